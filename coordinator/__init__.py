@@ -1,0 +1,100 @@
+"""Claims for fleets of agent sessions: one gets the work, the others are told at once who has it.
+
+>>> from coordinator import Client
+>>> with Client(endpoint) as client:
+...     claim = client.claim("session-7f8b", "github:gptme/gptme#2880", ttl=60)
+...     record = client.complete("session-7f8b", "github:gptme/gptme#2880", token=claim.fencing_token)
+>>> record.state.value
+'completed'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from coordinator._version import __version__
+
+if TYPE_CHECKING:
+    from coordinator.client import AsyncClient, Client
+    from coordinator.errors import (
+        ClaimDenied,
+        Contended,
+        CoordinatorError,
+        InternalError,
+        InvalidInput,
+        LimitExceeded,
+        NotFound,
+        NotHolder,
+        NotImplementedHere,
+        NotPermitted,
+        OutcomeUnknown,
+        PermissionDenied,
+        Refused,
+        TryAgain,
+        Unauthenticated,
+        Unavailable,
+    )
+    from coordinator.model import (
+        Cause,
+        Claim,
+        Denial,
+        DenialReason,
+        HistoryEntry,
+        Outcome,
+        Record,
+        State,
+        Status,
+        Story,
+    )
+
+__all__ = [
+    "AsyncClient",
+    "Cause",
+    "Claim",
+    "ClaimDenied",
+    "Client",
+    "Contended",
+    "CoordinatorError",
+    "Denial",
+    "DenialReason",
+    "HistoryEntry",
+    "InternalError",
+    "InvalidInput",
+    "LimitExceeded",
+    "NotFound",
+    "NotHolder",
+    "NotImplementedHere",
+    "NotPermitted",
+    "Outcome",
+    "OutcomeUnknown",
+    "PermissionDenied",
+    "Record",
+    "Refused",
+    "State",
+    "Status",
+    "Story",
+    "TryAgain",
+    "Unauthenticated",
+    "Unavailable",
+    "__version__",
+]
+
+_HOMES = ("coordinator.client", "coordinator.errors", "coordinator.model")
+
+
+def __getattr__(name: str) -> Any:
+    # Names are fetched when they are asked for, so that what needs only a part (the command line's --help, the engine
+    # in a test) does not wait for gRPC to load.
+    if name in __all__:
+        homes = _HOMES[:1] if name in ("AsyncClient", "Client") else _HOMES[1:]
+        for home in homes:
+            module = import_module(home)
+            if name in module.__all__:
+                value = globals()[name] = getattr(module, name)
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

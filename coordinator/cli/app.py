@@ -1,0 +1,80 @@
+"""The commands, listed once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from coordinator._version import __version__
+from coordinator.cli import serving, work
+from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
+from coordinator.cli.objects import status_object
+from coordinator.cli.output import answer
+from coordinator.cli.words import describe_status
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=CommonGroup,
+    add_completion=False,
+    # Rich would cost every command 50 ms, and its tracebacks are not for users.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="""Claim a unit of work before doing it: one session gets it, the others are told at once who has it.
+
+    Exit codes: 0 done; 1 no (denied, not the holder, nothing found); 2 invalid input; 3 unavailable, or the outcome is
+    unknown; 4 not permitted; 70 internal error; 130 interrupted.""",
+)
+config = typer.Typer(help="Where settings come from.", rich_markup_mode=None)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"coordination {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _group(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+
+
+for _name, _command in work.COMMANDS.items():
+    app.command(_name, cls=CommonCommand)(_command)
+for _name, _command in serving.COMMANDS.items():
+    app.command(_name, cls=CommonCommand)(_command)
+
+
+@app.command(cls=CommonCommand)
+def status() -> int:
+    """Tell how the coordinator, its store and the fleet are.
+
+    Exits with 3 if the store does not answer.
+    """
+    context = current()
+    with context.client() as client:
+        found = client.status()
+    answer(context, describe_status(found, context.fleet), status_object(found))
+    return 0 if found.healthy else 3
+
+
+@config.command("show", cls=CommonCommand)
+def config_show() -> int:
+    """Show each setting and where it comes from: option, environment, configuration file or default."""
+    context = current()
+    lines = [f"{name} = {chosen.value}  ({chosen.source})" for name, chosen in context.chosen.items()]
+    settings = {
+        setting.name: {"value": context.chosen[setting.name].value, "source": context.chosen[setting.name].source}
+        for setting in SETTINGS
+    }
+    answer(context, "\n".join(lines), {"config_file": str(context.config_path), "settings": settings})
+    return 0
+
+
+app.add_typer(config, name="config")

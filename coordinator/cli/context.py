@@ -1,0 +1,202 @@
+"""What every command takes: where the coordinator is, which fleet, how long to wait, and how to answer.
+
+Precedence: option, then environment, then configuration file, then default; ``coordination config show`` tells which.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from coordinator.errors import InvalidInput
+from coordinator.model import DEFAULT_FLEET
+
+if TYPE_CHECKING:
+    from coordinator.client import Client
+
+__all__ = ["CommonCommand", "CommonGroup", "Context", "current", "named_fleet", "wants_json"]
+
+#: The common options as they were given. A process runs one command, and its errors must know them too.
+_given: dict[str, Any] = {}
+
+
+class Setting(NamedTuple):
+    """A setting that every command has."""
+
+    name: str
+    default: str
+    metavar: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"COORDINATION_{self.name.upper()}"
+
+
+SETTINGS = (
+    Setting("endpoint", "127.0.0.1:7420", "HOST:PORT[,…]", "Where the coordinators are."),
+    Setting("fleet", DEFAULT_FLEET, "NAME", "The fleet whose claims are meant."),
+    Setting("timeout", "5", "SECONDS", "How long to wait for an answer, at most."),
+)
+
+
+class Chosen(NamedTuple):
+    """The value of a setting, and where it comes from: option, environment, config file or default."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The settings of this invocation."""
+
+    chosen: dict[str, Chosen]
+    json: bool
+    config_path: Path
+
+    @property
+    def fleet(self) -> str:
+        """The fleet."""
+        return self.chosen["fleet"].value
+
+    @property
+    def endpoint(self) -> str:
+        """Where the coordinators are."""
+        return self.chosen["endpoint"].value
+
+    @property
+    def timeout(self) -> float:
+        """How long to wait, in seconds."""
+        typed, source = self.chosen["timeout"]
+        try:
+            seconds = float(typed)
+        except ValueError:
+            seconds = math.nan
+        if not 0.05 <= seconds <= 3600:
+            raise InvalidInput(
+                f"a timeout of {typed!r} ({source}) is not valid; allowed are 0.05 to 3600 seconds", field="timeout"
+            )
+        return seconds
+
+    def client(self) -> Client:
+        """Return a client for the coordinator.
+
+        It names an instance only if COORDINATION_INSTANCE does: two commands of one session are two processes, and
+        the second must be able to renew what the first has claimed.
+        """
+        from coordinator.client import Client
+
+        return Client(
+            self.endpoint,
+            fleet=self.fleet,
+            timeout=self.timeout,
+            instance=os.environ.get("COORDINATION_INSTANCE", ""),
+        )
+
+
+def current() -> Context:
+    """Return the settings of the command that runs."""
+    path = _config_path()
+    filed = _read_config(path)
+    chosen = {}
+    for setting in SETTINGS:
+        if setting.name in _given:
+            chosen[setting.name] = Chosen(str(_given[setting.name]), "option")
+        elif os.environ.get(setting.variable):
+            chosen[setting.name] = Chosen(os.environ[setting.variable], f"environment {setting.variable}")
+        elif setting.name in filed:
+            chosen[setting.name] = Chosen(filed[setting.name], f"config file {path}")
+        else:
+            chosen[setting.name] = Chosen(setting.default, "default")
+    return Context(chosen, json=bool(_given.get("json")), config_path=path)
+
+
+def named_fleet() -> str:
+    """Return the fleet that was named, as far as that was found out before an error."""
+    return str(_given.get("fleet") or os.environ.get("COORDINATION_FLEET") or DEFAULT_FLEET)
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Tell whether ``--json`` was asked for, also where the arguments could not be understood."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _config_path() -> Path:
+    if named := os.environ.get("COORDINATION_CONFIG"):
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
+    return Path(base, "coordination", "config.toml")
+
+
+def _read_config(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the configuration file {path} cannot be read: {error}") from None
+    import tomllib
+
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"the configuration file {path} is not TOML: {error}") from None
+    allowed = [setting.name for setting in SETTINGS]
+    for name, value in found.items():
+        if name not in allowed or isinstance(value, dict | list | bool):
+            raise InvalidInput(
+                f"{name!r} in the configuration file {path} is not a setting; allowed are {', '.join(allowed)}"
+            )
+    return {name: str(value) for name, value in found.items()}
+
+
+class _CommonOption(TyperOption):
+    """An option that is remembered instead of being handed to the command."""
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        super().__init__(param_decls=[f"--{name}"], expose_value=False, callback=self._take, **settings)
+
+    def _take(self, _context: Any, parameter: Any, value: Any) -> None:
+        # Given before and after the verb, the later one counts.
+        if value is not None and value is not False:
+            _given[parameter.name] = value
+
+
+def _common_options() -> list[_CommonOption]:
+    json = _CommonOption("json", is_flag=True, default=False, help="Answer with one JSON object (docs/json.md).")
+    return [
+        json,
+        *(
+            _CommonOption(
+                setting.name,
+                type=str,
+                metavar=setting.metavar,
+                help=f"{setting.help} [env: {setting.variable}; default: {setting.default}]",
+            )
+            for setting in SETTINGS
+        ),
+    ]
+
+
+class CommonCommand(TyperCommand):
+    """A command with the common options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+
+class CommonGroup(TyperGroup):
+    """The group of all commands; takes the common options before the verb."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())

@@ -1,0 +1,49 @@
+"""Durations and ages as people type and read them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from coordinator.errors import InvalidInput
+from coordinator.limits import check_ttl
+
+__all__ = ["format_duration", "parse_hours", "parse_ttl"]
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_TYPED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
+
+
+def parse_ttl(typed: str) -> float:
+    """Return the seconds of ``60`` (minutes), ``90s``, ``45m``, ``2h`` or ``1d``; 5 s to 7 days."""
+    found = _TYPED.fullmatch(typed.strip())
+    if found is None:
+        raise InvalidInput(
+            f"{typed!r} is not a time to live; it must be a number of minutes, or a number with s, m, h or d",
+            field="ttl",
+            hint="for example --ttl 60, --ttl 90s or --ttl 2h",
+        )
+    return check_ttl(float(found[1]) * _UNITS[found[2] or "m"])
+
+
+def parse_hours(typed: str) -> float:
+    """Return a number of hours, 0 or more, fractions allowed."""
+    try:
+        hours = float(typed)
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours <= 1e6:
+        raise InvalidInput(
+            f"{typed!r} is not an age; it must be a number of hours from 0 to 1000000",
+            field="min-age-hours",
+            hint="for example --min-age-hours 24, or 0.5",
+        )
+    return hours
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration the way one says it: seconds below two minutes, then minutes, from ten hours on hours, days."""
+    for limit, unit, size in ((120, "s", 1), (600 * 60, "min", 60), (100 * 3600, "h", 3600)):
+        if seconds < limit:
+            return f"{round(seconds / size)} {unit}"
+    return f"{round(seconds / 86400)} d"

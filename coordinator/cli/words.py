@@ -1,0 +1,161 @@
+"""What commands say to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from coordinator.cli.quantities import format_duration
+from coordinator.model import (
+    Cause,
+    Claim,
+    Denial,
+    HistoryEntry,
+    LogPage,
+    Outcome,
+    Previous,
+    Record,
+    State,
+    Status,
+    Story,
+    format_time,
+)
+
+__all__ = [
+    "describe_claim",
+    "describe_log",
+    "describe_reap",
+    "describe_records",
+    "describe_status",
+    "describe_story",
+]
+
+_HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "handed back", Cause.REVOKED: "revoked"}
+
+
+def describe_claim(answer: Claim | Denial) -> str:
+    """Say what became of a claim."""
+    if isinstance(answer, Denial):
+        return f"DENIED: {answer.describe()}"
+    verb = "renewed" if answer.outcome is Outcome.RENEWED else "claimed"
+    lines = [f"{verb} {answer.work_key} (expires in {format_duration(answer.remaining_seconds)})"]
+    if answer.previous is not None:
+        lines += _describe_previous(answer.attempt, answer.previous)
+    return "\n".join(lines)
+
+
+def describe_records(records: Iterable[Record]) -> str:
+    """List records, one a line."""
+    lines = [
+        f"{record.state.value:<9}  {record.work_key}  {record.session or '?'}  {_when(record)}" for record in records
+    ]
+    return "\n".join(lines) if lines else "nothing found"
+
+
+def describe_story(story: Story) -> str:
+    """Tell all that is known of a work key."""
+    record = story.record
+    if record.state is State.AVAILABLE:
+        return f"{record.work_key} is available: nobody has ever claimed it"
+    lines = [f"{record.work_key} is {record.state.value}", *_describe_record(record)]
+    if story.contenders:
+        lines.append(f"  denied meanwhile: {', '.join(story.contenders)}")
+    if story.history:
+        lines.append("history:")
+        lines += [_describe_entry(entry) for entry in story.history]
+    return "\n".join(lines)
+
+
+def describe_log(page: LogPage) -> str:
+    """List the ended attempts of a session."""
+    lines = [
+        f"{format_time(entry.ended_at)}  {_ended(entry.ended, entry.cause)}  {entry.work_key}  attempt {entry.attempt}"
+        for entry in page.entries
+    ]
+    return "\n".join(lines) if lines else f"nothing that {page.session} has worked on has ended"
+
+
+def describe_reap(reaped: int, hours: float) -> str:
+    """Say how many claims were reaped."""
+    return f"reaped {reaped} stale claim{'' if reaped == 1 else 's'} (claimed + expired >{hours:g}h) -> abandoned"
+
+
+def describe_status(status: Status, fleet: str) -> str:
+    """Tell how everything is."""
+    coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
+    health = "healthy" if status.healthy else "NOT HEALTHY: etcd does not answer"
+    size = "size unknown" if etcd.db_size_bytes is None else _format_bytes(etcd.db_size_bytes)
+    quota = "" if etcd.quota_bytes is None else f" of {_format_bytes(etcd.quota_bytes)}"
+    members = "" if etcd.members is None else f"{_count(etcd.members, 'member')}, leader {etcd.leader or 'none'}, "
+    uptime = format_duration(coordinator.uptime_seconds)
+    lines = [
+        health,
+        f"coordinator {coordinator.version} at {coordinator.endpoint}, up {uptime}",
+        f"etcd {etcd.version or '(no answer)'}: {members}{size}{quota}",
+        *(f"  warning: {warning}" for warning in etcd.warnings),
+        f"fleet {fleet}: {_counts(status)}",
+    ]
+    if rate.value is not None:
+        window = format_duration(rate.window_seconds)
+        lines.append(f"  convergence {rate.value:.0%} over {window}: {rate.denied} denied, {rate.granted} granted")
+    return "\n".join(lines)
+
+
+def _describe_previous(attempt: int, previous: Previous) -> list[str]:
+    how = "completed" if previous.cause is None else f"abandoned ({_HOW[previous.cause]})"
+    when = "" if previous.ended_at is None else f" {format_time(previous.ended_at)}"
+    lines = [f"  this is attempt {attempt}; attempt {previous.attempt} by {previous.session} was {how}{when}"]
+    if previous.reason:
+        lines.append(f"  reason: {previous.reason}")
+    if previous.note:
+        lines.append(f"  its last note: {previous.note}")
+    return lines
+
+
+def _describe_record(record: Record) -> list[str]:
+    lines = [f"  attempt {record.attempt} by {record.session}, {_when(record)}"] if record.session else []
+    for name, value in (("note", record.note), ("reason", record.reason), ("result", record.result)):
+        if value:
+            lines.append(f"  {name}: {value}")
+    if record.fencing_token:
+        lines.append(f"  fencing token: {record.fencing_token}")
+    return lines
+
+
+def _describe_entry(entry: HistoryEntry) -> str:
+    denied = f", {_count(entry.contenders, 'session')} denied" if entry.contenders else ""
+    late = ", late" if entry.late else ""
+    words = entry.result or entry.reason or entry.note
+    said = f": {words}" if words else ""
+    how = _ended(entry.ended, entry.cause)
+    return f"  {entry.attempt}. {entry.session} {how} {format_time(entry.ended_at)}{late}{denied}{said}"
+
+
+def _ended(ended: State, cause: Cause | None) -> str:
+    return ended.value if cause is None else f"{ended.value} ({_HOW[cause]})"
+
+
+def _when(record: Record) -> str:
+    if record.state is State.CLAIMED:
+        return f"expires {format_time(record.expires_at)}" if record.expires_at else "held"
+    how = f"{_HOW[record.cause]} " if record.cause else ""
+    late = " (late)" if record.late else ""
+    return f"{how}{format_time(record.ended_at)}{late}" if record.ended_at else how.strip()
+
+
+def _counts(status: Status) -> str:
+    if status.live_claims is None or status.loose_ends is None:
+        return "not known while etcd does not answer"
+    completed = "many completed" if status.completed is None else f"{status.completed} completed"
+    return f"{_count(status.live_claims, 'live claim')}, {_count(status.loose_ends, 'loose end')}, {completed}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _format_bytes(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -1,0 +1,264 @@
+"""The commands for those who work: ``work-claim`` and its kin."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from coordinator.cli import words
+from coordinator.cli.context import Context, current
+from coordinator.cli.objects import claim_object, list_object, log_object, record_object, show_object
+from coordinator.cli.output import answer, hint, say_what_it_became
+from coordinator.cli.quantities import parse_hours, parse_ttl
+from coordinator.errors import InvalidInput
+from coordinator.model import Denial, DenialReason, LogEntry, LogPage, Record, RecordPage, State
+
+__all__ = ["COMMANDS"]
+
+Session = Annotated[str, typer.Argument(help="The session that works, e.g. session-7f8b.", show_default=False)]
+Key = Annotated[
+    str,
+    typer.Argument(
+        help="The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…",
+        show_default=False,
+    ),
+]
+Token = Annotated[int | None, typer.Option("--token", help="The fencing token of the claim that is meant.", min=1)]
+RequestId = Annotated[
+    str | None,
+    typer.Option(
+        "--request-id",
+        metavar="ID",
+        help="Repeat a request whose outcome was unknown: it takes effect at most once.",
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", help="How many to show, at most.", min=1, max=100_000)]
+PageToken = Annotated[str, typer.Option("--page-token", metavar="TOKEN", help="Go on where a page ended.")]
+
+
+def work_claim(
+    session: Session,
+    key: Key,
+    ttl: Annotated[
+        str | None,
+        typer.Option("--ttl", metavar="MINUTES", help="How long, in minutes, or with s, m, h, d. [default: 60]"),
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help="Shown to whoever is denied or claims next.")] = "",
+    reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
+    token: Token = None,
+    request_id: RequestId = None,
+) -> int:
+    """Claim a unit of work before doing it.
+
+    Exits with 0 if the claim is yours, with 1 if it was denied. Claiming what the session holds already renews it.
+    """
+    context = current()
+    seconds = None if ttl is None else parse_ttl(ttl)
+    with context.client() as client:
+        found = client.try_claim(session, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id)
+    say_what_it_became(key, found.work_key)
+    answer(context, words.describe_claim(found), claim_object(found, key))
+    if isinstance(found, Denial):
+        hint(context, _what_else(found))
+        return 1
+    return 0
+
+
+def work_renew(
+    session: Session,
+    key: Key,
+    ttl: Annotated[
+        str | None,
+        typer.Option("--ttl", metavar="MINUTES", help="How long from now; as before if left out."),
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", help="How far it is: whoever takes over will be shown this.")
+    ] = None,
+    token: Token = None,
+) -> int:
+    """Give a claim more time, leave a note on it, or both; the deadline never moves back."""
+    context = current()
+    seconds = None if ttl is None else parse_ttl(ttl)
+    with context.client() as client:
+        claim = client.renew(session, key, seconds, note=note, token=token)
+    say_what_it_became(key, claim.work_key)
+    answer(context, words.describe_claim(claim), claim_object(claim, key))
+    return 0
+
+
+def work_complete(
+    session: Session,
+    key: Key,
+    result: Annotated[str, typer.Option("--result", help="What came of it: a link, a commit, a sentence.")] = "",
+    token: Token = None,
+    request_id: RequestId = None,
+) -> int:
+    """Mark work as finished; later claims of it are denied and told so."""
+    context = current()
+    with context.client() as client:
+        record = client.complete(session, key, result=result, token=token, request_id=request_id)
+    say_what_it_became(key, record.work_key)
+    late = " (late: the claim had expired, and nobody had claimed it since)" if record.late else ""
+    answer(context, f"completed {record.work_key}{late}", record_object(record))
+    return 0
+
+
+def work_abandon(
+    session: Session,
+    key: Key,
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown to whoever claims it next.")] = "",
+    token: Token = None,
+    request_id: RequestId = None,
+) -> int:
+    """Hand work back unfinished; it can be claimed again at once."""
+    context = current()
+    with context.client() as client:
+        record = client.release(session, key, reason=reason, token=token, request_id=request_id)
+    say_what_it_became(key, record.work_key)
+    restored = record.state is State.COMPLETED
+    text = f"abandoned {record.work_key}" + (" (it stays completed, as it was before it was reopened)" * restored)
+    answer(context, text, record_object(record))
+    return 0
+
+
+def work_show(key: Key) -> int:
+    """Tell all that is known of a unit of work; exits with 1 if nobody has ever claimed it."""
+    context = current()
+    with context.client() as client:
+        story = client.get(key)
+    say_what_it_became(key, story.record.work_key)
+    answer(context, words.describe_story(story), show_object(story))
+    return 1 if story.record.state is State.AVAILABLE else 0
+
+
+def work_list(
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="claimed, completed or abandoned; may be given several times."),
+    ] = None,
+    kind: Annotated[str, typer.Option("--kind", help="Only work of this kind, e.g. github.")] = "",
+    session: Annotated[str, typer.Option("--session", help="Only what this session has or had last.")] = "",
+    limit: Limit = 100,
+    page_token: PageToken = "",
+) -> int:
+    """List work by its key: what is claimed, completed and abandoned."""
+    context = current()
+    page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
+    answer(context, words.describe_records(page.records), list_object(page))
+    _say_more(context, page.next_page_token)
+    return 0
+
+
+def work_log(
+    session: Session,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="A date or time, e.g. 2026-06-14 or 2026-06-14T02:00:00Z."),
+    ] = None,
+    limit: Limit = 100,
+    page_token: PageToken = "",
+) -> int:
+    """List the attempts of a session that have ended, latest first; exits with 1 if there are none."""
+    context = current()
+    moment = None if since is None else _parse_time(since)
+    entries: list[LogEntry] = []
+    token = page_token
+    with context.client() as client:
+        while True:
+            size = min(limit - len(entries), 1000)
+            page = client.log_page(session, since=moment, page_size=size, page_token=token)
+            entries += page.entries
+            token = page.next_page_token or ""
+            if not token or len(entries) >= limit:
+                break
+    found = LogPage(session, tuple(entries), token or None)
+    answer(context, words.describe_log(found), log_object(found))
+    _say_more(context, found.next_page_token)
+    return 0 if entries else 1
+
+
+def work_reap(
+    min_age_hours: Annotated[
+        str,
+        typer.Option("--min-age-hours", metavar="HOURS", help="Only what expired so long ago, at least."),
+    ] = "0",
+) -> int:
+    """Record claims that have expired as abandoned, and say how many this call did."""
+    context = current()
+    hours = parse_hours(min_age_hours)
+    with context.client() as client:
+        reaped = client.reap(hours * 3600)
+    answer(context, words.describe_reap(reaped, hours), {"reaped": reaped, "min_age_hours": hours})
+    return 0
+
+
+def work_revoke(
+    key: Key,
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown to whoever claims it next.")],
+    request_id: RequestId = None,
+) -> int:
+    """Take a claim away from its holder; for operators."""
+    context = current()
+    with context.client() as client:
+        record = client.revoke(key, reason=reason, request_id=request_id)
+    say_what_it_became(key, record.work_key)
+    answer(context, f"revoked {record.work_key} (was held by {record.session})", record_object(record))
+    return 0
+
+
+#: The commands by their names, in the order in which help lists them.
+COMMANDS: dict[str, Callable[..., int]] = {
+    "work-claim": work_claim,
+    "work-renew": work_renew,
+    "work-complete": work_complete,
+    "work-abandon": work_abandon,
+    "work-show": work_show,
+    "work-list": work_list,
+    "work-log": work_log,
+    "work-reap": work_reap,
+    "work-revoke": work_revoke,
+}
+
+
+def _what_else(denial: Denial) -> str:
+    if denial.reason is DenialReason.COMPLETED:
+        return "choose other work; if it must be done again, claim it with --reopen"
+    if denial.own_session:
+        return "another process of this session works on it; if that was you, name its claim with --token"
+    return "choose other work; `coordination work-list --state abandoned` shows what others have left unfinished"
+
+
+def _collect_records(
+    context: Context, states: tuple[str, ...], kind: str, session: str, limit: int, page_token: str
+) -> RecordPage:
+    """Read pages until there are ``limit`` records, or no more."""
+    records: list[Record] = []
+    revision = 0
+    with context.client() as client:
+        read = functools.partial(client.list_page, states=states, kind=kind, session=session)
+        while True:
+            page = read(page_size=min(limit - len(records), 1000), page_token=page_token)
+            records += page.records
+            revision = revision or page.revision
+            page_token = page.next_page_token or ""
+            if not page_token or len(records) >= limit:
+                return RecordPage(tuple(records), page_token or None, revision)
+
+
+def _say_more(context: Context, page_token: str | None) -> None:
+    if page_token is not None:
+        hint(context, f"there is more: raise --limit, or go on with --page-token '{page_token}'")
+
+
+def _parse_time(typed: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(typed)
+    except ValueError:
+        raise InvalidInput(
+            f"{typed!r} is not a time; it must be a date or a time like 2026-06-14T02:00:00Z", field="since"
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,268 @@
+"""Claim: grant a work key to one session, or tell why not.
+
+Invariants:
+- At most one session holds a work key: a grant compares, in the transaction that writes the claim, that no claim is
+  there and that the record is the one this grant was built from.
+- Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
+- A repeated request is told the outcome of the first: the claim carries the request_id that made it.
+- What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
+  denied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.ending import expire, write_end
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.reading import (
+    MAX_TRIES,
+    NOTHING_KNOWN,
+    Found,
+    LiveClaim,
+    read_found,
+    reads,
+    show_claim,
+)
+from coordinator.engine.renewing import renew_live
+from coordinator.engine.steps import Lease, Operation, commit, decode, lease_for
+from coordinator.engine.transaction import (
+    Delete,
+    KeyValue,
+    Put,
+    Range,
+    Txn,
+    created_at,
+    is_absent,
+    is_present,
+    unchanged,
+)
+from coordinator.errors import Contended, InternalError
+from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, Previous, State
+
+__all__ = ["ClaimCommand", "claim"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCommand:
+    """A request to claim. ``ttl_seconds`` None means the default, or as before for a renewal; "" and 0 mean none."""
+
+    session: str
+    request_id: str
+    now: datetime
+    ttl_seconds: float | None = None
+    note: str = ""
+    reopen: bool = False
+    instance: str = ""
+    token: int = 0
+
+
+def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
+    """Claim a work key.
+
+    The first try assumes that it was never seen, so that new work costs one round trip; what a failed try has read is
+    what the next one is built from.
+    """
+    lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
+    if lease is None:
+        raise InternalError("no lease was given for a new claim")
+    found = NOTHING_KNOWN
+    for _ in range(MAX_TRIES):
+        granted = yield from _try_to_grant(command, paths, found, lease)
+        if isinstance(granted, Claim):
+            return granted
+        found = granted
+        if found.claim is not None:
+            answer = yield from _meet_holder(command, paths, found, found.claim)
+            if answer is not None:
+                return answer
+        elif found.record is not None and _stays_completed(command, found.record):
+            return _completed(paths, found.record)
+    raise Contended(
+        f"{paths.work_key} changed hands {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
+    )
+
+
+def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: Lease) -> Operation[Claim | Found]:
+    """Write the claim if the work key still is as it was found; otherwise tell how it is."""
+    attempt = yield from _next_attempt(paths, found)
+    claimed = StoredClaim(
+        session=command.session,
+        instance=command.instance,
+        attempt=attempt,
+        ttl=command.ttl_seconds or DEFAULT_TTL_SECONDS,
+        claimed_at=command.now,
+        expires_at=lease.expires_at,
+        note=command.note,
+        request_id=command.request_id,
+    )
+    record = StoredRecord(
+        state=State.CLAIMED,
+        session=command.session,
+        attempt=attempt,
+        claimed_at=command.now,
+        expires_at=lease.expires_at,
+        note=command.note,
+        request_id=command.request_id,
+        completion=_completion(found.record),
+    )
+    success: list[Put | Delete] = [
+        Put(paths.claim, claimed.encode(), lease.id),
+        Put(paths.record, record.encode()),
+        Delete(paths.loose),
+    ]
+    ended, end = found.record, None
+    # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
+    if ended is not None and ended.state is State.CLAIMED:
+        ended = expire(ended, command.now)
+        end = yield from write_end(paths, ended)
+        success += end.operations
+    elif ended is None and found.record_revision:
+        success.append(paths.delete_contenders())  # of an attempt whose end cannot be told
+    previous = yield from _previous(paths, ended)
+    reply = yield from commit(
+        Txn(
+            compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
+            success=tuple(success),
+            failure=(*reads(paths), _note_contender(command, paths)),
+        )
+    )
+    if not reply.succeeded:
+        return (yield from read_found(reply))
+    if end is not None:
+        yield end.event
+    return show_claim(paths.work_key, claimed, reply.revision, command.now, previous=previous)
+
+
+def _note_contender(command: ClaimCommand, paths: WorkPaths) -> Txn:
+    """Note the caller as a contender, once an attempt, and only while a claim is there to contend for.
+
+    It is noted before anybody has looked at whose claim that is; ``_unmark`` takes it back.
+    """
+    key = paths.contender(command.session)
+    return Txn(
+        compares=(is_present(paths.claim), is_absent(key)),
+        success=(Put(key, Contender(denied_at=command.now, request_id=command.request_id).encode()),),
+    )
+
+
+def _meet_holder(
+    command: ClaimCommand, paths: WorkPaths, found: Found, live: LiveClaim
+) -> Operation[Claim | Denial | None]:
+    """Answer a caller who found a claim in its way; None if that claim has changed meanwhile."""
+    held = live.stored
+    if held is None:
+        return Denial(str(paths.work_key), DenialReason.HELD)
+    if held.session == command.session and held.request_id == command.request_id:
+        unmark = yield from _unmark(command, paths, found)
+        reply = yield from commit(Txn((), (Range(paths.history(held.attempt - 1)), *unmark)))
+        previous = yield from _previous_from_history(reply.range(0).kvs)
+        return show_claim(paths.work_key, held, live.token, command.now, previous=previous)
+    if _is_own(command, held, live):
+        unmark = yield from _unmark(command, paths, found)
+        renewed = yield from renew_live(
+            paths,
+            found,
+            live,
+            held,
+            ttl_seconds=command.ttl_seconds,
+            note=command.note or None,
+            now=command.now,
+            also=unmark,
+        )
+        return None if isinstance(renewed, Found) else replace(renewed, outcome=Outcome.RENEWED)
+    return Denial(
+        work_key=str(paths.work_key),
+        reason=DenialReason.HELD,
+        holder=held.session,
+        own_session=held.session == command.session,
+        expires_at=held.expires_at,
+        retry_after_seconds=max(0.0, (held.expires_at - command.now).total_seconds()),
+    )
+
+
+def _unmark(command: ClaimCommand, paths: WorkPaths, found: Found) -> Operation[tuple[Txn, ...]]:
+    """Return what takes back the mark that this request has made.
+
+    One that was there before is of an earlier try, or of another process of the session that was denied: that stays.
+    """
+    key = paths.contender(command.session)
+    made_at = found.revision if found.marked else 0
+    if not found.marked:
+        reply = yield from commit(Txn((), (Range(key),)))
+        for kv in reply.range(0).kvs:
+            contender = yield from decode(Contender, kv)
+            if contender is not None and contender.request_id == command.request_id:
+                made_at = kv.create_revision
+    return (Txn((created_at(key, made_at),), (Delete(key),)),) if made_at else ()
+
+
+def _is_own(command: ClaimCommand, held: StoredClaim, live: LiveClaim) -> bool:
+    """Tell whether the caller has shown that the live claim is its own: by token, or by being the one that made it."""
+    return held.session == command.session and (command.token == live.token or command.instance == held.instance)
+
+
+def _stays_completed(command: ClaimCommand, record: StoredRecord) -> bool:
+    """Tell whether the work is finished and not to be reopened; a repeated request does not reopen what came of it."""
+    return record.state is State.COMPLETED and (not command.reopen or record.request_id == command.request_id)
+
+
+def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:
+    return Denial(
+        work_key=str(paths.work_key),
+        reason=DenialReason.COMPLETED,
+        completed_by=record.session,
+        completed_at=record.ended_at,
+    )
+
+
+def _completion(record: StoredRecord | None) -> StoredRecord | None:
+    """What to fall back to when the new attempt is handed back: the finished work that it reopens."""
+    return record if record is not None and record.state is State.COMPLETED else None
+
+
+def _next_attempt(paths: WorkPaths, found: Found) -> Operation[int]:
+    if found.record is not None:
+        return found.record.attempts + 1
+    if found.record_revision == 0:
+        return 1
+    # The record is there but cannot be read; the history still knows how far the attempts have come.
+    reply = yield from commit(Txn((), (paths.read_history(limit=1),)))
+    kvs = reply.range(0).kvs
+    return int(kvs[0].key.rpartition(b"/")[2]) + 1 if kvs else 1
+
+
+def _previous(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previous | None]:
+    if ended is None:
+        return None
+    if ended.attempts > ended.attempt:
+        # A reopened attempt was handed back, and the record tells of the finished one again.
+        reply = yield from commit(Txn((), (Range(paths.history(ended.attempts)),)))
+        latest = yield from _previous_from_history(reply.range(0).kvs)
+        if latest is not None:
+            return latest
+    return Previous(
+        attempt=ended.attempt,
+        session=ended.session,
+        cause=ended.cause,
+        reason=ended.reason or None,
+        note=ended.note or None,
+        ended_at=ended.ended_at,
+    )
+
+
+def _previous_from_history(kvs: tuple[KeyValue, ...]) -> Operation[Previous | None]:
+    for kv in kvs:
+        entry = yield from decode(StoredHistory, kv)
+        if entry is not None:
+            return Previous(
+                attempt=entry.attempt,
+                session=entry.session,
+                cause=entry.cause,
+                reason=entry.reason or None,
+                note=entry.note or None,
+                ended_at=entry.ended_at,
+            )
+    return None

@@ -1,0 +1,246 @@
+"""What stands in etcd's values: compact JSON, so that an operator can read it with etcdctl.
+
+docs/storage.md has the table of field names and types. Decoding checks every field, because an operator may have
+edited a value; one that does not hold raises ``Undecodable`` and is skipped by its readers, never fatal.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self, get_type_hints
+
+from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
+from coordinator.model import Cause, State
+
+__all__ = ["Contender", "Ended", "LooseEnd", "StoredClaim", "StoredHistory", "StoredRecord", "Undecodable"]
+
+
+#: The largest revision, as etcd counts them, and the longest that a claim may be stored to live: about thirty years.
+_MOST = 2**63 - 1
+_MOST_SECONDS = 1e9
+_MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
+
+
+class Undecodable(ValueError):
+    """A value is not what this coordinator writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A JSON object with one member per field; members that are None, False or "" are left out."""
+
+    def encode(self) -> bytes:
+        """Write it."""
+        return json.dumps(self._to_json(), separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read it. Members of unknown name are ignored: a newer coordinator may have written them."""
+        try:
+            return cls._from_json(json.loads(value))
+        except Undecodable:
+            raise
+        # RecursionError: a few kilobytes of "[" are enough to exhaust the parser's stack.
+        except (ValueError, RecursionError) as error:
+            raise Undecodable(f"not JSON: {error}") from None
+
+    def _to_json(self) -> dict[str, Any]:
+        written: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or value is False or value == "":
+                continue
+            if isinstance(value, datetime):
+                value = format_stamp(value)
+            elif isinstance(value, Document):
+                value = value._to_json()  # noqa: SLF001  # of its own class
+            written[field.name] = value
+        return written
+
+    @classmethod
+    def _from_json(cls, found: object) -> Self:
+        if not isinstance(found, dict):
+            raise Undecodable("not a JSON object")
+        values: dict[str, Any] = {}
+        for name, (kinds, required) in _schema(cls).items():
+            if found.get(name) is None:
+                if required:
+                    raise Undecodable(f"{name} is missing")
+            else:
+                values[name] = _read(name, found[name], kinds)
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise Undecodable(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredClaim(Document):
+    """``claim/K``: the claim itself."""
+
+    session: str
+    attempt: int
+    ttl: float
+    claimed_at: datetime
+    expires_at: datetime
+    request_id: str = ""
+    instance: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord(Document):
+    """``record/K``: the last known state of the work.
+
+    ``fencing_token`` is None in the record that a grant writes, as it is the revision of that very write: the record's
+    own mod_revision. ``attempts`` is the number of the latest attempt; it differs from ``attempt`` only after a
+    reopened attempt was handed back, when the record tells of the completed attempt again. ``completion`` is that
+    completed record, kept while finished work is claimed again.
+    """
+
+    state: State
+    session: str
+    attempt: int
+    attempts: int = 0
+    fencing_token: int | None = None
+    cause: Cause | None = None
+    reason: str = ""
+    result: str = ""
+    note: str = ""
+    claimed_at: datetime | None = None
+    expires_at: datetime | None = None
+    ended_at: datetime | None = None
+    late: bool = False
+    acknowledged_at: datetime | None = None
+    request_id: str = ""
+    completion: StoredRecord | None = None
+
+    def __post_init__(self) -> None:
+        if self.state is State.AVAILABLE:
+            raise ValueError("available is never stored")
+        if self.completion is not None and self.completion.state is not State.COMPLETED:
+            raise ValueError("completion is not of finished work")
+        object.__setattr__(self, "attempts", max(self.attempts, self.attempt))
+
+    def with_token(self, mod_revision: int) -> StoredRecord:
+        """Return it with its fencing token filled in; ``mod_revision`` is the one it was read at."""
+        return self if self.fencing_token is not None else replace(self, fencing_token=mod_revision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHistory(Document):
+    """``history/K/attempt``: how an attempt ended; ``request_id`` is that of the request which ended it."""
+
+    session: str
+    attempt: int
+    fencing_token: int
+    ended: State
+    ended_at: datetime
+    claimed_at: datetime | None = None
+    expires_at: datetime | None = None
+    cause: Cause | None = None
+    reason: str = ""
+    result: str = ""
+    note: str = ""
+    late: bool = False
+    contenders: int = 0
+    request_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ended not in (State.COMPLETED, State.ABANDONED):
+            raise ValueError("an attempt ends completed or abandoned")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Document):
+    """``ended/time/K/attempt``: who ended, and how."""
+
+    session: str
+    ended: State
+    cause: Cause | None = None
+
+    def __post_init__(self) -> None:
+        if self.ended not in (State.COMPLETED, State.ABANDONED):
+            raise ValueError("an attempt ends completed or abandoned")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooseEnd(Document):
+    """``loose/K``: an abandoned attempt that nobody has taken up or acknowledged."""
+
+    session: str
+    attempt: int
+    cause: Cause
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender(Document):
+    """``contender/K/session``: when that session was first denied during the present attempt, and by which request."""
+
+    denied_at: datetime
+    request_id: str = ""
+
+
+_Schema = dict[str, tuple[tuple[type, ...], bool]]
+_SCHEMAS: dict[type, _Schema] = {}
+
+
+def _schema(document: type[Document]) -> _Schema:
+    """Tell for each field the types it may hold, and whether it must be there."""
+    if document in _SCHEMAS:
+        return _SCHEMAS[document]
+    hints = get_type_hints(document)
+    schema: _Schema = {}
+    for field in fields(document):
+        hint = hints[field.name]
+        kinds = tuple(kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None))
+        required = field.default is field.default_factory  # both are MISSING
+        schema[field.name] = (kinds, required)
+    _SCHEMAS[document] = schema
+    return schema
+
+
+def _read(name: str, value: object, kinds: tuple[type, ...]) -> object:
+    for kind in kinds:
+        if issubclass(kind, Document):
+            return kind._from_json(value)  # noqa: SLF001  # a document within a document
+        if issubclass(kind, StrEnum | datetime) and isinstance(value, str):
+            return _read_text(name, value, kind)
+        if kind in (int, float) and type(value) in (int, kind):
+            return _read_number(name, value, kind)
+        if kind is str and isinstance(value, str):
+            return _check_text(name, value)
+        if type(value) is kind:
+            return value
+    raise Undecodable(f"{name} is of the wrong type")
+
+
+def _read_number(name: str, value: Any, kind: type) -> float:
+    # JSON as Python reads it knows NaN, Infinity and integers of any length. No number here is negative, attempts count
+    # from 1, and a time to live is a span that can be added to a time.
+    least, most = (1, _MOST_ATTEMPTS) if name == "attempt" else (0, _MOST_SECONDS if kind is float else _MOST)
+    if not least <= value <= most:
+        raise Undecodable(f"{name} is out of range")
+    number: float = kind(value)
+    return number
+
+
+def _check_text(name: str, value: str) -> str:
+    # JSON can spell half of a surrogate pair, which is no text and could not be written again.
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise Undecodable(f"{name} is not text")
+    return value
+
+
+def _read_text(name: str, value: str, kind: type[StrEnum | datetime]) -> object:
+    try:
+        if issubclass(kind, StrEnum):
+            return kind(value)
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Undecodable(f"{name} is {value[:40]!r}, which is not a {kind.__name__.lower()}") from None

@@ -1,0 +1,119 @@
+"""Where everything lies in etcd.
+
+    /coordination/v1/<fleet>/claim/<K>                    the claim, bound to a lease
+    /coordination/v1/<fleet>/record/<K>                   the last known state of the work
+    /coordination/v1/<fleet>/history/<K>/<attempt>        one entry for every ended attempt
+    /coordination/v1/<fleet>/ended/<time>/<K>/<attempt>   time index of the history
+    /coordination/v1/<fleet>/loose/<K>                    index of loose ends
+    /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
+
+Invariant: two different work keys never share a key nor lie in a range of one another, and no input leaves its fleet.
+It holds because a work key K and a session are percent-encoded outside ``[A-Za-z0-9._:#@-]``, so that neither holds a
+``/``; every range below ends in ``/`` or names one key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+from coordinator.engine.transaction import Delete, Range, end_of_prefix
+from coordinator.keys import WorkKey
+
+__all__ = ["ATTEMPT_DIGITS", "FleetPaths", "WorkPaths", "decode_segment", "encode_segment", "format_stamp"]
+
+ROOT = "/coordination/v1/"
+#: Ten digits keep attempts in numerical order for as long as anyone will count them.
+ATTEMPT_DIGITS = 10
+
+
+def encode_segment(text: str) -> str:
+    """Percent-encode a work key or a session so that it is one segment of a path."""
+    # quote() never encodes "~", which the layout does not allow.
+    return quote(text, safe=":#@").replace("~", "%7E")
+
+
+def decode_segment(segment: str) -> str:
+    """Undo ``encode_segment``."""
+    return unquote(segment, errors="replace")
+
+
+def format_stamp(moment: datetime) -> str:
+    """Write a time so that its text sorts as it does: RFC 3339, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPaths:
+    """The keys of one fleet. The fleet must have been checked: ``[a-z0-9][a-z0-9-]{0,62}``."""
+
+    fleet: str
+
+    def of(self, work_key: WorkKey) -> WorkPaths:
+        """Return the keys of one work key."""
+        return WorkPaths(work_key, f"{ROOT}{self.fleet}/", encode_segment(str(work_key)))
+
+    def prefix(self, table: str) -> bytes:
+        """Return what every key of a table (``claim``, ``record`` …) starts with."""
+        return f"{ROOT}{self.fleet}/{table}/".encode()
+
+    def count(self, table: str) -> Range:
+        """Count the keys of a table."""
+        prefix = self.prefix(table)
+        return Range(prefix, end_of_prefix(prefix), count_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPaths:
+    """The keys of one work key."""
+
+    work_key: WorkKey
+    root: str
+    segment: str
+
+    @property
+    def claim(self) -> bytes:
+        """The claim."""
+        return f"{self.root}claim/{self.segment}".encode()
+
+    @property
+    def record(self) -> bytes:
+        """The record."""
+        return f"{self.root}record/{self.segment}".encode()
+
+    @property
+    def loose(self) -> bytes:
+        """Its entry in the index of loose ends."""
+        return f"{self.root}loose/{self.segment}".encode()
+
+    def history(self, attempt: int) -> bytes:
+        """The history entry of an attempt."""
+        return f"{self.root}history/{self.segment}/{attempt:0{ATTEMPT_DIGITS}d}".encode()
+
+    def ended(self, moment: datetime, attempt: int) -> bytes:
+        """An attempt's entry in the time index."""
+        return f"{self.root}ended/{format_stamp(moment)}/{self.segment}/{attempt:0{ATTEMPT_DIGITS}d}".encode()
+
+    def contender(self, session: str) -> bytes:
+        """The mark that a session was denied during the present attempt."""
+        return f"{self.root}contender/{self.segment}/{encode_segment(session)}".encode()
+
+    def read_history(self, limit: int = 0) -> Range:
+        """Read the history, latest first."""
+        prefix = f"{self.root}history/{self.segment}/".encode()
+        return Range(prefix, end_of_prefix(prefix), limit=limit, descending=True)
+
+    def read_contenders(self, *, count_only: bool = False) -> Range:
+        """Read, or count, the contenders."""
+        prefix = f"{self.root}contender/{self.segment}/".encode()
+        return Range(prefix, end_of_prefix(prefix), count_only=count_only)
+
+    def delete_contenders(self) -> Delete:
+        """Forget the contenders."""
+        contenders = self.read_contenders()
+        return Delete(contenders.key, contenders.end)
+
+    def delete_history_before(self, attempt: int) -> Delete:
+        """Forget the history entries of all attempts before ``attempt``."""
+        return Delete(self.history(0), self.history(attempt))

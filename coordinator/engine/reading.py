@@ -1,0 +1,207 @@
+"""What is known of a work key: claim and record, read at one revision, and the effective state they amount to.
+
+Invariant: a record that says ``claimed`` without a live claim is shown, and treated, as ``abandoned`` by expiry,
+whether or not anybody has written that down yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.layout import WorkPaths, decode_segment
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply
+from coordinator.keys import WorkKey
+from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State, Story
+
+__all__ = [
+    "HISTORY_LIMIT",
+    "NOTHING_KNOWN",
+    "Found",
+    "LiveClaim",
+    "decode_record",
+    "get",
+    "read",
+    "read_found",
+    "reads",
+    "reads_and_counts",
+    "show_claim",
+    "show_history",
+    "show_record",
+]
+
+#: How many ended attempts of a work key are kept.
+HISTORY_LIMIT = 100
+#: How often an operation starts over because somebody else changed what it had read.
+MAX_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LiveClaim:
+    """A claim key that is there. ``stored`` is None if its value could not be decoded: it is held all the same."""
+
+    stored: StoredClaim | None
+    token: int
+    mod_revision: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Claim and record of a work key at one revision.
+
+    ``record_revision`` is the record's mod_revision, 0 where there is none; ``record`` is None there, and also where
+    the record is damaged. ``contenders`` is how many sessions were denied so far, None if that was not asked for.
+    ``marked`` tells whether the transaction that read this has noted the caller as a contender.
+    """
+
+    claim: LiveClaim | None
+    record: StoredRecord | None
+    record_revision: int
+    revision: int
+    contenders: int | None = None
+    marked: bool = False
+
+    @property
+    def expired(self) -> StoredRecord | None:
+        """The record of a claim that ran out and whose end nobody has written down yet."""
+        if self.claim is None and self.record is not None and self.record.state is State.CLAIMED:
+            return self.record
+        return None
+
+
+NOTHING_KNOWN = Found(claim=None, record=None, record_revision=0, revision=0)
+
+
+def reads(paths: WorkPaths) -> tuple[Range, Range]:
+    """The operations whose answers ``read_found`` understands, to be put first in a branch."""
+    return Range(paths.claim), Range(paths.record)
+
+
+def reads_and_counts(paths: WorkPaths) -> tuple[Range, Range, Range]:
+    """The same, with the number of contenders."""
+    return (*reads(paths), paths.read_contenders(count_only=True))
+
+
+def read_found(reply: TxnReply) -> Operation[Found]:
+    """Interpret the answers to ``reads``, maybe followed by the noting of a contender, or ``reads_and_counts``."""
+    claims, records = reply.range(0).kvs, reply.range(1).kvs
+    third = reply.replies[2] if len(reply.replies) > 2 else None
+    claim = record = None
+    if claims:
+        stored = yield from decode(StoredClaim, claims[0])
+        claim = LiveClaim(stored, claims[0].create_revision, claims[0].mod_revision, claims[0].lease)
+    if records:
+        record = yield from decode_record(records[0])
+    return Found(
+        claim=claim,
+        record=record,
+        record_revision=records[0].mod_revision if records else 0,
+        revision=reply.revision,
+        contenders=third.total if isinstance(third, RangeReply) else None,
+        marked=isinstance(third, TxnReply) and third.succeeded,
+    )
+
+
+def decode_record(found: KeyValue) -> Operation[StoredRecord | None]:
+    """Decode a record and fill in its fencing token."""
+    record = yield from decode(StoredRecord, found)
+    return None if record is None else record.with_token(found.mod_revision)
+
+
+def read(paths: WorkPaths) -> Operation[Found]:
+    """Read claim, record and the number of contenders."""
+    reply = yield from commit(Txn((), reads_and_counts(paths)))
+    return (yield from read_found(reply))
+
+
+def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
+    """Read all that is known of a work key."""
+    work_key = paths.work_key
+    ranges = (*reads(paths), paths.read_contenders(), paths.read_history(HISTORY_LIMIT))
+    reply = yield from commit(Txn((), ranges))
+    found = yield from read_found(reply)
+    history = []
+    for entry in reversed(reply.range(3).kvs):
+        decoded = yield from decode(StoredHistory, entry)
+        if decoded is not None:
+            history.append(show_history(decoded))
+    contenders = [decode_segment(kv.key.decode(errors="replace").rpartition("/")[2]) for kv in reply.range(2).kvs]
+    live = found.claim
+    return Story(
+        record=show_record(work_key, found.record, live=live is not None),
+        claim=None if live is None or live.stored is None else show_claim(work_key, live.stored, live.token, now),
+        contenders=tuple(contenders) if live is not None else (),
+        history=tuple(history),
+        revision=reply.revision,
+    )
+
+
+def show_claim(
+    work_key: WorkKey,
+    stored: StoredClaim,
+    token: int,
+    now: datetime,
+    *,
+    outcome: Outcome = Outcome.GRANTED,
+    previous: Previous | None = None,
+) -> Claim:
+    """Show a live claim as it stands at ``now``."""
+    return Claim(
+        work_key=str(work_key),
+        kind=work_key.kind,
+        session=stored.session,
+        attempt=stored.attempt,
+        fencing_token=token,
+        ttl_seconds=stored.ttl,
+        claimed_at=stored.claimed_at,
+        expires_at=stored.expires_at,
+        remaining_seconds=max(0.0, (stored.expires_at - now).total_seconds()),
+        note=stored.note or None,
+        outcome=outcome,
+        previous=previous,
+    )
+
+
+def show_record(work_key: WorkKey, stored: StoredRecord | None, *, live: bool) -> Record:
+    """Show the effective state of a work key; ``live`` tells whether its claim is there."""
+    if stored is None:
+        return Record(str(work_key), work_key.kind, State.CLAIMED if live else State.AVAILABLE)
+    expired = stored.state is State.CLAIMED and not live
+    return Record(
+        work_key=str(work_key),
+        kind=work_key.kind,
+        state=State.ABANDONED if expired else stored.state,
+        session=stored.session,
+        attempt=stored.attempt,
+        fencing_token=stored.fencing_token,
+        cause=Cause.EXPIRED if expired else stored.cause,
+        reason=stored.reason or None,
+        result=stored.result or None,
+        note=stored.note or None,
+        claimed_at=stored.claimed_at,
+        expires_at=stored.expires_at,
+        ended_at=stored.expires_at if expired else stored.ended_at,
+        late=stored.late,
+        acknowledged_at=stored.acknowledged_at,
+    )
+
+
+def show_history(stored: StoredHistory) -> HistoryEntry:
+    """Show an ended attempt."""
+    return HistoryEntry(
+        attempt=stored.attempt,
+        session=stored.session,
+        fencing_token=stored.fencing_token,
+        claimed_at=stored.claimed_at,
+        ended_at=stored.ended_at,
+        ended=stored.ended,
+        cause=stored.cause,
+        reason=stored.reason or None,
+        result=stored.result or None,
+        note=stored.note or None,
+        late=stored.late,
+        contenders=stored.contenders,
+    )

@@ -1,0 +1,112 @@
+"""Renew: give a claim more time, leave a note on it, or both.
+
+Invariants:
+- The fencing token stays: a renewal overwrites the claim's key and never creates it.
+- The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that
+  hung and applies late would otherwise move the claim back to its older lease.
+- The claim always stays bound to a lease: every write of it names one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts, show_claim
+from coordinator.engine.refusing import refuse
+from coordinator.engine.steps import Operation, commit, lease_for
+from coordinator.engine.transaction import Put, Txn, unchanged
+from coordinator.errors import Contended
+from coordinator.model import Claim, Outcome, State
+
+__all__ = ["RenewCommand", "renew", "renew_live"]
+
+
+@dataclass(frozen=True, slots=True)
+class RenewCommand:
+    """A request to renew. None means unchanged; "" and 0 mean that the caller names none."""
+
+    session: str
+    now: datetime
+    ttl_seconds: float | None = None
+    note: str | None = None
+    instance: str = ""
+    token: int = 0
+
+
+def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
+    """Renew a claim; raises ``NotHolder`` or ``NotFound`` if the session does not hold the work key."""
+    found = yield from read(paths)
+    for _ in range(MAX_TRIES):
+        live, held = found.claim, found.claim.stored if found.claim else None
+        if live is None or held is None or not _is_own(command, held, live):
+            raise refuse(paths.work_key, found, command.session, command.token, "renew")
+        command = replace(command, token=live.token)  # what takes its place meanwhile is not what was meant
+        renewed = yield from renew_live(
+            paths, found, live, held, ttl_seconds=command.ttl_seconds, note=command.note, now=command.now
+        )
+        if isinstance(renewed, Claim):
+            return renewed
+        found = renewed
+    raise Contended(
+        f"the claim on {paths.work_key} was renewed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1
+    )
+
+
+def _is_own(command: RenewCommand, held: StoredClaim, live: LiveClaim) -> bool:
+    if held.session != command.session:
+        return False
+    if command.token:
+        return command.token == live.token
+    return not command.instance or not held.instance or command.instance == held.instance
+
+
+def renew_live(
+    paths: WorkPaths,
+    found: Found,
+    live: LiveClaim,
+    held: StoredClaim,
+    *,
+    ttl_seconds: float | None,
+    note: str | None,
+    now: datetime,
+    also: tuple[Txn, ...] = (),
+) -> Operation[Claim | Found]:
+    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is."""
+    ttl = ttl_seconds or held.ttl
+    lease = yield from lease_for(ttl, outliving=live.lease)
+    renewed = replace(
+        held,
+        ttl=ttl,
+        # A lease that is kept lasts longer than what was asked for, even where its claim's deadline has passed: etcd
+        # starts leases again after a restart.
+        expires_at=max(held.expires_at, now + timedelta(seconds=ttl)) if lease is None else lease.expires_at,
+        note=held.note if note is None else note,
+    )
+    record = StoredRecord(
+        state=State.CLAIMED,
+        session=renewed.session,
+        attempt=renewed.attempt,
+        fencing_token=live.token,
+        claimed_at=renewed.claimed_at,
+        expires_at=renewed.expires_at,
+        note=renewed.note,
+        request_id=renewed.request_id,
+        completion=None if found.record is None else found.record.completion,
+    )
+    reply = yield from commit(
+        Txn(
+            compares=(unchanged(paths.claim, live.mod_revision),),
+            success=(
+                Put(paths.claim, renewed.encode(), live.lease if lease is None else lease.id),
+                Put(paths.record, record.encode()),
+                *also,
+            ),
+            failure=reads_and_counts(paths),
+        )
+    )
+    if not reply.succeeded:
+        return (yield from read_found(reply))
+    return show_claim(paths.work_key, renewed, live.token, now, outcome=Outcome.RENEWED)

@@ -1,0 +1,89 @@
+"""How the engine asks for what it cannot do itself.
+
+An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
+no I/O and reads no clock. Four kinds of steps exist:
+
+- a ``Txn``, answered by its ``TxnReply``;
+- ``NeedLease``, answered by a ``Lease`` with enough time left, or by None where the lease to outlive lasts longer;
+- ``Damaged``, a value that could not be decoded, for the log; answered by None;
+- ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None.
+
+``coordinator.store.runner`` drives operations against etcd. In a test a list of answers does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from coordinator.engine.documents import Document, Undecodable
+from coordinator.engine.transaction import KeyValue, Txn, TxnReply
+from coordinator.model import Cause, State
+
+__all__ = ["AttemptEnded", "Damaged", "Lease", "NeedLease", "Operation", "Step", "commit", "decode", "lease_for"]
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Document)
+
+
+class NeedLease(NamedTuple):
+    """A lease is needed that lasts ``ttl_seconds`` from now, unless the lease ``outliving`` (0: none) lasts longer."""
+
+    ttl_seconds: float
+    outliving: int = 0
+
+
+class Lease(NamedTuple):
+    """A lease to bind a claim to, and its deadline by the clock of this replica."""
+
+    id: int
+    expires_at: datetime
+
+
+class Damaged(NamedTuple):
+    """The value under ``key`` is not what a coordinator writes."""
+
+    key: bytes
+    problem: str
+
+
+class AttemptEnded(NamedTuple):
+    """An attempt was ended by this operation, and by no other."""
+
+    kind: str
+    ended: State
+    cause: Cause | None
+    late: bool
+    contenders: int
+    claimed_at: datetime | None
+    ended_at: datetime
+
+
+Step = Txn | NeedLease | Damaged | AttemptEnded
+Operation = Generator[Step, object, T]
+
+
+def commit(txn: Txn) -> Operation[TxnReply]:
+    """Run a transaction."""
+    reply = yield txn
+    if not isinstance(reply, TxnReply):
+        raise TypeError("a transaction is answered by a TxnReply")
+    return reply
+
+
+def lease_for(ttl_seconds: float, outliving: int = 0) -> Operation[Lease | None]:
+    """Ask for a lease; None means that ``outliving`` lasts longer."""
+    lease = yield NeedLease(ttl_seconds, outliving)
+    if lease is not None and not isinstance(lease, Lease):
+        raise TypeError("a need of a lease is answered by a Lease or None")
+    return lease
+
+
+def decode(document: type[D], found: KeyValue) -> Operation[D | None]:
+    """Decode a value; report it and return None if that cannot be done."""
+    try:
+        return document.decode(found.value)
+    except Undecodable as error:
+        yield Damaged(found.key, str(error))
+        return None

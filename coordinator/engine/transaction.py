@@ -1,0 +1,162 @@
+"""Transactions as values: what the engine wants etcd to do, and what etcd answered.
+
+A transaction compares revisions, then runs one of two lists of operations; all of it is atomic and one raft proposal.
+Named tuples rather than dataclasses, because a busy coordinator makes tens of thousands of them a second.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = [
+    "Compare",
+    "Delete",
+    "DeleteReply",
+    "KeyValue",
+    "Operation",
+    "Put",
+    "PutReply",
+    "Range",
+    "RangeReply",
+    "Relation",
+    "Reply",
+    "Target",
+    "Txn",
+    "TxnReply",
+    "created_at",
+    "end_of_prefix",
+    "is_absent",
+    "is_present",
+    "unchanged",
+]
+
+
+class Target(Enum):
+    """Which revision of a key is compared; both are 0 for a key that is not there."""
+
+    CREATE = "create_revision"
+    MOD = "mod_revision"
+
+
+class Relation(Enum):
+    """How it is compared."""
+
+    EQUAL = "="
+    GREATER = ">"
+
+
+class Compare(NamedTuple):
+    """One comparison; a transaction takes its success branch if all of its comparisons hold."""
+
+    key: bytes
+    target: Target
+    relation: Relation
+    revision: int
+
+
+class Put(NamedTuple):
+    """Write a key. ``lease`` 0 attaches no lease, and detaches the one that was there."""
+
+    key: bytes
+    value: bytes
+    lease: int = 0
+
+
+class Range(NamedTuple):
+    """Read a key, or all keys from ``key`` up to but excluding ``end``. ``limit`` 0 means all of them."""
+
+    key: bytes
+    end: bytes = b""
+    limit: int = 0
+    descending: bool = False
+    count_only: bool = False
+
+
+class Delete(NamedTuple):
+    """Delete a key, or all keys from ``key`` up to but excluding ``end``."""
+
+    key: bytes
+    end: bytes = b""
+
+
+class Txn(NamedTuple):
+    """If all of ``compares`` hold do ``success``, otherwise ``failure``; nests."""
+
+    compares: tuple[Compare, ...]
+    success: tuple[Operation, ...]
+    failure: tuple[Operation, ...] = ()
+
+
+Operation = Put | Range | Delete | Txn
+
+
+class KeyValue(NamedTuple):
+    """A key as it was read; ``lease`` is 0 where none is attached."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    lease: int
+
+
+class RangeReply(NamedTuple):
+    """``total`` counts the whole range, ``more`` tells whether ``limit`` cut it."""
+
+    kvs: tuple[KeyValue, ...]
+    total: int
+    more: bool
+
+
+class PutReply(NamedTuple):
+    """A put has nothing to tell."""
+
+
+class DeleteReply(NamedTuple):
+    """How many keys were deleted."""
+
+    deleted: int
+
+
+class TxnReply(NamedTuple):
+    """Which branch was taken, the store's revision after it, and a reply for each operation of that branch."""
+
+    succeeded: bool
+    revision: int
+    replies: tuple[Reply, ...]
+
+    def range(self, index: int) -> RangeReply:
+        """Return the reply to the operation at ``index``, which must have been a range."""
+        reply = self.replies[index]
+        if not isinstance(reply, RangeReply):
+            raise TypeError(f"operation {index} was answered by {type(reply).__name__}, not by a range")
+        return reply
+
+
+Reply = RangeReply | PutReply | DeleteReply | TxnReply
+
+
+def is_absent(key: bytes) -> Compare:
+    """The key is not there."""
+    return Compare(key, Target.CREATE, Relation.EQUAL, 0)
+
+
+def is_present(key: bytes) -> Compare:
+    """The key is there."""
+    return Compare(key, Target.CREATE, Relation.GREATER, 0)
+
+
+def created_at(key: bytes, revision: int) -> Compare:
+    """The key is there and is the one created at ``revision``, however often it was written since."""
+    return Compare(key, Target.CREATE, Relation.EQUAL, revision)
+
+
+def unchanged(key: bytes, revision: int) -> Compare:
+    """The key was last written at ``revision``; with 0, it is not there."""
+    return Compare(key, Target.MOD, Relation.EQUAL, revision)
+
+
+def end_of_prefix(prefix: bytes) -> bytes:
+    """Return the key just behind every key that starts with ``prefix``, which must not end in a 0xff byte."""
+    return prefix[:-1] + bytes((prefix[-1] + 1,))

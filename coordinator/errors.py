@@ -1,0 +1,203 @@
+"""Every error of the product, in one tree.
+
+    CoordinatorError                  gRPC code             CLI exit
+    ├── InvalidInput                  INVALID_ARGUMENT      2
+    ├── Refused
+    │   ├── ClaimDenied               (an answer, no code)  1
+    │   ├── NotFound                  NOT_FOUND             1
+    │   └── NotHolder                 FAILED_PRECONDITION   1
+    ├── NotPermitted
+    │   ├── PermissionDenied          PERMISSION_DENIED     4
+    │   └── Unauthenticated           UNAUTHENTICATED       4
+    ├── TryAgain
+    │   ├── Unavailable               UNAVAILABLE           3
+    │   ├── LimitExceeded             RESOURCE_EXHAUSTED    3
+    │   ├── Contended                 ABORTED               3
+    │   └── OutcomeUnknown            DEADLINE_EXCEEDED     3
+    ├── NotImplementedHere            UNIMPLEMENTED         70
+    └── InternalError                 INTERNAL              70
+
+``code`` and ``exit_code`` of a class are the one table that maps errors to gRPC status codes and to exit codes: the
+service, the client and the command line all read it from here.
+
+Every message is one sentence that says what was wrong and what is allowed; ``hint`` says what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from coordinator.model import Denial
+
+__all__ = [
+    "ClaimDenied",
+    "Contended",
+    "CoordinatorError",
+    "InternalError",
+    "InvalidInput",
+    "LimitExceeded",
+    "NotFound",
+    "NotHolder",
+    "NotImplementedHere",
+    "NotPermitted",
+    "OutcomeUnknown",
+    "PermissionDenied",
+    "Refused",
+    "TryAgain",
+    "Unauthenticated",
+    "Unavailable",
+    "error_for_code",
+]
+
+
+class CoordinatorError(Exception):
+    """The coordinator could not do what was asked.
+
+    ``field`` names the offending field of a request, ``holder`` the session that holds the work key now,
+    ``retry_after_seconds`` (≥ 0) how long to wait before trying again, and ``request_id`` what to send again so that
+    a request whose outcome is unknown takes effect at most once. Each is None where it does not apply.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+    exit_code: ClassVar[int] = 70
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        field: str | None = None,
+        holder: str | None = None,
+        retry_after_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.message = message or _first_sentence(type(self))
+        self.hint = hint
+        self.field = field
+        self.holder = holder
+        self.retry_after_seconds = retry_after_seconds
+        self.request_id = request_id
+        super().__init__(self.message)
+
+
+class InvalidInput(CoordinatorError):
+    """The input is not valid."""
+
+    code = "INVALID_ARGUMENT"
+    exit_code = 2
+
+
+class Refused(CoordinatorError):
+    """The answer is no."""
+
+    code = "FAILED_PRECONDITION"
+    exit_code = 1
+
+
+class ClaimDenied(Refused):
+    """The claim was denied.
+
+    Raised by clients only, as on the wire a denial is an answer. ``denial`` says why.
+    """
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(
+            f"{denial.work_key} is {denial.describe()}",
+            holder=denial.holder,
+            retry_after_seconds=denial.retry_after_seconds,
+        )
+        self.denial = denial
+
+
+class NotFound(Refused):
+    """Nothing of that name is there."""
+
+    code = "NOT_FOUND"
+
+
+class NotHolder(Refused):
+    """The session does not hold a claim on this work key."""
+
+
+class NotPermitted(CoordinatorError):
+    """The credential does not allow this."""
+
+    code = "PERMISSION_DENIED"
+    exit_code = 4
+
+
+class PermissionDenied(NotPermitted):
+    """The credential does not allow this."""
+
+
+class Unauthenticated(NotPermitted):
+    """The call carries no valid credential."""
+
+    code = "UNAUTHENTICATED"
+
+
+class TryAgain(CoordinatorError):
+    """The service could not answer now; the same request may be sent again."""
+
+    code = "UNAVAILABLE"
+    exit_code = 3
+
+
+class Unavailable(TryAgain):
+    """The service or its store cannot be reached."""
+
+
+class LimitExceeded(TryAgain):
+    """A limit was reached."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class Contended(TryAgain):
+    """The request kept losing races against others for the same work key."""
+
+    code = "ABORTED"
+
+
+class OutcomeUnknown(TryAgain):
+    """No definite answer came in time: the request may or may not have taken effect."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class NotImplementedHere(CoordinatorError):
+    """This coordinator does not serve that call; it is of another version than its caller."""
+
+    code = "UNIMPLEMENTED"
+
+
+class InternalError(CoordinatorError):
+    """The coordinator failed in a way that is not its caller's fault."""
+
+
+_BY_CODE: dict[str, type[CoordinatorError]] = {
+    error.code: error
+    for error in (
+        InvalidInput,
+        NotFound,
+        NotHolder,
+        PermissionDenied,
+        Unauthenticated,
+        Unavailable,
+        LimitExceeded,
+        Contended,
+        OutcomeUnknown,
+        NotImplementedHere,
+        InternalError,
+    )
+}
+
+
+def error_for_code(code: str) -> type[CoordinatorError]:
+    """Return the error class that stands for a gRPC status code's name, ``InternalError`` for one we never send."""
+    return _BY_CODE.get(code, InternalError)
+
+
+def _first_sentence(error: type[CoordinatorError]) -> str:
+    return (error.__doc__ or error.__name__).split("\n", 1)[0].rstrip(".")

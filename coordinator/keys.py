@@ -1,0 +1,306 @@
+"""Work keys, sessions, fleets and texts as they are typed, and what they become.
+
+Invariant: however people spell one piece of work, it has one key; and a key is its own canonical spelling, so that
+parsing it again changes nothing. What cannot be made canonical is refused.
+
+Out of scope: look-alike letters of different scripts, and two addresses of one page that only its server knows to be
+the same.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from coordinator.addresses import SCHEME, is_address, parse_address
+from coordinator.errors import InvalidInput
+from coordinator.model import DEFAULT_FLEET
+
+__all__ = [
+    "DEFAULT_TOPIC_KINDS",
+    "MAX_SESSION_BYTES",
+    "MAX_WORK_KEY_BYTES",
+    "WorkKey",
+    "check_fleet",
+    "check_kind",
+    "check_session",
+    "check_text",
+    "parse_work_key",
+]
+
+#: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
+MAX_WORK_KEY_BYTES = 512
+#: Longest session, in bytes of UTF-8.
+MAX_SESSION_BYTES = 128
+#: The kinds whose identities are topics: their spelling is reduced to a slug.
+DEFAULT_TOPIC_KINDS: frozenset[str] = frozenset({"blog", "research", "idea", "topic"})
+
+_DEFAULT_KIND = "task"
+#: Kinds with rules of their own; they cannot be made topic kinds.
+_REFERENCE_KINDS = frozenset({"github", "url"})
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_KIND_RULE = "a letter a-z, then up to 31 of a-z, 0-9, _ and -"
+_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+#: Variation selectors choose between two pictures of one character.
+_PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+#: Invisible although they count as letters or marks: the grapheme joiner, fillers, and selectors of Mongolian.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
+#: What stands in a key must be legible everywhere: no controls, line ends, private or unassigned characters.
+_ILLEGIBLE = frozenset({"Cc", "Zl", "Zp", "Co", "Cn"})
+_LINE_BREAKING = frozenset({"Cc", "Zl", "Zp"})
+_APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
+
+_GITHUB_ADDRESS = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)
+_REPOSITORY = r"([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)"
+_GITHUB_SHORT = re.compile(rf"{_REPOSITORY}#0*([0-9]+)")
+#: GitHub numbers the issues, pull requests and discussions of a repository in one sequence. The discussions of an
+#: organisation (/orgs/…) belong to a repository that their address does not name.
+_GITHUB_PATH = re.compile(
+    rf"(?!orgs/){_REPOSITORY}/(?:issues|pulls?|discussions)/0*([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE
+)
+_AROUND_SEPARATOR = re.compile(r"\s*([/#])\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkKey:
+    """The canonical identity of a unit of work. Made by ``parse_work_key``, or read back from the store."""
+
+    kind: str
+    identity: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.identity}"
+
+
+def parse_work_key(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KINDS) -> WorkKey:
+    """Turn a work key as typed into the one key of that piece of work.
+
+    Addresses and short forms of GitHub issues, pull requests and discussions become ``github:owner/repository#number``,
+    other addresses ``url:…``; identities of ``topic_kinds`` become slugs; what has no kind becomes a ``task``. At most
+    512 bytes, typed and canonical. Raises ``InvalidInput`` for what is no work key.
+    """
+    text = _legible(typed)
+    tidy = _AROUND_SEPARATOR.sub(r"\1", text)
+    if _GITHUB_ADDRESS.match(text):
+        text = f"https://{text}"
+    elif _GITHUB_SHORT.fullmatch(tidy):
+        text = f"github:{tidy}"
+    head, colon, tail = text.partition(":")
+    kind, identity = (head.strip().lower(), tail.strip()) if colon else (_DEFAULT_KIND, text)
+    if kind in topic_kinds and kind not in _REFERENCE_KINDS:
+        key = WorkKey(kind, _slug(identity))
+    else:
+        _refuse_invisible(text)
+        key = _reference(kind, identity)
+    if not key.identity:
+        raise _invalid(
+            f"a work key of kind {kind!r} needs something behind its colon"
+            + (", with at least one letter or digit in it" if kind in topic_kinds else ""),
+            "say which piece of work it is, for example task:db-migration",
+        )
+    size = len(str(key).encode())
+    if size > MAX_WORK_KEY_BYTES:
+        raise _too_long("the work key would become", size)
+    return key
+
+
+def check_fleet(fleet: str) -> str:
+    """Return the fleet, the default one for ""; raise ``InvalidInput`` unless it is ``[a-z0-9][a-z0-9-]{0,62}``."""
+    if not fleet:
+        return DEFAULT_FLEET
+    if not _FLEET.fullmatch(fleet):
+        raise InvalidInput(
+            f"{_shorten(fleet)} is not a fleet; its name is 1 to 63 of a-z, 0-9 and -, and does not begin with -",
+            field="fleet",
+            hint="for example research-2",
+        )
+    return fleet
+
+
+def check_session(session: str) -> str:
+    """Return the session; raise ``InvalidInput`` unless it is 1 to 128 bytes of UTF-8, not blank, on one line.
+
+    White space around it is refused rather than dropped: a session is the holder of claims and must be meant exactly.
+    """
+    size = _utf8_size("session", "the session", session)
+    control = _first_of(_LINE_BREAKING, session)
+    wrong = None
+    if not session or session.isspace():
+        wrong = "the session is empty"
+    elif size > MAX_SESSION_BYTES:
+        wrong = f"the session is {size} bytes long"
+    elif control is not None:
+        wrong = f"the session holds {_code_point(control)}, a control character"
+    elif session != session.strip():
+        wrong = "the session has white space around it"
+    if wrong is not None:
+        raise InvalidInput(
+            f"{wrong}; allowed are 1 to {MAX_SESSION_BYTES} bytes without control characters or outer white space",
+            field="session",
+            hint="name the agent's run, for example session-7f8b",
+        )
+    return session
+
+
+def check_kind(kind: str) -> str:
+    """Return the kind in lower case; raise ``InvalidInput`` unless that is ``[a-z][a-z0-9_-]{0,31}``."""
+    lowered = kind.lower()
+    if not _KIND.fullmatch(lowered):
+        raise InvalidInput(
+            f"{_shorten(kind)} is not a kind; a kind is {_KIND_RULE}",
+            field="kind",
+            hint="for example task, blog or github",
+        )
+    return lowered
+
+
+def check_text(field: str, value: str, limit_bytes: int) -> str:
+    """Return a note, reason or result; raise ``InvalidInput`` if it is no UTF-8, holds NUL or is over the limit.
+
+    Line ends are allowed. ``field`` is the name that errors give it.
+    """
+    size = _utf8_size(field, f"the {field}", value)
+    if size > limit_bytes:
+        raise InvalidInput(
+            f"the {field} is {size} bytes long; at most {limit_bytes} are allowed",
+            field=field,
+            hint="shorten it, or put the long form elsewhere and give its address",
+        )
+    if "\0" in value:
+        raise InvalidInput(
+            f"the {field} holds U+0000, which is not allowed", field=field, hint="leave the character out"
+        )
+    return value
+
+
+def _legible(typed: str) -> str:
+    """Return the text in NFKC, with single spaces and none around; invisible format characters are still in it."""
+    stripped = typed.strip()
+    size = _utf8_size("work_key", "the work key", stripped)
+    if size > MAX_WORK_KEY_BYTES:
+        raise _too_long("the work key is", size)
+    # Nearly all keys are plain ASCII, and every request parses one: they skip what Unicode needs.
+    text = stripped if stripped.isascii() else _normal(_PICTURE_CHOICE.sub("", stripped))
+    illegible = _first_of(_ILLEGIBLE, text)
+    if illegible is not None:
+        raise _invalid(
+            f"the work key holds {_code_point(illegible)}; control, private and unassigned characters are not allowed",
+            "leave the character out",
+        )
+    text = " ".join(text.split())
+    if not text:
+        raise _invalid("the work key is empty; it needs a kind and an identity", "for example task:db-migration")
+    return text
+
+
+def _refuse_invisible(text: str) -> None:
+    if text.isascii():
+        return
+    for character in text:
+        if character in _INVISIBLE or unicodedata.category(character) == "Cf":
+            raise _invalid(
+                f"the work key holds {_code_point(character)}, which is invisible; only what can be seen is allowed",
+                "type the key anew instead of pasting it",
+            )
+
+
+def _reference(kind: str, identity: str) -> WorkKey:
+    """Make the key of a kind that keeps the case of its identity, ``github`` excepted."""
+    if kind == "github":
+        return _github(identity)
+    if kind == "url":
+        return _url(identity)
+    # "task://" is the one exception, because what has no kind and begins with "//" is spelt so.
+    if identity.startswith("//") and kind != _DEFAULT_KIND and SCHEME.fullmatch(kind):
+        return _url(f"{kind}:{identity}")
+    if not _KIND.fullmatch(kind):
+        raise _invalid(
+            f"{_shorten(kind)} is not a kind; what stands before a work key's first colon is {_KIND_RULE}",
+            "put task: in front if the colon is part of the name",
+        )
+    return WorkKey(kind, identity)
+
+
+def _github(identity: str) -> WorkKey:
+    tidy = _AROUND_SEPARATOR.sub(r"\1", identity).strip("/")
+    if is_address(tidy) or _GITHUB_ADDRESS.match(f"{tidy}/"):
+        return _url(tidy)
+    lowered = _normal(tidy.lower())
+    return _github_number(lowered) or WorkKey("github", lowered)
+
+
+def _github_number(reference: str) -> WorkKey | None:
+    """Make the key of ``owner/repository#number`` or of the path of such a page; None for anything else."""
+    found = _GITHUB_SHORT.fullmatch(reference) or _GITHUB_PATH.fullmatch(reference)
+    if found is None:
+        return None
+    owner, repository, number = found.groups()
+    # GitHub ignores the case of owners and repositories.
+    return WorkKey("github", f"{owner.lower()}/{repository.lower()}#{number}")
+
+
+def _url(text: str) -> WorkKey:
+    """Make the key of an address, or of what it names on GitHub."""
+    address = parse_address(text)
+    if address.scheme == "https" and address.host in {"github.com", "api.github.com"}:
+        below = address.path.removeprefix("/repos/" if address.host == "api.github.com" else "/")
+        key = _github_number(below) if below != address.path else None
+        if key is not None:
+            return key
+    return WorkKey("url", str(address))
+
+
+def _slug(identity: str) -> str:
+    """Reduce a topic to its letters and digits in lower case, with a hyphen for everything between them."""
+    folded = _APOSTROPHES.sub("", _normal(identity.casefold()))
+    # Marks belong to the letter before them: many scripts write their vowels so.
+    slug = ""
+    for character in _normal("".join(c for c in folded if unicodedata.category(c) != "Cf" and c not in _INVISIBLE)):
+        category = unicodedata.category(character)[0]
+        if category in "LN" or (category == "M" and slug and slug[-1] != "-"):
+            slug += character
+        elif slug and slug[-1] != "-":
+            slug += "-"
+    return slug.removesuffix("-")
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _first_of(categories: frozenset[str], text: str) -> str | None:
+    """Return the first character that is of these categories, none of which is printable; None if there is none."""
+    if text.isprintable():
+        return None
+    return next((character for character in text if unicodedata.category(character) in categories), None)
+
+
+def _utf8_size(field: str, name: str, value: str) -> int:
+    """Return how many bytes of UTF-8 a text is; bytes of an argument that are no UTF-8 come as lone surrogates."""
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"{name} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
+        ) from None
+
+
+def _code_point(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:39]}…")
+
+
+def _invalid(message: str, hint: str) -> InvalidInput:
+    return InvalidInput(message, field="work_key", hint=hint)
+
+
+def _too_long(what: str, size: int) -> InvalidInput:
+    return _invalid(
+        f"{what} {size} bytes long; at most {MAX_WORK_KEY_BYTES} are allowed",
+        "name the work by a shorter title or number",
+    )

@@ -1,0 +1,6 @@
+"""What happened, counted for Prometheus."""
+
+from coordinator.metrics.endpoint import MetricsEndpoint
+from coordinator.metrics.prometheus import PrometheusRecorder
+
+__all__ = ["MetricsEndpoint", "PrometheusRecorder"]

@@ -1,0 +1,289 @@
+"""The values that everything speaks in: claims, denials, records and what became of attempts.
+
+All are frozen. Times are aware datetimes in UTC; durations are seconds as floats. What does not apply is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+__all__ = [
+    "DEFAULT_FLEET",
+    "DEFAULT_TTL_SECONDS",
+    "MAX_TEXT_BYTES",
+    "MAX_TTL_SECONDS",
+    "MIN_TTL_SECONDS",
+    "Cause",
+    "Claim",
+    "ConvergenceRate",
+    "CoordinatorStatus",
+    "Denial",
+    "DenialReason",
+    "EtcdStatus",
+    "HistoryEntry",
+    "LogEntry",
+    "LogPage",
+    "Outcome",
+    "Previous",
+    "ReaperStatus",
+    "Record",
+    "RecordPage",
+    "State",
+    "Status",
+    "Story",
+    "format_time",
+]
+
+DEFAULT_FLEET = "default"
+
+#: Shortest time to live of a claim. etcd silently raises a lease of less than 2 s at its default timings; below 5 s a
+#: single leader election (1 to 2 s) would eat a large part of the claim.
+MIN_TTL_SECONDS = 5.0
+#: Longest time to live of a claim: seven days.
+MAX_TTL_SECONDS = 7 * 24 * 3600.0
+DEFAULT_TTL_SECONDS = 3600.0
+#: Longest note, reason or result, in bytes of UTF-8.
+MAX_TEXT_BYTES = 16 * 1024
+
+
+class State(StrEnum):
+    """The state of a work key."""
+
+    AVAILABLE = "available"
+    CLAIMED = "claimed"
+    COMPLETED = "completed"
+    ABANDONED = "abandoned"
+
+
+class Cause(StrEnum):
+    """Why an attempt was abandoned."""
+
+    EXPIRED = "expired"
+    RELEASED = "released"
+    REVOKED = "revoked"
+
+
+class Outcome(StrEnum):
+    """What became of a request to claim."""
+
+    GRANTED = "granted"
+    RENEWED = "renewed"
+    DENIED = "denied"
+
+
+class DenialReason(StrEnum):
+    """Why a claim was denied."""
+
+    HELD = "held"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What the attempt before a grant left behind; ``cause`` is None if that attempt was completed."""
+
+    attempt: int
+    session: str
+    cause: Cause | None
+    reason: str | None
+    note: str | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The exclusive, leased right of one session to one work key.
+
+    ``fencing_token`` grows with every claim of a work key and stays the same across renewals. ``expires_at`` is for
+    display: it comes from the clock of the replica that answered. ``remaining_seconds`` is what was left when the
+    answer was sent; ``deadline`` is the same as a reading of this process's ``time.monotonic()``, counted from before
+    the request was sent and therefore never too late. Only claims returned by a client have a ``deadline``.
+    """
+
+    work_key: str
+    kind: str
+    session: str
+    attempt: int
+    fencing_token: int
+    ttl_seconds: float
+    claimed_at: datetime
+    expires_at: datetime
+    remaining_seconds: float
+    note: str | None = None
+    outcome: Outcome = Outcome.GRANTED
+    previous: Previous | None = None
+    typed_key: str | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The answer to a claim that was not granted.
+
+    ``holder``, ``expires_at`` and ``retry_after_seconds`` tell of the live claim if the ``reason`` is ``held``;
+    ``completed_by`` and ``completed_at`` of the finished work if it is ``completed``. ``own_session`` is true if the
+    claim is held under the caller's own session name by another process of it.
+    """
+
+    work_key: str
+    reason: DenialReason
+    holder: str | None = None
+    own_session: bool = False
+    completed_by: str | None = None
+    expires_at: datetime | None = None
+    completed_at: datetime | None = None
+    retry_after_seconds: float | None = None
+    typed_key: str | None = None
+
+    def describe(self) -> str:
+        """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
+        if self.reason is DenialReason.COMPLETED:
+            return f"already completed by {self.completed_by}{_moment('', self.completed_at)}"
+        if self.holder is None:
+            return "already claimed, but what is stored of the claim cannot be read"
+        whose = "another process of your own session " if self.own_session else ""
+        return f"already claimed by {whose}{self.holder}{_moment('expires ', self.expires_at)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The durable state of a work key; the fields that do not apply to the state are None."""
+
+    work_key: str
+    kind: str
+    state: State
+    session: str | None = None
+    attempt: int | None = None
+    fencing_token: int | None = None
+    cause: Cause | None = None
+    reason: str | None = None
+    result: str | None = None
+    note: str | None = None
+    claimed_at: datetime | None = None
+    expires_at: datetime | None = None
+    ended_at: datetime | None = None
+    late: bool = False
+    acknowledged_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One ended attempt; ``ended`` is ``completed`` or ``abandoned``, ``contenders`` counts denied sessions."""
+
+    attempt: int
+    session: str
+    fencing_token: int
+    claimed_at: datetime | None
+    ended_at: datetime
+    ended: State
+    cause: Cause | None = None
+    reason: str | None = None
+    result: str | None = None
+    note: str | None = None
+    late: bool = False
+    contenders: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live."""
+
+    record: Record
+    claim: Claim | None
+    contenders: tuple[str, ...]
+    history: tuple[HistoryEntry, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """One page of records; ``next_page_token`` is None after the last."""
+
+    records: tuple[Record, ...]
+    next_page_token: str | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One ended attempt of a session, as the time index knows it."""
+
+    work_key: str
+    attempt: int
+    ended: State
+    cause: Cause | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """One page of a session's ended attempts, latest first; ``next_page_token`` is None after the last."""
+
+    session: str
+    entries: tuple[LogEntry, ...]
+    next_page_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergenceRate:
+    """Denied claims as a share of the granted and denied; ``value`` is None while there were none."""
+
+    window_seconds: float
+    value: float | None
+    granted: int
+    denied: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorStatus:
+    """The replica that answered."""
+
+    version: str
+    endpoint: str
+    uptime_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdStatus:
+    """The store as the replica sees it; sizes in bytes, ``quota_bytes`` None where it is not known."""
+
+    version: str | None
+    members: int | None
+    leader: str | None
+    quorum: bool
+    db_size_bytes: int | None
+    quota_bytes: int | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReaperStatus:
+    """The replica elected to reap, None where there is none, and how far it is behind the store."""
+
+    leader: str | None
+    revision_lag: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the coordinator, its store and the fleet are; counts are None where they could not be read."""
+
+    healthy: bool
+    coordinator: CoordinatorStatus
+    etcd: EtcdStatus
+    reaper: ReaperStatus
+    live_claims: int | None
+    loose_ends: int | None
+    completed: int | None
+    convergence_rate: ConvergenceRate
+
+
+def format_time(moment: datetime) -> str:
+    """Write a time the way people read it: RFC 3339, UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(prefix: str, moment: datetime | None) -> str:
+    return f" ({prefix}{format_time(moment)})" if moment is not None else ""

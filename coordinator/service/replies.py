@@ -1,0 +1,203 @@
+"""From the engine's values to reply messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator import model
+from coordinator.enumerations import CAUSES_ON_WIRE, DENIAL_REASONS_ON_WIRE, OUTCOMES_ON_WIRE, STATES_ON_WIRE
+from coordinator.errors import CoordinatorError
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1 import types_pb2 as types
+
+__all__ = ["claim_reply", "error_detail", "list_reply", "live_claim", "log_reply", "record", "status_reply", "story"]
+
+
+def claim_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimResponse:
+    """Write the answer to a claim."""
+    if isinstance(answer, model.Denial):
+        return pb.ClaimResponse(
+            outcome=types.OUTCOME_DENIED, work_key=answer.work_key, typed_key=typed_key, denial=_denial(answer)
+        )
+    return pb.ClaimResponse(
+        outcome=OUTCOMES_ON_WIRE[answer.outcome],
+        work_key=answer.work_key,
+        typed_key=typed_key,
+        claim=live_claim(answer),
+        previous=None if answer.previous is None else _previous(answer.previous),
+    )
+
+
+def live_claim(claim: model.Claim) -> types.Claim:
+    """Write a claim."""
+    return types.Claim(
+        work_key=claim.work_key,
+        kind=claim.kind,
+        session=claim.session,
+        attempt=claim.attempt,
+        fencing_token=claim.fencing_token,
+        ttl=duration(claim.ttl_seconds),
+        claimed_at=timestamp(claim.claimed_at),
+        expires_at=timestamp(claim.expires_at),
+        remaining=duration(claim.remaining_seconds),
+        note=claim.note,
+    )
+
+
+def record(found: model.Record) -> types.Record:
+    """Write a record."""
+    return types.Record(
+        work_key=found.work_key,
+        kind=found.kind,
+        state=STATES_ON_WIRE[found.state],
+        session=found.session,
+        attempt=found.attempt,
+        fencing_token=found.fencing_token,
+        cause=CAUSES_ON_WIRE[found.cause],
+        reason=found.reason,
+        result=found.result,
+        note=found.note,
+        claimed_at=timestamp(found.claimed_at),
+        expires_at=timestamp(found.expires_at),
+        ended_at=timestamp(found.ended_at),
+        late=found.late,
+        acknowledged_at=timestamp(found.acknowledged_at),
+    )
+
+
+def story(found: model.Story) -> pb.GetResponse:
+    """Write all that is known of a work key."""
+    return pb.GetResponse(
+        record=record(found.record),
+        claim=None if found.claim is None else live_claim(found.claim),
+        contenders=found.contenders,
+        history=[_history(entry) for entry in found.history],
+        revision=found.revision,
+    )
+
+
+def list_reply(page: model.RecordPage) -> pb.ListResponse:
+    """Write a page of records."""
+    return pb.ListResponse(
+        records=[record(found) for found in page.records],
+        next_page_token=page.next_page_token,
+        revision=page.revision,
+    )
+
+
+def log_reply(page: model.LogPage) -> pb.LogResponse:
+    """Write a page of a session's log."""
+    return pb.LogResponse(
+        session=page.session,
+        entries=[
+            pb.LogEntry(
+                work_key=entry.work_key,
+                attempt=entry.attempt,
+                ended=STATES_ON_WIRE[entry.ended],
+                cause=CAUSES_ON_WIRE[entry.cause],
+                ended_at=timestamp(entry.ended_at),
+            )
+            for entry in page.entries
+        ],
+        next_page_token=page.next_page_token,
+    )
+
+
+def status_reply(status: model.Status) -> pb.StatusResponse:
+    """Write a status."""
+    etcd, rate = status.etcd, status.convergence_rate
+    return pb.StatusResponse(
+        healthy=status.healthy,
+        coordinator=pb.CoordinatorStatus(
+            version=status.coordinator.version,
+            endpoint=status.coordinator.endpoint,
+            uptime=duration(status.coordinator.uptime_seconds),
+        ),
+        etcd=pb.EtcdStatus(
+            version=etcd.version,
+            members=etcd.members,
+            leader=etcd.leader,
+            quorum=etcd.quorum,
+            db_size_bytes=etcd.db_size_bytes,
+            quota_bytes=etcd.quota_bytes,
+            warnings=etcd.warnings,
+        ),
+        reaper=pb.ReaperStatus(leader=status.reaper.leader, revision_lag=status.reaper.revision_lag),
+        live_claims=status.live_claims,
+        loose_ends=status.loose_ends,
+        completed=status.completed,
+        convergence_rate=pb.ConvergenceRate(
+            window=duration(rate.window_seconds), value=rate.value, granted=rate.granted, denied=rate.denied
+        ),
+    )
+
+
+def error_detail(error: CoordinatorError) -> types.ErrorDetail:
+    """Write an error."""
+    return types.ErrorDetail(
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        field=error.field,
+        holder=error.holder,
+        retry_after=None if error.retry_after_seconds is None else duration(error.retry_after_seconds),
+        request_id=error.request_id,
+    )
+
+
+def duration(seconds: float) -> Duration:
+    """Write a number of seconds."""
+    whole, fraction = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=fraction)
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Write a time."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def _denial(denial: model.Denial) -> types.Denial:
+    return types.Denial(
+        reason=DENIAL_REASONS_ON_WIRE[denial.reason],
+        holder=denial.holder,
+        own_session=denial.own_session,
+        completed_by=denial.completed_by,
+        expires_at=timestamp(denial.expires_at),
+        completed_at=timestamp(denial.completed_at),
+        retry_after=None if denial.retry_after_seconds is None else duration(denial.retry_after_seconds),
+    )
+
+
+def _previous(previous: model.Previous) -> types.PreviousAttempt:
+    return types.PreviousAttempt(
+        attempt=previous.attempt,
+        session=previous.session,
+        cause=CAUSES_ON_WIRE[previous.cause],
+        reason=previous.reason,
+        note=previous.note,
+        ended_at=timestamp(previous.ended_at),
+    )
+
+
+def _history(entry: model.HistoryEntry) -> types.HistoryEntry:
+    return types.HistoryEntry(
+        attempt=entry.attempt,
+        session=entry.session,
+        fencing_token=entry.fencing_token,
+        claimed_at=timestamp(entry.claimed_at),
+        ended_at=timestamp(entry.ended_at),
+        ended=STATES_ON_WIRE[entry.ended],
+        cause=CAUSES_ON_WIRE[entry.cause],
+        reason=entry.reason,
+        result=entry.result,
+        note=entry.note,
+        late=entry.late,
+        contenders=entry.contenders,
+    )

@@ -1,0 +1,120 @@
+"""From request messages to values that have been checked.
+
+Invariant: nothing reaches the engine that has not passed here; every refusal names the field and what is allowed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from google.protobuf.duration_pb2 import Duration
+
+from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.listing import ListCommand, LogCommand
+from coordinator.enumerations import STATES
+from coordinator.errors import InvalidInput
+from coordinator.keys import WorkKey, check_fleet, check_kind, check_session, check_text, parse_work_key
+from coordinator.limits import check_page_size, check_ttl
+from coordinator.model import MAX_TEXT_BYTES, State
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1 import types_pb2 as types
+
+__all__ = ["Keyed", "check_id", "check_min_age", "list_command", "log_command", "read_ttl", "text"]
+
+_MAX_ID_BYTES = 128
+#: 292 years, which is what a Go duration can hold: beyond any claim's age.
+_MAX_AGE_SECONDS = 2**63 / 1e9
+
+
+class _HasKey(Protocol):
+    @property
+    def fleet(self) -> str: ...
+    @property
+    def work_key(self) -> str: ...
+
+
+class Keyed(NamedTuple):
+    """The fleet and the work key of a request; ``typed`` is the key as it came."""
+
+    fleet: str
+    work_key: WorkKey
+    typed: str
+    paths: WorkPaths
+
+    @classmethod
+    def of(cls, request: _HasKey, topic_kinds: frozenset[str]) -> Keyed:
+        """Read them from a request."""
+        fleet = check_fleet(request.fleet)
+        work_key = parse_work_key(request.work_key, topic_kinds=topic_kinds)
+        return cls(fleet, work_key, request.work_key, FleetPaths(fleet).of(work_key))
+
+
+def check_id(field: str, value: str, make: Callable[[], str] | None = None) -> str:
+    """Return an identifier chosen by the caller, at most 128 bytes; where it is empty, one that ``make`` makes."""
+    check_text(field, value, _MAX_ID_BYTES)
+    return value or (make() if make else "")
+
+
+def new_request_id() -> str:
+    """Make up a request id for a caller who named none."""
+    return uuid.uuid4().hex
+
+
+def text(field: str, value: str) -> str:
+    """Return a note, reason or result, at most 16 KiB."""
+    return check_text(field, value, MAX_TEXT_BYTES)
+
+
+def read_ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem) -> float | None:
+    """Return the ttl in seconds, None where the request has none."""
+    return check_ttl(_seconds(request.ttl)) if request.HasField("ttl") else None
+
+
+def check_min_age(request: pb.ReapRequest) -> float:
+    """Return the least age in seconds."""
+    seconds = _seconds(request.min_age) if request.HasField("min_age") else 0.0
+    if not 0 <= seconds <= _MAX_AGE_SECONDS:
+        raise InvalidInput(f"a min_age of {seconds:g} s is out of range; it must be 0 or more", field="min_age")
+    return seconds
+
+
+def list_command(request: pb.ListRequest) -> ListCommand:
+    """Read a request to list."""
+    return ListCommand(
+        states=_states(request.states),
+        kind=check_kind(request.kind) if request.kind else "",
+        session=check_session(request.session) if request.session else "",
+        page_size=check_page_size(request.page_size),
+        page_token=request.page_token,
+    )
+
+
+def log_command(request: pb.LogRequest) -> LogCommand:
+    """Read a request for a session's log."""
+    since: datetime | None = None
+    if request.HasField("since"):
+        try:
+            since = request.since.ToDatetime(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            raise InvalidInput("since is not a time between the years 1 and 9999", field="since") from None
+    return LogCommand(
+        session=check_session(request.session),
+        since=since,
+        page_size=check_page_size(request.page_size),
+        page_token=request.page_token,
+    )
+
+
+def _states(states: Sequence[types.State]) -> frozenset[State]:
+    for state in states:
+        # proto3 lets numbers through that no enumerator has.
+        if state not in STATES:
+            raise InvalidInput(f"{state} is not a state; allowed are {', '.join(State)}", field="states")
+    return frozenset(STATES[state] for state in states)
+
+
+def _seconds(message: Duration) -> float:
+    return message.seconds + message.nanos / 1e9

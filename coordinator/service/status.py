@@ -1,0 +1,53 @@
+"""How the coordinator, its store and a fleet are, read so that it can also be told when the store does not answer."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.listing import Counts, count
+from coordinator.errors import CoordinatorError, TryAgain
+from coordinator.model import CoordinatorStatus, ReaperStatus, Status
+from coordinator.recorder import Recorder
+from coordinator.store.members import MembersReader
+from coordinator.store.runner import Runner
+
+__all__ = ["StatusReader"]
+
+
+class StatusReader:
+    """Reads the status; ``endpoint`` is what the coordinator listens on."""
+
+    def __init__(
+        self, runner: Runner, members: MembersReader, recorder: Recorder, *, version: str, endpoint: str
+    ) -> None:
+        self._runner = runner
+        self._members = members
+        self._recorder = recorder
+        self._version = version
+        self._endpoint = endpoint
+        self._started = time.monotonic()
+
+    async def read(self, fleet: str, *, deadline: float) -> Status:
+        """Read it; what the store does not tell before ``deadline`` is None."""
+        now = time.monotonic()
+        # Half of the time for finding out whether the store answers at all, so that the rest is left to say so.
+        first = now + (deadline - now) / 2
+        counts: Counts | None = None
+        problem: CoordinatorError | None = None
+        try:
+            counts = await self._runner.run(partial(count, FleetPaths(fleet)), deadline=first)
+        except TryAgain as error:
+            problem = error
+        etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
+        return Status(
+            healthy=counts is not None,
+            coordinator=CoordinatorStatus(self._version, self._endpoint, now - self._started),
+            etcd=etcd,
+            reaper=ReaperStatus(leader=None, revision_lag=None),
+            live_claims=counts.live_claims if counts else None,
+            loose_ends=counts.loose_ends if counts else None,
+            completed=counts.completed if counts else None,
+            convergence_rate=self._recorder.convergence_rate(fleet),
+        )

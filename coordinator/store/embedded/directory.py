@@ -1,0 +1,165 @@
+"""The data directory of an embedded etcd: its layout, its lock and its log.
+
+    DIR/lock        locked while a coordinator runs on DIR; holds its process id
+    DIR/etcd/       etcd's own data
+    DIR/etcd.log    what etcd says
+
+Invariant: at most one coordinator runs on a directory. The lock belongs to an open file that no child inherits, so that
+the kernel drops it when the coordinator ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coordinator.errors import InvalidInput, Unavailable
+
+__all__ = ["DataDirectory", "default_data_dir"]
+
+_LOG_LIMIT_BYTES = 10 * 1024 * 1024
+_LOG_KEPT_BYTES = 1024 * 1024
+_LINES_TOLD = 3
+
+
+def default_data_dir() -> Path:
+    """Return ``$XDG_DATA_HOME/coordination``, or ``~/.local/share/coordination`` where that is not set."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification wants relative paths ignored.
+    if Path(base).is_absolute():
+        return Path(base, "coordination")
+    try:
+        return Path.home() / ".local" / "share" / "coordination"
+    except RuntimeError:
+        raise InvalidInput(
+            "there is no home directory to keep data in", field="data-dir", hint="name a directory with --data-dir"
+        ) from None
+
+
+class DataDirectory:
+    """One data directory, to be locked before anything else is done with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.etcd = self.path / "etcd"
+        self._log = self.path / "etcd.log"
+        self._lock: int | None = None
+        self._log_start = 0
+
+    def lock(self) -> None:
+        """Make the directory where it is missing, and lock it.
+
+        Raises ``InvalidInput`` if it cannot be written, ``Unavailable`` if another coordinator runs on it.
+        """
+        with self._failures():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with self._failures():
+                self._lock_file(file)
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+                self.etcd.mkdir(mode=0o700, exist_ok=True)
+                self.etcd.chmod(0o700)
+        except BaseException:
+            os.close(file)
+            raise
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Let others use the directory."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def holder(self) -> int | None:
+        """Return the process id of the coordinator that runs on the directory, None if none does."""
+        try:
+            file = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held_by = os.pread(file, 32, 0).strip()
+            # It is empty for a moment while its holder writes it.
+            return int(held_by) if held_by.isdigit() else None
+        finally:
+            os.close(file)
+        return None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether an etcd has its database open, such as that of a coordinator that was killed a moment ago."""
+        database = self.etcd / "member" / "snap" / "db"
+        if not database.exists():
+            return False
+        with self._failures():
+            file = os.open(database, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        return False
+
+    def open_log(self) -> int:
+        """Open the log to be written to and return its descriptor; what is old in a long one is dropped."""
+        with self._failures():
+            file = os.open(self._log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            size = os.fstat(file).st_size
+            if size > _LOG_LIMIT_BYTES:
+                tail = os.pread(file, _LOG_KEPT_BYTES, size - _LOG_KEPT_BYTES).partition(b"\n")[2]
+                os.ftruncate(file, 0)
+                size = os.write(file, tail)
+        self._log_start = size
+        return file
+
+    def logged(self) -> str:
+        """Return what etcd has said since the log was opened."""
+        with self._log.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read(_LOG_KEPT_BYTES).decode(errors="replace")
+
+    def last_words(self) -> str:
+        """Return the last few lines of what etcd has said, in short."""
+        lines = [_shorten(line) for line in self.logged().splitlines() if line.strip()][-_LINES_TOLD:]
+        return f"{self._log} ends with: {' | '.join(lines)}" if lines else f"{self._log} says nothing"
+
+    def _lock_file(self, file: int) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 32, 0).decode(errors="replace").strip()
+            who = f"another coordinator (pid {holder})" if holder else "another coordinator"
+            raise Unavailable(
+                f"{who} is already running on {self.path}", hint="use that one, or name another --data-dir"
+            ) from None
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise InvalidInput(
+                f"{self.path} cannot be used as data directory ({reason}); it must be a directory that can be written",
+                field="data-dir",
+                hint="name another one with --data-dir",
+            ) from None
+
+
+def _shorten(line: str) -> str:
+    """Reduce a line of etcd's structured log to its message and error; return any other line as it is."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line[:300]
+    if not isinstance(entry, dict) or "msg" not in entry:
+        return line[:300]
+    return ": ".join(str(entry[name]) for name in ("msg", "error") if entry.get(name))[:300]

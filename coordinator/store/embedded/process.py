@@ -1,0 +1,242 @@
+"""An etcd that runs as a child of the coordinator.
+
+Invariants:
+- The child never outlives its parent: the kernel sends it SIGTERM when the thread that started it ends, also when the
+  parent is killed. So ``start`` must be awaited on a thread that lives as long as the coordinator does.
+- It can be reached from this host only, and what its environment or its user's says about etcd does not change it.
+- While it runs, its data directory is locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
+from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.embedded.binary import EtcdBinary
+from coordinator.store.embedded.directory import DataDirectory, default_data_dir
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+
+__all__ = ["DEFAULT_QUOTA_BYTES", "EmbeddedEtcd", "default_data_dir"]
+
+#: etcd's own default is 2 GiB, its documented maximum 8 GiB.
+DEFAULT_QUOTA_BYTES = 4 * 1024**3
+START_SECONDS = 15.0
+STOP_SECONDS = 5.0
+#: How often to try when somebody else takes the port that was free a moment ago.
+_PORT_TRIES = 5
+_POLL_SECONDS = 0.02
+_HOST = "127.0.0.1"
+_LAUNCHER = Path(__file__).with_name("launcher.py")
+
+
+class _AddressInUseError(Exception):
+    """etcd could not listen on its port."""
+
+
+class EmbeddedEtcd:
+    """One etcd on ``data_dir``. To be started once; ``async with`` starts and stops it.
+
+    ``quota_bytes`` is the size at which the database takes no more writes, ``client_port`` the port to serve on, 0 for
+    any free one. Raises ``InvalidInput`` for a quota below 1 or a port that is none.
+    """
+
+    def __init__(
+        self, data_dir: Path, binary: EtcdBinary, *, quota_bytes: int = DEFAULT_QUOTA_BYTES, client_port: int = 0
+    ) -> None:
+        if quota_bytes < 1:
+            raise InvalidInput(f"a quota of {quota_bytes} bytes is too small; it must be at least 1", field="quota")
+        if not 0 <= client_port <= 65535:
+            raise InvalidInput(f"{client_port} is not a port; it must be from 0 to 65535", field="client-port")
+        self.binary = binary
+        self._directory = DataDirectory(data_dir)
+        self._quota_bytes = quota_bytes
+        self._client_port = client_port
+        self._endpoint: str | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory that holds its data."""
+        return self._directory.path
+
+    @property
+    def endpoint(self) -> str:
+        """Where it serves, ``127.0.0.1:PORT``."""
+        if self._endpoint is None:
+            raise InternalError("the embedded etcd has not been started")
+        return self._endpoint
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._started().pid
+
+    async def start(self) -> None:
+        """Start it and return when it serves, at most about 15 s later.
+
+        An etcd that a killed coordinator left behind on the directory is waited for. Raises ``Unavailable`` if another
+        coordinator runs there or etcd does not come up, ``InvalidInput`` if the directory cannot be used.
+        """
+        if self._process is not None:
+            raise InternalError("the embedded etcd has been started before")
+        deadline = time.monotonic() + START_SECONDS
+        self._directory.lock()
+        try:
+            await self._wait_for_predecessor(deadline)
+            for _ in range(_PORT_TRIES):
+                with contextlib.suppress(_AddressInUseError):
+                    return await self._try_to_start(deadline)
+            raise Unavailable(
+                f"etcd found no port to listen on in {_PORT_TRIES} tries", hint=self._directory.last_words()
+            )
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop it: ask it to end, and kill it if that takes longer than 5 s. Harmless if it has ended."""
+        try:
+            if self._process is not None:
+                await _end(self._process)
+        finally:
+            self._directory.unlock()
+
+    async def wait(self) -> int:
+        """Wait until it ends, and return its exit code, or the negated number of the signal that ended it."""
+        return await self._started().wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise InternalError("the embedded etcd has not been started")
+        return self._process
+
+    async def _wait_for_predecessor(self, deadline: float) -> None:
+        while self._directory.in_use:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"an etcd is still running on {self._directory.etcd}",
+                    hint="end it, or name another --data-dir",
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _try_to_start(self, deadline: float) -> None:
+        # The ports stay bound, though not listening, until etcd has them: Linux lets etcd listen there all the same,
+        # and gives them to nobody who asks for any free one.
+        with contextlib.ExitStack() as reserved:
+            client = reserved.enter_context(_reserve(self._client_port))
+            peer = reserved.enter_context(_reserve(0))
+            client_port, peer_port = client.getsockname()[1], peer.getsockname()[1]
+            self._endpoint = f"{_HOST}:{client_port}"
+            self._process = await self._launch(client_port, peer_port)
+            await self._wait_until_it_serves(self._process, deadline)
+
+    async def _launch(self, client_port: int, peer_port: int) -> asyncio.subprocess.Process:
+        client_url, peer_url = f"http://{_HOST}:{client_port}", f"http://{_HOST}:{peer_port}"
+        arguments = {
+            "--name": "coordinator",
+            "--data-dir": str(self._directory.etcd),
+            "--listen-client-urls": client_url,
+            "--advertise-client-urls": client_url,
+            "--listen-peer-urls": peer_url,
+            "--initial-advertise-peer-urls": peer_url,
+            "--initial-cluster": f"coordinator={peer_url}",
+            "--auto-compaction-mode": "periodic",
+            "--auto-compaction-retention": "10m",
+            "--quota-backend-bytes": str(self._quota_bytes),
+            "--logger": "zap",
+            "--log-level": "warn",
+            # Its standard error is the log file: that also holds what it says when it crashes, and takes any path.
+            "--log-outputs": "stderr",
+        }
+        command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(self.binary.path)]
+        command += [part for pair in arguments.items() for part in pair]
+        log = self._directory.open_log()
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={name: value for name, value in os.environ.items() if not name.startswith("ETCD_")},
+                start_new_session=True,  # keeps the terminal's Ctrl-C from it
+            )
+        finally:
+            os.close(log)
+
+    async def _wait_until_it_serves(self, process: asyncio.subprocess.Process, deadline: float) -> None:
+        ended = asyncio.create_task(process.wait())
+        serves = asyncio.create_task(self._read_once(deadline))
+        try:
+            await asyncio.wait({ended, serves}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                if "address already in use" in self._directory.logged():
+                    raise _AddressInUseError
+                raise Unavailable(
+                    f"etcd ended with exit code {ended.result()} while it was being started",
+                    hint=self._directory.last_words(),
+                )
+            try:
+                serves.result()
+            except CoordinatorError as error:
+                raise Unavailable(
+                    f"etcd did not serve within {START_SECONDS:.0f} s ({error.message})",
+                    hint=self._directory.last_words(),
+                ) from None
+        finally:
+            for task in (ended, serves):
+                task.cancel()
+            await asyncio.gather(ended, serves, return_exceptions=True)
+
+    async def _read_once(self, deadline: float) -> None:
+        """Read linearizably, which takes a leader."""
+        channel = EtcdChannel([self.endpoint])
+        try:
+            await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/", count_only=True), deadline=deadline)
+        finally:
+            await channel.close()
+
+
+def _reserve(port: int) -> socket.socket:
+    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((_HOST, port))
+    except OSError as error:
+        reserved.close()
+        raise Unavailable(
+            f"etcd cannot listen on {_HOST}:{port}: {error.strerror}", hint="name another port, or 0 for any free one"
+        ) from None
+    return reserved
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        try:
+            async with asyncio.timeout(seconds):
+                await process.wait()
+                return
+        except TimeoutError:
+            continue

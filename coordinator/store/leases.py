@@ -1,0 +1,176 @@
+"""The lease pool: claims with near deadlines share a lease that is never kept alive.
+
+A lease for each claim would cost a second raft entry a claim, and etcd revokes at most about 1,000 leases a second
+(``lessor.go``), so that many claims expiring together would outlive their deadlines. Sharing is what Kubernetes' API
+server does, with the same bound of 1,000 keys a lease (kubernetes#47532, kubernetes#96836).
+
+Invariants:
+- A lease that is handed out for a TTL lasts at least that long from the moment it is handed out.
+- Its deadline is counted from before its grant was sent, on a clock that also counts while the host is suspended: etcd
+  cannot have started it earlier.
+- A renewal never moves a claim to a lease that ends before the one it is bound to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from coordinator.engine.steps import Lease
+from coordinator.errors import CoordinatorError, Unavailable
+from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.failures import LeaseExists
+
+__all__ = ["LEASE_ID_PREFIX", "LeasePool", "boot_seconds", "window_seconds"]
+
+#: The upper 16 bits of the ids of our leases ("CO"), by which they are told from everybody else's.
+LEASE_ID_PREFIX = 0x434F
+KEYS_PER_LEASE = 1000
+_GRANT_SECONDS = 5.0
+#: Deadlines remembered of leases that other replicas granted, before those that have passed are looked for.
+_FOREIGN_KEPT = 4096
+
+
+def boot_seconds() -> float:
+    """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def window_seconds(ttl_seconds: float) -> float:
+    """Return how much longer than asked a claim may last, so that it can share a lease: 5 % of it, 1 s to 5 s."""
+    return min(max(0.05 * ttl_seconds, 1.0), 5.0)
+
+
+@dataclass(slots=True)
+class _PooledLease:
+    id: int
+    deadline: float
+    keys: int = 0
+    granted: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: CoordinatorError | None = None
+
+
+class LeasePool:
+    """Hands out leases. ``boot`` is the clock of deadlines, ``wall`` the clock of ``expires_at``."""
+
+    def __init__(
+        self,
+        channel: EtcdChannel,
+        *,
+        boot: Callable[[], float] = boot_seconds,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._channel = channel
+        self._boot = boot
+        self._wall = wall
+        self._open: list[_PooledLease] = []
+        self._foreign: dict[int, float] = {}
+        self._grants: set[asyncio.Task[None]] = set()
+
+    async def lease(self, ttl_seconds: float, *, outliving: int = 0, deadline: float) -> Lease | None:
+        """Return a lease for one more key, or None if the lease ``outliving`` lasts longer than that.
+
+        ``deadline`` is a reading of ``time.monotonic()``; raises what ``EtcdChannel.call`` raises.
+        """
+        held_until = await self._deadline_of(outliving, deadline) if outliving else 0.0
+        window = window_seconds(ttl_seconds)
+        while True:
+            now = self._boot()
+            self._drop_ended(now)
+            if held_until >= now + ttl_seconds + window:
+                return None
+            pooled = self._find(now + ttl_seconds, now + ttl_seconds + window)
+            if pooled is None:
+                pooled = self._grant(now, int(ttl_seconds + window))
+            pooled.keys += 1
+            await self._wait_for(pooled, deadline)
+            now = self._boot()
+            if held_until >= pooled.deadline:
+                pooled.keys -= 1
+                return None
+            if pooled.deadline >= now + ttl_seconds:
+                return Lease(pooled.id, self._wall() + timedelta(seconds=pooled.deadline - now))
+            # The grant took longer than the window is wide.
+            pooled.keys -= 1
+
+    def give_back(self, lease_id: int) -> None:
+        """Take back a lease to which no key was bound."""
+        for pooled in self._open:
+            if pooled.id == lease_id:
+                pooled.keys -= 1
+
+    def forget(self, lease_id: int) -> None:
+        """Hand a lease out no more: etcd does not know it."""
+        self._open = [pooled for pooled in self._open if pooled.id != lease_id]
+        self._foreign.pop(lease_id, None)
+
+    @property
+    def size(self) -> int:
+        """How many leases have not reached their deadlines."""
+        self._drop_ended(self._boot())
+        return len(self._open)
+
+    def _drop_ended(self, now: float) -> None:
+        del self._open[: bisect.bisect_right(self._open, now, key=lambda pooled: pooled.deadline)]
+        if len(self._foreign) > _FOREIGN_KEPT:
+            self._foreign = {lease_id: ends for lease_id, ends in self._foreign.items() if ends > now}
+
+    def _find(self, earliest: float, latest: float) -> _PooledLease | None:
+        index = bisect.bisect_left(self._open, earliest, key=lambda pooled: pooled.deadline)
+        for pooled in self._open[index:]:
+            if pooled.deadline > latest:
+                return None
+            if pooled.keys < KEYS_PER_LEASE:
+                return pooled
+        return None
+
+    def _grant(self, now: float, ttl: int) -> _PooledLease:
+        pooled = _PooledLease(id=LEASE_ID_PREFIX << 48 | secrets.randbits(48), deadline=now + ttl)
+        bisect.insort(self._open, pooled, key=lambda other: other.deadline)
+        task = asyncio.create_task(self._send_grant(pooled, ttl))
+        self._grants.add(task)
+        task.add_done_callback(self._grants.discard)
+        return pooled
+
+    async def _send_grant(self, pooled: _PooledLease, ttl: int) -> None:
+        request = rpc.LeaseGrantRequest(id=pooled.id, ttl=ttl)
+        try:
+            await self._channel.call(Methods.LEASE_GRANT, request, deadline=time.monotonic() + _GRANT_SECONDS)
+        except LeaseExists:
+            pass
+        except CoordinatorError as error:
+            self.forget(pooled.id)
+            pooled.failure = error
+        pooled.granted.set()
+
+    async def _wait_for(self, pooled: _PooledLease, deadline: float) -> None:
+        """Wait until the lease is granted. The grant is shared, so that one caller's deadline does not end it."""
+        if not pooled.granted.is_set():
+            try:
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    await pooled.granted.wait()
+            except TimeoutError:
+                pooled.keys -= 1
+                raise Unavailable(
+                    "etcd did not grant a lease in time", hint="nothing was changed; try again", retry_after_seconds=1.0
+                ) from None
+        if pooled.failure is not None:
+            raise pooled.failure
+
+    async def _deadline_of(self, lease_id: int, deadline: float) -> float:
+        for pooled in self._open:
+            if pooled.id == lease_id:
+                return pooled.deadline
+        if lease_id not in self._foreign:
+            now = self._boot()
+            request = rpc.LeaseTimeToLiveRequest(id=lease_id)
+            response = await self._channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=deadline)
+            # etcd rounds down to whole seconds.
+            self._foreign[lease_id] = now + response.ttl + 1
+        return self._foreign[lease_id]

@@ -1,0 +1,1 @@
+"""The public API's messages and stubs, generated from ``proto/coordinator/v1``; never edited."""

@@ -1,0 +1,440 @@
+from coordinator.v1 import types_pb2 as _types_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ClaimRequest(_message.Message):
+    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    REOPEN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    work_key: str
+    ttl: _duration_pb2.Duration
+    note: str
+    reopen: bool
+    request_id: str
+    instance: str
+    fencing_token: int
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
+class ClaimResponse(_message.Message):
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    DENIAL_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    outcome: _types_pb2.Outcome
+    work_key: str
+    typed_key: str
+    claim: _types_pb2.Claim
+    denial: _types_pb2.Denial
+    previous: _types_pb2.PreviousAttempt
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ...) -> None: ...
+
+class ClaimItem(_message.Message):
+    __slots__ = ("work_key", "ttl", "note", "reopen", "request_id", "fencing_token")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    REOPEN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    ttl: _duration_pb2.Duration
+    note: str
+    reopen: bool
+    request_id: str
+    fencing_token: int
+    def __init__(self, work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
+class ClaimManyRequest(_message.Message):
+    __slots__ = ("fleet", "session", "instance", "items")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    instance: str
+    items: _containers.RepeatedCompositeFieldContainer[ClaimItem]
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., instance: _Optional[str] = ..., items: _Optional[_Iterable[_Union[ClaimItem, _Mapping]]] = ...) -> None: ...
+
+class ClaimResult(_message.Message):
+    __slots__ = ("answer", "error")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    answer: ClaimResponse
+    error: _types_pb2.ErrorDetail
+    def __init__(self, answer: _Optional[_Union[ClaimResponse, _Mapping]] = ..., error: _Optional[_Union[_types_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class ClaimManyResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ClaimResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "request_id", "instance", "fencing_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    work_key: str
+    ttl: _duration_pb2.Duration
+    note: str
+    request_id: str
+    instance: str
+    fencing_token: int
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
+class RenewResponse(_message.Message):
+    __slots__ = ("claim",)
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    claim: _types_pb2.Claim
+    def __init__(self, claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ...) -> None: ...
+
+class CompleteRequest(_message.Message):
+    __slots__ = ("fleet", "session", "work_key", "result", "request_id", "fencing_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    work_key: str
+    result: str
+    request_id: str
+    fencing_token: int
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., result: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
+class CompleteResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: _types_pb2.Record
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("fleet", "session", "work_key", "reason", "request_id", "fencing_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    work_key: str
+    reason: str
+    request_id: str
+    fencing_token: int
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
+class ReleaseResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: _types_pb2.Record
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class GetRequest(_message.Message):
+    __slots__ = ("fleet", "work_key")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    work_key: str
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ...) -> None: ...
+
+class GetResponse(_message.Message):
+    __slots__ = ("record", "claim", "contenders", "history", "revision")
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    CONTENDERS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    record: _types_pb2.Record
+    claim: _types_pb2.Claim
+    contenders: _containers.RepeatedScalarFieldContainer[str]
+    history: _containers.RepeatedCompositeFieldContainer[_types_pb2.HistoryEntry]
+    revision: int
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., contenders: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.HistoryEntry, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("fleet", "states", "kind", "session", "page_size", "page_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    states: _containers.RepeatedScalarFieldContainer[_types_pb2.State]
+    kind: str
+    session: str
+    page_size: int
+    page_token: str
+    def __init__(self, fleet: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_types_pb2.State, str]]] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListResponse(_message.Message):
+    __slots__ = ("records", "next_page_token", "revision")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[_types_pb2.Record]
+    next_page_token: str
+    revision: int
+    def __init__(self, records: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("fleet", "start_revision", "kind", "session")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    START_REVISION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    start_revision: int
+    kind: str
+    session: str
+    def __init__(self, fleet: _Optional[str] = ..., start_revision: _Optional[int] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ("event", "revision", "record", "contender")
+    class Event(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        EVENT_UNSPECIFIED: _ClassVar[WatchResponse.Event]
+        EVENT_GRANTED: _ClassVar[WatchResponse.Event]
+        EVENT_RENEWED: _ClassVar[WatchResponse.Event]
+        EVENT_DENIED: _ClassVar[WatchResponse.Event]
+        EVENT_COMPLETED: _ClassVar[WatchResponse.Event]
+        EVENT_ABANDONED: _ClassVar[WatchResponse.Event]
+    EVENT_UNSPECIFIED: WatchResponse.Event
+    EVENT_GRANTED: WatchResponse.Event
+    EVENT_RENEWED: WatchResponse.Event
+    EVENT_DENIED: WatchResponse.Event
+    EVENT_COMPLETED: WatchResponse.Event
+    EVENT_ABANDONED: WatchResponse.Event
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    CONTENDER_FIELD_NUMBER: _ClassVar[int]
+    event: WatchResponse.Event
+    revision: int
+    record: _types_pb2.Record
+    contender: str
+    def __init__(self, event: _Optional[_Union[WatchResponse.Event, str]] = ..., revision: _Optional[int] = ..., record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., contender: _Optional[str] = ...) -> None: ...
+
+class ReapRequest(_message.Message):
+    __slots__ = ("fleet", "min_age")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    MIN_AGE_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    min_age: _duration_pb2.Duration
+    def __init__(self, fleet: _Optional[str] = ..., min_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ReapResponse(_message.Message):
+    __slots__ = ("reaped",)
+    REAPED_FIELD_NUMBER: _ClassVar[int]
+    reaped: int
+    def __init__(self, reaped: _Optional[int] = ...) -> None: ...
+
+class BriefingRequest(_message.Message):
+    __slots__ = ("fleet", "kinds", "max_age", "max_characters")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    max_age: _duration_pb2.Duration
+    max_characters: int
+    def __init__(self, fleet: _Optional[str] = ..., kinds: _Optional[_Iterable[str]] = ..., max_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_characters: _Optional[int] = ...) -> None: ...
+
+class BriefingResponse(_message.Message):
+    __slots__ = ("generated_at", "revision", "taken", "loose_ends", "finished", "omitted_taken", "omitted_loose_ends", "omitted_finished", "markdown")
+    GENERATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_TAKEN_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    MARKDOWN_FIELD_NUMBER: _ClassVar[int]
+    generated_at: _timestamp_pb2.Timestamp
+    revision: int
+    taken: _containers.RepeatedCompositeFieldContainer[_types_pb2.Claim]
+    loose_ends: _containers.RepeatedCompositeFieldContainer[_types_pb2.Record]
+    finished: _containers.RepeatedCompositeFieldContainer[_types_pb2.Record]
+    omitted_taken: int
+    omitted_loose_ends: int
+    omitted_finished: int
+    markdown: str
+    def __init__(self, generated_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., taken: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., loose_ends: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., finished: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., omitted_taken: _Optional[int] = ..., omitted_loose_ends: _Optional[int] = ..., omitted_finished: _Optional[int] = ..., markdown: _Optional[str] = ...) -> None: ...
+
+class LogRequest(_message.Message):
+    __slots__ = ("fleet", "session", "since", "page_size", "page_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    since: _timestamp_pb2.Timestamp
+    page_size: int
+    page_token: str
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class LogEntry(_message.Message):
+    __slots__ = ("work_key", "attempt", "ended", "cause", "ended_at")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    attempt: int
+    ended: _types_pb2.State
+    cause: _types_pb2.Cause
+    ended_at: _timestamp_pb2.Timestamp
+    def __init__(self, work_key: _Optional[str] = ..., attempt: _Optional[int] = ..., ended: _Optional[_Union[_types_pb2.State, str]] = ..., cause: _Optional[_Union[_types_pb2.Cause, str]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LogResponse(_message.Message):
+    __slots__ = ("session", "entries", "next_page_token")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    entries: _containers.RepeatedCompositeFieldContainer[LogEntry]
+    next_page_token: str
+    def __init__(self, session: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[LogEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("fleet", "work_key", "reason")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    work_key: str
+    reason: str
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AcknowledgeResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: _types_pb2.Record
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("fleet", "work_key", "reason", "request_id")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    work_key: str
+    reason: str
+    request_id: str
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RevokeResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: _types_pb2.Record
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ("fleet",)
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    def __init__(self, fleet: _Optional[str] = ...) -> None: ...
+
+class CoordinatorStatus(_message.Message):
+    __slots__ = ("version", "endpoint", "uptime")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    endpoint: str
+    uptime: _duration_pb2.Duration
+    def __init__(self, version: _Optional[str] = ..., endpoint: _Optional[str] = ..., uptime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class EtcdStatus(_message.Message):
+    __slots__ = ("version", "members", "leader", "quorum", "db_size_bytes", "quota_bytes", "warnings")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_FIELD_NUMBER: _ClassVar[int]
+    DB_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    members: int
+    leader: str
+    quorum: bool
+    db_size_bytes: int
+    quota_bytes: int
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, version: _Optional[str] = ..., members: _Optional[int] = ..., leader: _Optional[str] = ..., quorum: bool = ..., db_size_bytes: _Optional[int] = ..., quota_bytes: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReaperStatus(_message.Message):
+    __slots__ = ("leader", "revision_lag")
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    REVISION_LAG_FIELD_NUMBER: _ClassVar[int]
+    leader: str
+    revision_lag: int
+    def __init__(self, leader: _Optional[str] = ..., revision_lag: _Optional[int] = ...) -> None: ...
+
+class ConvergenceRate(_message.Message):
+    __slots__ = ("window", "value", "granted", "denied")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    DENIED_FIELD_NUMBER: _ClassVar[int]
+    window: _duration_pb2.Duration
+    value: float
+    granted: int
+    denied: int
+    def __init__(self, window: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., value: _Optional[float] = ..., granted: _Optional[int] = ..., denied: _Optional[int] = ...) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = ("healthy", "coordinator", "etcd", "reaper", "live_claims", "loose_ends", "completed", "convergence_rate")
+    HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_FIELD_NUMBER: _ClassVar[int]
+    ETCD_FIELD_NUMBER: _ClassVar[int]
+    REAPER_FIELD_NUMBER: _ClassVar[int]
+    LIVE_CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    CONVERGENCE_RATE_FIELD_NUMBER: _ClassVar[int]
+    healthy: bool
+    coordinator: CoordinatorStatus
+    etcd: EtcdStatus
+    reaper: ReaperStatus
+    live_claims: int
+    loose_ends: int
+    completed: int
+    convergence_rate: ConvergenceRate
+    def __init__(self, healthy: bool = ..., coordinator: _Optional[_Union[CoordinatorStatus, _Mapping]] = ..., etcd: _Optional[_Union[EtcdStatus, _Mapping]] = ..., reaper: _Optional[_Union[ReaperStatus, _Mapping]] = ..., live_claims: _Optional[int] = ..., loose_ends: _Optional[int] = ..., completed: _Optional[int] = ..., convergence_rate: _Optional[_Union[ConvergenceRate, _Mapping]] = ...) -> None: ...

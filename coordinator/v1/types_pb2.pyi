@@ -1,0 +1,190 @@
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATE_UNSPECIFIED: _ClassVar[State]
+    STATE_AVAILABLE: _ClassVar[State]
+    STATE_CLAIMED: _ClassVar[State]
+    STATE_COMPLETED: _ClassVar[State]
+    STATE_ABANDONED: _ClassVar[State]
+
+class Cause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CAUSE_UNSPECIFIED: _ClassVar[Cause]
+    CAUSE_EXPIRED: _ClassVar[Cause]
+    CAUSE_RELEASED: _ClassVar[Cause]
+    CAUSE_REVOKED: _ClassVar[Cause]
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_GRANTED: _ClassVar[Outcome]
+    OUTCOME_RENEWED: _ClassVar[Outcome]
+    OUTCOME_DENIED: _ClassVar[Outcome]
+
+class DenialReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DENIAL_REASON_UNSPECIFIED: _ClassVar[DenialReason]
+    DENIAL_REASON_HELD: _ClassVar[DenialReason]
+    DENIAL_REASON_COMPLETED: _ClassVar[DenialReason]
+STATE_UNSPECIFIED: State
+STATE_AVAILABLE: State
+STATE_CLAIMED: State
+STATE_COMPLETED: State
+STATE_ABANDONED: State
+CAUSE_UNSPECIFIED: Cause
+CAUSE_EXPIRED: Cause
+CAUSE_RELEASED: Cause
+CAUSE_REVOKED: Cause
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_GRANTED: Outcome
+OUTCOME_RENEWED: Outcome
+OUTCOME_DENIED: Outcome
+DENIAL_REASON_UNSPECIFIED: DenialReason
+DENIAL_REASON_HELD: DenialReason
+DENIAL_REASON_COMPLETED: DenialReason
+
+class Claim(_message.Message):
+    __slots__ = ("work_key", "kind", "session", "attempt", "fencing_token", "ttl", "claimed_at", "expires_at", "remaining", "note")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    kind: str
+    session: str
+    attempt: int
+    fencing_token: int
+    ttl: _duration_pb2.Duration
+    claimed_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    remaining: _duration_pb2.Duration
+    note: str
+    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., fencing_token: _Optional[int] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., remaining: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
+
+class Denial(_message.Message):
+    __slots__ = ("reason", "holder", "own_session", "completed_by", "expires_at", "completed_at", "retry_after")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    OWN_SESSION_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_BY_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    reason: DenialReason
+    holder: str
+    own_session: bool
+    completed_by: str
+    expires_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    retry_after: _duration_pb2.Duration
+    def __init__(self, reason: _Optional[_Union[DenialReason, str]] = ..., holder: _Optional[str] = ..., own_session: bool = ..., completed_by: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PreviousAttempt(_message.Message):
+    __slots__ = ("attempt", "session", "cause", "reason", "note", "ended_at")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    session: str
+    cause: Cause
+    reason: str
+    note: str
+    ended_at: _timestamp_pb2.Timestamp
+    def __init__(self, attempt: _Optional[int] = ..., session: _Optional[str] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., note: _Optional[str] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Record(_message.Message):
+    __slots__ = ("work_key", "kind", "state", "session", "attempt", "fencing_token", "cause", "reason", "result", "note", "claimed_at", "expires_at", "ended_at", "late", "acknowledged_at")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    kind: str
+    state: State
+    session: str
+    attempt: int
+    fencing_token: int
+    cause: Cause
+    reason: str
+    result: str
+    note: str
+    claimed_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    late: bool
+    acknowledged_at: _timestamp_pb2.Timestamp
+    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., fencing_token: _Optional[int] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., note: _Optional[str] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., late: bool = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class HistoryEntry(_message.Message):
+    __slots__ = ("attempt", "session", "fencing_token", "claimed_at", "ended_at", "ended", "cause", "reason", "result", "note", "late", "contenders")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    CONTENDERS_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    session: str
+    fencing_token: int
+    claimed_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    ended: State
+    cause: Cause
+    reason: str
+    result: str
+    note: str
+    late: bool
+    contenders: int
+    def __init__(self, attempt: _Optional[int] = ..., session: _Optional[str] = ..., fencing_token: _Optional[int] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended: _Optional[_Union[State, str]] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., note: _Optional[str] = ..., late: bool = ..., contenders: _Optional[int] = ...) -> None: ...
+
+class ErrorDetail(_message.Message):
+    __slots__ = ("code", "message", "hint", "field", "holder", "retry_after", "request_id")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    hint: str
+    field: str
+    holder: str
+    retry_after: _duration_pb2.Duration
+    request_id: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field: _Optional[str] = ..., holder: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,227 @@
+"""Drives the engine's operations with answers written by hand, as etcd would give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.steps import AttemptEnded, Damaged, Lease, NeedLease, Operation, Step
+from coordinator.engine.transaction import Delete, KeyValue, Put, PutReply, Range, RangeReply, Reply, Txn, TxnReply
+from coordinator.engine.transaction import Operation as TxnOperation
+from coordinator.errors import CoordinatorError
+from coordinator.keys import WorkKey
+from coordinator.model import State
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Document)
+
+PATHS = FleetPaths("default").of(WorkKey("task", "db-migration"))
+NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LEASE = Lease(0x77, NOW + HOUR)
+HOLDER = "session-7f8b"
+OTHER = "session-9a2c"
+#: The fencing token of the live claim that tests find.
+TOKEN = 10
+#: The revision at which it was last written.
+MODIFIED = 12
+
+
+@dataclass
+class Run(Generic[T]):
+    """What an operation did: its steps, and its result or what it raised."""
+
+    steps: list[Step]
+    result: T | None = None
+    error: CoordinatorError | None = None
+
+    @property
+    def txns(self) -> list[Txn]:
+        return [step for step in self.steps if isinstance(step, Txn)]
+
+    @property
+    def ended(self) -> list[AttemptEnded]:
+        return [step for step in self.steps if isinstance(step, AttemptEnded)]
+
+    @property
+    def damaged(self) -> list[bytes]:
+        return [step.key for step in self.steps if isinstance(step, Damaged)]
+
+
+def run(operation: Operation[T], *answers: TxnReply | Lease | None) -> Run[T]:
+    """Answer the operation's transactions and needs of a lease in their order; all answers must be used."""
+    left, done = list(answers), Run[T]([])
+    answer: object = None
+    try:
+        while True:
+            step = operation.send(answer)
+            done.steps.append(step)
+            if isinstance(step, Txn | NeedLease):
+                assert left, f"no answer was written for {step}"
+                answer = left.pop(0)
+            else:
+                answer = None
+            if isinstance(step, Txn):
+                _check_acceptable(step)
+    except StopIteration as stop:
+        done.result = stop.value
+    except CoordinatorError as error:
+        done.error = error
+    assert not left, f"answers that nobody asked for: {left}"
+    return done
+
+
+def _check_acceptable(txn: Txn) -> None:
+    """Etcd refuses a key that is put twice in a branch, or put and deleted."""
+    for branch in (txn.success, txn.failure):
+        puts = [operation.key for operation in _flat(branch) if isinstance(operation, Put)]
+        assert len(puts) == len(set(puts)), f"put twice: {puts}"
+        for delete in (operation for operation in _flat(branch) if isinstance(operation, Delete)):
+            overlap = [key for key in puts if key == delete.key or (delete.end and delete.key <= key < delete.end)]
+            assert not overlap, f"put and deleted: {overlap}"
+
+
+def _flat(branch: Iterable[TxnOperation]) -> list[TxnOperation]:
+    operations: list[TxnOperation] = []
+    for operation in branch:
+        operations += _flat(operation.success) + _flat(operation.failure) if isinstance(operation, Txn) else [operation]
+    return operations
+
+
+def put_at(txn: Txn, key: bytes, document: type[D]) -> D:
+    """Decode what a transaction's success branch writes to ``key``."""
+    (value,) = [operation.value for operation in txn.success if isinstance(operation, Put) and operation.key == key]
+    return document.decode(value)
+
+
+def written_keys(txn: Txn) -> set[bytes]:
+    return {operation.key for operation in txn.success if isinstance(operation, Put)}
+
+
+def deleted_keys(txn: Txn) -> set[bytes]:
+    return {operation.key for operation in txn.success if isinstance(operation, Delete)}
+
+
+def a_claim(session: str = HOLDER, *, attempt: int = 1, request_id: str = "claim-1", instance: str = "") -> StoredClaim:
+    return StoredClaim(
+        session=session,
+        attempt=attempt,
+        ttl=3600.0,
+        claimed_at=NOW - HOUR / 2,
+        expires_at=NOW + HOUR / 2,
+        request_id=request_id,
+        instance=instance,
+        note="half way",
+    )
+
+
+def a_record(
+    state: State = State.CLAIMED, session: str = HOLDER, *, attempt: int = 1, request_id: str = "claim-1"
+) -> StoredRecord:
+    claimed = state is State.CLAIMED
+    return StoredRecord(
+        state=state,
+        session=session,
+        attempt=attempt,
+        fencing_token=TOKEN,
+        note="half way",
+        claimed_at=NOW - HOUR / 2,
+        expires_at=NOW + HOUR / 2 if claimed else NOW - HOUR / 4,
+        ended_at=None if claimed else NOW - HOUR / 4,
+        request_id=request_id,
+    )
+
+
+def an_end(
+    session: str = HOLDER, *, attempt: int = 1, request_id: str = "", ended: State = State.ABANDONED
+) -> StoredHistory:
+    return StoredHistory(
+        session=session,
+        attempt=attempt,
+        fencing_token=TOKEN,
+        ended=ended,
+        ended_at=NOW - HOUR / 4,
+        reason="too hard",
+        contenders=3,
+        request_id=request_id,
+    )
+
+
+def kv(
+    key: bytes, value: Document | bytes, *, created: int = TOKEN, modified: int = MODIFIED, lease: int = 0
+) -> KeyValue:
+    return KeyValue(key, value if isinstance(value, bytes) else value.encode(), created, modified, lease)
+
+
+def ranged(*kvs: KeyValue, count: int | None = None) -> RangeReply:
+    return RangeReply(kvs, len(kvs) if count is None else count, more=False)
+
+
+def committed(revision: int = 50) -> TxnReply:
+    return TxnReply(True, revision, ())
+
+
+def answered(*replies: Reply, revision: int = 50) -> TxnReply:
+    """The answer to a transaction that only reads."""
+    return TxnReply(True, revision, replies)
+
+
+def _stored(
+    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int
+) -> tuple[RangeReply, RangeReply]:
+    claims = [] if claim is None else [kv(PATHS.claim, claim, created=token, modified=max(token, MODIFIED), lease=0x55)]
+    records = [] if record is None else [kv(PATHS.record, record, modified=max(token, MODIFIED))]
+    return ranged(*claims), ranged(*records)
+
+
+def denied(
+    claim: StoredClaim | bytes | None,
+    record: StoredRecord | bytes | None,
+    *,
+    token: int = TOKEN,
+    marked: bool = True,
+    revision: int = 50,
+) -> TxnReply:
+    """The ELSE of a claim; ``marked`` tells whether the caller was noted as a contender by it."""
+    noted = claim is not None and marked
+    mark = TxnReply(noted, revision, (PutReply(),) if noted else ())
+    return TxnReply(False, revision, (*_stored(claim, record, token), mark))
+
+
+def found(
+    claim: StoredClaim | bytes | None = None,
+    record: StoredRecord | bytes | None = None,
+    *,
+    token: int = TOKEN,
+    contenders: int = 0,
+    history: tuple[StoredHistory, ...] | None = None,
+    succeeded: bool = True,
+) -> TxnReply:
+    """The answer to a read; with ``history`` that of complete, release and revoke."""
+    replies: tuple[Reply, ...] = (*_stored(claim, record, token), ranged(count=contenders))
+    if history is not None:
+        replies += (ends(*history),)
+    return TxnReply(succeeded, 50, replies)
+
+
+def lost(
+    claim: StoredClaim | bytes | None = None,
+    record: StoredRecord | bytes | None = None,
+    *,
+    token: int = TOKEN,
+    contenders: int = 0,
+) -> TxnReply:
+    """The ELSE of a renewal, a completion or a release."""
+    return found(claim, record, token=token, contenders=contenders, succeeded=False)
+
+
+def ends(*history: StoredHistory) -> RangeReply:
+    return ranged(*(kv(PATHS.history(entry.attempt), entry) for entry in history))
+
+
+def reads_only(txn: Txn) -> bool:
+    return not txn.compares and all(isinstance(operation, Range) for operation in txn.success)

@@ -1,0 +1,92 @@
+"""Reap and get, answer by answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine_driving import (
+    HOUR,
+    MODIFIED,
+    NOW,
+    PATHS,
+    a_claim,
+    a_record,
+    an_end,
+    answered,
+    committed,
+    ends,
+    found,
+    kv,
+    put_at,
+    ranged,
+    run,
+    written_keys,
+)
+
+from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
+from coordinator.engine.reading import get
+from coordinator.engine.reaping import reap
+from coordinator.engine.transaction import TxnReply, is_absent, unchanged
+from coordinator.model import Cause, State
+
+EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
+
+
+def test_an_expired_claim_is_recorded_as_abandoned() -> None:
+    done = run(reap(PATHS, NOW), found(None, EXPIRED, contenders=2), committed())
+    record = put_at(done.txns[1], PATHS.record, StoredRecord)
+    assert done.result is True
+    assert (record.state, record.cause, record.ended_at) == (State.ABANDONED, Cause.EXPIRED, NOW - HOUR)
+    assert done.ended[0].contenders == 2
+
+
+def test_reaping_compares_that_no_claim_is_there_and_the_record_unchanged() -> None:
+    done = run(reap(PATHS, NOW), found(None, EXPIRED), committed())
+    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, MODIFIED))
+
+
+def test_reaping_writes_history_index_and_loose_end() -> None:
+    txn = run(reap(PATHS, NOW), found(None, EXPIRED), committed()).txns[1]
+    assert written_keys(txn) == {PATHS.record, PATHS.loose, PATHS.history(1), PATHS.ended(NOW - HOUR, 1)}
+    assert put_at(txn, PATHS.loose, LooseEnd).cause is Cause.EXPIRED
+    assert put_at(txn, PATHS.history(1), StoredHistory).late is False
+
+
+def test_who_loses_the_race_has_reaped_nothing() -> None:
+    done = run(reap(PATHS, NOW), found(None, EXPIRED), TxnReply(False, 50, ()))
+    assert (done.result, done.ended) == (False, [])
+
+
+def test_a_live_claim_is_not_reaped() -> None:
+    assert run(reap(PATHS, NOW), found(a_claim(), EXPIRED)).result is False
+
+
+def test_what_expired_lately_is_left_to_its_session() -> None:
+    assert run(reap(PATHS, NOW, min_age_seconds=3601.0), found(None, EXPIRED)).result is False
+    assert run(reap(PATHS, NOW, min_age_seconds=3600.0), found(None, EXPIRED), committed()).result is True
+
+
+def test_an_expired_claim_is_shown_as_abandoned_before_anybody_has_recorded_it() -> None:
+    story = run(get(PATHS, NOW), found(None, EXPIRED, history=())).result
+    assert story is not None
+    assert (story.record.state, story.record.cause, story.record.ended_at) == (
+        State.ABANDONED,
+        Cause.EXPIRED,
+        NOW - HOUR,
+    )
+
+
+def test_history_that_cannot_be_read_is_skipped_and_reported() -> None:
+    history = ranged(*ends(an_end(attempt=2)).kvs, kv(PATHS.history(1), b"\xff\xfe"))
+    done = run(get(PATHS, NOW), answered(ranged(), ranged(), ranged(), history))
+    assert done.result is not None
+    assert [entry.attempt for entry in done.result.history] == [2]
+    assert done.damaged == [PATHS.history(1)]
+
+
+def test_a_contender_key_that_no_coordinator_wrote_is_not_fatal() -> None:
+    foreign = kv(PATHS.contender("x")[:-1] + b"\xff", b"")
+    live = found(a_claim(), a_record()).replies[:2]
+    story = run(get(PATHS, NOW), answered(*live, ranged(foreign), ranged())).result
+    assert story is not None
+    assert story.contenders == ("\ufffd",)

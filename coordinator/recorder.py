@@ -35,6 +35,9 @@ class Recorder(Protocol):
     def transaction_done(self, seconds: float) -> None:
         """An etcd transaction was answered."""
 
+    def batch_sent(self, size: int) -> None:
+        """That many transactions went to etcd as one."""
+
     def call_done(self, method: str, code: str, seconds: float) -> None:
         """A gRPC call was answered with the status ``code``."""
 
@@ -65,6 +68,9 @@ class NullRecorder:
         """Do nothing."""
 
     def transaction_done(self, seconds: float) -> None:
+        """Do nothing."""
+
+    def batch_sent(self, size: int) -> None:
         """Do nothing."""
 
     def call_done(self, method: str, code: str, seconds: float) -> None:

@@ -31,6 +31,9 @@ _LOG = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"].full_name
 #: How long to wait at start for an etcd that answers, in seconds.
 _FIRST_ANSWER_SECONDS = 5.0
+#: How long to go on taking calls at shutdown, in seconds. gRPC cancels those that have arrived and were not taken up
+#: yet, and whoever watches our health needs a moment to go elsewhere.
+_DRAIN_SECONDS = 0.25
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     # Two coordinators on one port would share its connections between them, and nobody would notice.
@@ -39,6 +42,10 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # Beyond the first figure gRPC drops a share of the calls that wait to be taken up, beyond the second all, and their
+    # callers only learn that they were cancelled. Its defaults are 1,000 and 3,000; the store refuses with a reason.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
 )
 
 
@@ -82,6 +89,7 @@ class Server:
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(_DRAIN_SECONDS)
         await self._grpc.stop(self._settings.grace_seconds)
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()

@@ -19,11 +19,12 @@ __all__ = ["CHANNEL_OPTIONS", "ERROR_METADATA_KEY", "Failure", "parse_endpoints"
 ERROR_METADATA_KEY = "coordinator-error-bin"
 
 #: gRPC waits up to two minutes between connection attempts by default, longer than any caller of ours; a server that
-#: comes back is wanted within a second. Keep-alive pings find a dead peer behind a silent network (gRPC's servers
-#: accept one ping in ten seconds while calls are active).
+#: comes back is wanted within a second. What gRPC calls the least reconnect backoff is also how long it lets an attempt
+#: take: a distant host must have time to answer. Keep-alive pings find a dead peer behind a silent network (gRPC's
+#: servers accept one ping in ten seconds while calls are active).
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),

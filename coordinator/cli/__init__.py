@@ -17,6 +17,8 @@ def main() -> None:
             "hint: pip install 'coordinator[cli]', or 'coordinator[embedded]' to run a coordinator too\n"
         )
         raise SystemExit(70) from None
-    from coordinator.cli.entry import run
-
+    try:
+        from coordinator.cli.entry import run
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     run(sys.argv[1:])

@@ -27,7 +27,7 @@ app = typer.Typer(
     Exit codes: 0 done; 1 no (denied, not the holder, nothing found); 2 invalid input; 3 unavailable, or the outcome is
     unknown; 4 not permitted; 70 internal error; 130 interrupted.""",
 )
-config = typer.Typer(help="Where settings come from.", rich_markup_mode=None)
+config = typer.Typer(cls=CommonGroup, help="Where settings come from.", rich_markup_mode=None)
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ Precedence: option, then environment, then configuration file, then default; ``c
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass
@@ -120,13 +121,15 @@ def current() -> Context:
 
 def named_fleet() -> str:
     """Return the fleet that was named, as far as that was found out before an error."""
+    with contextlib.suppress(InvalidInput):
+        return current().fleet
     return str(_given.get("fleet") or os.environ.get("COORDINATION_FLEET") or DEFAULT_FLEET)
 
 
 def wants_json(arguments: list[str]) -> bool:
     """Tell whether ``--json`` was asked for, also where the arguments could not be understood."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options
+    return bool(_given.get("json")) or "--json" in options
 
 
 def _config_path() -> Path:
@@ -192,6 +195,10 @@ class CommonCommand(TyperCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(_common_options())
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the pieces of the usage line, arguments without the braces that typer puts around them."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 class CommonGroup(TyperGroup):

@@ -6,15 +6,17 @@ absent server; a pipe that was closed is quiet.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
 from coordinator.cli.app import app
 from coordinator.cli.context import wants_json
-from coordinator.cli.output import emit_error
+from coordinator.cli.output import emit_error, printable
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput
 
 __all__ = ["run"]
@@ -24,33 +26,37 @@ INTERRUPTED = 130
 
 def run(arguments: list[str]) -> NoReturn:
     """Run ``arguments`` and end the process with the right exit code."""
-    # Arguments may hold bytes that are not UTF-8; what is printed of them must not fail.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     code = _guarded(arguments or ["--help"])
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        pass
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     # Taking down gRPC and the interpreter in order would cost every command 30 ms; everything is flushed.
     os._exit(code)
 
 
+def _prepare_streams() -> None:
+    """Make sure that there is something to write to, and that writing cannot fail for what is written."""
+    # None where the caller has closed them.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  # for as long as the process lives
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115  # likewise
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # Arguments may hold bytes that are not UTF-8.
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _guarded(arguments: list[str]) -> int:
-    as_json = wants_json(arguments)
     try:
         return _invoke(arguments)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except typer.TyperException as error:
-        return emit_error(_usage_error(error), as_json=as_json)
+        return emit_error(_usage_error(error), as_json=wants_json(arguments))
     except CoordinatorError as error:
-        return emit_error(error, as_json=as_json)
-    except BrokenPipeError:
-        # Nobody reads any more. What is still in the buffer must not be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return emit_error(error, as_json=wants_json(arguments))
+    except SystemExit:
+        # This is how typer ends where nobody reads its --help any more.
         return 0
     except Exception as error:
         if os.environ.get("COORDINATION_TRACE"):
@@ -59,7 +65,7 @@ def _guarded(arguments: list[str]) -> int:
             f"the command failed by a fault of its own: {type(error).__name__}: {error}",
             hint="set COORDINATION_TRACE=1 to see where, and report it",
         )
-        return emit_error(problem, as_json=as_json)
+        return emit_error(problem, as_json=wants_json(arguments))
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -71,9 +77,10 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "coordination"
     hint = f"see {command} --help"
-    # Present where an option was not known.
+    # Present where an option was not known: it may have been meant as one or not.
     option = getattr(error, "option_name", "")
-    if option and not option.startswith("--"):
-        hint = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
-    message = error.format_message().rstrip(".")
+    if option:
+        dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
+        hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
+    message = printable(error.format_message().rstrip("."))
     return InvalidInput(message[:1].lower() + message[1:], hint=hint)

@@ -1,16 +1,22 @@
-"""Answers on standard output, everything else on standard error."""
+"""Answers on standard output, everything else on standard error.
+
+Invariant: whether anybody reads what is written does not change the exit code, because scripts go by it: a denial stays
+a denial when its pipe is closed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from coordinator.cli.context import Context, named_fleet
 from coordinator.cli.objects import error_object
-from coordinator.errors import CoordinatorError
+from coordinator.errors import CoordinatorError, InternalError
 
-__all__ = ["answer", "emit_error", "hint", "say_what_it_became"]
+__all__ = ["answer", "emit_error", "hint", "printable", "say_what_it_became"]
 
 
 def answer(context: Context, text: str, found: dict[str, Any]) -> None:
@@ -18,29 +24,32 @@ def answer(context: Context, text: str, found: dict[str, Any]) -> None:
     if context.json:
         _write_json(context.fleet, found)
     else:
-        sys.stdout.write(f"{printable(text)}\n")
+        _answer(f"{printable(text)}\n")
 
 
 def hint(context: Context, text: str) -> None:
     """Say what to do next; not where JSON was asked for."""
     if not context.json:
-        sys.stderr.write(f"hint: {printable(text)}\n")
+        _tell(f"hint: {printable(text)}\n")
 
 
 def say_what_it_became(typed: str, became: str) -> None:
     """Say what a work key became, if that is not what was typed."""
     if typed != became:
-        sys.stderr.write(f"{printable(typed)} → {became}\n")
+        _tell(f"{printable(typed)} → {became}\n")
 
 
 def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
     """Say what was wrong; returns the exit code."""
     if as_json:
-        _write_json(named_fleet(), error_object(error))
+        try:
+            _write_json(named_fleet(), error_object(error))
+        except InternalError as problem:
+            _tell(f"error: {printable(error.message)}\nerror: {problem.message}\n")
         return error.exit_code
-    sys.stderr.write(f"error: {printable(error.message)}\n")
+    _tell(f"error: {printable(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"hint: {printable(error.hint)}\n")
+        _tell(f"hint: {printable(error.hint)}\n")
     return error.exit_code
 
 
@@ -56,4 +65,28 @@ def _escape(character: str) -> str:
 
 
 def _write_json(fleet: str, found: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps({"schema": "v1", "fleet": fleet, **found}, ensure_ascii=True) + "\n")
+    _answer(json.dumps({"schema": "v1", "fleet": printable(fleet), **found}, ensure_ascii=True) + "\n")
+
+
+def _answer(text: str) -> None:
+    try:
+        _write(sys.stdout, text)
+    except OSError as error:
+        raise InternalError(
+            f"the answer could not be written: {error.strerror}", hint="what was asked for has been done all the same"
+        ) from None
+
+
+def _tell(text: str) -> None:
+    # Where that fails, there is nowhere left to say so.
+    with contextlib.suppress(OSError):
+        _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Nobody reads any more. What is still in the buffer must not be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -47,6 +47,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
+        metavar="DIR",
         envvar="COORDINATION_DATA_DIR",
         help="Where etcd keeps its data. [default: $XDG_DATA_HOME/coordination or ~/.local/share/coordination]",
         show_default=False,

@@ -19,15 +19,21 @@ from coordinator.model import Denial, DenialReason, LogEntry, LogPage, Record, R
 
 __all__ = ["COMMANDS"]
 
-Session = Annotated[str, typer.Argument(help="The session that works, e.g. session-7f8b.", show_default=False)]
+Session = Annotated[
+    str, typer.Argument(metavar="SESSION", help="The session that works, e.g. session-7f8b.", show_default=False)
+]
 Key = Annotated[
     str,
     typer.Argument(
+        metavar="KEY",
         help="The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…",
         show_default=False,
     ),
 ]
-Token = Annotated[int | None, typer.Option("--token", help="The fencing token of the claim that is meant.", min=1)]
+Token = Annotated[
+    int | None,
+    typer.Option("--token", metavar="N", help="The fencing token of the claim that is meant.", min=1, max=2**63 - 1),
+]
 RequestId = Annotated[
     str | None,
     typer.Option(
@@ -36,7 +42,7 @@ RequestId = Annotated[
         help="Repeat a request whose outcome was unknown: it takes effect at most once.",
     ),
 ]
-Limit = Annotated[int, typer.Option("--limit", help="How many to show, at most.", min=1, max=100_000)]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", help="How many to show, at most.", min=1, max=100_000)]
 PageToken = Annotated[str, typer.Option("--page-token", metavar="TOKEN", help="Go on where a page ended.")]
 
 
@@ -47,7 +53,9 @@ def work_claim(
         str | None,
         typer.Option("--ttl", metavar="MINUTES", help="How long, in minutes, or with s, m, h, d. [default: 60]"),
     ] = None,
-    note: Annotated[str, typer.Option("--note", help="Shown to whoever is denied or claims next.")] = "",
+    note: Annotated[
+        str, typer.Option("--note", metavar="TEXT", help="Shown to whoever is denied or claims next.")
+    ] = "",
     reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
     token: Token = None,
     request_id: RequestId = None,
@@ -76,7 +84,8 @@ def work_renew(
         typer.Option("--ttl", metavar="MINUTES", help="How long from now; as before if left out."),
     ] = None,
     note: Annotated[
-        str | None, typer.Option("--note", help="How far it is: whoever takes over will be shown this.")
+        str | None,
+        typer.Option("--note", metavar="TEXT", help="How far it is: whoever takes over will be shown this."),
     ] = None,
     token: Token = None,
 ) -> int:
@@ -93,7 +102,9 @@ def work_renew(
 def work_complete(
     session: Session,
     key: Key,
-    result: Annotated[str, typer.Option("--result", help="What came of it: a link, a commit, a sentence.")] = "",
+    result: Annotated[
+        str, typer.Option("--result", metavar="TEXT", help="What came of it: a link, a commit, a sentence.")
+    ] = "",
     token: Token = None,
     request_id: RequestId = None,
 ) -> int:
@@ -110,7 +121,7 @@ def work_complete(
 def work_abandon(
     session: Session,
     key: Key,
-    reason: Annotated[str, typer.Option("--reason", help="Why; shown to whoever claims it next.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown to whoever claims it next.")] = "",
     token: Token = None,
     request_id: RequestId = None,
 ) -> int:
@@ -140,13 +151,20 @@ def work_list(
         list[str] | None,
         typer.Option("--state", metavar="STATE", help="claimed, completed or abandoned; may be given several times."),
     ] = None,
-    kind: Annotated[str, typer.Option("--kind", help="Only work of this kind, e.g. github.")] = "",
-    session: Annotated[str, typer.Option("--session", help="Only what this session has or had last.")] = "",
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")] = "",
+    session: Annotated[
+        str, typer.Option("--session", metavar="SESSION", help="Only what this session has or had last.")
+    ] = "",
     limit: Limit = 100,
     page_token: PageToken = "",
 ) -> int:
     """List work by its key: what is claimed, completed and abandoned."""
     context = current()
+    if State.AVAILABLE in (state or ()):
+        raise InvalidInput(
+            "work that is available is not recorded, so it cannot be listed; allowed are claimed, completed, abandoned",
+            field="state",
+        )
     page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
     answer(context, words.describe_records(page.records), list_object(page))
     _say_more(context, page.next_page_token)
@@ -198,7 +216,7 @@ def work_reap(
 
 def work_revoke(
     key: Key,
-    reason: Annotated[str, typer.Option("--reason", help="Why; shown to whoever claims it next.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown to whoever claims it next.")],
     request_id: RequestId = None,
 ) -> int:
     """Take a claim away from its holder; for operators."""

@@ -119,10 +119,10 @@ class AsyncClient:
             work_key=wire.text("work_key", key),
             ttl=wire.duration("ttl", ttl),
             note=wire.text("note", note),
-            reopen=reopen,
+            reopen=wire.flag("reopen", reopen),
             request_id=_request_id(request_id),
             instance=self._instance,
-            fencing_token=token or 0,
+            fencing_token=wire.integer("token", token),
         )
         sent_at = time.monotonic()
         return wire.claim_answer(await self._call("Claim", request), sent_at=sent_at)
@@ -149,7 +149,7 @@ class AsyncClient:
             note=None if note is None else wire.text("note", note),
             request_id=_request_id(request_id),
             instance=self._instance,
-            fencing_token=token or 0,
+            fencing_token=wire.integer("token", token),
         )
         sent_at = time.monotonic()
         response = await self._call("Renew", request)
@@ -169,7 +169,7 @@ class AsyncClient:
             work_key=wire.text("work_key", key),
             result=wire.text("result", result),
             request_id=_request_id(request_id),
-            fencing_token=token or 0,
+            fencing_token=wire.integer("token", token),
         )
         return wire.record_from((await self._call("Complete", request)).record)
 
@@ -186,7 +186,7 @@ class AsyncClient:
             work_key=wire.text("work_key", key),
             reason=wire.text("reason", reason),
             request_id=_request_id(request_id),
-            fencing_token=token or 0,
+            fencing_token=wire.integer("token", token),
         )
         return wire.record_from((await self._call("Release", request)).record)
 
@@ -218,14 +218,12 @@ class AsyncClient:
         page_token: str = "",
     ) -> model.RecordPage:
         """Return one page of records in the order of their work keys; 1 to 1,000 a page, by default 100."""
-        if not 0 <= page_size <= 1000:
-            raise InvalidInput(f"page_size must be from 1 to 1000; it is {page_size}", field="page_size")
         request = pb.ListRequest(
             fleet=self._fleet,
             states=wire.states_to(states),
             kind=wire.text("kind", kind),
             session=wire.text("session", session),
-            page_size=page_size,
+            page_size=wire.integer("page_size", page_size, most=1000),
             page_token=wire.text("page_token", page_token),
         )
         return wire.record_page(await self._call("List", request))
@@ -249,13 +247,11 @@ class AsyncClient:
         self, session: str, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
     ) -> model.LogPage:
         """Return one page of a session's ended attempts, latest first; 1 to 1,000 a page, by default 100."""
-        if not 0 <= page_size <= 1000:
-            raise InvalidInput(f"page_size must be from 1 to 1000; it is {page_size}", field="page_size")
         request = pb.LogRequest(
             fleet=self._fleet,
             session=wire.text("session", session),
             since=_timestamp(since),
-            page_size=page_size,
+            page_size=wire.integer("page_size", page_size, most=1000),
             page_token=wire.text("page_token", page_token),
         )
         return wire.log_page(await self._call("Log", request))
@@ -309,9 +305,16 @@ class AsyncClient:
 
 
 def _may_move_on(failure: Failure) -> bool:
-    """Tell whether another endpoint may know better: the connection failed, rather than the coordinator said no."""
+    """Tell whether another endpoint may know better: the connection failed, rather than the coordinator said no.
+
+    A coordinator that stops, or has too many calls waiting, cancels those that it has not taken up.
+    """
     answered = any(key == ERROR_METADATA_KEY for key, _ in failure.trailing_metadata() or ())
-    return not answered and failure.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return not answered and failure.code() in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    )
 
 
 def _request_id(given: str | None) -> str:

@@ -31,7 +31,25 @@ def text(field: str, value: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidInput(f"{field} is not valid UTF-8", field=field) from None
+        raise InvalidInput(
+            f"{field} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
+        ) from None
+    return value
+
+
+def integer(field: str, value: int | None, most: int = 2**63 - 1) -> int:
+    """Return a whole number from 0 to ``most``, 0 for None; ``InvalidInput`` for anything else."""
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= most:
+        raise InvalidInput(f"{field} must be a whole number from 0 to {most}; it is {value!r}", field=field)
+    return value
+
+
+def flag(field: str, value: bool) -> bool:
+    """Return a bool; ``InvalidInput`` for anything else."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{field} must be True or False; it is {value!r}", field=field)
     return value
 
 

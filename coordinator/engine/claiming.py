@@ -27,7 +27,7 @@ from coordinator.engine.reading import (
     show_claim,
 )
 from coordinator.engine.renewing import renew_live
-from coordinator.engine.steps import Lease, Operation, commit, decode, lease_for
+from coordinator.engine.steps import Lease, Operation, Trailing, commit, decode, lease_for
 from coordinator.engine.transaction import (
     Delete,
     KeyValue,
@@ -173,6 +173,12 @@ def _meet_holder(
             also=unmark,
         )
         return None if isinstance(renewed, Found) else replace(renewed, outcome=Outcome.RENEWED)
+    for note in found.deferred:
+        # By the time it is applied another claim may be there, perhaps the caller's own.
+        of_this_claim = (created_at(paths.claim, live.token), *note.compares)
+        yield Trailing(note._replace(compares=of_this_claim), (paths.contender(command.session), live.token))
+    if held.session == command.session and not found.marked:
+        yield from _keep_mark(command, paths, live)
     return Denial(
         work_key=str(paths.work_key),
         reason=DenialReason.HELD,
@@ -195,8 +201,27 @@ def _unmark(command: ClaimCommand, paths: WorkPaths, found: Found) -> Operation[
         for kv in reply.range(0).kvs:
             contender = yield from decode(Contender, kv)
             if contender is not None and contender.request_id == command.request_id:
-                made_at = kv.create_revision
-    return (Txn((created_at(key, made_at),), (Delete(key),)),) if made_at else ()
+                made_at = kv.mod_revision
+    return (Txn((unchanged(key, made_at),), (Delete(key),)),) if made_at else ()
+
+
+def _keep_mark(command: ClaimCommand, paths: WorkPaths, live: LiveClaim) -> Operation[None]:
+    """Make the mark that was there before outlast the request that made it.
+
+    That may have been the holder's own, which is about to take it back; a mark that names no request is nobody's to
+    take back.
+    """
+    key = paths.contender(command.session)
+    reply = yield from commit(Txn((), (Range(key),)))
+    denied_at = command.now
+    for kv in reply.range(0).kvs:
+        contender = yield from decode(Contender, kv)
+        if contender is not None:
+            if contender.request_id in ("", command.request_id):
+                return
+            denied_at = contender.denied_at
+    kept = Contender(denied_at=denied_at)
+    yield from commit(Txn((created_at(paths.claim, live.token),), (Put(key, kept.encode()),)))
 
 
 def _is_own(command: ClaimCommand, held: StoredClaim, live: LiveClaim) -> bool:

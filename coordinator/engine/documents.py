@@ -24,6 +24,10 @@ _MOST_SECONDS = 1e9
 _MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
 
 
+#: Made once: json.dumps makes a new one for every value that it is not to write in its own way.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 class Undecodable(ValueError):
     """A value is not what this coordinator writes."""
 
@@ -34,7 +38,7 @@ class Document:
 
     def encode(self) -> bytes:
         """Write it."""
-        return json.dumps(self._to_json(), separators=(",", ":"), ensure_ascii=False).encode()
+        return _encode(self._to_json()).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
@@ -49,15 +53,15 @@ class Document:
 
     def _to_json(self) -> dict[str, Any]:
         written: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in _schema(type(self)):
+            value = getattr(self, name)
             if value is None or value is False or value == "":
                 continue
             if isinstance(value, datetime):
                 value = format_stamp(value)
             elif isinstance(value, Document):
                 value = value._to_json()  # noqa: SLF001  # of its own class
-            written[field.name] = value
+            written[name] = value
         return written
 
     @classmethod

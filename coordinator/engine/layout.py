@@ -41,7 +41,9 @@ def decode_segment(segment: str) -> str:
 
 def format_stamp(moment: datetime) -> str:
     """Write a time so that its text sorts as it does: RFC 3339, UTC, milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 @dataclass(frozen=True, slots=True)

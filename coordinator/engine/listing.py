@@ -32,7 +32,7 @@ _CHUNKS_PER_PAGE = 32
 _PAGE_BYTES = 2 * 1024 * 1024
 #: "!" sorts before every character that a work key's segment may hold, so that a key with it added is the next one.
 _JUST_BEHIND = b"!"
-_SEGMENT = re.compile(r"[A-Za-z0-9._:#@%-]{1,1600}!?")
+_SEGMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._:#@%-]{1,1600}!?")
 _ENDED_CURSOR = re.compile(r"[0-9TZ:.-]{20,30}/[A-Za-z0-9._:#@%-]{1,1600}/[0-9]{10}")
 
 

@@ -54,7 +54,8 @@ class Found:
 
     ``record_revision`` is the record's mod_revision, 0 where there is none; ``record`` is None there, and also where
     the record is damaged. ``contenders`` is how many sessions were denied so far, None if that was not asked for.
-    ``marked`` tells whether the transaction that read this has noted the caller as a contender.
+    ``marked`` tells whether the transaction that read this has noted the caller as a contender; what would have done so
+    is ``deferred`` where this was learnt from somebody else's transaction.
     """
 
     claim: LiveClaim | None
@@ -63,6 +64,7 @@ class Found:
     revision: int
     contenders: int | None = None
     marked: bool = False
+    deferred: tuple[Txn, ...] = ()
 
     @property
     def expired(self) -> StoredRecord | None:
@@ -102,6 +104,7 @@ def read_found(reply: TxnReply) -> Operation[Found]:
         revision=reply.revision,
         contenders=third.total if isinstance(third, RangeReply) else None,
         marked=isinstance(third, TxnReply) and third.succeeded,
+        deferred=reply.deferred,
     )
 
 

@@ -1,10 +1,11 @@
 """How the engine asks for what it cannot do itself.
 
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
-no I/O and reads no clock. Four kinds of steps exist:
+no I/O and reads no clock. Five kinds of steps exist:
 
 - a ``Txn``, answered by its ``TxnReply``;
 - ``NeedLease``, answered by a ``Lease`` with enough time left, or by None where the lease to outlive lasts longer;
+- ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
 - ``Damaged``, a value that could not be decoded, for the log; answered by None;
 - ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None.
 
@@ -21,7 +22,18 @@ from coordinator.engine.documents import Document, Undecodable
 from coordinator.engine.transaction import KeyValue, Txn, TxnReply
 from coordinator.model import Cause, State
 
-__all__ = ["AttemptEnded", "Damaged", "Lease", "NeedLease", "Operation", "Step", "commit", "decode", "lease_for"]
+__all__ = [
+    "AttemptEnded",
+    "Damaged",
+    "Lease",
+    "NeedLease",
+    "Operation",
+    "Step",
+    "Trailing",
+    "commit",
+    "decode",
+    "lease_for",
+]
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Document)
@@ -39,6 +51,16 @@ class Lease(NamedTuple):
 
     id: int
     expires_at: datetime
+
+
+class Trailing(NamedTuple):
+    """A transaction that may be applied later than the answer is given; ``known_as`` names what it brings about.
+
+    It is left out where the runner knows that an earlier one of the same name was applied.
+    """
+
+    txn: Txn
+    known_as: tuple[bytes, int]
 
 
 class Damaged(NamedTuple):
@@ -60,7 +82,7 @@ class AttemptEnded(NamedTuple):
     ended_at: datetime
 
 
-Step = Txn | NeedLease | Damaged | AttemptEnded
+Step = Txn | NeedLease | Trailing | Damaged | AttemptEnded
 Operation = Generator[Step, object, T]
 
 

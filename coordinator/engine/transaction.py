@@ -120,11 +120,16 @@ class DeleteReply(NamedTuple):
 
 
 class TxnReply(NamedTuple):
-    """Which branch was taken, the store's revision after it, and a reply for each operation of that branch."""
+    """Which branch was taken, the store's revision after it, and a reply for each operation of that branch.
+
+    ``deferred`` are transactions of that branch that were left undone, because the reply was made from the reply to
+    another transaction (``coordinator.engine.sharing``); they stand among the replies as not succeeded.
+    """
 
     succeeded: bool
     revision: int
     replies: tuple[Reply, ...]
+    deferred: tuple[Txn, ...] = ()
 
     def range(self, index: int) -> RangeReply:
         """Return the reply to the operation at ``index``, which must have been a range."""

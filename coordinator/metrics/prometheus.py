@@ -31,6 +31,7 @@ OTHER_KIND = "other"
 _CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _HELD_BUCKETS = (1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
 _CONTENDER_BUCKETS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 _LAG_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 3600, 86400)
 
 
@@ -84,6 +85,12 @@ class PrometheusRecorder:
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
+        self._batches = Histogram(
+            "coordination_batch_size",
+            "Transactions that went to etcd as one.",
+            buckets=_BATCH_BUCKETS,
+            registry=registry,
+        )
         self._damaged = Counter(
             "coordination_damaged_values_total", "Values in etcd that could not be decoded.", registry=registry
         )
@@ -129,6 +136,11 @@ class PrometheusRecorder:
         """Observe an etcd transaction."""
         with _never_raising():
             self._transactions.observe(seconds)
+
+    def batch_sent(self, size: int) -> None:
+        """Observe a batch."""
+        with _never_raising():
+            self._batches.observe(size)
 
     def call_done(self, method: str, code: str, seconds: float) -> None:
         """Observe a call."""

@@ -22,7 +22,7 @@ from coordinator.model import MAX_TEXT_BYTES, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
-__all__ = ["Keyed", "check_id", "check_min_age", "list_command", "log_command", "read_ttl", "text"]
+__all__ = ["Keyed", "check_id", "check_min_age", "check_token", "list_command", "log_command", "read_ttl", "text"]
 
 _MAX_ID_BYTES = 128
 #: 292 years, which is what a Go duration can hold: beyond any claim's age.
@@ -61,6 +61,13 @@ def check_id(field: str, value: str, make: Callable[[], str] | None = None) -> s
 def new_request_id() -> str:
     """Make up a request id for a caller who named none."""
     return uuid.uuid4().hex
+
+
+def check_token(token: int) -> int:
+    """Return a fencing token, 0 where none is named."""
+    if token < 0:
+        raise InvalidInput(f"{token} is not a fencing token; it must be above 0, or 0 for none", field="fencing_token")
+    return token
 
 
 def text(field: str, value: str) -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import grpc.aio
 
-from coordinator import model
+from coordinator import clock, model
 from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.finishing import FinishCommand, RevokeCommand, complete, release, revoke
 from coordinator.engine.layout import FleetPaths
@@ -25,13 +26,15 @@ from coordinator.engine.reading import get
 from coordinator.engine.reaping import reap
 from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.errors import CoordinatorError, InvalidInput
-from coordinator.keys import WorkKey, check_fleet, check_session
+from coordinator.keys import WorkKey, check_fleet, check_session, parse_work_key
+from coordinator.logs import said
 from coordinator.recorder import Recorder
 from coordinator.service import replies
 from coordinator.service.requests import (
     Keyed,
     check_id,
     check_min_age,
+    check_token,
     list_command,
     log_command,
     new_request_id,
@@ -70,7 +73,7 @@ class Servicer(CoordinatorServiceServicer):
         status: StatusReader,
         *,
         topic_kinds: frozenset[str],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = clock.now,
     ) -> None:
         self._runner = runner
         self._recorder = recorder
@@ -89,7 +92,14 @@ class Servicer(CoordinatorServiceServicer):
         check_fleet(request.fleet)
         check_session(request.session)
         deadline = _deadline(context)
-        results = await asyncio.gather(*(self._claim_item(request, item, deadline) for item in request.items))
+        # Items of one work key take turns: together they would race each other, and some of them lose too often.
+        turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+        async def claim_in_turn(item: pb.ClaimItem) -> pb.ClaimResult:
+            async with turns[self._canonical(item.work_key)]:
+                return await self._claim_item(request, item, deadline)
+
+        results = await asyncio.gather(*(claim_in_turn(item) for item in request.items))
         return pb.ClaimManyResponse(results=results)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
@@ -101,7 +111,7 @@ class Servicer(CoordinatorServiceServicer):
             ttl_seconds=read_ttl(request),
             note=text("note", request.note) if request.HasField("note") else None,
             instance=check_id("instance", request.instance),
-            token=request.fencing_token,
+            token=check_token(request.fencing_token),
         )
         renewed = await self._runner.run(partial(renew, command, keyed.paths), deadline=_deadline(context))
         self._claim_answered(keyed, command.session, renewed)
@@ -173,7 +183,7 @@ class Servicer(CoordinatorServiceServicer):
             expired, cursor = await self._runner.run(partial(expired_claims, paths, cursor), deadline=deadline)
             reaped += sum(await asyncio.gather(*(reap_one(work_key) for work_key in expired)))
             if cursor is None:
-                _LOG.info("reaped", extra={"fleet": fleet, "reaped": reaped, "min_age_seconds": min_age})
+                _LOG.info("reaped", extra=said(fleet=fleet, reaped=reaped, min_age_seconds=min_age))
                 return pb.ReapResponse(reaped=reaped)
 
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
@@ -191,7 +201,7 @@ class Servicer(CoordinatorServiceServicer):
             note=text("note", request.note),
             reopen=request.reopen,
             instance=check_id("instance", request.instance),
-            token=request.fencing_token,
+            token=check_token(request.fencing_token),
         )
         answer = await self._runner.run(partial(claim, command, keyed.paths), deadline=deadline)
         self._claim_answered(keyed, command.session, answer)
@@ -214,13 +224,19 @@ class Servicer(CoordinatorServiceServicer):
         except CoordinatorError as error:
             return pb.ClaimResult(error=replies.error_detail(error))
 
+    def _canonical(self, typed: str) -> str:
+        try:
+            return str(parse_work_key(typed, topic_kinds=self._topic_kinds))
+        except InvalidInput:
+            return ""
+
     def _finish_command(self, request: pb.CompleteRequest | pb.ReleaseRequest, words: str) -> FinishCommand:
         return FinishCommand(
             session=check_session(request.session),
             request_id=check_id("request_id", request.request_id, new_request_id),
             now=self._clock(),
             text=words,
-            token=request.fencing_token,
+            token=check_token(request.fencing_token),
         )
 
     def _claim_answered(self, keyed: Keyed, session: str, answer: model.Claim | model.Denial) -> None:
@@ -247,4 +263,4 @@ def _log_record(event: str, keyed: Keyed, record: model.Record) -> None:
 
 def _log_decision(event: str, keyed: Keyed, session: str, **more: object) -> None:
     if _LOG.isEnabledFor(logging.INFO):
-        _LOG.info(event, extra={"fleet": keyed.fleet, "work_key": str(keyed.work_key), "session": session, **more})
+        _LOG.info(event, extra=said(fleet=keyed.fleet, work_key=str(keyed.work_key), session=session, **more))

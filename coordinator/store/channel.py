@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import grpc
 import grpc.aio
 
-from coordinator.errors import OutcomeUnknown, Unavailable
+from coordinator.errors import LimitExceeded, OutcomeUnknown, Unavailable
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.failures import Verdict, judge
 from coordinator.transport import CHANNEL_OPTIONS, Failure
@@ -82,8 +82,10 @@ class EtcdChannel:
             if verdict is Verdict.DEFINITE:
                 raise problem from None
             if verdict is Verdict.REFUSED:
+                if isinstance(problem, LimitExceeded) and _only_reads(request):
+                    return await self._read_one_by_one(request, deadline)
                 break
-            in_doubt = in_doubt or (verdict is Verdict.UNKNOWN and not method.reads)
+            in_doubt = in_doubt or (verdict is Verdict.UNKNOWN and not method.reads and not _only_reads(request))
             # Of several calls that failed at one member, only the first moves on.
             if self._current == index:
                 self._current = (index + 1) % len(self._channels)
@@ -108,6 +110,19 @@ class EtcdChannel:
             response_deserializer=response.FromString,
         )()
 
+    async def _read_one_by_one(self, request: rpc.TxnRequest, deadline: float) -> rpc.TxnResponse:
+        """Read at one revision without a transaction: a full etcd of older date refuses all of them (3.5.1 does)."""
+        response = rpc.TxnResponse(succeeded=True)
+        for operation in request.success:
+            wanted = rpc.RangeRequest()
+            wanted.CopyFrom(operation.request_range)
+            wanted.revision = response.header.revision
+            found = await self.call(Methods.RANGE, wanted, deadline=deadline)
+            if not response.header.revision:
+                response.header.CopyFrom(found.header)
+            response.responses.add(response_range=found)
+        return response
+
     def _call(self, index: int, method: Method) -> Any:
         key = (index, method.path)
         call = self._calls.get(key)
@@ -118,3 +133,10 @@ class EtcdChannel:
                 response_deserializer=method.response.FromString,
             )
         return call
+
+
+def _only_reads(request: Any) -> bool:
+    """Tell whether a transaction does nothing but read."""
+    if not isinstance(request, rpc.TxnRequest) or request.compare:
+        return False
+    return all(operation.WhichOneof("request") == "request_range" for operation in request.success)

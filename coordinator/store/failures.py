@@ -41,6 +41,17 @@ class Verdict(Enum):
     DEFINITE = "definite"
 
 
+#: gRPC uses the last two for connections that broke under a request, and etcd the last for proposals that were dropped
+#: while leadership was handed over.
+_IN_DOUBT = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
+
+
 class Judgement(NamedTuple):
     """A verdict, and the error that stands for it where no further try follows."""
 
@@ -67,7 +78,7 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
     if code is grpc.StatusCode.UNAVAILABLE and "no leader" in details:
         error = Unavailable("etcd has no leader", hint="nothing was changed; try again", retry_after_seconds=1.0)
         return Judgement(Verdict.NOT_APPLIED, error)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+    if code in _IN_DOUBT:
         why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"failed: {details}"
         return Judgement(Verdict.UNKNOWN, Unavailable(f"etcd at {member} {why}", retry_after_seconds=1.0))
     return Judgement(Verdict.REFUSED, InternalError(f"etcd refused {call} with {code.name}: {details}"))

@@ -9,6 +9,8 @@ Invariants:
 - Its deadline is counted from before its grant was sent, on a clock that also counts while the host is suspended: etcd
   cannot have started it earlier.
 - A renewal never moves a claim to a lease that ends before the one it is bound to.
+
+The next lease is granted before it is needed, so that under steady use no claim waits for a grant.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from coordinator import clock
 from coordinator.engine.steps import Lease
-from coordinator.errors import CoordinatorError, Unavailable
+from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.failures import LeaseExists
@@ -35,6 +38,10 @@ KEYS_PER_LEASE = 1000
 _GRANT_SECONDS = 5.0
 #: Deadlines remembered of leases that other replicas granted, before those that have passed are looked for.
 _FOREIGN_KEPT = 4096
+#: How often ended leases are dropped.
+_SWEEP_SECONDS = 1.0
+#: From how many keys on a lease's successor is granted.
+_NEARLY_FULL = KEYS_PER_LEASE * 4 // 5
 
 
 def boot_seconds() -> float:
@@ -64,49 +71,57 @@ class LeasePool:
         channel: EtcdChannel,
         *,
         boot: Callable[[], float] = boot_seconds,
-        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wall: Callable[[], datetime] = clock.now,
     ) -> None:
         self._channel = channel
         self._boot = boot
         self._wall = wall
+        #: Those that take more keys, by their deadlines, and all that have not ended.
         self._open: list[_PooledLease] = []
-        self._foreign: dict[int, float] = {}
+        self._live: dict[int, _PooledLease] = {}
+        self._foreign: dict[int, tuple[float, float]] = {}
         self._grants: set[asyncio.Task[None]] = set()
+        self._next_sweep = 0.0
 
     async def lease(self, ttl_seconds: float, *, outliving: int = 0, deadline: float) -> Lease | None:
         """Return a lease for one more key, or None if the lease ``outliving`` lasts longer than that.
 
         ``deadline`` is a reading of ``time.monotonic()``; raises what ``EtcdChannel.call`` raises.
         """
-        held_until = await self._deadline_of(outliving, deadline) if outliving else 0.0
+        least, most = await self._bounds_of(outliving, deadline) if outliving else (0.0, 0.0)
         window = window_seconds(ttl_seconds)
         while True:
             now = self._boot()
             self._drop_ended(now)
-            if held_until >= now + ttl_seconds + window:
+            if least >= now + ttl_seconds + window:
                 return None
-            pooled = self._find(now + ttl_seconds, now + ttl_seconds + window)
+            # A lease that may or may not last long enough is outlived in any case.
+            wanted = most - now if least < now + ttl_seconds < most else ttl_seconds
+            pooled = self._find(now + wanted, now + wanted + window)
             if pooled is None:
-                pooled = self._grant(now, int(ttl_seconds + window))
-            pooled.keys += 1
-            await self._wait_for(pooled, deadline)
-            now = self._boot()
-            if held_until >= pooled.deadline:
-                pooled.keys -= 1
+                pooled = self._grant(now, int(wanted + window))
+            self._add_key(pooled)
+            self._look_ahead(pooled, now, wanted, window)
+            if not pooled.granted.is_set() or pooled.failure is not None:
+                await self._wait_for(pooled, deadline)
+                now = self._boot()
+            if least >= now + ttl_seconds and most >= pooled.deadline:
+                self._drop_key(pooled)
                 return None
-            if pooled.deadline >= now + ttl_seconds:
-                return Lease(pooled.id, self._wall() + timedelta(seconds=pooled.deadline - now))
+            if pooled.deadline >= max(now + ttl_seconds, most):
+                return Lease(pooled.id, clock.cut(self._wall() + timedelta(seconds=pooled.deadline - now)))
             # The grant took longer than the window is wide.
-            pooled.keys -= 1
+            self._drop_key(pooled)
 
     def give_back(self, lease_id: int) -> None:
         """Take back a lease to which no key was bound."""
-        for pooled in self._open:
-            if pooled.id == lease_id:
-                pooled.keys -= 1
+        pooled = self._live.get(lease_id)
+        if pooled is not None:
+            self._drop_key(pooled)
 
     def forget(self, lease_id: int) -> None:
         """Hand a lease out no more: etcd does not know it."""
+        self._live.pop(lease_id, None)
         self._open = [pooled for pooled in self._open if pooled.id != lease_id]
         self._foreign.pop(lease_id, None)
 
@@ -114,25 +129,45 @@ class LeasePool:
     def size(self) -> int:
         """How many leases have not reached their deadlines."""
         self._drop_ended(self._boot())
-        return len(self._open)
+        return len(self._live)
 
     def _drop_ended(self, now: float) -> None:
-        del self._open[: bisect.bisect_right(self._open, now, key=lambda pooled: pooled.deadline)]
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + _SWEEP_SECONDS
+        del self._open[: bisect.bisect_right(self._open, now, key=_deadline_of_lease)]
+        self._live = {lease_id: pooled for lease_id, pooled in self._live.items() if pooled.deadline > now}
         if len(self._foreign) > _FOREIGN_KEPT:
-            self._foreign = {lease_id: ends for lease_id, ends in self._foreign.items() if ends > now}
+            self._foreign = {lease_id: ends for lease_id, ends in self._foreign.items() if ends[1] > now}
 
     def _find(self, earliest: float, latest: float) -> _PooledLease | None:
-        index = bisect.bisect_left(self._open, earliest, key=lambda pooled: pooled.deadline)
-        for pooled in self._open[index:]:
-            if pooled.deadline > latest:
-                return None
-            if pooled.keys < KEYS_PER_LEASE:
-                return pooled
+        index = bisect.bisect_left(self._open, earliest, key=_deadline_of_lease)
+        if index < len(self._open) and self._open[index].deadline <= latest:
+            return self._open[index]
         return None
+
+    def _add_key(self, pooled: _PooledLease) -> None:
+        pooled.keys += 1
+        if pooled.keys == KEYS_PER_LEASE:
+            self._open.remove(pooled)
+
+    def _drop_key(self, pooled: _PooledLease) -> None:
+        pooled.keys -= 1
+        if pooled.keys == KEYS_PER_LEASE - 1 and pooled.id in self._live:
+            bisect.insort_left(self._open, pooled, key=_deadline_of_lease)
+
+    def _look_ahead(self, pooled: _PooledLease, now: float, ttl_seconds: float, window: float) -> None:
+        """Grant the successor of a lease that is nearly full, or will soon be too short for claims of this TTL."""
+        if pooled.keys < _NEARLY_FULL and pooled.deadline - now - ttl_seconds > window / 2:
+            return
+        index = bisect.bisect_right(self._open, pooled.deadline, key=_deadline_of_lease)
+        if index == len(self._open) or self._open[index].deadline > now + ttl_seconds + window:
+            self._grant(now, int(ttl_seconds + window))
 
     def _grant(self, now: float, ttl: int) -> _PooledLease:
         pooled = _PooledLease(id=LEASE_ID_PREFIX << 48 | secrets.randbits(48), deadline=now + ttl)
-        bisect.insort(self._open, pooled, key=lambda other: other.deadline)
+        bisect.insort(self._open, pooled, key=_deadline_of_lease)
+        self._live[pooled.id] = pooled
         task = asyncio.create_task(self._send_grant(pooled, ttl))
         self._grants.add(task)
         task.add_done_callback(self._grants.discard)
@@ -146,8 +181,10 @@ class LeasePool:
             pass
         except CoordinatorError as error:
             self.forget(pooled.id)
-            pooled.failure = error
-        pooled.granted.set()
+            # Whether the lease is there is unknown, but no key was bound to it.
+            pooled.failure = _not_in_time() if isinstance(error, OutcomeUnknown) else error
+        finally:
+            pooled.granted.set()
 
     async def _wait_for(self, pooled: _PooledLease, deadline: float) -> None:
         """Wait until the lease is granted. The grant is shared, so that one caller's deadline does not end it."""
@@ -156,21 +193,30 @@ class LeasePool:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     await pooled.granted.wait()
             except TimeoutError:
-                pooled.keys -= 1
-                raise Unavailable(
-                    "etcd did not grant a lease in time", hint="nothing was changed; try again", retry_after_seconds=1.0
-                ) from None
+                self._drop_key(pooled)
+                raise _not_in_time() from None
         if pooled.failure is not None:
             raise pooled.failure
 
-    async def _deadline_of(self, lease_id: int, deadline: float) -> float:
-        for pooled in self._open:
-            if pooled.id == lease_id:
-                return pooled.deadline
+    async def _bounds_of(self, lease_id: int, deadline: float) -> tuple[float, float]:
+        """Return until when a lease certainly lasts, and when it has certainly ended."""
+        pooled = self._live.get(lease_id)
+        if pooled is not None:
+            return pooled.deadline, pooled.deadline
         if lease_id not in self._foreign:
-            now = self._boot()
+            asked = self._boot()
             request = rpc.LeaseTimeToLiveRequest(id=lease_id)
             response = await self._channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=deadline)
-            # etcd rounds down to whole seconds.
-            self._foreign[lease_id] = now + response.ttl + 1
+            # etcd rounds down to whole seconds, and looked at some time between the question and its answer.
+            self._foreign[lease_id] = asked + response.ttl, self._boot() + response.ttl + 1
         return self._foreign[lease_id]
+
+
+def _deadline_of_lease(pooled: _PooledLease) -> float:
+    return pooled.deadline
+
+
+def _not_in_time() -> Unavailable:
+    return Unavailable(
+        "etcd did not grant a lease in time", hint="nothing was changed; try again", retry_after_seconds=1.0
+    )

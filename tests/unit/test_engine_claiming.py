@@ -35,7 +35,8 @@ from engine_driving import (
 from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.reading import MAX_TRIES
-from coordinator.engine.steps import NeedLease
+from coordinator.engine.sharing import answer_from
+from coordinator.engine.steps import NeedLease, Trailing
 from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, is_present, unchanged
 from coordinator.errors import Contended
 from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, State
@@ -292,7 +293,7 @@ def test_another_session_is_denied_whatever_token_it_names() -> None:
 def test_the_mark_of_ones_own_renewal_is_taken_back_by_the_renewal() -> None:
     done = run(claim(OWN, PATHS), LEASE, denied(a_claim(), a_record(), revision=60), LEASE, committed())
     contender = PATHS.contender(HOLDER)
-    assert done.txns[-1].success[-1] == Txn((created_at(contender, 60),), (Delete(contender),))
+    assert done.txns[-1].success[-1] == Txn((unchanged(contender, 60),), (Delete(contender),))
 
 
 def test_the_mark_of_another_process_of_the_session_stays() -> None:
@@ -303,10 +304,42 @@ def test_the_mark_of_another_process_of_the_session_stays() -> None:
 
 
 def test_the_mark_of_an_earlier_try_whose_answer_was_lost_is_taken_back() -> None:
-    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW, request_id="claim-2"), created=45)
+    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW, request_id="claim-2"), created=45, modified=45)
     found = denied(a_claim(), a_record(), marked=False)
     done = run(claim(OWN, PATHS), LEASE, found, answered(ranged(mark)), LEASE, committed())
-    assert Txn((created_at(mark.key, 45),), (Delete(mark.key),)) in done.txns[-1].success
+    assert Txn((unchanged(mark.key, 45),), (Delete(mark.key),)) in done.txns[-1].success
+
+
+def test_a_denied_process_keeps_the_mark_that_the_holder_is_about_to_take_back() -> None:
+    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW - HOUR, request_id="of-the-holder"))
+    found = denied(a_claim(instance="a"), a_record(), marked=False)
+    done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, found, answered(ranged(mark)), committed())
+    assert refused(done).own_session is True
+    assert done.txns[-1] == Txn(
+        (created_at(PATHS.claim, TOKEN),), (Put(mark.key, Contender(denied_at=NOW - HOUR).encode()),)
+    )
+
+
+def test_a_mark_that_is_nobodys_to_take_back_is_not_written_again() -> None:
+    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW - HOUR))
+    found = denied(a_claim(instance="a"), a_record(), marked=False)
+    done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, found, answered(ranged(mark)))
+    assert len(done.txns) == 2
+
+
+def test_a_mark_that_trails_is_made_only_while_the_claim_that_was_met_is_there() -> None:
+    noting = Txn((is_present(PATHS.claim), is_absent(PATHS.contender(OTHER))), ())
+    shared = denied(a_claim(), a_record(), marked=False)._replace(deferred=(noting,))
+    done = run(claim(COMMAND, PATHS), LEASE, shared)
+    (trailing,) = [step for step in done.steps if isinstance(step, Trailing)]
+    assert trailing.txn.compares[0] == created_at(PATHS.claim, TOKEN)
+
+
+def test_no_claim_is_shown_to_others_by_a_renewal_that_does_not_know_its_token() -> None:
+    (grant,) = run(claim(COMMAND, PATHS), LEASE, committed()).txns
+    puts = (Put(PATHS.claim, a_claim().encode(), LEASE.id), Put(PATHS.record, a_record().encode()))
+    renewal = Txn((unchanged(PATHS.claim, MODIFIED),), puts)
+    assert answer_from(renewal, committed(), grant) is None
 
 
 def test_a_denial_costs_no_further_transaction() -> None:

@@ -1,0 +1,127 @@
+"""One reply for several transactions: what a transaction would have been told, had it followed another at once.
+
+Many sessions asking for one work key would otherwise each cost the store a transaction, one after the other.
+
+Invariant: a reply is made only for a transaction whose comparisons certainly do not hold right after the other one, so
+that all it would have done is read what the other one has shown. What it would also have written there is left undone
+and handed back as ``deferred``. Whatever might have changed the store is not answered: None.
+"""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from coordinator.engine.transaction import (
+    Compare,
+    Delete,
+    KeyValue,
+    Operation,
+    Put,
+    Range,
+    RangeReply,
+    Relation,
+    Reply,
+    Target,
+    Txn,
+    TxnReply,
+    is_absent,
+    unchanged,
+)
+
+__all__ = ["answer_from"]
+
+#: What is known of some keys: the key as it is, or None where it is not there.
+_Known = dict[bytes, KeyValue | None]
+
+
+def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
+    """Return what ``follower`` would be told right after ``leader`` was told ``reply``, None if that is not known."""
+    known: _Known = {}
+    _learn(known, leader, reply)
+    if _holds(follower.compares, known) is not False:
+        return None
+    replies: list[Reply] = []
+    deferred: list[Txn] = []
+    for operation in follower.failure:
+        if isinstance(operation, Txn) and _only_puts(operation):
+            deferred.append(operation)
+            replies.append(TxnReply(succeeded=False, revision=reply.revision, replies=()))
+            for key in [key for key in known if any(_touches(put, key) for put in operation.success)]:
+                del known[key]
+        elif _reads_one(operation) and operation.key in known:
+            found = known[operation.key]
+            if found is not None and found.create_revision < 0:
+                return None
+            replies.append(RangeReply((found,) if found else (), 1 if found else 0, more=False))
+        else:
+            return None
+    return TxnReply(succeeded=False, revision=reply.revision, replies=tuple(replies), deferred=tuple(deferred))
+
+
+def _learn(known: _Known, txn: Txn, reply: TxnReply) -> None:
+    """Follow a transaction, operation by operation: what it has read, and what it has left behind."""
+    operations = txn.success if reply.succeeded else txn.failure
+    absent = {compare.key for compare in txn.compares if compare in (is_absent(compare.key), unchanged(compare.key, 0))}
+    for index, operation in enumerate(operations):
+        answer = reply.replies[index] if index < len(reply.replies) else None
+        if isinstance(operation, Put):
+            new = reply.succeeded and operation.key in absent
+            known[operation.key] = KeyValue(
+                key=operation.key,
+                value=operation.value,
+                # -1 where it is not known, because the key may have been there before.
+                create_revision=reply.revision if new else -1,
+                mod_revision=reply.revision,
+                lease=operation.lease,
+            )
+        elif isinstance(operation, Delete):
+            for key in (operation.key, *known):
+                if _touches(operation, key):
+                    known[key] = None
+        elif _reads_one(operation) and isinstance(answer, RangeReply):
+            known[operation.key] = answer.kvs[0] if answer.kvs else None
+        elif isinstance(operation, Txn):
+            if isinstance(answer, TxnReply):
+                _learn(known, operation, answer)
+            else:
+                known.clear()
+
+
+def _touches(operation: Operation, key: bytes) -> bool:
+    """Tell whether a put or a delete touches a key; an end of one zero byte means that the range has none."""
+    match operation:
+        case Delete(start, end) if end:
+            return start <= key and (key < end or end == b"\0")
+        case Put() | Delete():
+            return operation.key == key
+    return True
+
+
+def _reads_one(operation: Operation) -> TypeGuard[Range]:
+    return isinstance(operation, Range) and not operation.end and not operation.count_only
+
+
+def _only_puts(txn: Txn) -> bool:
+    """Tell whether a transaction puts something or does nothing, so that its reply tells nothing of the store."""
+    return not txn.failure and all(isinstance(operation, Put) for operation in txn.success)
+
+
+def _holds(compares: tuple[Compare, ...], known: _Known) -> bool | None:
+    """Tell whether all comparisons hold; None where that is not known."""
+    outcomes = [_compare(compare, known) for compare in compares]
+    if False in outcomes:
+        return False
+    return None if None in outcomes else True
+
+
+def _compare(compare: Compare, known: _Known) -> bool | None:
+    if compare.key not in known:
+        return None
+    found = known[compare.key]
+    revision = 0
+    if found is not None:
+        revision = found.create_revision if compare.target is Target.CREATE else found.mod_revision
+    if revision < 0:
+        # It is there, so that only a comparison with 0 is decided.
+        return (compare.relation is Relation.GREATER) if compare.revision == 0 else None
+    return revision == compare.revision if compare.relation is Relation.EQUAL else revision > compare.revision

@@ -1,0 +1,85 @@
+"""Group commit: the one way to etcd. Many independent transactions travel as one, and each is answered for itself.
+
+What a transaction contends for is the key that its first comparison names; for all that concerns a work key that is
+its claim. Transactions that compare nothing and read little travel together too, side by side in one read; those that
+read much, such as listings, travel alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from coordinator.engine.transaction import Txn, TxnReply
+from coordinator.recorder import Recorder
+from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.codec import add_operation, decode_txn, encode_txn
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.lane import Lane, Waiter
+from coordinator.store.packing import is_small_read, weigh
+
+__all__ = ["GroupCommit"]
+
+
+class GroupCommit:
+    """Commits transactions through ``channel``."""
+
+    def __init__(self, channel: EtcdChannel, recorder: Recorder) -> None:
+        self._channel = channel
+        self._recorder = recorder
+        self._writes = Lane(self._send_writes)
+        self._reads = Lane(self._send_reads)
+
+    async def commit(self, txn: Txn, *, deadline: float) -> TxnReply:
+        """Commit a transaction; ``deadline`` is a reading of ``time.monotonic()``.
+
+        Raises what ``EtcdChannel.call`` raises, and ``LimitExceeded`` when too many wait.
+        """
+        if txn.compares:
+            weight = weigh(txn)
+            # Each child is one operation of the batch, and below it may take as many as the batch leaves.
+            waiter = _waiter(
+                txn, deadline, scope=txn.compares[0].key, size=weight.size, slots=1, depth=weight.operations
+            )
+            return await self._writes.put(waiter)
+        if is_small_read(txn):
+            waiter = _waiter(txn, deadline, scope=object(), size=0, slots=len(txn.success), depth=0)
+            return await self._reads.put(waiter)
+        return decode_txn(await self._call(encode_txn(txn), deadline))
+
+    async def _send_writes(self, batch: Sequence[Waiter], deadline: float) -> Sequence[TxnReply]:
+        self._recorder.batch_sent(len(batch))
+        if len(batch) == 1:
+            return [decode_txn(await self._call(encode_txn(batch[0].txn), deadline))]
+        request = rpc.TxnRequest()
+        for waiter in batch:
+            add_operation(request.success, waiter.txn)
+        response = await self._call(request, deadline)
+        revision = response.header.revision
+        return [decode_txn(child.response_txn, revision) for child in response.responses]
+
+    async def _send_reads(self, batch: Sequence[Waiter], deadline: float) -> Sequence[TxnReply]:
+        # Nested, they would go through raft as if they wrote; side by side they remain a read.
+        request = rpc.TxnRequest()
+        for waiter in batch:
+            for operation in waiter.txn.success:
+                add_operation(request.success, operation)
+        reply = decode_txn(await self._call(request, deadline))
+        replies, start = [], 0
+        for waiter in batch:
+            end = start + len(waiter.txn.success)
+            replies.append(TxnReply(succeeded=True, revision=reply.revision, replies=reply.replies[start:end]))
+            start = end
+        return replies
+
+    async def _call(self, request: rpc.TxnRequest, deadline: float) -> rpc.TxnResponse:
+        started = time.perf_counter()
+        response: rpc.TxnResponse = await self._channel.call(Methods.TXN, request, deadline=deadline)
+        self._recorder.transaction_done(time.perf_counter() - started)
+        return response
+
+
+def _waiter(txn: Txn, deadline: float, *, scope: object, size: int, slots: int, depth: int) -> Waiter:
+    reply: asyncio.Future[TxnReply] = asyncio.get_running_loop().create_future()
+    return Waiter(txn, scope, size, slots, depth, deadline, reply)

@@ -1,0 +1,243 @@
+"""A lane: transactions that wait for their turn and then travel together.
+
+A lone transaction is sent at once. While a batch is under way the next one fills; that it is sent when the one before
+it has been answered is what makes batches large under load, with no timer in anybody's way. A second batch goes out
+beside it only when it is full.
+
+Invariants:
+- Every waiter gets a definite answer, an error that says that nothing was changed, or ``OutcomeUnknown``, before its
+  deadline and from nothing but what happened to its own transaction.
+- Of the transactions on one work key at most one is under way, and they go in the order in which they came.
+- What waits is bounded: beyond that, callers are refused before memory grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from coordinator.engine.sharing import answer_from
+from coordinator.engine.transaction import Txn, TxnReply
+from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, OutcomeUnknown, Unavailable
+from coordinator.store.failures import LeaseGone
+from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
+
+__all__ = ["Lane", "Waiter"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Most transactions that wait in one lane. At 5,000 a second they would wait for two seconds.
+MAX_WAITING = 10_000
+MAX_UNDER_WAY = 2
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One transaction and whoever waits for its reply.
+
+    ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
+    ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
+    lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came.
+    """
+
+    txn: Txn
+    scope: object
+    size: int
+    slots: int
+    depth: int
+    deadline: float
+    reply: asyncio.Future[TxnReply]
+    sent: bool = False
+    followers: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    def expire(self) -> None:
+        """End the wait: the deadline has come."""
+        if self.reply.done():
+            return
+        if self.sent and self.txn.compares:
+            self.reply.set_exception(OutcomeUnknown("etcd gave no definite answer in time"))
+        else:
+            problem = Unavailable("etcd did not answer in time; nothing was changed", retry_after_seconds=1.0)
+            self.reply.set_exception(problem)
+
+    def succeed(self, reply: TxnReply) -> None:
+        """Hand over the reply."""
+        if not self.reply.done():
+            self.reply.set_result(reply)
+
+    def fail(self, error: Exception) -> None:
+        """Hand over an error; each waiter raises one of its own."""
+        if not self.reply.done():
+            self.reply.set_exception(copy.copy(error))
+
+
+Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
+
+
+class Lane:
+    """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._queues: dict[object, deque[Waiter]] = {}
+        #: Scopes with something to send and nothing under way, in the order of their turn.
+        self._turn: deque[object] = deque()
+        self._busy: set[object] = set()
+        self._waiting = 0
+        self._scheduled = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def put(self, waiter: Waiter) -> TxnReply:
+        """Wait for the turn of a transaction and for its reply."""
+        if self._waiting >= MAX_WAITING:
+            raise LimitExceeded(
+                f"{MAX_WAITING} transactions wait for etcd already", hint="try again", retry_after_seconds=1.0
+            )
+        loop = asyncio.get_running_loop()
+        waiter.timer = loop.call_later(max(0.0, waiter.deadline - time.monotonic()), waiter.expire)
+        queue = self._queues.get(waiter.scope)
+        if queue is None:
+            queue = self._queues[waiter.scope] = deque()
+            if waiter.scope not in self._busy:
+                self._turn.append(waiter.scope)
+        queue.append(waiter)
+        self._waiting += 1
+        self._schedule(loop)
+        try:
+            return await waiter.reply
+        finally:
+            waiter.timer.cancel()
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        # At the end of this turn of the loop, so that what arrives together travels together.
+        if not self._scheduled and self._may_send():
+            self._scheduled = True
+            loop.call_soon(self._pump)
+
+    def _may_send(self) -> bool:
+        under_way = len(self._tasks)
+        return not under_way or (under_way < MAX_UNDER_WAY and len(self._turn) >= MAX_OPERATIONS)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        while self._turn and self._may_send():
+            batch = self._take()
+            if not batch:
+                return
+            task = asyncio.create_task(self._run(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._pump()
+        if not task.cancelled():
+            task.result()
+
+    def _take(self) -> list[Waiter]:
+        """Take the next batch: of each scope the first in its queue, as long as etcd's limits allow."""
+        batch: list[Waiter] = []
+        size = slots = depth = 0
+        while self._turn:
+            scope = self._turn[0]
+            queue = self._queues[scope]
+            self._drop_done(queue)
+            if not queue:
+                self._turn.popleft()
+                del self._queues[scope]
+                continue
+            first = queue[0]
+            size, slots, depth = size + first.size, slots + first.slots, max(depth, first.depth)
+            if batch and (size > MAX_BATCH_BYTES or slots + depth > MAX_OPERATIONS):
+                break
+            self._turn.popleft()
+            self._busy.add(scope)
+            self._waiting -= 1
+            queue.popleft()
+            # Only who waits already is answered along: its reply must be of a moment after it asked.
+            first.followers = len(queue)
+            batch.append(first)
+        return batch
+
+    def _drop_done(self, queue: deque[Waiter]) -> None:
+        while queue and queue[0].reply.done():
+            queue.popleft()
+            self._waiting -= 1
+
+    async def _run(self, batch: list[Waiter]) -> None:
+        try:
+            await self._deliver(batch)
+        finally:
+            for waiter in batch:
+                # Where it was ended from outside; everybody else has been answered.
+                waiter.expire()
+                self._release(waiter)
+
+    async def _deliver(self, batch: list[Waiter]) -> None:
+        """Send a batch and answer its waiters. One that etcd refuses is split, so that innocents do not suffer."""
+        # Who has given up by now was told that nothing was changed, or will not be there for the answer.
+        batch = [waiter for waiter in batch if not waiter.reply.done()]
+        if not batch:
+            return
+        for waiter in batch:
+            waiter.sent = True
+        try:
+            replies = await self._send(batch, max(waiter.deadline for waiter in batch))
+            answered = list(zip(batch, replies, strict=True))
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody must be left waiting
+            await self._deliver_refused(batch, error)
+        else:
+            for waiter, reply in answered:
+                waiter.succeed(reply)
+                self._answer_along(waiter, reply)
+
+    async def _deliver_refused(self, batch: list[Waiter], error: Exception) -> None:
+        """Fail those who are to blame for an error, and deliver the others."""
+        if isinstance(error, LimitExceeded):
+            # Where its storage quota is used up, etcd still takes what only deletes.
+            innocent = [waiter for waiter in batch if not has_put(waiter.txn)]
+            innocent = innocent if len(innocent) < len(batch) else []
+            for waiter in batch:
+                if waiter not in innocent:
+                    waiter.fail(error)
+            await self._deliver(innocent)
+        elif isinstance(error, CoordinatorError) and not isinstance(error, InternalError):
+            for waiter in batch:
+                waiter.fail(error)
+        elif len(batch) > 1:
+            # One that was refused as a whole was not applied; after our own fault the comparisons let it apply once.
+            await self._deliver(batch[: len(batch) // 2])
+            await self._deliver(batch[len(batch) // 2 :])
+        else:
+            if not isinstance(error, LeaseGone | InternalError):
+                _LOG.error("a transaction failed by our own fault", exc_info=error)
+                error = InternalError("the transaction failed inside the coordinator; its log says why")
+            batch[0].fail(error)
+
+    def _answer_along(self, leader: Waiter, reply: TxnReply) -> None:
+        """Answer from a reply those that waited behind it for the same work key, up to the first that must be sent."""
+        queue = self._queues[leader.scope]
+        for _ in range(leader.followers):
+            follower = queue[0]
+            if not follower.reply.done():
+                shared = answer_from(leader.txn, reply, follower.txn)
+                if shared is None:
+                    return
+                follower.succeed(shared)
+            queue.popleft()
+            self._waiting -= 1
+
+    def _release(self, waiter: Waiter) -> None:
+        """Give the next of the scope its turn."""
+        self._busy.discard(waiter.scope)
+        queue = self._queues.get(waiter.scope)
+        if queue:
+            self._turn.append(waiter.scope)
+        elif queue is not None:
+            del self._queues[waiter.scope]

@@ -1,0 +1,62 @@
+"""How many transactions fit into one request to etcd.
+
+etcd nests transactions: each child compares, writes and answers for itself, and all of them are one raft entry. Its
+limits count as follows (etcd 3.4 to 3.6, ``checkTxnRequest`` in ``server/etcdserver/api/v3rpc/key.go``): a transaction
+costs the longest of its three lists, and what is left of ``--max-txn-ops`` is what each of its children may cost.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from coordinator.engine.transaction import Put, Range, Txn
+
+__all__ = ["MAX_BATCH_BYTES", "MAX_OPERATIONS", "Weight", "has_put", "is_small_read", "weigh"]
+
+#: etcd's default for ``--max-txn-ops``.
+MAX_OPERATIONS = 128
+#: Two thirds of etcd's default for ``--max-request-bytes``, 1.5 MiB: what we count is a little less than what travels.
+MAX_BATCH_BYTES = 1024 * 1024
+#: About what an operation takes beside its key and value.
+_OVERHEAD = 24
+
+
+class Weight(NamedTuple):
+    """What a transaction takes: bytes, a little less than what travels, and operations, its children's included."""
+
+    size: int
+    operations: int
+
+
+def weigh(txn: Txn) -> Weight:
+    """Weigh a transaction."""
+    size = deepest = 0
+    for compare in txn.compares:
+        size += len(compare.key) + _OVERHEAD
+    for branch in (txn.success, txn.failure):
+        for operation in branch:
+            if isinstance(operation, Txn):
+                nested = weigh(operation)
+                size += nested.size
+                deepest = max(deepest, nested.operations)
+            else:
+                size += len(operation.key) + _OVERHEAD
+                if isinstance(operation, Put):
+                    size += len(operation.value)
+    return Weight(size, max(len(txn.compares), len(txn.success), len(txn.failure)) + deepest)
+
+
+def is_small_read(txn: Txn) -> bool:
+    """Tell whether a transaction does nothing but read single keys, count, or read a few keys."""
+    return not txn.compares and all(
+        isinstance(operation, Range) and (not operation.end or operation.count_only or 0 < operation.limit <= 10)
+        for operation in txn.success
+    )
+
+
+def has_put(txn: Txn) -> bool:
+    """Tell whether a transaction puts anything, whichever branches are taken."""
+    return any(
+        has_put(operation) if isinstance(operation, Txn) else isinstance(operation, Put)
+        for operation in (*txn.success, *txn.failure)
+    )

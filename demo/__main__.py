@@ -1,0 +1,83 @@
+"""``python -m demo [--json]``: ten sessions pick from the same list, with claims and without.
+
+Starts an embedded etcd and a coordinator on free ports and, at the end or when interrupted, leaves nothing behind.
+Exits with 0 only if no claimed work was done twice and all else went as it must; with 1 and a sentence on standard
+error if not; with 130 if interrupted.
+
+``--json`` prints one object and nothing else on standard output:
+
+    schema          "v1"
+    ok, problems    whether all went as it must; if not, what did not, a sentence each
+    items, pieces   the list as every session reads it, and how many different pieces of work are on it
+    with_claims, without_claims, for each of the two fleets
+        sessions, killed    how many processes there were, and how many of them were killed
+        grants, denials     what was answered to them and, in the fleet with claims, to the take-over and the latecomer
+        pieces_done         lines in the journal of work done
+        distinct_pieces, duplicated_pieces, pieces_untouched
+                            different pieces among them, those beyond, and those on the list that nobody has done
+        first_picks         [{session, item, work_key, denials: [{item, work_key, reason, by}]}], by place on the list
+        done                [{session, work_key}], in the order in which it was done
+    coordinator     its own counts: {granted, denied, completed, live_claims, loose_ends}
+    killed          {session, work_key, item, note, seconds_until_free}, seconds counted from the kill
+    takeover        {session, attempt, previous: {attempt, session, cause, note}, command, exit_code, answer}
+    latecomer       {session, command, exit_code, answer}
+    seconds         how long the demo took
+
+Where the demo could not be played to its end there are schema, ok and problems only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from coordinator import CoordinatorError
+from demo.processes import DemoFailed
+from demo.story import tell_story
+from demo.telling import Teller
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Ten sessions pick from the same list.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    as_json = parser.parse_args().json
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # standard output is a TextIOWrapper here
+    tell = Teller(silent=as_json)
+    try:
+        with tempfile.TemporaryDirectory(prefix="coordinator-demo-") as home:
+            found = asyncio.run(_until_told_to_stop(Path(home), tell))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        tell.progress("")
+        return 130
+    except BrokenPipeError:
+        # Nobody reads any more. What is still in the buffer must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except (DemoFailed, CoordinatorError, OSError) as error:
+        tell.progress("")
+        found = {"schema": "v1", "ok": False, "problems": [str(error)]}
+    if as_json:
+        print(json.dumps(found))
+    tell.problems(found["problems"])
+    return 0 if found["ok"] else 1
+
+
+async def _until_told_to_stop(home: Path, tell: Teller) -> dict[str, Any]:
+    """Play; a polite end from outside ends it like Ctrl-C, so that everything is put away."""
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await tell_story(home, tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

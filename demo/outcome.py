@@ -1,0 +1,145 @@
+"""What came of the demo: the object that ``--json`` prints, and whether all went as it must.
+
+Invariant: what the sessions told, what their journals say and what the coordinator has in its books must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from coordinator import Cause, HistoryEntry, Status
+from demo.fleet import Fleet, Tally
+from demo.processes import Typed
+from demo.worklist import BLOB, KILLED, LATECOMER, PIECES, piece
+
+__all__ = ["Loss", "Outcome", "Sequel"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the killed session held, with the note on its claim, and how long after its death that was free again."""
+
+    item: str
+    note: str
+    seconds_until_free: float
+
+
+@dataclass(frozen=True)
+class Sequel:
+    """How the lost work was taken over, as which ``attempt`` after which, and what came of somebody late."""
+
+    taker: str
+    claimed: Typed
+    attempt: int | None
+    previous: HistoryEntry | None
+    late: Typed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything; ``records`` are the completed pieces of work as the coordinator has them, and by whom."""
+
+    fleet: Fleet
+    without: Fleet
+    loss: Loss
+    sequel: Sequel
+    records: dict[str, str | None]
+    status: Status
+
+    @property
+    def claiming(self) -> Tally:
+        """The figures of the fleet with claims; the take-over was typed, and one more was denied: the latecomer."""
+        granted, denied = self.sequel.claimed.exit_code == 0, self.sequel.late.exit_code == 1
+        return self.fleet.tally(more_grants=int(granted), more_denials=int(denied))
+
+    @property
+    def guessing(self) -> Tally:
+        """The figures of the fleet without claims."""
+        return self.without.tally()
+
+    def problems(self) -> list[str]:
+        """Return what did not go as it must, a sentence each."""
+        return [*self._problems_of_fleet(), *self._problems_of_books(), *self._problems_of_sequel()]
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints, but for the time that it took."""
+        problems = self.problems()
+        rate = self.status.convergence_rate
+        previous = self.sequel.previous
+        return {
+            "schema": "v1",
+            "ok": not problems,
+            "problems": problems,
+            "items": list(BLOB),
+            "pieces": len(PIECES),
+            "with_claims": _fleet_object(self.fleet, self.claiming),
+            "without_claims": _fleet_object(self.without, self.guessing),
+            "coordinator": {
+                "granted": rate.granted,
+                "denied": rate.denied,
+                "completed": self.status.completed,
+                "live_claims": self.status.live_claims,
+                "loose_ends": self.status.loose_ends,
+            },
+            "killed": {"session": KILLED, "work_key": piece(self.loss.item), **asdict(self.loss)},
+            "takeover": {
+                "session": self.sequel.taker,
+                "attempt": self.sequel.attempt,
+                "previous": None
+                if previous is None
+                else {
+                    "attempt": previous.attempt,
+                    "session": previous.session,
+                    "cause": previous.cause,
+                    "note": previous.note,
+                },
+                **asdict(self.sequel.claimed),
+            },
+            "latecomer": {"session": LATECOMER, **asdict(self.sequel.late)},
+        }
+
+    def _problems_of_fleet(self) -> Iterator[str]:
+        if self.claiming.duplicated_pieces:
+            yield f"{self.claiming.duplicated_pieces} pieces of work were done twice although they were claimed"
+        if self.claiming.pieces_untouched:
+            yield f"{self.claiming.pieces_untouched} pieces of work on the list were done by nobody"
+        if not self.guessing.duplicated_pieces:
+            yield "the fleet without claims did no work twice, so that there is nothing to compare"
+
+    def _problems_of_books(self) -> Iterator[str]:
+        rate, status, tally = self.status.convergence_rate, self.status, self.claiming
+        if sorted(self.fleet.done()) != sorted((session or "?", key) for key, session in self.records.items()):
+            yield "what the coordinator has as completed is not what the sessions did"
+        if (rate.granted, rate.denied) != (tally.grants, tally.denials):
+            counted = f"the coordinator counts {rate.granted} grants and {rate.denied} denials"
+            yield f"{counted}, but the sessions were given {tally.grants} and {tally.denials}"
+        if (status.live_claims, status.loose_ends, status.completed) != (0, 0, len(PIECES)):
+            yield (
+                f"the coordinator ends with {status.live_claims} live claims, {status.loose_ends} loose ends and "
+                f"{status.completed} completed; it must be 0, 0 and {len(PIECES)}"
+            )
+
+    def _problems_of_sequel(self) -> Iterator[str]:
+        previous, left = self.sequel.previous, (KILLED, Cause.EXPIRED, self.loss.note)
+        if self.sequel.attempt != 2 or self.sequel.claimed.exit_code:
+            yield f"{self.sequel.taker} could not take over what the killed session held: {self.sequel.claimed.answer}"
+        elif previous is None or (previous.session, previous.cause, previous.note) != left:
+            yield "what the killed session left behind was not kept"
+        elif self.loss.note not in self.sequel.claimed.answer:
+            yield f"{self.sequel.taker} was not shown what the killed session left behind"
+        if self.sequel.late.exit_code != 1 or "DENIED: already completed by" not in self.sequel.late.answer:
+            yield f"the latecomer was not told that the work is completed, but: {self.sequel.late.answer}"
+
+
+def _fleet_object(fleet: Fleet, tally: Tally) -> dict[str, Any]:
+    firsts = fleet.first_picks().items()
+    return {
+        **asdict(tally),
+        "first_picks": [
+            {"session": session, "item": pick["item"], "work_key": piece(pick["item"]), "denials": pick["denials"]}
+            for session, pick in firsts
+        ],
+        "done": [{"session": session, "work_key": key} for session, key in fleet.done()],
+    }

@@ -1,0 +1,202 @@
+"""The processes of the demo: a coordinator with its etcd, the sessions, and the command as people type it.
+
+Invariant: whatever happens, no process of these outlives the block that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+__all__ = ["Coordinator", "DemoFailed", "Session", "Typed", "start_coordinator", "start_session"]
+
+#: How long anything may take before the demo gives up, in seconds: much longer than it ever should.
+LIMIT_SECONDS = 60.0
+
+_ROOT = Path(__file__).resolve().parents[1]
+_COMMAND = Path(sys.executable).with_name("coordination")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics \S+, etcd (\S+)")
+
+
+T = TypeVar("T")
+
+
+class DemoFailed(Exception):
+    """Something that the demo needs did not work; the message is a sentence for whoever ran it."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command as it was typed, and what it answered on both of its streams."""
+
+    command: str
+    exit_code: int
+    answer: str
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """A running coordinator; ``etcd`` is the endpoint of the etcd that it has started."""
+
+    endpoint: str
+    etcd: str
+    home: Path
+
+    async def type(self, *arguments: str) -> Typed:
+        """Run ``coordination`` as a person would who has set COORDINATION_ENDPOINT."""
+        process = await asyncio.create_subprocess_exec(
+            _COMMAND,
+            *arguments,
+            env=_environment(self.home) | {"COORDINATION_ENDPOINT": self.endpoint},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        async with _ended_afterwards(process):
+            answer, _ = await _in_time(process.communicate(), "an answer of `coordination`")
+        command = shlex.join(("coordination", *arguments))
+        return Typed(command, process.returncode or 0, answer.decode(errors="replace").rstrip())
+
+
+@dataclass
+class Session:
+    """The parent's side of a session's process: ``told`` is what it has told, ``log`` what its fleet complains of."""
+
+    name: str
+    process: Process
+    log: Path
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def release(self) -> None:
+        """Let it go on past where it waits."""
+        if self.process.stdin is None:
+            raise DemoFailed("a session was started without a pipe to speak to it")
+        self.process.stdin.write(b"1")
+
+    async def wait_for(self, event: str) -> dict[str, Any]:
+        """Return the next event, which must be the one named."""
+        found = await self._next(f"{self.name} to be {event}")
+        if found is None or found["event"] != event:
+            raise DemoFailed(f"{self.name} ended before it was {event}: {_last_line(self.log)}")
+        return found
+
+    async def wait_for_end(self) -> None:
+        """Listen until the session has ended by itself, which it must have done well."""
+        while await self._next(f"the end of {self.name}") is not None:
+            pass
+        if await _in_time(self.process.wait(), f"the end of {self.name}"):
+            raise DemoFailed(f"{self.name} failed with exit code {self.process.returncode}: {_last_line(self.log)}")
+
+    async def kill(self) -> None:
+        """Kill it the hard way: SIGKILL, no farewell."""
+        self.process.kill()
+        await _in_time(self.process.wait(), f"the end of {self.name}")
+
+    async def _next(self, what: str) -> dict[str, Any] | None:
+        line = await _read_line(self.process, what)
+        if not line:
+            return None
+        found: dict[str, Any] = json.loads(line)
+        self.told.append(found)
+        return found
+
+
+@asynccontextmanager
+async def start_coordinator(home: Path) -> AsyncIterator[Coordinator]:
+    """Start ``coordination up`` on free ports, with its data and its log under ``home``."""
+    if not _COMMAND.exists():
+        raise DemoFailed(f"there is no {_COMMAND.name} beside {sys.executable}: run `make demo`, which installs it")
+    arguments = ("--data-dir", str(home / "data"), "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+    with (home / "coordinator.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            _COMMAND,
+            "up",
+            *arguments,
+            env=_environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    async with _ended_afterwards(process):
+        line = await _read_line(process, "the coordinator to be ready")
+        ready = _READY.match(line.decode(errors="replace"))
+        if not ready:
+            raise DemoFailed(f"the coordinator did not start: {_last_line(home / 'coordinator.log')}")
+        yield Coordinator(ready[1], ready[2], home)
+
+
+@asynccontextmanager
+async def start_session(name: str, arguments: Sequence[str], home: Path) -> AsyncIterator[Session]:
+    """Start a session, with its log under ``home``."""
+    path = home / "sessions.log"
+    with path.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "demo.session",
+            name,
+            *arguments,
+            cwd=_ROOT,
+            env=_environment(home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    async with _ended_afterwards(process):
+        yield Session(name, process, path)
+
+
+@asynccontextmanager
+async def _ended_afterwards(process: Process) -> AsyncIterator[None]:
+    """End a process when the block ends, politely first, and wait for it."""
+    try:
+        yield
+    finally:
+        for end in (process.terminate, process.kill):
+            if process.returncode is not None:
+                break
+            with suppress(ProcessLookupError):
+                end()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 15)
+
+
+async def _read_line(process: Process, what: str) -> bytes:
+    if process.stdout is None:
+        raise DemoFailed("a process was started without a pipe to hear it")
+    return await _in_time(process.stdout.readline(), what)
+
+
+async def _in_time(awaitable: Awaitable[T], what: str) -> T:
+    try:
+        return await asyncio.wait_for(awaitable, LIMIT_SECONDS)
+    except TimeoutError:
+        raise DemoFailed(f"waited {LIMIT_SECONDS:g} s for {what}, in vain") from None
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Return this environment without what would steer the command elsewhere; which etcd it runs may be chosen."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("COORDINATION_") or name == "COORDINATION_ETCD"
+    }
+    return kept | {"COORDINATION_CONFIG": str(home / "no-configuration")}
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log that is not a hint, which stands behind what went wrong."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    said = [line for line in lines if not line.startswith("hint: ")]
+    return said[-1].removeprefix("error: ") if said else "it said nothing"

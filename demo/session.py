@@ -1,0 +1,166 @@
+"""One session of the fleet, in a process of its own: ``python -m demo.session SESSION --blob FILE --journal FILE …``.
+
+It reads the list once, and then does up to ``PIECES_EACH`` pieces of work: the first on the list that it can get (with
+``--endpoint``, by claiming it) or the first that it considers undone (without: neither done by itself nor found in the
+journal of finished work, which all write and read). Doing a piece of work is taking ``WORK_SECONDS`` and writing a line
+to the journal.
+
+It tells what happens on standard output, one JSON object a line, and goes on past its first two steps only when it has
+read a byte from standard input, so that the whole fleet picks, and then works, at once. The end of that ends it.
+
+    {"event": "ready"}                                                         then it waits
+    {"event": "picked", "item": … or null, "attempt", "note", "denials": [{"item", "work_key", "reason", "by"}]}
+                                                                               then, the first time, it waits
+    {"event": "done", "item": …}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from coordinator import Client, Denial, DenialReason
+
+__all__ = ["PIECES_EACH", "WORK_SECONDS", "append_to_journal", "read_journal"]
+
+PIECES_EACH = 2
+#: Longer than ten processes need to pick on a busy machine, short enough to watch.
+WORK_SECONDS = 0.6
+
+
+class Pick(NamedTuple):
+    """What a session decided to do, and who kept it from doing what stood before that on the list."""
+
+    item: str | None
+    attempt: int | None
+    note: str | None
+    denials: list[dict[str, Any]]
+
+
+class Chooser(Protocol):
+    """How a session comes by its work."""
+
+    def choose(self, blob: Sequence[str]) -> Pick:
+        """Decide what to do next."""
+
+    def finish(self, item: str) -> None:
+        """Tell that it is done."""
+
+
+class Claiming:
+    """Claims an item before doing it, and goes on to the next where that is denied."""
+
+    def __init__(self, session: str, client: Client, ttl: float) -> None:
+        self._session = session
+        self._client = client
+        self._ttl = ttl
+        self._completed: set[str] = set()
+
+    def choose(self, blob: Sequence[str]) -> Pick:
+        """Claim the first item that is granted, leaving out those known to be completed."""
+        denials: list[dict[str, Any]] = []
+        for item in blob:
+            if item in self._completed:
+                continue
+            answer = self._client.try_claim(self._session, item, self._ttl)
+            if not isinstance(answer, Denial):
+                note = f"branch {self._session}: tests written, fix half done"
+                self._client.renew(self._session, item, note=note, token=answer.fencing_token)
+                return Pick(item, answer.attempt, note, denials)
+            if answer.reason is DenialReason.COMPLETED:
+                self._completed.add(item)
+            by = answer.holder or answer.completed_by
+            denials.append({"item": item, "work_key": answer.work_key, "reason": answer.reason.value, "by": by})
+        return Pick(None, None, None, denials)
+
+    def finish(self, item: str) -> None:
+        """Complete the claim."""
+        self._client.complete(self._session, item, result="done in the demo")
+        self._completed.add(item)
+
+
+class Guessing:
+    """Does the first item that nobody has finished, as far as the journal tells."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+
+    def choose(self, blob: Sequence[str]) -> Pick:
+        """Take the first item that is not in the journal."""
+        finished = {item for _, item in read_journal(self._journal)}
+        return Pick(next((item for item in blob if item not in finished), None), None, None, [])
+
+    def finish(self, item: str) -> None:
+        """Do nothing more: the journal has it."""
+
+
+def read_journal(journal: Path) -> list[tuple[str, str]]:
+    """Return who has done what, in the order in which it was done."""
+    if not journal.exists():
+        return []
+    entries = (line.partition("\t") for line in journal.read_text(encoding="utf-8").splitlines())
+    return [(session, item) for session, _, item in entries]
+
+
+def append_to_journal(journal: Path, session: str, item: str) -> None:
+    """Note that a session has done an item; whole lines, however many processes write."""
+    line = f"{session}\t{item}\n".encode()
+    file = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, line)
+    finally:
+        os.close(file)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    blob = arguments.blob.read_text(encoding="utf-8").splitlines()
+    with ExitStack() as stack:
+        chooser: Chooser = Guessing(arguments.journal)
+        if arguments.endpoint:
+            client = stack.enter_context(Client(arguments.endpoint, timeout=20))
+            client.status()  # connects, so that the race is about claims
+            chooser = Claiming(arguments.session, client, arguments.ttl)
+        _tell("ready")
+        _wait_for_release()
+        for number in range(PIECES_EACH):
+            pick = chooser.choose(blob)
+            _tell("picked", **pick._asdict())
+            if number == 0:
+                _wait_for_release()
+            if pick.item is None:
+                return
+            time.sleep(WORK_SECONDS)
+            append_to_journal(arguments.journal, arguments.session, pick.item)
+            chooser.finish(pick.item)
+            _tell("done", item=pick.item)
+
+
+def _tell(event: str, **what: Any) -> None:
+    sys.stdout.write(json.dumps({"event": event, **what}) + "\n")
+    sys.stdout.flush()
+
+
+def _wait_for_release() -> None:
+    if not os.read(0, 1):
+        sys.exit("the demo has ended")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo.session", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("session")
+    parser.add_argument("--blob", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--endpoint", help="where the coordinator is; without it, nothing is claimed")
+    parser.add_argument("--ttl", type=float, default=3600.0, help="of the claims, in seconds")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    _run(_parse())

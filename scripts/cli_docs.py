@@ -1,0 +1,160 @@
+"""Make docs/cli.md from the command line itself: ``python scripts/cli_docs.py [--check]``.
+
+Every command, argument and option is read from the tree of commands, so that the page says what ``--help`` says,
+whatever the width of the terminal. With ``--check`` nothing is written, and the exit code is 1 if the page in the tree
+is not what the commands make.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from coordinator.cli.app import app
+from coordinator.cli.context import SETTINGS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+
+#: Where a group's help lists its exit codes.
+_EXIT_CODES = "Exit codes:"
+#: Taken by every command, and therefore told once.
+_COMMON = {"json", "help", *(setting.name for setting in SETTINGS)}
+
+_HEADER = """\
+<!-- Made by `make docs` from the command line itself; do not edit. -->
+
+# Command line
+"""
+
+_SETTINGS = """\
+## Settings
+
+What counts is the option, then the environment variable, then the configuration file, then the default;
+`coordination config show` tells which it was. The configuration file is `$COORDINATION_CONFIG`, or
+`coordination/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`; it may set {names}.
+
+| variable | meaning |
+|---|---|
+{variables}
+
+Answers go to standard output, everything else to standard error. With `--json` there is exactly one JSON object on
+standard output, errors too; [json.md](json.md) describes them. A work key or a session that begins with a dash stands
+behind `--`, after the options.
+"""
+
+#: The variables that stand for no option.
+_VARIABLES = {
+    "COORDINATION_CONFIG": "The configuration file.",
+    "COORDINATION_INSTANCE": "Tells processes of one session name apart: only the one that claimed renews.",
+    "COORDINATION_ETCD": "The etcd that `up` runs.",
+    "COORDINATION_TRACE": "If set, an internal error shows where it happened.",
+}
+
+
+def page() -> str:
+    """Return the page."""
+    root: Any = typer.main.get_command(app)
+    context = root.make_context("coordination", [], resilient_parsing=True)
+    about, _, codes = _paragraphs(root.help).partition(_EXIT_CODES)
+    alone = [option.get_help_record(context) for option in root.get_params(context) if option.name not in _COMMON]
+    parts = [_HEADER, about.strip() + "\n", _usage(root, context), _contents(root), _options(alone)]
+    parts.append(_common_options(root, context))
+    variables = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in (_from_settings() | _VARIABLES).items()]
+    names = ", ".join(f"`{setting.name}`" for setting in SETTINGS)
+    parts += [_SETTINGS.format(names=names, variables="\n".join(variables)), _exit_codes(codes)]
+    parts += [_section(name, command, context) for name, command in _commands(root)]
+    return "\n".join(parts)
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group and of the groups in it, with their full names."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def _contents(root: Any) -> str:
+    rows = [f"| [`{name}`](#{_anchor(name)}) | {_cell(_summary(command))} |" for name, command in _commands(root)]
+    return _table("command", "what it does", rows)
+
+
+def _common_options(root: Any, context: Any) -> str:
+    records = [option.get_help_record(context) for option in root.get_params(context) if option.name in _COMMON]
+    return "## Options of every command\n\nThey may stand before the command or behind it.\n\n" + _options(records)
+
+
+def _exit_codes(text: str) -> str:
+    """Make a table of ``0 done; 1 no (denied, …); …``."""
+    found = re.findall(r"(\d+) ([^;]+)", text.strip().rstrip("."))
+    rows = [f"| {code} | {_cell(meaning)} |" for code, meaning in found]
+    return "## Exit codes\n\n" + _table("code", "meaning", rows)
+
+
+def _section(name: str, command: Any, parent: Any) -> str:
+    context = command.make_context(name, [], parent=parent, resilient_parsing=True)
+    own = [parameter for parameter in command.get_params(context) if parameter.name not in _COMMON]
+    parts = [f"## {name}\n", _paragraphs(command.help) + "\n", _usage(command, context)]
+    for title, kind in (("argument", "argument"), ("option", "option")):
+        records = [parameter.get_help_record(context) for parameter in own if parameter.param_type_name == kind]
+        if records:
+            parts.append(_options(records, title))
+    return "\n".join(parts)
+
+
+def _usage(command: Any, context: Any) -> str:
+    return f"    {' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n"
+
+
+def _options(records: Sequence[tuple[str, str] | None], title: str = "option") -> str:
+    rows = [f"| `{record[0]}` | {_cell(record[1])} |" for record in records if record is not None]
+    return _table(title, "meaning", rows)
+
+
+def _table(first: str, second: str, rows: Sequence[str]) -> str:
+    return "\n".join([f"| {first} | {second} |", "|---|---|", *rows]) + "\n"
+
+
+def _from_settings() -> dict[str, str]:
+    return {setting.variable: f"As `--{setting.name}`." for setting in SETTINGS}
+
+
+def _summary(command: Any) -> str:
+    return _paragraphs(command.help).split("\n\n")[0]
+
+
+def _paragraphs(text: str | None) -> str:
+    """Return a help text with one line for each paragraph."""
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text or ""))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _anchor(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    made = page()
+    if sys.argv[1:] == ["--check"]:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != made:
+            print(f"{PAGE.name} is not what the command line makes; run `make docs`", file=sys.stderr)
+            return 1
+        return 0
+    PAGE.write_text(made, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

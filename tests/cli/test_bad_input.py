@@ -1,0 +1,215 @@
+"""Whatever is typed: the right sentence, the right exit code, one JSON object where JSON is asked for, no traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Coordination
+from expiry_waiting import await_expiry
+
+from coordinator.store.channel import EtcdChannel
+
+Argument = str | bytes
+
+CLAIM = ("work-claim", "session-1", "task:x")
+BAD_TTLS = {
+    "-3": "'-3' is not a time to live; it must be a number of minutes, or a number with s, m, h or d",
+    "nan": "'nan' is not a time to live",
+    "inf": "'inf' is not a time to live",
+    "": "'' is not a time to live",
+    "1e400": "'1e400' is not a time to live",
+    "60 parsecs": "'60 parsecs' is not a time to live",
+    "1s": "a ttl of 1 s is out of range; allowed are 5 s to 7 days",
+    "8d": "a ttl of 691200 s is out of range; allowed are 5 s to 7 days",
+    "9" * 400: "a ttl of inf s is out of range; allowed are 5 s to 7 days",
+}
+#: What is typed, the field that is at fault, and what is said of it.
+BAD_INPUT: dict[str, tuple[tuple[Argument, ...], str | None, str]] = {
+    "empty key": (
+        ("work-claim", "session-1", ""),
+        "work_key",
+        "the work key is empty; it needs a kind and an identity",
+    ),
+    "blank key": (("work-show", " \t"), "work_key", "the work key is empty"),
+    "oversized key": (("work-claim", "session-1", "k" * 513), "work_key", "513 bytes long; at most 512 are allowed"),
+    "control character": (("work-claim", "session-1", "task:a\x01b"), "work_key", "holds U+0001; control, private"),
+    "escape sequence": (("work-claim", "session-1", "task:\x1b[2J"), "work_key", "holds U+001B"),
+    "key without UTF-8": ((b"work-claim", b"session-1", b"task:\xff"), "work_key", "not valid UTF-8"),
+    "session without UTF-8": ((b"work-claim", b"session-\xff", b"task:x"), "session", "not valid UTF-8"),
+    "note without UTF-8": ((*CLAIM, b"--note", b"\xc3"), "note", "not valid UTF-8"),
+    "fleet without UTF-8": ((b"work-list", b"--fleet", b"\xff"), "fleet", "not valid UTF-8"),
+    "command without UTF-8": ((b"work-\xff",), None, "no such command 'work-\\udcff'"),
+    "kind that is none": (("work-claim", "session-1", "9:x"), "work_key", "'9' is not a kind"),
+    "empty session": (("work-claim", "", "task:x"), "session", "the session is empty; allowed are 1 to 128 bytes"),
+    "oversized session": (("work-claim", "s" * 129, "task:x"), "session", "the session is 129 bytes long"),
+    "oversized note": ((*CLAIM, "--note", "n" * 16385), "note", "16385 bytes long; at most 16384 are allowed"),
+    **{f"ttl {ttl[:12]!r}": ((*CLAIM, "--ttl", ttl), "ttl", said) for ttl, said in BAD_TTLS.items()},
+    "ttl of a renewal": (("work-renew", "session-1", "task:x", "--ttl", "1s"), "ttl", "out of range"),
+    "token of nothing": ((*CLAIM, "--token", "0"), None, "invalid value for '--token'"),
+    "token of 65 bits": ((*CLAIM, "--token", str(2**64)), None, "invalid value for '--token'"),
+    "age that is none": (("work-reap", "--min-age-hours", "nan"), "min-age-hours", "'nan' is not an age"),
+    "age in the future": (("work-reap", "--min-age-hours", "-1"), "min-age-hours", "hours from 0 to 1000000"),
+    "state that is none": (("work-list", "--state", "lost"), "state", "'lost' is not a state; allowed are"),
+    "time that is none": (("work-log", "session-1", "--since", "soon"), "since", "'soon' is not a time"),
+    "list of nothing": (("work-list", "--limit", "0"), None, "invalid value for '--limit'"),
+    "timeout 0": (
+        ("work-list", "--timeout", "0"),
+        "timeout",
+        "(option) is not valid; allowed are 0.05 to 3600 seconds",
+    ),
+    "timeout nan": (("work-list", "--timeout", "nan"), "timeout", "a timeout of 'nan' (option) is not valid"),
+    "fleet that is none": (("work-list", "--fleet", "Bad_"), "fleet", "'Bad_' is not a fleet; its name is 1 to 63 of"),
+    "endpoint that is none": (("work-list", "--endpoint", "nowhere"), "endpoint", "it must be HOST:PORT"),
+    "no endpoint": (("work-list", "--endpoint", ","), "endpoint", "at least one HOST:PORT is needed"),
+    "unknown command": (("work-clam",), None, "no such command 'work-clam'"),
+    "unknown option": ((*CLAIM, "--tll", "60"), None, "no such option: --tll"),
+    "no key": (("work-claim", "session-1"), None, "missing argument 'KEY'"),
+    "no reason": (("work-revoke", "task:x"), None, "missing option '--reason'"),
+    "too many keys": ((*CLAIM, "task:y"), None, "unexpected extra argument"),
+    "no command": (("config",), None, "missing command"),
+}
+
+
+def error_of(done: subprocess.CompletedProcess[str], fleet: str) -> dict[str, Any]:
+    """Return the error that stands on standard output as the one JSON object."""
+    assert done.stdout.count("\n") == 1, done.stdout
+    found = json.loads(done.stdout)
+    assert found.keys() == {"schema", "fleet", "error"}
+    assert found["schema"] == "v1"
+    assert found["fleet"] == fleet
+    error: dict[str, Any] = found["error"]
+    assert error.keys() == {"code", "message", "hint", "field", "holder", "retry_after_seconds", "request_id"}
+    return error
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_refused_with_a_sentence(case: str, coordination: Coordination, fleet: str) -> None:
+    arguments, field, said = BAD_INPUT[case]
+
+    done = coordination(*arguments)
+
+    first, *others = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert first.startswith("error: ")
+    assert said in first
+    assert all(line.startswith("hint: ") for line in others)
+
+    done = coordination("--json", *arguments)
+
+    assert done.returncode == 2
+    assert done.stderr == ""
+    named = {"fleet that is none": "Bad_", "fleet without UTF-8": "\\udcff"}.get(case, fleet)
+    error = error_of(done, named)
+    assert (error["code"], error["field"]) == ("INVALID_ARGUMENT", field)
+    assert f"error: {error['message']}" == first
+
+
+@pytest.mark.parametrize("key", ["-x", "--task"])
+def test_a_key_that_starts_with_a_dash_stands_behind_a_double_dash(key: str, coordination: Coordination) -> None:
+    refused = coordination("work-claim", "session-1", key)
+    assert refused.returncode == 2
+    assert "put -- before an argument that starts with a dash" in refused.stderr
+
+    granted = coordination("work-claim", "--ttl", "60", "--", "session-1", key)
+
+    assert (granted.returncode, granted.stdout) == (0, f"claimed task:{key} (expires in 60 min)\n")
+    assert granted.stderr == f"{key} → task:{key}\n"
+
+
+@pytest.mark.parametrize("verb", ["work-renew", "work-complete", "work-abandon"])
+def test_a_foreign_claim_is_left_alone(verb: str, coordination: Coordination, fleet: str) -> None:
+    coordination("work-claim", "session-1", "task:x")
+    before = coordination("work-show", "task:x", "--json").stdout
+
+    done = coordination(verb, "session-2", "task:x")
+    as_json = coordination(verb, "session-2", "task:x", "--json")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: task:x is held by session-1 (expires ")
+    assert as_json.returncode == 1
+    error = error_of(as_json, fleet)
+    assert (error["code"], error["holder"]) == ("FAILED_PRECONDITION", "session-1")
+    assert coordination("work-show", "task:x", "--json").stdout == before
+
+
+@pytest.mark.parametrize("verb", ["work-renew", "work-complete", "work-abandon"])
+def test_what_nobody_has_claimed_is_not_found(verb: str, coordination: Coordination, fleet: str) -> None:
+    done = coordination(verb, "session-1", "task:x", "--json")
+    assert done.returncode == 1
+    assert error_of(done, fleet)["code"] == "NOT_FOUND"
+
+
+async def test_an_expired_claim_is_not_renewed_but_may_be_completed_late(
+    coordination: Coordination, etcd_channel: EtcdChannel, fleet: str
+) -> None:
+    for key in ("task:renewed", "task:completed", "task:taken"):
+        coordination("work-claim", "session-1", key, "--ttl", "5s")
+    await await_expiry(etcd_channel, fleet)
+
+    renewed = coordination("work-renew", "session-1", "task:renewed")
+    assert (renewed.returncode, renewed.stdout) == (1, "")
+    assert "expired" in renewed.stderr
+
+    completed = coordination("work-complete", "session-1", "task:completed", "--result", "done")
+    assert completed.returncode == 0
+    assert completed.stdout.startswith("completed task:completed (late")
+
+    coordination("work-claim", "session-2", "task:taken")
+    refused = coordination("work-complete", "session-1", "task:taken", "--json")
+    assert refused.returncode == 1
+    assert error_of(refused, fleet)["holder"] == "session-2"
+
+
+BAD_FILES = {
+    "no TOML": (b"fleet = ", "is not TOML"),
+    "no UTF-8": (b'fleet = "\xff"', "cannot be read"),
+    "unknown setting": (b"fleat = 1", "'fleat' in the configuration file"),
+    "table": (b"[fleet]\nname = 1", "'fleet' in the configuration file"),
+    "bad value": (b'timeout = "soon"', "a timeout of 'soon' (config file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_configuration_file_is_named(case: str, coordination: Coordination, tmp_path: Path, fleet: str) -> None:
+    text, said = BAD_FILES[case]
+    path = tmp_path / "config.toml"
+    path.write_bytes(text)
+
+    done = coordination("work-list", COORDINATION_CONFIG=str(path))
+    as_json = coordination("work-list", "--json", COORDINATION_CONFIG=str(path))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert str(path) in done.stderr
+    assert as_json.returncode == 2
+    assert error_of(as_json, fleet)["code"] == "INVALID_ARGUMENT"
+
+
+def test_settings_come_from_option_environment_and_file_in_this_order(
+    coordination: Coordination, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('timeout = 7\nfleet = "filed"\nendpoint = "127.0.0.1:1"\n')
+    told = {"COORDINATION_CONFIG": str(path), "COORDINATION_ENDPOINT": ""}
+
+    done = coordination("--fleet", "before", "config", "show", "--json", "--fleet", "behind", **told)
+
+    settings = json.loads(done.stdout)["settings"]
+    assert settings == {
+        "fleet": {"value": "behind", "source": "option"},
+        "endpoint": {"value": "127.0.0.1:1", "source": f"config file {path}"},
+        "timeout": {"value": "7", "source": f"config file {path}"},
+    }
+
+
+def test_an_error_names_the_fleet_of_the_configuration_file(coordination: Coordination, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('fleet = "filed"\n')
+    done = coordination("work-show", "", "--json", COORDINATION_CONFIG=str(path), COORDINATION_FLEET="")
+    assert error_of(done, "filed")["field"] == "work_key"

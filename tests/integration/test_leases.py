@@ -1,0 +1,223 @@
+"""The lease pool against a real etcd; time is what the test says it is, except etcd's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import pytest
+from etcd_proxy import GRANT, proxying
+
+from coordinator import AsyncClient, Claim
+from coordinator.engine.transaction import end_of_prefix
+from coordinator.errors import Unavailable
+from coordinator.store import leases
+from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.leases import KEYS_PER_LEASE, LEASE_ID_PREFIX, LeasePool, boot_seconds, window_seconds
+
+NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
+
+Etcdctl = Callable[..., str]
+
+
+class Etcd(Protocol):
+    endpoint: str
+
+
+class Coordinator(Protocol):
+    endpoint: str
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pool(etcd_channel: EtcdChannel, clock: Clock) -> LeasePool:
+    return LeasePool(etcd_channel, boot=clock, wall=lambda: NOW + timedelta(seconds=clock.seconds - 1000))
+
+
+def soon() -> float:
+    return time.monotonic() + 10
+
+
+async def granted_ttl(channel: EtcdChannel, lease: int) -> int:
+    request = rpc.LeaseTimeToLiveRequest(id=lease)
+    return int((await channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=soon())).granted_ttl)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "window"), [(5.0, 1.0), (20.0, 1.0), (60.0, 3.0), (100.0, 5.0), (3600.0, 5.0), (604_800.0, 5.0)]
+)
+def test_the_window_is_a_twentieth_of_the_ttl_within_one_and_five_seconds(ttl: float, window: float) -> None:
+    assert window_seconds(ttl) == window
+
+
+def test_the_clock_of_deadlines_goes_on_and_never_back() -> None:
+    first = boot_seconds()
+    assert boot_seconds() >= first > 0
+
+
+async def test_a_lease_is_ours_and_lasts_the_ttl_and_the_window(pool: LeasePool, etcd_channel: EtcdChannel) -> None:
+    lease = await pool.lease(60.0, deadline=soon())
+    assert lease is not None
+    assert lease.id >> 48 == LEASE_ID_PREFIX
+    assert await granted_ttl(etcd_channel, lease.id) == 63
+    assert lease.expires_at == NOW + timedelta(seconds=63)
+
+
+async def test_deadlines_within_the_window_share_a_lease_and_none_is_shorter_than_asked(
+    pool: LeasePool, clock: Clock
+) -> None:
+    first = await pool.lease(60.0, deadline=soon())
+    clock.seconds += 3
+    just_within = await pool.lease(60.0, deadline=soon())
+    assert first is not None
+    assert first == just_within
+    clock.seconds += 0.5
+    beyond = await pool.lease(60.0, deadline=soon())
+    assert beyond is not None
+    assert beyond.id != first.id
+    assert beyond.expires_at >= NOW + timedelta(seconds=3.5 + 60)
+    # Another ttl with the same deadline is as good.
+    assert await pool.lease(58.0, deadline=soon()) in (first, beyond)
+    assert pool.size == 2
+
+
+async def test_a_lease_takes_a_thousand_keys_and_no_more(pool: LeasePool) -> None:
+    leases = await asyncio.gather(*(pool.lease(60.0, deadline=soon()) for _ in range(2 * KEYS_PER_LEASE + 1)))
+    counts = Counter(lease.id for lease in leases if lease is not None)
+    assert sorted(counts.values()) == [1, KEYS_PER_LEASE, KEYS_PER_LEASE]
+
+
+async def test_what_is_given_back_can_be_handed_out_again(pool: LeasePool) -> None:
+    leases = await asyncio.gather(*(pool.lease(60.0, deadline=soon()) for _ in range(KEYS_PER_LEASE)))
+    assert leases[0] is not None
+    pool.give_back(leases[0].id)
+    assert await pool.lease(60.0, deadline=soon()) == leases[0]
+    assert await pool.lease(60.0, deadline=soon()) != leases[0]
+
+
+async def test_a_forgotten_lease_is_handed_out_no_more(pool: LeasePool) -> None:
+    first = await pool.lease(60.0, deadline=soon())
+    assert first is not None
+    pool.forget(first.id)
+    assert await pool.lease(60.0, deadline=soon()) != first
+
+
+async def test_leases_past_their_deadlines_are_dropped(pool: LeasePool, clock: Clock) -> None:
+    await pool.lease(60.0, deadline=soon())
+    clock.seconds += 63
+    assert pool.size == 0
+
+
+async def test_no_lease_for_a_renewal_that_would_end_sooner(pool: LeasePool) -> None:
+    hour = await pool.lease(3600.0, deadline=soon())
+    assert hour is not None
+    assert await pool.lease(60.0, outliving=hour.id, deadline=soon()) is None
+    # The one it has is as long as the one it would get.
+    assert await pool.lease(3600.0, outliving=hour.id, deadline=soon()) is None
+    longer = await pool.lease(4000.0, outliving=hour.id, deadline=soon())
+    assert longer is not None
+    assert longer.expires_at > hour.expires_at
+
+
+async def test_the_deadline_of_another_replicas_lease_is_asked_of_etcd(
+    etcd_channel: EtcdChannel, pool: LeasePool
+) -> None:
+    theirs = await LeasePool(etcd_channel).lease(3600.0, deadline=soon())
+    assert theirs is not None
+    assert await pool.lease(600.0, outliving=theirs.id, deadline=soon()) is None
+    assert await pool.lease(7200.0, outliving=theirs.id, deadline=soon()) is not None
+
+
+async def test_a_lease_that_etcd_does_not_know_is_outlived_by_any(pool: LeasePool) -> None:
+    assert await pool.lease(60.0, outliving=LEASE_ID_PREFIX << 48 | 1, deadline=soon()) is not None
+
+
+async def test_a_grant_that_fails_is_told_and_not_kept(clock: Clock) -> None:
+    channel = EtcdChannel(["127.0.0.1:1"])
+    pool = LeasePool(channel, boot=clock)
+    with pytest.raises(Unavailable, match="did not grant a lease in time"):
+        await pool.lease(60.0, deadline=time.monotonic() + 0.2)
+    await asyncio.gather(*pool._grants)
+    assert pool.size == 0
+    await channel.close()
+
+
+async def test_a_grant_whose_outcome_is_unknown_has_bound_no_key(
+    etcd: Etcd, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "_GRANT_SECONDS", 0.3)
+    async with proxying(etcd.endpoint) as proxy:
+        proxy.lose_replies(GRANT, "silence", times=1000)
+        channel = EtcdChannel([proxy.endpoint])
+        pool = LeasePool(channel, boot=clock)
+        with pytest.raises(Unavailable, match="did not grant a lease in time"):
+            await pool.lease(60.0, deadline=soon())
+        assert pool.size == 0
+        proxy.lose_replies(GRANT, "silence", times=0)
+        assert await pool.lease(60.0, deadline=soon()) is not None
+        await channel.close()
+
+
+class TestThroughTheService:
+    async def claims_by_lease(self, channel: EtcdChannel, fleet: str) -> Counter[int]:
+        prefix = f"/coordination/v1/{fleet}/claim/".encode()
+        request = rpc.RangeRequest(key=prefix, range_end=end_of_prefix(prefix))
+        found = await channel.call(Methods.RANGE, request, deadline=soon())
+        return Counter(kv.lease for kv in found.kvs)
+
+    async def test_claims_with_near_deadlines_share_a_lease_but_not_more_than_a_thousand(
+        self, coordinator: Coordinator, etcd_channel: EtcdChannel, fleet: str
+    ) -> None:
+        async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=30) as client:
+
+            async def claim(number: int) -> None:
+                assert isinstance(await client.try_claim("s", f"task:w{number}", 600), Claim)
+
+            for number in range(12):
+                await claim(number)
+            few = await self.claims_by_lease(etcd_channel, fleet)
+            assert sum(few.values()) == 12
+            # One, or two where a window ended between them.
+            assert len(few) <= 2
+            assert all(lease >> 48 == LEASE_ID_PREFIX for lease in few)
+
+            await asyncio.gather(*(claim(number) for number in range(12, 1100)))
+            many = await self.claims_by_lease(etcd_channel, fleet)
+            assert sum(many.values()) == 1100
+            assert 2 <= len(many) <= 5
+            assert max(many.values()) <= KEYS_PER_LEASE
+
+    async def test_claims_go_on_where_an_operator_has_revoked_their_lease(
+        self, coordinator: Coordinator, etcd_channel: EtcdChannel, etcdctl: Etcdctl, fleet: str
+    ) -> None:
+        async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
+            await client.claim("s", "task:first", 86_400)
+            (revoked,) = await self.claims_by_lease(etcd_channel, fleet)
+            etcdctl("lease", "revoke", f"{revoked:x}")
+            assert (await client.get("task:first")).record.state == "abandoned"
+            again = await client.claim("s", "task:second", 86_400)
+            assert again.attempt == 1
+            (lease,) = await self.claims_by_lease(etcd_channel, fleet)
+            assert lease != revoked
+            shown = json.loads(etcdctl("lease", "timetolive", f"{lease:x}", "-w", "json"))
+            assert shown["granted-ttl"] == 86_405

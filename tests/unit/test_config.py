@@ -1,0 +1,48 @@
+"""Settings of the server: what is an address, and which of them need --insecure."""
+
+from __future__ import annotations
+
+import pytest
+
+from coordinator.config import ServerSettings, split_address
+from coordinator.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("127.0.0.1:7420", ("127.0.0.1", 7420)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("192.0.2.1:1", ("192.0.2.1", 1)),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(address: str, parts: tuple[str, int]) -> None:
+    assert split_address(address, "listen") == parts
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", ":", "7420", "localhost", ":7420", "localhost:", "localhost:x", "localhost:-1", "localhost:65536", "h:٣"],
+)
+def test_what_is_no_address_is_refused_by_the_name_of_its_option(address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"--metrics-listen takes HOST:PORT with a port from 0 to 65535") as caught:
+        split_address(address, "metrics-listen")
+    assert caught.value.field == "metrics-listen"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
+def test_loopback_needs_no_more(host: str) -> None:
+    settings = ServerSettings(etcd=("127.0.0.1:2379",), listen=f"{host}:0", metrics_listen=f"{host}:0")
+    assert not settings.insecure
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.org", "localhost.example.org"])  # noqa: S104  # refused
+@pytest.mark.parametrize("option", ["listen", "metrics_listen"])
+def test_whatever_else_needs_insecure(option: str, host: str) -> None:
+    address = {option: f"{host}:7420"}
+    with pytest.raises(InvalidInput, match="can be reached from other hosts") as caught:
+        ServerSettings(etcd=("127.0.0.1:2379",), **address)  # type: ignore[arg-type]  # both take a str
+    assert caught.value.field == option.replace("_", "-")
+    assert "--insecure" in (caught.value.hint or "")
+    ServerSettings(etcd=("127.0.0.1:2379",), insecure=True, **address)  # type: ignore[arg-type]  # likewise

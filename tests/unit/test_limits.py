@@ -1,0 +1,35 @@
+"""The ranges of what may be asked for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from coordinator.errors import InvalidInput
+from coordinator.limits import check_page_size, check_ttl
+
+
+@pytest.mark.parametrize("seconds", [5, 5.0, 3600, 604_800])
+def test_a_ttl_within_its_range_is_returned(seconds: float) -> None:
+    assert check_ttl(seconds) == seconds
+
+
+@pytest.mark.parametrize("seconds", [0, -5, 4.999, 604_800.001, 1e300, math.inf, -math.inf, math.nan])
+def test_a_ttl_out_of_range_is_refused(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match=r"out of range; allowed are 5 s to 7 days \(604800 s\)") as caught:
+        check_ttl(seconds)
+    assert caught.value.field == "ttl"
+    assert "renew" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("size", "meant"), [(0, 100), (1, 1), (1000, 1000)])
+def test_a_page_size_within_its_range_is_returned_and_none_is_a_hundred(size: int, meant: int) -> None:
+    assert check_page_size(size) == meant
+
+
+@pytest.mark.parametrize("size", [-1, 1001, 2**31 - 1])
+def test_a_page_size_out_of_range_is_refused(size: int) -> None:
+    with pytest.raises(InvalidInput, match="allowed are 1 to 1000") as caught:
+        check_page_size(size)
+    assert caught.value.field == "page_size"

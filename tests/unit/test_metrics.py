@@ -1,0 +1,128 @@
+"""What is counted, and what a failure to count does: nothing."""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from coordinator.errors import Unavailable
+from coordinator.metrics import MetricsEndpoint, PrometheusRecorder
+from coordinator.metrics.prometheus import MAX_KINDS
+from coordinator.metrics.window import ConvergenceWindow
+from coordinator.model import Cause, DenialReason, Outcome, State
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class TestWindow:
+    def test_nothing_counted_is_no_rate(self) -> None:
+        rate = ConvergenceWindow(Clock()).rate("default")
+        assert (rate.window_seconds, rate.value, rate.granted, rate.denied) == (300, None, 0, 0)
+
+    def test_the_rate_is_what_was_denied_of_all(self) -> None:
+        window = ConvergenceWindow(Clock())
+        for denied in (True, True, True, False):
+            window.count("default", denied=denied)
+        window.count("other", denied=False)
+        rate = window.rate("default")
+        assert (rate.value, rate.granted, rate.denied) == (0.75, 1, 3)
+        assert window.rate("other").value == 0
+
+    def test_it_slides(self) -> None:
+        clock = Clock()
+        window = ConvergenceWindow(clock)
+        window.count("default", denied=True)
+        clock.seconds += 295
+        window.count("default", denied=False)
+        assert window.rate("default").value == 0.5
+        clock.seconds += 5
+        assert window.rate("default").value == 0
+        clock.seconds += 300
+        assert window.rate("default").value is None
+
+    def test_the_fleet_heard_of_longest_ago_is_forgotten_first(self) -> None:
+        window = ConvergenceWindow(Clock())
+        for number in range(1000):
+            window.count(f"fleet-{number}", denied=True)
+        window.rate("fleet-0")
+        window.count("one-more", denied=True)
+        assert window.rate("fleet-0").denied == 1
+        assert window.rate("fleet-1").denied == 0
+
+
+class TestRecorder:
+    @pytest.fixture
+    def registry(self) -> CollectorRegistry:
+        return CollectorRegistry()
+
+    @pytest.fixture
+    def recorder(self, registry: CollectorRegistry) -> PrometheusRecorder:
+        return PrometheusRecorder(registry)
+
+    def test_a_renewal_counts_as_a_claim_but_not_in_the_rate(
+        self, registry: CollectorRegistry, recorder: PrometheusRecorder
+    ) -> None:
+        recorder.claim_answered("default", "task", Outcome.RENEWED, None)
+        recorder.claim_answered("default", "task", Outcome.DENIED, DenialReason.HELD)
+        sample = registry.get_sample_value
+        assert sample("coordination_claims_total", {"kind": "task", "outcome": "renewed"}) == 1
+        assert sample("coordination_denials_total", {"kind": "task", "reason": "held"}) == 1
+        assert recorder.convergence_rate("default").value == 1
+
+    def test_kinds_beyond_the_limit_are_other(self, registry: CollectorRegistry, recorder: PrometheusRecorder) -> None:
+        for number in range(MAX_KINDS + 10):
+            recorder.claim_answered("default", f"kind{number}", Outcome.GRANTED, None)
+        recorder.claim_answered("default", "kind0", Outcome.GRANTED, None)
+        sample = registry.get_sample_value
+        assert sample("coordination_claims_total", {"kind": "other", "outcome": "granted"}) == 10
+        assert sample("coordination_claims_total", {"kind": "kind0", "outcome": "granted"}) == 2
+
+    def test_the_end_of_an_attempt(self, registry: CollectorRegistry, recorder: PrometheusRecorder) -> None:
+        recorder.attempt_ended(
+            "task", State.ABANDONED, Cause.EXPIRED, late=False, contenders=3, held_seconds=None, overdue_seconds=2.5
+        )
+        recorder.attempt_ended(
+            "task", State.COMPLETED, None, late=True, contenders=0, held_seconds=60.0, overdue_seconds=None
+        )
+        sample = registry.get_sample_value
+        assert sample("coordination_abandonments_total", {"kind": "task", "cause": "expired"}) == 1
+        assert sample("coordination_completions_total", {"kind": "task", "late": "true"}) == 1
+        assert sample("coordination_contenders_per_claim_sum") == 3
+        assert sample("coordination_claim_held_seconds_sum", {"kind": "task", "ended": "completed"}) == 60
+        assert sample("coordination_reap_lag_seconds_sum") == 2.5
+
+    def test_what_cannot_be_counted_is_logged_and_raises_nothing(
+        self, recorder: PrometheusRecorder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.ERROR):
+            recorder.transaction_done("not a number")  # type: ignore[arg-type]  # what must not happen
+        assert "a metric could not be counted" in caplog.text
+
+
+class TestEndpoint:
+    def test_it_serves_until_it_is_closed(self) -> None:
+        registry = CollectorRegistry()
+        PrometheusRecorder(registry)
+        endpoint = MetricsEndpoint(registry, "127.0.0.1", 0)
+        with urllib.request.urlopen(endpoint.url, timeout=10) as page:  # noqa: S310  # our own address
+            assert b"coordination_build_info" in page.read()
+        endpoint.close()
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(endpoint.url, timeout=10)  # noqa: S310  # likewise
+
+    def test_a_taken_port_is_told(self) -> None:
+        endpoint = MetricsEndpoint(CollectorRegistry(), "127.0.0.1", 0)
+        port = int(endpoint.url.rpartition(":")[2].partition("/")[0])
+        with pytest.raises(Unavailable, match=f"cannot be served on 127.0.0.1:{port}") as caught:
+            MetricsEndpoint(CollectorRegistry(), "127.0.0.1", port)
+        assert "--metrics-listen" in (caught.value.hint or "")
+        endpoint.close()

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from json.encoder import encode_basestring
 from typing import Any, Self, get_type_hints
 
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
@@ -24,10 +25,6 @@ _MOST_SECONDS = 1e9
 _MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
 
 
-#: Made once: json.dumps makes a new one for every value that it is not to write in its own way.
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
 class Undecodable(ValueError):
     """A value is not what this coordinator writes."""
 
@@ -38,7 +35,7 @@ class Document:
 
     def encode(self) -> bytes:
         """Write it."""
-        return _encode(self._to_json()).encode()
+        return self._to_text().encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
@@ -51,18 +48,23 @@ class Document:
         except (ValueError, RecursionError) as error:
             raise Undecodable(f"not JSON: {error}") from None
 
-    def _to_json(self) -> dict[str, Any]:
-        written: dict[str, Any] = {}
+    def _to_text(self) -> str:
+        # Put together by hand: json's encoder is set up anew for every object, which takes as long as all the rest.
+        written = []
         for name in _schema(type(self)):
             value = getattr(self, name)
             if value is None or value is False or value == "":
                 continue
-            if isinstance(value, datetime):
-                value = format_stamp(value)
+            if isinstance(value, str):
+                text = encode_basestring(value)
+            elif isinstance(value, datetime):
+                text = f'"{format_stamp(value)}"'
             elif isinstance(value, Document):
-                value = value._to_json()  # noqa: SLF001  # of its own class
-            written[name] = value
-        return written
+                text = value._to_text()  # noqa: SLF001  # of its own class
+            else:
+                text = "true" if value is True else repr(value)
+            written.append(f'"{name}":{text}')
+        return f"{{{','.join(written)}}}"
 
     @classmethod
     def _from_json(cls, found: object) -> Self:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from coordinator.engine.transaction import Delete, Range, end_of_prefix
@@ -39,6 +40,7 @@ def decode_segment(segment: str) -> str:
     return unquote(segment, errors="replace")
 
 
+@lru_cache(maxsize=1024)
 def format_stamp(moment: datetime) -> str:
     """Write a time so that its text sorts as it does: RFC 3339, UTC, milliseconds."""
     if moment.tzinfo is not UTC:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from types import TracebackType
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -18,12 +19,10 @@ from coordinator._version import __version__
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, State
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["PrometheusRecorder"]
 
 _LOG = logging.getLogger(__name__)
+_M = TypeVar("_M", Counter, Histogram)
 
 MAX_KINDS = 64
 OTHER_KIND = "other"
@@ -41,17 +40,19 @@ class PrometheusRecorder:
     def __init__(self, registry: CollectorRegistry, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._window = ConvergenceWindow(monotonic)
         self._kinds: set[str] = set()
-        self._claims = Counter(
-            "coordination_claims_total", "Claims answered, by outcome.", ["kind", "outcome"], registry=registry
+        self._claims = _by_labels(
+            Counter("coordination_claims_total", "Claims answered, by outcome.", ["kind", "outcome"], registry=registry)
         )
-        self._denials = Counter(
-            "coordination_denials_total", "Claims denied, by reason.", ["kind", "reason"], registry=registry
+        self._denials = _by_labels(
+            Counter("coordination_denials_total", "Claims denied, by reason.", ["kind", "reason"], registry=registry)
         )
-        self._completions = Counter(
-            "coordination_completions_total", "Attempts completed.", ["kind", "late"], registry=registry
+        self._completions = _by_labels(
+            Counter("coordination_completions_total", "Attempts completed.", ["kind", "late"], registry=registry)
         )
-        self._abandonments = Counter(
-            "coordination_abandonments_total", "Attempts abandoned, by cause.", ["kind", "cause"], registry=registry
+        self._abandonments = _by_labels(
+            Counter(
+                "coordination_abandonments_total", "Attempts abandoned, by cause.", ["kind", "cause"], registry=registry
+            )
         )
         self._contenders = Histogram(
             "coordination_contenders_per_claim",
@@ -59,12 +60,14 @@ class PrometheusRecorder:
             buckets=_CONTENDER_BUCKETS,
             registry=registry,
         )
-        self._held = Histogram(
-            "coordination_claim_held_seconds",
-            "From claim to end of an attempt, in seconds.",
-            ["kind", "ended"],
-            buckets=_HELD_BUCKETS,
-            registry=registry,
+        self._held = _by_labels(
+            Histogram(
+                "coordination_claim_held_seconds",
+                "From claim to end of an attempt, in seconds.",
+                ["kind", "ended"],
+                buckets=_HELD_BUCKETS,
+                registry=registry,
+            )
         )
         self._reap_lag = Histogram(
             "coordination_reap_lag_seconds",
@@ -72,12 +75,14 @@ class PrometheusRecorder:
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
-        self._calls = Histogram(
-            "coordination_rpc_seconds",
-            "gRPC calls answered, in seconds.",
-            ["method", "code"],
-            buckets=_CALL_BUCKETS,
-            registry=registry,
+        self._calls = _by_labels(
+            Histogram(
+                "coordination_rpc_seconds",
+                "gRPC calls answered, in seconds.",
+                ["method", "code"],
+                buckets=_CALL_BUCKETS,
+                registry=registry,
+            )
         )
         self._transactions = Histogram(
             "coordination_etcd_transaction_seconds",
@@ -100,11 +105,11 @@ class PrometheusRecorder:
 
     def claim_answered(self, fleet: str, kind: str, outcome: Outcome, reason: DenialReason | None) -> None:
         """Count an answer to a claim."""
-        with _never_raising():
+        with _never_raising:
             kind = self._bounded(kind)
-            self._claims.labels(kind, outcome.value).inc()
+            self._claims(kind, outcome.value).inc()
             if reason is not None:
-                self._denials.labels(kind, reason.value).inc()
+                self._denials(kind, reason.value).inc()
             if outcome is not Outcome.RENEWED:
                 self._window.count(fleet, denied=outcome is Outcome.DENIED)
 
@@ -120,36 +125,36 @@ class PrometheusRecorder:
         overdue_seconds: float | None,
     ) -> None:
         """Count the end of an attempt."""
-        with _never_raising():
+        with _never_raising:
             kind = self._bounded(kind)
             if ended is State.COMPLETED:
-                self._completions.labels(kind, str(late).lower()).inc()
+                self._completions(kind, str(late).lower()).inc()
             else:
-                self._abandonments.labels(kind, cause.value if cause else "").inc()
+                self._abandonments(kind, cause.value if cause else "").inc()
             self._contenders.observe(contenders)
             if held_seconds is not None:
-                self._held.labels(kind, ended.value).observe(held_seconds)
+                self._held(kind, ended.value).observe(held_seconds)
             if overdue_seconds is not None:
                 self._reap_lag.observe(overdue_seconds)
 
     def transaction_done(self, seconds: float) -> None:
         """Observe an etcd transaction."""
-        with _never_raising():
+        with _never_raising:
             self._transactions.observe(seconds)
 
     def batch_sent(self, size: int) -> None:
         """Observe a batch."""
-        with _never_raising():
+        with _never_raising:
             self._batches.observe(size)
 
     def call_done(self, method: str, code: str, seconds: float) -> None:
         """Observe a call."""
-        with _never_raising():
-            self._calls.labels(method, code).observe(seconds)
+        with _never_raising:
+            self._calls(method, code).observe(seconds)
 
     def value_damaged(self) -> None:
         """Count a damaged value."""
-        with _never_raising():
+        with _never_raising:
             self._damaged.inc()
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:
@@ -165,9 +170,25 @@ class PrometheusRecorder:
         return kind
 
 
-@contextmanager
-def _never_raising() -> Iterator[None]:
-    try:
-        yield
-    except Exception:  # noqa: BLE001  # a failure of the metrics never fails a claim, whatever it is
-        _LOG.exception("a metric could not be counted")
+class _NeverRaising:
+    """Logs what goes wrong in its block, and goes on."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Swallow whatever an ordinary fault has raised: a failure of the metrics never fails a claim."""
+        if error is None or not isinstance(error, Exception):
+            return False
+        _LOG.error("a metric could not be counted", exc_info=error)
+        return True
+
+
+_never_raising = _NeverRaising()
+
+
+def _by_labels(metric: _M) -> Callable[..., _M]:
+    """Return ``metric.labels`` with a memory: the labels are few, and looking them up in the metric takes a lock."""
+    return cache(metric.labels)

@@ -81,7 +81,9 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
     if code in _IN_DOUBT:
         why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"failed: {details}"
         return Judgement(Verdict.UNKNOWN, Unavailable(f"etcd at {member} {why}", retry_after_seconds=1.0))
-    return Judgement(Verdict.REFUSED, InternalError(f"etcd refused {call} with {code.name}: {details}"))
+    refusal = InternalError(f"etcd refused {call} with {code.name}: {details}")
+    # Too many operations, a key written twice, too large: that depends on nothing but the request.
+    return Judgement(Verdict.DEFINITE if code is grpc.StatusCode.INVALID_ARGUMENT else Verdict.REFUSED, refusal)
 
 
 def _judge_exhausted(details: str) -> Judgement:
@@ -95,4 +97,6 @@ def _judge_exhausted(details: str) -> Judgement:
             retry_after_seconds=60.0,
         )
         return Judgement(Verdict.REFUSED, error)
+    if "larger than max" in details:
+        return Judgement(Verdict.DEFINITE, InternalError(f"the request is too large for etcd: {details}"))
     return Judgement(Verdict.REFUSED, LimitExceeded(f"etcd refused the request: {details}", retry_after_seconds=1.0))

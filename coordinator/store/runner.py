@@ -86,17 +86,16 @@ class Runner:
 
     async def _drive(self, operation: Operation[T], leases: _Leases, deadline: float) -> T:
         answer: object = None
-        while True:
-            try:
-                step = operation.send(answer)
-            except StopIteration as stop:
-                self._give_back(leases)
-                result: T = stop.value
-                return result
-            except (Refused, Contended, LimitExceeded, Unavailable):
-                self._give_back(leases)
-                raise
-            answer = await self._answer(step, leases, deadline)
+        try:
+            while True:
+                answer = await self._answer(operation.send(answer), leases, deadline)
+        except StopIteration as stop:
+            self._give_back(leases)
+            result: T = stop.value
+            return result
+        except (Refused, Contended, LimitExceeded, Unavailable):
+            self._give_back(leases)
+            raise
 
     async def _answer(self, step: Step, leases: _Leases, deadline: float) -> object:
         match step:

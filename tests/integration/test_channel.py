@@ -266,10 +266,10 @@ class Failed:
         ("CANCELLED", "", Verdict.UNKNOWN, Unavailable),
         ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", Verdict.REFUSED, LimitExceeded),
         ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", Verdict.NOT_APPLIED, LimitExceeded),
-        ("RESOURCE_EXHAUSTED", "Received message larger than max", Verdict.REFUSED, LimitExceeded),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max", Verdict.DEFINITE, InternalError),
         ("NOT_FOUND", "etcdserver: requested lease not found", Verdict.DEFINITE, LeaseGone),
         ("FAILED_PRECONDITION", "etcdserver: lease already exists", Verdict.DEFINITE, LeaseExists),
-        ("INVALID_ARGUMENT", "etcdserver: too many operations in txn request", Verdict.REFUSED, InternalError),
+        ("INVALID_ARGUMENT", "etcdserver: too many operations in txn request", Verdict.DEFINITE, InternalError),
         ("UNIMPLEMENTED", "unknown service", Verdict.REFUSED, InternalError),
     ],
 )

@@ -1,0 +1,376 @@
+"""What DESIGN says of one work key, as a pure function: state and request in, state and answer out.
+
+It knows no etcd, no transaction and no race. What it cannot predict (fencing tokens, deadlines) it is told afterwards.
+Shared with the engine are the words of ``coordinator.model`` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from unittest.mock import ANY
+
+from history_words import (
+    Answer,
+    Before,
+    Claiming,
+    Completing,
+    Denied,
+    Expiring,
+    Getting,
+    Granted,
+    Reaping,
+    Refusal,
+    Releasing,
+    Renewing,
+    Request,
+    Revoking,
+    Shown,
+    Told,
+)
+
+from coordinator.errors import NotFound, NotHolder
+from coordinator.model import Cause, DenialReason, Outcome, State
+
+#: A repeated request to end a claim is recognised among so many of the latest ended attempts.
+REMEMBERED = 10
+DEFAULT_TTL = 3600.0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A live claim."""
+
+    session: str
+    instance: str
+    request_id: str
+    attempt: int
+    note: str
+    ttl: float
+    claimed_at: datetime
+
+
+@dataclass(frozen=True)
+class Known:
+    """A record."""
+
+    state: State
+    session: str
+    attempt: int
+    attempts: int
+    request_id: str
+    claimed_at: datetime
+    note: str
+    cause: Cause | None = None
+    reason: str = ""
+    result: str = ""
+    ended_at: datetime | None = None
+    late: bool = False
+    completion: Known | None = None
+
+
+@dataclass(frozen=True)
+class End:
+    """A history entry."""
+
+    session: str
+    attempt: int
+    ended: State
+    ended_at: datetime
+    claimed_at: datetime
+    note: str
+    cause: Cause | None
+    reason: str
+    result: str
+    late: bool
+    contenders: int
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything about one work key. ``tokens`` and ``deadlines`` go by attempt, and are told by the store.
+
+    ``promised`` is how long the live claim must last at least, ``events`` what the metrics are to hear of. ``seen`` is
+    what a request that ends the claim has read as its note, if that is another than there is by now: it compares the
+    claim's create_revision only, so that heartbeats do not get in its way. ``pinned`` is the attempt that a completion
+    without a token found first, which is the one that it means.
+    """
+
+    held: Held | None = None
+    known: Known | None = None
+    history: tuple[End, ...] = ()
+    contenders: frozenset[str] = frozenset()
+    tokens: Mapping[int, int] = field(default_factory=dict)
+    deadlines: Mapping[int, datetime] = field(default_factory=dict)
+    promised: datetime | None = None
+    events: tuple[tuple[State, Cause | None, bool], ...] = ()
+    seen: str | None = None
+    pinned: int | None = None
+
+    @property
+    def expired(self) -> Known | None:
+        """The record of a claim that ran out, if nobody has written that down."""
+        return self.known if self.held is None and self.known and self.known.state is State.CLAIMED else None
+
+    @property
+    def token(self) -> int | None:
+        """The fencing token of the live claim, None where it is so new that no request can name it."""
+        return self.tokens.get(self.held.attempt) if self.held else None
+
+    def entry(self, attempt: int) -> End | None:
+        """The history entry of an attempt."""
+        return next((end for end in self.history if end.attempt == attempt), None)
+
+
+def apply(work: Work, request: Request, now: datetime) -> tuple[Work, Answer]:
+    """Do what is requested."""
+    match request:
+        case Claiming():
+            return _claim(work, request, now)
+        case Renewing():
+            return _renew(work, request, now)
+        case Completing():
+            return _complete(work, request, now)
+        case Releasing():
+            return _release(work, request, now)
+        case Revoking():
+            return _revoke(work, request, now)
+        case Reaping(min_age):
+            return _reap(work, min_age, now)
+        case Expiring():
+            return replace(work, held=None, promised=None), None
+        case Getting():
+            return work, _tell(work)
+
+
+def show(known: Known) -> Shown:
+    """A record as it is answered."""
+    return Shown(
+        state=known.state,
+        session=known.session,
+        attempt=known.attempt,
+        cause=known.cause,
+        reason=known.reason,
+        result=known.result,
+        note=known.note,
+        claimed_at=known.claimed_at,
+        ended_at=known.ended_at,
+        late=known.late,
+    )
+
+
+def effective(work: Work) -> Shown:
+    """The state as it is shown: what has expired is abandoned, whether or not that was written down."""
+    if work.known is None:
+        return Shown(State.AVAILABLE)
+    if work.expired is None:
+        return show(work.known)
+    ended_at = work.deadlines.get(work.known.attempt, ANY)
+    return show(work.known)._replace(state=State.ABANDONED, cause=Cause.EXPIRED, ended_at=ended_at)
+
+
+def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
+    held = work.held
+    if held is not None:
+        if held.session == request.session and held.request_id == request.request_id:
+            return work, _granted(work, held)
+        named = request.token != 0 and request.token == work.token
+        if held.session == request.session and (named or request.instance == held.instance):
+            return _extend(work, held, request.ttl, request.note or None, now)
+        denied = Denied(DenialReason.HELD, held.session, own_session=held.session == request.session)
+        return replace(work, contenders=work.contenders | {request.session}), denied
+    known = work.known
+    if known and known.state is State.COMPLETED and (not request.reopen or known.request_id == request.request_id):
+        return work, Denied(DenialReason.COMPLETED, completed_by=known.session, completed_at=known.ended_at)
+    return _grant(work, request, now)
+
+
+def _grant(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
+    if work.expired is not None:
+        work, _ = _reap(work, 0.0, now)
+    known = work.known
+    attempt = known.attempts + 1 if known else 1
+    ttl = request.ttl or DEFAULT_TTL
+    held = Held(request.session, request.instance, request.request_id, attempt, request.note, ttl, now)
+    claimed = Known(
+        state=State.CLAIMED,
+        session=request.session,
+        attempt=attempt,
+        attempts=attempt,
+        request_id=request.request_id,
+        claimed_at=now,
+        note=request.note,
+        completion=known if known and known.state is State.COMPLETED else None,
+    )
+    work = replace(work, held=held, known=claimed, promised=now + timedelta(seconds=ttl))
+    return work, _granted(work, held)
+
+
+def _granted(work: Work, held: Held, outcome: Outcome = Outcome.GRANTED) -> Granted:
+    end = work.entry(held.attempt - 1) if outcome is Outcome.GRANTED else None
+    before = None if end is None else Before(end.attempt, end.session, end.cause, end.reason, end.note, end.ended_at)
+    return Granted(outcome, held.session, held.attempt, held.note, held.ttl, held.claimed_at, before)
+
+
+def _renew(work: Work, request: Renewing, now: datetime) -> tuple[Work, Answer]:
+    held = work.held
+    if held is None or held.session != request.session:
+        return work, _refusal(work)
+    if request.token:
+        own = request.token == work.token
+    else:
+        own = request.instance in ("", held.instance) or held.instance == ""
+    return _extend(work, held, request.ttl, request.note, now) if own else (work, _refusal(work))
+
+
+def _extend(work: Work, held: Held, ttl: float | None, note: str | None, now: datetime) -> tuple[Work, Answer]:
+    held = replace(held, ttl=ttl or held.ttl, note=held.note if note is None else note)
+    known = replace(work.known, note=held.note) if work.known else None
+    promised = now + timedelta(seconds=held.ttl)
+    promised = max(work.promised, promised) if work.promised else promised
+    deadlines = {attempt: ends for attempt, ends in work.deadlines.items() if attempt != held.attempt}
+    work = replace(work, held=held, known=known, promised=promised, deadlines=deadlines)
+    return work, _granted(work, held, Outcome.RENEWED)
+
+
+def _holds(work: Work, request: Completing | Releasing) -> bool:
+    return work.held is not None and work.held.session == request.session and request.token in (0, work.token)
+
+
+def _complete(work: Work, request: Completing, now: datetime) -> tuple[Work, Answer]:
+    done = _done_before(work, request.request_id, request.session)
+    if done is not None:
+        return work, done
+    known = work.known
+    late = work.held is None and known is not None and known.session == request.session
+    if late and known:
+        late = (known.cause is Cause.EXPIRED or known.state is State.CLAIMED) and request.token in (
+            0,
+            work.tokens.get(known.attempt),
+        )
+    meant = known is not None and (request.token or work.pinned in (None, known.attempt))
+    if known is None or not meant or not (late or _holds(work, request)):
+        return work, _refusal(work)
+    if not late and work.seen is not None:
+        known = replace(known, note=work.seen)
+    known = replace(
+        known,
+        state=State.COMPLETED,
+        result=request.text,
+        ended_at=now,
+        late=late,
+        cause=None,
+        reason="",
+        completion=None,
+    )
+    work = _end(replace(work, held=None, known=known, promised=None), known, request.request_id)
+    return work, show(known)
+
+
+def _release(work: Work, request: Releasing, now: datetime) -> tuple[Work, Answer]:
+    done = _done_before(work, request.request_id, request.session)
+    if done is not None:
+        return work, done
+    if not _holds(work, request):
+        return work, _refusal(work)
+    return _hand_back(work, Cause.RELEASED, request.text, request.request_id, now)
+
+
+def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]:
+    done = _done_before(work, request.request_id, None)
+    if done is not None:
+        return work, done
+    if work.held is None:
+        return work, Refusal(NotHolder)
+    return _hand_back(work, Cause.REVOKED, request.text, request.request_id, now)
+
+
+def _hand_back(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
+    if work.known is None:
+        raise ValueError("a claim has a record")
+    ended = replace(work.known, state=State.ABANDONED, cause=cause, reason=reason, ended_at=now, completion=None)
+    if work.seen is not None:
+        ended = replace(ended, note=work.seen)
+    finished = work.known.completion
+    known = ended if finished is None else replace(finished, attempts=ended.attempt)
+    return _end(replace(work, held=None, known=known, promised=None), ended, request_id), show(known)
+
+
+def _reap(work: Work, min_age: float, now: datetime) -> tuple[Work, bool]:
+    expired = work.expired
+    if expired is None:
+        return work, False
+    # One that no one has been told the deadline of was granted or renewed at this very time, for a minute at least.
+    deadline = work.deadlines.get(expired.attempt)
+    if min_age and (deadline is None or deadline > now - timedelta(seconds=min_age)):
+        return work, False
+    known = replace(
+        expired,
+        state=State.ABANDONED,
+        cause=Cause.EXPIRED,
+        ended_at=min(deadline, now) if deadline else now,
+        completion=None,
+    )
+    return _end(replace(work, known=known), known, ""), True
+
+
+def _end(work: Work, ended: Known, request_id: str) -> Work:
+    """Write the one history entry of an attempt, over the one that says that it expired if there is such a one."""
+    if ended.ended_at is None:
+        raise ValueError("what has ended has an end")
+    written = work.entry(ended.attempt)
+    end = End(
+        session=ended.session,
+        attempt=ended.attempt,
+        ended=ended.state,
+        ended_at=ended.ended_at,
+        claimed_at=ended.claimed_at,
+        note=ended.note,
+        cause=ended.cause,
+        reason=ended.reason,
+        result=ended.result,
+        late=ended.late,
+        contenders=written.contenders if written else len(work.contenders),
+        request_id=request_id,
+    )
+    history = (*(entry for entry in work.history if entry.attempt != ended.attempt), end)
+    event = (ended.state, ended.cause, ended.late)
+    return replace(work, history=history, contenders=frozenset(), events=(*work.events, event))
+
+
+def _done_before(work: Work, request_id: str, session: str | None) -> Shown | None:
+    for end in work.history[-REMEMBERED:]:
+        if end.request_id == request_id and session in (None, end.session):
+            known = work.known
+            if known and work.held is None and known.attempts == end.attempt and known.state is not State.CLAIMED:
+                return show(known)
+            return Shown(
+                state=end.ended,
+                session=end.session,
+                attempt=end.attempt,
+                cause=end.cause,
+                reason=end.reason,
+                result=end.result,
+                note=end.note,
+                claimed_at=end.claimed_at,
+                ended_at=end.ended_at,
+                late=end.late,
+            )
+    return None
+
+
+def _refusal(work: Work) -> Refusal:
+    if work.known is None:
+        return Refusal(NotFound)
+    return Refusal(NotHolder, work.held.session if work.held else None)
+
+
+def _tell(work: Work) -> Told:
+    return Told(
+        record=effective(work),
+        holder=work.held.session if work.held else None,
+        contenders=work.contenders if work.held else frozenset(),
+        history=tuple((end.attempt, end.session, end.ended, end.cause, end.late) for end in work.history),
+    )

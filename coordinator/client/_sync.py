@@ -124,6 +124,35 @@ class Client:
         sent_at = time.monotonic()
         return wire.claim_answer(self._call("Claim", request), sent_at=sent_at)
 
+    def claim_many(
+        self,
+        session: str,
+        keys: Iterable[str],
+        ttl: float | timedelta | None = None,
+        *,
+        note: str = "",
+        reopen: bool = False,
+        request_id: str | None = None,
+    ) -> Sequence[model.Claim | model.Denial | CoordinatorError]:
+        """Claim up to 500 work keys in one call, each for itself; return one answer each, in their order.
+
+        What ``try_claim`` would raise for one of them is returned in its place: the others are claimed all the same.
+        A repeated call with the same ``request_id`` must name the same keys in the same order.
+        """
+        base = _request_id(request_id)
+        request = pb.ClaimManyRequest(fleet=self._fleet, session=wire.text("session", session), instance=self._instance)
+        for number, key in enumerate(keys):
+            request.items.add(
+                work_key=wire.text("work_key", key),
+                ttl=wire.duration("ttl", ttl),
+                note=wire.text("note", note),
+                reopen=wire.flag("reopen", reopen),
+                request_id=f"{base}.{number}",
+            )
+        sent_at = time.monotonic()
+        response = self._call("ClaimMany", request, request_id=base)
+        return wire.claim_answers(response, sent_at=sent_at)
+
     def renew(
         self,
         session: str,
@@ -260,12 +289,12 @@ class Client:
         """Tell how the coordinator, its store and the fleet are; answers also when the store does not."""
         return wire.status_from(self._call("Status", pb.StatusRequest(fleet=self._fleet)))
 
-    def _call(self, method: str, request: Any) -> Any:
+    def _call(self, method: str, request: Any, request_id: str | None = None) -> Any:
         """Send a request, to the next endpoint where one fails, until an answer or the deadline.
 
         All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next.
         """
-        request_id = getattr(request, "request_id", None)
+        request_id = request_id or getattr(request, "request_id", None)
         started = time.monotonic()
         deadline = started + self._timeout
         untried = len(self._endpoints)

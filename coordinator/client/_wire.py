@@ -119,6 +119,16 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
     )
 
 
+def claim_answers(
+    response: pb.ClaimManyResponse, *, sent_at: float
+) -> list[model.Claim | model.Denial | CoordinatorError]:
+    """Read the answers to several claims; ``sent_at`` as in ``claim_answer``."""
+    return [
+        claim_answer(result.answer, sent_at=sent_at) if result.HasField("answer") else error_from_detail(result.error)
+        for result in response.results
+    ]
+
+
 def claim_from(
     message: types.Claim,
     *,

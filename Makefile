@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format proto docs coverage wheel clean
+.PHONY: help setup demo test lint format proto docs coverage bench wheel clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ coverage: setup ## Run all tests and show which lines they miss, subprocesses in
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --show-missing
+
+bench: setup ## Measure how fast it is, beside what its parts could do at best; takes four minutes.
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 wheel: setup ## Build the wheel into dist/.
 	@$(BIN)/python -m hatchling build -t wheel

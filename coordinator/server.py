@@ -28,7 +28,7 @@ from coordinator.v1.service_pb2_grpc import add_CoordinatorServiceServicer_to_se
 __all__ = ["Server"]
 
 _LOG = logging.getLogger(__name__)
-SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"].full_name
+SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"]
 #: How long to wait at start for an etcd that answers, in seconds.
 _FIRST_ANSWER_SECONDS = 5.0
 #: How long to go on taking calls at shutdown, in seconds. gRPC cancels those that have arrived and were not taken up
@@ -71,19 +71,22 @@ class Server:
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
         runner = Runner(self._channel, LeasePool(self._channel), recorder)
-        self._grpc = grpc.aio.server(interceptors=[Answering(SERVICE, recorder)], options=_OPTIONS)
+        self._grpc = grpc.aio.server(options=_OPTIONS)
         self.endpoint = self._listen()
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
         servicer = Servicer(runner, recorder, status, topic_kinds=settings.topic_kinds)
-        add_CoordinatorServiceServicer_to_server(servicer, self._grpc)
+        answering = Answering(servicer, SERVICE.methods, recorder)
+        add_CoordinatorServiceServicer_to_server(answering, self._grpc)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        reflection.enable_server_reflection(
+            (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        )
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
         await self._grpc.start()
-        for name in ("", SERVICE):
+        for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> None:

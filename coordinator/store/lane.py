@@ -1,8 +1,8 @@
 """A lane: transactions that wait for their turn and then travel together.
 
-A lone transaction is sent at once. While a batch is under way the next one fills; that it is sent when the one before
-it has been answered is what makes batches large under load, with no timer in anybody's way. A second batch goes out
-beside it only when it is full.
+A lone transaction is sent at once. While a batch is under way the next one fills; it is sent when the one before it has
+been answered and the event loop has nothing new to add. That makes batches large under load, with no timer in a lone
+caller's way. A second batch goes out beside it only when it is full.
 
 Invariants:
 - Every waiter gets a definite answer, an error that says that nothing was changed, or ``OutcomeUnknown``, before its
@@ -34,6 +34,9 @@ _LOG = logging.getLogger(__name__)
 #: Most transactions that wait in one lane. At 5,000 a second they would wait for two seconds.
 MAX_WAITING = 10_000
 MAX_UNDER_WAY = 2
+#: How long a batch may go on filling while every turn of the event loop brings something new. An idle loop sends at its
+#: next turn; a loop that is never idle has its callers wait far longer than this for the processor.
+FILL_SECONDS = 0.02
 
 
 @dataclass(eq=False, slots=True)
@@ -91,6 +94,7 @@ class Lane:
         self._busy: set[object] = set()
         self._waiting = 0
         self._scheduled = False
+        self._arrived = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def put(self, waiter: Waiter) -> TxnReply:
@@ -108,6 +112,7 @@ class Lane:
                 self._turn.append(waiter.scope)
         queue.append(waiter)
         self._waiting += 1
+        self._arrived += 1
         self._schedule(loop)
         try:
             return await waiter.reply
@@ -115,10 +120,16 @@ class Lane:
             waiter.timer.cancel()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        # At the end of this turn of the loop, so that what arrives together travels together.
-        if not self._scheduled and self._may_send():
+        if not self._scheduled and self._turn and self._may_send():
             self._scheduled = True
-            loop.call_soon(self._pump)
+            loop.call_soon(self._settle, loop, self._arrived, loop.time() + FILL_SECONDS)
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, arrived: int, latest: float) -> None:
+        """Send once a turn of the loop has brought nothing new: until then, more is on its way."""
+        if self._arrived != arrived and len(self._turn) < MAX_OPERATIONS and loop.time() < latest:
+            loop.call_soon(self._settle, loop, self._arrived, latest)
+        else:
+            self._pump()
 
     def _may_send(self) -> bool:
         under_way = len(self._tasks)
@@ -136,7 +147,7 @@ class Lane:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._pump()
+        self._schedule(task.get_loop())
         if not task.cancelled():
             task.result()
 

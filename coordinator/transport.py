@@ -37,6 +37,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 _NO_CONNECTION = (
     "failed to connect to all addresses",
     "dns resolution failed",
+    "errors resolving ",
+    "address lookup failed",
     "name resolution failure",
     "connection refused",
     "no address added out of total",

@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 from coordinator.cli.foreground import Options
-from coordinator.errors import Unavailable
+from coordinator.errors import CoordinatorError, InvalidInput, Unavailable
 from coordinator.store.embedded import default_data_dir
 from coordinator.store.embedded.directory import DataDirectory
 
 __all__ = ["start", "stop"]
-
-_LINES_TOLD = 3
 
 
 def start(data_dir: Path | None, etcd: str | None, options: Options) -> str:
@@ -23,10 +21,9 @@ def start(data_dir: Path | None, etcd: str | None, options: Options) -> str:
 
     Raises ``Unavailable``, with the last it said, if it ends instead.
     """
-    directory = (data_dir or default_data_dir()).absolute()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = directory / "coordinator.log"
-    command = [sys.executable, "-m", "coordinator.cli", "up", "--data-dir", str(directory)]
+    directory = DataDirectory(data_dir or default_data_dir())
+    log = directory.make() / "coordinator.log"
+    command = [sys.executable, "-m", "coordinator.cli", "up", "--data-dir", str(directory.path)]
     command += ["--listen", options.listen, "--metrics-listen", options.metrics_listen]
     command += ["--topic-kinds", options.topic_kinds] if options.topic_kinds else []
     command += ["--etcd", etcd] if etcd else []
@@ -38,14 +35,26 @@ def start(data_dir: Path | None, etcd: str | None, options: Options) -> str:
         )
     with child:
         line = child.stdout.readline().strip() if child.stdout else ""
+        said = _said_since(log, said_before)
         if line:
+            sys.stderr.writelines(f"{other}\n" for other in said if other.startswith("notice: "))
             # It goes on; leaving the block would wait for it.
             child.returncode = 0
             return line
-    said = log.read_bytes()[said_before:].decode(errors="replace").strip().splitlines()
-    raise Unavailable(
-        f"the coordinator did not start: {' | '.join(said[-_LINES_TOLD:]) or f'exit code {child.returncode}'}",
-        hint=f"its log is {log}",
+    raise _failure(child.returncode, _said_since(log, said_before), log)
+
+
+def _said_since(log: Path, start: int) -> list[str]:
+    return log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
+
+
+def _failure(code: int, said: list[str], log: Path) -> CoordinatorError:
+    """Say of a coordinator that did not start what it said itself."""
+    told = {kind: text for kind, _, text in (line.partition(": ") for line in said) if kind in ("error", "hint")}
+    error = InvalidInput if code == InvalidInput.exit_code else Unavailable
+    return error(
+        told.get("error") or f"the coordinator did not start; it ended with exit code {code}",
+        hint=told.get("hint") or f"its log is {log}",
     )
 
 

@@ -29,6 +29,8 @@ __all__ = [
     "describe_story",
 ]
 
+#: How much of a text stands on a line of the history, in characters; --json has all of it.
+_BRIEF = 100
 _HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "handed back", Cause.REVOKED: "revoked"}
 
 
@@ -105,9 +107,9 @@ def _describe_previous(attempt: int, previous: Previous) -> list[str]:
     when = "" if previous.ended_at is None else f" {format_time(previous.ended_at)}"
     lines = [f"  this is attempt {attempt}; attempt {previous.attempt} by {previous.session} was {how}{when}"]
     if previous.reason:
-        lines.append(f"  reason: {previous.reason}")
+        lines.append(f"  reason: {_indented(previous.reason)}")
     if previous.note:
-        lines.append(f"  its last note: {previous.note}")
+        lines.append(f"  its last note: {_indented(previous.note)}")
     return lines
 
 
@@ -115,7 +117,7 @@ def _describe_record(record: Record) -> list[str]:
     lines = [f"  attempt {record.attempt} by {record.session}, {_when(record)}"] if record.session else []
     for name, value in (("note", record.note), ("reason", record.reason), ("result", record.result)):
         if value:
-            lines.append(f"  {name}: {value}")
+            lines.append(f"  {name}: {_indented(value)}")
     if record.fencing_token:
         lines.append(f"  fencing token: {record.fencing_token}")
     return lines
@@ -125,9 +127,19 @@ def _describe_entry(entry: HistoryEntry) -> str:
     denied = f", {_count(entry.contenders, 'session')} denied" if entry.contenders else ""
     late = ", late" if entry.late else ""
     words = entry.result or entry.reason or entry.note
-    said = f": {words}" if words else ""
+    said = f": {_brief(words)}" if words else ""
     how = _ended(entry.ended, entry.cause)
     return f"  {entry.attempt}. {entry.session} {how} {format_time(entry.ended_at)}{late}{denied}{said}"
+
+
+def _indented(text: str) -> str:
+    """Keep the lines of a text that somebody else wrote from looking like lines of ours."""
+    return text.rstrip("\n").replace("\n", "\n    ")
+
+
+def _brief(text: str) -> str:
+    first, _, more = text.strip().partition("\n")
+    return f"{first[:_BRIEF]} …" if more or len(first) > _BRIEF else first
 
 
 def _ended(ended: State, cause: Cause | None) -> str:

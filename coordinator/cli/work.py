@@ -160,11 +160,6 @@ def work_list(
 ) -> int:
     """List work by its key: what is claimed, completed and abandoned."""
     context = current()
-    if State.AVAILABLE in (state or ()):
-        raise InvalidInput(
-            "work that is available is not recorded, so it cannot be listed; allowed are claimed, completed, abandoned",
-            field="state",
-        )
     page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
     answer(context, words.describe_records(page.records), list_object(page))
     _say_more(context, page.next_page_token)

@@ -245,14 +245,18 @@ def status_from(message: pb.StatusResponse) -> model.Status:
 
 
 def states_to(states: Iterable[model.State | str]) -> list[types.State]:
-    """Write a filter of states; ``InvalidInput`` for one that does not exist."""
+    """Write a filter of states; ``InvalidInput`` for one that no record has."""
     found: list[types.State] = []
+    recorded = [state for state in model.State if state is not model.State.AVAILABLE]
     for state in states:
-        try:
-            found.append(STATES_ON_WIRE[model.State(state)])
-        except ValueError:
-            allowed = ", ".join(model.State)
-            raise InvalidInput(f"{state!r} is not a state; allowed are {allowed}", field="state") from None
+        if state == model.State.AVAILABLE:
+            raise InvalidInput(
+                f"available work is not recorded, so it cannot be listed; allowed are {', '.join(recorded)}",
+                field="state",
+            )
+        if state not in recorded:
+            raise InvalidInput(f"{state!r} is not a state; allowed are {', '.join(recorded)}", field="state")
+        found.append(STATES_ON_WIRE[model.State(state)])
     return found
 
 

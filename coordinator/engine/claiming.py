@@ -18,6 +18,7 @@ from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, 
 from coordinator.engine.ending import expire, write_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import (
+    HISTORY_LIMIT,
     MAX_TRIES,
     NOTHING_KNOWN,
     Found,
@@ -253,10 +254,11 @@ def _next_attempt(paths: WorkPaths, found: Found) -> Operation[int]:
         return found.record.attempts + 1
     if found.record_revision == 0:
         return 1
-    # The record is there but cannot be read; the history still knows how far the attempts have come.
-    reply = yield from commit(Txn((), (paths.read_history(limit=1),)))
-    kvs = reply.range(0).kvs
-    return int(kvs[0].key.rpartition(b"/")[2]) + 1 if kvs else 1
+    # The record is there but cannot be read; the history still knows how far the attempts have come. What is no entry
+    # of ours sorts among them, and is passed over.
+    reply = yield from commit(Txn((), (paths.read_history(HISTORY_LIMIT),)))
+    attempts = (kv.key.rpartition(b"/")[2] for kv in reply.range(0).kvs)
+    return next((int(attempt) for attempt in attempts if attempt.isdigit()), 0) + 1
 
 
 def _previous(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previous | None]:

@@ -13,6 +13,7 @@ from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecor
 from coordinator.engine.layout import WorkPaths, decode_segment
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply
+from coordinator.errors import Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State, Story
 
@@ -121,7 +122,7 @@ def read(paths: WorkPaths) -> Operation[Found]:
 
 
 def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
-    """Read all that is known of a work key."""
+    """Read all that is known of a work key; raises ``Refused`` if that has been damaged and no claim is live."""
     work_key = paths.work_key
     ranges = (*reads(paths), paths.read_contenders(), paths.read_history(HISTORY_LIMIT))
     reply = yield from commit(Txn((), ranges))
@@ -133,6 +134,11 @@ def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
             history.append(show_history(decoded))
     contenders = [decode_segment(kv.key.decode(errors="replace").rpartition("/")[2]) for kv in reply.range(2).kvs]
     live = found.claim
+    if live is None and found.record is None and found.record_revision:
+        raise Refused(
+            f"what is stored of {work_key} cannot be read, so it cannot be told what became of it",
+            hint="claim it to begin its next attempt, or have an operator look at its record in etcd",
+        )
     return Story(
         record=show_record(work_key, found.record, live=live is not None),
         claim=None if live is None or live.stored is None else show_claim(work_key, live.stored, live.token, now),

@@ -221,7 +221,9 @@ class TestUp:
         ended = os.pidfd_open(holder)
         again = run("up", "--detach", "--data-dir", str(tmp_path), *FREE_PORTS)
         assert again.returncode == 3
-        assert f"pid {holder}" in again.stderr
+        assert again.stderr.startswith(
+            f"error: another coordinator (pid {holder}) is already running on {tmp_path}\nhint: "
+        )
 
         down = run("down", "--data-dir", str(tmp_path), "--timeout", "30")
         assert down.returncode == 0, down.stderr
@@ -230,6 +232,16 @@ class TestUp:
         os.close(ended)
         assert run("down", "--data-dir", str(tmp_path)).returncode == 1
         assert run("down", "--data-dir", str(tmp_path / "never-used")).returncode == 1
+
+    def test_in_the_background_what_went_wrong_is_told(self, tmp_path: Path) -> None:
+        wrong = run("up", "--detach", "--data-dir", str(tmp_path), "--etcd", str(tmp_path / "none"), *FREE_PORTS)
+        assert wrong.returncode == 2
+        assert wrong.stderr.startswith("error: ")
+        assert str(tmp_path / "none") in wrong.stderr
+        (tmp_path / "file").touch()
+        unusable = run("up", "--detach", "--data-dir", str(tmp_path / "file"), *FREE_PORTS)
+        assert unusable.returncode == 2
+        assert "cannot be used as data directory" in unusable.stderr
 
     def test_claims_survive_a_kill_and_a_start(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
         with run_coordinator("up", "--data-dir", str(tmp_path)) as first:

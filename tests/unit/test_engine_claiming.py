@@ -190,6 +190,13 @@ def test_a_damaged_record_is_replaced_and_its_attempts_are_counted_from_the_hist
     assert PATHS.delete_contenders() in done.txns[-1].success
 
 
+def test_what_an_operator_left_among_the_history_does_not_stop_a_claim() -> None:
+    foreign = kv(PATHS.history(1)[:-10] + b"not-a-number", b"{}")
+    history = ranged(foreign, kv(PATHS.history(6), an_end(attempt=6)))
+    done = run(claim(COMMAND, PATHS), LEASE, denied(None, b"rubbish"), answered(history), committed())
+    assert granted(done).attempt == 7
+
+
 def test_after_five_lost_races_it_gives_up() -> None:
     races = [denied(None, replace(RELEASED, attempt=n, attempts=n)) for n in range(1, MAX_TRIES + 1)]
     done = run(claim(COMMAND, PATHS), LEASE, *races)

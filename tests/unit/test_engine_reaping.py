@@ -27,6 +27,7 @@ from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.reading import get
 from coordinator.engine.reaping import reap
 from coordinator.engine.transaction import TxnReply, is_absent, unchanged
+from coordinator.errors import Refused
 from coordinator.model import Cause, State
 
 EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
@@ -90,3 +91,10 @@ def test_a_contender_key_that_no_coordinator_wrote_is_not_fatal() -> None:
     story = run(get(PATHS, NOW), answered(*live, ranged(foreign), ranged())).result
     assert story is not None
     assert story.contenders == ("\ufffd",)
+
+
+def test_a_damaged_record_is_not_taken_for_work_that_nobody_has_claimed() -> None:
+    done = run(get(PATHS, NOW), answered(ranged(), ranged(kv(PATHS.record, b"rubbish")), ranged(), ranged()))
+    assert isinstance(done.error, Refused)
+    assert "cannot be read" in done.error.message
+    assert done.damaged == [PATHS.record]

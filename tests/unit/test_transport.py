@@ -56,6 +56,7 @@ def test_what_is_none_is_refused(given: str) -> None:
     [
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: …", True),
         ("UNAVAILABLE", "DNS resolution failed for nowhere.invalid:7420", True),
+        ("UNAVAILABLE", "errors resolving nowhere.invalid:7420: [… Domain name not found]", True),
         ("UNAVAILABLE", "Socket closed", False),
         ("UNAVAILABLE", "recvmsg:Connection reset by peer", False),
         ("UNAVAILABLE", None, False),

@@ -50,13 +50,19 @@ class DataDirectory:
         self._lock: int | None = None
         self._log_start = 0
 
+    def make(self) -> Path:
+        """Make the directory where it is missing; raises ``InvalidInput`` if that cannot be done."""
+        with self._failures():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.path
+
     def lock(self) -> None:
         """Make the directory where it is missing, and lock it.
 
         Raises ``InvalidInput`` if it cannot be written, ``Unavailable`` if another coordinator runs on it.
         """
+        self.make()
         with self._failures():
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with self._failures():

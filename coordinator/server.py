@@ -16,6 +16,7 @@ from coordinator.config import ServerSettings, split_address
 from coordinator.errors import Unavailable
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder
 from coordinator.service import Answering, Servicer
+from coordinator.service.health import Health
 from coordinator.service.status import StatusReader
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -78,7 +79,7 @@ class Server:
         servicer = Servicer(runner, recorder, status, topic_kinds=settings.topic_kinds)
         answering = Answering(servicer, SERVICE.methods, recorder)
         add_CoordinatorServiceServicer_to_server(answering, self._grpc)
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(
             (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
@@ -93,6 +94,7 @@ class Server:
         """Take no more calls, let those in flight be answered, and stop."""
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(_DRAIN_SECONDS)
+        self._health.let_go()
         await self._grpc.stop(self._settings.grace_seconds)
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()

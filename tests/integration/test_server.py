@@ -197,6 +197,24 @@ class TestStopping:
             own.process.send_signal(signal.SIGINT)
             assert own.process.wait(timeout=30) == 130
 
+    async def test_who_watches_the_health_is_told_and_does_not_hold_it_up(
+        self, run_coordinator: RunCoordinator, etcd: Etcd
+    ) -> None:
+        with run_coordinator("serve", "--etcd", etcd.endpoint) as coordinator:
+            ended = os.pidfd_open(coordinator.process.pid)
+            async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                seen = []
+                async for told in watch:
+                    seen.append(health_pb2.HealthCheckResponse.ServingStatus.Name(told.status))
+                    if seen == ["SERVING"]:
+                        coordinator.process.terminate()
+            assert seen == ["SERVING", "NOT_SERVING"]
+            # Calls in flight are given ten seconds; a watch is none of them.
+            assert select.select([ended], [], [], 8)[0]
+            os.close(ended)
+            assert coordinator.process.wait(timeout=10) == 0
+
 
 class TestUp:
     def test_a_second_one_on_the_same_data_is_refused_with_the_pid_of_the_first(

@@ -20,7 +20,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from coordinator import AsyncClient, Cause, CoordinatorError, OutcomeUnknown, State, Unavailable
+from coordinator import AsyncClient, Cause, CoordinatorError, InvalidInput, OutcomeUnknown, State, Unavailable
 from coordinator.transport import ERROR_METADATA_KEY
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
@@ -299,7 +299,7 @@ class TestListing:
             assert all(len(page) <= size for page in pages)
         for kind in ("", "task", "blog"):
             for session in ("", "s0", "s2", "nobody"):
-                for states in ((), (State.CLAIMED,), (State.COMPLETED, State.ABANDONED), (State.AVAILABLE,)):
+                for states in ((), (State.CLAIMED,), (State.COMPLETED, State.ABANDONED)):
                     expected = [
                         record.work_key
                         for record in every
@@ -309,6 +309,9 @@ class TestListing:
                     ]
                     found = [record async for record in client.list(states=states, kind=kind, session=session)]
                     assert [record.work_key for record in found] == expected
+        with pytest.raises(InvalidInput, match="available work is not recorded"):
+            await client.list_page(states=(State.AVAILABLE,))
+        assert await self.pages(stub, states=["STATE_AVAILABLE"]) == [[]]
 
     async def pages(self, stub: Stub, **fields: Any) -> list[list[types.Record]]:
         pages, token = [], ""

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from asyncio.subprocess import Process
@@ -163,11 +164,13 @@ async def _ended_afterwards(process: Process) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for end in (process.terminate, process.kill):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             if process.returncode is not None:
                 break
+            # Not process.terminate(): it looks first whether the child has ended, and so may take its exit code away
+            # from the thread of asyncio's that waits for it.
             with suppress(ProcessLookupError):
-                end()
+                os.kill(process.pid, number)
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), 15)
 

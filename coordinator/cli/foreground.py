@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import uvloop
 
 from coordinator import logs
 from coordinator.config import ServerSettings
@@ -68,10 +71,9 @@ def run_beside(endpoints: str, options: Options) -> int:
 def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
     logs.configure()
     try:
-        import uvloop
-    except ModuleNotFoundError:
-        return asyncio.run(main())
-    return uvloop.run(main())
+        return uvloop.run(main())
+    finally:
+        logging.shutdown()
 
 
 async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None) -> int:

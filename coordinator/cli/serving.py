@@ -120,6 +120,7 @@ def _need_server() -> None:
     try:
         import grpc_health  # noqa: F401  # to tell what is missing before the server is half up
         import prometheus_client  # noqa: F401  # likewise
+        import uvloop  # noqa: F401  # likewise
     except ModuleNotFoundError as error:
         raise InternalError(
             f"running a coordinator needs {error.name}, which is not installed",

@@ -232,8 +232,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
+        # Not process.send_signal(): it looks first whether the child has ended, and so may take its exit code away from
+        # the thread of asyncio's that waits for it.
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
+            os.kill(process.pid, number)
         try:
             async with asyncio.timeout(seconds):
                 await process.wait()

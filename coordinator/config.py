@@ -5,13 +5,11 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from coordinator.defaults import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.errors import InvalidInput
 from coordinator.keys import DEFAULT_TOPIC_KINDS
 
-__all__ = ["DEFAULT_LISTEN", "DEFAULT_METRICS_LISTEN", "ServerSettings", "split_address"]
-
-DEFAULT_LISTEN = "127.0.0.1:7420"
-DEFAULT_METRICS_LISTEN = "127.0.0.1:7421"
+__all__ = ["ServerSettings", "split_address"]
 
 
 @dataclass(frozen=True, slots=True)

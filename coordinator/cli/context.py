@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import InvalidInput
 from coordinator.model import DEFAULT_FLEET
 
@@ -41,7 +42,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting("endpoint", "127.0.0.1:7420", "HOST:PORT[,…]", "Where the coordinators are."),
+    Setting("endpoint", DEFAULT_LISTEN, "HOST:PORT[,…]", "Where the coordinators are."),
     Setting("fleet", DEFAULT_FLEET, "NAME", "The fleet whose claims are meant."),
     Setting("timeout", "5", "SECONDS", "How long to wait for an answer, at most."),
 )

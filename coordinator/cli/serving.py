@@ -13,6 +13,7 @@ import typer
 
 from coordinator.cli.context import current
 from coordinator.cli.output import answer
+from coordinator.defaults import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.errors import InternalError
 
 __all__ = ["COMMANDS"]
@@ -53,7 +54,6 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
-DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN = "127.0.0.1:7420", "127.0.0.1:7421"
 
 
 def up(

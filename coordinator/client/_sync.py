@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.client import _wire as wire
+from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput, OutcomeUnknown
 from coordinator.transport import CHANNEL_OPTIONS, ERROR_METADATA_KEY, Failure, parse_endpoints, was_never_sent
 from coordinator.v1 import service_pb2 as pb
@@ -47,7 +48,7 @@ class Client:
 
     def __init__(
         self,
-        endpoints: str | Sequence[str] = "127.0.0.1:7420",
+        endpoints: str | Sequence[str] = DEFAULT_LISTEN,
         *,
         fleet: str = model.DEFAULT_FLEET,
         timeout: float = 5.0,

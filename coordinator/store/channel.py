@@ -70,6 +70,9 @@ class EtcdChannel:
         Raises ``OutcomeUnknown`` if it may have taken effect, ``Unavailable`` if it certainly has not,
         ``LimitExceeded`` when etcd is full or overloaded, ``LeaseGone`` and ``LeaseExists``.
         """
+        if _only_reads(request):
+            # etcd before 3.5.5 panics when a transaction that only reads is cancelled or runs out of time.
+            return await self._read_one_by_one(request, deadline)
         in_doubt = False
         pause = FIRST_PAUSE_SECONDS
         problem: Exception = Unavailable("the time for this call was over before etcd could be asked")

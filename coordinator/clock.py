@@ -1,10 +1,24 @@
-"""The wall clock as the store keeps time."""
+"""The clocks of a coordinator.
+
+Invariant: what this process says the time is never jumps. The host's wall clock is read once, when the process starts,
+and advanced by a clock that counts on whatever happens to the wall clock: were deadlines written by a clock that was
+set back and forth meanwhile, no comparison of them with one another or with the time would mean anything.
+"""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
-__all__ = ["cut", "now"]
+__all__ = ["boot_seconds", "cut", "drift_seconds", "now"]
+
+
+def boot_seconds() -> float:
+    """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+_STARTED_AT = time.time() - boot_seconds()
 
 
 def cut(moment: datetime) -> datetime:
@@ -13,5 +27,10 @@ def cut(moment: datetime) -> datetime:
 
 
 def now() -> datetime:
-    """Read the wall clock, in UTC."""
-    return cut(datetime.now(UTC))
+    """Tell the time, in UTC."""
+    return cut(datetime.fromtimestamp(_STARTED_AT + boot_seconds(), UTC))
+
+
+def drift_seconds() -> float:
+    """Tell by how much the host's wall clock is ahead of ``now`` by now, because it was set."""
+    return time.time() - boot_seconds() - _STARTED_AT

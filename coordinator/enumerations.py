@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from coordinator.model import Cause, DenialReason, Outcome, State
+from coordinator.findings import Severity
+from coordinator.model import Cause, DenialReason, Event, Outcome, State
+from coordinator.v1 import service_pb2 as service
 from coordinator.v1 import types_pb2 as types
 
 __all__ = [
@@ -10,8 +12,12 @@ __all__ = [
     "CAUSES_ON_WIRE",
     "DENIAL_REASONS",
     "DENIAL_REASONS_ON_WIRE",
+    "EVENTS",
+    "EVENTS_ON_WIRE",
     "OUTCOMES",
     "OUTCOMES_ON_WIRE",
+    "SEVERITIES",
+    "SEVERITIES_ON_WIRE",
     "STATES",
     "STATES_ON_WIRE",
 ]
@@ -37,8 +43,22 @@ DENIAL_REASONS_ON_WIRE: dict[DenialReason, types.DenialReason] = {
     DenialReason.HELD: types.DENIAL_REASON_HELD,
     DenialReason.COMPLETED: types.DENIAL_REASON_COMPLETED,
 }
+EVENTS_ON_WIRE: dict[Event, service.WatchResponse.Event] = {
+    Event.GRANTED: service.WatchResponse.EVENT_GRANTED,
+    Event.RENEWED: service.WatchResponse.EVENT_RENEWED,
+    Event.DENIED: service.WatchResponse.EVENT_DENIED,
+    Event.COMPLETED: service.WatchResponse.EVENT_COMPLETED,
+    Event.ABANDONED: service.WatchResponse.EVENT_ABANDONED,
+}
+SEVERITIES_ON_WIRE: dict[Severity, service.Severity] = {
+    Severity.OK: service.SEVERITY_OK,
+    Severity.WARNING: service.SEVERITY_WARNING,
+    Severity.PROBLEM: service.SEVERITY_PROBLEM,
+}
 
 STATES = {number: state for state, number in STATES_ON_WIRE.items()}
 CAUSES = {number: cause for cause, number in CAUSES_ON_WIRE.items()}
 OUTCOMES = {number: outcome for outcome, number in OUTCOMES_ON_WIRE.items()}
 DENIAL_REASONS = {number: reason for reason, number in DENIAL_REASONS_ON_WIRE.items()}
+EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
+SEVERITIES = {number: severity for severity, number in SEVERITIES_ON_WIRE.items()}

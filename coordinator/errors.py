@@ -5,7 +5,8 @@
     ├── Refused
     │   ├── ClaimDenied               (an answer, no code)  1
     │   ├── NotFound                  NOT_FOUND             1
-    │   └── NotHolder                 FAILED_PRECONDITION   1
+    │   ├── NotHolder                 FAILED_PRECONDITION   1
+    │   └── HistoryGone               OUT_OF_RANGE          1
     ├── NotPermitted
     │   ├── PermissionDenied          PERMISSION_DENIED     4
     │   └── Unauthenticated           UNAUTHENTICATED       4
@@ -34,6 +35,7 @@ __all__ = [
     "ClaimDenied",
     "Contended",
     "CoordinatorError",
+    "HistoryGone",
     "InternalError",
     "InvalidInput",
     "LimitExceeded",
@@ -120,6 +122,12 @@ class NotHolder(Refused):
     """The session does not hold a claim on this work key."""
 
 
+class HistoryGone(Refused):
+    """The store does not tell what happened from that revision on."""
+
+    code = "OUT_OF_RANGE"
+
+
 class NotPermitted(CoordinatorError):
     """The credential does not allow this."""
 
@@ -165,6 +173,14 @@ class OutcomeUnknown(TryAgain):
 
     code = "DEADLINE_EXCEEDED"
 
+    def name_request(self, request_id: str) -> None:
+        """Name the request, and say how it is repeated."""
+        self.request_id = request_id
+        self.hint = (
+            f"send it again with the request id {request_id} (--request-id on the command line): "
+            "it will take effect at most once"
+        )
+
 
 class NotImplementedHere(CoordinatorError):
     """This coordinator does not serve that call; it is of another version than its caller."""
@@ -182,6 +198,7 @@ _BY_CODE: dict[str, type[CoordinatorError]] = {
         InvalidInput,
         NotFound,
         NotHolder,
+        HistoryGone,
         PermissionDenied,
         Unauthenticated,
         Unavailable,

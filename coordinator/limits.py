@@ -1,16 +1,100 @@
-"""The ranges of what may be asked for, in one place for the service and the command line."""
+"""The ranges of what may be asked for, and how much may be asked at a time, in one place.
+
+``docs/limits.md`` has the same figures for readers; a test compares the two.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from coordinator.errors import InvalidInput
 from coordinator.model import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 
-__all__ = ["check_page_size", "check_ttl"]
+__all__ = [
+    "DEFAULT_BRIEFED_SECONDS",
+    "DEFAULT_BRIEFING_CHARACTERS",
+    "DEFAULT_HOT_KEYS",
+    "DEFAULT_HOT_SECONDS",
+    "DEFAULT_MAX_CALLS",
+    "MAX_BRIEFED_KINDS",
+    "MAX_BRIEFED_SECONDS",
+    "MAX_HOT_KEYS",
+    "MAX_ITEMS",
+    "MAX_PAGE_BYTES",
+    "MAX_PAGE_SIZE",
+    "MAX_REQUEST_BYTES",
+    "MAX_WAITING_BYTES",
+    "MAX_WAITING_EVENTS",
+    "MAX_WAITING_EVENT_BYTES",
+    "MAX_WATCHERS",
+    "MAX_WATCHERS_OF_A_CONNECTION",
+    "SLOW_WATCHER_SECONDS",
+    "SPACE_SHARE",
+    "LimitSettings",
+    "check_briefing_characters",
+    "check_page_size",
+    "check_quota",
+    "check_ttl",
+]
 
 #: Most records on one page.
 MAX_PAGE_SIZE = 1000
+#: A page ends early rather than grow beyond this; gRPC clients accept 4 MiB by default.
+MAX_PAGE_BYTES = 1024 * 1024
+#: Most work keys in one ClaimMany.
+MAX_ITEMS = 500
+#: Largest request that is read at all: 500 items with a note of 16 KiB each take half of it.
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+#: Most bytes of requests that are being answered at a time.
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+#: Calls that are answered at a time, each item of a ClaimMany counting as one. At 5,000 claims a second the last of
+#: them waits two seconds.
+DEFAULT_MAX_CALLS = 10_000
+#: From which share of etcd's storage quota on new claims are refused. The rest is for what holders still have to write.
+SPACE_SHARE = 0.8
+
+#: Watchers of one coordinator, and of one connection: each has a stream to etcd of its own.
+MAX_WATCHERS = 128
+MAX_WATCHERS_OF_A_CONNECTION = 32
+#: How much may wait for one watcher, in events and in bytes, and how long, in seconds, it may take to make room.
+MAX_WAITING_EVENTS = 1_000
+MAX_WAITING_EVENT_BYTES = 256 * 1024
+SLOW_WATCHER_SECONDS = 10.0
+#: How far back a briefing tells of finished work, and at most, in seconds.
+DEFAULT_BRIEFED_SECONDS = 24 * 3600.0
+MAX_BRIEFED_SECONDS = 366 * 24 * 3600.0
+MAX_BRIEFED_KINDS = 16
+#: How long a briefing is, in characters.
+DEFAULT_BRIEFING_CHARACTERS = 4_000
+_LEAST_BRIEFING, _MOST_BRIEFING = 500, 100_000
+#: How far back ended attempts count where work is fought over, in seconds, and how much of it is told.
+DEFAULT_HOT_SECONDS = 3600.0
+DEFAULT_HOT_KEYS = 10
+MAX_HOT_KEYS = 100
+
+_LEAST_QUOTA = 1024 * 1024
+_MOST_QUOTA = 2**63 - 1
+_MOST_CALLS = 1_000_000
+_MOST_CLAIMS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """How much is granted and answered at a time.
+
+    ``max_claims_per_session`` and ``max_claims_per_fleet`` bound live claims, 0 means no bound; ``max_calls`` is how
+    many calls are answered at a time, from 2 on. Raises ``InvalidInput`` for what is out of range.
+    """
+
+    max_claims_per_session: int = 0
+    max_claims_per_fleet: int = 0
+    max_calls: int = DEFAULT_MAX_CALLS
+
+    def __post_init__(self) -> None:
+        _check("max-claims-per-session", self.max_claims_per_session, 0, _MOST_CLAIMS)
+        _check("max-claims-per-fleet", self.max_claims_per_fleet, 0, _MOST_CLAIMS)
+        _check("max-calls", self.max_calls, 2, _MOST_CALLS)
 
 
 def check_ttl(seconds: float) -> float:
@@ -31,3 +115,26 @@ def check_page_size(size: int, default: int = 100) -> int:
             f"a page size of {size} is out of range; allowed are 1 to {MAX_PAGE_SIZE}", field="page_size"
         )
     return size or default
+
+
+def check_briefing_characters(characters: int) -> int:
+    """Return a length for a briefing if it lies between 500 and 100,000; raises ``InvalidInput`` otherwise."""
+    if not _LEAST_BRIEFING <= characters <= _MOST_BRIEFING:
+        raise InvalidInput(
+            f"a briefing of {characters} characters is out of range; allowed are {_LEAST_BRIEFING} to {_MOST_BRIEFING}",
+            field="max_characters",
+        )
+    return characters
+
+
+def check_quota(quota_bytes: int | None) -> int | None:
+    """Return etcd's storage quota in bytes if it is at least 1 MiB or None; raises ``InvalidInput`` otherwise."""
+    if quota_bytes is not None:
+        _check("etcd-quota-bytes", quota_bytes, _LEAST_QUOTA, _MOST_QUOTA)
+    return quota_bytes
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        none = "; 0 means no limit" if least == 0 else ""
+        raise InvalidInput(f"--{name} {value} is out of range; allowed are {least} to {most}{none}", field=name)

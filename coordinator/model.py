@@ -15,6 +15,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "MAX_TTL_SECONDS",
     "MIN_TTL_SECONDS",
+    "Briefing",
     "Cause",
     "Claim",
     "ConvergenceRate",
@@ -22,7 +23,11 @@ __all__ = [
     "Denial",
     "DenialReason",
     "EtcdStatus",
+    "Event",
+    "Happening",
     "HistoryEntry",
+    "HotKey",
+    "HotKeys",
     "LogEntry",
     "LogPage",
     "Outcome",
@@ -80,6 +85,16 @@ class DenialReason(StrEnum):
     COMPLETED = "completed"
 
 
+class Event(StrEnum):
+    """What happened to a claim."""
+
+    GRANTED = "granted"
+    RENEWED = "renewed"
+    DENIED = "denied"
+    COMPLETED = "completed"
+    ABANDONED = "abandoned"
+
+
 @dataclass(frozen=True, slots=True)
 class Previous:
     """What the attempt before a grant left behind; ``cause`` is None if that attempt was completed."""
@@ -116,6 +131,16 @@ class Claim:
     previous: Previous | None = None
     typed_key: str | None = None
     deadline: float | None = None
+
+    def is_lost(self, monotonic: float) -> bool:
+        """Tell whether the claim may have ended at ``monotonic``, a reading of this process's ``time.monotonic()``.
+
+        To be asked before each step whose effect cannot be fenced.
+
+        False is no promise for the next moment: a process can be stopped right behind it. True does not mean that
+        somebody else holds the work already; a renewal tells. Always False for a claim without a ``deadline``.
+        """
+        return self.deadline is not None and monotonic >= self.deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +191,7 @@ class Record:
     ended_at: datetime | None = None
     late: bool = False
     acknowledged_at: datetime | None = None
+    acknowledged_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +213,67 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a claim, at one ``revision`` of the store.
+
+    ``record`` is the attempt as it stood then. Of a denial it tells only the work key; ``contender`` is who was denied.
+    """
+
+    event: Event
+    revision: int
+    record: Record
+    contender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What a session should know before it chooses its work, most important first.
+
+    ``taken`` are live claims, ``loose_ends`` what was abandoned and not taken up, ``finished`` what was completed
+    lately; the counts say how much more of each there is. ``markdown`` says the same in words.
+    """
+
+    generated_at: datetime
+    revision: int
+    taken: tuple[Claim, ...]
+    loose_ends: tuple[Record, ...]
+    finished: tuple[Record, ...]
+    omitted_taken: int
+    omitted_loose_ends: int
+    omitted_finished: int
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True)
+class HotKey:
+    """A work key that several sessions wanted.
+
+    ``contenders`` were denied during its present attempt, ``recent_contenders`` during attempts that ended lately. The
+    last three are None where no claim is live.
+    """
+
+    work_key: str
+    kind: str
+    contenders: int
+    recent_contenders: int
+    holder: str | None = None
+    attempt: int | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotKeys:
+    """The work keys that are fought over most, hottest first; attempts count that ended within ``max_age_seconds``.
+
+    ``complete`` is false where there was more to look at than one call looks at.
+    """
+
+    entries: tuple[HotKey, ...]
+    max_age_seconds: float
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live."""
 
@@ -199,11 +286,15 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """One page of records; ``next_page_token`` is None after the last."""
+    """One page of records; ``next_page_token`` is None after the last.
+
+    ``damaged`` is how many records were left out because what is stored of them cannot be read.
+    """
 
     records: tuple[Record, ...]
     next_page_token: str | None
     revision: int
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

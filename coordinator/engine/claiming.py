@@ -4,7 +4,10 @@ Invariants:
 - At most one session holds a work key: a grant compares, in the transaction that writes the claim, that no claim is
   there and that the record is the one this grant was built from.
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
-- A repeated request is told the outcome of the first: the claim carries the request_id that made it.
+- A repeated request is told the outcome of the first: the claim carries the request_id that made it, and so does the
+  record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
+  that a duplicate that comes late makes no claim that nobody knows of. Once somebody has claimed the work again, the
+  request_id of the attempt before is forgotten: a duplicate that is later still is a new request.
 - What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
   denied.
 """
@@ -14,11 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.documents import Contender, StoredClaim, StoredRecord
 from coordinator.engine.ending import expire, write_end
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.preceding import next_attempt, previous_from_history, previous_of
 from coordinator.engine.reading import (
-    HISTORY_LIMIT,
     MAX_TRIES,
     NOTHING_KNOWN,
     Found,
@@ -27,11 +30,11 @@ from coordinator.engine.reading import (
     reads,
     show_claim,
 )
+from coordinator.engine.refusing import refuse_repeated
 from coordinator.engine.renewing import renew_live
-from coordinator.engine.steps import Lease, Operation, Trailing, commit, decode, lease_for
+from coordinator.engine.steps import ClaimGranted, Lease, Operation, Trailing, commit, decode, lease_for
 from coordinator.engine.transaction import (
     Delete,
-    KeyValue,
     Put,
     Range,
     Txn,
@@ -41,14 +44,17 @@ from coordinator.engine.transaction import (
     unchanged,
 )
 from coordinator.errors import Contended, InternalError
-from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, Previous, State
+from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, State
 
-__all__ = ["ClaimCommand", "claim"]
+__all__ = ["ClaimCommand", "claim", "meet_found"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimCommand:
-    """A request to claim. ``ttl_seconds`` None means the default, or as before for a renewal; "" and 0 mean none."""
+    """A request to claim. ``ttl_seconds`` None means the default, or as before for a renewal; "" and 0 mean none.
+
+    ``request_id`` is for one claim of one work key: a session that claims the work again takes another.
+    """
 
     session: str
     request_id: str
@@ -75,20 +81,28 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         if isinstance(granted, Claim):
             return granted
         found = granted
-        if found.claim is not None:
-            answer = yield from _meet_holder(command, paths, found, found.claim)
-            if answer is not None:
-                return answer
-        elif found.record is not None and _stays_completed(command, found.record):
-            return _completed(paths, found.record)
+        answer = yield from meet_found(command, paths, found)
+        if answer is not None:
+            return answer
     raise Contended(
         f"{paths.work_key} changed hands {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
     )
 
 
+def meet_found(command: ClaimCommand, paths: WorkPaths, found: Found) -> Operation[Claim | Denial | None]:
+    """Answer a claim from what was found; None where it can be granted, or where the claim in its way has changed."""
+    if found.claim is not None:
+        return (yield from _meet_holder(command, paths, found, found.claim))
+    if found.record is not None and _stays_completed(command, found.record):
+        return _completed(paths, found.record)
+    if found.record is not None and _was_granted(command, found.record):
+        raise refuse_repeated(paths.work_key, found.record)
+    return None
+
+
 def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: Lease) -> Operation[Claim | Found]:
     """Write the claim if the work key still is as it was found; otherwise tell how it is."""
-    attempt = yield from _next_attempt(paths, found)
+    attempt = yield from next_attempt(paths, found)
     claimed = StoredClaim(
         session=command.session,
         instance=command.instance,
@@ -122,7 +136,7 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
         success += end.operations
     elif ended is None and found.record_revision:
         success.append(paths.delete_contenders())  # of an attempt whose end cannot be told
-    previous = yield from _previous(paths, ended)
+    previous = yield from previous_of(paths, ended)
     reply = yield from commit(
         Txn(
             compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
@@ -131,9 +145,15 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
         )
     )
     if not reply.succeeded:
-        return (yield from read_found(reply))
+        met = yield from read_found(reply)
+        if not (reply.resent and _is_granted_by(command, met.claim)):
+            return met
+    # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
     if end is not None:
         yield end.event
+    yield ClaimGranted(paths.fleet, paths.work_key.kind)
+    if not reply.succeeded:
+        return met
     return show_claim(paths.work_key, claimed, reply.revision, command.now, previous=previous)
 
 
@@ -156,10 +176,10 @@ def _meet_holder(
     held = live.stored
     if held is None:
         return Denial(str(paths.work_key), DenialReason.HELD)
-    if held.session == command.session and held.request_id == command.request_id:
+    if _is_request_of(command, held):
         unmark = yield from _unmark(command, paths, found)
         reply = yield from commit(Txn((), (Range(paths.history(held.attempt - 1)), *unmark)))
-        previous = yield from _previous_from_history(reply.range(0).kvs)
+        previous = yield from previous_from_history(reply.range(0).kvs)
         return show_claim(paths.work_key, held, live.token, command.now, previous=previous)
     if _is_own(command, held, live):
         unmark = yield from _unmark(command, paths, found)
@@ -230,9 +250,33 @@ def _is_own(command: ClaimCommand, held: StoredClaim, live: LiveClaim) -> bool:
     return held.session == command.session and (command.token == live.token or command.instance == held.instance)
 
 
+def _is_granted_by(command: ClaimCommand, live: LiveClaim | None) -> bool:
+    """Tell whether this very run of the request, rather than another one at any replica, has made the claim.
+
+    Runs are told apart by their times.
+    """
+    held = live.stored if live else None
+    return held is not None and _is_request_of(command, held) and held.claimed_at == command.now
+
+
+def _is_request_of(command: ClaimCommand, stored: StoredClaim | StoredRecord) -> bool:
+    return stored.session == command.session and stored.request_id == command.request_id
+
+
+def _was_granted(command: ClaimCommand, record: StoredRecord) -> bool:
+    """Tell whether the latest attempt was this request's.
+
+    Where that was a reopened one that was handed back, the record names its request beside the session that had
+    finished the work before: the request_id has to do.
+    """
+    return record.request_id == command.request_id and (
+        record.session == command.session or record.attempts > record.attempt
+    )
+
+
 def _stays_completed(command: ClaimCommand, record: StoredRecord) -> bool:
     """Tell whether the work is finished and not to be reopened; a repeated request does not reopen what came of it."""
-    return record.state is State.COMPLETED and (not command.reopen or record.request_id == command.request_id)
+    return record.state is State.COMPLETED and (not command.reopen or _was_granted(command, record))
 
 
 def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:
@@ -247,49 +291,3 @@ def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:
 def _completion(record: StoredRecord | None) -> StoredRecord | None:
     """What to fall back to when the new attempt is handed back: the finished work that it reopens."""
     return record if record is not None and record.state is State.COMPLETED else None
-
-
-def _next_attempt(paths: WorkPaths, found: Found) -> Operation[int]:
-    if found.record is not None:
-        return found.record.attempts + 1
-    if found.record_revision == 0:
-        return 1
-    # The record is there but cannot be read; the history still knows how far the attempts have come. What is no entry
-    # of ours sorts among them, and is passed over.
-    reply = yield from commit(Txn((), (paths.read_history(HISTORY_LIMIT),)))
-    attempts = (kv.key.rpartition(b"/")[2] for kv in reply.range(0).kvs)
-    return next((int(attempt) for attempt in attempts if attempt.isdigit()), 0) + 1
-
-
-def _previous(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previous | None]:
-    if ended is None:
-        return None
-    if ended.attempts > ended.attempt:
-        # A reopened attempt was handed back, and the record tells of the finished one again.
-        reply = yield from commit(Txn((), (Range(paths.history(ended.attempts)),)))
-        latest = yield from _previous_from_history(reply.range(0).kvs)
-        if latest is not None:
-            return latest
-    return Previous(
-        attempt=ended.attempt,
-        session=ended.session,
-        cause=ended.cause,
-        reason=ended.reason or None,
-        note=ended.note or None,
-        ended_at=ended.ended_at,
-    )
-
-
-def _previous_from_history(kvs: tuple[KeyValue, ...]) -> Operation[Previous | None]:
-    for kv in kvs:
-        entry = yield from decode(StoredHistory, kv)
-        if entry is not None:
-            return Previous(
-                attempt=entry.attempt,
-                session=entry.session,
-                cause=entry.cause,
-                reason=entry.reason or None,
-                note=entry.note or None,
-                ended_at=entry.ended_at,
-            )
-    return None

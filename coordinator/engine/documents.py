@@ -14,15 +14,26 @@ from json.encoder import encode_basestring
 from typing import Any, Self, get_type_hints
 
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
-from coordinator.model import Cause, State
+from coordinator.model import MAX_TEXT_BYTES, Cause, State
 
-__all__ = ["Contender", "Ended", "LooseEnd", "StoredClaim", "StoredHistory", "StoredRecord", "Undecodable"]
+__all__ = [
+    "MOST_ATTEMPTS",
+    "Contender",
+    "Ended",
+    "LooseEnd",
+    "StoredClaim",
+    "StoredHistory",
+    "StoredRecord",
+    "Undecodable",
+]
 
 
 #: The largest revision, as etcd counts them, and the longest that a claim may be stored to live: about thirty years.
 _MOST = 2**63 - 1
 _MOST_SECONDS = 1e9
-_MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
+MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
+#: The longest that texts may be, in bytes of UTF-8: nothing longer is let in, and headers repeat some of it.
+_MOST_BYTES = {"session": 128, "request_id": 128, "instance": 128}
 
 
 class Undecodable(ValueError):
@@ -121,6 +132,7 @@ class StoredRecord(Document):
     ended_at: datetime | None = None
     late: bool = False
     acknowledged_at: datetime | None = None
+    acknowledged_reason: str = ""
     request_id: str = ""
     completion: StoredRecord | None = None
 
@@ -228,7 +240,9 @@ def _read(name: str, value: object, kinds: tuple[type, ...]) -> object:
 def _read_number(name: str, value: Any, kind: type) -> float:
     # JSON as Python reads it knows NaN, Infinity and integers of any length. No number here is negative, attempts count
     # from 1, and a time to live is a span that can be added to a time.
-    least, most = (1, _MOST_ATTEMPTS) if name == "attempt" else (0, _MOST_SECONDS if kind is float else _MOST)
+    least, most = 0, _MOST_SECONDS if kind is float else _MOST
+    if name in ("attempt", "attempts"):
+        least, most = int(name == "attempt"), MOST_ATTEMPTS
     if not least <= value <= most:
         raise Undecodable(f"{name} is out of range")
     number: float = kind(value)
@@ -237,8 +251,12 @@ def _read_number(name: str, value: Any, kind: type) -> float:
 
 def _check_text(name: str, value: str) -> str:
     # JSON can spell half of a surrogate pair, which is no text and could not be written again.
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Undecodable(f"{name} is not text")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise Undecodable(f"{name} is not text") from None
+    if size > _MOST_BYTES.get(name, MAX_TEXT_BYTES):
+        raise Undecodable(f"{name} is too long")
     return value
 
 

@@ -21,8 +21,9 @@ __all__ = ["End", "count_contenders", "expire", "loose_end", "write_end"]
 
 
 class End(NamedTuple):
-    """What writes an attempt's end down, and what to yield once that has been committed."""
+    """What writes an attempt's end down, ``entry`` being its history, and what to yield once that is committed."""
 
+    entry: Put
     operations: tuple[Put | Delete, ...]
     event: AttemptEnded
 
@@ -57,9 +58,11 @@ def write_end(
     )
     index = Ended(session=ended.session, ended=ended.state, cause=ended.cause)
     forgotten = yield from _forget_oldest(paths, ended.attempt)
+    written = Put(paths.history(ended.attempt), entry.encode())
     return End(
+        entry=written,
         operations=(
-            Put(paths.history(ended.attempt), entry.encode()),
+            written,
             Put(paths.ended(ended.ended_at, ended.attempt), index.encode()),
             paths.delete_contenders(),
             *forgotten,

@@ -1,4 +1,4 @@
-"""Complete, release and revoke: how a claim ends before its time does.
+"""Complete and release: how a session ends its claim before its time does.
 
 Invariants:
 - A claim is ended only by a transaction that compares its create_revision, the fencing token: a stale holder never
@@ -7,7 +7,6 @@ Invariants:
   compares that no claim is there and that the record is the one that was read. Its one history entry then says so.
 - A request ends the claim that it first found, or none: a later one of the same session is not what was meant.
 - A repeated request finds its request_id in the history and is told that it took effect.
-- A reopened attempt that is handed back leaves the work completed, as it was.
 """
 
 from __future__ import annotations
@@ -15,38 +14,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
-from coordinator.engine.ending import End, loose_end, write_end
+from coordinator.engine.closing import as_claimed, commit_end, end_live, lost_races
+from coordinator.engine.documents import StoredHistory, StoredRecord
+from coordinator.engine.ending import write_end
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.reading import (
-    MAX_TRIES,
-    Found,
-    LiveClaim,
-    read_found,
-    reads_and_counts,
-    show_record,
-)
+from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim
 from coordinator.engine.refusing import refuse
+from coordinator.engine.repeating import own_attempt, own_end, read_ends, read_first
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import (
-    Compare,
-    Delete,
-    KeyValue,
-    Put,
-    Range,
-    Txn,
-    created_at,
-    is_absent,
-    unchanged,
-)
-from coordinator.errors import Contended, NotHolder
-from coordinator.keys import WorkKey
+from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
 from coordinator.model import Cause, Record, State
 
-__all__ = ["FinishCommand", "RevokeCommand", "complete", "release", "revoke"]
-
-#: How many of the latest history entries are searched for a request that was made before.
-_REMEMBERED = 10
+__all__ = ["FinishCommand", "complete", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,76 +39,41 @@ class FinishCommand:
     token: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RevokeCommand:
-    """An operator's request to take a claim away."""
-
-    request_id: str
-    now: datetime
-    reason: str = ""
-
-
 def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     """Mark the work as finished; raises ``NotHolder`` or ``NotFound`` where the session may not."""
-    found, done = yield from _read_first(paths, command.request_id, command.session)
+    found, done = yield from read_first(paths, command.request_id, command.session)
     if done is not None:
         return done
+    named = command.token
     command = _pinned(command, found)
     for _ in range(MAX_TRIES):
         if _holds(command, found) is not None:
-            answer = yield from _end_live(paths, found, command.request_id, _completed(command, found))
+            answer = yield from end_live(paths, found, command.request_id, _completed(command, found))
         elif _may_still_complete(command, found):
             answer = yield from _complete_late(command, paths, found)
         else:
-            return (yield from _done_before_or_refused(command, paths, found, "complete"))
+            return (yield from _done_before_or_refused(command, paths, found, named, "complete"))
         if isinstance(answer, Record):
             return answer
         found = answer
-    raise _lost_races(paths.work_key)
+    raise lost_races(paths.work_key)
 
 
 def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     """Hand the work back; raises ``NotHolder`` or ``NotFound`` where the session does not hold it."""
-    found, done = yield from _read_first(paths, command.request_id, command.session)
+    found, done = yield from read_first(paths, command.request_id, command.session)
     if done is not None:
         return done
+    named = command.token
     command = _pinned(command, found)
     for _ in range(MAX_TRIES):
         if _holds(command, found) is None:
-            return (yield from _done_before_or_refused(command, paths, found, "release"))
-        ended = _abandoned(found, Cause.RELEASED, command.text, command.now)
-        answer = yield from _end_live(paths, found, command.request_id, ended)
+            return (yield from _done_before_or_refused(command, paths, found, named, "release"))
+        answer = yield from end_live(paths, found, command.request_id, _released(command, found))
         if isinstance(answer, Record):
             return answer
         found = answer
-    raise _lost_races(paths.work_key)
-
-
-def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
-    """Take the claim away from whoever holds it; raises ``NotHolder`` if nobody does."""
-    found, done = yield from _read_first(paths, command.request_id, None)
-    if done is not None:
-        return done
-    token = found.claim.token if found.claim else 0
-    for _ in range(MAX_TRIES):
-        if found.claim is None or found.claim.stored is None or found.claim.token != token:
-            done = yield from _find_own_end(paths, found, command.request_id, None)
-            if done is not None:
-                return done
-            raise _nothing_to_revoke(paths.work_key, found)
-        ended = _abandoned(found, Cause.REVOKED, command.reason, command.now)
-        answer = yield from _end_live(paths, found, command.request_id, ended)
-        if isinstance(answer, Record):
-            return answer
-        found = answer
-    raise _lost_races(paths.work_key)
-
-
-def _read_first(paths: WorkPaths, request_id: str, session: str | None) -> Operation[tuple[Found, Record | None]]:
-    """Read how things stand, and what an earlier try of the same request has done."""
-    reply = yield from commit(Txn((), (*reads_and_counts(paths), paths.read_history(_REMEMBERED))))
-    found = yield from read_found(reply)
-    return found, (yield from _own_end(paths, found, reply.range(3).kvs, request_id, session))
+    raise lost_races(paths.work_key)
 
 
 def _pinned(command: FinishCommand, found: Found) -> FinishCommand:
@@ -156,46 +100,14 @@ def _may_still_complete(command: FinishCommand, found: Found) -> bool:
     return record.state is State.CLAIMED or (record.state is State.ABANDONED and record.cause is Cause.EXPIRED)
 
 
-def _ended(live: LiveClaim, held: StoredClaim) -> StoredRecord:
-    """What of a live claim goes into the record of its end."""
-    return StoredRecord(
-        state=State.CLAIMED,
-        session=held.session,
-        attempt=held.attempt,
-        fencing_token=live.token,
-        note=held.note,
-        claimed_at=held.claimed_at,
-        expires_at=held.expires_at,
-        request_id=held.request_id,
-    )
-
-
 def _completed(command: FinishCommand, found: Found) -> StoredRecord:
-    live, held = _live_and_held(found)
-    return replace(_ended(live, held), state=State.COMPLETED, result=command.text, ended_at=command.now)
+    return replace(as_claimed(found), state=State.COMPLETED, result=command.text, ended_at=command.now)
 
 
-def _abandoned(found: Found, cause: Cause, reason: str, now: datetime) -> StoredRecord:
-    live, held = _live_and_held(found)
-    return replace(_ended(live, held), state=State.ABANDONED, cause=cause, reason=reason, ended_at=now)
-
-
-def _live_and_held(found: Found) -> tuple[LiveClaim, StoredClaim]:
-    if found.claim is None or found.claim.stored is None:
-        raise ValueError("only a live claim that can be read is ended")
-    return found.claim, found.claim.stored
-
-
-def _end_live(paths: WorkPaths, found: Found, request_id: str, ended: StoredRecord) -> Operation[Record | Found]:
-    """Delete the claim and write down how it ended, if it is still the one that was found."""
-    live, _ = _live_and_held(found)
-    stays_completed = found.record.completion if ended.state is State.ABANDONED and found.record else None
-    record = ended if stays_completed is None else replace(stays_completed, attempts=ended.attempt)
-    end = yield from write_end(paths, ended, contenders=found.contenders, request_id=request_id)
-    success = [Delete(paths.claim), Put(paths.record, record.encode()), *end.operations]
-    if record.state is State.ABANDONED:
-        success.append(loose_end(paths, record))
-    return (yield from _commit_end(paths, (created_at(paths.claim, live.token),), success, end, record))
+def _released(command: FinishCommand, found: Found) -> StoredRecord:
+    return replace(
+        as_claimed(found), state=State.ABANDONED, cause=Cause.RELEASED, reason=command.text, ended_at=command.now
+    )
 
 
 def _complete_late(command: FinishCommand, paths: WorkPaths, found: Found) -> Operation[Record | Found]:
@@ -217,85 +129,30 @@ def _complete_late(command: FinishCommand, paths: WorkPaths, found: Found) -> Op
         ended_at=command.now,
         late=True,
         acknowledged_at=None,
+        acknowledged_reason="",
         completion=None,
     )
     end = yield from write_end(paths, record, contenders=contenders, request_id=command.request_id)
     success = [Put(paths.record, record.encode()), Delete(paths.loose), *end.operations]
     if superseded is not None:
+        end = end._replace(event=end.event._replace(contenders=None))
         old_index = Delete(paths.ended(superseded.ended_at, superseded.attempt))
         if all(operation.key != old_index.key for operation in end.operations):
             success.append(old_index)
     compares = (is_absent(paths.claim), unchanged(paths.record, found.record_revision))
-    return (yield from _commit_end(paths, compares, success, end, record))
+    return (yield from commit_end(paths, compares, success, end, record))
 
 
-def _commit_end(
-    paths: WorkPaths, compares: tuple[Compare, ...], success: list[Put | Delete], end: End, record: StoredRecord
-) -> Operation[Record | Found]:
-    reply = yield from commit(Txn(compares, tuple(success), reads_and_counts(paths)))
-    if reply.succeeded:
-        yield end.event
-        return show_record(paths.work_key, record, live=False)
-    return (yield from read_found(reply))
+def _done_before_or_refused(
+    command: FinishCommand, paths: WorkPaths, found: Found, named: int, verb: str
+) -> Operation[Record]:
+    """Return what an earlier try of the same request has done; raise the refusal if there was none.
 
-
-def _done_before_or_refused(command: FinishCommand, paths: WorkPaths, found: Found, verb: str) -> Operation[Record]:
-    """Return what an earlier try of the same request has done; raise the refusal if there was none."""
-    done = yield from _find_own_end(paths, found, command.request_id, command.session)
+    ``named`` is the token that the caller has named.
+    """
+    ends = yield from read_ends(paths)
+    done = own_end(paths.work_key, found, ends, command.request_id, command.session)
     if done is not None:
         return done
-    raise refuse(paths.work_key, found, command.session, command.token, verb)
-
-
-def _find_own_end(paths: WorkPaths, found: Found, request_id: str, session: str | None) -> Operation[Record | None]:
-    reply = yield from commit(Txn((), (paths.read_history(_REMEMBERED),)))
-    return (yield from _own_end(paths, found, reply.range(0).kvs, request_id, session))
-
-
-def _own_end(
-    paths: WorkPaths, found: Found, history: tuple[KeyValue, ...], request_id: str, session: str | None
-) -> Operation[Record | None]:
-    for kv in history:
-        entry = yield from decode(StoredHistory, kv)
-        if entry is not None and entry.request_id == request_id and session in (None, entry.session):
-            return _show_end(paths.work_key, found, entry)
-    return None
-
-
-def _show_end(work_key: WorkKey, found: Found, entry: StoredHistory) -> Record:
-    """Show the record as the transaction that wrote this history entry left it."""
-    latest = found.record
-    if found.claim is None and latest and latest.attempts == entry.attempt and latest.state is not State.CLAIMED:
-        return show_record(work_key, latest, live=False)
-    record = StoredRecord(
-        state=entry.ended,
-        session=entry.session,
-        attempt=entry.attempt,
-        fencing_token=entry.fencing_token,
-        cause=entry.cause,
-        reason=entry.reason,
-        result=entry.result,
-        note=entry.note,
-        claimed_at=entry.claimed_at,
-        expires_at=entry.expires_at,
-        ended_at=entry.ended_at,
-        late=entry.late,
-    )
-    return show_record(work_key, record, live=False)
-
-
-def _nothing_to_revoke(work_key: WorkKey, found: Found) -> NotHolder:
-    if found.claim is None:
-        return NotHolder(f"there is no live claim on {work_key} to revoke")
-    held = found.claim.stored
-    if held is None:
-        return NotHolder(f"the claim on {work_key} cannot be read, so it cannot be revoked; it ends with its lease")
-    return NotHolder(
-        f"the claim on {work_key} that was to be revoked has ended, and {held.session} holds it now",
-        hint="look who holds it and why, then revoke that claim if it is to end too",
-        holder=held.session,
-    )
-
-
-def _lost_races(work_key: WorkKey) -> Contended:
-    return Contended(f"{work_key} changed {MAX_TRIES} times while it was being ended", retry_after_seconds=0.1)
+    own = own_attempt(ends, command.session, named)
+    raise refuse(paths.work_key, found, command.session, command.token, verb, own)

@@ -14,6 +14,7 @@ It holds because a work key K and a session are percent-encoded outside ``[A-Za-
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,9 +23,21 @@ from urllib.parse import quote, unquote
 from coordinator.engine.transaction import Delete, Range, end_of_prefix
 from coordinator.keys import WorkKey
 
-__all__ = ["ATTEMPT_DIGITS", "FleetPaths", "WorkPaths", "decode_segment", "encode_segment", "format_stamp"]
+__all__ = [
+    "ATTEMPT_DIGITS",
+    "ROOT",
+    "FleetPaths",
+    "WorkPaths",
+    "decode_segment",
+    "encode_segment",
+    "fleet_of",
+    "format_stamp",
+    "read_work_key",
+    "work_paths_of",
+]
 
 ROOT = "/coordination/v1/"
+_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 #: Ten digits keep attempts in numerical order for as long as anyone will count them.
 ATTEMPT_DIGITS = 10
 
@@ -38,6 +51,30 @@ def encode_segment(text: str) -> str:
 def decode_segment(segment: str) -> str:
     """Undo ``encode_segment``."""
     return unquote(segment, errors="replace")
+
+
+def read_work_key(segment: str) -> WorkKey | None:
+    """Read a work key back from its segment; None for one that no coordinator has written."""
+    kind, colon, identity = decode_segment(segment).partition(":")
+    if not kind or not colon or not identity or encode_segment(f"{kind}:{identity}") != segment:
+        return None
+    return WorkKey(kind, identity)
+
+
+def fleet_of(key: bytes) -> str | None:
+    """Tell in which fleet a key lies; None for one that lies in none."""
+    fleet, slash, _ = key.decode(errors="replace").removeprefix(ROOT).partition("/")
+    return fleet if slash and key.startswith(f"{ROOT}{fleet}/".encode()) and _FLEET.fullmatch(fleet) else None
+
+
+def work_paths_of(key: bytes, table: str) -> WorkPaths | None:
+    """Return the paths of the work key whose key in ``table`` (``claim`` or ``record``) this is; None if it is none."""
+    fleet = fleet_of(key)
+    if fleet is None:
+        return None
+    prefix = FleetPaths(fleet).prefix(table)
+    work_key = read_work_key(key.removeprefix(prefix).decode(errors="replace")) if key.startswith(prefix) else None
+    return None if work_key is None else FleetPaths(fleet).of(work_key)
 
 
 @lru_cache(maxsize=1024)
@@ -75,6 +112,11 @@ class WorkPaths:
     work_key: WorkKey
     root: str
     segment: str
+
+    @property
+    def fleet(self) -> str:
+        """The fleet that they lie in."""
+        return self.root[len(ROOT) : -1]
 
     @property
     def claim(self) -> bytes:

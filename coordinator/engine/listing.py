@@ -5,35 +5,43 @@ Invariants:
   that were read, so that none is taken for abandoned because of where a page was cut.
 - A page token is a key cursor: it holds nothing but where to go on, and cannot lead out of its fleet.
 - Work per page is bounded, however few rows match: a page may be short, even empty, and still have a successor.
+- What cannot be read is left out, and counted in the answer: nothing vanishes silently.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from coordinator.engine.backwards import Backwards, moment_of
 from coordinator.engine.documents import Ended
-from coordinator.engine.layout import FleetPaths, decode_segment, encode_segment, format_stamp
+from coordinator.engine.layout import FleetPaths, format_stamp, read_work_key
 from coordinator.engine.reading import decode_record, show_record
 from coordinator.engine.steps import Damaged, Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, end_of_prefix
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey
+from coordinator.limits import MAX_PAGE_BYTES
 from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
 
-__all__ = ["Counts", "ListCommand", "LogCommand", "count", "expired_claims", "list_records", "log"]
+__all__ = ["Chunk", "Counts", "ListCommand", "LogCommand", "count", "list_records", "log", "read_chunk", "work_key_of"]
 
-#: Keys read at a time. A record holds up to three texts of 16 KiB, so that a read stays below about 8 MB.
-_CHUNK = 128
+#: Keys read at a time: at first, at least and at most. A record holds up to three texts of 16 KiB, but most hold none:
+#: how many are read next depends on how large the last ones were.
+_FIRST_CHUNK, _LEAST_CHUNK, _CHUNK = 32, 16, 128
+#: How much is to be read at a time, about.
+_CHUNK_BYTES = 512 * 1024
 #: Chunks read for one page, at most: about 4,000 records.
 _CHUNKS_PER_PAGE = 32
-#: A page ends early rather than grow beyond this; gRPC clients accept 4 MiB by default.
-_PAGE_BYTES = 2 * 1024 * 1024
 #: "!" sorts before every character that a work key's segment may hold, so that a key with it added is the next one.
 _JUST_BEHIND = b"!"
 _SEGMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._:#@%-]{1,1600}!?")
-_ENDED_CURSOR = re.compile(r"[0-9TZ:.-]{20,30}/[A-Za-z0-9._:#@%-]{1,1600}/[0-9]{10}")
+_STAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
+_ENDED_KEY = re.compile(rf"({_STAMP})/([A-Za-z0-9._:#@%-]{{1,1600}})/([0-9]{{10}})")
+#: A cursor at a key that no coordinator has written, in hexadecimal.
+_FOREIGN_KEY = re.compile(r"=(?:[0-9a-f]{2}){1,4096}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ class LogCommand:
     """Whose log to show, and how far back."""
 
     session: str
+    now: datetime
     since: datetime | None = None
     page_size: int = 100
     page_token: str = ""
@@ -67,12 +76,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Records read at one revision, each with whether its claim is live; ``cursor`` is where the next begins."""
+class Chunk:
+    """Records read at one revision, each with whether its claim is live; ``cursor`` is where the next begins.
+
+    ``keys`` is how many should be read next, so that large ones are read few at a time.
+    """
 
     rows: tuple[tuple[KeyValue, bool], ...]
     cursor: bytes | None
     revision: int
+    keys: int
 
 
 def list_records(command: ListCommand, paths: FleetPaths) -> Operation[RecordPage]:
@@ -80,38 +93,26 @@ def list_records(command: ListCommand, paths: FleetPaths) -> Operation[RecordPag
     prefix = paths.prefix("record")
     cursor, end = _bounds(prefix, command)
     records: list[Record] = []
-    size = revision = 0
+    size = revision = damaged = 0
+    keys = _FIRST_CHUNK
     for _ in range(_CHUNKS_PER_PAGE):
-        chunk = yield from _read_chunk(paths, cursor, end)
+        chunk = yield from read_chunk(paths, cursor, end, keys)
         revision = revision or chunk.revision
         for kv, live in chunk.rows:
             record = yield from _row(kv, live, prefix)
-            if record is None or not _matches(record, command):
+            if record is None:
+                damaged += 1
                 continue
-            if len(records) == command.page_size or size > _PAGE_BYTES:
-                return RecordPage(tuple(records), _token(kv.key, prefix), revision)
+            if not _matches(record, command):
+                continue
+            if len(records) == command.page_size or size > MAX_PAGE_BYTES:
+                return RecordPage(tuple(records), _token(kv.key, prefix, _SEGMENT), revision, damaged)
             records.append(record)
             size += len(kv.value)
         if chunk.cursor is None:
-            return RecordPage(tuple(records), None, revision)
-        cursor = chunk.cursor
-    return RecordPage(tuple(records), _token(cursor, prefix), revision)
-
-
-def expired_claims(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[tuple[WorkKey, ...], bytes | None]]:
-    """Return the work keys, of one chunk of records, whose claims expired unrecorded, and where the next chunk begins.
-
-    ``cursor`` None starts at the first.
-    """
-    prefix = paths.prefix("record")
-    chunk = yield from _read_chunk(paths, cursor or prefix, end_of_prefix(prefix))
-    expired = []
-    for kv, live in chunk.rows:
-        work_key = yield from _work_key(kv.key, prefix)
-        record = yield from decode_record(kv)
-        if work_key is not None and record is not None and record.state is State.CLAIMED and not live:
-            expired.append(work_key)
-    return tuple(expired), chunk.cursor
+            return RecordPage(tuple(records), None, revision, damaged)
+        cursor, keys = chunk.cursor, chunk.keys
+    return RecordPage(tuple(records), _token(cursor, prefix, _SEGMENT), revision, damaged)
 
 
 def log(command: LogCommand, paths: FleetPaths) -> Operation[LogPage]:
@@ -120,26 +121,27 @@ def log(command: LogCommand, paths: FleetPaths) -> Operation[LogPage]:
     start = prefix if command.since is None else prefix + format_stamp(command.since).encode()
     end = end_of_prefix(prefix)
     if command.page_token:
-        if not _ENDED_CURSOR.fullmatch(command.page_token):
-            raise _bad_token()
-        end = prefix + command.page_token.encode()
+        end = _cursor(command.page_token, prefix, _ENDED_KEY)
+    # Behind a token lies what is older than it.
+    latest = moment_of(end, prefix) if command.page_token else command.now
+    index = Backwards(prefix, start, end, latest, _CHUNK)
     entries: list[LogEntry] = []
     for _ in range(_CHUNKS_PER_PAGE):
-        found = (yield from commit(Txn((), (Range(start, end, limit=_CHUNK, descending=True),)))).range(0)
-        for kv in found.kvs:
+        found = yield from index.read()
+        if not found:
+            return LogPage(command.session, tuple(entries), None)
+        for kv in found:
             ended = yield from decode(Ended, kv)
             if ended is None or ended.session != command.session:
                 continue
             if len(entries) == command.page_size:
-                return LogPage(command.session, tuple(entries), end.removeprefix(prefix).decode())
+                return LogPage(command.session, tuple(entries), _token(end, prefix, _ENDED_KEY))
             entry = yield from _log_entry(kv.key, ended, prefix)
             if entry is not None:
                 entries.append(entry)
                 end = kv.key
-        if not found.more:
-            return LogPage(command.session, tuple(entries), None)
-        end = found.kvs[-1].key
-    return LogPage(command.session, tuple(entries), end.removeprefix(prefix).decode())
+        end = found[-1].key
+    return LogPage(command.session, tuple(entries), _token(end, prefix, _ENDED_KEY))
 
 
 def count(paths: FleetPaths, limit: int = 20_000) -> Operation[Counts]:
@@ -155,23 +157,28 @@ def count(paths: FleetPaths, limit: int = 20_000) -> Operation[Counts]:
     completed = 0
     prefix = paths.prefix("record")
     cursor: bytes | None = prefix
+    keys = _FIRST_CHUNK
     while cursor is not None:
-        chunk = yield from _read_chunk(paths, cursor, end_of_prefix(prefix))
+        chunk = yield from read_chunk(paths, cursor, end_of_prefix(prefix), keys)
         for kv, _ in chunk.rows:
             record = yield from decode_record(kv)
             completed += record is not None and record.state is State.COMPLETED
-        cursor = chunk.cursor
+        cursor, keys = chunk.cursor, chunk.keys
     return Counts(live, loose, completed)
 
 
-def _read_chunk(paths: FleetPaths, cursor: bytes, end: bytes) -> Operation[_Chunk]:
+def read_chunk(paths: FleetPaths, cursor: bytes, end: bytes, keys: int = _CHUNK) -> Operation[Chunk]:
+    """Read the next records from ``cursor`` on, up to but excluding ``end``, and which of them have a live claim.
+
+    Reads at most ``keys`` of them.
+    """
     record_prefix, claim_prefix = paths.prefix("record"), paths.prefix("claim")
 
     def of_claims(key: bytes) -> bytes:
         return claim_prefix + key.removeprefix(record_prefix) if key.startswith(record_prefix) else claim_end
 
     claim_end = end_of_prefix(claim_prefix)
-    ranges = (Range(cursor, end, limit=_CHUNK), Range(of_claims(cursor), of_claims(end), limit=_CHUNK))
+    ranges = (Range(cursor, end, limit=keys), Range(of_claims(cursor), of_claims(end), limit=keys))
     reply = yield from commit(Txn((), ranges))
     records, claims = reply.range(0), reply.range(1)
     live = {kv.key.removeprefix(claim_prefix) for kv in claims.kvs}
@@ -179,8 +186,15 @@ def _read_chunk(paths: FleetPaths, cursor: bytes, end: bytes) -> Operation[_Chun
     if not _covers(claims, records, claim_prefix, record_prefix):
         known = claims.kvs[-1].key.removeprefix(claim_prefix)
         rows = [row for row in rows if row[0].key.removeprefix(record_prefix) <= known]
-        return _Chunk(tuple(rows), record_prefix + known + _JUST_BEHIND, reply.revision)
-    return _Chunk(tuple(rows), records.kvs[-1].key + _JUST_BEHIND if records.more else None, reply.revision)
+        return Chunk(tuple(rows), record_prefix + known + _JUST_BEHIND, reply.revision, _keys_next(records, claims))
+    following = records.kvs[-1].key + _JUST_BEHIND if records.more else None
+    return Chunk(tuple(rows), following, reply.revision, _keys_next(records, claims))
+
+
+def _keys_next(records: RangeReply, claims: RangeReply) -> int:
+    """Return how many keys to read next, if they are as large as those that were read."""
+    size = sum(len(kv.value) for reply in (records, claims) for kv in reply.kvs)
+    return max(_LEAST_CHUNK, min(_CHUNK, _CHUNK_BYTES * len(records.kvs) // max(1, size)))
 
 
 def _covers(claims: RangeReply, records: RangeReply, claim_prefix: bytes, record_prefix: bytes) -> bool:
@@ -199,9 +213,7 @@ def _bounds(prefix: bytes, command: ListCommand) -> tuple[bytes, bytes]:
         start = prefix + command.kind.encode() + b":"
         end = end_of_prefix(start)
     if command.page_token:
-        if not _SEGMENT.fullmatch(command.page_token):
-            raise _bad_token()
-        start = max(start, prefix + command.page_token.encode())
+        start = max(start, _cursor(command.page_token, prefix, _SEGMENT))
     return start, end
 
 
@@ -212,32 +224,44 @@ def _matches(record: Record, command: ListCommand) -> bool:
 
 
 def _row(kv: KeyValue, live: bool, prefix: bytes) -> Operation[Record | None]:
-    work_key = yield from _work_key(kv.key, prefix)
+    work_key = yield from work_key_of(kv.key, prefix)
     record = yield from decode_record(kv)
     return None if work_key is None or record is None else show_record(work_key, record, live=live)
 
 
 def _log_entry(key: bytes, ended: Ended, prefix: bytes) -> Operation[LogEntry | None]:
-    try:
-        moment, segment, attempt = key.removeprefix(prefix).decode().split("/")
-        return LogEntry(decode_segment(segment), int(attempt), ended.ended, ended.cause, datetime.fromisoformat(moment))
-    except ValueError:
-        yield Damaged(key, "not a key of the time index")
-        return None
+    found = _ENDED_KEY.fullmatch(key.removeprefix(prefix).decode(errors="replace"))
+    work_key = read_work_key(found[2]) if found else None
+    if found is not None and work_key is not None:
+        with contextlib.suppress(ValueError):
+            moment = datetime.fromisoformat(found[1])
+            return LogEntry(str(work_key), int(found[3]), ended.ended, ended.cause, moment)
+    yield Damaged(key, "not a key of the time index")
+    return None
 
 
-def _work_key(key: bytes, prefix: bytes) -> Operation[WorkKey | None]:
+def work_key_of(key: bytes, prefix: bytes) -> Operation[WorkKey | None]:
     """Read a work key back from where its record lies; None for a key that no coordinator has written."""
-    segment = key.removeprefix(prefix).decode(errors="replace")
-    kind, colon, identity = decode_segment(segment).partition(":")
-    if not kind or not colon or not identity or encode_segment(f"{kind}:{identity}") != segment:
+    work_key = read_work_key(key.removeprefix(prefix).decode(errors="replace"))
+    if work_key is None:
         yield Damaged(key, "not a work key")
-        return None
-    return WorkKey(kind, identity)
+    return work_key
 
 
-def _token(key: bytes, prefix: bytes) -> str:
-    return key.removeprefix(prefix).decode()
+def _token(key: bytes, prefix: bytes, usual: re.Pattern[str]) -> str:
+    """Write a cursor: what follows the prefix, in hexadecimal where it is not as ``usual``."""
+    rest = key.removeprefix(prefix)
+    text = rest.decode(errors="replace")
+    return text if usual.fullmatch(text) else f"={rest.hex()}"
+
+
+def _cursor(token: str, prefix: bytes, usual: re.Pattern[str]) -> bytes:
+    """Read a cursor back; it always lies behind the prefix."""
+    if usual.fullmatch(token):
+        return prefix + token.encode()
+    if _FOREIGN_KEY.fullmatch(token):
+        return prefix + bytes.fromhex(token[1:])
+    raise _bad_token()
 
 
 def _bad_token() -> InvalidInput:

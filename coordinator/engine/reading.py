@@ -6,6 +6,7 @@ whether or not anybody has written that down yet.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply
 from coordinator.errors import Refused
 from coordinator.keys import WorkKey
+from coordinator.limits import MAX_PAGE_BYTES
 from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State, Story
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
 
 #: How many ended attempts of a work key are kept.
 HISTORY_LIMIT = 100
+#: How many of the sessions that were denied during the present attempt are named.
+CONTENDERS_SHOWN = 1_000
 #: How often an operation starts over because somebody else changed what it had read.
 MAX_TRIES = 5
 
@@ -122,17 +126,21 @@ def read(paths: WorkPaths) -> Operation[Found]:
 
 
 def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
-    """Read all that is known of a work key; raises ``Refused`` if that has been damaged and no claim is live."""
+    """Read all that is known of a work key; raises ``Refused`` if that has been damaged and no claim is live.
+
+    Of a long history with long texts only the latest attempts are told, up to 1 MiB.
+    """
     work_key = paths.work_key
-    ranges = (*reads(paths), paths.read_contenders(), paths.read_history(HISTORY_LIMIT))
+    contenders = paths.read_contenders()._replace(limit=CONTENDERS_SHOWN)
+    ranges = (*reads(paths), contenders, paths.read_history(HISTORY_LIMIT))
     reply = yield from commit(Txn((), ranges))
     found = yield from read_found(reply)
     history = []
-    for entry in reversed(reply.range(3).kvs):
+    for entry in reversed(_latest(reply.range(3).kvs)):
         decoded = yield from decode(StoredHistory, entry)
         if decoded is not None:
             history.append(show_history(decoded))
-    contenders = [decode_segment(kv.key.decode(errors="replace").rpartition("/")[2]) for kv in reply.range(2).kvs]
+    names = tuple(decode_segment(kv.key.decode(errors="replace").rpartition("/")[2]) for kv in reply.range(2).kvs)
     live = found.claim
     if live is None and found.record is None and found.record_revision:
         raise Refused(
@@ -142,10 +150,16 @@ def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
     return Story(
         record=show_record(work_key, found.record, live=live is not None),
         claim=None if live is None or live.stored is None else show_claim(work_key, live.stored, live.token, now),
-        contenders=tuple(contenders) if live is not None else (),
+        contenders=names if live is not None else (),
         history=tuple(history),
         revision=reply.revision,
     )
+
+
+def _latest(history: tuple[KeyValue, ...]) -> list[KeyValue]:
+    """Return the entries, latest first as they are, that an answer has room for."""
+    sizes = itertools.accumulate(len(kv.value) for kv in history)
+    return [kv for kv, size in zip(history, sizes, strict=True) if size <= MAX_PAGE_BYTES or kv is history[0]]
 
 
 def show_claim(
@@ -195,6 +209,7 @@ def show_record(work_key: WorkKey, stored: StoredRecord | None, *, live: bool) -
         ended_at=stored.expires_at if expired else stored.ended_at,
         late=stored.late,
         acknowledged_at=stored.acknowledged_at,
+        acknowledged_reason=stored.acknowledged_reason or None,
     )
 
 

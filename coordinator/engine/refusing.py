@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from coordinator.engine.documents import StoredRecord
+from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.reading import Found, LiveClaim
 from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, State, format_time
 
-__all__ = ["refuse"]
+__all__ = ["refuse", "refuse_repeated"]
 
 
-def refuse(work_key: WorkKey, found: Found, session: str, token: int, verb: str) -> Refused:
-    """Say why ``session``, which named ``token`` (0: none), may not ``verb`` the work key as it was found."""
+#: How much of a reason is repeated, in characters: the whole can be looked up, and a status has to fit into a header.
+_REASON_CHARACTERS = 200
+
+
+def refuse(
+    work_key: WorkKey, found: Found, session: str, token: int, verb: str, own: StoredHistory | None = None
+) -> Refused:
+    """Say why ``session``, which named ``token`` (0: none), may not ``verb`` the work key as it was found.
+
+    ``own`` is how the attempt of the session ended that it can have meant, if that is known. One that an operator has
+    ended is always told of: its session cannot know.
+    """
+    if own is not None and _is_news(found, session, token, own):
+        return _ended(work_key, found, own)
     if found.claim is not None:
         return _held(work_key, found.claim, session, token, verb)
     if found.record is None:
@@ -23,6 +35,46 @@ def refuse(work_key: WorkKey, found: Found, session: str, token: int, verb: str)
             )
         return NotHolder(f"what is stored of {work_key} cannot be read, so it cannot be told who held it")
     return _not_held(work_key, found.record, session, token)
+
+
+def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
+    """Say that a request to claim was granted before, and that the attempt it was granted as has ended since."""
+    return NotHolder(
+        f"this very request was granted as attempt {record.attempts} of {work_key}, which {_how_it_ended(record)}",
+        hint="claim it again with a new request_id",
+    )
+
+
+def _is_news(found: Found, session: str, token: int, own: StoredHistory) -> bool:
+    """Tell whether how the session's attempt ended says more than how the work stands now."""
+    held = found.claim.stored if found.claim else None
+    if held is not None and held.session == session and token != own.fencing_token:
+        return False
+    # Where finished work was reopened and handed back, the record tells of the attempt that finished it.
+    restored = found.record is not None and own.attempt == found.record.attempts > found.record.attempt
+    return own.cause is Cause.REVOKED or (found.claim is None and restored)
+
+
+def _ended(work_key: WorkKey, found: Found, own: StoredHistory) -> NotHolder:
+    how = _how_it_ended(own)
+    if own.reason and own.cause is Cause.REVOKED:
+        how += f" ({_quoted(own.reason)})"
+    since, holder = "", None
+    if found.claim is not None and found.claim.stored is not None:
+        holder = found.claim.stored.session
+        since = f"; {holder} holds it now (expires {format_time(found.claim.stored.expires_at)})"
+    elif found.record is not None and found.record.state is State.COMPLETED:
+        since = f"; the work is completed, by {found.record.session}"
+    return NotHolder(
+        f"the claim of {own.session} on {work_key} {how}{since}",
+        hint="choose other work" if since else "claim it again, if the reason for which it ended allows it",
+        holder=holder,
+    )
+
+
+def _quoted(text: str) -> str:
+    line = " ".join(text.split())
+    return repr(line if len(line) <= _REASON_CHARACTERS else f"{line[: _REASON_CHARACTERS - 1]}…")
 
 
 def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: str) -> Refused:
@@ -50,21 +102,27 @@ def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: st
 
 
 def _not_held(work_key: WorkKey, record: StoredRecord, session: str, token: int) -> Refused:
-    when = record.ended_at or record.expires_at
-    at = f" at {format_time(when)}" if when is not None else ""
     if record.state is State.COMPLETED:
-        return NotHolder(f"{work_key} was already completed by {record.session}{at}")
+        return NotHolder(f"{work_key} was already completed by {record.session}{_at(record)}")
     if token and record.session == session and token != record.fencing_token:
         return NotHolder(
             f"the latest claim on {work_key} had fencing token {record.fencing_token}, not {token}, and has ended",
             hint="claim it again",
         )
-    how = {Cause.RELEASED: "was handed back", Cause.REVOKED: "was revoked"}.get(
-        record.cause or Cause.EXPIRED, "expired"
-    )
+    how = _how_it_ended(record)
     if record.session == session:
-        return NotHolder(f"the claim of {session} on {work_key} {how}{at}", hint="claim it again")
+        return NotHolder(f"the claim of {session} on {work_key} {how}", hint="claim it again")
     return NotHolder(
-        f"{session} does not hold {work_key}: nobody does; the last claim, by {record.session}, {how}{at}",
+        f"{session} does not hold {work_key}: nobody does; the last claim, by {record.session}, {how}",
         hint="claim it first",
     )
+
+
+def _how_it_ended(record: StoredRecord | StoredHistory) -> str:
+    how = {Cause.RELEASED: "was handed back", Cause.REVOKED: "was revoked by an operator"}
+    return f"{how.get(record.cause or Cause.EXPIRED, 'expired')}{_at(record)}"
+
+
+def _at(record: StoredRecord | StoredHistory) -> str:
+    when = record.ended_at or record.expires_at
+    return "" if when is None else f" at {format_time(when)}"

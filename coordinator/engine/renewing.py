@@ -5,6 +5,9 @@ Invariants:
 - The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that
   hung and applies late would otherwise move the claim back to its older lease.
 - The claim always stays bound to a lease: every write of it names one.
+
+A renewal does not compare what the claim's end compares. A note that comes together with a completion may be lost: the
+renewal is answered, and the end tells the note that was there before.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts, show_claim
 from coordinator.engine.refusing import refuse
+from coordinator.engine.repeating import own_attempt, read_ends
 from coordinator.engine.steps import Operation, commit, lease_for
 from coordinator.engine.transaction import Put, Txn, unchanged
 from coordinator.errors import Contended
@@ -42,7 +46,9 @@ def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
     for _ in range(MAX_TRIES):
         live, held = found.claim, found.claim.stored if found.claim else None
         if live is None or held is None or not _is_own(command, held, live):
-            raise refuse(paths.work_key, found, command.session, command.token, "renew")
+            ends = yield from read_ends(paths)
+            own = own_attempt(ends, command.session, command.token)
+            raise refuse(paths.work_key, found, command.session, command.token, "renew", own)
         command = replace(command, token=live.token)  # what takes its place meanwhile is not what was meant
         renewed = yield from renew_live(
             paths, found, live, held, ttl_seconds=command.ttl_seconds, note=command.note, now=command.now
@@ -76,12 +82,12 @@ def renew_live(
 ) -> Operation[Claim | Found]:
     """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is."""
     ttl = ttl_seconds or held.ttl
-    lease = yield from lease_for(ttl, outliving=live.lease)
+    # One that lasts only because etcd has started it again is not kept: it is ended at the deadline that it had.
+    lasts = held.expires_at >= now + timedelta(seconds=ttl)
+    lease = yield from lease_for(ttl, outliving=live.lease, keep=lasts)
     renewed = replace(
         held,
         ttl=ttl,
-        # A lease that is kept lasts longer than what was asked for, even where its claim's deadline has passed: etcd
-        # starts leases again after a restart.
         expires_at=max(held.expires_at, now + timedelta(seconds=ttl)) if lease is None else lease.expires_at,
         note=held.note if note is None else note,
     )
@@ -107,6 +113,23 @@ def renew_live(
             failure=reads_and_counts(paths),
         )
     )
-    if not reply.succeeded:
-        return (yield from read_found(reply))
-    return show_claim(paths.work_key, renewed, live.token, now, outcome=Outcome.RENEWED)
+    if reply.succeeded:
+        return show_claim(paths.work_key, renewed, live.token, now, outcome=Outcome.RENEWED)
+    met = yield from read_found(reply)
+    alike = _renewed_alike(met, renewed, live.token, live.lease if lease is None else lease.id)
+    if alike is None:
+        return met
+    if also:
+        yield from commit(Txn((), also))
+    return show_claim(paths.work_key, alike, live.token, now, outcome=Outcome.RENEWED)
+
+
+def _renewed_alike(met: Found, renewed: StoredClaim, token: int, lease: int) -> StoredClaim | None:
+    """Return the claim if somebody else has renewed it meanwhile to just what this renewal would have made of it.
+
+    Many renewals of one claim at once would otherwise each have to lose against all the others.
+    """
+    if met.claim is None or met.claim.stored is None or (met.claim.token, met.claim.lease) != (token, lease):
+        return None
+    stored = met.claim.stored
+    return stored if replace(stored, expires_at=renewed.expires_at) == renewed else None

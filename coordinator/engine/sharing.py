@@ -115,7 +115,7 @@ def _holds(compares: tuple[Compare, ...], known: _Known) -> bool | None:
 
 
 def _compare(compare: Compare, known: _Known) -> bool | None:
-    if compare.key not in known:
+    if compare.end or compare.key not in known:
         return None
     found = known[compare.key]
     revision = 0

@@ -1,13 +1,14 @@
 """How the engine asks for what it cannot do itself.
 
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
-no I/O and reads no clock. Five kinds of steps exist:
+no I/O and reads no clock. Six kinds of steps exist:
 
 - a ``Txn``, answered by its ``TxnReply``;
 - ``NeedLease``, answered by a ``Lease`` with enough time left, or by None where the lease to outlive lasts longer;
 - ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
 - ``Damaged``, a value that could not be decoded, for the log; answered by None;
-- ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None.
+- ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None;
+- ``ClaimGranted``, likewise for the one that made a claim.
 
 ``coordinator.store.runner`` drives operations against etcd. In a test a list of answers does.
 """
@@ -24,6 +25,7 @@ from coordinator.model import Cause, State
 
 __all__ = [
     "AttemptEnded",
+    "ClaimGranted",
     "Damaged",
     "Lease",
     "NeedLease",
@@ -40,10 +42,14 @@ D = TypeVar("D", bound=Document)
 
 
 class NeedLease(NamedTuple):
-    """A lease is needed that lasts ``ttl_seconds`` from now, unless the lease ``outliving`` (0: none) lasts longer."""
+    """A lease is needed that lasts ``ttl_seconds`` from now, and no shorter than the lease ``outliving`` (0: none).
+
+    With ``keep`` that one will do if it lasts longer.
+    """
 
     ttl_seconds: float
     outliving: int = 0
+    keep: bool = False
 
 
 class Lease(NamedTuple):
@@ -71,18 +77,28 @@ class Damaged(NamedTuple):
 
 
 class AttemptEnded(NamedTuple):
-    """An attempt was ended by this operation, and by no other."""
+    """An attempt was ended by this operation, and by no other.
+
+    ``contenders`` is None where they were told before: a late completion ends an attempt whose expiry was recorded.
+    """
 
     kind: str
     ended: State
     cause: Cause | None
     late: bool
-    contenders: int
+    contenders: int | None
     claimed_at: datetime | None
     ended_at: datetime
 
 
-Step = Txn | NeedLease | Trailing | Damaged | AttemptEnded
+class ClaimGranted(NamedTuple):
+    """A claim was granted by this operation, and by no other; a repeated request that is told of it grants nothing."""
+
+    fleet: str
+    kind: str
+
+
+Step = Txn | NeedLease | Trailing | Damaged | AttemptEnded | ClaimGranted
 Operation = Generator[Step, object, T]
 
 
@@ -94,9 +110,9 @@ def commit(txn: Txn) -> Operation[TxnReply]:
     return reply
 
 
-def lease_for(ttl_seconds: float, outliving: int = 0) -> Operation[Lease | None]:
-    """Ask for a lease; None means that ``outliving`` lasts longer."""
-    lease = yield NeedLease(ttl_seconds, outliving)
+def lease_for(ttl_seconds: float, outliving: int = 0, *, keep: bool = False) -> Operation[Lease | None]:
+    """Ask for a lease; None means that ``outliving`` lasts longer and is kept."""
+    lease = yield NeedLease(ttl_seconds, outliving, keep)
     if lease is not None and not isinstance(lease, Lease):
         raise TypeError("a need of a lease is answered by a Lease or None")
     return lease

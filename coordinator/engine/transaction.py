@@ -27,6 +27,7 @@ __all__ = [
     "created_at",
     "end_of_prefix",
     "is_absent",
+    "is_empty",
     "is_present",
     "unchanged",
 ]
@@ -47,12 +48,17 @@ class Relation(Enum):
 
 
 class Compare(NamedTuple):
-    """One comparison; a transaction takes its success branch if all of its comparisons hold."""
+    """One comparison; a transaction takes its success branch if all of its comparisons hold.
+
+    With ``end``, it must hold for every key from ``key`` up to but excluding ``end``; where there are none, their
+    revisions count as 0 (``applyCompare`` in ``server/etcdserver/apply.go``).
+    """
 
     key: bytes
     target: Target
     relation: Relation
     revision: int
+    end: bytes = b""
 
 
 class Put(NamedTuple):
@@ -64,13 +70,17 @@ class Put(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Read a key, or all keys from ``key`` up to but excluding ``end``. ``limit`` 0 means all of them."""
+    """Read a key, or all keys from ``key`` up to but excluding ``end``. ``limit`` 0 means all of them.
+
+    They come in the order of keys, or of their latest writes, latest first, with ``newest_first``.
+    """
 
     key: bytes
     end: bytes = b""
     limit: int = 0
     descending: bool = False
     count_only: bool = False
+    newest_first: bool = False
 
 
 class Delete(NamedTuple):
@@ -123,13 +133,15 @@ class TxnReply(NamedTuple):
     """Which branch was taken, the store's revision after it, and a reply for each operation of that branch.
 
     ``deferred`` are transactions of that branch that were left undone, because the reply was made from the reply to
-    another transaction (``coordinator.engine.sharing``); they stand among the replies as not succeeded.
+    another transaction (``coordinator.engine.sharing``); they stand among the replies as not succeeded. ``resent``
+    tells that it was sent more than once, and that it may have been applied before with nobody hearing of it.
     """
 
     succeeded: bool
     revision: int
     replies: tuple[Reply, ...]
     deferred: tuple[Txn, ...] = ()
+    resent: bool = False
 
     def range(self, index: int) -> RangeReply:
         """Return the reply to the operation at ``index``, which must have been a range."""
@@ -145,6 +157,11 @@ Reply = RangeReply | PutReply | DeleteReply | TxnReply
 def is_absent(key: bytes) -> Compare:
     """The key is not there."""
     return Compare(key, Target.CREATE, Relation.EQUAL, 0)
+
+
+def is_empty(wanted: Range) -> Compare:
+    """There is no key in the range."""
+    return Compare(wanted.key, Target.CREATE, Relation.EQUAL, 0, wanted.end)
 
 
 def is_present(key: bytes) -> Compare:

@@ -9,6 +9,17 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEVERITY_UNSPECIFIED: _ClassVar[Severity]
+    SEVERITY_OK: _ClassVar[Severity]
+    SEVERITY_WARNING: _ClassVar[Severity]
+    SEVERITY_PROBLEM: _ClassVar[Severity]
+SEVERITY_UNSPECIFIED: Severity
+SEVERITY_OK: Severity
+SEVERITY_WARNING: Severity
+SEVERITY_PROBLEM: Severity
+
 class ClaimRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token")
     FLEET_FIELD_NUMBER: _ClassVar[int]
@@ -198,14 +209,16 @@ class ListRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_types_pb2.State, str]]] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListResponse(_message.Message):
-    __slots__ = ("records", "next_page_token", "revision")
+    __slots__ = ("records", "next_page_token", "revision", "damaged")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[_types_pb2.Record]
     next_page_token: str
     revision: int
-    def __init__(self, records: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+    damaged: int
+    def __init__(self, records: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ..., damaged: _Optional[int] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("fleet", "start_revision", "kind", "session")
@@ -292,6 +305,46 @@ class BriefingResponse(_message.Message):
     omitted_finished: int
     markdown: str
     def __init__(self, generated_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., taken: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., loose_ends: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., finished: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., omitted_taken: _Optional[int] = ..., omitted_loose_ends: _Optional[int] = ..., omitted_finished: _Optional[int] = ..., markdown: _Optional[str] = ...) -> None: ...
+
+class HotRequest(_message.Message):
+    __slots__ = ("fleet", "kind", "limit", "max_age")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    kind: str
+    limit: int
+    max_age: _duration_pb2.Duration
+    def __init__(self, fleet: _Optional[str] = ..., kind: _Optional[str] = ..., limit: _Optional[int] = ..., max_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class HotKey(_message.Message):
+    __slots__ = ("work_key", "kind", "contenders", "recent_contenders", "holder", "attempt", "expires_at")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CONTENDERS_FIELD_NUMBER: _ClassVar[int]
+    RECENT_CONTENDERS_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    kind: str
+    contenders: int
+    recent_contenders: int
+    holder: str
+    attempt: int
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., contenders: _Optional[int] = ..., recent_contenders: _Optional[int] = ..., holder: _Optional[str] = ..., attempt: _Optional[int] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class HotResponse(_message.Message):
+    __slots__ = ("entries", "complete", "max_age")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[HotKey]
+    complete: bool
+    max_age: _duration_pb2.Duration
+    def __init__(self, entries: _Optional[_Iterable[_Union[HotKey, _Mapping]]] = ..., complete: bool = ..., max_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class LogRequest(_message.Message):
     __slots__ = ("fleet", "session", "since", "page_size", "page_token")
@@ -438,3 +491,41 @@ class StatusResponse(_message.Message):
     completed: int
     convergence_rate: ConvergenceRate
     def __init__(self, healthy: bool = ..., coordinator: _Optional[_Union[CoordinatorStatus, _Mapping]] = ..., etcd: _Optional[_Union[EtcdStatus, _Mapping]] = ..., reaper: _Optional[_Union[ReaperStatus, _Mapping]] = ..., live_claims: _Optional[int] = ..., loose_ends: _Optional[int] = ..., completed: _Optional[int] = ..., convergence_rate: _Optional[_Union[ConvergenceRate, _Mapping]] = ...) -> None: ...
+
+class DiagnoseRequest(_message.Message):
+    __slots__ = ("fleet",)
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    def __init__(self, fleet: _Optional[str] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("check", "severity", "message", "advice", "subject", "value", "unit")
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    check: str
+    severity: Severity
+    message: str
+    advice: str
+    subject: str
+    value: float
+    unit: str
+    def __init__(self, check: _Optional[str] = ..., severity: _Optional[_Union[Severity, str]] = ..., message: _Optional[str] = ..., advice: _Optional[str] = ..., subject: _Optional[str] = ..., value: _Optional[float] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class DiagnoseResponse(_message.Message):
+    __slots__ = ("findings", "version", "endpoint", "received_at", "answered_at")
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_AT_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    version: str
+    endpoint: str
+    received_at: _timestamp_pb2.Timestamp
+    answered_at: _timestamp_pb2.Timestamp
+    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., version: _Optional[str] = ..., endpoint: _Optional[str] = ..., received_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., answered_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -30,7 +30,7 @@ class CoordinatorServiceStub(object):
 
     Common to all requests:
     - `fleet`: the namespace, `[a-z0-9][a-z0-9-]{0,62}`; empty means `default`. Sessions see the claims of their own fleet.
-    - `session`: 1 … 128 bytes of UTF-8 without control characters.
+    - `session`: 1 … 128 bytes of UTF-8 in NFC, without control characters and others that cannot be seen.
     - `work_key`: 1 … 512 bytes of UTF-8, `kind:identity`; every spelling of one piece of work is brought to one key, and
     answers carry that key.
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
@@ -101,6 +101,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.BriefingRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.BriefingResponse.FromString,
                 _registered_method=True)
+        self.Hot = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/Hot',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.HotRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.HotResponse.FromString,
+                _registered_method=True)
         self.Log = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Log',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.LogRequest.SerializeToString,
@@ -121,6 +126,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.StatusRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.StatusResponse.FromString,
                 _registered_method=True)
+        self.Diagnose = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/Diagnose',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.DiagnoseRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.DiagnoseResponse.FromString,
+                _registered_method=True)
 
 
 class CoordinatorServiceServicer(object):
@@ -128,7 +138,7 @@ class CoordinatorServiceServicer(object):
 
     Common to all requests:
     - `fleet`: the namespace, `[a-z0-9][a-z0-9-]{0,62}`; empty means `default`. Sessions see the claims of their own fleet.
-    - `session`: 1 … 128 bytes of UTF-8 without control characters.
+    - `session`: 1 … 128 bytes of UTF-8 in NFC, without control characters and others that cannot be seen.
     - `work_key`: 1 … 512 bytes of UTF-8, `kind:identity`; every spelling of one piece of work is brought to one key, and
     answers carry that key.
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
@@ -196,7 +206,9 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Streams what happens to claims, from a revision on.
+        """Streams what happens to claims, from a revision on, in the order of revisions. OUT_OF_RANGE where the store does
+        not remember so far back: list, and watch from the revision behind that of the list. RESOURCE_EXHAUSTED where the
+        caller reads too slowly. A denial is told once for each session and attempt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +223,14 @@ class CoordinatorServiceServicer(object):
 
     def Briefing(self, request, context):
         """Sums up for a session's context what is taken, what was abandoned and what was finished lately.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Hot(self, request, context):
+        """Tells for which work keys most sessions were turned away: during the present attempt, and during attempts that
+        ended lately.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,6 +260,14 @@ class CoordinatorServiceServicer(object):
 
     def Status(self, request, context):
         """Tells how the coordinator, its store and the fleet are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Diagnose(self, request, context):
+        """Examines the coordinator and its store, which takes a few transactions, and says what to do about what it finds.
+        Answers also when the store does not: that is a finding.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -298,6 +326,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.BriefingRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.BriefingResponse.SerializeToString,
             ),
+            'Hot': grpc.unary_unary_rpc_method_handler(
+                    servicer.Hot,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.HotRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.HotResponse.SerializeToString,
+            ),
             'Log': grpc.unary_unary_rpc_method_handler(
                     servicer.Log,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.LogRequest.FromString,
@@ -318,6 +351,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.StatusRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.StatusResponse.SerializeToString,
             ),
+            'Diagnose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Diagnose,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.DiagnoseRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.DiagnoseResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'coordinator.v1.CoordinatorService', rpc_method_handlers)
@@ -331,7 +369,7 @@ class CoordinatorService(object):
 
     Common to all requests:
     - `fleet`: the namespace, `[a-z0-9][a-z0-9-]{0,62}`; empty means `default`. Sessions see the claims of their own fleet.
-    - `session`: 1 … 128 bytes of UTF-8 without control characters.
+    - `session`: 1 … 128 bytes of UTF-8 in NFC, without control characters and others that cannot be seen.
     - `work_key`: 1 … 512 bytes of UTF-8, `kind:identity`; every spelling of one piece of work is brought to one key, and
     answers carry that key.
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
@@ -617,6 +655,33 @@ class CoordinatorService(object):
             _registered_method=True)
 
     @staticmethod
+    def Hot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/Hot',
+            coordinator_dot_v1_dot_service__pb2.HotRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.HotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Log(request,
             target,
             options=(),
@@ -714,6 +779,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/Status',
             coordinator_dot_v1_dot_service__pb2.StatusRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.StatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diagnose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/Diagnose',
+            coordinator_dot_v1_dot_service__pb2.DiagnoseRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.DiagnoseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -110,7 +110,7 @@ class PreviousAttempt(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., session: _Optional[str] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., note: _Optional[str] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("work_key", "kind", "state", "session", "attempt", "fencing_token", "cause", "reason", "result", "note", "claimed_at", "expires_at", "ended_at", "late", "acknowledged_at")
+    __slots__ = ("work_key", "kind", "state", "session", "attempt", "fencing_token", "cause", "reason", "result", "note", "claimed_at", "expires_at", "ended_at", "late", "acknowledged_at", "acknowledged_reason")
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class Record(_message.Message):
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_AT_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_REASON_FIELD_NUMBER: _ClassVar[int]
     work_key: str
     kind: str
     state: State
@@ -141,7 +142,8 @@ class Record(_message.Message):
     ended_at: _timestamp_pb2.Timestamp
     late: bool
     acknowledged_at: _timestamp_pb2.Timestamp
-    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., fencing_token: _Optional[int] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., note: _Optional[str] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., late: bool = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    acknowledged_reason: str
+    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., fencing_token: _Optional[int] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., note: _Optional[str] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., late: bool = ..., acknowledged_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., acknowledged_reason: _Optional[str] = ...) -> None: ...
 
 class HistoryEntry(_message.Message):
     __slots__ = ("attempt", "session", "fencing_token", "claimed_at", "ended_at", "ended", "cause", "reason", "result", "note", "late", "contenders")

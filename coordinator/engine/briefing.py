@@ -1,0 +1,177 @@
+"""A briefing: what a session should know before it chooses its work.
+
+Invariants:
+- Nothing vanishes silently: what the limit on the text leaves out is counted, and loose ends are counted however old.
+- What is shown is what the store says of a work key when its record is read, not what an index said before: what has
+  been claimed again meanwhile is no loose end, what was reopened is not finished.
+- The work is bounded: indexes are read newest first and only so far, and no more records than may be shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from coordinator.engine.backwards import Backwards
+from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_of_finished, line_of_loose_end, write
+from coordinator.engine.documents import StoredClaim
+from coordinator.engine.layout import FleetPaths, WorkPaths, format_stamp, read_work_key
+from coordinator.engine.reading import decode_record, show_claim, show_record
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import KeyValue, Range, Txn, TxnReply, end_of_prefix
+from coordinator.keys import WorkKey
+from coordinator.model import Briefing, Claim, Record, State
+
+__all__ = ["BriefingCommand", "brief"]
+
+#: How many of each sort are looked at to be shown, at most: a line takes this many characters at least.
+_LEAST_LINE = 60
+_MOST_SHOWN = 200
+#: How many entries of the time index are looked at: so many if there is enough to be shown among them, or the most;
+#: and how many are read at a time.
+_ENOUGH_ENDED, _MOST_ENDED = 2_000, 5_000
+_PIECE = 500
+#: Records of each sort read at first. Each is a read of its own, and most briefings have room for few.
+_READ_TOGETHER = 20
+#: An entry of the time index as it is written; to decode each would take longer than all the rest.
+_COMPLETED = b'"ended":"completed"'
+
+
+@dataclass(frozen=True, slots=True)
+class BriefingCommand:
+    """What to tell: of these ``kinds`` (empty: of all), of ends at most so old, in so many characters."""
+
+    now: datetime
+    kinds: tuple[str, ...] = ()
+    max_age_seconds: float = 86_400.0
+    max_characters: int = 4_000
+
+
+def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:
+    """Put a briefing together."""
+    most = min(_MOST_SHOWN, command.max_characters // _LEAST_LINE + 1)
+    reply = yield from commit(
+        Txn((), (*_newest(paths, "claim", command, most), *_newest(paths, "loose", command, most)))
+    )
+    half = len(reply.replies) // 2
+    claims, all_claims = _merged(reply, range(half), most)
+    loose, all_loose = _merged(reply, range(half, 2 * half), most)
+    taken = yield from _taken(paths, claims, command.now)
+    ended, all_ended = yield from _finished_keys(paths, command, most)
+    loose_ends = _Unread(_keys(paths, "loose", loose), State.ABANDONED)
+    finished = _Unread(ended, State.COMPLETED)
+    taken_lines = [line_of_claim(claim) for claim in taken]
+    loose_lines: list[str] = []
+    finished_lines: list[str] = []
+    while True:
+        sections = (
+            Section("Taken: choose other work", taken_lines, all_claims),
+            Section("Loose ends: abandoned, free to be taken up", loose_lines, max(all_loose, len(loose_lines))),
+            Section("Finished lately: do not redo it", finished_lines, all_ended),
+        )
+        shown = fit(sections, command.max_characters)
+        # While a line of a sort is left out for want of room, none behind it would be shown either.
+        if not loose_ends.needed(shown[1]) and not finished.needed(shown[2]):
+            break
+        loose_lines += [line_of_loose_end(record, command.now) for record in (yield from loose_ends.read())]
+        finished_lines += [line_of_finished(record) for record in (yield from finished.read())]
+    return Briefing(
+        generated_at=command.now,
+        revision=reply.revision,
+        taken=tuple(taken[: shown[0]]),
+        loose_ends=tuple(loose_ends.records[: shown[1]]),
+        finished=tuple(finished.records[: shown[2]]),
+        omitted_taken=sections[0].total - shown[0],
+        omitted_loose_ends=sections[1].total - shown[1],
+        omitted_finished=sections[2].total - shown[2],
+        markdown=write(sections, shown),
+    )
+
+
+def _newest(paths: FleetPaths, table: str, command: BriefingCommand, most: int) -> list[Range]:
+    prefix = paths.prefix(table)
+    prefixes = [prefix + kind.encode() + b":" for kind in command.kinds] or [prefix]
+    return [Range(start, end_of_prefix(start), limit=most, newest_first=True) for start in prefixes]
+
+
+def _merged(reply: TxnReply, indexes: Iterable[int], most: int) -> tuple[list[KeyValue], int]:
+    """Return the newest of several ranges, and how many keys there are in all of them."""
+    ranges = [reply.range(index) for index in indexes]
+    kvs = sorted((kv for found in ranges for kv in found.kvs), key=lambda kv: -kv.mod_revision)
+    return kvs[:most], sum(found.total for found in ranges)
+
+
+def _taken(paths: FleetPaths, kvs: list[KeyValue], now: datetime) -> Operation[list[Claim]]:
+    claims = []
+    for kv in kvs:
+        work_key = _work_key(paths, "claim", kv.key)
+        stored = yield from decode(StoredClaim, kv)
+        if work_key is not None and stored is not None:
+            claims.append(show_claim(work_key, stored, kv.create_revision, now))
+    return claims
+
+
+def _finished_keys(paths: FleetPaths, command: BriefingCommand, most: int) -> Operation[tuple[list[WorkPaths], int]]:
+    """Return the work keys that were completed lately, latest first, and how many there are.
+
+    Of what lies beyond the entries that are looked at, as many are taken to be of them.
+    """
+    prefix = paths.prefix("ended")
+    start = prefix + format_stamp(command.now - timedelta(seconds=command.max_age_seconds)).encode()
+    index = Backwards(prefix, start, end_of_prefix(prefix), command.now, _PIECE)
+    # A segment begins with its kind.
+    kinds = tuple(kind.encode() + b":" for kind in command.kinds) or (b"",)
+    # Work that was completed twice is told once, where it is latest.
+    found: dict[bytes, None] = {}
+    looked_at = 0
+    while looked_at < (_ENOUGH_ENDED if len(found) >= most else _MOST_ENDED) and (entries := (yield from index.read())):
+        for kv in entries:
+            segment = kv.key.split(b"/")[-2]
+            if _COMPLETED in kv.value and segment.startswith(kinds):
+                found[segment] = None
+        looked_at += len(entries)
+    work_keys = (read_work_key(segment.decode(errors="replace")) for segment in found)
+    shown = itertools.islice((paths.of(work_key) for work_key in work_keys if work_key is not None), most)
+    beyond = len(found) * (index.left or 0) // max(1, looked_at)
+    return list(shown), len(found) + beyond
+
+
+def _keys(paths: FleetPaths, table: str, kvs: list[KeyValue]) -> list[WorkPaths]:
+    work_keys = (_work_key(paths, table, kv.key) for kv in kvs)
+    return [paths.of(work_key) for work_key in work_keys if work_key is not None]
+
+
+def _work_key(paths: FleetPaths, table: str, key: bytes) -> WorkKey | None:
+    return read_work_key(key.removeprefix(paths.prefix(table)).decode(errors="replace"))
+
+
+@dataclass(slots=True)
+class _Unread:
+    """Work keys whose records are read as far as there is room for them, more at a time each time."""
+
+    wanted: list[WorkPaths]
+    state: State
+    records: list[Record] = field(default_factory=list)
+    together: int = _READ_TOGETHER
+
+    def needed(self, shown: int) -> bool:
+        """Tell whether more might be shown, if ``shown`` of those that were read are."""
+        return bool(self.wanted) and shown == len(self.records)
+
+    def read(self) -> Operation[list[Record]]:
+        """Read the next, and return those that are in ``state``: while a claim is there they are in no other."""
+        next_ones, self.wanted = self.wanted[: self.together], self.wanted[self.together :]
+        self.together *= 2
+        found: list[Record] = []
+        if not next_ones:
+            return found
+        reply = yield from commit(Txn((), tuple(Range(work.record) for work in next_ones)))
+        for index, work in enumerate(next_ones):
+            for kv in reply.range(index).kvs:
+                stored = yield from decode_record(kv)
+                if stored is not None and stored.state is self.state and stored.acknowledged_at is None:
+                    found.append(show_record(work.work_key, stored, live=False))
+        self.records += found
+        return found

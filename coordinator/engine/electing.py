@@ -1,0 +1,125 @@
+"""What replicas of a coordinator tell one another: who is elected to reap, how far it is, and what their clocks say.
+
+    /coordination-meta/v1/reaper/leader     name of the elected replica, bound to a lease that it keeps alive
+    /coordination-meta/v1/reaper/mark       up to where it has written down what expired
+    /coordination-meta/v1/replica/<id>      a sign of life of each replica, bound to a lease that it keeps alive
+
+Invariant: only the elected replica moves the mark: the transaction compares that the election is still its own. Nothing
+else depends on there being one: every reap compares for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from coordinator.engine.documents import Document
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import Put, Range, Txn, created_at, end_of_prefix, is_absent
+
+__all__ = [
+    "Beat",
+    "Mark",
+    "ReplicaSign",
+    "campaign",
+    "elected",
+    "read_mark",
+    "read_signs",
+    "save_mark",
+    "show_sign",
+    "who_reaps",
+]
+
+META = b"/coordination-meta/v1/"
+LEADER = META + b"reaper/leader"
+MARK = META + b"reaper/mark"
+REPLICA = META + b"replica/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark(Document):
+    """``reaper/mark``: every claim that was deleted up to ``revision`` of the store ``cluster`` has been looked at."""
+
+    revision: int
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat(Document):
+    """``replica/<id>``: the clock of a replica, its name, and how far its reaper is behind if it is elected."""
+
+    clock: datetime
+    name: str = ""
+    revision_lag: int | None = None
+
+
+class ReplicaSign(NamedTuple):
+    """A sign of life as it was read: ``revision`` changes with every new one."""
+
+    id: str
+    beat: Beat
+    revision: int
+
+
+def campaign(name: str, lease: int) -> Operation[int]:
+    """Try to be elected; returns the revision of the election that names us, 0 if somebody else is elected."""
+    reply = yield from commit(
+        Txn(compares=(is_absent(LEADER),), success=(Put(LEADER, name.encode(), lease),), failure=(Range(LEADER),))
+    )
+    if reply.succeeded:
+        return reply.revision
+    kvs = reply.range(0).kvs
+    # An earlier try of ours whose reply was lost.
+    return kvs[0].create_revision if kvs and kvs[0].lease == lease else 0
+
+
+def elected() -> Operation[str | None]:
+    """Tell who is elected."""
+    reply = yield from commit(Txn((), (Range(LEADER),)))
+    return next((kv.value.decode(errors="replace") for kv in reply.range(0).kvs), None)
+
+
+def who_reaps() -> Operation[tuple[str | None, int | None]]:
+    """Tell who is elected, and how many revisions behind it said it was at its last sign of life."""
+    reply = yield from commit(Txn((), (Range(LEADER), Range(REPLICA, end_of_prefix(REPLICA)))))
+    name = next((kv.value.decode(errors="replace") for kv in reply.range(0).kvs), None)
+    for kv in reply.range(1).kvs:
+        beat = yield from decode(Beat, kv)
+        if beat is not None and beat.name == name:
+            return name, beat.revision_lag
+    return name, None
+
+
+def read_mark() -> Operation[Mark | None]:
+    """Tell up to where the reaper has come; None if that is not known."""
+    reply = yield from commit(Txn((), (Range(MARK),)))
+    for kv in reply.range(0).kvs:
+        return (yield from decode(Mark, kv))
+    return None
+
+
+def save_mark(mark: Mark, election: int) -> Operation[bool]:
+    """Save up to where the reaper has come; returns False if it is not elected any more."""
+    reply = yield from commit(Txn(compares=(created_at(LEADER, election),), success=(Put(MARK, mark.encode()),)))
+    return reply.succeeded
+
+
+def show_sign(replica_id: str, beat: Beat, lease: int) -> Operation[None]:
+    """Give a sign of life."""
+    key = REPLICA + replica_id.encode()
+    put = Put(key, beat.encode(), lease)
+    # What compares shares its way with others; here both branches do the same.
+    yield from commit(Txn((is_absent(key),), (put,), (put,)))
+
+
+def read_signs() -> Operation[tuple[tuple[ReplicaSign, ...], int]]:
+    """Read the signs of life of all replicas, and the revision of the store."""
+    reply = yield from commit(Txn((), (Range(REPLICA, end_of_prefix(REPLICA)),)))
+    signs = []
+    for kv in reply.range(0).kvs:
+        beat = yield from decode(Beat, kv)
+        if beat is not None:
+            name = kv.key.removeprefix(REPLICA).decode(errors="replace")
+            signs.append(ReplicaSign(name, beat, kv.mod_revision))
+    return tuple(signs), reply.revision

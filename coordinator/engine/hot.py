@@ -1,0 +1,129 @@
+"""The work keys that are fought over most: how many sessions wanted each and were turned away.
+
+Invariants:
+- A session counts once for each attempt, however often it asked: what is counted is the marks of contenders, and what
+  the history says of attempts that have ended.
+- The work is bounded, however hot things are; where that cuts something off, the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from coordinator.engine.backwards import Backwards
+from coordinator.engine.documents import StoredClaim, StoredHistory
+from coordinator.engine.layout import FleetPaths, format_stamp, read_work_key
+from coordinator.engine.steps import Damaged, Operation, commit, decode
+from coordinator.engine.transaction import Range, Txn, end_of_prefix
+from coordinator.model import HotKey, HotKeys
+
+__all__ = ["HotCommand", "hot"]
+
+#: Marks of contenders read at a time, and how often: 16,384 in all.
+_MARKS, _MARK_READS = 512, 32
+#: Ended attempts looked at, latest first; read at a time from the index; and from the history, each a read of its own.
+_MOST_ENDED, _PIECE, _READ_TOGETHER = 1_000, 500, 60
+
+
+@dataclass(frozen=True, slots=True)
+class HotCommand:
+    """How many to tell, of which kind ("": of all), and how far back attempts that have ended count."""
+
+    now: datetime
+    kind: str = ""
+    limit: int = 10
+    max_age_seconds: float = 3_600.0
+
+
+def hot(command: HotCommand, paths: FleetPaths) -> Operation[HotKeys]:
+    """Tell the hottest work keys, those with the most contenders first."""
+    present, all_present = yield from _present(command, paths)
+    recent, all_recent = yield from _recent(command, paths)
+    both = present + recent
+    hottest = sorted(both, key=lambda segment: (-both[segment], segment))[: command.limit]
+    entries = yield from _entries(paths, hottest, present, recent)
+    return HotKeys(entries, command.max_age_seconds, complete=all_present and all_recent)
+
+
+def _present(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[str], bool]]:
+    """Count the contenders of present attempts by the segments of their work keys; tell whether that is all of them."""
+    prefix = paths.prefix("contender")
+    cursor = prefix + f"{command.kind}:".encode() if command.kind else prefix
+    end = end_of_prefix(cursor)
+    counts: Counter[str] = Counter()
+    for _ in range(_MARK_READS):
+        found = (yield from commit(Txn((), (Range(cursor, end, limit=_MARKS),)))).range(0)
+        for kv in found.kvs:
+            segment, _, session = kv.key.removeprefix(prefix).decode(errors="replace").rpartition("/")
+            if read_work_key(segment) is None or not session:
+                yield Damaged(kv.key, "not the mark of a contender")
+                continue
+            counts[segment] += 1
+        if not found.more:
+            return counts, True
+        cursor = found.kvs[-1].key + b"\0"
+    return counts, False
+
+
+def _recent(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[str], bool]]:
+    """Count those of attempts that ended lately."""
+    ended, complete = yield from _ended(command, paths)
+    counts: Counter[str] = Counter()
+    for first in range(0, len(ended), _READ_TOGETHER):
+        together = ended[first : first + _READ_TOGETHER]
+        reply = yield from commit(Txn((), tuple(Range(key) for _, key in together)))
+        for index, (segment, _) in enumerate(together):
+            for kv in reply.range(index).kvs:
+                entry = yield from decode(StoredHistory, kv)
+                if entry is not None and entry.contenders:
+                    counts[segment] += entry.contenders
+    return counts, complete
+
+
+def _ended(command: HotCommand, paths: FleetPaths) -> Operation[tuple[list[tuple[str, bytes]], bool]]:
+    """Return segment and history key of each attempt that ended lately, and whether these are all."""
+    prefix = paths.prefix("ended")
+    start = prefix + format_stamp(command.now - timedelta(seconds=command.max_age_seconds)).encode()
+    index = Backwards(prefix, start, end_of_prefix(prefix), command.now, _PIECE)
+    found: list[tuple[str, bytes]] = []
+    looked_at = 0
+    while kvs := (yield from index.read()):
+        for kv in kvs:
+            _, _, rest = kv.key.removeprefix(prefix).decode(errors="replace").partition("/")
+            segment, _, attempt = rest.partition("/")
+            work_key = read_work_key(segment)
+            if work_key is not None and attempt.isdecimal() and command.kind in ("", work_key.kind):
+                found.append((segment, paths.of(work_key).history(int(attempt))))
+        looked_at += len(kvs)
+        if looked_at >= _MOST_ENDED:
+            return found, not index.left
+    return found, True
+
+
+def _entries(
+    paths: FleetPaths, hottest: list[str], present: Counter[str], recent: Counter[str]
+) -> Operation[tuple[HotKey, ...]]:
+    """Look who holds them."""
+    known = [(segment, work_key) for segment in hottest if (work_key := read_work_key(segment)) is not None]
+    if not known:
+        return ()
+    reply = yield from commit(Txn((), tuple(Range(paths.of(work_key).claim) for _, work_key in known)))
+    entries = []
+    for index, (segment, work_key) in enumerate(known):
+        claim: StoredClaim | None = None
+        for kv in reply.range(index).kvs:
+            claim = yield from decode(StoredClaim, kv)
+        entries.append(
+            HotKey(
+                work_key=str(work_key),
+                kind=work_key.kind,
+                contenders=present[segment],
+                recent_contenders=recent[segment],
+                holder=None if claim is None else claim.session,
+                attempt=None if claim is None else claim.attempt,
+                expires_at=None if claim is None else claim.expires_at,
+            )
+        )
+    return tuple(entries)

@@ -1,0 +1,34 @@
+"""Retention: forget a work key, with all of its history, once its last attempt ended long enough ago.
+
+Invariants:
+- A work key is forgotten whole, in one transaction that only deletes, and that compares that no claim is there and that
+  the record is the one that was listed: never while it is claimed, and never after it was claimed again.
+- Attempts count on without a gap until then, and begin at 1 again after it.
+"""
+
+from __future__ import annotations
+
+from coordinator.engine.documents import StoredHistory
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import Delete, KeyValue, Txn, is_absent, unchanged
+
+__all__ = ["forget"]
+
+
+def forget(paths: WorkPaths, listed: KeyValue) -> Operation[bool]:
+    """Forget a work key whose record is as it was listed; returns whether it was forgotten."""
+    history = paths.read_history()
+    reply = yield from commit(Txn((), (history,)))
+    operations = [
+        Delete(paths.record),
+        Delete(paths.loose),
+        Delete(history.key, history.end),
+        paths.delete_contenders(),
+    ]
+    for kv in reply.range(0).kvs:
+        entry = yield from decode(StoredHistory, kv)
+        if entry is not None:
+            operations.append(Delete(paths.ended(entry.ended_at, entry.attempt)))
+    compares = (is_absent(paths.claim), unchanged(paths.record, listed.mod_revision))
+    return (yield from commit(Txn(compares, tuple(operations)))).succeeded

@@ -1,4 +1,4 @@
-"""Calls to etcd, over one gRPC channel per member.
+"""Calls to etcd, at whichever of its members answers.
 
 Invariant: a request whose outcome is unknown is sent again, byte for byte the same, until etcd gives a definite answer
 or the caller's deadline passes. The comparisons in it let it apply once. It is never concluded from a read that a
@@ -9,133 +9,230 @@ leader has shown it absent.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
 
 import grpc
 import grpc.aio
 
-from coordinator.errors import LimitExceeded, OutcomeUnknown, Unavailable
+from coordinator.errors import CoordinatorError, LimitExceeded, OutcomeUnknown, Unavailable
+from coordinator.store.access import EtcdAccess
+from coordinator.store.credentials import NEEDS_LEADER, Credentials, Metadata
+from coordinator.store.endpoints import PROBE_SECONDS, Member, Members
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import Verdict, judge
-from coordinator.transport import CHANNEL_OPTIONS, Failure
+from coordinator.store.failures import AnswerTooLarge, Judgement, RevisionGone, Verdict, judge
+from coordinator.store.methods import Method, Methods
+from coordinator.transport import Failure
 
 __all__ = ["EtcdChannel", "Method", "Methods"]
 
-#: How long one try may take, in seconds. etcd's own limit for a request is 5 s plus the election timeout; a shorter
-#: one lets a second member answer in time when the first hangs.
+#: How long one try may take, in seconds, at a member that goes on answering others meanwhile. etcd's own limit for a
+#: request is 5 s plus the election timeout.
 TRY_SECONDS = 2.0
 #: Pauses between tries, in seconds, doubling from the first to the second figure.
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.25
-
-
-class Method(NamedTuple):
-    """One call of etcd's API. ``reads`` tells that it changes nothing, so that its outcome is never unknown."""
-
-    path: str
-    response: Any
-    reads: bool = False
-
-
-class Methods:
-    """The calls that are used."""
-
-    TXN = Method("/etcdserverpb.KV/Txn", rpc.TxnResponse)
-    RANGE = Method("/etcdserverpb.KV/Range", rpc.RangeResponse, reads=True)
-    LEASE_GRANT = Method("/etcdserverpb.Lease/LeaseGrant", rpc.LeaseGrantResponse)
-    LEASE_TIME_TO_LIVE = Method("/etcdserverpb.Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveResponse, reads=True)
-    STATUS = Method("/etcdserverpb.Maintenance/Status", rpc.StatusResponse, reads=True)
-    MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", rpc.MemberListResponse, reads=True)
+#: How many new tokens one call may ask for.
+LOGINS = 3
+#: How often a read at one revision is begun because that was compacted meanwhile.
+READ_STARTS = 3
+#: A key that is never there, among those that the coordinator's user must be allowed to read.
+PROBE_KEY = b"/coordination-meta/v1/probe"
 
 
 class EtcdChannel:
-    """Sends requests to whichever member answers."""
+    """Sends requests to whichever member answers. ``endpoints`` are ``HOST:PORT`` each, the preferred one first."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], access: EtcdAccess | None = None) -> None:
+        access = access or EtcdAccess()
         self.endpoints = tuple(endpoints)
-        self._channels = [grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS) for endpoint in endpoints]
-        self._calls: dict[tuple[int, str], Any] = {}
-        self._current = 0
+        self._credentials = Credentials(access, self._authenticate)
+        members = [Member(endpoint, access.open_channel(endpoint)) for endpoint in self.endpoints]
+        self._members = Members(members, self._probe)
 
     async def close(self) -> None:
         """Close the connections."""
-        for channel in self._channels:
-            await channel.close()
+        await self._credentials.close()
+        await self._members.close()
 
-    async def call(self, method: Method, request: Any, *, deadline: float) -> Any:
+    async def call(
+        self, method: Method, request: Any, *, deadline: float, doubted: Callable[[], None] | None = None
+    ) -> Any:
         """Send ``request`` until it is answered or ``deadline``, a reading of ``time.monotonic()``, has passed.
 
         Raises ``OutcomeUnknown`` if it may have taken effect, ``Unavailable`` if it certainly has not,
-        ``LimitExceeded`` when etcd is full or overloaded, ``LeaseGone`` and ``LeaseExists``.
+        ``LimitExceeded`` when etcd is full or overloaded, ``LeaseGone`` and ``LeaseExists``. ``doubted`` is called when
+        it may have taken effect unseen and is sent again.
         """
         if _only_reads(request):
             # etcd before 3.5.5 panics when a transaction that only reads is cancelled or runs out of time.
-            return await self._read_one_by_one(request, deadline)
+            return await self._read_side_by_side(request, deadline)
         in_doubt = False
-        pause = FIRST_PAUSE_SECONDS
+        logins, pause = 0, FIRST_PAUSE_SECONDS
         problem: Exception = Unavailable("the time for this call was over before etcd could be asked")
-        while (remaining := deadline - time.monotonic()) > 0:
-            index = self._current
-            try:
-                return await self._call(index, method)(request, timeout=min(remaining, TRY_SECONDS))
-            except grpc.RpcError as error:
-                verdict, problem = judge(cast(Failure, error), call=method.path, member=self.endpoints[index])
+        while (now := time.monotonic()) < deadline and await self._members.wait_for_good(deadline):
+            member, metadata = self._members.current, self._credentials.metadata
+            answer = await self._try(member, method, request, min(deadline - now, TRY_SECONDS))
+            if not isinstance(answer, Judgement):
+                return answer
+            verdict, problem = answer
             if verdict is Verdict.DEFINITE:
                 raise problem from None
-            if verdict is Verdict.REFUSED:
-                if isinstance(problem, LimitExceeded) and _only_reads(request):
-                    return await self._read_one_by_one(request, deadline)
+            in_doubt = in_doubt or (not method.reads and _may_have_applied(answer))
+            if in_doubt and doubted is not None:
+                doubted()
+            logins += verdict is Verdict.NOT_KNOWN_TO_ETCD
+            final = problem if logins > LOGINS else await self._mend(answer, member, metadata, deadline)
+            if final is not None:
+                problem = final
                 break
-            in_doubt = in_doubt or (verdict is Verdict.UNKNOWN and not method.reads and not _only_reads(request))
-            # Of several calls that failed at one member, only the first moves on.
-            if self._current == index:
-                self._current = (index + 1) % len(self._channels)
-            await asyncio.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            if isinstance(problem, LimitExceeded) and time.monotonic() + pause >= deadline:
+                break  # a moment early, while whoever waits can still be told why
+            pause = await _rest(pause, deadline)
         if in_doubt:
             raise OutcomeUnknown(f"etcd gave no definite answer in time ({problem})") from None
         raise problem from None
 
     async def call_member(self, index: int, method: Method, request: Any, *, deadline: float) -> Any:
         """Ask one member, once, what only it knows; raises what ``call`` raises."""
+        member = self._members[index]
+        # How it is, a member can also say without a leader.
+        metadata = tuple(pair for pair in self._credentials.metadata if pair != NEEDS_LEADER)
         try:
-            return await self._call(index, method)(request, timeout=max(0.001, deadline - time.monotonic()))
-        except grpc.RpcError as error:
-            raise judge(cast(Failure, error), call=method.path, member=self.endpoints[index]).error from None
-
-    def stream(self, path: str, response: Any) -> Any:
-        """Open a bidirectional stream to the current member."""
-        return self._channels[self._current].stream_stream(
-            path,
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=response.FromString,
-        )()
-
-    async def _read_one_by_one(self, request: rpc.TxnRequest, deadline: float) -> rpc.TxnResponse:
-        """Read at one revision without a transaction: a full etcd of older date refuses all of them (3.5.1 does)."""
-        response = rpc.TxnResponse(succeeded=True)
-        for operation in request.success:
-            wanted = rpc.RangeRequest()
-            wanted.CopyFrom(operation.request_range)
-            wanted.revision = response.header.revision
-            found = await self.call(Methods.RANGE, wanted, deadline=deadline)
-            if not response.header.revision:
-                response.header.CopyFrom(found.header)
-            response.responses.add(response_range=found)
-        return response
-
-    def _call(self, index: int, method: Method) -> Any:
-        key = (index, method.path)
-        call = self._calls.get(key)
-        if call is None:
-            call = self._calls[key] = self._channels[index].unary_unary(
-                method.path,
-                request_serializer=lambda message: message.SerializeToString(),
-                response_deserializer=method.response.FromString,
+            return await member.unary(method)(
+                request, timeout=max(0.001, deadline - time.monotonic()), metadata=metadata
             )
-        return call
+        except grpc.RpcError as error:
+            raise judge(cast(Failure, error), call=method.path, member=member.endpoint).error from None
+
+    def stream(self, method: Method, *, timeout: float | None = None) -> Any:
+        """Open a bidirectional stream to the current member.
+
+        What fails of it comes as ``grpc.RpcError``, which ``stream_failed`` wants to know.
+        """
+        return self._members.current.stream(method)(timeout=timeout, metadata=self._credentials.metadata)
+
+    async def stream_failed(self, error: grpc.RpcError | None) -> None:
+        """Take note that a stream ended with ``error``, or fell silent (None).
+
+        Gets another token or turns to another member, as it demands. Returns when a stream may be opened again, or
+        after two seconds in which that was not so.
+        """
+        metadata, member = self._credentials.metadata, self._members.current
+        verdict = Verdict.UNKNOWN
+        if error is not None:
+            verdict = judge(cast(Failure, error), call="a stream", member=member.endpoint).verdict
+        deadline = time.monotonic() + TRY_SECONDS
+        if verdict is Verdict.NOT_KNOWN_TO_ETCD:
+            await self._log_in(metadata, deadline)
+        elif verdict in (Verdict.NOT_APPLIED, Verdict.UNKNOWN):
+            self._members.failed(member)
+        await self._members.wait_for_good(deadline)
+
+    async def refresh_credentials(self) -> None:
+        """Get another token; raises ``Unavailable`` where there is none to be had."""
+        await self._credentials.renew(self._credentials.metadata, deadline=time.monotonic() + TRY_SECONDS)
+
+    async def _try(self, member: Member, method: Method, request: Any, seconds: float) -> Any:
+        """Send ``request`` to a member; return its answer, or the ``Judgement`` of why there is none."""
+        call = member.unary(method)(request, timeout=seconds, metadata=self._credentials.metadata)
+        member.under_way[call] = time.monotonic()
+        self._members.look_out()
+        try:
+            return await call
+        except grpc.RpcError as error:
+            return judge(cast(Failure, error), call=method.path, member=member.endpoint)
+        except asyncio.CancelledError:
+            if call in member.under_way or cast(asyncio.Task[Any], asyncio.current_task()).cancelling():
+                raise
+            gave_up = Unavailable(f"etcd at {member.endpoint} did not answer in time", retry_after_seconds=1.0)
+            return Judgement(Verdict.GIVEN_UP, gave_up)
+        finally:
+            member.under_way.pop(call, None)
+
+    async def _mend(
+        self, judgement: Judgement, member: Member, metadata: Metadata, deadline: float
+    ) -> Exception | None:
+        """Do what a failed try demands before the next one; return why there is to be none, if so."""
+        verdict, problem = judgement
+        if verdict is Verdict.REFUSED:
+            return problem
+        if verdict is Verdict.NOT_KNOWN_TO_ETCD:
+            return await self._log_in(metadata, deadline)
+        if verdict is not Verdict.GIVEN_UP and not isinstance(problem, LimitExceeded):
+            self._members.failed(member)
+        return None
+
+    async def _probe(self, member: Member) -> int | None:
+        """Have a member read linearizably; return the term of its leader, None if it cannot."""
+        request = rpc.RangeRequest(key=PROBE_KEY, count_only=True)
+        try:
+            response = await member.unary(Methods.RANGE)(
+                request, timeout=PROBE_SECONDS, metadata=self._credentials.metadata
+            )
+        except grpc.RpcError as error:
+            verdict = judge(cast(Failure, error), call=Methods.RANGE.path, member=member.endpoint).verdict
+            # Whatever else it refuses, it does so with all its wits.
+            return None if verdict in (Verdict.NOT_APPLIED, Verdict.UNKNOWN) else 0
+        return int(response.header.raft_term)
+
+    async def _log_in(self, stale: Metadata, deadline: float) -> CoordinatorError | None:
+        """Get a token in place of one of no more use; return why there is none to be had."""
+        try:
+            await self._credentials.renew(stale, deadline=deadline)
+        except CoordinatorError as error:
+            return error
+        return None
+
+    async def _authenticate(self, user: str, password: str, deadline: float) -> str:
+        request = rpc.AuthenticateRequest(name=user, password=password)
+        return str((await self.call(Methods.AUTHENTICATE, request, deadline=deadline)).token)
+
+    async def _read_side_by_side(self, request: rpc.TxnRequest, deadline: float) -> rpc.TxnResponse:
+        """Read what a transaction would, at one revision: that at which its first read is answered."""
+        first, *others = (operation.request_range for operation in request.success)
+        for start in range(1, READ_STARTS + 1):
+            found = [await self.call(Methods.RANGE, first, deadline=deadline)]
+            header = found[0].header
+            for wanted in others:
+                wanted.revision = header.revision
+            try:
+                found += await _all([self.call(Methods.RANGE, wanted, deadline=deadline) for wanted in others])
+            except RevisionGone:
+                # It was compacted in between.
+                if start == READ_STARTS:
+                    raise
+            else:
+                break
+        responses = [rpc.ResponseOp(response_range=response) for response in found]
+        return rpc.TxnResponse(header=header, succeeded=True, responses=responses)
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Return what all the calls return, in order; when one fails the others are ended, and its error is raised."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _rest(pause: float, deadline: float) -> float:
+    """Pause between two tries, and return the next pause."""
+    jittered = pause * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
+    await asyncio.sleep(max(0.0, min(jittered, deadline - time.monotonic())))
+    return min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _may_have_applied(judgement: Judgement) -> bool:
+    """Tell whether a failed try of a change may have changed something, or may do so yet."""
+    verdict, problem = judgement
+    return verdict in (Verdict.UNKNOWN, Verdict.GIVEN_UP) or isinstance(problem, AnswerTooLarge)
 
 
 def _only_reads(request: Any) -> bool:

@@ -27,7 +27,7 @@ from coordinator.engine.transaction import (
 )
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
-__all__ = ["add_operation", "decode_txn", "encode_txn", "fill_txn"]
+__all__ = ["add_operation", "decode_txn", "encode_txn", "fill_txn", "key_value"]
 
 _RESULTS = {Relation.EQUAL: rpc.Compare.EQUAL, Relation.GREATER: rpc.Compare.GREATER}
 _PUT_REPLY = PutReply()
@@ -61,7 +61,9 @@ def add_operation(operations: Any, operation: Operation) -> None:
             wanted = message.request_range
             wanted.key, wanted.range_end, wanted.limit = operation.key, operation.end, operation.limit
             wanted.count_only = operation.count_only
-            if operation.descending:
+            if operation.newest_first:
+                wanted.sort_order, wanted.sort_target = rpc.RangeRequest.DESCEND, rpc.RangeRequest.MOD
+            elif operation.descending:
                 wanted.sort_order = rpc.RangeRequest.DESCEND
         case Delete():
             unwanted = message.request_delete_range
@@ -82,6 +84,8 @@ def decode_txn(response: rpc.TxnResponse, revision: int | None = None) -> TxnRep
 def _fill_compare(message: rpc.Compare, compare: Compare) -> None:
     message.result = _RESULTS[compare.relation]
     message.key = compare.key
+    if compare.end:
+        message.range_end = compare.end
     if compare.target is Target.CREATE:
         message.target = rpc.Compare.CREATE
         message.create_revision = compare.revision
@@ -97,7 +101,7 @@ def _replies(responses: Iterable[rpc.ResponseOp], revision: int) -> Iterable[Rep
                 yield _PUT_REPLY
             case "response_range":
                 found = response.response_range
-                yield RangeReply(tuple(_key_value(kv) for kv in found.kvs), found.count, found.more)
+                yield RangeReply(tuple(key_value(kv) for kv in found.kvs), found.count, found.more)
             case "response_txn":
                 yield decode_txn(response.response_txn, revision)
             case "response_delete_range":
@@ -106,5 +110,6 @@ def _replies(responses: Iterable[rpc.ResponseOp], revision: int) -> Iterable[Rep
                 raise ValueError(f"etcd answered an operation with {other}")
 
 
-def _key_value(kv: rpc.KeyValue) -> KeyValue:
+def key_value(kv: rpc.KeyValue) -> KeyValue:
+    """Read a key and its value."""
     return KeyValue(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.lease)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coordinator.engine.transaction import Txn, TxnReply
 from coordinator.recorder import Recorder
@@ -36,26 +36,41 @@ class GroupCommit:
 
         Raises what ``EtcdChannel.call`` raises, and ``LimitExceeded`` when too many wait.
         """
+        return await self.submit(txn, deadline=deadline)
+
+    def submit(
+        self, txn: Txn, *, deadline: float, late: Callable[[TxnReply], None] | None = None
+    ) -> asyncio.Future[TxnReply]:
+        """Begin to commit a transaction and return what its reply will be, to be awaited or cancelled.
+
+        ``late`` is told the reply of one that was sent, where it comes after that.
+
+        For whoever has many to commit: together they cost far less than a task each. Raises ``LimitExceeded``.
+        """
         if txn.compares:
             weight = weigh(txn)
             # Each child is one operation of the batch, and below it may take as many as the batch leaves.
             waiter = _waiter(
                 txn, deadline, scope=txn.compares[0].key, size=weight.size, slots=1, depth=weight.operations
             )
-            return await self._writes.put(waiter)
+            waiter.late = late
+            return self._writes.submit(waiter)
         if is_small_read(txn):
             waiter = _waiter(txn, deadline, scope=object(), size=0, slots=len(txn.success), depth=0)
-            return await self._reads.put(waiter)
+            return self._reads.submit(waiter)
+        return asyncio.ensure_future(self._read_alone(txn, deadline))
+
+    async def _read_alone(self, txn: Txn, deadline: float) -> TxnReply:
         return decode_txn(await self._call(encode_txn(txn), deadline))
 
     async def _send_writes(self, batch: Sequence[Waiter], deadline: float) -> Sequence[TxnReply]:
         self._recorder.batch_sent(len(batch))
         if len(batch) == 1:
-            return [decode_txn(await self._call(encode_txn(batch[0].txn), deadline))]
+            return [decode_txn(await self._call(encode_txn(batch[0].txn), deadline, batch))]
         request = rpc.TxnRequest()
         for waiter in batch:
             add_operation(request.success, waiter.txn)
-        response = await self._call(request, deadline)
+        response = await self._call(request, deadline, batch)
         revision = response.header.revision
         return [decode_txn(child.response_txn, revision) for child in response.responses]
 
@@ -73,9 +88,13 @@ class GroupCommit:
             start = end
         return replies
 
-    async def _call(self, request: rpc.TxnRequest, deadline: float) -> rpc.TxnResponse:
+    async def _call(self, request: rpc.TxnRequest, deadline: float, batch: Sequence[Waiter] = ()) -> rpc.TxnResponse:
+        def doubted() -> None:
+            for waiter in batch:
+                waiter.in_doubt = True
+
         started = time.perf_counter()
-        response: rpc.TxnResponse = await self._channel.call(Methods.TXN, request, deadline=deadline)
+        response: rpc.TxnResponse = await self._channel.call(Methods.TXN, request, deadline=deadline, doubted=doubted)
         self._recorder.transaction_done(time.perf_counter() - started)
         return response
 

@@ -45,7 +45,8 @@ class Waiter:
 
     ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
     ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
-    lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came.
+    lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came; ``late`` is
+    told the reply where nobody waits for it any more. ``in_doubt`` is set where it may have been applied unseen.
     """
 
     txn: Txn
@@ -56,8 +57,10 @@ class Waiter:
     deadline: float
     reply: asyncio.Future[TxnReply]
     sent: bool = False
+    in_doubt: bool = False
     followers: int = 0
     timer: asyncio.TimerHandle | None = None
+    late: Callable[[TxnReply], None] | None = None
 
     def expire(self) -> None:
         """End the wait: the deadline has come."""
@@ -71,13 +74,22 @@ class Waiter:
 
     def succeed(self, reply: TxnReply) -> None:
         """Hand over the reply."""
+        self._stop_timer()
+        reply = reply._replace(resent=True) if self.in_doubt else reply
         if not self.reply.done():
             self.reply.set_result(reply)
+        elif self.late is not None:
+            self.late(reply)
 
     def fail(self, error: Exception) -> None:
         """Hand over an error; each waiter raises one of its own."""
+        self._stop_timer()
         if not self.reply.done():
             self.reply.set_exception(copy.copy(error))
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
@@ -99,6 +111,10 @@ class Lane:
 
     async def put(self, waiter: Waiter) -> TxnReply:
         """Wait for the turn of a transaction and for its reply."""
+        return await self.submit(waiter)
+
+    def submit(self, waiter: Waiter) -> asyncio.Future[TxnReply]:
+        """Have a transaction wait for its turn; what is returned must be awaited or cancelled."""
         if self._waiting >= MAX_WAITING:
             raise LimitExceeded(
                 f"{MAX_WAITING} transactions wait for etcd already", hint="try again", retry_after_seconds=1.0
@@ -114,10 +130,7 @@ class Lane:
         self._waiting += 1
         self._arrived += 1
         self._schedule(loop)
-        try:
-            return await waiter.reply
-        finally:
-            waiter.timer.cancel()
+        return waiter.reply
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._turn and self._may_send():
@@ -223,6 +236,8 @@ class Lane:
                 waiter.fail(error)
         elif len(batch) > 1:
             # One that was refused as a whole was not applied; after our own fault the comparisons let it apply once.
+            for waiter in batch:
+                waiter.in_doubt = waiter.in_doubt or not isinstance(error, LeaseGone)
             await self._deliver(batch[: len(batch) // 2])
             await self._deliver(batch[len(batch) // 2 :])
         else:

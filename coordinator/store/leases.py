@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from coordinator import clock
+from coordinator.clock import boot_seconds
 from coordinator.engine.steps import Lease
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
@@ -44,13 +46,11 @@ _SWEEP_SECONDS = 1.0
 _NEARLY_FULL = KEYS_PER_LEASE * 4 // 5
 
 
-def boot_seconds() -> float:
-    """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
 def window_seconds(ttl_seconds: float) -> float:
-    """Return how much longer than asked a claim may last, so that it can share a lease: 5 % of it, 1 s to 5 s."""
+    """Return how much longer than asked a claim may last, so that it can share a lease: 5 % of it, 1 s to 5 s.
+
+    Rounding the sum up to etcd's whole seconds may add less than one more.
+    """
     return min(max(0.05 * ttl_seconds, 1.0), 5.0)
 
 
@@ -83,8 +83,10 @@ class LeasePool:
         self._grants: set[asyncio.Task[None]] = set()
         self._next_sweep = 0.0
 
-    async def lease(self, ttl_seconds: float, *, outliving: int = 0, deadline: float) -> Lease | None:
-        """Return a lease for one more key, or None if the lease ``outliving`` lasts longer than that.
+    async def lease(
+        self, ttl_seconds: float, *, outliving: int = 0, keep: bool = True, deadline: float
+    ) -> Lease | None:
+        """Return a lease for one more key, or, with ``keep``, None if the lease ``outliving`` lasts longer than that.
 
         ``deadline`` is a reading of ``time.monotonic()``; raises what ``EtcdChannel.call`` raises.
         """
@@ -93,19 +95,20 @@ class LeasePool:
         while True:
             now = self._boot()
             self._drop_ended(now)
-            if least >= now + ttl_seconds + window:
+            if keep and least >= now + ttl_seconds + window:
                 return None
             # A lease that may or may not last long enough is outlived in any case.
-            wanted = most - now if least < now + ttl_seconds < most else ttl_seconds
-            pooled = self._find(now + wanted, now + wanted + window)
+            wanted = most - now if now + ttl_seconds < most and (least < now + ttl_seconds or not keep) else ttl_seconds
+            longest = _whole_seconds(wanted + window)
+            pooled = self._find(now + wanted, now + longest)
             if pooled is None:
-                pooled = self._grant(now, int(wanted + window))
+                pooled = self._grant(now, longest)
             self._add_key(pooled)
             self._look_ahead(pooled, now, wanted, window)
             if not pooled.granted.is_set() or pooled.failure is not None:
                 await self._wait_for(pooled, deadline)
                 now = self._boot()
-            if least >= now + ttl_seconds and most >= pooled.deadline:
+            if keep and least >= now + ttl_seconds and most >= pooled.deadline:
                 self._drop_key(pooled)
                 return None
             if pooled.deadline >= max(now + ttl_seconds, most):
@@ -127,9 +130,9 @@ class LeasePool:
 
     @property
     def size(self) -> int:
-        """How many leases have not reached their deadlines."""
-        self._drop_ended(self._boot())
-        return len(self._live)
+        """How many leases have not reached their deadlines; may be asked for from any thread."""
+        now = self._boot()
+        return sum(pooled.deadline > now for pooled in tuple(self._live.values()))
 
     def _drop_ended(self, now: float) -> None:
         if now < self._next_sweep:
@@ -160,9 +163,10 @@ class LeasePool:
         """Grant the successor of a lease that is nearly full, or will soon be too short for claims of this TTL."""
         if pooled.keys < _NEARLY_FULL and pooled.deadline - now - ttl_seconds > window / 2:
             return
+        longest = _whole_seconds(ttl_seconds + window)
         index = bisect.bisect_right(self._open, pooled.deadline, key=_deadline_of_lease)
-        if index == len(self._open) or self._open[index].deadline > now + ttl_seconds + window:
-            self._grant(now, int(ttl_seconds + window))
+        if index == len(self._open) or self._open[index].deadline > now + longest:
+            self._grant(now, longest)
 
     def _grant(self, now: float, ttl: int) -> _PooledLease:
         pooled = _PooledLease(id=LEASE_ID_PREFIX << 48 | secrets.randbits(48), deadline=now + ttl)
@@ -210,6 +214,11 @@ class LeasePool:
             # etcd rounds down to whole seconds, and looked at some time between the question and its answer.
             self._foreign[lease_id] = asked + response.ttl, self._boot() + response.ttl + 1
         return self._foreign[lease_id]
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Round up to what etcd takes. Down, the window would be cut short, to nothing for a TTL just below a second."""
+    return math.ceil(seconds)
 
 
 def _deadline_of_lease(pooled: _PooledLease) -> float:

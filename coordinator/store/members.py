@@ -6,14 +6,17 @@ import asyncio
 import time
 
 from coordinator.errors import CoordinatorError
+from coordinator.findings import Severity
 from coordinator.model import EtcdStatus
 from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.diagnosing import ListedMember, MemberSeen, StoreSeen, judge_members
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.versions import notice_for
 
-__all__ = ["MembersReader"]
+__all__ = ["MEMBER_SECONDS", "MembersReader", "ask_members", "list_members"]
 
 #: How long one member may take to say how it is, in seconds.
-_MEMBER_SECONDS = 1.0
+MEMBER_SECONDS = 1.0
 
 
 class MembersReader:
@@ -25,42 +28,58 @@ class MembersReader:
 
     async def read(self, *, quorum: bool, problem: CoordinatorError | None, deadline: float) -> EtcdStatus:
         """Sum up what the members say before ``deadline``; ``problem`` is why there is no quorum, if there is none."""
-        statuses = await self._statuses(deadline)
-        names = await self._names(deadline) if quorum else {}
-        silent = [name for name, status in zip(self._channel.endpoints, statuses, strict=True) if status is None]
-        answers = [status for status in statuses if status is not None]
-        warnings = [f"the member at {name} does not answer" for name in silent]
-        warnings += sorted({error for status in answers for error in status.errors})
+        members = await ask_members(self._channel, deadline)
+        listed = await list_members(self._channel, deadline) if quorum else None
+        seen = StoreSeen(tuple(members), listed, quota_bytes=self._quota_bytes)
+        version = min((member.version for member in seen.answering), default=None)
+        names = {member.id: member.name for member in listed or ()}
+        leader = next((member.leader for member in seen.answering if member.leader), 0)
+        warnings = [finding.message for finding in judge_members(seen) if finding.severity is not Severity.OK]
         if problem is not None:
             warnings.append(problem.message)
-        leader = next((status.leader for status in answers if status.leader), 0)
-        quota = next((status.db_size_quota for status in answers if status.db_size_quota), self._quota_bytes)
+        if (notice := notice_for(version or "")) is not None:
+            warnings.append(notice)
         return EtcdStatus(
-            version=min((status.version for status in answers), default=None),
+            version=version,
             members=len(names) or None,
             leader=(names.get(leader) or f"{leader:x}") if leader else None,
             quorum=quorum,
-            db_size_bytes=max((status.db_size for status in answers), default=None),
-            quota_bytes=quota,
+            db_size_bytes=max((member.db_size for member in seen.answering), default=None),
+            quota_bytes=next((member.quota for member in seen.answering if member.quota), self._quota_bytes),
             warnings=tuple(warnings),
         )
 
-    async def _statuses(self, deadline: float) -> list[rpc.StatusResponse | None]:
-        deadline = min(deadline, time.monotonic() + _MEMBER_SECONDS)
-        return await asyncio.gather(*(self._status(index, deadline) for index in range(len(self._channel.endpoints))))
 
-    async def _status(self, index: int, deadline: float) -> rpc.StatusResponse | None:
-        try:
-            response: rpc.StatusResponse = await self._channel.call_member(
-                index, Methods.STATUS, rpc.StatusRequest(), deadline=deadline
-            )
-        except CoordinatorError:
-            return None
-        return response
+async def ask_members(channel: EtcdChannel, deadline: float) -> list[MemberSeen]:
+    """Ask every member how it is; one that does not answer within a second, or before ``deadline``, is silent."""
+    deadline = min(deadline, time.monotonic() + MEMBER_SECONDS)
+    return await asyncio.gather(*(_ask_member(channel, index, deadline) for index in range(len(channel.endpoints))))
 
-    async def _names(self, deadline: float) -> dict[int, str]:
-        try:
-            response = await self._channel.call(Methods.MEMBER_LIST, rpc.MemberListRequest(), deadline=deadline)
-        except CoordinatorError:
-            return {}
-        return {member.id: member.name for member in response.members}
+
+async def list_members(channel: EtcdChannel, deadline: float) -> tuple[ListedMember, ...] | None:
+    """Return the members as the cluster lists them, None where that cannot be read."""
+    try:
+        response = await channel.call(Methods.MEMBER_LIST, rpc.MemberListRequest(linearizable=True), deadline=deadline)
+    except CoordinatorError:
+        return None
+    return tuple(ListedMember(member.id, member.name, member.is_learner) for member in response.members)
+
+
+async def _ask_member(channel: EtcdChannel, index: int, deadline: float) -> MemberSeen:
+    endpoint = channel.endpoints[index]
+    try:
+        status = await channel.call_member(index, Methods.STATUS, rpc.StatusRequest(), deadline=deadline)
+    except CoordinatorError as error:
+        return MemberSeen(endpoint, silence=error.message)
+    return MemberSeen(
+        endpoint,
+        version=status.version,
+        cluster_id=status.header.cluster_id,
+        leader=status.leader,
+        db_size=status.db_size,
+        db_size_in_use=status.db_size_in_use,
+        quota=status.db_size_quota,
+        raft_index=status.raft_index,
+        raft_applied_index=status.raft_applied_index,
+        errors=tuple(status.errors),
+    )

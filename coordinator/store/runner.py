@@ -10,17 +10,18 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 from coordinator import clock
-from coordinator.engine.steps import AttemptEnded, Damaged, NeedLease, Operation, Step, Trailing
-from coordinator.engine.transaction import Compare, Put, Txn
+from coordinator.engine.steps import AttemptEnded, ClaimGranted, Damaged, NeedLease, Operation, Step, Trailing
+from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs import said
-from coordinator.model import Cause
+from coordinator.model import Cause, Outcome
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.failures import LeaseGone
@@ -42,12 +43,30 @@ _TRAILING_TOGETHER = 60
 _TRAILING_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class _Leases:
-    """The leases that an operation was handed, and those of them to which it has bound a key."""
+@dataclass(eq=False, slots=True)
+class _Run(Generic[T]):
+    """One operation on its way.
 
+    ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
+    often it was begun.
+    """
+
+    start: Callable[[], Operation[T]]
+    operation: Operation[T] = field(init=False)
     taken: list[int] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
+    starts: int = 0
+    result: T | None = None
+    error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin, or begin again."""
+        self.operation = self.start()
+        self.taken, self.used = [], set()
+        self.starts += 1
 
 
 class Runner:
@@ -75,47 +94,125 @@ class Runner:
 
         Raises what the operation raises, and what ``EtcdChannel.call`` raises.
         """
-        for _ in range(_STARTS):
-            leases = _Leases()
+        run = _Run(start)
+        reply: TxnReply | None = None
+        while True:
             try:
-                return await self._drive(start(), leases, deadline)
-            except LeaseGone:
-                for lease in leases.taken:
-                    self._pool.forget(lease)
-        raise Unavailable("etcd kept losing the leases of this request", retry_after_seconds=1.0)
+                txn = await self._advance(run, reply, deadline)
+                if txn is None:
+                    return cast(T, run.result)
+                late = partial(self._conclude, run, txn)
+                future = self._commits.submit(txn, deadline=deadline, late=late)
+                try:
+                    reply = await future
+                except asyncio.CancelledError:
+                    if future.done() and not future.cancelled() and future.exception() is None:
+                        late(future.result())
+                    raise
+                _note_used(run, txn, reply)
+            except (CoordinatorError, LeaseGone) as error:
+                self._failed(run, error)
+                reply = None
 
-    async def _drive(self, operation: Operation[T], leases: _Leases, deadline: float) -> T:
-        answer: object = None
+    async def run_many(self, starts: Iterable[Callable[[], Operation[T]]], *, deadline: float) -> list[T | Exception]:
+        """Run several operations in step, and return for each its result or the error it ended with.
+
+        Their transactions travel together, and cost far less than a task for each of them would.
+        """
+        runs = [_Run(start) for start in starts]
+        asking: list[tuple[_Run[T], TxnReply | None]] = [(run, None) for run in runs]
+        while asking:
+            asking = await self._step(asking, deadline)
+        return [cast(T, run.result) if run.error is None else run.error for run in runs]
+
+    async def _step(
+        self, asking: list[tuple[_Run[T], TxnReply | None]], deadline: float
+    ) -> list[tuple[_Run[T], TxnReply | None]]:
+        """Take each operation to its next transaction, and return those that go on, with their replies."""
+        waiting: list[tuple[_Run[T], Txn, asyncio.Future[TxnReply]]] = []
+        answered: list[tuple[_Run[T], TxnReply | None]] = []
+        try:
+            for run, answer in asking:
+                try:
+                    txn = await self._advance(run, answer, deadline)
+                    if txn is not None:
+                        late = partial(self._conclude, run, txn)
+                        waiting.append((run, txn, self._commits.submit(txn, deadline=deadline, late=late)))
+                except Exception as error:  # noqa: BLE001  # each operation fails for itself
+                    answered += self._begun_again(run, error)
+            for run, txn, future in waiting:
+                try:
+                    reply = await future
+                    _note_used(run, txn, reply)
+                    answered.append((run, reply))
+                except Exception as error:  # noqa: BLE001  # likewise
+                    answered += self._begun_again(run, error)
+        finally:
+            for _, _, future in waiting:
+                future.cancel()  # where this was ended from outside
+        return answered
+
+    def _begun_again(self, run: _Run[T], error: Exception) -> list[tuple[_Run[T], TxnReply | None]]:
+        try:
+            self._failed(run, error)
+        except Exception as final:  # noqa: BLE001  # it is handed to whoever asked
+            run.error = final
+            return []
+        return [(run, None)]
+
+    async def _advance(self, run: _Run[T], answer: object, deadline: float) -> Txn | None:
+        """Take an operation to its next transaction; None when it has ended, with its result."""
         try:
             while True:
-                answer = await self._answer(operation.send(answer), leases, deadline)
+                step = run.operation.send(answer)
+                if isinstance(step, Txn):
+                    return step
+                answer = await self._answer(step, run, deadline)
         except StopIteration as stop:
-            self._give_back(leases)
-            result: T = stop.value
-            return result
-        except (Refused, Contended, LimitExceeded, Unavailable):
-            self._give_back(leases)
-            raise
+            self._give_back(run)
+            run.result = stop.value
+            return None
 
-    async def _answer(self, step: Step, leases: _Leases, deadline: float) -> object:
+    def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply) -> None:
+        """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther."""
+        _note_used(run, txn, reply)
+        answer: object = reply
+        try:
+            while isinstance(step := run.operation.send(answer), AttemptEnded | ClaimGranted):
+                self._record(step)
+                answer = None
+        except (StopIteration, CoordinatorError):
+            pass
+        except Exception as error:  # noqa: BLE001  # the others of its batch are waiting
+            _LOG.error("a late reply could not be interpreted", exc_info=error)
+        run.operation.close()
+
+    def _failed(self, run: _Run[T], error: Exception) -> None:
+        """Begin again if the operation failed for a lease that has died; raise the error otherwise."""
+        if not isinstance(error, LeaseGone):
+            if isinstance(error, Refused | Contended | LimitExceeded | Unavailable):
+                self._give_back(run)
+            raise error
+        for lease in run.taken:
+            self._pool.forget(lease)
+        if run.starts == _STARTS:
+            raise Unavailable("etcd kept losing the leases of this request", retry_after_seconds=1.0) from None
+        run.begin()
+
+    async def _answer(self, step: Step, run: _Run[T], deadline: float) -> object:
         match step:
-            case Txn():
-                reply = await self._commits.commit(step, deadline=deadline)
-                if reply.succeeded:
-                    leases.used.update(put.lease for put in step.success if isinstance(put, Put) and put.lease)
-                return reply
-            case NeedLease(ttl_seconds, outliving):
-                lease = await self._pool.lease(ttl_seconds, outliving=outliving, deadline=deadline)
+            case NeedLease(ttl_seconds, outliving, keep):
+                lease = await self._pool.lease(ttl_seconds, outliving=outliving, keep=keep, deadline=deadline)
                 if lease is not None:
-                    leases.taken.append(lease.id)
+                    run.taken.append(lease.id)
                 return lease
             case Trailing():
                 self._trail(step)
             case Damaged(key, problem):
                 _LOG.warning("a stored value is damaged and was skipped", extra=said(key=key, problem=problem))
                 self._recorder.value_damaged()
-            case AttemptEnded():
-                self._record_end(step)
+            case AttemptEnded() | ClaimGranted():
+                self._record(step)
         return None
 
     def _trail(self, step: Trailing) -> None:
@@ -154,12 +251,15 @@ class Runner:
                 self._known.pop(step.known_as, None)
             _LOG.info("a trailing transaction was not applied", extra=said(why=error.message))
 
-    def _give_back(self, leases: _Leases) -> None:
-        for lease in leases.taken:
-            if lease not in leases.used:
+    def _give_back(self, run: _Run[T]) -> None:
+        for lease in run.taken:
+            if lease not in run.used:
                 self._pool.give_back(lease)
 
-    def _record_end(self, event: AttemptEnded) -> None:
+    def _record(self, event: AttemptEnded | ClaimGranted) -> None:
+        if isinstance(event, ClaimGranted):
+            self._recorder.claim_answered(event.fleet, event.kind, Outcome.GRANTED, None)
+            return
         held = None if event.claimed_at is None else max(0.0, (event.ended_at - event.claimed_at).total_seconds())
         overdue = None
         if event.cause is Cause.EXPIRED:
@@ -173,3 +273,8 @@ class Runner:
             held_seconds=held,
             overdue_seconds=overdue,
         )
+
+
+def _note_used(run: _Run[T], txn: Txn, reply: TxnReply) -> None:
+    if reply.succeeded and run.taken:
+        run.used.update(put.lease for put in txn.success if isinstance(put, Put) and put.lease)

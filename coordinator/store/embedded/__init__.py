@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from coordinator.store.embedded.binary import EtcdBinary, find_etcd
+from coordinator.store.embedded.ports import check_loopback
 from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd, default_data_dir
+from coordinator.store.embedded.supervision import keep_running
 
-__all__ = ["DEFAULT_QUOTA_BYTES", "EmbeddedEtcd", "EtcdBinary", "default_data_dir", "find_etcd"]
+__all__ = [
+    "DEFAULT_QUOTA_BYTES",
+    "EmbeddedEtcd",
+    "EtcdBinary",
+    "check_loopback",
+    "default_data_dir",
+    "find_etcd",
+    "keep_running",
+]

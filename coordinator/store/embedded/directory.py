@@ -2,7 +2,7 @@
 
     DIR/lock        locked while a coordinator runs on DIR; holds its process id
     DIR/etcd/       etcd's own data
-    DIR/etcd.log    what etcd says
+    DIR/etcd.log    what etcd says, the latest 1 to 10 MiB
 
 Invariant: at most one coordinator runs on a directory. The lock belongs to an open file that no child inherits, so that
 the kernel drops it when the coordinator ends, however it ends.
@@ -10,12 +10,16 @@ the kernel drops it when the coordinator ends, however it ends.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from coordinator.errors import InvalidInput, Unavailable
 
@@ -51,9 +55,11 @@ class DataDirectory:
         self._log_start = 0
 
     def make(self) -> Path:
-        """Make the directory where it is missing; raises ``InvalidInput`` if that cannot be done."""
+        """Make the directory where it is missing; raises ``InvalidInput`` if that cannot be done, or not be used."""
         with self._failures():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return self.path
 
     def lock(self) -> None:
@@ -83,11 +89,15 @@ class DataDirectory:
             self._lock = None
 
     def holder(self) -> int | None:
-        """Return the process id of the coordinator that runs on the directory, None if none does."""
-        try:
-            file = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+        """Return the process id of the coordinator that runs on the directory, None if none does.
+
+        Raises ``InvalidInput`` if that cannot be found out.
+        """
+        with self._failures():
+            try:
+                file = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -118,24 +128,29 @@ class DataDirectory:
         """Open the log to be written to and return its descriptor; what is old in a long one is dropped."""
         with self._failures():
             file = os.open(self._log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            size = os.fstat(file).st_size
-            if size > _LOG_LIMIT_BYTES:
-                tail = os.pread(file, _LOG_KEPT_BYTES, size - _LOG_KEPT_BYTES).partition(b"\n")[2]
-                os.ftruncate(file, 0)
-                size = os.write(file, tail)
-        self._log_start = size
+            _trim(file)
+        self._log_start = os.fstat(file).st_size
         return file
 
+    def trim_log(self) -> None:
+        """Drop what is old in a long log. Whoever appends to it goes on at its new end."""
+        with contextlib.suppress(OSError), self._log.open("rb+", buffering=0) as file:
+            if _trim(file.fileno()):
+                self._log_start = 0
+
     def logged(self) -> str:
-        """Return what etcd has said since the log was opened."""
+        """Return what etcd has said since the log was opened, or the latest of it."""
         with self._log.open("rb") as file:
-            file.seek(self._log_start)
+            file.seek(max(self._log_start, os.fstat(file.fileno()).st_size - _LOG_KEPT_BYTES))
             return file.read(_LOG_KEPT_BYTES).decode(errors="replace")
 
     def last_words(self) -> str:
-        """Return the last few lines of what etcd has said, in short."""
-        lines = [_shorten(line) for line in self.logged().splitlines() if line.strip()][-_LINES_TOLD:]
-        return f"{self._log} ends with: {' | '.join(lines)}" if lines else f"{self._log} says nothing"
+        """Return what etcd has said of why it ended, or else the last few lines of it, in short."""
+        lines = [line for line in self.logged().splitlines() if line.strip()]
+        told = [_shorten(line) for line in lines if _is_fatal(line)][-1:]
+        # What follows a panic are a Go program's stacks, which tell an operator nothing.
+        told = told or [_shorten(line) for line in itertools.takewhile(_is_no_stack, lines)][-_LINES_TOLD:]
+        return f"{self._log} ends with: {' | '.join(told)}" if told else f"{self._log} says nothing"
 
     def _lock_file(self, file: int) -> None:
         try:
@@ -160,12 +175,36 @@ class DataDirectory:
             ) from None
 
 
+def _trim(file: int) -> bool:
+    size = os.fstat(file).st_size
+    if size <= _LOG_LIMIT_BYTES:
+        return False
+    tail = os.pread(file, _LOG_KEPT_BYTES, size - _LOG_KEPT_BYTES).partition(b"\n")[2]
+    os.ftruncate(file, 0)
+    os.write(file, tail)
+    return True
+
+
 def _shorten(line: str) -> str:
     """Reduce a line of etcd's structured log to its message and error; return any other line as it is."""
+    entry = _entry(line)
+    if "msg" not in entry:
+        return line[:300]
+    return ": ".join(str(entry[name]) for name in ("msg", "error") if entry.get(name))[:300]
+
+
+def _is_fatal(line: str) -> bool:
+    return _entry(line).get("level") in ("panic", "fatal")
+
+
+def _is_no_stack(line: str) -> bool:
+    return not line.startswith("goroutine ")
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """Read a line of etcd's structured log; any other line is an empty entry."""
     try:
         entry = json.loads(line)
     except ValueError:
-        return line[:300]
-    if not isinstance(entry, dict) or "msg" not in entry:
-        return line[:300]
-    return ": ".join(str(entry[name]) for name in ("msg", "error") if entry.get(name))[:300]
+        return {}
+    return entry if isinstance(entry, dict) else {}

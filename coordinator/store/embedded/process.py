@@ -23,19 +23,23 @@ from typing import Self
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded.binary import EtcdBinary
+from coordinator.store.embedded.causes import Cause, find_cause
 from coordinator.store.embedded.directory import DataDirectory, default_data_dir
+from coordinator.store.embedded.ports import LOOPBACK, check_loopback, reserve
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 __all__ = ["DEFAULT_QUOTA_BYTES", "EmbeddedEtcd", "default_data_dir"]
 
 #: etcd's own default is 2 GiB, its documented maximum 8 GiB.
 DEFAULT_QUOTA_BYTES = 4 * 1024**3
+#: What must be free where it keeps its data: it sets aside 64 MB for a segment of its log before it writes the first
+#: entry, and its next segment (``SegmentSizeBytes`` in etcd's ``server/storage/wal/wal.go``).
+NEEDED_BYTES = 128_000_000
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
 #: How often to try when somebody else takes the port that was free a moment ago.
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.02
-_HOST = "127.0.0.1"
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
@@ -47,20 +51,29 @@ class EmbeddedEtcd:
     """One etcd on ``data_dir``. To be started once; ``async with`` starts and stops it.
 
     ``quota_bytes`` is the size at which the database takes no more writes, ``client_port`` the port to serve on, 0 for
-    any free one. Raises ``InvalidInput`` for a quota below 1 or a port that is none.
+    any free one, and ``client_host`` the loopback address. Raises ``InvalidInput`` for a quota below 1, a port that is
+    none, and an address that others can reach.
     """
 
     def __init__(
-        self, data_dir: Path, binary: EtcdBinary, *, quota_bytes: int = DEFAULT_QUOTA_BYTES, client_port: int = 0
+        self,
+        data_dir: Path,
+        binary: EtcdBinary,
+        *,
+        quota_bytes: int = DEFAULT_QUOTA_BYTES,
+        client_host: str = LOOPBACK,
+        client_port: int = 0,
     ) -> None:
         if quota_bytes < 1:
             raise InvalidInput(f"a quota of {quota_bytes} bytes is too small; it must be at least 1", field="quota")
         if not 0 <= client_port <= 65535:
             raise InvalidInput(f"{client_port} is not a port; it must be from 0 to 65535", field="client-port")
+        self._client_host = check_loopback(client_host)
         self.binary = binary
         self._directory = DataDirectory(data_dir)
         self._quota_bytes = quota_bytes
         self._client_port = client_port
+        self._reserved: socket.socket | None = None
         self._endpoint: str | None = None
         self._process: asyncio.subprocess.Process | None = None
 
@@ -96,11 +109,29 @@ class EmbeddedEtcd:
             for _ in range(_PORT_TRIES):
                 with contextlib.suppress(_AddressInUseError):
                     return await self._try_to_start(deadline)
+                self._give_back_port()
             raise Unavailable(
                 f"etcd found no port to listen on in {_PORT_TRIES} tries", hint=self._directory.last_words()
             )
         except BaseException:
             await self.stop()
+            raise
+
+    async def restart(self) -> None:
+        """Start it again after it has ended by itself, and return when it serves, where it did before.
+
+        Raises ``Unavailable`` if it does not come up within about 15 s; it may be tried again.
+        """
+        if self._started().returncode is None:
+            raise InternalError("the embedded etcd has not ended")
+        try:
+            await self._try_to_start(time.monotonic() + START_SECONDS)
+        except _AddressInUseError:
+            raise Unavailable(
+                f"etcd cannot listen on {self.endpoint} any more: another program does", hint="end that program"
+            ) from None
+        except BaseException:
+            await _end(self._started())
             raise
 
     async def stop(self) -> None:
@@ -109,11 +140,20 @@ class EmbeddedEtcd:
             if self._process is not None:
                 await _end(self._process)
         finally:
+            self._give_back_port()
             self._directory.unlock()
 
     async def wait(self) -> int:
         """Wait until it ends, and return its exit code, or the negated number of the signal that ended it."""
         return await self._started().wait()
+
+    def why_it_ended(self) -> tuple[Cause | None, str]:
+        """Return what is known to be wrong, None if that is not known, and the last of what etcd has said."""
+        return find_cause(self._directory.logged()), self._directory.last_words()
+
+    def trim_log(self) -> None:
+        """Drop what is old in a log that has become long."""
+        self._directory.trim_log()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -139,18 +179,23 @@ class EmbeddedEtcd:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _try_to_start(self, deadline: float) -> None:
-        # The ports stay bound, though not listening, until etcd has them: Linux lets etcd listen there all the same,
-        # and gives them to nobody who asks for any free one.
-        with contextlib.ExitStack() as reserved:
-            client = reserved.enter_context(_reserve(self._client_port))
-            peer = reserved.enter_context(_reserve(0))
-            client_port, peer_port = client.getsockname()[1], peer.getsockname()[1]
-            self._endpoint = f"{_HOST}:{client_port}"
-            self._process = await self._launch(client_port, peer_port)
+        # The port for clients stays reserved for good: a restarted etcd must have it again, and our own attempts to
+        # connect while etcd is away would else be given it for their own end sooner or later.
+        if self._reserved is None:
+            self._reserved = reserve(self._client_port, self._client_host)
+        host = f"[{self._client_host}]" if ":" in self._client_host else self._client_host
+        self._endpoint = f"{host}:{self._reserved.getsockname()[1]}"
+        with reserve(0) as peer:
+            self._process = await self._launch(self._endpoint, f"{LOOPBACK}:{peer.getsockname()[1]}")
             await self._wait_until_it_serves(self._process, deadline)
 
-    async def _launch(self, client_port: int, peer_port: int) -> asyncio.subprocess.Process:
-        client_url, peer_url = f"http://{_HOST}:{client_port}", f"http://{_HOST}:{peer_port}"
+    def _give_back_port(self) -> None:
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+    async def _launch(self, client: str, peer: str) -> asyncio.subprocess.Process:
+        client_url, peer_url = f"http://{client}", f"http://{peer}"
         arguments = {
             "--name": "coordinator",
             "--data-dir": str(self._directory.etcd),
@@ -190,10 +235,7 @@ class EmbeddedEtcd:
             if ended.done():
                 if "address already in use" in self._directory.logged():
                     raise _AddressInUseError
-                raise Unavailable(
-                    f"etcd ended with exit code {ended.result()} while it was being started",
-                    hint=self._directory.last_words(),
-                )
+                raise self._ended_early(ended.result())
             try:
                 serves.result()
             except CoordinatorError as error:
@@ -206,6 +248,18 @@ class EmbeddedEtcd:
                 task.cancel()
             await asyncio.gather(ended, serves, return_exceptions=True)
 
+    def _ended_early(self, code: int) -> Unavailable:
+        """Say why etcd ended while it was being started, where that is known."""
+        if "no space left on device" in self._directory.logged():
+            return Unavailable(
+                f"etcd cannot start: there is no space left on the file system of {self._directory.path}",
+                hint=f"free at least {NEEDED_BYTES // 1_000_000} MB there, or name another --data-dir; "
+                f"{self._directory.last_words()}",
+            )
+        return Unavailable(
+            f"etcd ended with exit code {code} while it was being started", hint=self._directory.last_words()
+        )
+
     async def _read_once(self, deadline: float) -> None:
         """Read linearizably, which takes a leader."""
         channel = EtcdChannel([self.endpoint])
@@ -213,19 +267,6 @@ class EmbeddedEtcd:
             await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/", count_only=True), deadline=deadline)
         finally:
             await channel.close()
-
-
-def _reserve(port: int) -> socket.socket:
-    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind((_HOST, port))
-    except OSError as error:
-        reserved.close()
-        raise Unavailable(
-            f"etcd cannot listen on {_HOST}:{port}: {error.strerror}", hint="name another port, or 0 for any free one"
-        ) from None
-    return reserved
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -1,0 +1,112 @@
+"""How etcd is to be spoken to: encrypted or not, and as whom.
+
+Invariant: a password is read from its file when it is needed and nowhere kept; it is in no setting, message or log.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from coordinator.errors import InvalidInput
+from coordinator.transport import CHANNEL_OPTIONS
+
+__all__ = ["EtcdAccess"]
+
+#: etcd throws out who pings more often than every 5 s (``--grpc-keepalive-min-time``). A watch is silent for minutes
+#: while nothing happens, and must notice all the same that its connection is dead: gRPC would stop to ping such a one.
+_OPTIONS: tuple[tuple[str, int | str], ...] = (*CHANNEL_OPTIONS, ("grpc.http2.max_pings_without_data", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdAccess:
+    """TLS and user towards etcd; nothing of it is set for an etcd that asks for neither.
+
+    ``ca`` turns TLS on and names the authorities to trust; ``cert`` and ``key`` are what we show ourselves. ``user``
+    logs in with the password that is the first line of ``password_file``. Files are PEM. Raises ``InvalidInput`` where
+    one is given without the other that it needs, cannot be read, or a password lies open to everybody on the host.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    user: str | None = None
+    password_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.user == "":
+            raise InvalidInput("--etcd-user is empty; it must be a name", field="etcd-user", hint="or leave it out")
+        for given, needed, name, other in (
+            (self.cert, self.key, "etcd-cert", "etcd-key"),
+            (self.key, self.cert, "etcd-key", "etcd-cert"),
+            (self.cert, self.ca, "etcd-cert", "etcd-ca"),
+            (self.user, self.password_file, "etcd-user", "etcd-password-file"),
+            (self.password_file, self.user, "etcd-password-file", "etcd-user"),
+        ):
+            if given is not None and needed is None:
+                raise InvalidInput(f"--{name} needs --{other} too", field=name, hint=f"give --{other}, or neither")
+        for path, name in ((self.ca, "etcd-ca"), (self.cert, "etcd-cert"), (self.key, "etcd-key")):
+            if path is not None:
+                _read(path, name)
+        if self.password_file is not None:
+            self.password()
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.ca is not None
+
+    @property
+    def shown(self) -> tuple[Path, Path] | None:
+        """Certificate and key that we show, if we do."""
+        return None if self.cert is None or self.key is None else (self.cert, self.key)
+
+    def password(self) -> str:
+        """Read the password; raises ``InvalidInput`` if there is none."""
+        if self.password_file is None:
+            raise InvalidInput("no --etcd-password-file was given", field="etcd-password-file")
+        found = _read(self.password_file, "etcd-password-file")
+        if stat.S_IMODE(self.password_file.stat().st_mode) & (stat.S_IROTH | stat.S_IWOTH):
+            raise InvalidInput(
+                f"--etcd-password-file {self.password_file} can be read by everybody on this host",
+                field="etcd-password-file",
+                hint=f"chmod 600 {self.password_file}",
+            )
+        try:
+            password = found.decode().split("\n", 1)[0].rstrip("\r")
+        except UnicodeDecodeError:
+            password = ""
+        if not password:
+            raise InvalidInput(
+                f"--etcd-password-file {self.password_file} does not begin with a password in UTF-8",
+                field="etcd-password-file",
+            )
+        return password
+
+    def open_channel(self, endpoint: str) -> grpc.aio.Channel:
+        """Open a channel to the member at ``endpoint``, ``HOST:PORT``."""
+        if self.ca is None:
+            return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=_read(self.ca, "etcd-ca"),
+            private_key=None if self.key is None else _read(self.key, "etcd-key"),
+            certificate_chain=None if self.cert is None else _read(self.cert, "etcd-cert"),
+        )
+        return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        found = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"--{name} {path} cannot be read: {error.strerror}", field=name, hint="name a file that can be read"
+        ) from None
+    if name != "etcd-password-file" and b"-----BEGIN " not in found:
+        raise InvalidInput(f"--{name} {path} is not a PEM file", field=name, hint=f"{os.fspath(path)} must hold PEM")
+    return found

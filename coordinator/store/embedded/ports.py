@@ -1,0 +1,44 @@
+"""The ports an embedded etcd listens on."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+
+from coordinator.errors import InvalidInput, Unavailable
+
+__all__ = ["LOOPBACK", "check_loopback", "reserve"]
+
+LOOPBACK = "127.0.0.1"
+
+
+def check_loopback(host: str) -> str:
+    """Return the address of a host that nobody else can reach; raises ``InvalidInput`` for any other."""
+    named = LOOPBACK if host == "localhost" else host
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(named).is_loopback:
+            return named
+    raise InvalidInput(
+        f"the embedded etcd cannot listen on {host}, for nothing protects it; it must be a loopback address",
+        field="etcd-listen",
+        hint="for example 127.0.0.1:2379; for one that others reach, run an etcd of your own and `coordination serve`",
+    )
+
+
+def reserve(port: int, host: str = LOOPBACK) -> socket.socket:
+    """Return a socket that keeps a port, 0 for any free one, for a child that is to listen there.
+
+    Bound but not listening, it lets the child listen all the same, and Linux gives the port to nobody who asks for any
+    free one. Raises ``Unavailable`` if somebody else listens there.
+    """
+    reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((host, port))
+    except OSError as error:
+        reserved.close()
+        raise Unavailable(
+            f"etcd cannot listen on {host}:{port}: {error.strerror}", hint="name another port, or 0 for any free one"
+        ) from None
+    return reserved

@@ -1,0 +1,154 @@
+"""How much of etcd's storage quota is used, and whether that leaves room for new claims.
+
+A full etcd refuses every write, denials and completions among them, while leases go on expiring: holders would lose
+their claims without being able to finish. So new claims are refused before it is full.
+
+Invariant: what is refused for want of space is granted again by itself once there is space, within seconds.
+
+What counts is the database's size, as etcd counts it. But what a compaction has freed is written again before the
+database grows, so that a database that once was large does not stop claims for good: of free space no more counts than
+a quarter of what is in use, which may lie there in pieces too small to be written to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+
+from coordinator.errors import CoordinatorError, LimitExceeded
+from coordinator.limits import SPACE_SHARE
+from coordinator.logs import said
+from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+
+__all__ = ["LOOK_SECONDS", "SpaceWatch"]
+
+_LOG = logging.getLogger(__name__)
+
+#: How often to look, in seconds.
+LOOK_SECONDS = 2.0
+#: While claims are refused, something is written at every so manieth look: what etcd says is in use changes only when
+#: it has committed a write after a compaction, and there may be nobody left who writes.
+_LOOKS_PER_WRITE = 4
+#: What is written then, a key that nobody reads.
+_TOUCHED = b"/coordination-meta/v1/space"
+#: How long one member may take to say how it is, in seconds.
+_MEMBER_SECONDS = 1.0
+#: How much of the database is counted, at most, as a multiple of what is in use.
+_FREE_SPACE = 1.25
+_MIB = 1024 * 1024
+
+
+class SpaceWatch:
+    """Looks at the members every ``LOOK_SECONDS``; ``quota_bytes`` is the quota where it is known from elsewhere.
+
+    etcd tells its quota from 3.6 on. Where it is unknown only a full etcd is noticed.
+    """
+
+    def __init__(self, channel: EtcdChannel, *, quota_bytes: int | None) -> None:
+        self._channel = channel
+        self._quota_bytes = quota_bytes
+        self._full = False
+        self._used = self._quota = 0
+        self._db_size: int | None = None
+        self._has_leader: bool | None = None
+        self._refusing_looks = 0
+
+    @property
+    def used_bytes(self) -> int | None:
+        """How much of the quota is used, of the member with the least room; None where no quota is known."""
+        return self._used if self._quota else None
+
+    @property
+    def quota_bytes(self) -> int | None:
+        """The quota of that member; None where it is not known."""
+        return self._quota or None
+
+    @property
+    def db_size_bytes(self) -> int | None:
+        """How large the largest member's database is; None as long as none has answered."""
+        return self._db_size
+
+    @property
+    def has_leader(self) -> bool | None:
+        """Whether any member sees a leader, False if none answers; None before the first look."""
+        return self._has_leader
+
+    def refusal(self) -> LimitExceeded | None:
+        """Return why no new claim can be granted, None if one can."""
+        if self._full:
+            return LimitExceeded(
+                "etcd's storage quota is used up (alarm NOSPACE), so that no new claim can be granted",
+                hint="compact and defragment etcd and disarm its alarm, or raise its quota; it goes on by itself then",
+                retry_after_seconds=30.0,
+            )
+        if self._quota and self._used >= SPACE_SHARE * self._quota:
+            return LimitExceeded(
+                f"etcd uses {self._used / self._quota:.0%} of its storage quota ({self._used // _MIB} of "
+                f"{self._quota // _MIB} MiB); from {SPACE_SHARE:.0%} on new claims are refused, so that those that are "
+                "held can still be renewed and completed",
+                hint="wait for etcd's next compaction or compact it, or raise its quota; it goes on by itself then",
+                retry_after_seconds=30.0,
+            )
+        return None
+
+    async def run(self) -> None:
+        """Look for as long as this is not cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  # one look that fails must not be the last
+                _LOG.error("the space left in etcd could not be looked at", exc_info=error)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Look once. Where no member answers, what was seen before holds."""
+        deadline = time.monotonic() + _MEMBER_SECONDS
+        members = range(len(self._channel.endpoints))
+        answers = await asyncio.gather(*(self._status(index, deadline) for index in members))
+        statuses = [status for status in answers if status is not None]
+        self._has_leader = any(status.leader for status in statuses)
+        if not statuses:
+            return
+        self._db_size = max(status.db_size for status in statuses)
+        before = self.refusal()
+        self._full = any("NOSPACE" in error for status in statuses for error in status.errors)
+        self._used, self._quota = self._fullest(statuses)
+        now = self.refusal()
+        self._refusing_looks = 0 if now is None else self._refusing_looks + 1
+        if self._refusing_looks % _LOOKS_PER_WRITE == 1 and not self._full:
+            await self._touch()
+        if now is not None and before is None:
+            _LOG.warning("new claims are refused", extra=said(why=now.message))
+        elif now is None and before is not None:
+            _LOG.warning("new claims are granted again", extra=said(used_bytes=self._used, quota_bytes=self._quota))
+
+    def _fullest(self, statuses: Sequence[rpc.StatusResponse]) -> tuple[int, int]:
+        """Return use and quota of the member with the least room; (0, 0) where no quota is known."""
+        found = (
+            (
+                min(status.db_size, int(_FREE_SPACE * (status.db_size_in_use or status.db_size))),
+                status.db_size_quota or self._quota_bytes or 0,
+            )
+            for status in statuses
+        )
+        known = ((used, quota) for used, quota in found if quota)
+        return max(known, key=lambda each: each[0] / each[1], default=(0, 0))
+
+    async def _touch(self) -> None:
+        request = rpc.TxnRequest()
+        request.success.add().request_put.key = _TOUCHED
+        with contextlib.suppress(CoordinatorError):
+            await self._channel.call(Methods.TXN, request, deadline=time.monotonic() + _MEMBER_SECONDS)
+
+    async def _status(self, index: int, deadline: float) -> rpc.StatusResponse | None:
+        try:
+            response: rpc.StatusResponse = await self._channel.call_member(
+                index, Methods.STATUS, rpc.StatusRequest(), deadline=deadline
+            )
+        except CoordinatorError:
+            return None
+        return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, State
@@ -22,14 +23,15 @@ class Recorder(Protocol):
         cause: Cause | None,
         *,
         late: bool,
-        contenders: int,
+        contenders: int | None,
         held_seconds: float | None,
         overdue_seconds: float | None,
     ) -> None:
         """An attempt ended.
 
-        ``held_seconds`` is how long it had been claimed; ``overdue_seconds``, for one that expired, how much later than
-        its expiry that was written down.
+        ``contenders`` is None where they were told before, with the expiry of what is completed late; ``held_seconds``
+        is how long it had been claimed; ``overdue_seconds``, for one that expired, how much later than its expiry that
+        was written down.
         """
 
     def transaction_done(self, seconds: float) -> None:
@@ -43,6 +45,15 @@ class Recorder(Protocol):
 
     def value_damaged(self) -> None:
         """A value in etcd could not be decoded."""
+
+    def reaping(self, *, elected: bool, revision_lag: int) -> None:
+        """This replica is elected to reap or is not, and is that many revisions behind."""
+
+    def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
+        """So many live claims and loose ends there are of each kind, in all fleets.
+
+        Told by the elected replica only; None where it is not elected any more.
+        """
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:
         """Return what share of the fleet's claims this replica denied lately."""
@@ -61,7 +72,7 @@ class NullRecorder:
         cause: Cause | None,
         *,
         late: bool,
-        contenders: int,
+        contenders: int | None,
         held_seconds: float | None,
         overdue_seconds: float | None,
     ) -> None:
@@ -77,6 +88,12 @@ class NullRecorder:
         """Do nothing."""
 
     def value_damaged(self) -> None:
+        """Do nothing."""
+
+    def reaping(self, *, elected: bool, revision_lag: int) -> None:
+        """Do nothing."""
+
+    def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
         """Do nothing."""
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:  # noqa: ARG002  # the protocol has it

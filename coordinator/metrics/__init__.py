@@ -1,6 +1,7 @@
 """What happened, counted for Prometheus."""
 
 from coordinator.metrics.endpoint import MetricsEndpoint
+from coordinator.metrics.gauges import Reading, ReplicaGauges
 from coordinator.metrics.prometheus import PrometheusRecorder
 
-__all__ = ["MetricsEndpoint", "PrometheusRecorder"]
+__all__ = ["MetricsEndpoint", "PrometheusRecorder", "Reading", "ReplicaGauges"]

@@ -1,0 +1,98 @@
+"""Gauges that are read when Prometheus asks, not counted beforehand.
+
+Invariants:
+- What the whole cluster has, and not this replica, is told by the elected replica only: the others have no sample of
+  it, so that nothing is counted twice when samples are added up, and none says 0 of what it does not know.
+- A gauge that cannot be read is left out; the others are told all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+__all__ = ["CensusGauges", "Reading", "ReplicaGauges"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Census:
+    live_claims: Mapping[str, int] = field(default_factory=dict)
+    loose_ends: Mapping[str, int] = field(default_factory=dict)
+
+
+class CensusGauges(Collector):
+    """What the elected replica has counted in the store. ``bounded`` turns a kind into the label that it goes by."""
+
+    def __init__(self, bounded: Callable[[str], str], other: str) -> None:
+        self._bounded = bounded
+        #: Always told, so that a store without claims is told from a replica that is not elected.
+        self._other = other
+        #: Replaced as a whole: another thread reads it.
+        self._census: _Census | None = None
+
+    def show(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
+        """Show these counts by kind from now on, none for None. A kind of which none is left is shown with 0."""
+        if live_claims is None or loose_ends is None:
+            self._census = None
+            return
+        before = self._census or _Census()
+        self._census = _Census(
+            self._summed(before.live_claims, live_claims), self._summed(before.loose_ends, loose_ends)
+        )
+
+    def _summed(self, before: Mapping[str, int], counts: Mapping[str, int]) -> Mapping[str, int]:
+        shown = dict.fromkeys((*before, self._other), 0)
+        for kind, count in counts.items():
+            label = self._bounded(kind)
+            shown[label] = shown.get(label, 0) + count
+        return shown
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Tell them."""
+        census = self._census or _Census()
+        yield _by_kind("live_claims", "Claims that are live, in all fleets", census.live_claims)
+        what = "Abandoned work, in all fleets, that nobody has claimed again or acknowledged"
+        yield _by_kind("loose_ends", what, census.loose_ends)
+
+
+def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
+    told = "told by the elected reaper only, which counts every 15 s, less often where that takes long."
+    family = GaugeMetricFamily(f"coordination_{name}", f"{what}; {told}", labels=["kind"])
+    for kind, count in counts.items():
+        family.add_metric([kind], count)
+    return family
+
+
+class Reading(NamedTuple):
+    """A gauge of this replica: ``read`` returns its value, None where it is not known."""
+
+    name: str
+    help: str
+    read: Callable[[], float | None]
+
+
+class ReplicaGauges(Collector):
+    """What this replica has, read from where it is; ``readings`` are called from the thread of the reader."""
+
+    def __init__(self, *readings: Reading) -> None:
+        self._readings = readings
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Read and tell them."""
+        for reading in self._readings:
+            family = GaugeMetricFamily(f"coordination_{reading.name}", reading.help)
+            try:
+                value = reading.read()
+            except Exception as error:  # noqa: BLE001  # the other metrics are told all the same
+                _LOG.error("a metric could not be read", exc_info=error)
+                value = None
+            if value is not None:
+                family.add_metric([], value)
+            yield family

@@ -1,0 +1,223 @@
+"""The reaper of one replica: stands for election, and while elected follows, sweeps and goes through what is stored.
+
+Every replica runs one and one is elected for all fleets, so that the work is done once. That is all that the election
+is for: what makes reaping right are the comparisons in each of its transactions, and doing it twice is harmless.
+
+Invariants:
+- Nothing that expired goes unrecorded: what no deletion told of is found by going through the records, at the start of
+  each term, every hour, and whenever etcd cannot tell any more what happened since the mark.
+- The mark never says more than what has been written down.
+- The reaper outlives whatever etcd does: a term that fails is followed by standing for election again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from coordinator import clock as clocks
+from coordinator.engine.electing import Mark, campaign, elected, read_mark, save_mark
+from coordinator.engine.steps import Operation
+from coordinator.errors import CoordinatorError
+from coordinator.logs import said
+from coordinator.reaper.census import Census
+from coordinator.reaper.following import Follower
+from coordinator.reaper.reconciling import Passes
+from coordinator.reaper.replicas import Replicas
+from coordinator.reaper.settings import ReaperSettings
+from coordinator.reaper.sweeping import Sweeper
+from coordinator.recorder import Recorder
+from coordinator.store.channel import EtcdChannel
+from coordinator.store.kept_lease import KeptLease, LeaseLost
+from coordinator.store.pool_leases import PoolLeases
+from coordinator.store.runner import Runner
+from coordinator.store.watching import Compacted, Rewound
+
+__all__ = ["Reaper", "ReaperState"]
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+#: How long the lease of a replica lasts: an elected one that dies is replaced that much later, at most.
+_LEASE_SECONDS = 5
+_CALL_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class ReaperState:
+    """What a replica knows of reaping: whether it is elected and, if it is, how many revisions it is behind."""
+
+    elected: bool = False
+    revision_lag: int | None = None
+
+
+class Reaper:
+    """Reaps for as long as ``run`` runs. ``name`` is what the election says: the address that this replica listens on.
+
+    ``before_reaping`` is awaited ahead of each batch of reaps, for tests.
+    """
+
+    def __init__(
+        self,
+        channel: EtcdChannel,
+        runner: Runner,
+        recorder: Recorder,
+        name: str,
+        settings: ReaperSettings | None = None,
+        *,
+        clock: Callable[[], datetime] = clocks.now,
+        before_reaping: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.state = ReaperState()
+        self._channel = channel
+        self._runner = runner
+        self._recorder = recorder
+        self._name = name
+        self._settings = settings or ReaperSettings()
+        self._clock = clock
+        self._before_reaping = before_reaping
+        self._replicas = Replicas(runner, clock, name)
+        self._passes = Passes(runner, clock)
+        self._census = Census(runner, recorder)
+        #: For all terms, and between them: what it has noted cannot be had again once etcd has changed its leader.
+        self.sweeper = Sweeper(PoolLeases(channel))
+        #: The store's revision at the last sign of life, and up to which revision all deletions have been dealt with.
+        self._revision = 0
+        self._seen = 0
+
+    async def run(self) -> None:
+        """Stand for election and reap, until cancelled; then the election is given up at once."""
+        while True:
+            lease = KeptLease(self._channel, _LEASE_SECONDS)
+            try:
+                await lease.grant()
+                await _first_to_end(lease.keep(), self._live(lease))
+            except LeaseLost:
+                _LOG.warning("this replica was out of touch with etcd for too long to go on reaping")
+            except CoordinatorError as error:
+                _LOG.warning("reaping waits for etcd", extra=said(why=error.message))
+            except Exception:  # noqa: BLE001  # whatever it is, expired claims must not go unrecorded for it
+                _LOG.exception("the reaper failed by our own fault and begins anew")
+            finally:
+                self.state.elected, self.state.revision_lag = False, None
+                # Not left to the next sign of life: there may be none, and another replica be elected meanwhile.
+                self._recorder.reaping(elected=False, revision_lag=0)
+                self._census.withdraw()
+                await asyncio.shield(lease.revoke())
+            await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
+
+    async def _live(self, lease: KeptLease) -> None:
+        # Before anything is ended by our clock it must be known what those of the others say.
+        await self._beat(lease)
+        await _first_to_end(
+            self._every(self._settings.beat_every, partial(self._beat, lease)),
+            self._every(self._settings.sweep_every, self._sweep),
+            self._stand(lease),
+        )
+
+    async def _beat(self, lease: KeptLease) -> None:
+        """Give a sign of life. What was there at the last one and has not been seen since is the reaper's lag."""
+        if self.state.elected:
+            self.state.revision_lag = max(0, self._revision - self._seen)
+        self._revision = await self._replicas.beat(lease.id, self.state.revision_lag)
+        self._recorder.reaping(elected=self.state.elected, revision_lag=self.state.revision_lag or 0)
+
+    async def _stand(self, lease: KeptLease) -> None:
+        """Wait to be elected, and reap while the lease lasts."""
+        while True:
+            # Asked first, so that waiting costs no write.
+            if await self._run(elected) is None:
+                election = await self._run(partial(campaign, self._name, lease.id))
+                if election:
+                    break
+            await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
+        _LOG.info("elected to reap", extra=said(election=election))
+        self.state.elected, self._revision, self._seen = True, 0, 0
+        settings = self._settings
+        duties = [
+            self._follow(election),
+            self._every(settings.reconcile_every, self._passes.reconcile),
+            self._every(settings.overdue_every, self._end_overdue),
+            self._every(settings.census_every, self._census.take),
+        ]
+        if settings.retention is not None:
+            duties.append(self._every(settings.vacuum_every, partial(self._passes.vacuum, settings.retention)))
+        await _first_to_end(*duties)
+
+    async def _follow(self, election: int) -> None:
+        """Write down what expires, from the mark on; where etcd cannot tell any more, go through what is stored."""
+        follower = Follower(self._channel, self._runner, self._clock, before_reaping=self._before_reaping)
+        mark = await self._run(read_mark)
+        start = mark.revision + 1 if mark else 0
+        while True:
+            try:
+                await self._follow_from(follower, start, election, mark)
+            except (Compacted, Rewound) as gap:
+                _LOG.warning("etcd does not tell of all that happened", extra=said(why=str(gap)))
+            # From now on first, so that nothing falls between the pass and the watch.
+            mark, start = None, 0
+
+    async def _follow_from(self, follower: Follower, start: int, election: int, mark: Mark | None) -> None:
+        saved_at = 0.0
+        saved = start - 1
+        lost = mark is None
+        async with contextlib.aclosing(follower.follow(start)) as steps:
+            async for done, seen in steps:
+                cluster = f"{follower.watch.cluster:x}"
+                if lost or (mark and mark.cluster != cluster):
+                    lost, mark = False, None
+                    await self._passes.reconcile()
+                self._seen = seen
+                if done > saved and time.monotonic() - saved_at >= self._settings.mark_every:
+                    if not await self._run(partial(save_mark, Mark(revision=done, cluster=cluster), election)):
+                        raise LeaseLost
+                    saved, saved_at = done, time.monotonic()
+
+    async def _sweep(self) -> None:
+        if self.state.elected:
+            await self.sweeper.sweep()
+        else:
+            await self.sweeper.look()
+
+    async def _end_overdue(self) -> None:
+        apart = self._replicas.apart_seconds()
+        if apart > self._settings.allowance / 2:
+            _LOG.warning(
+                "clocks disagree, so that no claim is ended by the clock", extra=said(apart_seconds=round(apart, 1))
+            )
+            return
+        await self._passes.end_overdue(self._settings.allowance)
+
+    async def _every(self, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
+        """Do something at once and then so often; what fails because etcd does not answer is left to the next time."""
+        while True:
+            try:
+                await duty()
+            except CoordinatorError as error:
+                _LOG.info("the reaper could not do all it has to", extra=said(why=error.message))
+            await asyncio.sleep(seconds)
+
+    async def _run(self, operation: Callable[[], Operation[T]]) -> T:
+        return await self._runner.run(operation, deadline=time.monotonic() + _CALL_SECONDS)
+
+
+async def _first_to_end(*duties: Awaitable[None]) -> None:
+    """Run them side by side until one ends, and raise what that one raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(duty) for duty in duties]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,64 @@
+"""Sweep: end the leases that etcd keeps longer than they were granted for.
+
+After a change of leader, or a restart, etcd starts every lease again at its full time to live. So the reaper
+of every replica notes, when it first sees one of the pool's leases, when that is to end, and the elected one revokes
+what outlives it by the grace. The others note it for the case that they are elected: etcd may have forgotten by then.
+
+Invariants:
+- No lease is revoked before its time: what is noted is never earlier than the deadline that it was granted with. A
+  renewed claim has moved to another lease by then, so that revoking its old one takes nothing away.
+- What was noted is kept, whatever etcd says later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from coordinator.clock import boot_seconds
+from coordinator.logs import said
+from coordinator.store.pool_leases import PoolLeases
+
+__all__ = ["GRACE_SECONDS", "Sweeper"]
+
+_LOG = logging.getLogger(__name__)
+
+#: How long etcd gets to end a lease by itself. It looks every half second and revokes 1,000 a second.
+GRACE_SECONDS = 5.0
+_REVOKED_AT_A_TIME = 100
+
+
+class Sweeper:
+    """Sweeps, once for each call of ``look`` or ``sweep``; ``boot`` is the clock of deadlines."""
+
+    def __init__(self, leases: PoolLeases, *, boot: Callable[[], float] = boot_seconds) -> None:
+        self._leases = leases
+        self._boot = boot
+        self._deadlines: dict[int, float] = {}
+
+    @property
+    def known(self) -> int:
+        """Of how many leases it is noted when they are to end."""
+        return len(self._deadlines)
+
+    async def look(self) -> None:
+        """Note when those leases are to end that were not seen before; raises what ``EtcdChannel.call`` raises."""
+        present = await self._leases.present()
+        self._deadlines = {lease: self._deadlines[lease] for lease in present if lease in self._deadlines}
+        for lease in present - self._deadlines.keys():
+            left = await self._leases.seconds_left(lease)
+            if left is not None:
+                # etcd rounds down to whole seconds.
+                self._deadlines[lease] = self._boot() + left + 1
+
+    async def sweep(self) -> int:
+        """Look, and revoke what is overdue; returns how many leases were revoked. Raises what ``look`` raises."""
+        await self.look()
+        now = self._boot()
+        overdue = [lease for lease, deadline in self._deadlines.items() if deadline + GRACE_SECONDS <= now]
+        for lease in overdue[:_REVOKED_AT_A_TIME]:
+            await self._leases.revoke(lease)
+            del self._deadlines[lease]
+        if overdue:
+            _LOG.warning("etcd kept leases past their time", extra=said(revoked=len(overdue[:_REVOKED_AT_A_TIME])))
+        return len(overdue[:_REVOKED_AT_A_TIME])

@@ -6,16 +6,24 @@ time=2026-06-14T01:45:11.123Z level=info event=granted fleet=default work_key="t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
 import re
 import sys
 import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-__all__ = ["LineFormatter", "TurnHandler", "configure", "said"]
+from coordinator.errors import InvalidInput
+from coordinator.log_writing import LogFile, LogWriter, write_all
 
+__all__ = ["LEVELS", "LineFormatter", "LogSettings", "TurnHandler", "configure", "said"]
+
+#: The levels a log may have, from the most said to the least.
+LEVELS = ("debug", "info", "warning", "error")
+#: How long to wait at the end for a reader of the log that is slow, in seconds.
+_LAST_LINES_SECONDS = 1.0
 _PAIRS = "coordination_pairs"
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/#@+-]+")
 
@@ -52,14 +60,14 @@ class LineFormatter(logging.Formatter):
 
 
 class TurnHandler(logging.Handler):
-    """Writes lines to a file descriptor: within an event loop once a turn, all that the turn has brought.
+    """Hands lines to a writer: within an event loop once a turn, all that the turn has brought.
 
-    A busy coordinator decides thousands of times a second, and a system call for each line would be felt.
+    A busy coordinator decides thousands of times a second, and to wake the writer for each line would be felt.
     """
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, writer: LogWriter) -> None:
         super().__init__()
-        self._file = file
+        self._writer = writer
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -78,25 +86,67 @@ class TurnHandler(logging.Handler):
             loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what there is. Where nobody can read it any more, it is dropped."""
-        lines, self._lines = self._lines, []
+        """Hand over what there is. Where it cannot be written soon, it is dropped."""
+        self.acquire()
+        try:
+            lines, self._lines = self._lines, []
+        finally:
+            self.release()
         if lines:
-            unwritten = memoryview("".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
-            with contextlib.suppress(OSError):
-                while unwritten:
-                    unwritten = unwritten[os.write(self._file, unwritten) :]
+            self._writer.put(_encode(lines), len(lines))
+
+    def close(self) -> None:
+        """Wait until all is written, for a second at most."""
+        self.flush()
+        self._writer.close(_LAST_LINES_SECONDS)
+        super().close()
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Log to standard error, from now on."""
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is logged, and where to.
+
+    ``level`` is one of ``LEVELS``: what is less grave is left out. ``file`` is None for standard error. Raises
+    ``InvalidInput`` for a level that is none.
+    """
+
+    level: str = "info"
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise InvalidInput(f"{self.level!r} is not a log level; allowed are {', '.join(LEVELS)}", field="log-level")
+
+
+def configure(settings: LogSettings) -> None:
+    """Log like this from now on; raises ``InvalidInput`` for a file that cannot be written."""
+    file = settings.file
     # No line of ours says where a call stands, and on which thread; to find that out takes longer than all the rest.
     logging._srcfile = None  # noqa: SLF001  # the way that logging's own HOWTO gives, under "Optimization"
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = TurnHandler(sys.stderr.fileno())
-    handler.setFormatter(LineFormatter())
+    write = LogFile(file).write if file is not None else partial(write_all, sys.stderr.fileno())
+    formatter = LineFormatter()
+    handler = TurnHandler(LogWriter(write, partial(_dropped, formatter)))
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
+    root.setLevel(settings.level.upper())
+    # gRPC logs a caller that goes away in the middle of a stream as an error of ours, with a trace.
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_lost_caller)
+
+
+def _is_no_lost_caller(record: logging.LogRecord) -> bool:
+    return "ExecuteBatchError" not in str(record.msg)
+
+
+def _dropped(formatter: LineFormatter, lines: int) -> bytes:
+    record = logging.LogRecord(__name__, logging.WARNING, "", 0, "log lines were dropped", None, None)
+    vars(record).update(said(lines=lines))
+    return _encode([formatter.format(record)])
+
+
+def _encode(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _value(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 
 import grpc.aio
@@ -13,18 +14,28 @@ from prometheus_client import CollectorRegistry
 
 from coordinator._version import __version__
 from coordinator.config import ServerSettings, split_address
-from coordinator.errors import Unavailable
-from coordinator.metrics import MetricsEndpoint, PrometheusRecorder
+from coordinator.errors import CoordinatorError, Unavailable
+from coordinator.limits import MAX_REQUEST_BYTES
+from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
+from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
+from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
+from coordinator.service.admission import Admission
+from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.granting import Granting
 from coordinator.service.health import Health
+from coordinator.service.receiving import add_to_server
 from coordinator.service.status import StatusReader
+from coordinator.service.tls import server_credentials
+from coordinator.service.watches import Watches
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.examination import Examination
 from coordinator.store.leases import LeasePool
 from coordinator.store.members import MembersReader
 from coordinator.store.runner import Runner
+from coordinator.store.space import SpaceWatch
 from coordinator.v1 import service_pb2 as pb
-from coordinator.v1.service_pb2_grpc import add_CoordinatorServiceServicer_to_server
 
 __all__ = ["Server"]
 
@@ -42,7 +53,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     # Beyond the first figure gRPC drops a share of the calls that wait to be taken up, beyond the second all, and their
     # callers only learn that they were cancelled. Its defaults are 1,000 and 3,000; the store refuses with a reason.
     ("grpc.server.max_pending_requests", 20_000),
@@ -57,6 +68,9 @@ class Server:
         self._settings = settings
         self.endpoint = ""
         self.metrics_url = ""
+        self._following: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._reaping: asyncio.Task[None] | None = None
 
     @property
     def ready_line(self) -> str:
@@ -67,26 +81,45 @@ class Server:
     async def start(self) -> None:
         """Start to answer calls; raises ``Unavailable`` if an address is taken or etcd does not answer."""
         settings = self._settings
-        self._channel = EtcdChannel(settings.etcd)
+        credentials, authorizer = self._read_credentials()
+        self._tls = self._read_certificates()
+        self._channel = EtcdChannel(settings.etcd, settings.etcd_access)
         await self._await_etcd()
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
-        runner = Runner(self._channel, LeasePool(self._channel), recorder)
+        pool = LeasePool(self._channel)
+        runner = Runner(self._channel, pool, recorder)
         self._grpc = grpc.aio.server(options=_OPTIONS)
         self.endpoint = self._listen()
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
-        servicer = Servicer(runner, recorder, status, topic_kinds=settings.topic_kinds)
-        answering = Answering(servicer, SERVICE.methods, recorder)
-        add_CoordinatorServiceServicer_to_server(answering, self._grpc)
+        examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
+        diagnosis = DiagnosisReader(examination, runner, version=__version__, endpoint=self.endpoint)
+        self._space = SpaceWatch(self._channel, quota_bytes=settings.quota_bytes)
+        granting = Granting(runner, self._space, settings.limits)
+        self._watches = Watches(self._channel, runner)
+        registry.register(_gauges(pool, self._space, self._watches))
+        servicer = Servicer(
+            runner, recorder, status, diagnosis, granting, self._watches, topic_kinds=settings.topic_kinds
+        )
+        admission = Admission(settings.limits.max_calls)
+        answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer)
+        add_to_server(answering, SERVICE, self._grpc)
         self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(
-            (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        add_guarded_reflection(
+            (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc, authorizer
         )
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
+        await self._space.look()
+        self._looking = asyncio.create_task(self._space.run())
         await self._grpc.start()
+        if settings.reaper is not None:
+            name = f"{socket.gethostname()}/{self.endpoint}"
+            self._reaping = asyncio.create_task(Reaper(self._channel, runner, recorder, name, settings.reaper).run())
+        if credentials is not None and authorizer is not None:
+            self._following = asyncio.create_task(credentials.follow(authorizer.recheck))
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -95,7 +128,15 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(_DRAIN_SECONDS)
         self._health.let_go()
+        self._watches.close()
+        if self._following is not None:
+            self._following.cancel()
         await self._grpc.stop(self._settings.grace_seconds)
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._reaping is not None:
+            self._reaping.cancel()
+            await asyncio.wait((self._reaping,))
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
 
@@ -103,15 +144,31 @@ class Server:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS
         try:
             await self._channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/coordination"), deadline=deadline)
-        except Unavailable:
+        except CoordinatorError:
             await self._channel.close()
             raise
+
+    def _read_credentials(self) -> tuple[CredentialsFile | None, Authorizer | None]:
+        path = self._settings.security.tokens
+        if path is None:
+            return None, None
+        credentials = CredentialsFile(path)
+        return credentials, Authorizer(lambda: credentials.current)
+
+    def _read_certificates(self) -> grpc.ServerCredentials | None:
+        security = self._settings.security
+        if security.tls_cert is None or security.tls_key is None:
+            return None
+        return server_credentials(security.tls_cert, security.tls_key, security.client_ca)
 
     def _listen(self) -> str:
         address = self._settings.listen
         host, _ = split_address(address, "listen")
         try:
-            port = self._grpc.add_insecure_port(address)
+            if self._tls is None:
+                port = self._grpc.add_insecure_port(address)
+            else:
+                port = self._grpc.add_secure_port(address, self._tls)
         except RuntimeError:
             port = 0
         if not port:
@@ -121,3 +178,31 @@ class Server:
                 "or use the coordinator that is running there",
             )
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:
+    return ReplicaGauges(
+        Reading("leases", "Leases of this replica's pool that have not reached their deadlines.", lambda: pool.size),
+        Reading("watchers", "Streams of Watch that this replica serves now.", lambda: watches.size),
+        Reading(
+            "etcd_has_leader",
+            "Whether any etcd member that answers this replica sees a leader: 1 or 0.",
+            lambda: space.has_leader,
+        ),
+        Reading(
+            "etcd_db_size_bytes",
+            "Size of etcd's database on its largest member, in bytes, free space in it included.",
+            lambda: space.db_size_bytes,
+        ),
+        Reading(
+            "etcd_used_bytes",
+            "What counts of it towards the quota, on the member with the least room, in bytes; without a sample where "
+            "no quota is known. From 80 % of the quota on, new claims are refused.",
+            lambda: space.used_bytes,
+        ),
+        Reading(
+            "etcd_quota_bytes",
+            "Storage quota of that member, in bytes; without a sample where it is not known.",
+            lambda: space.quota_bytes,
+        ),
+    )

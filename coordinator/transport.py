@@ -12,8 +12,9 @@ from typing import Protocol
 import grpc
 
 from coordinator.errors import InvalidInput
+from coordinator.host_port import split_host_port
 
-__all__ = ["CHANNEL_OPTIONS", "ERROR_METADATA_KEY", "Failure", "parse_endpoints", "was_never_sent"]
+__all__ = ["CHANNEL_OPTIONS", "ERROR_METADATA_KEY", "Failure", "is_stranger", "parse_endpoints", "was_never_sent"]
 
 #: The trailing metadatum that holds an ``ErrorDetail`` where a call failed.
 ERROR_METADATA_KEY = "coordinator-error-bin"
@@ -45,6 +46,9 @@ _NO_CONNECTION = (
     "empty address list",
 )
 
+#: gRPC's words for an answer in HTTP/1, in no HTTP at all, and from a server of web pages.
+_STRANGE = ("failed parsing http/2", "trying to connect an http1.x server", "received http2 header with status")
+
 
 class Failure(Protocol):
     """What a failed call tells, whether the channel is synchronous or not."""
@@ -67,6 +71,14 @@ def was_never_sent(failure: Failure) -> bool:
     return any(text in details for text in _NO_CONNECTION)
 
 
+def is_stranger(failure: Failure) -> bool:
+    """Tell whether something answers that is not what was to be called: no gRPC at all, or gRPC of another kind."""
+    details = (failure.details() or "").lower()
+    if failure.code() is grpc.StatusCode.UNIMPLEMENTED and "unknown service" in details:
+        return True
+    return any(text in details for text in _STRANGE)
+
+
 def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") -> tuple[str, ...]:
     """Read ``HOST:PORT``, several with commas between them or as a sequence.
 
@@ -77,11 +89,5 @@ def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") 
     if not found:
         raise InvalidInput(f"no {field} was given; at least one HOST:PORT is needed", field=field)
     for endpoint in found:
-        host, separator, port = endpoint.rpartition(":")
-        if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-            raise InvalidInput(
-                f"{endpoint!r} is not an {field}; it must be HOST:PORT with a port from 1 to 65535",
-                field=field,
-                hint="for example 127.0.0.1:7420, or [::1]:7420",
-            )
+        split_host_port(endpoint, field=field, noun="endpoint" if field == "endpoint" else f"address for --{field}")
     return found

@@ -15,16 +15,22 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
-from coordinator.errors import CoordinatorError, InternalError, NotImplementedHere, TryAgain
+from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, TryAgain
 from coordinator.logs import said
+from coordinator.masking import without_credentials
 from coordinator.model import DEFAULT_FLEET
 from coordinator.recorder import Recorder
+from coordinator.service.access import Authorizer
+from coordinator.service.admission import Admission
+from coordinator.service.receiving import refuse_malformed
 from coordinator.service.replies import error_detail
+from coordinator.service.requests import new_request_id
 from coordinator.transport import ERROR_METADATA_KEY
 
-__all__ = ["Answering"]
+__all__ = ["Answering", "name_request"]
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_LOGGED = 200
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,24 +39,44 @@ class Answering:
     """A servicer whose methods are those of ``servicer``, each wrapped.
 
     Wrapped once, when it is made: an interceptor would be asked anew for every call, which takes a tenth of its time.
+    Without an ``authorizer`` everybody may call everything.
     """
 
-    def __init__(self, servicer: object, methods: Iterable[MethodDescriptor], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        servicer: object,
+        methods: Iterable[MethodDescriptor],
+        recorder: Recorder,
+        admission: Admission,
+        authorizer: Authorizer | None = None,
+    ) -> None:
         self._recorder = recorder
+        self._admission = admission
+        self._authorizer = authorizer
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
-            setattr(self, method.name, wrap(method.name, getattr(servicer, method.name)))
+            behaviour = getattr(servicer, method.name)
+            if "request_id" in method.input_type.fields_by_name:
+                behaviour = _with_request_id(behaviour)
+            setattr(self, method.name, wrap(method.name, behaviour))
 
     def _unary(self, method: str, behaviour: Any) -> Any:
+        authorizer, admission = self._authorizer, self._admission
+
         async def answer(request: Any, context: _Context) -> Any:
             started = time.perf_counter()
             code = "CANCELLED"
             try:
-                response = await behaviour(request, context)
+                refuse_malformed(request)
+                if authorizer is not None:
+                    authorizer.admit(method, request, context)
+                with admission.place(request, context.peer()):
+                    response = await behaviour(request, context)
                 code = "OK"
             except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it is logged and answered
                 told = _told(method, request, error)
                 code = told.code
+                del request  # gRPC keeps this frame until cycles are collected, and a request can have megabytes
                 await _abort(context, told)
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
@@ -59,16 +85,21 @@ class Answering:
         return answer
 
     def _stream(self, method: str, behaviour: Any) -> Any:
+        if self._authorizer is not None:
+            behaviour = self._authorizer.guard_stream(method, behaviour)
+
         async def stream(request: Any, context: _Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
             code = "CANCELLED"
             try:
+                refuse_malformed(request)
                 async for response in behaviour(request, context):
                     yield response
                 code = "OK"
             except Exception as error:  # noqa: BLE001  # as above
                 told = _told(method, request, error)
                 code = told.code
+                del request  # as above
                 await _abort(context, told)
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
@@ -76,18 +107,36 @@ class Answering:
         return stream
 
 
+def _with_request_id(behaviour: Any) -> Any:
+    """Make up a request id for a caller who named none: its outcome may be unknown, and then it is to be repeated."""
+
+    async def answer(request: Any, context: _Context) -> Any:
+        request.request_id = request.request_id or new_request_id()
+        return await behaviour(request, context)
+
+    return answer
+
+
 def _told(method: str, request: Any, error: Exception) -> CoordinatorError:
     """Return what the caller is told of an error, and write it into the log."""
-    if isinstance(error, NotImplementedError):
-        error = NotImplementedHere(f"this coordinator does not serve {method} yet")
     if not isinstance(error, CoordinatorError):
         _LOG.error("a call failed by our own fault", exc_info=error, extra=said(method=method))
         return InternalError(f"{method} failed inside the coordinator; its log says why")
-    if isinstance(error, TryAgain):
-        # What to send again, so that it takes effect at most once.
-        error.request_id = getattr(request, "request_id", None) or None
+    name_request(error, getattr(request, "request_id", ""))
     _log_refusal(method, request, error)
-    return error
+    # Its trace leads to frames that hold the request.
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def name_request(error: CoordinatorError, request_id: str) -> None:
+    """Say what to send again, so that it takes effect at most once; "" where the call does not bear repetition."""
+    if not request_id:
+        return
+    if isinstance(error, OutcomeUnknown):
+        error.name_request(request_id)
+    elif isinstance(error, TryAgain):
+        error.request_id = request_id
 
 
 async def _abort(context: _Context, error: CoordinatorError) -> NoReturn:
@@ -95,14 +144,19 @@ async def _abort(context: _Context, error: CoordinatorError) -> NoReturn:
     await context.abort(grpc.StatusCode[error.code], error.message, trailing_metadata=((ERROR_METADATA_KEY, detail),))
 
 
+def _brief(text: str) -> str:
+    """Shorten what is too long to be valid, so that a request of megabytes is not one in the log too."""
+    return text if len(text) <= _LONGEST_LOGGED else f"({len(text)} characters)"
+
+
 def _log_refusal(method: str, request: Any, error: CoordinatorError) -> None:
     _LOG.info(
         "refused",
         extra=said(
             method=method,
-            fleet=getattr(request, "fleet", "") or DEFAULT_FLEET,
-            session=getattr(request, "session", ""),
-            work_key=getattr(request, "work_key", ""),
+            fleet=_brief(getattr(request, "fleet", "")) or DEFAULT_FLEET,
+            session=_brief(getattr(request, "session", "")),
+            work_key=without_credentials(getattr(request, "work_key", "")),
             code=error.code,
             why=error.message,
         ),

@@ -8,12 +8,30 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
-from coordinator.enumerations import CAUSES_ON_WIRE, DENIAL_REASONS_ON_WIRE, OUTCOMES_ON_WIRE, STATES_ON_WIRE
+from coordinator.enumerations import (
+    CAUSES_ON_WIRE,
+    DENIAL_REASONS_ON_WIRE,
+    EVENTS_ON_WIRE,
+    OUTCOMES_ON_WIRE,
+    STATES_ON_WIRE,
+)
 from coordinator.errors import CoordinatorError
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
-__all__ = ["claim_reply", "error_detail", "list_reply", "live_claim", "log_reply", "record", "status_reply", "story"]
+__all__ = [
+    "briefing",
+    "claim_reply",
+    "error_detail",
+    "happening",
+    "hot_reply",
+    "list_reply",
+    "live_claim",
+    "log_reply",
+    "record",
+    "status_reply",
+    "story",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,6 +85,7 @@ def record(found: model.Record) -> types.Record:
         ended_at=timestamp(found.ended_at),
         late=found.late,
         acknowledged_at=timestamp(found.acknowledged_at),
+        acknowledged_reason=found.acknowledged_reason,
     )
 
 
@@ -87,7 +106,25 @@ def list_reply(page: model.RecordPage) -> pb.ListResponse:
         records=[record(found) for found in page.records],
         next_page_token=page.next_page_token,
         revision=page.revision,
+        damaged=page.damaged,
     )
+
+
+def hot_reply(found: model.HotKeys) -> pb.HotResponse:
+    """Write the work keys that are fought over."""
+    entries = [
+        pb.HotKey(
+            work_key=entry.work_key,
+            kind=entry.kind,
+            contenders=entry.contenders,
+            recent_contenders=entry.recent_contenders,
+            holder=entry.holder,
+            attempt=entry.attempt,
+            expires_at=timestamp(entry.expires_at),
+        )
+        for entry in found.entries
+    ]
+    return pb.HotResponse(entries=entries, complete=found.complete, max_age=duration(found.max_age_seconds))
 
 
 def log_reply(page: model.LogPage) -> pb.LogResponse:
@@ -202,4 +239,29 @@ def _history(entry: model.HistoryEntry) -> types.HistoryEntry:
         note=entry.note,
         late=entry.late,
         contenders=entry.contenders,
+    )
+
+
+def happening(found: model.Happening) -> pb.WatchResponse:
+    """Write what happened to a claim."""
+    return pb.WatchResponse(
+        event=EVENTS_ON_WIRE[found.event],
+        revision=found.revision,
+        record=record(found.record),
+        contender=found.contender,
+    )
+
+
+def briefing(found: model.Briefing) -> pb.BriefingResponse:
+    """Write a briefing."""
+    return pb.BriefingResponse(
+        generated_at=timestamp(found.generated_at),
+        revision=found.revision,
+        taken=[live_claim(claim) for claim in found.taken],
+        loose_ends=[record(each) for each in found.loose_ends],
+        finished=[record(each) for each in found.finished],
+        omitted_taken=found.omitted_taken,
+        omitted_loose_ends=found.omitted_loose_ends,
+        omitted_finished=found.omitted_finished,
+        markdown=found.markdown,
     )

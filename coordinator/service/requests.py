@@ -12,17 +12,45 @@ from typing import NamedTuple, Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
+from coordinator.engine.briefing import BriefingCommand
+from coordinator.engine.happenings import HappeningFilter
+from coordinator.engine.hot import HotCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
 from coordinator.enumerations import STATES
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey, check_fleet, check_kind, check_session, check_text, parse_work_key
-from coordinator.limits import check_page_size, check_ttl
+from coordinator.limits import (
+    DEFAULT_BRIEFED_SECONDS,
+    DEFAULT_BRIEFING_CHARACTERS,
+    DEFAULT_HOT_KEYS,
+    DEFAULT_HOT_SECONDS,
+    MAX_BRIEFED_KINDS,
+    MAX_BRIEFED_SECONDS,
+    MAX_HOT_KEYS,
+    check_briefing_characters,
+    check_page_size,
+    check_ttl,
+)
 from coordinator.model import MAX_TEXT_BYTES, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
-__all__ = ["Keyed", "check_id", "check_min_age", "check_token", "list_command", "log_command", "read_ttl", "text"]
+__all__ = [
+    "Keyed",
+    "briefing_command",
+    "check_id",
+    "check_min_age",
+    "check_revision",
+    "check_token",
+    "happening_filter",
+    "hot_command",
+    "list_command",
+    "log_command",
+    "new_request_id",
+    "read_ttl",
+    "text",
+]
 
 _MAX_ID_BYTES = 128
 #: 292 years, which is what a Go duration can hold: beyond any claim's age.
@@ -47,9 +75,14 @@ class Keyed(NamedTuple):
     @classmethod
     def of(cls, request: _HasKey, topic_kinds: frozenset[str]) -> Keyed:
         """Read them from a request."""
-        fleet = check_fleet(request.fleet)
-        work_key = parse_work_key(request.work_key, topic_kinds=topic_kinds)
-        return cls(fleet, work_key, request.work_key, FleetPaths(fleet).of(work_key))
+        return cls.read(request.fleet, request.work_key, topic_kinds)
+
+    @classmethod
+    def read(cls, fleet: str, typed: str, topic_kinds: frozenset[str]) -> Keyed:
+        """Read them as they came."""
+        fleet = check_fleet(fleet)
+        work_key = parse_work_key(typed, topic_kinds=topic_kinds)
+        return cls(fleet, work_key, typed, FleetPaths(fleet).of(work_key))
 
 
 def check_id(field: str, value: str, make: Callable[[], str] | None = None) -> str:
@@ -99,7 +132,7 @@ def list_command(request: pb.ListRequest) -> ListCommand:
     )
 
 
-def log_command(request: pb.LogRequest) -> LogCommand:
+def log_command(request: pb.LogRequest, now: datetime) -> LogCommand:
     """Read a request for a session's log."""
     since: datetime | None = None
     if request.HasField("since"):
@@ -109,10 +142,57 @@ def log_command(request: pb.LogRequest) -> LogCommand:
             raise InvalidInput("since is not a time between the years 1 and 9999", field="since") from None
     return LogCommand(
         session=check_session(request.session),
+        now=now,
         since=since,
         page_size=check_page_size(request.page_size),
         page_token=request.page_token,
     )
+
+
+def briefing_command(request: pb.BriefingRequest, now: datetime) -> BriefingCommand:
+    """Read a request for a briefing."""
+    if len(request.kinds) > MAX_BRIEFED_KINDS:
+        raise InvalidInput(f"{len(request.kinds)} kinds; allowed are at most {MAX_BRIEFED_KINDS}", field="kinds")
+    seconds = _max_age(request, DEFAULT_BRIEFED_SECONDS)
+    characters = request.max_characters or DEFAULT_BRIEFING_CHARACTERS
+    check_briefing_characters(characters)
+    return BriefingCommand(now, tuple(dict.fromkeys(check_kind(kind) for kind in request.kinds)), seconds, characters)
+
+
+def hot_command(request: pb.HotRequest, now: datetime) -> HotCommand:
+    """Read a request for the work keys that are fought over."""
+    if not 0 <= request.limit <= MAX_HOT_KEYS:
+        raise InvalidInput(
+            f"a limit of {request.limit} is out of range; allowed are 1 to {MAX_HOT_KEYS}", field="limit"
+        )
+    return HotCommand(
+        now=now,
+        kind=check_kind(request.kind) if request.kind else "",
+        limit=request.limit or DEFAULT_HOT_KEYS,
+        max_age_seconds=_max_age(request, DEFAULT_HOT_SECONDS),
+    )
+
+
+def happening_filter(request: pb.WatchRequest) -> HappeningFilter:
+    """Read what a watcher wants to be told of."""
+    return HappeningFilter(
+        kind=check_kind(request.kind) if request.kind else "",
+        session=check_session(request.session) if request.session else "",
+    )
+
+
+def check_revision(field: str, revision: int) -> int:
+    """Return a revision of the store, 0 where none is named."""
+    if revision < 0:
+        raise InvalidInput(f"{revision} is not a revision; it must be above 0, or 0 for from now on", field=field)
+    return revision
+
+
+def _max_age(request: pb.BriefingRequest | pb.HotRequest, default: float) -> float:
+    seconds = _seconds(request.max_age) if request.HasField("max_age") else default
+    if not 0 < seconds <= MAX_BRIEFED_SECONDS:
+        raise InvalidInput(f"a max_age of {seconds:g} s is out of range; it must be above 0", field="max_age")
+    return seconds
 
 
 def _states(states: Sequence[types.State]) -> frozenset[State]:

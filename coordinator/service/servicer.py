@@ -6,11 +6,10 @@ decided. A call answers before its caller's deadline, so that the caller learns 
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,23 +17,36 @@ from typing import Any
 import grpc.aio
 
 from coordinator import clock, model
-from coordinator.engine.claiming import ClaimCommand, claim
-from coordinator.engine.finishing import FinishCommand, RevokeCommand, complete, release, revoke
+from coordinator.engine.acknowledging import AcknowledgeCommand, acknowledge
+from coordinator.engine.briefing import brief
+from coordinator.engine.claiming import ClaimCommand
+from coordinator.engine.finishing import FinishCommand, complete, release
+from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.listing import expired_claims, list_records, log
+from coordinator.engine.listing import list_records, log
 from coordinator.engine.reading import get
-from coordinator.engine.reaping import reap
+from coordinator.engine.reaping import reap_listed
 from coordinator.engine.renewing import RenewCommand, renew
-from coordinator.errors import CoordinatorError, InvalidInput
-from coordinator.keys import WorkKey, check_fleet, check_session, parse_work_key
+from coordinator.engine.revoking import RevokeCommand, revoke
+from coordinator.engine.surveying import expired_claims
+from coordinator.errors import InvalidInput
+from coordinator.keys import check_fleet, check_session
+from coordinator.limits import MAX_ITEMS
 from coordinator.logs import said
 from coordinator.recorder import Recorder
 from coordinator.service import replies
+from coordinator.service.claim_many import claim_many
+from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.granting import Granting
 from coordinator.service.requests import (
     Keyed,
+    briefing_command,
     check_id,
     check_min_age,
+    check_revision,
     check_token,
+    happening_filter,
+    hot_command,
     list_command,
     log_command,
     new_request_id,
@@ -42,6 +54,7 @@ from coordinator.service.requests import (
     text,
 )
 from coordinator.service.status import StatusReader
+from coordinator.service.watches import Progress, Watches
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
@@ -56,9 +69,6 @@ LONGEST_SECONDS = 60.0
 #: Kept back from the caller's deadline, so that our answer arrives before it: this share of it, at most so many
 #: seconds.
 _MARGIN_SHARE, _MARGIN_SECONDS = 0.1, 0.25
-MAX_ITEMS = 500
-#: Reaps in flight at a time for one call of Reap, so that a large one leaves etcd to others.
-_REAPS_AT_A_TIME = 32
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -71,6 +81,9 @@ class Servicer(CoordinatorServiceServicer):
         runner: Runner,
         recorder: Recorder,
         status: StatusReader,
+        diagnosis: DiagnosisReader,
+        granting: Granting,
+        watches: Watches,
         *,
         topic_kinds: frozenset[str],
         clock: Callable[[], datetime] = clock.now,
@@ -78,6 +91,9 @@ class Servicer(CoordinatorServiceServicer):
         self._runner = runner
         self._recorder = recorder
         self._status = status
+        self._diagnosis = diagnosis
+        self._granting = granting
+        self._watches = watches
         self._topic_kinds = topic_kinds
         self._clock = clock
 
@@ -92,14 +108,9 @@ class Servicer(CoordinatorServiceServicer):
         check_fleet(request.fleet)
         check_session(request.session)
         deadline = _deadline(context)
-        # Items of one work key take turns: together they would race each other, and some of them lose too often.
-        turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-
-        async def claim_in_turn(item: pb.ClaimItem) -> pb.ClaimResult:
-            async with turns[self._canonical(item.work_key)]:
-                return await self._claim_item(request, item, deadline)
-
-        results = await asyncio.gather(*(claim_in_turn(item) for item in request.items))
+        results = await claim_many(
+            request.items, partial(self._read_item, request), self._granting, self._claim_answered, deadline=deadline
+        )
         return pb.ClaimManyResponse(results=results)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
@@ -122,6 +133,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = self._finish_command(request, text("result", request.result))
         record = await self._runner.run(partial(complete, command, keyed.paths), deadline=_deadline(context))
+        self._granting.ended(keyed)
         _log_record("completed", keyed, record)
         return pb.CompleteResponse(record=replies.record(record))
 
@@ -130,6 +142,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = self._finish_command(request, text("reason", request.reason))
         record = await self._runner.run(partial(release, command, keyed.paths), deadline=_deadline(context))
+        self._granting.ended(keyed)
         _log_record("released", keyed, record)
         return pb.ReleaseResponse(record=replies.record(record))
 
@@ -142,6 +155,7 @@ class Servicer(CoordinatorServiceServicer):
             reason=text("reason", request.reason),
         )
         record = await self._runner.run(partial(revoke, command, keyed.paths), deadline=_deadline(context))
+        self._granting.ended(keyed)
         _log_record("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
 
@@ -162,7 +176,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
         """List one page of a session's ended attempts."""
         paths = FleetPaths(check_fleet(request.fleet))
-        command = log_command(request)
+        command = log_command(request, self._clock())
         return replies.log_reply(await self._runner.run(partial(log, command, paths), deadline=_deadline(context)))
 
     async def Reap(self, request: pb.ReapRequest, context: _Context) -> pb.ReapResponse:  # noqa: N802
@@ -171,64 +185,86 @@ class Servicer(CoordinatorServiceServicer):
         paths, min_age, deadline = FleetPaths(fleet), check_min_age(request), _deadline(context)
         reaped = 0
         cursor: bytes | None = None
-        slots = asyncio.Semaphore(_REAPS_AT_A_TIME)
-
-        async def reap_one(work_key: WorkKey) -> bool:
-            async with slots:
-                return await self._runner.run(
-                    lambda: reap(paths.of(work_key), self._clock(), min_age), deadline=deadline
-                )
-
         while True:
             expired, cursor = await self._runner.run(partial(expired_claims, paths, cursor), deadline=deadline)
-            reaped += sum(await asyncio.gather(*(reap_one(work_key) for work_key in expired)))
+            now = self._clock()
+            reaps = [
+                partial(reap_listed, paths.of(each.work_key), each.kv, each.revision, now, min_age) for each in expired
+            ]
+            for outcome in await self._runner.run_many(reaps, deadline=deadline):
+                if isinstance(outcome, Exception):
+                    raise outcome
+                reaped += outcome
             if cursor is None:
                 _LOG.info("reaped", extra=said(fleet=fleet, reaped=reaped, min_age_seconds=min_age))
                 return pb.ReapResponse(reaped=reaped)
+
+    async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
+        """Mark an abandoned record as seen."""
+        keyed = Keyed.of(request, self._topic_kinds)
+        command = AcknowledgeCommand(now=self._clock(), reason=text("reason", request.reason))
+        record = await self._runner.run(partial(acknowledge, command, keyed.paths), deadline=_deadline(context))
+        _log_record("acknowledged", keyed, record)
+        return pb.AcknowledgeResponse(record=replies.record(record))
+
+    async def Briefing(self, request: pb.BriefingRequest, context: _Context) -> pb.BriefingResponse:  # noqa: N802
+        """Sum up what a session should know."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        command = briefing_command(request, self._clock())
+        return replies.briefing(await self._runner.run(partial(brief, command, paths), deadline=_deadline(context)))
+
+    async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
+        """Tell the work keys that are fought over most."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        command = hot_command(request, self._clock())
+        return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=_deadline(context)))
+
+    async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
+        """Stream what happens to claims."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        start = check_revision("start_revision", request.start_revision)
+        async with contextlib.aclosing(
+            self._watches.follow(paths, start, happening_filter(request), context.peer())
+        ) as told:
+            async for each in told:
+                yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.happening(each)
 
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
         """Tell how the coordinator, its store and the fleet are."""
         fleet = check_fleet(request.fleet)
         return replies.status_reply(await self._status.read(fleet, deadline=_deadline(context)))
 
+    async def Diagnose(self, request: pb.DiagnoseRequest, context: _Context) -> pb.DiagnoseResponse:  # noqa: N802
+        """Examine the coordinator and its store."""
+        check_fleet(request.fleet)
+        return await self._diagnosis.read(deadline=_deadline(context))
+
     async def _claim(self, request: pb.ClaimRequest, deadline: float) -> pb.ClaimResponse:
         keyed = Keyed.of(request, self._topic_kinds)
-        command = ClaimCommand(
-            session=check_session(request.session),
-            request_id=check_id("request_id", request.request_id, new_request_id),
-            now=self._clock(),
-            ttl_seconds=read_ttl(request),
-            note=text("note", request.note),
-            reopen=request.reopen,
-            instance=check_id("instance", request.instance),
-            token=check_token(request.fencing_token),
-        )
-        answer = await self._runner.run(partial(claim, command, keyed.paths), deadline=deadline)
+        command = self._claim_command(request, request)
+        answer = await self._granting.claim(command, keyed, deadline=deadline)
         self._claim_answered(keyed, command.session, answer)
         return replies.claim_reply(answer, keyed.typed)
 
-    async def _claim_item(self, request: pb.ClaimManyRequest, item: pb.ClaimItem, deadline: float) -> pb.ClaimResult:
-        claim_request = pb.ClaimRequest(
-            fleet=request.fleet,
-            session=request.session,
-            instance=request.instance,
-            work_key=item.work_key,
-            ttl=item.ttl if item.HasField("ttl") else None,
-            note=item.note,
-            reopen=item.reopen,
-            request_id=item.request_id,
-            fencing_token=item.fencing_token,
-        )
-        try:
-            return pb.ClaimResult(answer=await self._claim(claim_request, deadline))
-        except CoordinatorError as error:
-            return pb.ClaimResult(error=replies.error_detail(error))
+    def _read_item(self, request: pb.ClaimManyRequest, item: pb.ClaimItem) -> tuple[Keyed, ClaimCommand]:
+        # Written into the item, so that whoever is told of an error is told what to repeat.
+        item.request_id = item.request_id or new_request_id()
+        keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
+        return keyed, self._claim_command(request, item)
 
-    def _canonical(self, typed: str) -> str:
-        try:
-            return str(parse_work_key(typed, topic_kinds=self._topic_kinds))
-        except InvalidInput:
-            return ""
+    def _claim_command(
+        self, whose: pb.ClaimRequest | pb.ClaimManyRequest, wanted: pb.ClaimRequest | pb.ClaimItem
+    ) -> ClaimCommand:
+        return ClaimCommand(
+            session=check_session(whose.session),
+            request_id=check_id("request_id", wanted.request_id, new_request_id),
+            now=self._clock(),
+            ttl_seconds=read_ttl(wanted),
+            note=text("note", wanted.note),
+            reopen=wanted.reopen,
+            instance=check_id("instance", whose.instance),
+            token=check_token(wanted.fencing_token),
+        )
 
     def _finish_command(self, request: pb.CompleteRequest | pb.ReleaseRequest, words: str) -> FinishCommand:
         return FinishCommand(
@@ -246,7 +282,9 @@ class Servicer(CoordinatorServiceServicer):
                 "denied", keyed, session, reason=answer.reason.value, holder=answer.holder or answer.completed_by or ""
             )
             return
-        self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
+        # A grant is counted where it is made: a repeated request is told of it again, and whoever asked may be gone.
+        if answer.outcome is not model.Outcome.GRANTED:
+            self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
         _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import partial
 
+from coordinator.engine.electing import who_reaps
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import Counts, count
 from coordinator.errors import CoordinatorError, TryAgain
@@ -35,19 +37,27 @@ class StatusReader:
         # Half of the time for finding out whether the store answers at all, so that the rest is left to say so.
         first = now + (deadline - now) / 2
         counts: Counts | None = None
+        reaper = ReaperStatus(leader=None, revision_lag=None)
         problem: CoordinatorError | None = None
+        paths = FleetPaths(fleet)
         try:
-            counts = await self._runner.run(partial(count, FleetPaths(fleet)), deadline=first)
+            # What is read record by record is left for later: that it takes long says nothing about the store.
+            counts = await self._runner.run(partial(count, paths, limit=0), deadline=first)
+            reaper = ReaperStatus(*await self._runner.run(who_reaps, deadline=first))
         except TryAgain as error:
             problem = error
+        completed = counts.completed if counts else None
+        if counts is not None and completed is None:
+            with contextlib.suppress(TryAgain):
+                completed = (await self._runner.run(partial(count, paths), deadline=first)).completed
         etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
         return Status(
             healthy=counts is not None,
             coordinator=CoordinatorStatus(self._version, self._endpoint, now - self._started),
             etcd=etcd,
-            reaper=ReaperStatus(leader=None, revision_lag=None),
+            reaper=reaper,
             live_claims=counts.live_claims if counts else None,
             loose_ends=counts.loose_ends if counts else None,
-            completed=counts.completed if counts else None,
+            completed=completed,
             convergence_rate=self._recorder.convergence_rate(fleet),
         )

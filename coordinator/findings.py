@@ -1,0 +1,82 @@
+"""What an examination finds, on either side of the wire.
+
+Invariant: every finding that is not in order says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+__all__ = ["Diagnosis", "Finding", "Severity", "is_healthy", "problem", "sound", "warning"]
+
+
+class Severity(StrEnum):
+    """How grave a finding is."""
+
+    #: In order.
+    OK = "ok"
+    #: It works, and may not go on working or not be safe.
+    WARNING = "warning"
+    #: It does not work, or claims cannot be relied on.
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found.
+
+    ``check`` names the check, ``subject`` what was looked at (``HOST:PORT``, empty where it is the store as a whole),
+    ``advice`` what to do; it is None only where all is in order. ``value`` is what was measured, in ``unit``, where the
+    check measures something.
+    """
+
+    check: str
+    severity: Severity
+    message: str
+    advice: str | None = None
+    subject: str = ""
+    value: float | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What a coordinator says of itself and its store.
+
+    ``received_at`` and ``answered_at`` are readings of its clock, so that its caller can tell its own clock's offset.
+    """
+
+    version: str
+    endpoint: str
+    received_at: datetime
+    answered_at: datetime
+    findings: tuple[Finding, ...]
+
+
+def sound(
+    check: str, message: str, *, subject: str = "", value: float | None = None, unit: str | None = None
+) -> Finding:
+    """Make a finding of something that is in order."""
+    return Finding(check, Severity.OK, message, None, subject, value, unit)
+
+
+def warning(
+    check: str, message: str, advice: str, *, subject: str = "", value: float | None = None, unit: str | None = None
+) -> Finding:
+    """Make a finding of something that works, but may not go on or is not safe."""
+    return Finding(check, Severity.WARNING, message, advice, subject, value, unit)
+
+
+def problem(
+    check: str, message: str, advice: str, *, subject: str = "", value: float | None = None, unit: str | None = None
+) -> Finding:
+    """Make a finding of something that does not work."""
+    return Finding(check, Severity.PROBLEM, message, advice, subject, value, unit)
+
+
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    """Tell whether nothing found is a problem; warnings do not count."""
+    return all(finding.severity is not Severity.PROBLEM for finding in findings)

@@ -1,0 +1,18 @@
+"""Who may call what: credentials, what each of them grants, and the check that every call goes through."""
+
+from coordinator.service.access.authorization import RULES, Authorizer, Rule
+from coordinator.service.access.credentials import Credentials, CredentialsFile, read_credentials
+from coordinator.service.access.grants import Grant, Role
+from coordinator.service.access.reflection import add_guarded_reflection
+
+__all__ = [
+    "RULES",
+    "Authorizer",
+    "Credentials",
+    "CredentialsFile",
+    "Grant",
+    "Role",
+    "Rule",
+    "add_guarded_reflection",
+    "read_credentials",
+]

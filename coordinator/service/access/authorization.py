@@ -1,0 +1,172 @@
+"""Which credential may call what, in one table and one function.
+
+Invariants: a method without a rule is refused, to everybody. A call that acts as a session is refused unless its
+credential grants that session, and every call unless it grants the fleet. Nothing that a caller is told, and nothing
+in the log, holds a token or says whether a refused one was unknown, expired or malformed.
+
+A token is looked up by its SHA-256 digest. That needs no comparison in constant time: what the time of a look-up could
+give away is how a digest begins, and nobody can choose a token so that its digest begins in a wanted way often enough
+to find another's 256 random bits. The digest is most of what a call costs, a few microseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from coordinator.errors import PermissionDenied, Unauthenticated
+from coordinator.logs import said
+from coordinator.masking import without_credentials
+from coordinator.model import DEFAULT_FLEET
+from coordinator.service.access.credentials import Credentials
+from coordinator.service.access.grants import Grant, Role
+from coordinator.service.access.streams import GuardedStreams
+
+__all__ = ["RULES", "Authorizer", "Rule"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Rule(NamedTuple):
+    """What a call needs beside a credential that grants its fleet.
+
+    ``as_session``: the credential must grant the session that the request names, because the call acts as it. Where
+    this is False, a session in the request is only a filter. ``any_session``: it must grant at least one, because the
+    call writes; one that grants none only reads.
+    """
+
+    role: Role
+    as_session: bool
+    any_session: bool = False
+
+
+_ACTING = Rule(Role.AGENT, as_session=True)
+_READING = Rule(Role.AGENT, as_session=False)
+_TIDYING = Rule(Role.AGENT, as_session=False, any_session=True)
+_OPERATING = Rule(Role.OPERATOR, as_session=False)
+
+#: Every method of the service. Reap and Acknowledge are agents' calls: the first records only what has happened
+#: already, the second hides a loose end from briefings, and neither takes anything from a live claim.
+RULES: dict[str, Rule] = {
+    "Claim": _ACTING,
+    "ClaimMany": _ACTING,
+    "Renew": _ACTING,
+    "Complete": _ACTING,
+    "Release": _ACTING,
+    "Get": _READING,
+    "List": _READING,
+    "Watch": _READING,
+    "Briefing": _READING,
+    "Hot": _READING,
+    "Log": _READING,
+    "Status": _READING,
+    "Diagnose": _READING,
+    "Reap": _TIDYING,
+    "Acknowledge": _TIDYING,
+    "Revoke": _OPERATING,
+}
+
+
+class Authorizer:
+    """Decides for each call. ``credentials`` returns what is granted now, ``clock`` the seconds since 1970."""
+
+    def __init__(self, credentials: Callable[[], Credentials], *, clock: Callable[[], float] = time.time) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._streams = GuardedStreams(self.admit)
+
+    def admit(self, method: str, request: Any, context: Any) -> Grant:
+        """Return the grant by which the call is permitted; raises ``Unauthenticated`` or ``PermissionDenied``."""
+        grant = self.identify(context)
+        rule = RULES.get(method)
+        if rule is None:
+            raise PermissionDenied(f"this coordinator has no rule for {method}, so that nobody may call it")
+        _check_fleet(grant, request.fleet or DEFAULT_FLEET)
+        if rule.as_session:
+            _check_session(grant, request.session)
+        if rule.any_session and not grant.sessions and grant.role is not Role.OPERATOR:
+            raise PermissionDenied(
+                f"{method} writes, and credential {grant.name!r} may act as no session, so that it may only read",
+                hint="ask somebody whose credential grants a session",
+            )
+        if rule.role is Role.OPERATOR:
+            _check_operator(grant, method)
+            work_key = without_credentials(getattr(request, "work_key", ""))
+            _LOG.info("operator", extra=said(method=method, credential=grant.name, work_key=work_key))
+        return grant
+
+    def guard_stream(self, method: str, behaviour: Any) -> Any:
+        """Return the behaviour of a streaming method, admitted when it begins and as long as it goes on."""
+        return self._streams.guard(method, behaviour)
+
+    def recheck(self) -> None:
+        """End the streams that are no longer permitted."""
+        self._streams.recheck()
+
+    def identify(self, context: Any) -> Grant:
+        """Return the grant of the credential that a call carries; raises ``Unauthenticated``.
+
+        A token counts before a certificate: a wrong token is refused even on a connection with a good certificate.
+        """
+        credentials = self._credentials()
+        grant = None
+        header = next((value for key, value in context.invocation_metadata() or () if key == "authorization"), None)
+        if header is not None:
+            grant = credentials.by_digest.get(_digest(header))
+        elif credentials.by_certificate:
+            grant = _of_certificate(credentials, context.auth_context())
+        if grant is None or (grant.expires_at is not None and self._clock() >= grant.expires_at):
+            raise Unauthenticated(
+                "the call carries no valid credential",
+                hint="give a token that is valid with --token-file or COORDINATION_TOKEN_FILE, "
+                "or a client certificate that is known here with --cert and --key",
+            )
+        return grant
+
+
+def _digest(header: str | bytes) -> bytes:
+    scheme, _, token = (header if isinstance(header, bytes) else header.encode()).partition(b" ")
+    return hashlib.sha256(token.strip()).digest() if scheme.lower() == b"bearer" else b""
+
+
+def _of_certificate(credentials: Credentials, peer: dict[str, Any]) -> Grant | None:
+    """Return what is granted to a client's certificate: its common name is looked up first, then its other names."""
+    for kind in ("x509_common_name", "x509_subject_alternative_name"):
+        for name in peer.get(kind) or ():
+            grant = credentials.by_certificate.get(name.decode(errors="replace"))
+            if grant is not None:
+                return grant
+    return None
+
+
+def _check_fleet(grant: Grant, fleet: str) -> None:
+    if not grant.fleets.match(fleet):
+        raise PermissionDenied(
+            f"credential {grant.name!r} may not use the fleet {_shorten(fleet)}; its fleets: {grant.fleets}",
+            field="fleet",
+            hint="name another fleet, or ask whoever keeps the coordinator's tokens file",
+        )
+
+
+def _check_session(grant: Grant, session: str) -> None:
+    if not grant.sessions.match(session):
+        raise PermissionDenied(
+            f"credential {grant.name!r} may not act as session {_shorten(session)}; its sessions: {grant.sessions}",
+            field="session",
+            hint="name another session, or ask whoever keeps the coordinator's tokens file",
+        )
+
+
+def _check_operator(grant: Grant, method: str) -> None:
+    if grant.role is not Role.OPERATOR:
+        raise PermissionDenied(
+            f"{method} is for operators; credential {grant.name!r} is an {grant.role}'s",
+            hint="ask an operator to do it",
+        )
+
+
+def _shorten(name: str) -> str:
+    return repr(name if len(name) <= 64 else f"{name[:63]}…")

@@ -1,0 +1,69 @@
+"""Many claims of one call, each answered for itself.
+
+Invariant: what one item is answered does not depend on the others, except that items of one work key take turns, in
+their order, as the same calls one after the other would.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from coordinator import model
+from coordinator.engine.claiming import ClaimCommand
+from coordinator.errors import CoordinatorError
+from coordinator.service import replies
+from coordinator.service.answering import name_request
+from coordinator.service.granting import Granting
+from coordinator.service.requests import Keyed
+from coordinator.v1 import service_pb2 as pb
+
+__all__ = ["ItemReader", "claim_many"]
+
+
+class _Item(NamedTuple):
+    """An item that can be claimed, and where in the request it stands."""
+
+    place: int
+    keyed: Keyed
+    command: ClaimCommand
+
+
+ItemReader = Callable[[pb.ClaimItem], tuple[Keyed, ClaimCommand]]
+Answered = Callable[[Keyed, str, model.Claim | model.Denial], None]
+
+
+async def claim_many(
+    items: Iterable[pb.ClaimItem], read: ItemReader, granting: Granting, answered: Answered, *, deadline: float
+) -> list[pb.ClaimResult]:
+    """Claim the items; ``read`` raises ``InvalidInput`` for one that is wrong, ``answered`` is told of each answer."""
+    results: dict[int, pb.ClaimResult] = {}
+    turns: defaultdict[bytes, list[_Item]] = defaultdict(list)
+    for index, item in enumerate(items):
+        try:
+            keyed, command = read(item)
+        except CoordinatorError as error:
+            name_request(error, item.request_id)
+            results[index] = pb.ClaimResult(error=replies.error_detail(error))
+        else:
+            turns[keyed.paths.claim].append(_Item(index, keyed, command))
+    # All first items of their work keys, then all second ones: one of each travels with those of all others.
+    waiting = list(turns.values())
+    while waiting:
+        now = [queue.pop(0) for queue in waiting]
+        waiting = [queue for queue in waiting if queue]
+        outcomes = await granting.claim_many([(each.command, each.keyed) for each in now], deadline=deadline)
+        for claimed, outcome in zip(now, outcomes, strict=True):
+            results[claimed.place] = _result(claimed, outcome, answered)
+    return [results[index] for index in sorted(results)]
+
+
+def _result(item: _Item, outcome: model.Claim | model.Denial | Exception, answered: Answered) -> pb.ClaimResult:
+    if isinstance(outcome, CoordinatorError):
+        name_request(outcome, item.command.request_id)
+        return pb.ClaimResult(error=replies.error_detail(outcome))
+    if isinstance(outcome, Exception):
+        raise outcome
+    answered(item.keyed, item.command.session, outcome)
+    return pb.ClaimResult(answer=replies.claim_reply(outcome, item.keyed.typed))

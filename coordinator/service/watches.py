@@ -1,0 +1,265 @@
+"""Watches: streams of what happens to a fleet's claims.
+
+Invariants:
+- A watcher is told everything from its first revision on, in order, or is told why not.
+- A watcher that reads slowly is nobody else's concern: what waits for it is bounded, and when it has not made room for
+  some time it is cut off, with the revision at which it can go on.
+- Catching up with a long past holds up nobody: it is decoded in slices, one watcher's at a time.
+- When the coordinator stops, watchers are told to go on elsewhere, and do not hold it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Iterator
+from functools import partial
+
+from coordinator.engine.happenings import HappeningFilter, Holders, happenings, watched_range
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.transaction import KeyValue
+from coordinator.errors import CoordinatorError, HistoryGone, InternalError, LimitExceeded, Unavailable
+from coordinator.limits import (
+    MAX_WAITING_EVENT_BYTES,
+    MAX_WAITING_EVENTS,
+    MAX_WATCHERS,
+    MAX_WATCHERS_OF_A_CONNECTION,
+    SLOW_WATCHER_SECONDS,
+)
+from coordinator.logs import said
+from coordinator.model import Happening
+from coordinator.store.channel import EtcdChannel
+from coordinator.store.runner import Runner
+from coordinator.store.watching import Compacted, Rewound, Watch
+
+__all__ = ["Progress", "Watches"]
+
+_LOG = logging.getLogger(__name__)
+
+#: How often, in seconds, a watcher that nothing concerns is told how far it may go on later.
+_PROGRESS_SECONDS = 1.0
+_DECODE_SECONDS = 5.0
+#: How many keys are decoded at a time, about: what takes some milliseconds.
+_SLICE = 50
+#: About what an event takes beside its texts, in bytes.
+_EVENT_BYTES = 500
+
+
+class Progress(int):
+    """A revision up to which everything has been told."""
+
+    __slots__ = ()
+
+
+class Watches:
+    """The watchers of this coordinator."""
+
+    def __init__(self, channel: EtcdChannel, runner: Runner) -> None:
+        self._channel = channel
+        self._runner = runner
+        self._open: set[_Watcher] = set()
+        self._of_connection: Counter[str] = Counter()
+        self._decoding = asyncio.Lock()
+        self._stopping = False
+
+    @property
+    def size(self) -> int:
+        """How many watchers are connected."""
+        return len(self._open)
+
+    async def follow(
+        self, paths: FleetPaths, start_revision: int, wanted: HappeningFilter, connection: str = ""
+    ) -> AsyncGenerator[Happening | Progress, None]:
+        """Tell what happens from ``start_revision`` on, 0 for from now on; begins with the ``Progress`` until then.
+
+        Raises ``HistoryGone`` where etcd does not remember so far back, ``LimitExceeded`` for too many or too slow
+        watchers, and ``Unavailable`` when the coordinator stops.
+        """
+        self._check_room(connection)
+        watcher = _Watcher()
+        self._open.add(watcher)
+        self._of_connection[connection] += 1
+        pump = asyncio.create_task(self._pump(watcher, paths, start_revision, wanted))
+        # A watcher that is cut off gives up its place then: until it reads again, it cannot even be told.
+        pump.add_done_callback(lambda _: self._open.discard(watcher))
+        try:
+            while True:
+                yield await watcher.take()
+        finally:
+            pump.cancel()
+            self._of_connection[connection] -= 1
+            if not self._of_connection[connection]:
+                del self._of_connection[connection]
+
+    def _check_room(self, connection: str) -> None:
+        if self._stopping:
+            raise _stopping()
+        if len(self._open) >= MAX_WATCHERS:
+            raise LimitExceeded(
+                f"{MAX_WATCHERS} watchers are connected to this coordinator already",
+                hint="watch through another one, or end watches that nobody reads",
+                retry_after_seconds=5.0,
+            )
+        if self._of_connection[connection] >= MAX_WATCHERS_OF_A_CONNECTION:
+            raise LimitExceeded(
+                f"this connection has {MAX_WATCHERS_OF_A_CONNECTION} watches open already",
+                hint="share one watch, or end those that nobody reads",
+                retry_after_seconds=5.0,
+            )
+
+    def close(self) -> None:
+        """End all of them."""
+        self._stopping = True
+        for watcher in self._open:
+            watcher.end(_stopping())
+
+    async def _pump(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: HappeningFilter) -> None:
+        try:
+            await self._tell(watcher, paths, start, wanted)
+        except Compacted as gone:
+            watcher.end(_gone(gone.revision))
+        except Rewound as rewound:
+            watcher.end(_ahead(start, rewound.revision))
+        except _TooSlow:
+            watcher.cut_off()
+            _LOG.info("a watcher that reads too slowly was cut off", extra=said(fleet=paths.fleet))
+        except CoordinatorError as error:
+            watcher.end(error)
+        except Exception:
+            watcher.end(InternalError("the watch failed inside the coordinator; its log says why"))
+            raise
+
+    async def _tell(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: HappeningFilter) -> None:
+        watch = Watch(self._channel, *watched_range(paths))
+        holders = Holders()
+        told_at = 0.0
+        written: list[KeyValue] = []
+        async with contextlib.aclosing(watch.follow(start)) as batches:
+            async for batch in batches:
+                # A revision is told as a whole, so that its events always stand in the same order.
+                written += batch.puts()
+                whole = [kv for kv in written if kv.mod_revision <= batch.revision]
+                written = [kv for kv in written if kv.mod_revision > batch.revision]
+                told = 0
+                for part in _slices(whole):
+                    for happening in await self._decode(paths, part, holders):
+                        if wanted.lets_through(happening):
+                            await watcher.put(happening)
+                            told += 1
+                # Of a batch without events etcd may say too much, so that nobody could go on from there.
+                first = not told_at
+                if first or (batch.events and not told and time.monotonic() - told_at >= _PROGRESS_SECONDS):
+                    await watcher.put(Progress(batch.revision))
+                    told_at = time.monotonic()
+
+    async def _decode(self, paths: FleetPaths, part: list[KeyValue], holders: Holders) -> list[Happening]:
+        async with self._decoding:
+            found = await self._runner.run(
+                partial(happenings, paths, part, holders), deadline=time.monotonic() + _DECODE_SECONDS
+            )
+            # Everybody else's turn, before the next watcher's.
+            await asyncio.sleep(0)
+            return found
+
+
+def _slices(written: list[KeyValue]) -> Iterator[list[KeyValue]]:
+    """Cut what was written into slices, never within a revision."""
+    part: list[KeyValue] = []
+    for kv in written:
+        if len(part) >= _SLICE and kv.mod_revision != part[-1].mod_revision:
+            yield part
+            part = []
+        part.append(kv)
+    if part:
+        yield part
+
+
+class _TooSlow(Exception):
+    """A watcher has not made room for too long."""
+
+
+class _Watcher:
+    """What waits for one watcher."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Happening | Progress] = deque()
+        self._bytes = 0
+        self._end: CoordinatorError | None = None
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def put(self, item: Happening | Progress) -> None:
+        """Add something, once there is room for it; raises ``_TooSlow`` if there is none for too long."""
+        if len(self._waiting) >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_EVENT_BYTES:
+            self._room.clear()
+            try:
+                async with asyncio.timeout(SLOW_WATCHER_SECONDS):
+                    await self._room.wait()
+            except TimeoutError:
+                raise _TooSlow from None
+        self._waiting.append(item)
+        self._bytes += _size(item)
+        self._something.set()
+
+    def end(self, why: CoordinatorError) -> None:
+        """End the watch once everything that waits has been taken."""
+        self._end = self._end or why
+        self._something.set()
+
+    def cut_off(self) -> None:
+        """End the watch now: what waits is dropped, and can be watched again."""
+        first = self._waiting[0]
+        self._waiting.clear()
+        self._bytes = 0
+        self.end(_too_slow(first))
+
+    async def take(self) -> Happening | Progress:
+        """Wait for the next."""
+        while not self._waiting:
+            if self._end is not None:
+                raise self._end
+            self._something.clear()
+            await self._something.wait()
+        item = self._waiting.popleft()
+        self._bytes -= _size(item)
+        if len(self._waiting) <= MAX_WAITING_EVENTS // 2 and self._bytes <= MAX_WAITING_EVENT_BYTES // 2:
+            self._room.set()
+        return item
+
+
+def _size(item: Happening | Progress) -> int:
+    if isinstance(item, Progress):
+        return _EVENT_BYTES
+    record = item.record
+    return _EVENT_BYTES + sum(len(text) for text in (record.note, record.reason, record.result) if text)
+
+
+def _too_slow(first: Happening | Progress) -> LimitExceeded:
+    revision = first.revision if isinstance(first, Happening) else int(first)
+    return LimitExceeded(
+        f"this watcher reads too slowly: it made no room for {SLOW_WATCHER_SECONDS:g} s",
+        hint=f"watch again from revision {revision} on, and filter by kind or session to be told less",
+        retry_after_seconds=1.0,
+    )
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("this coordinator stops", hint="watch through another one", retry_after_seconds=1.0)
+
+
+def _gone(revision: int) -> HistoryGone:
+    return HistoryGone(
+        f"what happened before revision {revision} is not remembered any more",
+        hint="list the records, which tells a revision (work-list --json), and watch from the one after it on",
+    )
+
+
+def _ahead(wanted: int, revision: int) -> HistoryGone:
+    return HistoryGone(
+        f"revision {wanted} has not come yet: the store is at revision {revision}",
+        hint="if it had come before, the store was restored from a backup: list the records (work-list --json tells a "
+        "revision), and watch from the one after it on",
+    )

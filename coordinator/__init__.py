@@ -11,16 +11,20 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from coordinator._version import __version__
 
+# As in typing, which takes longer to load than all of this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from coordinator.client import AsyncClient, Client
     from coordinator.errors import (
         ClaimDenied,
         Contended,
         CoordinatorError,
+        HistoryGone,
         InternalError,
         InvalidInput,
         LimitExceeded,
@@ -35,12 +39,18 @@ if TYPE_CHECKING:
         Unauthenticated,
         Unavailable,
     )
+    from coordinator.findings import Diagnosis, Finding, Severity
     from coordinator.model import (
+        Briefing,
         Cause,
         Claim,
         Denial,
         DenialReason,
+        Event,
+        Happening,
         HistoryEntry,
+        HotKey,
+        HotKeys,
         Outcome,
         Record,
         State,
@@ -50,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "Briefing",
     "Cause",
     "Claim",
     "ClaimDenied",
@@ -58,7 +69,14 @@ __all__ = [
     "CoordinatorError",
     "Denial",
     "DenialReason",
+    "Diagnosis",
+    "Event",
+    "Finding",
+    "Happening",
     "HistoryEntry",
+    "HistoryGone",
+    "HotKey",
+    "HotKeys",
     "InternalError",
     "InvalidInput",
     "LimitExceeded",
@@ -71,6 +89,7 @@ __all__ = [
     "PermissionDenied",
     "Record",
     "Refused",
+    "Severity",
     "State",
     "Status",
     "Story",
@@ -80,7 +99,7 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = ("coordinator.client", "coordinator.errors", "coordinator.model")
+_HOMES = ("coordinator.client", "coordinator.errors", "coordinator.findings", "coordinator.model")
 
 
 def __getattr__(name: str) -> Any:

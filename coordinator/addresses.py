@@ -19,6 +19,8 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*
 _LABEL = r"(?:[a-z0-9_-]|[^\x00-\x7f])+"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]*:[0-9a-f:.]*\]")
 _PORT = re.compile(r"0*([0-9]{1,5})")
+#: The longest name that DNS knows. What Python does for international names takes long for longer ones.
+_LONGEST_HOST = 253
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ssh": "22"}
 #: What RFC 3986 lets a path, and a query or fragment, hold unescaped; also every escape, to be normalised.
 _NOT_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/-]")
@@ -77,6 +79,8 @@ def _host(scheme: str, authority: str) -> str:
     host, colon, port = address.rpartition(":")
     if not colon or address.endswith("]"):
         host, port = address, ""
+    if len(host) > _LONGEST_HOST:
+        raise _invalid("its host is too long")
     host = _ascii_host(host.removesuffix("."))
     if not _HOST.fullmatch(host):
         raise _invalid("it has no valid host")

@@ -49,7 +49,6 @@ _PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
 #: What stands in a key must be legible everywhere: no controls, line ends, private or unassigned characters.
 _ILLEGIBLE = frozenset({"Cc", "Zl", "Zp", "Co", "Cn"})
-_LINE_BREAKING = frozenset({"Cc", "Zl", "Zp"})
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
 
 _GITHUB_ADDRESS = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)
@@ -120,26 +119,30 @@ def check_fleet(fleet: str) -> str:
 
 
 def check_session(session: str) -> str:
-    """Return the session; raise ``InvalidInput`` unless it is 1 to 128 bytes of UTF-8, not blank, on one line.
+    """Return the session; raise ``InvalidInput`` unless it is 1 to 128 bytes of UTF-8 whose looks tell it.
 
-    White space around it is refused rather than dropped: a session is the holder of claims and must be meant exactly.
+    White space around it, what cannot be seen, and letters that are not composed (NFC) are refused rather than dropped
+    or changed: a session is the holder of claims and must be meant exactly.
     """
     size = _utf8_size("session", "the session", session)
-    control = _first_of(_LINE_BREAKING, session)
+    hint = "name the agent's run, for example session-7f8b"
     wrong = None
     if not session or session.isspace():
         wrong = "the session is empty"
     elif size > MAX_SESSION_BYTES:
         wrong = f"the session is {size} bytes long"
-    elif control is not None:
-        wrong = f"the session holds {_code_point(control)}, a control character"
+    elif (unclear := _first_unclear(session)) is not None:
+        wrong = f"the session holds {_code_point(unclear)}, a control character or one that is not told by its looks"
     elif session != session.strip():
         wrong = "the session has white space around it"
+    elif not unicodedata.is_normalized("NFC", session):
+        wrong = "the session has letters that are not in composed form (NFC)"
+        hint = f"name it {unicodedata.normalize('NFC', session)!r}, which is composed"
     if wrong is not None:
         raise InvalidInput(
-            f"{wrong}; allowed are 1 to {MAX_SESSION_BYTES} bytes without control characters or outer white space",
+            f"{wrong}; allowed are 1 to {MAX_SESSION_BYTES} bytes of visible text in NFC without outer white space",
             field="session",
-            hint="name the agent's run, for example session-7f8b",
+            hint=hint,
         )
     return session
 
@@ -196,14 +199,27 @@ def _legible(typed: str) -> str:
 
 
 def _refuse_invisible(text: str) -> None:
+    unseen = _first_unseen(text)
+    if unseen is not None:
+        raise _invalid(
+            f"the work key holds {_code_point(unseen)}, which is invisible; only what can be seen is allowed",
+            "type the key anew instead of pasting it",
+        )
+
+
+def _first_unseen(text: str) -> str | None:
+    """Return the first character that is printed as nothing, or only turns others around; None if there is none."""
     if text.isascii():
-        return
-    for character in text:
-        if character in _INVISIBLE or unicodedata.category(character) == "Cf":
-            raise _invalid(
-                f"the work key holds {_code_point(character)}, which is invisible; only what can be seen is allowed",
-                "type the key anew instead of pasting it",
-            )
+        return None
+    return next((c for c in text if c in _INVISIBLE or unicodedata.category(c) == "Cf"), None)
+
+
+def _first_unclear(text: str) -> str | None:
+    """Return the first character of which it cannot be seen that it is there, or which; None if there is none."""
+    unclear = _first_of(_ILLEGIBLE | {"Cf", "Zs"}, text.replace(" ", ""))
+    if unclear is not None or text.isascii():
+        return unclear
+    return next((c for c in text if c in _INVISIBLE or _PICTURE_CHOICE.match(c)), None)
 
 
 def _reference(kind: str, identity: str) -> WorkKey:

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from coordinator._version import __version__
-from coordinator.cli import serving, work
+from coordinator.cli import credentials, overview, serving, work
 from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
+from coordinator.cli.doctor import doctor
+from coordinator.cli.hot import hot
 from coordinator.cli.objects import status_object
 from coordinator.cli.output import answer
+from coordinator.cli.top import top
 from coordinator.cli.words import describe_status
 
 __all__ = ["app"]
@@ -47,7 +50,11 @@ def _group(
 
 for _name, _command in work.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
+for _name, _command in overview.COMMANDS.items():
+    app.command(_name, cls=CommonCommand)(_command)
 for _name, _command in serving.COMMANDS.items():
+    app.command(_name, cls=CommonCommand)(_command)
+for _name, _command in credentials.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
 
 
@@ -64,13 +71,22 @@ def status() -> int:
     return 0 if found.healthy else 3
 
 
+app.command("hot", cls=CommonCommand)(hot)
+app.command("top", cls=CommonCommand)(top)
+app.command("doctor", cls=CommonCommand)(doctor)
+
+
 @config.command("show", cls=CommonCommand)
 def config_show() -> int:
     """Show each setting and where it comes from: option, environment, configuration file or default."""
     context = current()
-    lines = [f"{name} = {chosen.value}  ({chosen.source})" for name, chosen in context.chosen.items()]
+    context.check()
+    lines = [f"{name} = {chosen.value or 'none'}  ({chosen.source})" for name, chosen in context.chosen.items()]
     settings = {
-        setting.name: {"value": context.chosen[setting.name].value, "source": context.chosen[setting.name].source}
+        setting.name: {
+            "value": context.chosen[setting.name].value or None,
+            "source": context.chosen[setting.name].source,
+        }
         for setting in SETTINGS
     }
     answer(context, "\n".join(lines), {"config_file": str(context.config_path), "settings": settings})

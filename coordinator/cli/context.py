@@ -19,7 +19,7 @@ from coordinator.errors import InvalidInput
 from coordinator.model import DEFAULT_FLEET
 
 if TYPE_CHECKING:
-    from coordinator.client import Client
+    from coordinator.client import AsyncClient, Client
 
 __all__ = ["CommonCommand", "CommonGroup", "Context", "current", "named_fleet", "wants_json"]
 
@@ -36,6 +36,16 @@ class Setting(NamedTuple):
     help: str
 
     @property
+    def option(self) -> str:
+        """The option that sets it."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def parameter(self) -> str:
+        """What the option is called among a command's parameters, where a work key is `key` already."""
+        return f"common_{self.name}"
+
+    @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return f"COORDINATION_{self.name.upper()}"
@@ -45,6 +55,11 @@ SETTINGS = (
     Setting("endpoint", DEFAULT_LISTEN, "HOST:PORT[,…]", "Where the coordinators are."),
     Setting("fleet", DEFAULT_FLEET, "NAME", "The fleet whose claims are meant."),
     Setting("timeout", "5", "SECONDS", "How long to wait for an answer, at most."),
+    Setting("token_file", "", "FILE", "Holds the token that says who you are."),
+    Setting("tls", "auto", "on|off|auto", "Whether to speak TLS; auto: if an authority or a certificate is given."),
+    Setting("ca", "", "FILE", "The authority that vouches for the coordinators (PEM)."),
+    Setting("cert", "", "FILE", "The certificate to show them (PEM)."),
+    Setting("key", "", "FILE", "The key of that certificate (PEM)."),
 )
 
 
@@ -87,20 +102,71 @@ class Context:
             )
         return seconds
 
-    def client(self) -> Client:
-        """Return a client for the coordinator.
+    @property
+    def tls(self) -> bool:
+        """Whether to speak TLS, also where no authority and no certificate are given."""
+        typed, source = self.chosen["tls"]
+        if typed not in ("on", "off", "auto"):
+            raise InvalidInput(f"tls is {typed!r} ({source}); allowed are on, off and auto", field="tls")
+        if typed == "off" and (self._file("ca") or self._file("cert")):
+            raise InvalidInput("tls is off, but a certificate is given; leave out one of them", field="tls")
+        return typed == "on"
+
+    def check(self) -> None:
+        """Raise ``InvalidInput`` for a setting that no command could use."""
+        from coordinator.keys import check_fleet
+        from coordinator.transport import parse_endpoints
+
+        parse_endpoints(self.endpoint)
+        check_fleet(self.fleet)
+        _ = self.timeout, self.tls
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections to the coordinators are encrypted."""
+        return self.tls or self._file("ca") is not None or self._file("cert") is not None
+
+    @property
+    def certificate(self) -> tuple[Path, Path] | None:
+        """The files of the certificate that is shown to the coordinators and of its key; None where none is."""
+        cert, key = self._file("cert"), self._file("key")
+        return None if cert is None or key is None else (Path(cert), Path(key))
+
+    def _file(self, name: str) -> str | None:
+        return self.chosen[name].value or None
+
+    def client(self, endpoint: str | None = None) -> Client:
+        """Return a client for the coordinators, or for the one at ``endpoint``."""
+        arguments = self._client_arguments()
+        from coordinator.client import Client
+
+        return Client(endpoint or self.endpoint, **arguments)
+
+    def async_client(self) -> AsyncClient:
+        """Return an asynchronous client for the coordinators."""
+        arguments = self._client_arguments()
+        from coordinator.client import AsyncClient
+
+        return AsyncClient(self.endpoint, **arguments)
+
+    def _client_arguments(self) -> dict[str, Any]:
+        """Return what a client is made with.
 
         It names an instance only if COORDINATION_INSTANCE does: two commands of one session are two processes, and
         the second must be able to renew what the first has claimed.
         """
-        from coordinator.client import Client
-
-        return Client(
-            self.endpoint,
-            fleet=self.fleet,
-            timeout=self.timeout,
-            instance=os.environ.get("COORDINATION_INSTANCE", ""),
-        )
+        # gRPC itself would write about failed handshakes, beside our sentence. It reads this when it is first used.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        return {
+            "fleet": self.fleet,
+            "timeout": self.timeout,
+            "tls": self.tls,
+            "ca": self._file("ca"),
+            "cert": self._file("cert"),
+            "key": self._file("key"),
+            "token_file": self._file("token_file"),
+            "instance": os.environ.get("COORDINATION_INSTANCE", ""),
+        }
 
 
 def current() -> Context:
@@ -144,6 +210,11 @@ def _read_config(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        if os.environ.get("COORDINATION_CONFIG"):
+            raise InvalidInput(
+                f"the configuration file {path} is not there",
+                hint="correct COORDINATION_CONFIG, or unset it to go without a file",
+            ) from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"the configuration file {path} cannot be read: {error}") from None
@@ -165,25 +236,30 @@ def _read_config(path: Path) -> dict[str, str]:
 class _CommonOption(TyperOption):
     """An option that is remembered instead of being handed to the command."""
 
-    def __init__(self, name: str, **settings: Any) -> None:
-        super().__init__(param_decls=[f"--{name}"], expose_value=False, callback=self._take, **settings)
+    def __init__(self, name: str, option: str, parameter: str, **settings: Any) -> None:
+        super().__init__(param_decls=[parameter, option], expose_value=False, callback=self._take, **settings)
+        self._setting = name
 
-    def _take(self, _context: Any, parameter: Any, value: Any) -> None:
+    def _take(self, _context: Any, _parameter: Any, value: Any) -> None:
         # Given before and after the verb, the later one counts.
         if value is not None and value is not False:
-            _given[parameter.name] = value
+            _given[self._setting] = value
 
 
 def _common_options() -> list[_CommonOption]:
-    json = _CommonOption("json", is_flag=True, default=False, help="Answer with one JSON object (docs/json.md).")
+    json = _CommonOption(
+        "json", "--json", "json", is_flag=True, default=False, help="Answer with one JSON object (docs/json.md)."
+    )
     return [
         json,
         *(
             _CommonOption(
                 setting.name,
+                setting.option,
+                setting.parameter,
                 type=str,
                 metavar=setting.metavar,
-                help=f"{setting.help} [env: {setting.variable}; default: {setting.default}]",
+                help=f"{setting.help} [env: {setting.variable}; default: {setting.default or 'none'}]",
             )
             for setting in SETTINGS
         ),

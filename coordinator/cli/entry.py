@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import app
 from coordinator.cli.context import wants_json
 from coordinator.cli.output import emit_error, printable
@@ -21,16 +23,17 @@ from coordinator.errors import CoordinatorError, InternalError, InvalidInput
 
 __all__ = ["run"]
 
-INTERRUPTED = 130
-
 
 def run(arguments: list[str]) -> NoReturn:
     """Run ``arguments`` and end the process with the right exit code."""
-    _prepare_streams()
-    code = _guarded(arguments or ["--help"])
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
-            stream.flush()
+    try:
+        _prepare_streams()
+        code = _guarded(arguments or ["--help"])
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+    except KeyboardInterrupt:  # in one of the few places where it was not expected
+        code = INTERRUPTED
     # Taking down gRPC and the interpreter in order would cost every command 30 ms; everything is flushed.
     os._exit(code)
 
@@ -48,6 +51,9 @@ def _prepare_streams() -> None:
 
 def _guarded(arguments: list[str]) -> int:
     try:
+        # From here on there may be something to clean up.
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return _invoke(arguments)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -77,9 +83,12 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "coordination"
     hint = f"see {command} --help"
-    # Present where an option was not known: it may have been meant as one or not.
     option = getattr(error, "option_name", "")
-    if option:
+    if option and context is None:
+        # An option that is known, but stands last and has no value.
+        hint = f"put its value behind {option}"
+    elif option:
+        # One that is not known: it may have been meant as an option or not.
         dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
         hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
     message = printable(error.format_message().rstrip("."))

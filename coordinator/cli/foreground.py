@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -14,16 +16,29 @@ from typing import Any, NamedTuple
 import uvloop
 
 from coordinator import logs
-from coordinator.config import ServerSettings
-from coordinator.errors import Unavailable
+from coordinator._version import __version__
+from coordinator.cli import INTERRUPTED
+from coordinator.config import ServerSettings, split_address
+from coordinator.errors import CoordinatorError
 from coordinator.keys import DEFAULT_TOPIC_KINDS, check_kind
+from coordinator.limits import LimitSettings, check_quota
+from coordinator.reaper import ReaperSettings
+from coordinator.security import SecuritySettings
 from coordinator.server import Server
-from coordinator.store.embedded import DEFAULT_QUOTA_BYTES, EmbeddedEtcd, default_data_dir, find_etcd
+from coordinator.store.access import EtcdAccess
+from coordinator.store.embedded import (
+    DEFAULT_QUOTA_BYTES,
+    EmbeddedEtcd,
+    check_loopback,
+    default_data_dir,
+    find_etcd,
+    keep_running,
+)
 from coordinator.transport import parse_endpoints
 
 __all__ = ["Options", "run_beside", "run_embedded"]
 
-_INTERRUPTED = 130
+_LOG = logging.getLogger(__name__)
 
 
 class Options(NamedTuple):
@@ -33,8 +48,14 @@ class Options(NamedTuple):
     metrics_listen: str
     topic_kinds: str
     insecure: bool
+    security: SecuritySettings = SecuritySettings()
+    log: logs.LogSettings = logs.LogSettings()
+    limits: LimitSettings = LimitSettings()
+    quota_bytes: int | None = None
+    etcd_access: EtcdAccess = EtcdAccess()
+    reaper: ReaperSettings | None = ReaperSettings()
 
-    def settings(self, etcd: tuple[str, ...], quota_bytes: int | None = None) -> ServerSettings:
+    def settings(self, etcd: tuple[str, ...]) -> ServerSettings:
         """Return the settings of the coordinator; raises ``InvalidInput``."""
         return ServerSettings(
             etcd=etcd,
@@ -42,34 +63,43 @@ class Options(NamedTuple):
             metrics_listen=self.metrics_listen,
             topic_kinds=DEFAULT_TOPIC_KINDS | {check_kind(kind) for kind in self.topic_kinds.split(",") if kind},
             insecure=self.insecure,
-            quota_bytes=quota_bytes,
+            security=self.security,
+            etcd_access=self.etcd_access,
+            reaper=self.reaper,
+            quota_bytes=check_quota(self.quota_bytes),
+            limits=self.limits,
         )
 
 
-def run_embedded(data_dir: Path | None, etcd_path: str | None, options: Options) -> int:
+def run_embedded(data_dir: Path | None, etcd_path: str | None, options: Options, *, etcd_listen: str) -> int:
     """Run an etcd and a coordinator on this machine; returns the exit code."""
+    host, port = split_address(etcd_listen, "etcd-listen")
+    check_loopback(host)
+    quota_bytes = options.quota_bytes if options.quota_bytes is not None else DEFAULT_QUOTA_BYTES
+    options = options._replace(quota_bytes=quota_bytes)
     options.settings(etcd=("127.0.0.1:1",))  # so that a mistake is told before anything is started
     binary = find_etcd(etcd_path)
     if binary.notice:
         sys.stderr.write(f"notice: {binary.notice}\n")
 
     async def run() -> int:
-        etcd = EmbeddedEtcd(data_dir or default_data_dir(), binary)
+        etcd = EmbeddedEtcd(
+            data_dir or default_data_dir(), binary, quota_bytes=quota_bytes, client_host=host, client_port=port
+        )
         async with etcd:
-            settings = options.settings((etcd.endpoint,), DEFAULT_QUOTA_BYTES)
-            return await _serve(settings, etcd)
+            return await _serve(options.settings((etcd.endpoint,)), etcd)
 
-    return _run(run)
+    return _run(run, options)
 
 
 def run_beside(endpoints: str, options: Options) -> int:
     """Run a coordinator beside an etcd that is there already; returns the exit code."""
     settings = options.settings(parse_endpoints(endpoints, field="etcd"))
-    return _run(lambda: _serve(settings, None))
+    return _run(lambda: _serve(settings, None), options)
 
 
-def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    logs.configure()
+def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
+    logs.configure(options.log)
     try:
         return uvloop.run(main())
     finally:
@@ -77,30 +107,44 @@ def _run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 
 async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None) -> int:
-    """Serve until a signal comes or the embedded etcd ends."""
-    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def stop(code: int) -> None:
-        if not stopped.done():
-            stopped.set_result(code)
-
+    """Serve until a signal comes, or the embedded etcd ends and cannot be started again."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop, 0)
-    loop.add_signal_handler(signal.SIGINT, stop, _INTERRUPTED)
+    told: asyncio.Future[signal.Signals] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _tell, told, number)
     server = Server(settings)
     async with AsyncExitStack() as stack:
         await server.start()
+        stack.callback(_LOG.info, "stopped", extra=logs.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
-        sys.stdout.write(f"{server.ready_line}\n")
-        sys.stdout.flush()
-        if etcd is None:
-            return await stopped
-        ended = asyncio.create_task(etcd.wait())
-        await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if stopped.done():
-            ended.cancel()
-            return stopped.result()
-    raise Unavailable(
-        f"etcd has ended by itself, with exit code {ended.result()}; the coordinator cannot go on without it",
-        hint=f"see etcd.log in {etcd.data_dir}, then start it again: claims are kept",
-    )
+        where = {"grpc": server.endpoint, "metrics": server.metrics_url, "etcd": ",".join(settings.etcd)}
+        _LOG.info("started", extra=logs.said(version=__version__, pid=os.getpid(), **where))
+        # Whoever does not want to hear that it is ready has it run all the same.
+        with contextlib.suppress(OSError):
+            sys.stdout.write(f"{server.ready_line}\n")
+            sys.stdout.flush()
+        try:
+            number = await _until_told(told, etcd)
+        except CoordinatorError as error:
+            _LOG.error("stopping", extra=logs.said(why=error.message))  # where it was raised tells nothing
+            raise
+        _LOG.info("stopping", extra=logs.said(why=number.name))
+    return INTERRUPTED if number is signal.SIGINT else 0
+
+
+def _tell(told: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
+    if not told.done():
+        told.set_result(number)
+
+
+async def _until_told(told: asyncio.Future[signal.Signals], etcd: EmbeddedEtcd | None) -> signal.Signals:
+    """Wait for a signal, and keep etcd running until then; raises ``Unavailable`` if that cannot be done."""
+    if etcd is None:
+        return await told
+    keeping = asyncio.create_task(keep_running(etcd))
+    try:
+        await asyncio.wait((keeping, told), return_when=asyncio.FIRST_COMPLETED)
+        return told.result() if told.done() else await keeping
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)

@@ -10,8 +10,21 @@ from typing import Any
 
 from coordinator import model
 from coordinator.errors import CoordinatorError
+from coordinator.masking import without_credentials
 
-__all__ = ["claim_object", "error_object", "list_object", "record_object", "show_object", "status_object"]
+__all__ = [
+    "Object",
+    "briefing_object",
+    "claim_object",
+    "error_object",
+    "format_moment",
+    "happening_object",
+    "list_object",
+    "log_object",
+    "record_object",
+    "show_object",
+    "status_object",
+]
 
 Object = dict[str, Any]
 
@@ -22,7 +35,7 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
         return {
             "outcome": model.Outcome.DENIED.value,
             "work_key": answer.work_key,
-            "typed_key": typed_key,
+            "typed_key": without_credentials(typed_key),
             "claim": None,
             "denial": _denial(answer),
             "previous": None,
@@ -30,7 +43,7 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
     return {
         "outcome": answer.outcome.value,
         "work_key": answer.work_key,
-        "typed_key": typed_key,
+        "typed_key": without_credentials(typed_key),
         "claim": _claim(answer),
         "denial": None,
         "previous": None if answer.previous is None else _previous(answer.previous),
@@ -50,11 +63,12 @@ def record_object(record: model.Record) -> Object:
         "reason": record.reason,
         "result": record.result,
         "note": record.note,
-        "claimed_at": _time(record.claimed_at),
-        "expires_at": _time(record.expires_at),
-        "ended_at": _time(record.ended_at),
+        "claimed_at": format_moment(record.claimed_at),
+        "expires_at": format_moment(record.expires_at),
+        "ended_at": format_moment(record.ended_at),
         "late": record.late,
-        "acknowledged_at": _time(record.acknowledged_at),
+        "acknowledged_at": format_moment(record.acknowledged_at),
+        "acknowledged_reason": record.acknowledged_reason,
     }
 
 
@@ -75,6 +89,34 @@ def list_object(page: model.RecordPage) -> Object:
         "records": [record_object(record) for record in page.records],
         "next_page_token": page.next_page_token,
         "revision": page.revision,
+        "damaged": page.damaged,
+    }
+
+
+def happening_object(happening: model.Happening) -> Object:
+    """One line of ``work-watch``."""
+    return {
+        "event": happening.event.value,
+        "revision": happening.revision,
+        "record": record_object(happening.record),
+        "contender": happening.contender,
+    }
+
+
+def briefing_object(briefing: model.Briefing) -> Object:
+    """The answer to ``briefing``."""
+    return {
+        "generated_at": format_moment(briefing.generated_at),
+        "revision": briefing.revision,
+        "taken": [_claim(claim) for claim in briefing.taken],
+        "loose_ends": [record_object(record) for record in briefing.loose_ends],
+        "finished": [record_object(record) for record in briefing.finished],
+        "omitted": {
+            "taken": briefing.omitted_taken,
+            "loose_ends": briefing.omitted_loose_ends,
+            "finished": briefing.omitted_finished,
+        },
+        "markdown": briefing.markdown,
     }
 
 
@@ -88,7 +130,7 @@ def log_object(page: model.LogPage) -> Object:
                 "attempt": entry.attempt,
                 "ended": entry.ended.value,
                 "cause": _value(entry.cause),
-                "ended_at": _time(entry.ended_at),
+                "ended_at": format_moment(entry.ended_at),
             }
             for entry in page.entries
         ],
@@ -124,6 +166,7 @@ def status_object(status: model.Status) -> Object:
             "value": rate.value,
             "granted": rate.granted,
             "denied": rate.denied,
+            "scope": "replica",
         },
     }
 
@@ -151,8 +194,8 @@ def _claim(claim: model.Claim) -> Object:
         "attempt": claim.attempt,
         "fencing_token": claim.fencing_token,
         "ttl_seconds": claim.ttl_seconds,
-        "claimed_at": _time(claim.claimed_at),
-        "expires_at": _time(claim.expires_at),
+        "claimed_at": format_moment(claim.claimed_at),
+        "expires_at": format_moment(claim.expires_at),
         "note": claim.note,
     }
 
@@ -163,8 +206,8 @@ def _denial(denial: model.Denial) -> Object:
         "holder": denial.holder,
         "own_session": denial.own_session,
         "completed_by": denial.completed_by,
-        "expires_at": _time(denial.expires_at),
-        "completed_at": _time(denial.completed_at),
+        "expires_at": format_moment(denial.expires_at),
+        "completed_at": format_moment(denial.completed_at),
         "retry_after_seconds": denial.retry_after_seconds,
     }
 
@@ -176,7 +219,7 @@ def _previous(previous: model.Previous) -> Object:
         "cause": _value(previous.cause),
         "reason": previous.reason,
         "note": previous.note,
-        "ended_at": _time(previous.ended_at),
+        "ended_at": format_moment(previous.ended_at),
     }
 
 
@@ -185,8 +228,8 @@ def _history(entry: model.HistoryEntry) -> Object:
         "attempt": entry.attempt,
         "session": entry.session,
         "fencing_token": entry.fencing_token,
-        "claimed_at": _time(entry.claimed_at),
-        "ended_at": _time(entry.ended_at),
+        "claimed_at": format_moment(entry.claimed_at),
+        "ended_at": format_moment(entry.ended_at),
         "ended": entry.ended.value,
         "cause": _value(entry.cause),
         "reason": entry.reason,
@@ -197,7 +240,8 @@ def _history(entry: model.HistoryEntry) -> Object:
     }
 
 
-def _time(moment: datetime | None) -> str | None:
+def format_moment(moment: datetime | None) -> str | None:
+    """Write a time; None stays None."""
     return None if moment is None else model.format_time(moment)
 
 

@@ -10,21 +10,29 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from coordinator.cli.context import Context, named_fleet
 from coordinator.cli.objects import error_object
 from coordinator.errors import CoordinatorError, InternalError
+from coordinator.masking import without_credentials
 
 __all__ = ["answer", "emit_error", "hint", "printable", "say_what_it_became"]
 
 
-def answer(context: Context, text: str, found: dict[str, Any]) -> None:
-    """Answer with ``text``, or with the object where JSON was asked for."""
+def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Callable[[str], str] | None = None) -> None:
+    """Answer with ``text``, or with the object where JSON was asked for.
+
+    ``decorate`` adds colours where a terminal shows them and nobody has said no to them (https://no-color.org).
+    """
     if context.json:
         _write_json(context.fleet, found)
-    else:
-        _answer(f"{printable(text)}\n")
+        return
+    text = printable(text)
+    if decorate is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        text = decorate(text)
+    _answer(f"{text}\n")
 
 
 def hint(context: Context, text: str) -> None:
@@ -36,7 +44,7 @@ def hint(context: Context, text: str) -> None:
 def say_what_it_became(typed: str, became: str) -> None:
     """Say what a work key became, if that is not what was typed."""
     if typed != became:
-        _tell(f"{printable(typed)} → {became}\n")
+        _tell(f"{printable(without_credentials(typed))} → {became}\n")
 
 
 def emit_error(error: CoordinatorError, *, as_json: bool) -> int:

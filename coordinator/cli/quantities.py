@@ -6,9 +6,9 @@ import math
 import re
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import check_ttl
+from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl
 
-__all__ = ["format_duration", "parse_hours", "parse_ttl"]
+__all__ = ["format_duration", "parse_age", "parse_hours", "parse_ttl"]
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TYPED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
@@ -39,6 +39,19 @@ def parse_hours(typed: str) -> float:
             hint="for example --min-age-hours 24, or 0.5",
         )
     return hours
+
+
+def parse_age(typed: str, *, field: str) -> float:
+    """Return the seconds of ``24`` (hours), ``90m``, ``36h`` or ``7d``; above 0, at most 366 days."""
+    found = _TYPED.fullmatch(typed.strip())
+    seconds = float(found[1]) * _UNITS[found[2] or "h"] if found else 0.0
+    if not 0 < seconds <= MAX_BRIEFED_SECONDS:
+        raise InvalidInput(
+            f"{typed!r} is not an age; it must be a number of hours, or a number with m, h or d, up to 366d",
+            field=field,
+            hint=f"for example --{field} 24, or 7d",
+        )
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

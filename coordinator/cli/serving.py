@@ -5,18 +5,28 @@ Nothing of the server's side is imported before one of them runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from coordinator.cli import reaper_options
 from coordinator.cli.context import current
+from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdPasswordFile, EtcdUser
+from coordinator.cli.limit_options import EtcdQuota, MaxCalls, MaxClaimsPerFleet, MaxClaimsPerSession
+from coordinator.cli.log_options import LogFile, LogLevel
 from coordinator.cli.output import answer
+from coordinator.cli.paths import named_path
+from coordinator.cli.protection import ClientCa, MetricsPublic, TlsCert, TlsKey, Tokens
+from coordinator.cli.reaper_options import ReaperOn, RetentionDays
 from coordinator.defaults import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.errors import InternalError
+from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
+from coordinator.security import SecuritySettings
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "need_server"]
 
 Listen = Annotated[
     str,
@@ -50,8 +60,18 @@ DataDir = Annotated[
         "--data-dir",
         metavar="DIR",
         envvar="COORDINATION_DATA_DIR",
+        parser=named_path("--data-dir", "a directory"),
         help="Where etcd keeps its data. [default: $XDG_DATA_HOME/coordination or ~/.local/share/coordination]",
         show_default=False,
+    ),
+]
+EtcdListen = Annotated[
+    str,
+    typer.Option(
+        "--etcd-listen",
+        metavar="HOST:PORT",
+        envvar="COORDINATION_ETCD_LISTEN",
+        help="Where the etcd can be reached from this host, with etcdctl for one; port 0 picks a free one.",
     ),
 ]
 
@@ -68,18 +88,46 @@ def up(
     metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
     topic_kinds: TopicKinds = "",
     insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    client_ca: ClientCa = None,
+    tokens: Tokens = None,
+    metrics_public: MetricsPublic = False,
+    etcd_listen: EtcdListen = "127.0.0.1:0",
+    max_claims_per_session: MaxClaimsPerSession = 0,
+    max_claims_per_fleet: MaxClaimsPerFleet = 0,
+    max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    etcd_quota_bytes: EtcdQuota = None,
+    reaper: ReaperOn = True,
+    retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
+    log_level: LogLevel = "info",
+    log_file: LogFile = None,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background; stop it with `down`.")] = False,
 ) -> int:
     """Run a coordinator and an etcd on this machine, until interrupted."""
-    _need_server()
+    need_server()
     from coordinator.cli import background, foreground
+    from coordinator.logs import LogSettings
 
-    options = foreground.Options(listen, metrics_listen, topic_kinds, insecure)
+    security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
+    log = LogSettings(log_level, log_file)
+    limits = LimitSettings(max_claims_per_session, max_claims_per_fleet, max_calls)
+    options = foreground.Options(
+        listen,
+        metrics_listen,
+        topic_kinds,
+        insecure,
+        security=security,
+        log=log,
+        limits=limits,
+        quota_bytes=etcd_quota_bytes,
+        reaper=reaper_options.settings(reaper, retention_days),
+    )
     if detach:
-        line = background.start(data_dir, etcd, options)
+        line = background.start(data_dir, etcd, options, etcd_listen=etcd_listen)
         answer(current(), line, {"ready": line})
         return 0
-    return foreground.run_embedded(data_dir, etcd, options)
+    return foreground.run_embedded(data_dir, etcd, options, etcd_listen=etcd_listen)
 
 
 def serve(
@@ -91,32 +139,79 @@ def serve(
     metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
     topic_kinds: TopicKinds = "",
     insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    client_ca: ClientCa = None,
+    tokens: Tokens = None,
+    metrics_public: MetricsPublic = False,
+    etcd_ca: EtcdCa = None,
+    etcd_cert: EtcdCert = None,
+    etcd_key: EtcdKey = None,
+    etcd_user: EtcdUser = None,
+    etcd_password_file: EtcdPasswordFile = None,
+    max_claims_per_session: MaxClaimsPerSession = 0,
+    max_claims_per_fleet: MaxClaimsPerFleet = 0,
+    max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    etcd_quota_bytes: EtcdQuota = None,
+    reaper: ReaperOn = True,
+    retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
+    log_level: LogLevel = "info",
+    log_file: LogFile = None,
 ) -> int:
     """Run a coordinator beside an etcd that is there already, until interrupted."""
-    _need_server()
+    need_server()
     from coordinator.cli import foreground
+    from coordinator.logs import LogSettings
+    from coordinator.store.access import EtcdAccess
 
-    return foreground.run_beside(etcd, foreground.Options(listen, metrics_listen, topic_kinds, insecure))
+    security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
+    log = LogSettings(log_level, log_file)
+    access = EtcdAccess(etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
+    limits = LimitSettings(max_claims_per_session, max_claims_per_fleet, max_calls)
+    options = foreground.Options(
+        listen,
+        metrics_listen,
+        topic_kinds,
+        insecure,
+        security=security,
+        log=log,
+        limits=limits,
+        quota_bytes=etcd_quota_bytes,
+        reaper=reaper_options.settings(reaper, retention_days),
+        etcd_access=access,
+    )
+    return foreground.run_beside(etcd, options)
 
 
-def down(data_dir: DataDir = None) -> int:
+def down(
+    data_dir: DataDir = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Kill it if it has not stopped within --timeout; claims are kept.")
+    ] = False,
+) -> int:
     """Stop the coordinator that runs on a data directory; exits with 1 if none does."""
-    _need_server()
+    need_server()
     from coordinator.cli import background
 
     context = current()
-    pid = background.stop(data_dir, context.timeout)
-    if pid is None:
+    stopped = background.stop(data_dir, context.timeout, force=force)
+    if stopped is None:
         answer(context, "no coordinator is running there", {"stopped_pid": None})
         return 1
-    answer(context, f"stopped the coordinator (pid {pid})", {"stopped_pid": pid})
+    pid, killed = stopped
+    who = f"the coordinator (pid {pid})"
+    how = f"killed {who}, which did not stop within {context.timeout:g} s" if killed else f"stopped {who}"
+    answer(context, how, {"stopped_pid": pid})
     return 0
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"up": up, "serve": serve, "down": down}
 
 
-def _need_server() -> None:
+def need_server() -> None:
+    """Raise an error that says what to install, unless the server's side can be imported."""
+    # etcd is started again while gRPC runs, which has no need to prepare for that: what is forked becomes etcd.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         import grpc_health  # noqa: F401  # to tell what is missing before the server is half up
         import prometheus_client  # noqa: F401  # likewise

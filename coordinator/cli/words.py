@@ -9,6 +9,8 @@ from coordinator.model import (
     Cause,
     Claim,
     Denial,
+    Event,
+    Happening,
     HistoryEntry,
     LogPage,
     Outcome,
@@ -22,6 +24,7 @@ from coordinator.model import (
 
 __all__ = [
     "describe_claim",
+    "describe_happening",
     "describe_log",
     "describe_reap",
     "describe_records",
@@ -67,6 +70,31 @@ def describe_story(story: Story) -> str:
     return "\n".join(lines)
 
 
+def describe_happening(happening: Happening) -> str:
+    """Say what happened to a claim, on one line."""
+    record, who = happening.record, happening.record.session or "?"
+    match happening.event:
+        case Event.GRANTED:
+            attempt = f", attempt {record.attempt}" if (record.attempt or 1) > 1 else ""
+            what = f"claimed by {who}{_until(record)}{attempt}"
+        case Event.RENEWED:
+            what = f"renewed by {who}{_until(record)}" + (f": {_brief(record.note)}" if record.note else "")
+        case Event.DENIED:
+            what = f"denied to {happening.contender}"
+        case Event.COMPLETED:
+            what = f"completed by {who}{' (late)' * record.late}" + (
+                f": {_brief(record.result)}" if record.result else ""
+            )
+        case Event.ABANDONED:
+            why = record.reason or record.note
+            what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]})" + (f": {_brief(why)}" if why else "")
+    return f"{happening.revision}  {record.work_key}  {what}"
+
+
+def _until(record: Record) -> str:
+    return "" if record.expires_at is None else f" until {format_time(record.expires_at)}"
+
+
 def describe_log(page: LogPage) -> str:
     """List the ended attempts of a session."""
     lines = [
@@ -94,12 +122,24 @@ def describe_status(status: Status, fleet: str) -> str:
         f"coordinator {coordinator.version} at {coordinator.endpoint}, up {uptime}",
         f"etcd {etcd.version or '(no answer)'}: {members}{size}{quota}",
         *(f"  warning: {warning}" for warning in etcd.warnings),
+        _describe_reaper(status),
         f"fleet {fleet}: {_counts(status)}",
     ]
     if rate.value is not None:
         window = format_duration(rate.window_seconds)
-        lines.append(f"  convergence {rate.value:.0%} over {window}: {rate.denied} denied, {rate.granted} granted")
+        counts = f"{rate.denied} denied, {rate.granted} granted"
+        lines.append(f"  convergence {rate.value:.0%} over {window} at this coordinator: {counts}")
     return "\n".join(lines)
+
+
+def _describe_reaper(status: Status) -> str:
+    reaper = status.reaper
+    if not status.healthy:
+        return "reaper: not known while etcd does not answer"
+    if reaper.leader is None:
+        return "reaper: none, so that expired claims are recorded only when somebody claims them or runs work-reap"
+    behind = f", {_count(reaper.revision_lag, 'revision')} behind" if reaper.revision_lag else ""
+    return f"reaper: {reaper.leader}{behind}"
 
 
 def _describe_previous(attempt: int, previous: Previous) -> list[str]:
@@ -118,6 +158,9 @@ def _describe_record(record: Record) -> list[str]:
     for name, value in (("note", record.note), ("reason", record.reason), ("result", record.result)):
         if value:
             lines.append(f"  {name}: {_indented(value)}")
+    if record.acknowledged_at is not None:
+        why = f": {_indented(record.acknowledged_reason)}" if record.acknowledged_reason else ""
+        lines.append(f"  acknowledged {format_time(record.acknowledged_at)}{why}")
     if record.fencing_token:
         lines.append(f"  fencing token: {record.fencing_token}")
     return lines

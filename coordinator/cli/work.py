@@ -51,7 +51,11 @@ def work_claim(
     key: Key,
     ttl: Annotated[
         str | None,
-        typer.Option("--ttl", metavar="MINUTES", help="How long, in minutes, or with s, m, h, d. [default: 60]"),
+        typer.Option(
+            "--ttl",
+            metavar="MINUTES",
+            help="How long, in minutes, or with s, m, h, d; it may last up to 6 s longer. [default: 60]",
+        ),
     ] = None,
     note: Annotated[
         str, typer.Option("--note", metavar="TEXT", help="Shown to whoever is denied or claims next.")
@@ -81,19 +85,24 @@ def work_renew(
     key: Key,
     ttl: Annotated[
         str | None,
-        typer.Option("--ttl", metavar="MINUTES", help="How long from now; as before if left out."),
+        typer.Option(
+            "--ttl",
+            metavar="MINUTES",
+            help="How long from now; as before if left out. The deadline never moves back.",
+        ),
     ] = None,
     note: Annotated[
         str | None,
         typer.Option("--note", metavar="TEXT", help="How far it is: whoever takes over will be shown this."),
     ] = None,
     token: Token = None,
+    request_id: RequestId = None,
 ) -> int:
     """Give a claim more time, leave a note on it, or both; the deadline never moves back."""
     context = current()
     seconds = None if ttl is None else parse_ttl(ttl)
     with context.client() as client:
-        claim = client.renew(session, key, seconds, note=note, token=token)
+        claim = client.renew(session, key, seconds, note=note, token=token, request_id=request_id)
     say_what_it_became(key, claim.work_key)
     answer(context, words.describe_claim(claim), claim_object(claim, key))
     return 0
@@ -162,6 +171,8 @@ def work_list(
     context = current()
     page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
     answer(context, words.describe_records(page.records), list_object(page))
+    if page.damaged:
+        hint(context, f"{page.damaged} records cannot be read and were left out; the coordinator's log names them")
     _say_more(context, page.next_page_token)
     return 0
 
@@ -250,16 +261,17 @@ def _collect_records(
 ) -> RecordPage:
     """Read pages until there are ``limit`` records, or no more."""
     records: list[Record] = []
-    revision = 0
+    revision = damaged = 0
     with context.client() as client:
         read = functools.partial(client.list_page, states=states, kind=kind, session=session)
         while True:
             page = read(page_size=min(limit - len(records), 1000), page_token=page_token)
             records += page.records
             revision = revision or page.revision
+            damaged += page.damaged
             page_token = page.next_page_token or ""
             if not page_token or len(records) >= limit:
-                return RecordPage(tuple(records), page_token or None, revision)
+                return RecordPage(tuple(records), page_token or None, revision, damaged)
 
 
 def _say_more(context: Context, page_token: str | None) -> None:
@@ -270,8 +282,9 @@ def _say_more(context: Context, page_token: str | None) -> None:
 def _parse_time(typed: str) -> datetime:
     try:
         moment = datetime.fromisoformat(typed)
-    except ValueError:
+        moment = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InvalidInput(
             f"{typed!r} is not a time; it must be a date or a time like 2026-06-14T02:00:00Z", field="since"
         ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -16,25 +16,39 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.client import _wire as wire
+from coordinator.client._failover import Effort, Endpoints
+from coordinator.client._findings import diagnosis_from
+from coordinator.client._position import Position
+from coordinator.client._racing import AsyncRace
+from coordinator.client._security import AnyPath, Security
 from coordinator.defaults import DEFAULT_LISTEN
-from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput, OutcomeUnknown
-from coordinator.transport import CHANNEL_OPTIONS, ERROR_METADATA_KEY, Failure, parse_endpoints, was_never_sent
+from coordinator.errors import (
+    ClaimDenied,
+    CoordinatorError,
+    InvalidInput,
+    LimitExceeded,
+    OutcomeUnknown,
+    Unauthenticated,
+    Unavailable,
+)
+from coordinator.findings import Diagnosis
+from coordinator.transport import CHANNEL_OPTIONS, Failure, is_stranger, parse_endpoints, was_never_sent
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
-
-#: How long to go on knocking where nothing listens, in seconds: enough for a coordinator that is just being restarted
-#: beside others, and short enough for a person who has not started one.
-_KNOCK_SECONDS = 0.5
-_KNOCK_PAUSE_SECONDS = 0.1
 
 
 class AsyncClient:
     """Claims work from a coordinator.
 
-    ``endpoints`` is ``"HOST:PORT"``, several with commas, or a sequence of them; the client stays with one and moves
-    on to the next when it fails. ``timeout`` bounds every call, in seconds. ``instance`` tells this client apart from
-    others that run under the same session name; by default it is random, so that two processes of one session do not
-    both believe they hold a claim.
+    ``endpoints`` is ``"HOST:PORT"``, several with commas, or a sequence of them. The client stays with the one that
+    answered last; when that fails, or is silent for a quarter of ``timeout`` (at most a second), another is asked. It
+    connects anew to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` tells this client
+    apart from others that run under the same session name; by default it is random, so that two processes of one
+    session do not both believe they hold a claim.
+
+    ``tls`` speaks TLS and trusts the authorities that this host trusts; ``ca``, a file, names others instead. ``cert``
+    and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
+    this client is; it is sent over TLS or to this host itself, and the file is read again when its token is refused.
 
     >>> async def work(endpoint):
     ...     async with AsyncClient(endpoint) as client:
@@ -56,14 +70,23 @@ class AsyncClient:
         fleet: str = model.DEFAULT_FLEET,
         timeout: float = 5.0,
         instance: str | None = None,
+        tls: bool = False,
+        ca: AnyPath | None = None,
+        cert: AnyPath | None = None,
+        key: AnyPath | None = None,
+        token_file: AnyPath | None = None,
+        bearer_token: str | None = None,
     ) -> None:
-        self._endpoints = parse_endpoints(endpoints)
+        self._endpoints = Endpoints(parse_endpoints(endpoints))
+        self._security = Security(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file, bearer_token=bearer_token)
+        self._security.check(self._endpoints.names)
         self._fleet = wire.text("fleet", fleet)
         if not 0 < timeout < float("inf"):
             raise InvalidInput(f"timeout must be a positive number of seconds; it is {timeout!r}", field="timeout")
         self._timeout = timeout
         self._instance = uuid.uuid4().hex if instance is None else wire.text("instance", instance)
-        self._current = 0
+        # Threads may share a client.
+        self._opening = threading.Lock()
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._stubs: dict[str, CoordinatorServiceStub] = {}
 
@@ -96,6 +119,10 @@ class AsyncClient:
 
         Claiming what this client holds already renews it: same fencing token, never a shorter deadline. ``reopen``
         claims finished work. Raises ``ClaimDenied``, which carries the ``Denial``, if it is not granted.
+
+        ``request_id`` is made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
+        granted once. If that claim has ended since, ``NotHolder`` is raised, as long as nobody has claimed the work
+        again; one that is repeated later still is a new request.
         """
         answer = await self.try_claim(session, key, ttl, note=note, reopen=reopen, token=token, request_id=request_id)
         if isinstance(answer, model.Denial):
@@ -145,7 +172,7 @@ class AsyncClient:
         """
         base = _request_id(request_id)
         request = pb.ClaimManyRequest(fleet=self._fleet, session=wire.text("session", session), instance=self._instance)
-        for number, key in enumerate(keys):
+        for number, key in enumerate(wire.several("keys", keys)):
             request.items.add(
                 work_key=wire.text("work_key", key),
                 ttl=wire.duration("ttl", ttl),
@@ -233,6 +260,16 @@ class AsyncClient:
         )
         return wire.record_from((await self._call("Revoke", request)).record)
 
+    async def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
+        """Mark abandoned work as seen, so that it is no longer a loose end; it can be claimed as before.
+
+        Raises ``NotFound`` if nobody ever claimed it and ``Refused`` if it is not abandoned.
+        """
+        request = pb.AcknowledgeRequest(
+            fleet=self._fleet, work_key=wire.text("work_key", key), reason=wire.text("reason", reason)
+        )
+        return wire.record_from((await self._call("Acknowledge", request)).record)
+
     async def get(self, key: str) -> model.Story:
         """Tell all that is known of a work key; one never seen is ``available``."""
         request = pb.GetRequest(fleet=self._fleet, work_key=wire.text("work_key", key))
@@ -262,7 +299,7 @@ class AsyncClient:
         self, *, states: Iterable[model.State | str] = (), kind: str = "", session: str = ""
     ) -> AsyncIterator[model.Record]:
         """Yield the records that match, in the order of their work keys, fetching pages as they are needed."""
-        states, page_token = tuple(states), ""
+        states, page_token = tuple(wire.several("states", states)), ""
         while True:
             page = await self.list_page(
                 states=states, kind=kind, session=session, page_size=1000, page_token=page_token
@@ -286,6 +323,77 @@ class AsyncClient:
         )
         return wire.log_page(await self._call("Log", request))
 
+    async def briefing(
+        self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
+    ) -> model.Briefing:
+        """Sum up what is taken, what was abandoned and what was finished at most ``max_age`` seconds ago.
+
+        By default of all kinds, of the last 24 hours, in at most 4,000 characters of Markdown.
+        """
+        request = pb.BriefingRequest(
+            fleet=self._fleet,
+            kinds=[wire.text("kinds", kind) for kind in wire.several("kinds", kinds)],
+            max_age=None if max_age is None else wire.duration("max_age", max_age),
+            max_characters=wire.integer("max_characters", max_characters, most=2**31 - 1),
+        )
+        return wire.briefing_from(await self._call("Briefing", request))
+
+    async def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
+        """Tell for which work keys most sessions were turned away, hottest first; 1 to 100 of them, by default 10.
+
+        Counts the present attempts, and those that ended at most ``max_age`` seconds ago, by default in the last hour.
+        """
+        request = pb.HotRequest(
+            fleet=self._fleet,
+            kind=wire.text("kind", kind),
+            limit=wire.integer("limit", limit, most=100),
+            max_age=None if max_age is None else wire.duration("max_age", max_age),
+        )
+        return wire.hot_from(await self._call("Hot", request))
+
+    async def watch(
+        self, *, start_revision: int = 0, kind: str = "", session: str = ""
+    ) -> AsyncIterator[model.Happening]:
+        """Yield what happens to claims, from ``start_revision`` on, or from now on; a denial once an attempt.
+
+        When a coordinator fails, another is asked, and nothing is left out or told twice; raises ``Unavailable`` when
+        none has answered for ``timeout``, ``HistoryGone`` where the store does not remember so far back, and
+        ``LimitExceeded`` for a caller who reads too slowly.
+        """
+        position = Position(wire.integer("start_revision", start_revision))
+        request = pb.WatchRequest(
+            fleet=self._fleet, kind=wire.text("kind", kind), session=wire.text("session", session)
+        )
+        effort: Effort | None = None
+        async with AsyncRace(alone=False) as race:
+            while True:
+                effort = effort or Effort(
+                    self._endpoints,
+                    timeout=self._timeout,
+                    repeatable=False,
+                    unanswered=lambda silent: wire.no_answer(silent, None),
+                )
+                endpoint = effort.next_endpoint()
+                if endpoint is None:
+                    await race.next(effort.patience())
+                    continue
+                request.start_revision = position.revision
+                call = self._stub(endpoint).Watch(request, metadata=self._security.metadata)
+                try:
+                    async for response in call:
+                        if effort is not None:
+                            effort.succeeded(endpoint)
+                            effort = None
+                        happening = position.take(response)
+                        if happening is not None:
+                            yield happening
+                    failure = None
+                except grpc.RpcError as error:
+                    failure = cast(Failure, error)
+                finally:
+                    call.cancel()
+                effort = self._watch_broke(endpoint, effort, failure)
+
     async def reap(self, min_age: float | timedelta = 0.0) -> int:
         """Record claims that expired at least ``min_age`` seconds ago as abandoned; returns how many this call did."""
         request = pb.ReapRequest(fleet=self._fleet, min_age=wire.duration("min_age", min_age))
@@ -295,56 +403,83 @@ class AsyncClient:
         """Tell how the coordinator, its store and the fleet are; answers also when the store does not."""
         return wire.status_from(await self._call("Status", pb.StatusRequest(fleet=self._fleet)))
 
+    async def diagnose(self) -> Diagnosis:
+        """Have the coordinator examine itself and its store; what is wrong with them is a finding, not an error."""
+        return diagnosis_from(await self._call("Diagnose", pb.DiagnoseRequest(fleet=self._fleet)))
+
     async def _call(self, method: str, request: Any, request_id: str | None = None) -> Any:
-        """Send a request, to the next endpoint where one fails, until an answer or the deadline.
+        """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
 
         All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next.
         """
         request_id = request_id or getattr(request, "request_id", None)
-        started = time.monotonic()
-        deadline = started + self._timeout
-        untried = len(self._endpoints)
-        in_doubt: CoordinatorError | None = None
-        while True:
-            endpoint = self._endpoints[self._current]
-            budget = (deadline - time.monotonic()) / max(1, untried)
-            try:
-                return await getattr(self._stub(endpoint), method)(request, timeout=max(0.001, budget))
-            except grpc.RpcError as error:
-                failure = cast(Failure, error)
-            problem = wire.error_from(failure, endpoint=endpoint, request_id=request_id)
-            if not _may_move_on(failure):
-                raise problem from None
-            if isinstance(problem, OutcomeUnknown):
-                in_doubt = problem
-            untried -= 1
-            self._current = (self._current + 1) % len(self._endpoints)
-            now = time.monotonic()
-            if untried <= 0 and was_never_sent(failure) and now - started > min(_KNOCK_SECONDS, self._timeout):
-                raise (in_doubt or problem) from None
-            if now + _KNOCK_PAUSE_SECONDS >= deadline:
-                raise (in_doubt or problem) from None
-            if untried <= 0:
-                await asyncio.sleep(_KNOCK_PAUSE_SECONDS)
+        # Reap tells what it has done itself: of two at once, one would have done the other's share.
+        effort = Effort(
+            self._endpoints,
+            timeout=self._timeout,
+            repeatable=method != "Reap",
+            unanswered=lambda silent: wire.no_answer(silent, request_id),
+        )
+        renewed = False
+        async with AsyncRace(alone=len(self._endpoints.names) == 1) as race:
+            while True:
+                endpoint = effort.next_endpoint()
+                if endpoint is not None:
+                    ask, metadata = getattr(self._stub(endpoint), method), self._security.metadata
+                    race.start(endpoint, ask, request, seconds=effort.remaining, metadata=metadata)
+                answer = await race.next(effort.patience())
+                if answer is None:
+                    continue
+                endpoint, response, failure = answer
+                if failure is None:
+                    effort.succeeded(endpoint)
+                    return response
+                problem = wire.error_from(failure, endpoint=endpoint, request_id=request_id, security=self._security)
+                if isinstance(problem, Unauthenticated) and not renewed and self._security.reread_token():
+                    renewed = True
+                    effort.again(endpoint)
+                    continue
+                absent, answered = wire.is_absent(failure), wire.was_answered(failure)
+                effort.failed(endpoint, problem, absent=absent, answered=answered)
+
+    def _watch_broke(self, endpoint: str, effort: Effort | None, failure: Failure | None) -> Effort | None:
+        """Return the effort that goes on with a watch, None for a new one.
+
+        Raises what no other endpoint can know better.
+        """
+        if failure is None:
+            problem: CoordinatorError = Unavailable(f"the coordinator at {endpoint} ended the watch")
+        else:
+            problem = wire.error_from(failure, endpoint=endpoint, request_id=None, security=self._security)
+        absent = failure is not None and (was_never_sent(failure) or is_stranger(failure))
+        answered = failure is not None and wire.was_answered(failure)
+        if isinstance(problem, Unauthenticated) and self._security.reread_token():
+            return None
+        if isinstance(problem, LimitExceeded) and effort is not None:
+            # It has no room for one more watcher; another coordinator may have.
+            problem = Unavailable(problem.message, hint=problem.hint, retry_after_seconds=problem.retry_after_seconds)
+        if not isinstance(problem, Unavailable | OutcomeUnknown):
+            raise problem
+        if effort is None:
+            self._endpoints.failed(endpoint, time.monotonic(), 0.0)
+            return None
+        effort.failed(endpoint, problem, absent=absent, answered=answered)
+        return effort
 
     def _stub(self, endpoint: str) -> CoordinatorServiceStub:
-        if endpoint not in self._stubs:
-            self._channels[endpoint] = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-            self._stubs[endpoint] = CoordinatorServiceStub(self._channels[endpoint])
-        return self._stubs[endpoint]
-
-
-def _may_move_on(failure: Failure) -> bool:
-    """Tell whether another endpoint may know better: the connection failed, rather than the coordinator said no.
-
-    A coordinator that stops, or has too many calls waiting, cancels those that it has not taken up.
-    """
-    answered = any(key == ERROR_METADATA_KEY for key, _ in failure.trailing_metadata() or ())
-    return not answered and failure.code() in (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-    )
+        stub = self._stubs.get(endpoint)
+        if stub is not None:
+            return stub
+        with self._opening:
+            if endpoint not in self._stubs:
+                credentials = self._security.channel_credentials()
+                self._channels[endpoint] = (
+                    grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
+                    if credentials is None
+                    else grpc.aio.secure_channel(endpoint, credentials, options=CHANNEL_OPTIONS)
+                )
+                self._stubs[endpoint] = CoordinatorServiceStub(self._channels[endpoint])
+            return self._stubs[endpoint]
 
 
 def _request_id(given: str | None) -> str:
@@ -357,5 +492,8 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
     if moment.tzinfo is None:
         raise InvalidInput("since must carry a time zone, for example datetime.now(UTC)", field="since")
     message = Timestamp()
-    message.FromDatetime(moment)
+    try:
+        message.FromDatetime(moment.astimezone(UTC))
+    except (OverflowError, ValueError):
+        raise InvalidInput("since must lie in the years 1 to 9999 in UTC", field="since") from None
     return message

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
-from coordinator.enumerations import CAUSES, DENIAL_REASONS, OUTCOMES, STATES, STATES_ON_WIRE
+from coordinator.client._security import Security, explain
+from coordinator.enumerations import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES, STATES_ON_WIRE
 from coordinator.errors import (
     CoordinatorError,
     InternalError,
@@ -19,9 +22,21 @@ from coordinator.errors import (
     Unavailable,
     error_for_code,
 )
-from coordinator.transport import ERROR_METADATA_KEY, Failure, was_never_sent
+from coordinator.transport import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+
+T = TypeVar("T")
+
+#: How calls end that no coordinator has answered. One that stops, or has too many waiting, cancels those that it has
+#: not taken up; gRPC uses the last two for connections that broke under a call.
+_BROKEN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
 
 
 def text(field: str, value: str) -> str:
@@ -68,27 +83,51 @@ def duration(field: str, value: float | timedelta | None) -> Duration | None:
     return Duration(seconds=whole, nanos=nanos)
 
 
-def error_from(failure: Failure, *, endpoint: str, request_id: str | None) -> CoordinatorError:
+def error_from(failure: Failure, *, endpoint: str, request_id: str | None, security: Security) -> CoordinatorError:
     """Turn a failed call into one of our errors: the server's own where it sent one, else what its absence means."""
     for key, value in failure.trailing_metadata() or ():
         if key == ERROR_METADATA_KEY and isinstance(value, bytes):
             return error_from_detail(types.ErrorDetail.FromString(value))
     code, details = failure.code().name, failure.details() or ""
+    if is_stranger(failure):
+        return Unavailable(
+            f"what answers at {endpoint} is not a coordinator",
+            hint="name the address that a coordinator's ready line calls grpc, neither its metrics' nor etcd's",
+        )
     if was_never_sent(failure):
+        why_not = explain(details, endpoint, security)
+        if why_not is not None:
+            return Unavailable(why_not.message, hint=why_not.hint)
         return Unavailable(
             f"no coordinator answers at {endpoint}",
             hint="start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT",
         )
-    if code in ("DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED"):
+    if failure.code() in _BROKEN:
         why = "did not answer in time" if code == "DEADLINE_EXCEEDED" else "went away before it answered"
-        if request_id is None:
-            return Unavailable(f"the coordinator at {endpoint} {why}", hint="try again")
-        return OutcomeUnknown(
-            f"the coordinator at {endpoint} {why}: the outcome is unknown",
-            hint=f"send it again with request id {request_id}; it will take effect at most once",
-            request_id=request_id,
-        )
+        return no_answer(endpoint, request_id, why)
     return error_for_code(code)(details or None)
+
+
+def no_answer(endpoint: str, request_id: str | None, why: str = "did not answer in time") -> CoordinatorError:
+    """Return the error for a request that was sent and not answered; one without ``request_id`` changes nothing."""
+    if request_id is None:
+        return Unavailable(f"the coordinator at {endpoint} {why}", hint="try again")
+    unknown = OutcomeUnknown(f"the coordinator at {endpoint} {why}: the outcome is unknown")
+    unknown.name_request(request_id)
+    return unknown
+
+
+def is_absent(failure: Failure) -> bool:
+    """Tell whether no coordinator is there, rather than one that takes its time to accept a connection."""
+    if is_stranger(failure):
+        return True
+    return was_never_sent(failure) and "timed out" not in (failure.details() or "").lower()
+
+
+def was_answered(failure: Failure) -> bool:
+    """Tell whether a coordinator has said no, rather than that it was lost on the way."""
+    said = any(key == ERROR_METADATA_KEY for key, _ in failure.trailing_metadata() or ())
+    return said or failure.code() not in _BROKEN
 
 
 def error_from_detail(detail: types.ErrorDetail) -> CoordinatorError:
@@ -175,6 +214,7 @@ def record_from(message: types.Record) -> model.Record:
         ended_at=_time_or_none(message, "ended_at"),
         late=message.late,
         acknowledged_at=_time_or_none(message, "acknowledged_at"),
+        acknowledged_reason=message.acknowledged_reason or None,
     )
 
 
@@ -192,7 +232,10 @@ def story_from(message: pb.GetResponse) -> model.Story:
 def record_page(message: pb.ListResponse) -> model.RecordPage:
     """Read a page of records."""
     return model.RecordPage(
-        tuple(record_from(record) for record in message.records), message.next_page_token or None, message.revision
+        tuple(record_from(record) for record in message.records),
+        message.next_page_token or None,
+        message.revision,
+        message.damaged,
     )
 
 
@@ -209,6 +252,45 @@ def log_page(message: pb.LogResponse) -> model.LogPage:
         for entry in message.entries
     )
     return model.LogPage(message.session, tuple(entries), message.next_page_token or None)
+
+
+def happening_from(message: pb.WatchResponse) -> model.Happening:
+    """Read what happened to a claim."""
+    return model.Happening(
+        EVENTS[message.event], message.revision, record_from(message.record), message.contender or None
+    )
+
+
+def briefing_from(message: pb.BriefingResponse) -> model.Briefing:
+    """Read a briefing."""
+    return model.Briefing(
+        generated_at=_time(message.generated_at),
+        revision=message.revision,
+        taken=tuple(claim_from(claim) for claim in message.taken),
+        loose_ends=tuple(record_from(record) for record in message.loose_ends),
+        finished=tuple(record_from(record) for record in message.finished),
+        omitted_taken=message.omitted_taken,
+        omitted_loose_ends=message.omitted_loose_ends,
+        omitted_finished=message.omitted_finished,
+        markdown=message.markdown,
+    )
+
+
+def hot_from(message: pb.HotResponse) -> model.HotKeys:
+    """Read the work keys that are fought over."""
+    entries = (
+        model.HotKey(
+            work_key=entry.work_key,
+            kind=entry.kind,
+            contenders=entry.contenders,
+            recent_contenders=entry.recent_contenders,
+            holder=entry.holder or None,
+            attempt=entry.attempt or None,
+            expires_at=_time(entry.expires_at) if entry.HasField("expires_at") else None,
+        )
+        for entry in message.entries
+    )
+    return model.HotKeys(tuple(entries), _seconds(message.max_age), message.complete)
 
 
 def status_from(message: pb.StatusResponse) -> model.Status:
@@ -244,8 +326,16 @@ def status_from(message: pb.StatusResponse) -> model.Status:
     )
 
 
+def several(field: str, given: Iterable[T]) -> Iterable[T]:
+    """Return what is to be several strings; one alone would be taken for its letters."""
+    if isinstance(given, str):
+        raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
+    return given
+
+
 def states_to(states: Iterable[model.State | str]) -> list[types.State]:
     """Write a filter of states; ``InvalidInput`` for one that no record has."""
+    states = several("states", states)
     found: list[types.State] = []
     recorded = [state for state in model.State if state is not model.State.AVAILABLE]
     for state in states:

@@ -1,0 +1,209 @@
+"""Which endpoint a call is tried at, and when: the decisions of failover, without any I/O.
+
+Invariants:
+- All tries of a call end by its one deadline, and none of them takes it all: where one is silent for a share of it,
+  another endpoint is asked beside it, and the first definite answer counts.
+- A client stays with the endpoint that answered last. One that failed rests, longer each time, unless a call has just
+  begun and finds no other.
+- What an error says is true of all tries together: once one of them may have taken effect, only an answer to a later
+  try that says what has become of the work ends the doubt.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from coordinator.errors import CoordinatorError, InvalidInput, OutcomeUnknown, Refused, Unavailable
+
+__all__ = ["Effort", "Endpoints"]
+
+#: How long one endpoint may be silent before another is asked: this share of a call's time, at most so many seconds. A
+#: coordinator answers within milliseconds; one whose etcd elects a leader takes longer than this, and nothing is lost
+#: by asking another.
+_SILENCE_SHARE, _SILENCE_SECONDS = 0.25, 1.0
+#: How long to go on knocking where nobody has ever answered this client, in seconds: enough for a coordinator that is
+#: just being started, and short enough for a person who has not started one.
+_KNOCK_SECONDS = 0.5
+#: How long an endpoint rests after it has failed, in seconds, doubling from the first to the second figure.
+_FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 0.1, 1.0
+#: With less time than this left, in seconds, nothing is begun any more.
+_LEAST_TRY_SECONDS = 0.02
+#: How long after the deadline gRPC may take to say that it has passed, in seconds.
+_GRACE_SECONDS = 0.25
+
+
+class Endpoints:
+    """The endpoints of one client, and how they have fared. Its calls share it, whatever thread they run in."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(dict.fromkeys(names))
+        self._lock = threading.Lock()
+        self._current = self.names[0]
+        self._failures = dict.fromkeys(self.names, 0)
+        self._rests_until = dict.fromkeys(self.names, -math.inf)
+        #: Whether anybody has ever answered.
+        self.met = False
+
+    def choose(self, now: float, busy: Collection[str], *, resting_too: bool) -> str | None:
+        """Return the best endpoint that is not ``busy``, None if all others rest and are not wanted all the same."""
+        with self._lock:
+            free = [name for name in self.names if name not in busy]
+            ready = [name for name in free if self._rests_until[name] <= now]
+            if ready:
+                return min(ready, key=lambda name: (self._failures[name] > 0, name != self._current))
+            return min(free, key=self._rests_until.__getitem__) if free and resting_too else None
+
+    def ready_at(self, busy: Collection[str]) -> float:
+        """Return when the next one that is not ``busy`` has rested, infinity if all are."""
+        with self._lock:
+            return min((self._rests_until[name] for name in self.names if name not in busy), default=math.inf)
+
+    def answered(self, name: str, now: float, beaten: Collection[str] = ()) -> None:
+        """Note that one has answered, before others that had been asked earlier."""
+        with self._lock:
+            self.met = True
+            self._current = name
+            self._failures[name], self._rests_until[name] = 0, -math.inf
+            for other in beaten:
+                self._let_rest(other, now, 0.0)
+
+    def failed(self, name: str, now: float, at_least: float) -> None:
+        """Note that one has failed, and wants to be left alone for ``at_least`` so many seconds."""
+        with self._lock:
+            self._let_rest(name, now, at_least)
+
+    def _let_rest(self, name: str, now: float, at_least: float) -> None:
+        rest = min(_FIRST_REST_SECONDS * 2.0 ** min(self._failures[name], 10), _LONGEST_REST_SECONDS)
+        self._failures[name] += 1
+        # Spread out, so that a fleet of clients does not come back as one.
+        self._rests_until[name] = now + max(at_least, rest * random.uniform(0.75, 1.25))  # noqa: S311  # no secret
+
+
+class Effort:
+    """What is done for one call; ``timeout`` is its time in seconds, counted from when this is made.
+
+    One that is not ``repeatable`` is never tried at two endpoints at the same time. ``unanswered`` makes the error for
+    an endpoint of which gRPC says nothing even when the time is over.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        timeout: float,
+        unanswered: Callable[[str], CoordinatorError],
+        repeatable: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoints = endpoints
+        self._unanswered = unanswered
+        self._monotonic = monotonic
+        self._started = monotonic()
+        self._timeout = timeout
+        self._deadline = self._started + timeout
+        self._silence = min(_SILENCE_SHARE * timeout, _SILENCE_SECONDS) if repeatable else math.inf
+        self._least_try = min(_LEAST_TRY_SECONDS, timeout / 2)
+        #: The endpoints that have been asked and have not answered, and since when.
+        self._asked: dict[str, float] = {}
+        self._tried: set[str] = set()
+        #: Those that have said no to this call, for themselves only.
+        self._declined: set[str] = set()
+        #: When another endpoint is to be asked beside them.
+        self._next_at = self._started
+        self._in_doubt: OutcomeUnknown | None = None
+        self._problem: CoordinatorError | None = None
+        self._only_absent = True
+
+    @property
+    def remaining(self) -> float:
+        """How much of the call's time is left, in seconds, for gRPC's deadline."""
+        return max(0.001, self._deadline - self._monotonic())
+
+    def next_endpoint(self) -> str | None:
+        """Return the endpoint to ask now, None while there is nothing to do but wait; raises when all is over."""
+        now = self._monotonic()
+        if now + self._least_try >= self._deadline:
+            if not self._asked or now >= self._deadline + _GRACE_SECONDS:
+                raise self._verdict()
+            return None
+        if self._asked and now < self._next_at:
+            return None
+        endpoint = self._endpoints.choose(now, self._busy, resting_too=not self._tried)
+        if endpoint is not None:
+            self._asked[endpoint] = now
+            self._tried.add(endpoint)
+            self._next_at = now + self._silence
+        elif not self._asked and self._endpoints.ready_at(self._busy) + self._least_try >= self._deadline:
+            raise self._verdict()
+        return endpoint
+
+    def patience(self) -> float:
+        """Return for how many seconds to wait for an answer before ``next_endpoint`` is to be asked again."""
+        due = self._endpoints.ready_at(self._busy)
+        if self._asked:
+            due = max(due, self._next_at)
+            if due + self._least_try >= self._deadline:
+                due = self._deadline + _GRACE_SECONDS
+        return max(0.0, due - self._monotonic())
+
+    def succeeded(self, endpoint: str) -> None:
+        """Note an answer."""
+        since = self._asked.pop(endpoint)
+        beaten = [other for other, asked in self._asked.items() if asked < since]
+        self._endpoints.answered(endpoint, self._monotonic(), beaten)
+
+    def again(self, endpoint: str) -> None:
+        """Have the endpoint asked once more, at once."""
+        del self._asked[endpoint]
+        self._next_at = self._monotonic()
+
+    def failed(self, endpoint: str, problem: CoordinatorError, *, absent: bool, answered: bool) -> None:
+        """Note a failure, and raise what it means where no other endpoint can know better.
+
+        ``absent`` tells that there was no connection, ``answered`` that a coordinator has said so itself.
+        """
+        now = self._monotonic()
+        if answered and not isinstance(problem, Unavailable | OutcomeUnknown):
+            self.succeeded(endpoint)
+            if isinstance(problem, Refused | InvalidInput) or not (self._asked or self._in_doubt):
+                raise problem
+            # It speaks of its own try only; the others may have taken effect, or still may.
+            self._problem = problem
+            self._declined.add(endpoint)
+            return
+        del self._asked[endpoint]
+        if isinstance(problem, OutcomeUnknown):
+            self._in_doubt = self._in_doubt or problem
+        if answered or self._problem is None or self._only_absent:
+            self._problem = problem
+        self._only_absent = self._only_absent and absent
+        if answered:
+            self._endpoints.met = True
+        self._endpoints.failed(endpoint, now, problem.retry_after_seconds or 0.0 if answered else 0.0)
+        self._next_at = now
+        if self._nobody_is_there(now):
+            raise self._verdict()
+
+    @property
+    def _busy(self) -> set[str]:
+        return self._declined.union(self._asked)
+
+    def _nobody_is_there(self, now: float) -> bool:
+        knocked_long_enough = now - self._started > min(_KNOCK_SECONDS, self._timeout)
+        everywhere = len(self._tried) == len(self._endpoints.names) and not self._asked
+        return self._only_absent and not self._endpoints.met and everywhere and knocked_long_enough
+
+    def _verdict(self) -> CoordinatorError:
+        """Return the error that stands for all tries."""
+        for problem in map(self._unanswered, self._asked):
+            self._problem = self._problem or problem
+            if isinstance(problem, OutcomeUnknown):
+                self._in_doubt = self._in_doubt or problem
+        if self._in_doubt is not None:
+            self._in_doubt.__cause__ = self._problem if self._problem is not self._in_doubt else None
+            return self._in_doubt
+        return self._problem or Unavailable("no coordinator was asked in time", hint="give it more time")

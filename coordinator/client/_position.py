@@ -1,0 +1,35 @@
+"""How far a watch has come, so that it can go on elsewhere without telling anything twice or leaving anything out."""
+
+from __future__ import annotations
+
+from coordinator import model
+from coordinator.client import _wire as wire
+from coordinator.v1 import service_pb2 as pb
+
+__all__ = ["Position"]
+
+
+class Position:
+    """Everything before ``revision`` was told, and some of the events of ``revision`` itself; 0 means from now on."""
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+        self._told: set[tuple[int, str, str]] = set()
+
+    def take(self, response: pb.WatchResponse) -> model.Happening | None:
+        """Return what a response tells; None for nothing new."""
+        if response.event == pb.WatchResponse.EVENT_UNSPECIFIED:
+            self._advance(response.revision + 1)
+            return None
+        self._advance(response.revision)
+        # No two events of one revision are of the same sort, work key and contender.
+        event = (response.event, response.record.work_key, response.contender)
+        if response.revision < self.revision or event in self._told:
+            return None
+        self._told.add(event)
+        return wire.happening_from(response)
+
+    def _advance(self, revision: int) -> None:
+        if revision > self.revision:
+            self.revision = revision
+            self._told.clear()

@@ -1,0 +1,176 @@
+"""How a client protects its connections, and shows who it is.
+
+Invariants: a token goes over TLS, or to this host itself, and nowhere else; it is in no error and no ``repr``. What is
+wrong with a file is told when the client is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+
+from coordinator.errors import InvalidInput
+from coordinator.pem import KeyPair, read_authorities, read_key_pair
+from coordinator.security import is_loopback
+
+__all__ = ["Security", "explain"]
+
+#: A header must carry it, and whoever reads a file must see whether it is one.
+_LONGEST_TOKEN = 1024
+
+AnyPath = str | PathLike[str]
+
+
+class Explanation(NamedTuple):
+    """Why there is no connection, and what to do."""
+
+    message: str
+    hint: str
+
+
+@dataclass(slots=True)
+class Security:
+    """What a client's connections are protected with.
+
+    ``token_file`` is read when this is made, and again by ``reread_token``. Raises ``InvalidInput`` for a file that
+    cannot be used, and where a token would travel in clear to another host.
+    """
+
+    tls: bool = False
+    ca: AnyPath | None = None
+    cert: AnyPath | None = None
+    key: AnyPath | None = None
+    token_file: AnyPath | None = None
+    bearer_token: str | None = field(default=None, repr=False)
+    _authorities: bytes | None = field(default=None, init=False, repr=False)
+    _pair: KeyPair | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.ca is not None:
+            self._authorities = read_authorities(Path(self.ca), "ca")
+        if self.cert is not None and self.key is not None:
+            self._pair = read_key_pair(Path(self.cert), Path(self.key), "cert", "key")
+        elif self.cert is not None or self.key is not None:
+            raise InvalidInput("cert and key are needed together", field="key" if self.key is None else "cert")
+        self.tls = self.tls or self.ca is not None or self.cert is not None
+        if self.token_file is not None and self.bearer_token is not None:
+            raise InvalidInput("either token_file or bearer_token can be given, not both", field="token_file")
+        if self.token_file is not None:
+            self.bearer_token = _read_token(Path(self.token_file))
+        elif self.bearer_token is not None:
+            self.bearer_token = _check_token(self.bearer_token, "bearer_token")
+
+    def check(self, endpoints: Sequence[str]) -> None:
+        """Raise ``InvalidInput`` if the token would travel in clear."""
+        if self.tls or self.bearer_token is None:
+            return
+        for endpoint in endpoints:
+            if not is_loopback(endpoint.rpartition(":")[0]):
+                raise InvalidInput(
+                    f"the token is not sent to {endpoint}, because it would travel in clear; "
+                    "it goes over TLS, or to this host itself",
+                    field="endpoint",
+                    hint="give the coordinator's authority with --ca, or --tls on if a public authority vouches for it",
+                )
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...] | None:
+        """What every call carries to say whose it is."""
+        return None if self.bearer_token is None else (("authorization", f"Bearer {self.bearer_token}"),)
+
+    def reread_token(self) -> bool:
+        """Look whether there is another token in the file by now; raises ``InvalidInput`` if it cannot be read."""
+        if self.token_file is None:
+            return False
+        before, self.bearer_token = self.bearer_token, _read_token(Path(self.token_file))
+        return self.bearer_token != before
+
+    def channel_credentials(self) -> grpc.ChannelCredentials | None:
+        """What to make a channel with, None for one without TLS."""
+        if not self.tls:
+            return None
+        key, chain = self._pair or (None, None)
+        return grpc.ssl_channel_credentials(self._authorities, key, chain)
+
+
+def explain(details: str, endpoint: str, security: Security) -> Explanation | None:
+    """Say why TLS failed, from what gRPC says of a connection that was not made; None if it was not for TLS."""
+    text = details.lower()
+    who = f"the coordinator at {endpoint}"
+    if security.tls:
+        for sign, message, hint in _REASONS:
+            if sign in text:
+                return Explanation(message.format(who=who), hint)
+    if not any(sign in text for sign in ("socket closed", "connection reset", "endpoint closed", "broken pipe")):
+        return None
+    if not security.tls:
+        return Explanation(
+            f"{who} breaks the connection off; it may speak TLS, and this client does not",
+            "give its authority's certificate with --ca or COORDINATION_CA",
+        )
+    if security.cert is None:
+        return Explanation(
+            f"{who} breaks the connection off; it may want a client certificate, and this client shows none",
+            "give one with --cert and --key, or COORDINATION_CERT and COORDINATION_KEY",
+        )
+    return Explanation(
+        f"{who} breaks the connection off; it may refuse the client certificate {security.cert}",
+        "look whether it has expired, and whether its authority is the one that the coordinator has as --client-ca",
+    )
+
+
+_RENEW = "renew it (`coordination certs`), and see that the clocks of both hosts are right"
+#: What gRPC says (BoringSSL's words, in small letters), what it means, and what to do. The first that fits counts.
+_REASONS = (
+    ("certificate has expired", "the certificate of {who} has expired", _RENEW),
+    ("certificate is not yet valid", "the certificate of {who} is not valid yet", _RENEW),
+    (
+        "hostname verification check failed",
+        "the certificate of {who} is for other hosts",
+        "name the coordinator as its certificate does, or make one for this name with `coordination certs --host`",
+    ),
+    (
+        "certificate_verify_failed",
+        "the certificate of {who} is of an authority that this client does not trust",
+        "give its authority's certificate with --ca or COORDINATION_CA",
+    ),
+    (
+        "wrong_version_number",
+        "{who} does not speak TLS, and this client does",
+        "give the coordinator --tls-cert and --tls-key, or leave out --ca, --cert and --tls",
+    ),
+    ("tls handshake failed", "{who} and this client cannot agree on TLS", "see the coordinator's log"),
+)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise InvalidInput(
+            f"the token file {path} cannot be read: {error.strerror or error}",
+            field="token_file",
+            hint="`coordination token` makes one",
+        ) from None
+    except UnicodeDecodeError:
+        text = ""
+    return _check_token(text, f"the file {path}")
+
+
+def _check_token(token: str, where: str) -> str:
+    if not isinstance(token, str) or not 1 <= len(token) <= _LONGEST_TOKEN or not token.isascii() or not _plain(token):
+        raise InvalidInput(
+            f"{where} holds no token; a token is one word of 1 to {_LONGEST_TOKEN} ASCII characters",
+            field="token_file",
+            hint="`coordination token` makes one",
+        )
+    return token
+
+
+def _plain(token: str) -> bool:
+    return token.isprintable() and " " not in token

@@ -27,7 +27,7 @@ LIMIT_SECONDS = 60.0
 
 _ROOT = Path(__file__).resolve().parents[1]
 _COMMAND = Path(sys.executable).with_name("coordination")
-_READY = re.compile(r"coordinator ready: grpc (\S+), metrics \S+, etcd (\S+)")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)")
 
 
 T = TypeVar("T")
@@ -48,18 +48,18 @@ class Typed:
 
 @dataclass(frozen=True)
 class Coordinator:
-    """A running coordinator; ``etcd`` is the endpoint of the etcd that it has started."""
+    """A running coordinator; ``etcd`` is the endpoint of its etcd, ``metrics`` the URL of its metrics."""
 
     endpoint: str
+    metrics: str
     etcd: str
-    home: Path
 
     async def type(self, *arguments: str) -> Typed:
         """Run ``coordination`` as a person would who has set COORDINATION_ENDPOINT."""
         process = await asyncio.create_subprocess_exec(
             _COMMAND,
             *arguments,
-            env=_environment(self.home) | {"COORDINATION_ENDPOINT": self.endpoint},
+            env=_environment() | {"COORDINATION_ENDPOINT": self.endpoint},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,17 +114,20 @@ class Session:
 
 
 @asynccontextmanager
-async def start_coordinator(home: Path) -> AsyncIterator[Coordinator]:
-    """Start ``coordination up`` on free ports, with its data and its log under ``home``."""
+async def start_coordinator(home: Path, *, etcd: str | None = None) -> AsyncIterator[Coordinator]:
+    """Start a coordinator on free ports, with its data and its log under ``home``: ``coordination up``.
+
+    If an ``etcd`` is named it starts none of its own: ``coordination serve``.
+    """
     if not _COMMAND.exists():
         raise DemoFailed(f"there is no {_COMMAND.name} beside {sys.executable}: run `make demo`, which installs it")
-    arguments = ("--data-dir", str(home / "data"), "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+    store = ("up", "--data-dir", str(home / "data")) if etcd is None else ("serve", "--etcd", etcd)
     with (home / "coordinator.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             _COMMAND,
-            "up",
-            *arguments,
-            env=_environment(home),
+            *store,
+            *("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -134,7 +137,7 @@ async def start_coordinator(home: Path) -> AsyncIterator[Coordinator]:
         ready = _READY.match(line.decode(errors="replace"))
         if not ready:
             raise DemoFailed(f"the coordinator did not start: {_last_line(home / 'coordinator.log')}")
-        yield Coordinator(ready[1], ready[2], home)
+        yield Coordinator(ready[1], ready[2], ready[3])
 
 
 @asynccontextmanager
@@ -149,7 +152,7 @@ async def start_session(name: str, arguments: Sequence[str], home: Path) -> Asyn
             name,
             *arguments,
             cwd=_ROOT,
-            env=_environment(home),
+            env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -188,14 +191,15 @@ async def _in_time(awaitable: Awaitable[T], what: str) -> T:
         raise DemoFailed(f"waited {LIMIT_SECONDS:g} s for {what}, in vain") from None
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Return this environment without what would steer the command elsewhere; which etcd it runs may be chosen."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("COORDINATION_") or name == "COORDINATION_ETCD"
     }
-    return kept | {"COORDINATION_CONFIG": str(home / "no-configuration")}
+    # An empty file: none of this host's configuration is to steer the demo.
+    return kept | {"COORDINATION_CONFIG": os.devnull}
 
 
 def _last_line(log: Path) -> str:

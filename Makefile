@@ -1,22 +1,32 @@
 # `make` says what there is. Python 3.11 or newer, make and gcc are all that a fresh machine needs.
 #
 # The lock files hold hashes and no hosts: pip takes packages from wherever this machine's own configuration says.
-# They are made by
-#   uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-#       --no-header --no-emit-index-url --no-annotate -o requirements.lock
-# and, from proto/requirements.in, proto/requirements.lock in the same way.
+# CONTRIBUTING.md says how they are made.
 
 PYTHON ?= python3
 VENV ?= .venv
 PROTO_VENV ?= .venv-proto
+# Where tests/interop looks for it.
+INTEROP_VENV := .venv-interop
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
+PARALLEL ?= --numprocesses 3 --dist worksteal
+# With COVERAGE=1, `make test` also measures which lines are run.
+PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
+# What has limits of a few seconds is run after all others, one by one; PYTEST_ARGS may name tests without such.
+RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone$(1)" $(PYTEST_ARGS) $(2) && \
+	{ $(PYTEST) -m "alone$(1)" $(PYTEST_ARGS) $(2) || test $$? -eq 5; }
+FUZZ_MINUTES ?= 5
+# The release of Debian that a newer etcd is taken from, and the tests that are run with it.
+ETCD_SUITE ?= trixie
+ETCD_TESTS := tests/integration/ tests/cluster/ tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format proto docs coverage bench wheel clean
+.PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "setting up $(VENV) …"
@@ -32,13 +42,49 @@ $(PROTO_VENV)/.ready: proto/requirements.lock
 	@$(PROTO_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r proto/requirements.lock
 	@touch $@
 
+$(INTEROP_VENV)/.ready: tests/interop/build.lock tests/interop/requirements.lock
+	@echo "setting up $(INTEROP_VENV) …"
+	@$(PYTHON) -m venv --clear $(INTEROP_VENV)
+	@$(INTEROP_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/interop/build.lock
+	@$(INTEROP_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation \
+		-r tests/interop/requirements.lock
+	@touch $@
+
 setup: $(VENV)/.ready ## Set up the environment that the other targets use.
 
 demo: setup ## Let ten sessions pick from the same list, with claims and without.
 	@$(BIN)/python -m demo $(DEMO_ARGS)
 
-test: setup ## Run all tests, against a real etcd.
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
+observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and say where to look; no Docker.
+	@$(BIN)/python -m demo.observability $(OBSERVABILITY_ARGS)
+
+test: setup $(INTEROP_VENV)/.ready ## Run all tests, against a real etcd; COVERAGE=1: measure what they miss.
+	@$(call RUN_TESTS)
+
+fuzz: setup ## Try other keys, requests and stored values than `make test` does, FUZZ_MINUTES each.
+	@COORDINATION_FUZZ_MINUTES=$(FUZZ_MINUTES) $(PYTEST) -p no:randomly tests/fuzz $(PYTEST_ARGS)
+
+etcd: ## Fetch a newer etcd than the wheel's, from Debian, and say where it is.
+	@$(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE)
+
+prometheus: ## Fetch Prometheus from Debian, as the tests do by themselves, and say where it is.
+	@$(PYTHON) scripts/fetch_prometheus.py
+
+test-etcd-versions: setup $(INTEROP_VENV)/.ready ## Run what speaks to etcd again, on a newer one.
+	@etcd="$$($(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE))" && export COORDINATION_ETCD="$$etcd" && \
+		$(call RUN_TESTS, and etcd,$(ETCD_TESTS))
+
+mutants: setup ## Take guards away, one by one, and see the tests that watch over them fail; takes ten minutes.
+	@$(BIN)/python scripts/mutants.py $(MUTANTS)
+
+campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
+	@$(BIN)/python tests/cluster/members_campaign.py $(CAMPAIGN_ARGS)
+
+campaign-scale: setup ## Brief over 50,000 records and list 100,000, in three minutes; prints time and memory.
+	@$(BIN)/python tests/cluster/scale_campaign.py $(CAMPAIGN_ARGS)
+
+campaign-reaper: setup ## Have 10,000 claims expire at once, kill reapers, leave one far behind; takes five minutes.
+	@$(BIN)/python tests/cluster/reaper_campaign.py $(CAMPAIGN_ARGS)
 
 lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code and documentation.
 	@$(BIN)/ruff check .
@@ -53,6 +99,7 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(PROTO_VENV)/bin/python scripts/protoc.py --check
 	@$(BIN)/python scripts/unasync.py --check
 	@$(BIN)/python scripts/cli_docs.py --check
+	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
 
 format: setup ## Format the code.
@@ -66,17 +113,23 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 docs: setup ## Generate docs/cli.md from the command line.
 	@$(BIN)/python scripts/cli_docs.py
 
-coverage: setup ## Run all tests and show which lines they miss, subprocesses included.
-	@$(BIN)/coverage erase
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
+	@$(BIN)/python deploy/grafana/build.py
+
+coverage: ## Run all tests and show which lines they miss, subprocesses included; fails below 90 %.
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --show-missing
 
 bench: setup ## Measure how fast it is, beside what its parts could do at best; takes four minutes.
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+bench-metrics: setup ## Measure what counting for Prometheus costs a claim, and how many series a million kinds make.
+	@$(BIN)/python -m benchmarks.metrics_cost $(BENCH_ARGS)
+
 wheel: setup ## Build the wheel into dist/.
 	@$(BIN)/python -m hatchling build -t wheel
 
 clean: ## Remove what the other targets have made.
-	@rm -rf $(VENV) $(PROTO_VENV) dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(PROTO_VENV) $(INTEROP_VENV) .etcd .prometheus dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

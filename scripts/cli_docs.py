@@ -24,7 +24,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 #: Where a group's help lists its exit codes.
 _EXIT_CODES = "Exit codes:"
 #: Taken by every command, and therefore told once.
-_COMMON = {"json", "help", *(setting.name for setting in SETTINGS)}
+_COMMON = {"json", "help", *(setting.parameter for setting in SETTINGS)}
 
 _HEADER = """\
 <!-- Made by `make docs` from the command line itself; do not edit. -->
@@ -65,7 +65,8 @@ def page() -> str:
     alone = [option.get_help_record(context) for option in root.get_params(context) if option.name not in _COMMON]
     parts = [_HEADER, about.strip() + "\n", _usage(root, context), _contents(root), _options(alone)]
     parts.append(_common_options(root, context))
-    variables = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in (_from_settings() | _VARIABLES).items()]
+    meanings = _from_settings() | _from_options(root) | _VARIABLES
+    variables = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in meanings.items()]
     names = ", ".join(f"`{setting.name}`" for setting in SETTINGS)
     parts += [_SETTINGS.format(names=names, variables="\n".join(variables)), _exit_codes(codes)]
     parts += [_section(name, command, context) for name, command in _commands(root)]
@@ -123,7 +124,26 @@ def _table(first: str, second: str, rows: Sequence[str]) -> str:
 
 
 def _from_settings() -> dict[str, str]:
-    return {setting.variable: f"As `--{setting.name}`." for setting in SETTINGS}
+    return {setting.variable: f"As `{setting.option}`." for setting in SETTINGS}
+
+
+def _from_options(root: Any) -> dict[str, str]:
+    """Tell of each variable that stands for an option of some commands whose option it is."""
+    owners: dict[str, dict[str, list[str]]] = {}
+    for name, command in _commands(root):
+        for parameter in command.params:
+            if parameter.envvar and parameter.name not in _COMMON:
+                options = owners.setdefault(parameter.envvar, {})
+                options.setdefault(max(parameter.opts, key=len), []).append(f"`{name}`")
+    return {variable: f"As {_owned(options)}." for variable, options in owners.items()}
+
+
+def _owned(options: dict[str, list[str]]) -> str:
+    return ", and ".join(f"`{option}` of {_listed(names)}" for option, names in options.items())
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _summary(command: Any) -> str:

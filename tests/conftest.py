@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from coordinator.store.channel import EtcdChannel
-from coordinator.store.embedded.binary import wheel_program
+from coordinator.store.embedded import find_etcd
+from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
 
 #: Runs an embedded etcd on the directory named until its standard input is closed.
 _PARENT = """
@@ -33,6 +35,45 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have everything run on the etcd that $COORDINATION_ETCD names, on that of the wheel if it names none.
+
+    It is found on PATH, so that processes whose environment has none of our variables run it too.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a shell; the commands that are started here would inherit it, and could not be
+        # interrupted.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    chosen = find_etcd(os.environ.get(ETCD_VARIABLE) or str(wheel_program("etcd")))
+    os.environ["PATH"] = f"{chosen.path.parent}{os.pathsep}{os.environ['PATH']}"
+    # How long an example takes tells what else the machine does.
+    too_slow = hypothesis.HealthCheck.too_slow
+    hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[too_slow])
+    hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose outcome depends on etcd, and have the longest run first.
+
+    The longest are those with a limit of their own: run last, one process would work on it and all others be done.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if {"run_etcd", "run_coordinator"} & {*fixtures} or item.path.parent.name in {"integration", "cluster"}:
+            item.add_marker("etcd")
+    items.sort(key=_own_limit, reverse=True)
+
+
+def _own_limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None else 0.0
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    etcd = find_etcd()
+    return f"etcd: {etcd.version}, {etcd.path}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +106,12 @@ _READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """The environment without what would steer the command."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")} | more
+    """The environment without what would steer the command.
+
+    Coordinators run no reaper unless a test asks for one: most tests look at what is there before anybody has reaped.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
+    return kept | {"COORDINATION_REAPER": "no"} | more
 
 
 @contextlib.contextmanager
@@ -145,6 +190,17 @@ def coordination(coordinator: RunningCoordinator, fleet: str) -> Coordination:
     return run
 
 
+@pytest.fixture(scope="session")
+def loaded_fleet(
+    run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[object]:
+    """The fleet under Prometheus that the tests in deploy/ share, a ``fleet_load.LoadedFleet``."""
+    from fleet_load import loaded_fleet
+
+    with loaded_fleet(tmp_path_factory.mktemp("observed"), run_etcd, run_coordinator) as found:
+        yield found
+
+
 @pytest.fixture
 async def etcd_channel(etcd: RunningEtcd) -> AsyncIterator[EtcdChannel]:
     channel = EtcdChannel([etcd.endpoint])
@@ -161,8 +217,8 @@ def fleet() -> str:
 @pytest.fixture(scope="session")
 def etcdctl(etcd: RunningEtcd) -> Etcdctl:
     """Run etcdctl on the shared etcd and return what it prints."""
-    program = wheel_program("etcdctl")
-    assert program is not None
+    # Each version's own stands beside it.
+    program = find_etcd().path.with_name("etcdctl")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
 
     def run(*arguments: str) -> str:

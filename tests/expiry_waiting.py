@@ -18,7 +18,7 @@ _LONGEST_SECONDS = 60.0
 async def await_expiry(channel: EtcdChannel, fleet: str) -> None:
     """Wait until no claim of the fleet is live."""
     prefix = FleetPaths(fleet).prefix("claim")
-    watch = channel.stream("/etcdserverpb.Watch/Watch", rpc.WatchResponse)
+    watch = channel.stream(Methods.WATCH)
     create = rpc.WatchCreateRequest(key=prefix, range_end=end_of_prefix(prefix))
     await watch.write(rpc.WatchRequest(create_request=create))
     try:

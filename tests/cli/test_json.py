@@ -12,12 +12,14 @@ import pytest
 from conftest import Coordination
 from json_page import check, tables
 
+from coordinator.cli.context import SETTINGS
+
 KEY = "github:gptme/gptme#2880"
 AS_TYPED = "https://github.com/gptme/gptme/issues/2880"
 
 COMMON = tables("What all objects have in common")[0]
 CLAIM, DENIAL, PREVIOUS = (tables(heading)[0] for heading in ("claim", "denial", "previous"))
-RECORD = tables("work-complete, work-abandon, work-revoke: a record")[0]
+RECORD = tables("work-complete, work-abandon, work-revoke, work-ack: a record")[0]
 ANSWER = tables("work-claim, work-renew")[0]
 SHOW, HISTORY = tables("work-show")
 DETACH_AND_DOWN = tables("up --detach, down")[0]
@@ -185,7 +187,7 @@ def test_the_others(run: Run) -> None:
 
     shown = run("config", "show")
     promised = tables("config show")[0]
-    settings = dict.fromkeys(("endpoint", "fleet", "timeout"), promised["settings"]["<name>"])
+    settings = dict.fromkeys([setting.name for setting in SETTINGS], promised["settings"]["<name>"])
     check(shown, {"config_file": promised["config_file"], "settings": settings})
 
     error = run("work-claim", "session-1", "", code=2)
@@ -202,3 +204,66 @@ def test_a_coordinator_in_the_background(coordination: Coordination, fleet: str,
     check(read(up, fleet, 0), {"ready": DETACH_AND_DOWN["ready"]})
     check(read(down, fleet, 0), {"stopped_pid": DETACH_AND_DOWN["stopped_pid"]})
     assert read(again, fleet, 1) == {"stopped_pid": None}
+
+
+def test_acknowledging(run: Run) -> None:
+    run("work-claim", "session-1", "task:a")
+    run("work-abandon", "session-1", "task:a")
+    record = run("work-ack", "task:a", "--reason", "obsolete")
+    check(record, RECORD)
+    assert record["acknowledged_reason"] == "obsolete"
+    assert record["acknowledged_at"] is not None
+
+
+def test_a_watch(run: Run, coordination: Coordination, fleet: str) -> None:
+    claim = run("work-claim", "session-1", "task:a")["claim"]
+    run("work-claim", "session-2", "task:a", code=1)
+    start = ("--from-revision", str(claim["fencing_token"]))
+    watched = coordination("--json", "work-watch", *start, "--limit", "2")
+    assert watched.returncode == 0
+    members = tables("work-watch")[0]
+    found = [json.loads(line) for line in watched.stdout.splitlines()]
+    for each in found:
+        assert {name: each.pop(name) for name in COMMON} == {"schema": "v1", "fleet": fleet}
+        check(each, members | {"record": RECORD})
+    assert [(each["event"], each["contender"]) for each in found] == [("granted", None), ("denied", "session-2")]
+    gone = run("work-watch", "--from-revision", "9000000000", code=1)
+    assert gone["error"]["code"] == "OUT_OF_RANGE"
+
+
+def test_hot_and_top(run: Run) -> None:
+    hot, entry = tables("hot")[0], tables("hot work key")[0]
+    empty = run("hot")
+    check(empty, hot | {"entries": [entry]})
+    assert empty == {"entries": [], "max_age_seconds": 3600, "complete": True}
+
+    for key in ("task:taken", "task:left"):
+        run("work-claim", "session-1", key)
+        run("work-claim", "session-2", key, code=1)
+    run("work-abandon", "session-1", "task:left")
+    found = run("hot", "--max-age", "30m")
+    check(found, hot | {"entries": [entry]})
+    assert found["max_age_seconds"] == 1800
+    assert [(each["work_key"], each["holder"]) for each in found["entries"]] == [
+        ("task:left", None),
+        ("task:taken", "session-1"),
+    ]
+
+    rate = tables("status")[0]["convergence_rate"]
+    shown = run("top")
+    shape = {"taken": [CLAIM], "loose_ends": [RECORD], "hot": [entry], "convergence_rate": rate}
+    check(shown, tables("top")[0] | shape)
+    assert [len(shown[name]) for name in ("taken", "loose_ends", "hot")] == [1, 1, 2]
+    assert shown["convergence_rate"]["scope"] == "replica"
+
+
+def test_a_briefing(run: Run) -> None:
+    for key in ("task:taken", "task:left", "task:done"):
+        run("work-claim", "session-1", key)
+    run("work-abandon", "session-1", "task:left")
+    run("work-complete", "session-1", "task:done")
+    found = run("briefing")
+    members = tables("briefing")[0]
+    check(found, members | {"taken": [CLAIM], "loose_ends": [RECORD], "finished": [RECORD]})
+    assert found["omitted"] == {"taken": 0, "loose_ends": 0, "finished": 0}
+    assert [len(found[name]) for name in ("taken", "loose_ends", "finished")] == [1, 1, 1]

@@ -319,6 +319,7 @@ async def test_fleets_see_nothing_of_one_another(client: Driven, connect: Connec
     assert [record.session for record in await elsewhere.list()] == ["session-2"]
 
 
+@pytest.mark.alone
 async def test_a_client_goes_on_to_the_next_endpoint(
     connect: Connect, coordinator: RunningCoordinator, refusing: str, silent: str
 ) -> None:
@@ -337,6 +338,7 @@ async def test_a_client_goes_on_to_the_next_endpoint(
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.alone
 async def test_no_coordinator_anywhere_is_told_at_once(connect: Connect, refusing: str) -> None:
     client = connect([refusing, refusing], timeout=30)
     started = time.monotonic()
@@ -346,6 +348,7 @@ async def test_no_coordinator_anywhere_is_told_at_once(connect: Connect, refusin
     assert "coordination up" in (raised.value.hint or "")
 
 
+@pytest.mark.alone
 async def test_a_call_ends_within_its_timeout(connect: Connect, silent: str) -> None:
     client = connect(silent, timeout=0.3)
     started = time.monotonic()

@@ -94,7 +94,7 @@ def test_the_command_says_what_it_lacks(bare: Path) -> None:
     done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr == (
-        "error: the command line needs typer, which is not installed.\n"
+        "error: the command line needs typer, which is not installed\n"
         "hint: pip install 'coordinator[cli]', or 'coordinator[embedded]' to run a coordinator too\n"
     )
 

@@ -68,7 +68,7 @@ class ClaimWatch:
 @contextlib.asynccontextmanager
 async def watching_claims(channel: EtcdChannel, fleet: str) -> AsyncIterator[ClaimWatch]:
     """Watch the claims of a fleet until the block ends."""
-    stream = channel.stream("/etcdserverpb.Watch/Watch", rpc.WatchResponse)
+    stream = channel.stream(Methods.WATCH)
     watch = ClaimWatch(channel, fleet, stream)
     await watch.start()
     try:

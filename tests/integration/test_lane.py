@@ -296,6 +296,7 @@ async def replica_of(endpoint: str) -> AsyncIterator[Replica]:
 
 
 class TestEtcdDoesNotAnswer:
+    @pytest.mark.alone
     async def test_frozen_it_fails_everybody_by_their_own_deadlines(self, run_etcd: RunEtcd, tmp_path: Path) -> None:
         with run_etcd(tmp_path) as etcd:
             async with replica_of(etcd.endpoint) as replica:

@@ -173,18 +173,6 @@ class TestLimits:
         assert completed.record.result == longest
         assert (await stub("List", page_size=1000)).records[0].note == longest
 
-    async def test_calls_that_are_not_served_yet_say_so(self, stub: Stub) -> None:
-        for method in ("Briefing", "Acknowledge"):
-            failed = await stub.fails(method)
-            assert failed.code is grpc.StatusCode.UNIMPLEMENTED
-            assert failed.message == f"this coordinator does not serve {method} yet"
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.watch().read()
-        assert failure_of(caught.value)[:2] == (
-            grpc.StatusCode.UNIMPLEMENTED,
-            "this coordinator does not serve Watch yet",
-        )
-
 
 class TestRefusals:
     async def test_whoever_does_not_hold_it_is_told_who_does(self, stub: Stub) -> None:
@@ -397,6 +385,7 @@ class TestStoppedEtcd:
             async with AsyncClient(own.endpoint, fleet=fleet, timeout=1.5) as client:
                 yield client
 
+    @pytest.mark.alone
     async def test_a_claim_that_hangs_is_told_in_time_and_takes_effect_once(
         self, own_etcd: Etcd, own_client: AsyncClient
     ) -> None:

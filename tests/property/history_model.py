@@ -17,8 +17,11 @@ from history_words import (
     Claiming,
     Completing,
     Denied,
+    Ending,
+    Event,
     Expiring,
     Getting,
+    Grant,
     Granted,
     Reaping,
     Refusal,
@@ -105,7 +108,7 @@ class Work:
     tokens: Mapping[int, int] = field(default_factory=dict)
     deadlines: Mapping[int, datetime] = field(default_factory=dict)
     promised: datetime | None = None
-    events: tuple[tuple[State, Cause | None, bool], ...] = ()
+    events: tuple[Event, ...] = ()
     seen: str | None = None
     pinned: int | None = None
 
@@ -182,8 +185,12 @@ def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
         denied = Denied(DenialReason.HELD, held.session, own_session=held.session == request.session)
         return replace(work, contenders=work.contenders | {request.session}), denied
     known = work.known
-    if known and known.state is State.COMPLETED and (not request.reopen or known.request_id == request.request_id):
+    repeated = known is not None and known.request_id == request.request_id
+    if known and known.state is State.COMPLETED and (not request.reopen or repeated):
         return work, Denied(DenialReason.COMPLETED, completed_by=known.session, completed_at=known.ended_at)
+    if repeated:
+        # It was granted as the latest attempt, which has ended; of the attempts before nobody knows their requests.
+        return work, Refusal(NotHolder)
     return _grant(work, request, now)
 
 
@@ -204,7 +211,8 @@ def _grant(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
         note=request.note,
         completion=known if known and known.state is State.COMPLETED else None,
     )
-    work = replace(work, held=held, known=claimed, promised=now + timedelta(seconds=ttl))
+    promised, events = now + timedelta(seconds=ttl), (*work.events, Grant())
+    work = replace(work, held=held, known=claimed, promised=promised, events=events)
     return work, _granted(work, held)
 
 
@@ -284,7 +292,9 @@ def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]
         return work, done
     if work.held is None:
         return work, Refusal(NotHolder)
-    return _hand_back(work, Cause.REVOKED, request.text, request.request_id, now)
+    work, _ = _hand_back(work, Cause.REVOKED, request.text, request.request_id, now)
+    # What is told is the attempt that was revoked, also where the work is completed again.
+    return work, _as_it_ended(work.history[-1])
 
 
 def _hand_back(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
@@ -294,7 +304,9 @@ def _hand_back(work: Work, cause: Cause, reason: str, request_id: str, now: date
     if work.seen is not None:
         ended = replace(ended, note=work.seen)
     finished = work.known.completion
-    known = ended if finished is None else replace(finished, attempts=ended.attempt)
+    known = ended
+    if finished is not None:
+        known = replace(finished, attempts=ended.attempt, request_id=ended.request_id)
     return _end(replace(work, held=None, known=known, promised=None), ended, request_id), show(known)
 
 
@@ -336,7 +348,7 @@ def _end(work: Work, ended: Known, request_id: str) -> Work:
         request_id=request_id,
     )
     history = (*(entry for entry in work.history if entry.attempt != ended.attempt), end)
-    event = (ended.state, ended.cause, ended.late)
+    event = Ending(ended.state, ended.cause, ended.late, counted=written is None)
     return replace(work, history=history, contenders=frozenset(), events=(*work.events, event))
 
 
@@ -344,21 +356,26 @@ def _done_before(work: Work, request_id: str, session: str | None) -> Shown | No
     for end in work.history[-REMEMBERED:]:
         if end.request_id == request_id and session in (None, end.session):
             known = work.known
-            if known and work.held is None and known.attempts == end.attempt and known.state is not State.CLAIMED:
+            as_it_was_left = work.held is None and known is not None and known.attempts == end.attempt
+            if session is not None and known and as_it_was_left and known.state is not State.CLAIMED:
                 return show(known)
-            return Shown(
-                state=end.ended,
-                session=end.session,
-                attempt=end.attempt,
-                cause=end.cause,
-                reason=end.reason,
-                result=end.result,
-                note=end.note,
-                claimed_at=end.claimed_at,
-                ended_at=end.ended_at,
-                late=end.late,
-            )
+            return _as_it_ended(end)
     return None
+
+
+def _as_it_ended(end: End) -> Shown:
+    return Shown(
+        state=end.ended,
+        session=end.session,
+        attempt=end.attempt,
+        cause=end.cause,
+        reason=end.reason,
+        result=end.result,
+        note=end.note,
+        claimed_at=end.claimed_at,
+        ended_at=end.ended_at,
+        late=end.late,
+    )
 
 
 def _refusal(work: Work) -> Refusal:

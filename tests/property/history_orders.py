@@ -14,7 +14,7 @@ from unittest.mock import ANY
 
 from history_model import End, Work
 from history_store import Stored
-from history_words import Answer, Claiming, Completing, Refusal, Renewing, Request, Told
+from history_words import Answer, Claiming, Completing, Expiring, Refusal, Renewing, Request, Told
 
 
 def possible_orders(
@@ -43,10 +43,11 @@ def _notes_seen(before: Work, requests: Sequence[Request]) -> list[str | None]:
     return [None, *({before.held.note if before.held else "", *written} - {None})]
 
 
-def with_counts_of(work: Work, before: Work, stored: Stored, requests: Sequence[Request]) -> Work:
+def with_counts_of(work: Work, before: Work, stored: Stored, requests: Sequence[Request], *, shared: bool) -> Work:
     """Take over how many contenders an attempt had that ended amid others, if it can have been so many.
 
     They are counted when the ending begins, and a claim marks its session before it has looked whose the work is.
+    ``shared`` tells whether one may have been answered from another's reply.
     """
     live = before.known.attempt if before.known else 0
     most = len(before.contenders | {request.session for request in requests if isinstance(request, Claiming)})
@@ -58,7 +59,15 @@ def with_counts_of(work: Work, before: Work, stored: Stored, requests: Sequence[
         least = len(before.contenders) if end.attempt == live else 0
         return replace(end, contenders=found.contenders) if least <= found.contenders <= most else end
 
-    return replace(work, history=tuple(map(taken_over, work.history)))
+    work = replace(work, history=tuple(map(taken_over, work.history)))
+    # The mark of a session whose denial was answered from another's reply is made later (ADR 8). It compares the claim
+    # that was met, so that it never counts for another, and comes to nothing where that claim ends in between. Only the
+    # end that nobody writes down leaves anything to be seen of that here.
+    if not shared or work.expired is None or not any(isinstance(request, Expiring) for request in requests):
+        return work
+    found = frozenset(stored.contenders)
+    noted = before.contenders if work.expired.attempt == live else frozenset[str]()
+    return replace(work, contenders=found) if noted <= found <= work.contenders else work
 
 
 def same(expected: Answer, answered: Answer, *, exactly: bool) -> bool:

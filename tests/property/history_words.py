@@ -9,6 +9,30 @@ from coordinator.errors import CoordinatorError
 from coordinator.model import Cause, DenialReason, Outcome, State
 
 
+class Asked(NamedTuple):
+    """A request, the replica that it comes to, and the time by that one's clock."""
+
+    request: Request
+    replica: int
+    now: datetime
+
+
+class Grant(NamedTuple):
+    """What the metrics hear of a grant."""
+
+
+class Ending(NamedTuple):
+    """What they hear of an attempt's end; ``counted`` tells whether they are told its contenders, too."""
+
+    ended: State
+    cause: Cause | None
+    late: bool
+    counted: bool
+
+
+Event = Grant | Ending
+
+
 class Claiming(NamedTuple):
     session: str
     request_id: str

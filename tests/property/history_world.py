@@ -10,15 +10,19 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from history_store import Stored, read_fleet
+from history_store import Disagreement, Stored, read_fleet
 from history_words import (
     Answer,
+    Asked,
     Before,
     Claiming,
     Completing,
     Denied,
+    Ending,
+    Event,
     Expiring,
     Getting,
+    Grant,
     Granted,
     Reaping,
     Refusal,
@@ -31,15 +35,16 @@ from history_words import (
 )
 
 from coordinator.engine.claiming import ClaimCommand, claim
-from coordinator.engine.finishing import FinishCommand, RevokeCommand, complete, release, revoke
+from coordinator.engine.finishing import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, WorkPaths
 from coordinator.engine.reading import get
 from coordinator.engine.reaping import reap
 from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.engine.revoking import RevokeCommand, revoke
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
 from coordinator.errors import Contended, Refused
-from coordinator.model import Cause, Claim, Denial, Record, State, Story
+from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, Record, State, Story
 from coordinator.recorder import NullRecorder
 from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.codec import decode_txn, encode_txn
@@ -58,7 +63,17 @@ class Listener(NullRecorder):
     """Hears what the metrics hear."""
 
     def __init__(self) -> None:
-        self.ends: Counter[tuple[State, Cause | None, bool]] = Counter()
+        self.heard: Counter[Event] = Counter()
+
+    def claim_answered(
+        self,
+        fleet: str,  # noqa: ARG002  # the recorder's
+        kind: str,  # noqa: ARG002  # the recorder's
+        outcome: Outcome,
+        reason: DenialReason | None,  # noqa: ARG002  # the recorder's
+    ) -> None:
+        if outcome is Outcome.GRANTED:
+            self.heard[Grant()] += 1
 
     def attempt_ended(
         self,
@@ -67,9 +82,10 @@ class Listener(NullRecorder):
         cause: Cause | None,
         *,
         late: bool,
+        contenders: int | None,
         **more: object,  # noqa: ARG002  # the recorder's
     ) -> None:
-        self.ends[ended, cause, late] += 1
+        self.heard[Ending(ended, cause, late, contenders is not None)] += 1
 
 
 class Turns:
@@ -110,9 +126,9 @@ class _Gated(EtcdChannel):
         self._behind = channel
         self._turn = turn
 
-    async def call(self, method: Method, request: Any, *, deadline: float) -> Any:
+    async def call(self, method: Method, request: Any, **more: Any) -> Any:
         await self._turn()
-        return await self._behind.call(method, request, deadline=deadline)
+        return await self._behind.call(method, request, **more)
 
 
 class World:
@@ -121,6 +137,7 @@ class World:
     def __init__(self, endpoint: str) -> None:
         self.tally: Counter[str] = Counter()
         self.listener = Listener()
+        self.disagreements: list[Disagreement] = []
         self.now = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
         self._loop = asyncio.new_event_loop()
         self._channel = self._loop.run_until_complete(self._open(endpoint))
@@ -148,40 +165,34 @@ class World:
         running = self._runners[replica].run(operation, deadline=time.monotonic() + _SECONDS)
         return self._loop.run_until_complete(running)
 
-    def at_once(self, paths: WorkPaths, requests: Sequence[tuple[Request, int]], starts: Sequence[int]) -> list[Any]:
+    def at_once(self, paths: WorkPaths, requests: Sequence[Asked], starts: Sequence[int]) -> list[Any]:
         """Run requests, each at a replica, at the same time; return what each returned or raised.
 
         ``starts`` says how many turns of the loop each waits before it begins.
         """
         return self._loop.run_until_complete(self._at_once(paths, requests, starts))
 
-    def interleaved(self, paths: WorkPaths, requests: Sequence[tuple[Request, int]], order: Sequence[int]) -> list[Any]:
+    def interleaved(self, paths: WorkPaths, requests: Sequence[Asked], order: Sequence[int]) -> list[Any]:
         """The same, but transaction by transaction in an order that is given."""
         return self._loop.run_until_complete(self._interleaved(paths, requests, order))
 
-    async def _at_once(
-        self, paths: WorkPaths, requests: Sequence[tuple[Request, int]], starts: Sequence[int]
-    ) -> list[Any]:
-        async def begin(request: Request, replica: int, start: int) -> Any:
+    async def _at_once(self, paths: WorkPaths, requests: Sequence[Asked], starts: Sequence[int]) -> list[Any]:
+        async def begin(asked: Asked, start: int) -> Any:
             for _ in range(start):
                 await asyncio.sleep(0)
-            return await self._one(paths, request, self._runners[replica], self._channel)
+            return await self._one(paths, asked, self._runners[asked.replica], self._channel)
 
-        answers = await asyncio.gather(
-            *(begin(request, replica, start) for (request, replica), start in zip(requests, starts, strict=False))
-        )
+        answers = await asyncio.gather(*(begin(*pair) for pair in zip(requests, starts, strict=False)))
         await self._settled()
         return answers
 
-    async def _interleaved(
-        self, paths: WorkPaths, requests: Sequence[tuple[Request, int]], order: Sequence[int]
-    ) -> list[Any]:
+    async def _interleaved(self, paths: WorkPaths, requests: Sequence[Asked], order: Sequence[int]) -> list[Any]:
         turns = Turns(order)
         running = []
-        for number, (request, replica) in enumerate(requests):
+        for number, asked in enumerate(requests):
             # Each with a runner of its own, as if all came to different replicas: nothing travels together.
             gated = _Gated(self._channel, partial(turns.wait, number))
-            running.append(self._one(paths, request, self._runner(gated, self._pools[replica]), gated))
+            running.append(self._one(paths, asked, self._runner(gated, self._pools[asked.replica]), gated))
         return await turns.run(running)
 
     async def _settled(self) -> None:
@@ -190,14 +201,14 @@ class World:
             while runner._tasks:
                 await asyncio.gather(*runner._tasks)
 
-    async def _one(self, paths: WorkPaths, request: Request, runner: Runner, channel: EtcdChannel) -> Any:
+    async def _one(self, paths: WorkPaths, asked: Asked, runner: Runner, channel: EtcdChannel) -> Any:
         deadline = time.monotonic() + _SECONDS
-        if isinstance(request, Expiring):
+        if isinstance(asked.request, Expiring):
             txn = Txn((), (Delete(paths.claim),))
             await channel.call(Methods.TXN, encode_txn(txn), deadline=deadline)
             return None
         try:
-            return await runner.run(lambda: _operation(request, paths, self.now), deadline=deadline)
+            return await runner.run(lambda: _operation(asked.request, paths, asked.now), deadline=deadline)
         except (Refused, Contended) as refused:
             return refused
 

@@ -234,7 +234,8 @@ def test_a_session_is_refused_or_stays_as_it_is(session: str) -> None:
         return
     assert checked == session == session.strip()
     assert 1 <= len(session.encode()) <= 128
-    assert not [character for character in session if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}]
+    assert session.isprintable()  # neither control nor format characters, nor spaces other than the plain one
+    assert unicodedata.is_normalized("NFC", session)
 
 
 @given(texts, st.integers(0, 60))

@@ -171,9 +171,10 @@ def answered(*replies: Reply, revision: int = 50) -> TxnReply:
 
 
 def _stored(
-    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int
+    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int, lease: int = 0x55
 ) -> tuple[RangeReply, RangeReply]:
-    claims = [] if claim is None else [kv(PATHS.claim, claim, created=token, modified=max(token, MODIFIED), lease=0x55)]
+    modified = max(token, MODIFIED)
+    claims = [] if claim is None else [kv(PATHS.claim, claim, created=token, modified=modified, lease=lease)]
     records = [] if record is None else [kv(PATHS.record, record, modified=max(token, MODIFIED))]
     return ranged(*claims), ranged(*records)
 
@@ -200,9 +201,10 @@ def found(
     contenders: int = 0,
     history: tuple[StoredHistory, ...] | None = None,
     succeeded: bool = True,
+    lease: int = 0x55,
 ) -> TxnReply:
     """The answer to a read; with ``history`` that of complete, release and revoke."""
-    replies: tuple[Reply, ...] = (*_stored(claim, record, token), ranged(count=contenders))
+    replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease), ranged(count=contenders))
     if history is not None:
         replies += (ends(*history),)
     return TxnReply(succeeded, 50, replies)
@@ -214,9 +216,10 @@ def lost(
     *,
     token: int = TOKEN,
     contenders: int = 0,
+    history: tuple[StoredHistory, ...] = (),
 ) -> TxnReply:
-    """The ELSE of a renewal, a completion or a release."""
-    return found(claim, record, token=token, contenders=contenders, succeeded=False)
+    """The ELSE of a renewal, a completion or a release; of the latter two with the attempt's history."""
+    return found(claim, record, token=token, contenders=contenders, history=history, succeeded=False)
 
 
 def ends(*history: StoredHistory) -> RangeReply:

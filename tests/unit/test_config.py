@@ -26,7 +26,8 @@ def test_an_address_is_a_host_and_a_port(address: str, parts: tuple[str, int]) -
     ["", ":", "7420", "localhost", ":7420", "localhost:", "localhost:x", "localhost:-1", "localhost:65536", "h:٣"],
 )
 def test_what_is_no_address_is_refused_by_the_name_of_its_option(address: str) -> None:
-    with pytest.raises(InvalidInput, match=r"--metrics-listen takes HOST:PORT with a port from 0 to 65535") as caught:
+    allowed = r"for --metrics-listen; it must be HOST:PORT with a port from 0 to 65535"
+    with pytest.raises(InvalidInput, match=allowed) as caught:
         split_address(address, "metrics-listen")
     assert caught.value.field == "metrics-listen"
 

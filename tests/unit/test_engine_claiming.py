@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -36,9 +37,9 @@ from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.reading import MAX_TRIES
 from coordinator.engine.sharing import answer_from
-from coordinator.engine.steps import NeedLease, Trailing
+from coordinator.engine.steps import ClaimGranted, NeedLease, Trailing
 from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, is_present, unchanged
-from coordinator.errors import Contended
+from coordinator.errors import Contended, NotHolder
 from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, State
 
 COMMAND = ClaimCommand(session=OTHER, request_id="claim-2", now=NOW, note="mine")
@@ -59,7 +60,7 @@ def refused(done: Run[Claim | Denial]) -> Denial:
 
 def test_new_work_costs_one_lease_and_one_transaction() -> None:
     done = run(claim(COMMAND, PATHS), LEASE, committed())
-    assert done.steps == [NeedLease(3600.0), done.txns[0]]
+    assert done.steps == [NeedLease(3600.0), done.txns[0], ClaimGranted("default", "task")]
 
 
 def test_the_first_try_compares_that_neither_claim_nor_record_is_there() -> None:
@@ -149,7 +150,7 @@ def test_the_recorded_end_is_reported_after_the_grant_and_only_then() -> None:
     expired = replace(a_record(), expires_at=NOW - HOUR)
     before = (LEASE, denied(None, expired), answered(ranged(count=4)))
     won = run(claim(COMMAND, PATHS), *before, committed())
-    assert won.steps[-1] == won.ended[0]
+    assert won.steps[-2:] == [won.ended[0], ClaimGranted("default", "task")]
     assert (won.ended[0].cause, won.ended[0].contenders) == (Cause.EXPIRED, 4)
     assert run(claim(COMMAND, PATHS), *before, denied(a_claim(), a_record())).ended == []
 
@@ -253,10 +254,43 @@ def test_another_session_with_the_same_request_id_is_denied() -> None:
     assert refused(done).holder == HOLDER
 
 
-def test_a_repeated_request_whose_claim_has_expired_is_granted_the_next_attempt() -> None:
-    expired = a_record(session=OTHER, request_id="claim-2")
-    done = run(claim(COMMAND, PATHS), LEASE, denied(None, expired), answered(ranged()), committed())
+@pytest.mark.parametrize(
+    ("how", "record"),
+    [
+        ("expired", a_record(session=OTHER, request_id="claim-2")),
+        ("expired", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.EXPIRED)),
+        ("was handed back", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.RELEASED)),
+        ("was revoked", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.REVOKED)),
+    ],
+)
+def test_a_repeated_request_whose_attempt_has_ended_is_granted_nothing_more(how: str, record: StoredRecord) -> None:
+    done = run(claim(COMMAND, PATHS), LEASE, denied(None, record))
+    assert isinstance(done.error, NotHolder)
+    assert re.match(f"this very request was granted as attempt 1 of {PATHS.work_key}, which {how}", str(done.error))
+    assert done.error.hint == "claim it again with a new request_id"
+
+
+def test_a_repeated_reopening_that_was_handed_back_reopens_nothing_more() -> None:
+    restored = replace(a_record(State.COMPLETED, HOLDER, request_id="claim-2"), attempts=2)
+    done = run(claim(replace(COMMAND, reopen=True), PATHS), LEASE, denied(None, restored))
+    assert refused(done).reason is DenialReason.COMPLETED
+
+
+@pytest.mark.parametrize("state", [State.ABANDONED, State.COMPLETED])
+def test_another_session_may_have_had_the_same_request_id(state: State) -> None:
+    record = a_record(state, HOLDER, request_id="claim-2")
+    done = run(claim(replace(COMMAND, reopen=True), PATHS), LEASE, denied(None, record), committed())
     assert granted(done).attempt == 2
+
+
+@pytest.mark.parametrize(("by_this_run", "told"), [(True, 1), (False, 0)])
+def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_told_once(by_this_run: bool, told: int) -> None:
+    found = denied(None, a_record(session=HOLDER))
+    held = replace(a_claim(OTHER, attempt=2, request_id="claim-2"), claimed_at=NOW if by_this_run else NOW - HOUR)
+    lost = denied(held, a_record(session=OTHER, attempt=2))._replace(resent=True)
+    done = run(claim(COMMAND, PATHS), LEASE, found, answered(ranged(count=3)), lost, answered(ends(an_end())))
+    assert granted(done).attempt == 2
+    assert (len(done.ended), done.steps.count(ClaimGranted("default", "task"))) == (told, told)
 
 
 # ---- whose claim is it?

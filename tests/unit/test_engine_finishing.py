@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from engine_driving import (
     HOLDER,
     HOUR,
@@ -29,8 +30,9 @@ from engine_driving import (
 )
 
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
-from coordinator.engine.finishing import FinishCommand, RevokeCommand, complete, release, revoke
+from coordinator.engine.finishing import FinishCommand, complete, release
 from coordinator.engine.reading import MAX_TRIES
+from coordinator.engine.revoking import UNKNOWN_SESSION, RevokeCommand, revoke
 from coordinator.engine.transaction import Delete, created_at, is_absent, unchanged
 from coordinator.errors import Contended, NotFound, NotHolder
 from coordinator.model import Cause, Record, State
@@ -117,6 +119,7 @@ def test_a_recorded_expiry_is_completed_late_in_its_one_history_entry() -> None:
     done = run(complete(COMMAND, PATHS), found(None, REAPED, history=()), answered(ends(reaped)), committed())
     entry = put_at(done.txns[-1], PATHS.history(1), StoredHistory)
     assert (entry.ended, entry.late, entry.contenders) == (State.COMPLETED, True, reaped.contenders)
+    assert done.ended[0].contenders is None  # they were told when the expiry was
 
 
 def test_a_late_completion_moves_the_time_index_and_drops_the_loose_end() -> None:
@@ -175,6 +178,19 @@ def test_a_completion_sent_twice_finds_that_the_first_took_effect() -> None:
     assert recorded(done).state is State.COMPLETED
 
 
+def test_a_completion_whose_reply_was_lost_is_told_once() -> None:
+    first = run(complete(COMMAND, PATHS), LIVE, committed())
+    own = put_at(first.txns[-1], PATHS.history(1), StoredHistory)
+    again = run(complete(COMMAND, PATHS), LIVE, lost(None, COMPLETED, history=(own,))._replace(resent=True))
+    assert (again.result, again.ended) == (first.result, first.ended)
+    # Where it was sent once only, another copy of the request has written the same.
+    copied = run(complete(COMMAND, PATHS), LIVE, lost(None, COMPLETED, history=(own,)), answered(ends(own)))
+    assert (recorded(copied).state, copied.ended) == (State.COMPLETED, [])
+    at_another_time = lost(None, COMPLETED, history=(replace(own, ended_at=NOW - HOUR),))
+    other = run(complete(COMMAND, PATHS), LIVE, at_another_time, answered(ends(own)))
+    assert (recorded(other).state, other.ended) == (State.COMPLETED, [])
+
+
 def test_a_completion_by_another_request_is_not_ones_own() -> None:
     done = run(
         complete(COMMAND, PATHS), found(None, COMPLETED, history=(an_end(request_id="end-0"),)), answered(ends())
@@ -221,11 +237,13 @@ def reopened() -> StoredRecord:
 
 
 def test_a_reopened_attempt_that_is_handed_back_leaves_the_work_completed() -> None:
-    done = run(release(COMMAND, PATHS), found(a_claim(attempt=2), reopened(), history=()), committed())
+    held = a_claim(attempt=2, request_id="reopening")
+    done = run(release(COMMAND, PATHS), found(held, reopened(), history=()), committed())
     record = put_at(done.txns[1], PATHS.record, StoredRecord)
     assert (record.state, record.attempt, record.attempts) == (State.COMPLETED, 1, 2)
     assert PATHS.loose not in written_keys(done.txns[1])
     assert put_at(done.txns[1], PATHS.history(2), StoredHistory).cause is Cause.RELEASED
+    assert record.request_id == "reopening"  # so that a repetition of it is known
 
 
 def test_a_repeated_release_of_a_reopened_attempt_answers_as_the_first_did() -> None:
@@ -274,6 +292,29 @@ def test_a_revocation_ends_anybodys_claim() -> None:
     assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN),)
 
 
+def test_revoking_a_reopened_attempt_names_its_holder_and_leaves_the_work_completed() -> None:
+    held = found(a_claim(OTHER, attempt=2), replace(reopened(), session=OTHER), history=())
+    done = run(revoke(REVOKE, PATHS), held, committed())
+    record = recorded(done)
+    assert (record.session, record.attempt, record.state, record.cause) == (OTHER, 2, State.ABANDONED, Cause.REVOKED)
+    assert put_at(done.txns[1], PATHS.record, StoredRecord).state is State.COMPLETED
+    own = put_at(done.txns[1], PATHS.history(2), StoredHistory)
+    restored = put_at(done.txns[1], PATHS.record, StoredRecord)
+    assert run(revoke(REVOKE, PATHS), found(None, restored, history=(own,))).result == done.result
+
+
+def test_the_holder_of_a_reopened_attempt_that_was_revoked_is_told_so() -> None:
+    restored = replace(a_record(State.COMPLETED, OTHER), attempts=2)
+    revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, fencing_token=20)
+    for command in (COMMAND, replace(COMMAND, token=20)):
+        for verb in (complete, release):
+            done = run(verb(command, PATHS), found(None, restored, history=(revoked,)), answered(ends(revoked)))
+            assert str(done.error) == (
+                f"the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z"
+                f" ('too hard'); the work is completed, by {OTHER}"
+            )
+
+
 def test_a_repeated_revocation_does_not_end_the_next_claim() -> None:
     own = replace(an_end(request_id="revoke-1"), cause=Cause.REVOKED)
     newer = found(a_claim(OTHER, attempt=2), a_record(session=OTHER, attempt=2), token=20, history=(own,))
@@ -305,6 +346,31 @@ def test_a_claim_that_cannot_be_read_is_not_ended() -> None:
     done = run(complete(COMMAND, PATHS), found(b"[", a_record(), history=()), answered(ends()))
     assert str(done.error) == "the claim on task:db-migration cannot be read, so it cannot be told who holds it"
     assert done.damaged == [PATHS.claim]
+
+
+def test_a_claim_that_cannot_be_read_is_revoked_as_its_record_tells() -> None:
+    record = replace(a_record(attempt=3), note="so far")
+    done = run(revoke(REVOKE, PATHS), found(b"[", record, contenders=2, history=()), committed())
+    assert done.txns[1].compares == (unchanged(PATHS.claim, MODIFIED), unchanged(PATHS.record, MODIFIED))
+    assert (recorded(done).session, recorded(done).attempt, recorded(done).fencing_token) == (HOLDER, 3, TOKEN)
+    written = put_at(done.txns[1], PATHS.record, StoredRecord)
+    assert (written.state, written.cause, written.note, written.reason) == (
+        State.ABANDONED,
+        Cause.REVOKED,
+        "so far",
+        "wrong work",
+    )
+    assert put_at(done.txns[1], PATHS.loose, LooseEnd).cause is Cause.REVOKED
+
+
+@pytest.mark.parametrize(("record", "attempt"), [(None, 1), (b"{}", 5), (COMPLETED, 2)])
+def test_a_claim_of_which_nothing_can_be_read_is_revoked_all_the_same(
+    record: StoredRecord | bytes | None, attempt: int
+) -> None:
+    history = (answered(ends(an_end(attempt=4))),) if record == b"{}" else ()
+    done = run(revoke(REVOKE, PATHS), found(b"\xff", record, history=()), *history, committed())
+    assert (recorded(done).session, recorded(done).attempt) == (UNKNOWN_SESSION, attempt)
+    assert put_at(done.txns[-1], PATHS.history(attempt), StoredHistory).fencing_token == TOKEN
 
 
 def test_a_live_claim_is_completed_although_its_record_cannot_be_read() -> None:

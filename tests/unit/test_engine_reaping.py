@@ -8,6 +8,7 @@ from engine_driving import (
     HOUR,
     MODIFIED,
     NOW,
+    OTHER,
     PATHS,
     a_claim,
     a_record,
@@ -25,8 +26,8 @@ from engine_driving import (
 
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.reading import get
-from coordinator.engine.reaping import reap
-from coordinator.engine.transaction import TxnReply, is_absent, unchanged
+from coordinator.engine.reaping import reap, reap_deleted
+from coordinator.engine.transaction import is_absent, is_empty, unchanged
 from coordinator.errors import Refused
 from coordinator.model import Cause, State
 
@@ -54,8 +55,28 @@ def test_reaping_writes_history_index_and_loose_end() -> None:
 
 
 def test_who_loses_the_race_has_reaped_nothing() -> None:
-    done = run(reap(PATHS, NOW), found(None, EXPIRED), TxnReply(False, 50, ()))
+    done = run(reap(PATHS, NOW), found(None, EXPIRED), found(a_claim(OTHER), a_record(session=OTHER), succeeded=False))
     assert (done.result, done.ended) == (False, [])
+
+
+def test_what_is_guessed_is_compared_and_corrected_by_what_was_found() -> None:
+    """Of a deleted claim nobody has counted the contenders: the first try guesses that there are none."""
+    deleted = kv(PATHS.claim, replace(a_claim(), expires_at=NOW - HOUR))
+    wrong = found(None, EXPIRED, contenders=2, succeeded=False)
+    done = run(reap_deleted(PATHS, deleted, NOW), wrong, committed())
+    assert done.result is True
+    assert is_empty(PATHS.read_contenders()) in done.txns[0].compares
+    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, MODIFIED))
+    assert done.ended[0].contenders == 2
+
+
+def test_what_was_deleted_before_its_time_is_looked_at_first() -> None:
+    """Most likely it was completed; then nothing is written."""
+    deleted = kv(PATHS.claim, a_claim())
+    completed = answered(ranged(kv(PATHS.record, a_record(State.COMPLETED), modified=MODIFIED + 1)))
+    assert run(reap_deleted(PATHS, deleted, NOW), completed).result is False
+    unchanged_record = answered(ranged(kv(PATHS.record, a_record())))
+    assert run(reap_deleted(PATHS, deleted, NOW), unchanged_record, committed()).result is True
 
 
 def test_a_live_claim_is_not_reaped() -> None:

@@ -41,7 +41,7 @@ def gone(record: StoredRecord | None, revision: int = TOKEN) -> Found:
             gone(replace(RELEASED, cause=Cause.REVOKED)),
             HOLDER,
             TOKEN,
-            f"the claim of {HOLDER} on {KEY} was revoked {AT}",
+            f"the claim of {HOLDER} on {KEY} was revoked by an operator {AT}",
         ),
         (
             gone(replace(a_record(), expires_at=NOW - HOUR)),

@@ -15,7 +15,10 @@ from engine_driving import (
     TOKEN,
     a_claim,
     a_record,
+    an_end,
+    answered,
     committed,
+    ends,
     found,
     lost,
     put_at,
@@ -28,7 +31,7 @@ from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.engine.steps import Lease, NeedLease
 from coordinator.engine.transaction import Put, TxnReply, unchanged
 from coordinator.errors import Contended, NotHolder
-from coordinator.model import Outcome, State
+from coordinator.model import Cause, Outcome, State
 
 COMMAND = RenewCommand(session=HOLDER, now=NOW)
 LIVE = found(a_claim(), a_record())
@@ -88,7 +91,7 @@ def test_a_renewal_overtaken_by_another_starts_from_what_that_left() -> None:
 
 def test_a_renewal_does_not_pass_over_to_a_newer_claim_of_its_session() -> None:
     newer = lost(a_claim(attempt=2), a_record(attempt=2), token=20)
-    done = run(renew(COMMAND, PATHS), LIVE, LEASE, newer)
+    done = run(renew(COMMAND, PATHS), LIVE, LEASE, newer, answered(ends()))
     assert isinstance(done.error, NotHolder)
 
 
@@ -103,29 +106,65 @@ def test_after_five_lost_races_it_gives_up() -> None:
     assert isinstance(run(renew(COMMAND, PATHS), LIVE, *(races * MAX_TRIES)).error, Contended)
 
 
+def test_a_claim_that_was_renewed_alike_meanwhile_is_not_written_again() -> None:
+    renewed = put_at(run(renew(COMMAND, PATHS), LIVE, LEASE, committed()).txns[1], PATHS.claim, StoredClaim)
+    met = found(renewed, a_record(), succeeded=False, lease=LEASE.id)
+    done = run(renew(COMMAND, PATHS), LIVE, LEASE, met)
+    assert done.result == run(renew(COMMAND, PATHS), LIVE, LEASE, committed()).result
+
+
+def test_a_renewal_that_changes_more_than_the_one_before_it_is_written() -> None:
+    for other in (replace(COMMAND, note="farther"), replace(COMMAND, ttl_seconds=7200.0)):
+        first = run(renew(COMMAND, PATHS), LIVE, LEASE, committed())
+        renewed = put_at(first.txns[1], PATHS.claim, StoredClaim)
+        met = found(renewed, a_record(), succeeded=False, lease=LEASE.id)
+        assert len(run(renew(other, PATHS), LIVE, LEASE, met, LEASE, committed()).txns) == 3
+
+
+def test_a_renewal_on_an_earlier_lease_is_not_enough() -> None:
+    renewed = put_at(run(renew(COMMAND, PATHS), LIVE, LEASE, committed()).txns[1], PATHS.claim, StoredClaim)
+    met = found(renewed, a_record(), succeeded=False)
+    assert len(run(renew(COMMAND, PATHS), LIVE, LEASE, met, LEASE, committed()).txns) == 3
+
+
+def test_a_session_whose_claim_was_revoked_is_told_so_although_the_work_is_completed_or_held_again() -> None:
+    revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, reason="wrong\nwork")
+    completed = replace(a_record(State.COMPLETED, OTHER), attempts=2)
+    taken = (
+        f"the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z ('wrong work')"
+    )
+    done = run(renew(COMMAND, PATHS), found(None, completed), answered(ends(revoked)))
+    assert str(done.error) == f"{taken}; the work is completed, by {OTHER}"
+    again = found(a_claim(OTHER, attempt=3), a_record(session=OTHER, attempt=3), token=20)
+    done = run(renew(replace(COMMAND, token=TOKEN), PATHS), again, answered(ends(revoked)))
+    assert str(done.error) == f"{taken}; {OTHER} holds it now (expires 2026-06-14T02:30:00Z)"
+    assert done.error is not None
+    assert done.error.holder == OTHER
+
+
 def test_a_claim_that_expired_is_not_renewed() -> None:
-    done = run(renew(COMMAND, PATHS), found(None, replace(a_record(), expires_at=NOW - HOUR)))
+    done = run(renew(COMMAND, PATHS), found(None, replace(a_record(), expires_at=NOW - HOUR)), answered(ends()))
     assert str(done.error) == f"the claim of {HOLDER} on task:db-migration expired at 2026-06-14T01:00:00Z"
 
 
 def test_a_claim_that_expires_meanwhile_is_not_renewed() -> None:
-    done = run(renew(COMMAND, PATHS), LIVE, LEASE, lost(None, a_record()))
+    done = run(renew(COMMAND, PATHS), LIVE, LEASE, lost(None, a_record()), answered(ends()))
     assert isinstance(done.error, NotHolder)
 
 
 def test_a_foreign_claim_is_not_renewed_even_with_its_token() -> None:
-    done = run(renew(RenewCommand(session=OTHER, now=NOW, token=TOKEN), PATHS), LIVE)
+    done = run(renew(RenewCommand(session=OTHER, now=NOW, token=TOKEN), PATHS), LIVE, answered(ends()))
     assert isinstance(done.error, NotHolder)
 
 
 def test_another_instance_of_the_session_renews_only_with_the_token() -> None:
     live = found(a_claim(instance="a"), a_record())
     without = RenewCommand(session=HOLDER, now=NOW, instance="b")
-    assert isinstance(run(renew(without, PATHS), live).error, NotHolder)
+    assert isinstance(run(renew(without, PATHS), live, answered(ends())).error, NotHolder)
     assert run(renew(replace(without, token=TOKEN), PATHS), live, LEASE, committed()).error is None
 
 
 def test_a_claim_that_cannot_be_read_is_not_renewed() -> None:
-    done = run(renew(COMMAND, PATHS), found(b"\xff", a_record()))
+    done = run(renew(COMMAND, PATHS), found(b"\xff", a_record()), answered(ends()))
     assert isinstance(done.error, NotHolder)
     assert done.damaged == [PATHS.claim]

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import check_page_size, check_ttl
+from coordinator.limits import LimitSettings, check_page_size, check_quota, check_ttl
 
 
 @pytest.mark.parametrize("seconds", [5, 5.0, 3600, 604_800])
@@ -33,3 +33,20 @@ def test_a_page_size_out_of_range_is_refused(size: int) -> None:
     with pytest.raises(InvalidInput, match="allowed are 1 to 1000") as caught:
         check_page_size(size)
     assert caught.value.field == "page_size"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_calls", 1), ("max_calls", 1_000_001), ("max_claims_per_session", -1), ("max_claims_per_fleet", -1)],
+)
+def test_a_limit_out_of_range_is_refused(name: str, value: int) -> None:
+    with pytest.raises(InvalidInput, match=f"{value} is out of range") as caught:
+        LimitSettings(**{name: value})
+    assert caught.value.field == name.replace("_", "-")
+
+
+def test_a_quota_is_checked_where_there_is_one() -> None:
+    assert check_quota(None) is None
+    assert check_quota(16 * 1024 * 1024) == 16 * 1024 * 1024
+    with pytest.raises(InvalidInput, match="etcd-quota-bytes"):
+        check_quota(0)

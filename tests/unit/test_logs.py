@@ -7,14 +7,17 @@ import json
 import logging
 import os
 import re
-import select
 import sys
+from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.logs import LineFormatter, TurnHandler, said
+from coordinator.errors import InvalidInput
+from coordinator.log_writing import LogWriter, write_all
+from coordinator.logs import LEVELS, LineFormatter, LogSettings, TurnHandler, said
 
 _LINE = re.compile(
     r'time=2026-06-14T01:45:11\.123Z level=info event=granted session=("(?:[^"\\]|\\.)*"|[A-Za-z0-9_.:/#@+-]+)'
@@ -26,6 +29,10 @@ def line(message: str, **extra: Any) -> str:
     record.created, record.msecs = 1781401511.123, 123.0
     vars(record).update(said(**extra))
     return LineFormatter().format(record)
+
+
+def nothing(_lines: int) -> bytes:
+    return b""
 
 
 def test_plain_values_stand_as_they_are_and_others_are_quoted() -> None:
@@ -58,29 +65,43 @@ def test_no_value_ends_the_line_or_passes_for_another_pair(session: str) -> None
     assert (json.loads(found[1]) if found[1].startswith('"') else found[1]) == session
 
 
-async def test_lines_of_one_turn_of_the_loop_are_written_together_and_in_order() -> None:
-    reader, writer = os.pipe()
-    handler = TurnHandler(writer)
+async def test_lines_of_one_turn_of_the_loop_are_handed_over_together_and_in_order() -> None:
+    written: list[bytes] = []
+    handler = TurnHandler(LogWriter(written.append, nothing))
     handler.setFormatter(LineFormatter())
     logger = logging.Logger("turns")  # noqa: LOG001  # one of its own, that no other test has heard of
     logger.addHandler(handler)
     for number in range(3):
         logger.info("granted", extra=said(attempt=number))
-    assert select.select([reader], [], [], 0) == ([], [], [])
+    assert written == []
     await asyncio.sleep(0)
-    lines = os.read(reader, 10_000).decode().splitlines()
-    assert [line.rpartition(" ")[2] for line in lines] == ["attempt=0", "attempt=1", "attempt=2"]
-    os.close(reader)
-    logger.info("nobody reads this any more")
-    await asyncio.sleep(0)
-    os.close(writer)
+    handler.close()
+    (together,) = written
+    assert [line.rpartition(" ")[2] for line in together.decode().splitlines()] == [
+        "attempt=0",
+        "attempt=1",
+        "attempt=2",
+    ]
 
 
-def test_without_a_loop_lines_are_written_at_once() -> None:
+def test_without_a_loop_lines_are_handed_over_at_once() -> None:
     reader, writer = os.pipe()
-    handler = TurnHandler(writer)
+    handler = TurnHandler(LogWriter(partial(write_all, writer), nothing))
     handler.setFormatter(LineFormatter())
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "down", None, None))
     assert os.read(reader, 1000).endswith(b"event=down\n")
+    handler.close()
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("level", ["", "loud", "INFO", "10", "notset"])
+def test_a_level_that_is_none_is_refused_with_those_there_are(level: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a log level; allowed are debug, info, warning, error") as caught:
+        LogSettings(level)
+    assert caught.value.field == "log-level"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_levels(level: str) -> None:
+    assert LogSettings(level).level == level

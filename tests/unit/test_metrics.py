@@ -8,8 +8,9 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry
 
+from benchmarks.metrics_cost import SERIES_OF_KINDS, kind_samples, record_random_kinds
 from coordinator.errors import Unavailable
-from coordinator.metrics import MetricsEndpoint, PrometheusRecorder
+from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.model import Cause, DenialReason, Outcome, State
@@ -93,19 +94,55 @@ class TestRecorder:
         recorder.attempt_ended(
             "task", State.COMPLETED, None, late=True, contenders=0, held_seconds=60.0, overdue_seconds=None
         )
+        recorder.attempt_ended(
+            "task", State.COMPLETED, None, late=True, contenders=None, held_seconds=None, overdue_seconds=None
+        )
         sample = registry.get_sample_value
+        assert sample("coordination_contenders_per_claim_count") == 2
         assert sample("coordination_abandonments_total", {"kind": "task", "cause": "expired"}) == 1
-        assert sample("coordination_completions_total", {"kind": "task", "late": "true"}) == 1
+        assert sample("coordination_completions_total", {"kind": "task", "late": "true"}) == 2
         assert sample("coordination_contenders_per_claim_sum") == 3
         assert sample("coordination_claim_held_seconds_sum", {"kind": "task", "ended": "completed"}) == 60
         assert sample("coordination_reap_lag_seconds_sum") == 2.5
 
-    def test_what_cannot_be_counted_is_logged_and_raises_nothing(
+    def test_inventing_kinds_does_not_make_them_grow(
+        self, registry: CollectorRegistry, recorder: PrometheusRecorder
+    ) -> None:
+        record_random_kinds(recorder, 3_000)
+        assert sum(1 for _ in kind_samples(registry)) <= SERIES_OF_KINDS
+        record_random_kinds(recorder, 97_000)
+        assert sum(1 for _ in kind_samples(registry)) == SERIES_OF_KINDS
+        record_random_kinds(recorder, 1_000)
+        assert sum(1 for _ in kind_samples(registry)) == SERIES_OF_KINDS
+        labels = {sample.labels["kind"] for sample in kind_samples(registry)}
+        assert (len(labels), "other" in labels) == (MAX_KINDS + 1, True)
+        # Nothing is lost by that.
+        claims = (s.value for s in kind_samples(registry) if s.name == "coordination_claims_total")
+        assert sum(claims) == 101_000
+
+    def test_what_cannot_be_counted_is_logged_once_a_minute_and_raises_nothing(
         self, recorder: PrometheusRecorder, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.ERROR):
-            recorder.transaction_done("not a number")  # type: ignore[arg-type]  # what must not happen
-        assert "a metric could not be counted" in caplog.text
+            for _ in range(3):
+                recorder.transaction_done("not a number")  # type: ignore[arg-type]  # what must not happen
+        assert caplog.text.count("a metric could not be counted") == 1
+
+
+class TestGauges:
+    def test_one_that_cannot_be_read_or_is_not_known_is_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        registry = CollectorRegistry()
+        registry.register(
+            ReplicaGauges(
+                Reading("one", "Known.", lambda: 1),
+                Reading("two", "Not known.", lambda: None),
+                Reading("three", "Broken.", lambda: 1 // 0),
+                Reading("four", "Known.", lambda: 4),
+            )
+        )
+        samples = {sample.name: sample.value for family in registry.collect() for sample in family.samples}
+        assert samples == {"coordination_one": 1, "coordination_four": 4}
+        assert "a metric could not be read" in caplog.text
 
 
 class TestEndpoint:

@@ -1,0 +1,179 @@
+"""The commands that make certificates and tokens."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import tomllib
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import COMMAND
+from cryptography import x509
+from json_page import check, tables
+
+CERTS, TOKEN = tables("certs")[0], tables("token")[0]
+CLIENT = dict.fromkeys(("name", "cert", "key"), "string")
+
+
+def run(*arguments: object, code: int = 0, **settings: str) -> str:
+    """Run the command; returns its answer, or what it says of the error."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
+    done = subprocess.run(
+        [COMMAND, *map(str, arguments)], env=environment | settings, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    return done.stderr if code else done.stdout
+
+
+def as_object(*arguments: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run(*arguments, "--json"))
+    assert (found.pop("schema"), found.pop("fleet")) == ("v1", "default")
+    return found
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_certificates(tmp_path: Path) -> None:
+    where = tmp_path / "new" / "certs"
+    made = as_object("certs", where, "--client", "alice", "--days", "30")
+    check(made, CERTS | {"clients": [CLIENT]})
+    assert sorted(contents(where)) == [
+        *("alice.crt", "alice.key", "ca.crt", "ca.key", "server.crt", "server.key"),
+    ]
+    assert {mode(path) for path in where.glob("*.key")} == {0o600}
+    server = x509.load_pem_x509_certificate((where / "server.crt").read_bytes())
+    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(name.value) for name in names] == made["hosts"] == ["localhost", "127.0.0.1", "::1"]
+    left = server.not_valid_after_utc - datetime.now(UTC)
+    assert timedelta(days=29) < left <= timedelta(days=30)
+
+
+def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    run("certs", tmp_path, "--host", "coordinator.example", "--host", "2001:db8::1")
+    before = contents(tmp_path)
+    added = as_object("certs", tmp_path, "--client", "bob", "--client", "carol")
+    check(added, CERTS | {"clients": [CLIENT]})
+    assert (added["server_cert"], added["hosts"]) == (None, [])
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+    for arguments in (
+        (),
+        ("--client", "bob"),
+        ("--client", "dora", "--client", "carol"),
+        ("--host", "x", "--client", "e"),
+    ):
+        said = run("certs", tmp_path, *arguments, code=2)
+        assert "is there already and is not overwritten" in said
+    assert contents(tmp_path) == after
+    bob, ca = (x509.load_pem_x509_certificate(after[name]) for name in ("bob.crt", "ca.crt"))
+    bob.verify_directly_issued_by(ca)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--client", "../alice"), "cannot name a client"),
+        (("--client", "ca"), "cannot name a client"),
+        (("--client", ""), "cannot name a client"),
+        (("--client", "a" * 65), "cannot name a client"),
+        (("--host", "not a host"), "neither a host name nor an IP address"),
+        (("--host", ""), "neither a host name nor an IP address"),
+        (("--host", "höst"), "neither a host name nor an IP address"),
+        (("--days", "0"), "allowed are 1 to 3650"),
+        (("--days", "3651"), "allowed are 1 to 3650"),
+    ],
+)
+def test_what_no_certificate_can_say(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    assert said in run("certs", tmp_path / "certs", *arguments, code=2)
+    assert not (tmp_path / "certs").exists()
+
+
+def test_half_an_authority_and_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").touch()
+    assert "needs both its ca.crt and its ca.key" in run("certs", tmp_path, code=2)
+    assert "cannot be written" in run("certs", tmp_path / "ca.crt" / "below", code=2)
+
+
+def test_a_token(tmp_path: Path) -> None:
+    tokens, out = tmp_path / "tokens.toml", tmp_path / "alice.token"
+    made = as_object("token", "alice", "--tokens", tokens, "--out", out, "--sessions", "a-*, b", "--days", "7")
+    check(made, TOKEN)
+    assert (mode(tokens), mode(out)) == (0o600, 0o600)
+    token = out.read_text().strip()
+    (entry,) = tomllib.loads(tokens.read_text())["credential"]
+    assert timedelta(days=6) < entry.pop("expires_at") - datetime.now(UTC) <= timedelta(days=7)
+    assert entry == {
+        "name": "alice",
+        "token_sha256": sha256(token.encode()).hexdigest(),
+        "role": "agent",
+        "sessions": ["a-*", "b"],
+        "fleets": ["default"],
+    }
+    assert token not in tokens.read_text() + json.dumps(made)
+    assert len(token) > 40
+
+
+def test_entries_are_added_to_what_is_there(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('# ours\n[[credential]]\nname = "x"\ncertificate = "x"')  # and no line end
+    tokens.chmod(0o640)
+    name = 'q"uote \\ ü 🦉'
+    run("token", name, "--tokens", tokens, "--certificate", name, "--role", "operator", "--fleets", "a,b")
+    run("token", "other", "--tokens", tokens, "--out", tmp_path / "o", COORDINATION_FLEET="c")
+    first, second, third = tomllib.loads(tokens.read_text())["credential"]
+    assert first == {"name": "x", "certificate": "x"}
+    assert second == {"name": name, "certificate": name, "role": "operator", "sessions": [], "fleets": ["a", "b"]}
+    assert third["fleets"] == ["c"]
+    assert (tokens.read_text()[:6], mode(tokens)) == ("# ours", 0o640)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "either --out or --certificate is needed"),
+        (("--out", "new", "--certificate", "x"), "either --out or --certificate is needed"),
+        (("--out", "there"), "is there already and is not overwritten"),
+        (("--out", "no/where"), "cannot be written"),
+        (("--out", "new", "--role", "king"), "allowed are agent and operator"),
+        (("--out", "new", "--fleets", ","), "at least one is needed"),
+        (("--out", "new", "--days", "0"), "allowed are 1 to 36500"),
+        (("--out", "new", "--sessions", "a\x07"), "must be printable"),
+        (("--out", "new", "--tokens", "there/tokens"), "cannot be written"),
+    ],
+)
+def test_what_is_no_credential(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    there, tokens = tmp_path / "there", tmp_path / "tokens"
+    there.write_text("x")
+    files = {"new", "there", "no/where", "there/tokens"}
+    named = [str(tmp_path / word) if word in files else word for word in arguments]
+    assert said in run("token", "alice", "--tokens", tokens, *named, code=2)
+    assert sorted(contents(tmp_path)) == ["there"]
+    assert there.read_text() == "x"
+
+
+def test_a_coordinator_for_other_hosts_needs_protection(tmp_path: Path) -> None:
+    run("certs", tmp_path)
+    tokens = tmp_path / "tokens.toml"
+    run("token", "a", "--tokens", tokens, "--out", tmp_path / "a.token")
+    serve = ("serve", "--etcd", "127.0.0.1:1", "--listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0")
+    tls = ("--tls-cert", tmp_path / "server.crt", "--tls-key", tmp_path / "server.key")
+    assert "nothing protects it without credentials (--tokens)" in run(*serve, *tls, code=2)
+    # From the environment: it goes on, and finds no etcd.
+    variables = {"COORDINATION_TLS_CERT": str(tls[1]), "COORDINATION_TLS_KEY": str(tls[3])}
+    run(*serve, code=3, **variables, COORDINATION_TOKENS=str(tokens))
+    # An option counts before the environment.
+    said = run(*serve, "--tokens", tmp_path / "nothing", code=2, **variables, COORDINATION_TOKENS=str(tokens))
+    assert "the tokens file" in said

@@ -1,0 +1,142 @@
+"""Leases that etcd starts again: whatever becomes of its leader, no claim ends early, and none lasts much too long."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from etcd_cluster import EtcdCluster, run_cluster
+from reaper_world import opened, until
+
+from coordinator import clock
+from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.model import Claim
+from coordinator.reaper import ReaperSettings
+from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
+from coordinator.store.leases import window_seconds
+from coordinator.store.pool_leases import PoolLeases
+
+_TTL = 600.0
+#: The latest that a claim's lease may have been granted to last: the window, and etcd's whole seconds.
+_LONGEST = _TTL + window_seconds(_TTL) + 1
+
+
+class Boot:
+    """A clock of deadlines that is set by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def lose_leader(cluster: EtcdCluster) -> None:
+    """Kill the leader and wait for another."""
+
+    def fail_over() -> None:
+        old = cluster.leader()
+        old.kill()
+        assert cluster.leader() is not old
+        old.go_on()
+        cluster.await_all()
+
+    await asyncio.to_thread(fail_over)
+
+
+async def test_leases_that_a_new_leader_starts_again_are_ended_at_their_first_deadlines(tmp_path: Path) -> None:
+    with run_cluster(tmp_path) as cluster:
+        async with opened(cluster.etcd) as world:
+            leases, boot = PoolLeases(world.channel), Boot()
+            sweeper = Sweeper(leases, boot=boot)
+            granted = await world.claim("task:a", _TTL)
+            assert isinstance(granted, Claim)
+            await sweeper.look()
+            (lease,) = await leases.present()
+            boot.now += 400
+            await lose_leader(cluster)
+            left = await leases.seconds_left(lease)
+            assert left is not None
+            assert left > _TTL - 60, "etcd was to start the lease again"
+
+            boot.now = 1000.0 + _TTL + GRACE_SECONDS
+            assert await sweeper.sweep() == 0
+            assert (await world.story("task:a")).claim is not None
+            boot.now = 1000.0 + _LONGEST + 1 + GRACE_SECONDS
+            assert await sweeper.sweep() == 1
+            assert (await world.story("task:a")).claim is None
+
+
+async def test_who_is_elected_later_knows_what_etcd_has_forgotten(tmp_path: Path) -> None:
+    """The replica that stood by has noted when leases are to end, and does not forget it between its terms."""
+    with run_cluster(tmp_path) as cluster:
+        async with opened(cluster.etcd) as world, opened(cluster.etcd) as another:
+            settings = ReaperSettings(sweep_every=0.2)
+            async with (
+                world.reaping("first", settings=settings) as first,
+                another.reaping("second", settings=settings) as second,
+            ):
+                await until(lambda: first.state.elected or second.state.elected)
+                await world.claim("task:a", _TTL)
+                await until(lambda: first.sweeper.known == second.sweeper.known == 1)
+                await lose_leader(cluster)
+                await world.end_election()
+                await until(lambda: first.state.elected or second.state.elected)
+                assert (first.sweeper.known, second.sweeper.known) == (1, 1)
+
+
+async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_started_again(tmp_path: Path) -> None:
+    """A replica that has not granted the lease takes it for longer than it is: the sweep ends it at its time.
+
+    So a renewal, here for less than etcd says is left of the lease, moves the claim to a lease of its own.
+    """
+    with run_cluster(tmp_path, 1) as cluster:
+        async with opened(cluster.etcd) as world, opened(cluster.etcd) as another:
+            boot = Boot()
+            sweeper = Sweeper(PoolLeases(world.channel), boot=boot)
+            granted = await world.claim("task:a", 10)
+            assert isinstance(granted, Claim)
+            await sweeper.look()
+            await asyncio.to_thread(restart_all, cluster)
+            # For this it lasts long enough now, and did not when it was granted.
+            later = granted.expires_at - timedelta(seconds=4)
+            renewed = await another.run(
+                lambda: renew(RenewCommand("session-1", later, ttl_seconds=6.0), another.paths("task:a"))
+            )
+            assert renewed.expires_at > granted.expires_at
+            boot.now += 10 + 2 + 1 + GRACE_SECONDS
+            await sweeper.sweep()
+            assert (await world.story("task:a")).claim is not None
+
+
+def restart_all(cluster: EtcdCluster) -> None:
+    """Stop all members as a power cut would, and start them again."""
+    for member in cluster.members:
+        member.kill()
+    for member in cluster.members:
+        member.start()
+    cluster.await_all()
+
+
+async def test_what_was_started_again_before_any_reaper_saw_it_is_ended_by_the_clock(tmp_path: Path) -> None:
+    """Members and coordinator are restarted together: nobody knows the leases' first deadlines any more.
+
+    The bound is the deadline that the claim shows, the allowance, and how often it is looked.
+    """
+    allowance, every = 2.0, 0.2
+    settings = ReaperSettings(allowance=allowance, overdue_every=every)
+    with run_cluster(tmp_path) as cluster:
+        async with opened(cluster.etcd) as world:
+            granted = await world.claim("task:a", 8)
+            live = await world.claim("task:live", 60)
+            assert isinstance(granted, Claim)
+            assert isinstance(live, Claim)
+        await asyncio.to_thread(restart_all, cluster)
+        async with opened(cluster.etcd) as world:
+            shift = granted.expires_at - clock.now() - timedelta(seconds=1)
+            async with world.reaping(settings=settings, now=lambda: clock.now() + shift):
+                await world.await_count("loose", 1)
+                ended = clock.now() + shift
+            assert granted.expires_at + timedelta(seconds=allowance) <= ended
+            assert (await world.story("task:live")).claim is not None

@@ -1,0 +1,103 @@
+"""Who watches and reads slowly is cut off, is told where to go on, and holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+from conftest import RunningEtcd
+from reaper_world import SECONDS, World, opened
+
+from coordinator.engine.happenings import HappeningFilter
+from coordinator.engine.layout import FleetPaths
+from coordinator.errors import LimitExceeded
+from coordinator.model import Event, Happening
+from coordinator.service import watches
+from coordinator.service.watches import Progress, Watches
+
+WAITING = 20
+EVENTS = 100
+WORK = [f"task:work-{number:03}" for number in range(EVENTS)]
+
+Stream = AsyncGenerator[Happening | Progress, None]
+
+
+@pytest.fixture
+async def world(etcd: RunningEtcd, fleet: str) -> AsyncIterator[World]:
+    async with opened(etcd.endpoint, fleet) as world:
+        yield world
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let little wait, and not for long."""
+    monkeypatch.setattr(watches, "MAX_WAITING_EVENTS", WAITING)
+    monkeypatch.setattr(watches, "SLOW_WATCHER_SECONDS", 1.0)
+
+
+@contextlib.asynccontextmanager
+async def watching(told: Watches, world: World, start: int = 0) -> AsyncIterator[Stream]:
+    async with contextlib.aclosing(told.follow(FleetPaths(world.fleet), start, HappeningFilter())) as stream:
+        yield stream
+
+
+async def grants(stream: Stream, wanted: int) -> list[Happening]:
+    """Read until so much work was told as granted."""
+    found: list[Happening] = []
+    async with asyncio.timeout(SECONDS):
+        async for item in stream:
+            if isinstance(item, Happening) and item.event is Event.GRANTED:
+                found.append(item)
+            if len(found) == wanted:
+                break
+    return found
+
+
+async def claim_all(world: World) -> None:
+    """One by one, so that each has a revision of its own."""
+    for work_key in WORK:
+        await world.claim(work_key, 60)
+
+
+async def test_a_slow_one_is_cut_off_with_where_to_go_on_and_others_are_not_held_up(world: World, few: None) -> None:
+    told = Watches(world.channel, world.runner)
+    async with watching(told, world) as slow, watching(told, world) as quick:
+        await anext(slow)
+        (watcher,) = told._open
+        await anext(quick)
+        reading = asyncio.create_task(grants(quick, EVENTS))
+        await claim_all(world)
+        assert [each.record.work_key for each in await reading] == WORK
+
+        async with asyncio.timeout(SECONDS):
+            while watcher._end is None:
+                assert len(watcher._waiting) <= WAITING
+                await asyncio.sleep(0.01)
+        with pytest.raises(LimitExceeded, match="reads too slowly") as cut_off:
+            await anext(slow)
+    go_on = re.search(r"from revision (\d+) on", cut_off.value.hint or "")
+    assert go_on is not None
+    async with watching(told, world, int(go_on[1])) as again:
+        assert [each.record.work_key for each in await grants(again, EVENTS)] == WORK
+
+
+async def test_one_that_makes_room_in_time_is_told_everything(world: World, few: None) -> None:
+    told = Watches(world.channel, world.runner)
+    async with watching(told, world) as stream:
+        await anext(stream)
+        reading = asyncio.create_task(grants(stream, EVENTS))
+        await claim_all(world)
+        assert [each.record.work_key for each in await reading] == WORK
+
+
+async def test_beyond_the_limit_watchers_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "MAX_WATCHERS", 1)
+    told = Watches(world.channel, world.runner)
+    async with watching(told, world) as first:
+        await anext(first)
+        async with watching(told, world) as second:
+            with pytest.raises(LimitExceeded, match="watchers are connected"):
+                await anext(second)

@@ -1,0 +1,73 @@
+"""docs/limits.md tells the limits that the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from coordinator import limits, model
+from coordinator.engine.reading import HISTORY_LIMIT
+from coordinator.keys import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
+from coordinator.metrics import endpoint
+from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
+from coordinator.store.space import LOOK_SECONDS
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text(encoding="utf-8")
+MIB = 1024 * 1024
+SETTINGS = limits.LimitSettings()
+
+ROWS = {
+    "work key": f"{MAX_WORK_KEY_BYTES} bytes",
+    "session": f"{MAX_SESSION_BYTES} bytes",
+    "note, reason, result": f"{model.MAX_TEXT_BYTES} bytes each",
+    "TTL": f"{model.MIN_TTL_SECONDS:g} to {model.MAX_TTL_SECONDS:.0f} seconds",
+    "work keys in one `ClaimMany`": f"{limits.MAX_ITEMS}",
+    "request": f"{limits.MAX_REQUEST_BYTES // MIB} MiB",
+    "page of `List` or `Log`": f"{limits.MAX_PAGE_SIZE} rows, {limits.MAX_PAGE_BYTES // MIB} MiB",
+    "history in `Get`": f"{HISTORY_LIMIT} attempts, {limits.MAX_PAGE_BYTES // MIB} MiB",
+    "calls answered at a time": f"{SETTINGS.max_calls}",
+    "the same, of one connection": "half of that",
+    "requests being answered": f"{limits.MAX_WAITING_BYTES // MIB} MiB in all",
+    "live claims of a session": f"{SETTINGS.max_claims_per_session or 'none'}",
+    "live claims of a fleet": f"{SETTINGS.max_claims_per_fleet or 'none'}",
+    "etcd's storage": f"{limits.SPACE_SHARE:.0%} of the quota".replace("%", " %"),
+    "watchers": f"{limits.MAX_WATCHERS}",
+    "watchers of one connection": f"{limits.MAX_WATCHERS_OF_A_CONNECTION}",
+    "what waits for a watcher": f"{limits.MAX_WAITING_EVENTS} events, {limits.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
+    f"{limits.SLOW_WATCHER_SECONDS:.0f} seconds",
+    "readers of `/metrics`": f"{endpoint.MAX_READERS} at a time, {endpoint.READER_SECONDS:.0f} seconds each",
+}
+
+
+def table() -> dict[str, list[str]]:
+    """Return the rows of the page's one table by their first cells."""
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line[:2] == "| "]
+    return {row[0]: row[1:] for row in rows[1:]}
+
+
+def test_the_table_has_every_limit_and_no_other() -> None:
+    assert list(table()) == list(ROWS)
+
+
+@pytest.mark.parametrize("limit", ROWS)
+def test_the_table_tells_the_limit_that_the_code_has(limit: str) -> None:
+    assert table()[limit][0] == ROWS[limit]
+
+
+def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
+    from coordinator.cli import limit_options
+
+    settings = limits.LimitSettings(max_claims_per_session=1, max_claims_per_fleet=1, max_calls=2)
+    known = set(limit_options.arguments(settings, 1)[::2])
+    named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
+    assert known <= named
+    assert named - known <= {"--quota-backend-bytes"}
+
+
+def test_the_text_tells_the_figures_that_the_code_has() -> None:
+    text = " ".join(PAGE.split())
+    assert f"quota of {DEFAULT_QUOTA_BYTES // 1024**3} GiB" in text
+    assert f"needs {NEEDED_BYTES // 1_000_000} MB of free disk" in text
+    assert f"looks every {('zero', 'one', 'two', 'three')[int(LOOK_SECONDS)]} seconds" in text

@@ -1,0 +1,70 @@
+"""A coordinator's clock is compared with its caller's, and with those of the other coordinators."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conftest import RunEtcd
+from prometheus_client import CollectorRegistry
+
+from coordinator import clock
+from coordinator.client._findings import diagnosis_from
+from coordinator.engine.electing import Beat, show_sign
+from coordinator.findings import Severity
+from coordinator.metrics import PrometheusRecorder
+from coordinator.offsets import judge_clock
+from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.store.channel import EtcdChannel
+from coordinator.store.examination import Examination
+from coordinator.store.leases import LeasePool
+from coordinator.store.runner import Runner
+from coordinator.v1 import service_pb2 as pb
+
+AN_HOUR = timedelta(hours=1)
+
+
+def runner(channel: EtcdChannel) -> Runner:
+    return Runner(channel, LeasePool(channel), PrometheusRecorder(CollectorRegistry()))
+
+
+def reader(channel: EtcdChannel, ahead: timedelta = timedelta()) -> DiagnosisReader:
+    def off() -> datetime:
+        return clock.now() + ahead
+
+    return DiagnosisReader(Examination(channel), runner(channel), version="1", endpoint="c:1", clock=off)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "severity"), [(timedelta(), Severity.OK), (AN_HOUR, Severity.WARNING), (-AN_HOUR, Severity.WARNING)]
+)
+async def test_a_clock_that_is_off_is_found(ahead: timedelta, severity: Severity, etcd_channel: EtcdChannel) -> None:
+    sent = datetime.now(UTC)
+    answer = await reader(etcd_channel, ahead).read(deadline=time.monotonic() + 30)
+    got = datetime.now(UTC)
+
+    diagnosis = diagnosis_from(pb.DiagnoseResponse.FromString(answer.SerializeToString()))
+    found, told = judge_clock("c:1", diagnosis, sent=sent, got=got)
+
+    assert (found.severity, found.subject) == (severity, "c:1")
+    # The examination itself takes time, which is no difference of clocks.
+    assert told == pytest.approx(ahead.total_seconds(), abs=1.0)
+
+
+async def test_a_replica_whose_clock_is_off_is_found(run_etcd: RunEtcd, tmp_path: Path) -> None:
+    deadline = time.monotonic() + 60
+    with run_etcd(tmp_path) as etcd:
+        channel = EtcdChannel([etcd.endpoint])
+        lease = await LeasePool(channel).lease(60, deadline=deadline)
+        assert lease is not None
+        sign = Beat(clock=clock.now() + AN_HOUR, name="host-2/127.0.0.1:7420")
+        await runner(channel).run(partial(show_sign, "0123456789abcdef", sign, lease.id), deadline=deadline)
+        answer = await reader(channel).read(deadline=deadline)
+        await channel.close()
+
+    (found,) = [finding for finding in diagnosis_from(answer).findings if finding.check == "clock"]
+    assert (found.severity, found.subject) == (Severity.PROBLEM, "host-2/127.0.0.1:7420")
+    assert "ahead of" in found.message

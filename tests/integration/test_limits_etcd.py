@@ -1,0 +1,122 @@
+"""An etcd that is overloaded or being defragmented: calls wait for it within their deadline, then are told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+import pytest
+from etcd_proxy import TXN, EtcdProxy, proxying
+
+from coordinator import AsyncClient, Claim
+from coordinator.errors import LimitExceeded, TryAgain
+from coordinator.model import State
+
+Etcdctl = Callable[..., str]
+
+
+class Etcd(Protocol):
+    endpoint: str
+
+
+class Coordinator(Protocol):
+    endpoint: str
+
+
+RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+#: What etcd says when more than 5,000 proposals wait to be applied (``api/v3rpc/rpctypes/error.go``).
+TOO_MANY = "etcdserver: too many requests"
+
+
+class Overload:
+    """Refuses the next so many transactions as an overloaded etcd does."""
+
+    def __init__(self, proxy: EtcdProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = self.refused = 0
+        self._service = proxy.service
+        monkeypatch.setattr(proxy, "service", self.service)
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        handler: Any = self._service(details)
+        if details.method != TXN:
+            return handler
+
+        async def forward(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            if self.left > 0:
+                self.left -= 1
+                self.refused += 1
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_MANY)
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(forward)
+
+
+@pytest.fixture
+async def overload(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Overload]]:
+    async with proxying(etcd.endpoint) as proxy:
+        yield proxy.endpoint, Overload(proxy, monkeypatch)
+
+
+async def test_an_overloaded_etcd_is_asked_again_within_the_deadline_and_told_after_it(
+    overload: tuple[str, Overload], run_coordinator: RunCoordinator, fleet: str
+) -> None:
+    endpoint, etcd = overload
+
+    def run() -> AbstractContextManager[Coordinator]:
+        return run_coordinator("serve", "--etcd", endpoint)
+
+    running = run()
+    coordinator = await asyncio.to_thread(running.__enter__)
+    try:
+        async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
+            etcd.left = 5
+            assert isinstance(await client.try_claim("busy", "task:patient"), Claim)
+            assert etcd.refused == 5
+        async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=3) as client:
+            etcd.left, etcd.refused = 1_000_000, 0
+            started = time.monotonic()
+            with pytest.raises(LimitExceeded, match="too many requests waiting") as caught:
+                await client.claim("busy", "task:told")
+            assert time.monotonic() - started > 1, "it was asked again for as long as there was time"
+            assert (caught.value.retry_after_seconds or 0) > 0
+            assert 2 <= etcd.refused < 100, "there are pauses in between"
+            etcd.left = 0
+            assert isinstance(await client.try_claim("busy", "task:told"), Claim)
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+async def test_a_defragmentation_delays_claims_and_loses_none(
+    coordinator: Coordinator, etcdctl: Etcdctl, fleet: str
+) -> None:
+    done = asyncio.Event()
+    ended: Counter[str] = Counter()
+
+    async def work(client: AsyncClient, session: str) -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            try:
+                claim = await client.claim(session, f"task:{session}-{number}")
+                record = await client.complete(session, claim.work_key, token=claim.fencing_token)
+                ended[record.state] += 1
+            except TryAgain:
+                ended["told"] += 1
+
+    async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=10) as client:
+        workers = [asyncio.create_task(work(client, f"session-{number}")) for number in range(8)]
+        for _ in range(10):
+            await asyncio.to_thread(etcdctl, "defrag")
+        done.set()
+        await asyncio.gather(*workers)
+        assert ended[State.COMPLETED] > 0
+        assert set(ended) <= {State.COMPLETED, "told"}
+        listed = [record async for record in client.list(states=[State.COMPLETED])]
+        assert len(listed) >= ended[State.COMPLETED]
+        assert isinstance(await client.try_claim("after", "task:after"), Claim)

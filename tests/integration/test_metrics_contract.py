@@ -1,0 +1,171 @@
+"""What `/metrics` of a coordinator tells: all that was promised, under those names, and what docs/metrics.md says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from server_running import Etcd, RunCoordinator
+
+from benchmarks.metrics_cost import SERIES_OF_KINDS
+from coordinator import AsyncClient, Claim, Client, InvalidInput, errors
+from coordinator.metrics.prometheus import MAX_KINDS
+from coordinator.v1 import service_pb2 as pb
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+SECONDS = 30
+#: One claim that is live and one loose end.
+COUNTED = {"other": 0, "task": 1}
+#: Buckets, sum and count.
+PER_HISTOGRAM_OF_CALLS = 17
+
+#: The contract: dashboards and alerts of others are built on these. None may be renamed, or lose or gain a label.
+PROMISED = {
+    "claims_total": ("counter", {"kind", "outcome"}),
+    "denials_total": ("counter", {"kind", "reason"}),
+    "completions_total": ("counter", {"kind", "late"}),
+    "abandonments_total": ("counter", {"kind", "cause"}),
+    "live_claims": ("gauge", {"kind"}),
+    "loose_ends": ("gauge", {"kind"}),
+    "contenders_per_claim": ("histogram", set()),
+    "claim_held_seconds": ("histogram", {"kind", "ended"}),
+    "reap_lag_seconds": ("histogram", set()),
+    "reaper_is_leader": ("gauge", set()),
+    "reaper_revision_lag": ("gauge", set()),
+    "rpc_seconds": ("histogram", {"method", "code"}),
+    "etcd_transaction_seconds": ("histogram", set()),
+    "batch_size": ("histogram", set()),
+    "leases": ("gauge", set()),
+    "build_info": ("gauge", {"version"}),
+    # Not in the design; alerts need them.
+    "damaged_values_total": ("counter", set()),
+    "watchers": ("gauge", set()),
+    "etcd_has_leader": ("gauge", set()),
+    "etcd_db_size_bytes": ("gauge", set()),
+    "etcd_used_bytes": ("gauge", set()),
+    "etcd_quota_bytes": ("gauge", set()),
+}
+
+
+class Told(NamedTuple):
+    """A metric as the page of a coordinator tells it."""
+
+    kind: str
+    labels: frozenset[str]
+    help: str
+    samples: dict[str, float]
+
+
+def read(url: str) -> dict[str, Told]:
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # the address of our own coordinator
+        page = response.read().decode()
+    found = {}
+    for family in text_string_to_metric_families(page):
+        name = family.name.removeprefix("coordination_") + ("_total" if family.type == "counter" else "")
+        assert family.name.startswith("coordination_"), family.name
+        labels = frozenset(label for sample in family.samples for label in sample.labels) - {"le"}
+        samples = {
+            ",".join(sample.labels[label] for label in sorted(sample.labels)): sample.value for sample in family.samples
+        }
+        found[name] = Told(family.type, labels, family.documentation, samples)
+    return found
+
+
+@pytest.fixture(scope="module")
+def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
+    """What a coordinator tells after one of everything has happened."""
+    on = ("--data-dir", str(tmp_path_factory.mktemp("up")))
+    with run_coordinator("up", *on, COORDINATION_REAPER="yes") as own:
+        with Client(own.endpoint, timeout=SECONDS, instance="") as client:
+            client.claim("one", "task:a")
+            client.try_claim("two", "task:a")
+            client.complete("one", "task:a")
+            client.claim("one", "task:b")
+            client.release("one", "task:b")
+            client.claim("one", "task:c")
+        # It may have counted while this was done, and counts again.
+        until = time.monotonic() + 2 * SECONDS
+        while not all(
+            (found := read(own.metrics_url))[name].samples == COUNTED for name in ("live_claims", "loose_ends")
+        ):
+            assert time.monotonic() < until, (found["live_claims"], found["loose_ends"])
+            time.sleep(0.2)
+        yield found
+
+
+def test_all_is_told_that_was_promised_and_no_more(told: dict[str, Told]) -> None:
+    assert {name: (each.kind, set(each.labels)) for name, each in told.items()} == PROMISED
+
+
+def test_the_gauges_say_what_is_there(told: dict[str, Told]) -> None:
+    assert (told["live_claims"].samples, told["loose_ends"].samples) == (COUNTED, COUNTED)
+    assert told["reaper_is_leader"].samples == {"": 1}
+    assert told["leases"].samples[""] >= 1
+    assert told["etcd_has_leader"].samples == {"": 1}
+    assert told["etcd_quota_bytes"].samples == {"": 4 * 1024**3}
+    assert 0 < told["etcd_used_bytes"].samples[""] <= told["etcd_db_size_bytes"].samples[""]
+
+
+def test_the_page_has_them_in_a_table(told: dict[str, Told]) -> None:
+    """The rows are made from what is told; where this fails, put its left side into docs/metrics.md."""
+    rows = [
+        f"| `coordination_{name}` | {each.kind} | {', '.join(f'`{label}`' for label in sorted(each.labels)) or 'none'} "
+        f"| {each.help} |"
+        for name, each in ((name, told[name]) for name in PROMISED)
+    ]
+    assert rows == re.findall(r"^\| `coordination_.*\|$", PAGE, re.MULTILINE)
+
+
+def test_help_texts_are_sentences_and_tell_the_unit(told: dict[str, Told]) -> None:
+    for name, each in told.items():
+        assert each.help[0].isupper(), name
+        assert each.help.endswith("."), name
+        for unit in ("seconds", "bytes"):
+            assert (unit in each.help) == name.endswith(unit), name
+
+
+def test_the_page_tells_how_many_series_there_can_be(told: dict[str, Told]) -> None:
+    text = " ".join(PAGE.split())
+    gauges = 2 * (MAX_KINDS + 1)
+    assert f"{MAX_KINDS} kinds" in text
+    assert f"at most {SERIES_OF_KINDS + gauges:,} series" in text
+    methods = len(pb.DESCRIPTOR.services_by_name["CoordinatorService"].methods)
+    codes = {getattr(errors, name).code for name in errors.__all__ if hasattr(getattr(errors, name), "code")}
+    assert f"{methods} methods and {len(codes) + 2} codes" in text
+    assert f"{methods * (len(codes) + 2) * PER_HISTOGRAM_OF_CALLS:,} series" in text
+
+
+async def test_five_thousand_invented_kinds_do_not_make_them_grow(
+    etcd: Etcd, run_coordinator: RunCoordinator, fleet: str
+) -> None:
+    def count(url: str) -> int:
+        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # as above
+            return sum(not line.startswith(b"#") for line in response.read().splitlines())
+
+    async def ask(client: AsyncClient, numbers: range) -> None:
+        for number in numbers:
+            await client.claim("session", f"k{number:x}:work", 600)
+
+    with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
+        async with AsyncClient(own.endpoint, fleet=fleet, timeout=SECONDS) as client:
+            await asyncio.gather(*(ask(client, range(first, 1_000, 50)) for first in range(50)))
+            after_some = count(own.metrics_url)
+            for first in range(1_000, 5_000, 500):
+                keys = [f"k{number:x}:work" for number in range(first, first + 500)]
+                assert all(isinstance(each, Claim) for each in await client.claim_many("session", keys, 600))
+            with pytest.raises(InvalidInput):
+                await client.claim("session", "Not A Kind:work!" + "x" * 600)
+        told = read(own.metrics_url)
+        claims = told["claims_total"].samples
+        assert len(claims) == MAX_KINDS + 1
+        assert sum(claims.values()) == 5_000
+        assert claims["other,granted"] == 5_000 - MAX_KINDS
+        # ClaimMany and the refused call have histograms of their own.
+        assert count(own.metrics_url) == after_some + 2 * PER_HISTOGRAM_OF_CALLS

@@ -1,0 +1,168 @@
+"""What a coordinator writes into its log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from server_running import (
+    COMMAND,
+    FREE_PORTS,
+    READY,
+    Etcd,
+    await_line,
+    environment,
+    logging_to,
+    pairs,
+    run,
+)
+
+from coordinator import Client, CoordinatorError, InvalidInput, __version__
+
+
+class TestLog:
+    def test_one_line_a_decision_and_no_caller_can_forge_one(self, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+        log = tmp_path / "log"
+        forged = 'x" \ntime=2026-06-14T00:00:00.000Z level=info event=granted fleet=default session=forged'
+        odd = 's=1 event=granted "quoted" \\ back\u00f6'
+        with (
+            logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint,
+            Client(endpoint, fleet=fleet) as one,
+            Client(endpoint, fleet=fleet) as two,
+        ):
+            claim = one.claim(odd, "task:a")
+            one.claim(odd, "task:a")
+            two.try_claim("two", "task:a")
+            one.complete(odd, "task:a", result=forged)
+            two.try_claim("two", "task:a")
+            two.claim("two", f"url:https://example.org/?event=granted&x={'y' * 20}", note=forged)
+            two.release("two", f"url:https://example.org/?event=granted&x={'y' * 20}", reason=forged)
+            one.reap()
+            for session, key in (
+                (forged, "task:b"),
+                ("two\u2028event=granted", "task:b"),
+                ("two", "task:b\nlevel=info"),
+            ):
+                with pytest.raises(InvalidInput):
+                    two.claim(session, key)
+            with pytest.raises(CoordinatorError):
+                two.complete("two", "task:never")
+
+        lines = [pairs(line) for line in log.read_text().split("\n")[:-1]]
+        assert all(list(line)[:3] == ["time", "level", "event"] for line in lines)
+        of_fleet = [line for line in lines if line.get("fleet") == fleet]
+        assert [line["event"] for line in of_fleet] == [
+            "granted",
+            "renewed",
+            "denied",
+            "completed",
+            "denied",
+            "granted",
+            "released",
+            "reaped",
+            *["refused"] * 4,
+        ]
+        granted, renewed, held, completed, denied, *_ = of_fleet
+        assert granted["session"] == renewed["session"] == completed["session"] == odd
+        assert granted["fencing_token"] == renewed["fencing_token"] == str(claim.fencing_token)
+        assert (held["reason"], held["holder"]) == ("held", odd)
+        assert (denied["reason"], denied["session"], denied["work_key"]) == ("completed", "two", "task:a")
+        refusals = of_fleet[-4:]
+        assert refusals[0]["session"] == forged
+        assert [line["code"] for line in refusals] == ["INVALID_ARGUMENT"] * 3 + ["NOT_FOUND"]
+        assert not [line for line in lines if line.get("session") == "forged"]
+
+
+class TestReaders:
+    """Whoever reads the log, or does not, a coordinator goes on and can be stopped."""
+
+    @staticmethod
+    def start(etcd: Etcd, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+        command = [COMMAND, "serve", "--etcd", etcd.endpoint, *FREE_PORTS, *arguments]
+        process = subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        ready = READY.fullmatch(process.stdout.readline())
+        assert ready
+        return process, ready[1]
+
+    def test_a_pipe_that_nobody_reads_holds_nothing_up(self, etcd: Etcd, fleet: str) -> None:
+        process, endpoint = self.start(etcd)
+        with process, Client(endpoint, fleet=fleet, timeout=30) as client:
+            for batch in range(3):
+                claimed = client.claim_many("s", [f"task:{batch}-{number}" for number in range(500)])
+                assert len(claimed) == 500
+            process.terminate()
+            assert process.wait(30) == 0
+            assert process.stderr is not None
+            said = process.stderr.read()
+        assert "event=started" in said
+        assert "event=stopping" not in said, "the pipe was not full"
+
+    def test_a_reader_that_has_gone_stops_nobody(self, etcd: Etcd, fleet: str) -> None:
+        process, endpoint = self.start(etcd)
+        with process, Client(endpoint, fleet=fleet) as client:
+            assert process.stderr is not None
+            process.stderr.close()
+            for number in range(3):
+                assert client.claim("s", f"task:{number}").attempt == 1
+            process.terminate()
+            assert process.wait(30) == 0
+
+    def test_nobody_has_to_hear_that_it_is_ready(self, etcd: Etcd, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [COMMAND, "serve", "--etcd", etcd.endpoint, *FREE_PORTS, "--log-file", str(log)]
+        with subprocess.Popen(command, env=environment(), stdout=writer) as process:
+            os.close(writer)
+            while not log.exists():
+                assert process.poll() is None
+            endpoint = await_line(log, "started")["grpc"]
+            with Client(endpoint) as client:
+                assert client.status().healthy
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+class TestOptions:
+    def test_start_and_stop_are_told(self, etcd: Etcd, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        with logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint:
+            pass
+        lines = [pairs(line) for line in log.read_text().splitlines()]
+        started, stopping, stopped = [line for line in lines if line["event"] in ("started", "stopping", "stopped")]
+        assert (lines[0], lines[-1]) == (started, stopped)
+        assert (started["event"], started["version"], started["grpc"]) == ("started", __version__, endpoint)
+        assert (started["etcd"], started["metrics"][:7]) == (etcd.endpoint, "http://")
+        assert (stopping["event"], stopping["why"]) == ("stopping", "SIGTERM")
+        assert (stopped["event"], stopped["pid"]) == ("stopped", started["pid"])
+
+    @pytest.mark.parametrize("how", ["option", "variable"])
+    def test_what_is_less_grave_is_left_out(self, how: str, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+        log = tmp_path / "log"
+        option = ["--log-level", "error"] if how == "option" else []
+        variable = {"COORDINATION_LOG_LEVEL": "error"} if how == "variable" else {}
+        with (
+            logging_to(log, "serve", "--etcd", etcd.endpoint, *option, **variable) as endpoint,
+            Client(endpoint, fleet=fleet) as client,
+        ):
+            client.claim("s", "task:x")
+        assert log.read_text() == ""
+
+    @pytest.mark.parametrize("command", [["up"], ["up", "--detach"], ["serve", "--etcd", "127.0.0.1:1"]])
+    def test_a_level_that_is_none_is_refused(self, command: list[str], tmp_path: Path) -> None:
+        data = ["--data-dir", str(tmp_path / "data")] if command[0] == "up" else []
+        done = run(*command, *data, "--log-level", "loud")
+        assert done.returncode == 2
+        assert done.stderr == "error: 'loud' is not a log level; allowed are debug, info, warning, error\n"
+        assert not (tmp_path / "data").exists()
+
+    def test_a_file_that_cannot_be_written_is_refused(self, etcd: Etcd, tmp_path: Path) -> None:
+        for named, says in (("", "--log-file is empty"), (str(tmp_path), f"the log {tmp_path} cannot be written")):
+            done = run("serve", "--etcd", etcd.endpoint, "--log-file", named, *FREE_PORTS)
+            assert done.returncode == 2
+            assert done.stderr.startswith(f"error: {says}")

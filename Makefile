@@ -20,7 +20,7 @@ RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone$(1)" $(PYTEST_ARGS) $(2) && \
 FUZZ_MINUTES ?= 5
 # The release of Debian that a newer etcd is taken from, and the tests that are run with it.
 ETCD_SUITE ?= trixie
-ETCD_TESTS := tests/integration/ tests/cluster/ tests/interop/
+ETCD_TESTS := tests/integration/ tests/interop/
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean

@@ -392,12 +392,11 @@ class TestStoppedEtcd:
         client = own_client
         await client.claim("s", "task:before", 600)  # so that the pool has a lease for the next
         os.kill(own_etcd.pid, signal.SIGSTOP)
-        started = time.monotonic()
         with pytest.raises(OutcomeUnknown) as caught:
             await client.claim("s", KEY, 600, request_id="the-same")
-        # The coordinator's own answer, which comes before the deadline, and not the lapse of time.
-        assert time.monotonic() - started < 1.5
-        assert "etcd" in caught.value.message
+        # The coordinator's own answer, which came before the deadline, and not the lapse of time. Until then the client
+        # goes on asking.
+        assert caught.value.message.startswith("etcd gave no definite answer in time")
         assert caught.value.request_id == "the-same"
 
         os.kill(own_etcd.pid, signal.SIGCONT)

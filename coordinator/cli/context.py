@@ -118,7 +118,7 @@ class Context:
         from coordinator.transport import parse_endpoints
 
         parse_endpoints(self.endpoint)
-        check_fleet(self.fleet)
+        check_fleet(self._named_fleet())
         _ = self.timeout, self.tls
 
     @property
@@ -131,6 +131,17 @@ class Context:
         """The files of the certificate that is shown to the coordinators and of its key; None where none is."""
         cert, key = self._file("cert"), self._file("key")
         return None if cert is None or key is None else (Path(cert), Path(key))
+
+    def _named_fleet(self) -> str:
+        """Return the fleet; an empty one, as of an unset variable, would mean the default one."""
+        name, source = self.chosen["fleet"]
+        if not name:
+            raise InvalidInput(
+                f"the fleet is empty ({source}); it must be named",
+                field="fleet",
+                hint=f"for example {DEFAULT_FLEET}, which is meant where none is given",
+            )
+        return name
 
     def _file(self, name: str) -> str | None:
         return self.chosen[name].value or None
@@ -158,7 +169,7 @@ class Context:
         # gRPC itself would write about failed handshakes, beside our sentence. It reads this when it is first used.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         return {
-            "fleet": self.fleet,
+            "fleet": self._named_fleet(),
             "timeout": self.timeout,
             "tls": self.tls,
             "ca": self._file("ca"),

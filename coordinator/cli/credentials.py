@@ -10,6 +10,7 @@ import typer
 
 from coordinator.cli.context import current
 from coordinator.cli.output import answer
+from coordinator.cli.paths import named_path
 from coordinator.errors import InternalError, InvalidInput
 from coordinator.model import format_time
 
@@ -19,7 +20,14 @@ Many = list[str] | None
 
 
 def certs(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go; made if it is not there.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            parser=named_path("DIR", "a directory"),
+            help="Where the files go; made if it is not there.",
+        ),
+    ],
     host: Annotated[
         Many,
         typer.Option(
@@ -79,12 +87,18 @@ def token(
             "--tokens",
             metavar="FILE",
             envvar="COORDINATION_TOKENS",
+            parser=named_path("--tokens", "a file"),
             help="The coordinator's tokens file, to which an entry is added; made if it is not there.",
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the new token goes, readable by you only."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            parser=named_path("--out", "a file"),
+            help="Where the new token goes, readable by you only.",
+        ),
     ] = None,
     certificate: Annotated[
         str | None,

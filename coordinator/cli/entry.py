@@ -23,6 +23,9 @@ from coordinator.errors import CoordinatorError, InternalError, InvalidInput
 
 __all__ = ["run"]
 
+#: What typer calls numbers, and what people do.
+_NUMBERS = {"int": "a whole number", "int range": "a whole number", "float": "a number", "float range": "a number"}
+
 
 def run(arguments: list[str]) -> NoReturn:
     """Run ``arguments`` and end the process with the right exit code."""
@@ -92,4 +95,7 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
         hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
     message = printable(error.format_message().rstrip("."))
+    start, _, type_name = message.rpartition(" is not a valid ")
+    if type_name in _NUMBERS:
+        message = f"{start} is not {_NUMBERS[type_name]}"
     return InvalidInput(message[:1].lower() + message[1:], hint=hint)

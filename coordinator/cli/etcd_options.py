@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.paths import named_path
+
 __all__ = ["EtcdCa", "EtcdCert", "EtcdKey", "EtcdOptions", "EtcdPasswordFile", "EtcdUser"]
 
 #: The values of the options below, in their order.
@@ -18,6 +20,7 @@ EtcdCa = Annotated[
         "--etcd-ca",
         metavar="FILE",
         envvar="COORDINATION_ETCD_CA",
+        parser=named_path("--etcd-ca", "a file"),
         help="Speak TLS to etcd, and trust these authorities (PEM).",
         show_default=False,
     ),
@@ -28,6 +31,7 @@ EtcdCert = Annotated[
         "--etcd-cert",
         metavar="FILE",
         envvar="COORDINATION_ETCD_CERT",
+        parser=named_path("--etcd-cert", "a file"),
         help="The certificate to show to etcd (PEM).",
         show_default=False,
     ),
@@ -38,6 +42,7 @@ EtcdKey = Annotated[
         "--etcd-key",
         metavar="FILE",
         envvar="COORDINATION_ETCD_KEY",
+        parser=named_path("--etcd-key", "a file"),
         help="The key of that certificate (PEM, without a password).",
         show_default=False,
     ),
@@ -58,6 +63,7 @@ EtcdPasswordFile = Annotated[
         "--etcd-password-file",
         metavar="FILE",
         envvar="COORDINATION_ETCD_PASSWORD_FILE",
+        parser=named_path("--etcd-password-file", "a file"),
         help="The password of that user is the first line of this file.",
         show_default=False,
     ),

@@ -53,7 +53,9 @@ def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
         try:
             _write_json(named_fleet(), error_object(error))
         except InternalError as problem:
-            _tell(f"error: {printable(error.message)}\nerror: {problem.message}\n")
+            if problem.message != error.message:
+                _tell(f"error: {printable(error.message)}\n")
+            _tell(f"error: {problem.message}\n")
         return error.exit_code
     _tell(f"error: {printable(error.message)}\n")
     if error.hint:

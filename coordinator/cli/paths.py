@@ -10,15 +10,16 @@ from coordinator.errors import InvalidInput
 __all__ = ["named_path"]
 
 
-def named_path(option: str, what: str) -> Callable[[str], Path]:
-    """Return what reads an option's path: an empty one, such as that of an unset variable, would mean ``.``."""
+def named_path(name: str, what: str) -> Callable[[str], Path]:
+    """Return what reads the path of an option or argument: an empty one, as of an unset variable, would mean ``.``."""
+    field = name.removeprefix("--")
 
     def read(typed: str) -> Path:
         if not typed:
             raise InvalidInput(
-                f"{option} is empty; it must name {what}",
-                field=option.removeprefix("--"),
-                hint="name one, or leave the option out",
+                f"{name} is empty; it must name {what}",
+                field=field.lower(),
+                hint="name one, or leave the option out" if field != name else None,
             )
         return Path(typed)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.paths import named_path
 from coordinator.security import SecuritySettings
 
 __all__ = ["ClientCa", "MetricsPublic", "TlsCert", "TlsKey", "Tokens", "arguments"]
@@ -17,6 +18,7 @@ TlsCert = Annotated[
         "--tls-cert",
         metavar="FILE",
         envvar="COORDINATION_TLS_CERT",
+        parser=named_path("--tls-cert", "a file"),
         help="Speak TLS, with this certificate (PEM). It is read anew when it changes.",
         show_default=False,
     ),
@@ -27,6 +29,7 @@ TlsKey = Annotated[
         "--tls-key",
         metavar="FILE",
         envvar="COORDINATION_TLS_KEY",
+        parser=named_path("--tls-key", "a file"),
         help="The key of that certificate (PEM, without a password).",
         show_default=False,
     ),
@@ -37,6 +40,7 @@ ClientCa = Annotated[
         "--client-ca",
         metavar="FILE",
         envvar="COORDINATION_CLIENT_CA",
+        parser=named_path("--client-ca", "a file"),
         help="Take connections only from clients with a certificate of these authorities.",
         show_default=False,
     ),
@@ -47,6 +51,7 @@ Tokens = Annotated[
         "--tokens",
         metavar="FILE",
         envvar="COORDINATION_TOKENS",
+        parser=named_path("--tokens", "a file"),
         help="Which credentials may do what (docs/security.md). It is read anew when it changes.",
         show_default=False,
     ),

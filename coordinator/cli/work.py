@@ -171,8 +171,9 @@ def work_list(
     context = current()
     page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
     answer(context, words.describe_records(page.records), list_object(page))
-    if page.damaged:
-        hint(context, f"{page.damaged} records cannot be read and were left out; the coordinator's log names them")
+    if damaged := page.damaged:
+        which = "1 record cannot be read and was" if damaged == 1 else f"{damaged} records cannot be read and were"
+        hint(context, f"{which} left out; the coordinator's log names them")
     _say_more(context, page.next_page_token)
     return 0
 

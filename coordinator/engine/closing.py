@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coordinator.engine.documents import StoredRecord
+from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.ending import End, loose_end, write_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, read_found, reads_and_counts, show_record
@@ -24,23 +24,27 @@ from coordinator.errors import Contended
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
 
-__all__ = ["as_claimed", "commit_end", "end_live", "lost_races"]
+__all__ = ["as_claimed", "commit_end", "end_live", "lost_races", "record_of"]
 
 
 def as_claimed(found: Found) -> StoredRecord:
     """Return what of a live claim goes into the record of its end."""
     if found.claim is None or found.claim.stored is None:
         raise ValueError("only a live claim that can be read tells what it was")
-    held = found.claim.stored
+    return record_of(found.claim.stored, found.claim.token)
+
+
+def record_of(claim: StoredClaim, token: int) -> StoredRecord:
+    """Return what a claim says of its attempt, as a record that says ``claimed``."""
     return StoredRecord(
         state=State.CLAIMED,
-        session=held.session,
-        attempt=held.attempt,
-        fencing_token=found.claim.token,
-        note=held.note,
-        claimed_at=held.claimed_at,
-        expires_at=held.expires_at,
-        request_id=held.request_id,
+        session=claim.session,
+        attempt=claim.attempt,
+        fencing_token=token,
+        note=claim.note,
+        claimed_at=claim.claimed_at,
+        expires_at=claim.expires_at,
+        request_id=claim.request_id,
     )
 
 

@@ -20,9 +20,9 @@ from typing import NamedTuple
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment, encode_segment, read_work_key
 from coordinator.engine.reading import HISTORY_LIMIT, show_record
+from coordinator.engine.repeating import show_ended
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
-from coordinator.keys import WorkKey
 from coordinator.model import Event, Happening, Record, State
 
 __all__ = ["HappeningFilter", "Holders", "happenings", "watched_range"]
@@ -138,7 +138,7 @@ def _history(paths: FleetPaths, kv: KeyValue) -> Operation[Happening | None]:
     if work_key is None or entry is None:
         return None
     event = Event.COMPLETED if entry.ended is State.COMPLETED else Event.ABANDONED
-    return Happening(event, kv.mod_revision, _ended(work_key, entry))
+    return Happening(event, kv.mod_revision, show_ended(work_key, entry))
 
 
 def _contender(paths: FleetPaths, kv: KeyValue) -> Operation[Happening | None]:
@@ -154,22 +154,3 @@ def _contender(paths: FleetPaths, kv: KeyValue) -> Operation[Happening | None]:
 
 
 _READERS = {b"record": _record, b"history": _history, b"contender": _contender}
-
-
-def _ended(work_key: WorkKey, entry: StoredHistory) -> Record:
-    return Record(
-        work_key=str(work_key),
-        kind=work_key.kind,
-        state=entry.ended,
-        session=entry.session,
-        attempt=entry.attempt,
-        fencing_token=entry.fencing_token,
-        cause=entry.cause,
-        reason=entry.reason or None,
-        result=entry.result or None,
-        note=entry.note or None,
-        claimed_at=entry.claimed_at,
-        expires_at=entry.expires_at,
-        ended_at=entry.ended_at,
-        late=entry.late,
-    )

@@ -26,7 +26,18 @@ from coordinator.keys import WorkKey
 from coordinator.limits import MAX_PAGE_BYTES
 from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
 
-__all__ = ["Chunk", "Counts", "ListCommand", "LogCommand", "count", "list_records", "log", "read_chunk", "work_key_of"]
+__all__ = [
+    "Chunk",
+    "Counts",
+    "ListCommand",
+    "LogCommand",
+    "count",
+    "count_completed",
+    "list_records",
+    "log",
+    "read_chunk",
+    "work_key_of",
+]
 
 #: Keys read at a time: at first, at least and at most. A record holds up to three texts of 16 KiB, but most hold none:
 #: how many are read next depends on how large the last ones were.
@@ -68,11 +79,11 @@ class LogCommand:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """``completed`` is None where counting would have taken too long."""
+    """How much of each there is; ``records`` are of work in whatever state."""
 
     live_claims: int
     loose_ends: int
-    completed: int | None
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +155,14 @@ def log(command: LogCommand, paths: FleetPaths) -> Operation[LogPage]:
     return LogPage(command.session, tuple(entries), _token(end, prefix, _ENDED_KEY))
 
 
-def count(paths: FleetPaths, limit: int = 20_000) -> Operation[Counts]:
-    """Count live claims, loose ends and completed work.
-
-    Completed records have no index of their own and are counted one by one, as long as there are at most ``limit``
-    records in all.
-    """
+def count(paths: FleetPaths) -> Operation[Counts]:
+    """Count live claims, loose ends and records."""
     reply = yield from commit(Txn((), (paths.count("claim"), paths.count("loose"), paths.count("record"))))
-    live, loose, records = (reply.range(index).total for index in range(3))
-    if records > limit:
-        return Counts(live, loose, None)
+    return Counts(*(reply.range(index).total for index in range(3)))
+
+
+def count_completed(paths: FleetPaths) -> Operation[int]:
+    """Count completed work. It has no index of its own, so that all records are read."""
     completed = 0
     prefix = paths.prefix("record")
     cursor: bytes | None = prefix
@@ -164,7 +173,7 @@ def count(paths: FleetPaths, limit: int = 20_000) -> Operation[Counts]:
             record = yield from decode_record(kv)
             completed += record is not None and record.state is State.COMPLETED
         cursor, keys = chunk.cursor, chunk.keys
-    return Counts(live, loose, completed)
+    return completed
 
 
 def read_chunk(paths: FleetPaths, cursor: bytes, end: bytes, keys: int = _CHUNK) -> Operation[Chunk]:

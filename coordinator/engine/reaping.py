@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.closing import record_of
+from coordinator.engine.documents import StoredClaim
 from coordinator.engine.ending import expire, loose_end, write_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, decode_record, read, read_found, reads_and_counts
@@ -43,16 +44,7 @@ def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime) -> Operatio
     if claim.expires_at > now and (yield from _has_changed(paths, deleted)):
         return False
     # A grant and a renewal write claim and record in one transaction, so that both have the same mod_revision.
-    record = StoredRecord(
-        state=State.CLAIMED,
-        session=claim.session,
-        attempt=claim.attempt,
-        fencing_token=deleted.create_revision,
-        note=claim.note,
-        claimed_at=claim.claimed_at,
-        expires_at=claim.expires_at,
-        request_id=claim.request_id,
-    )
+    record = record_of(claim, deleted.create_revision)
     guess = Found(claim=None, record=record, record_revision=deleted.mod_revision, revision=deleted.mod_revision)
     return (yield from _reap(paths, guess, now))
 

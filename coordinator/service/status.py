@@ -8,7 +8,7 @@ from functools import partial
 
 from coordinator.engine.electing import who_reaps
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.listing import Counts, count
+from coordinator.engine.listing import Counts, count, count_completed
 from coordinator.errors import CoordinatorError, TryAgain
 from coordinator.model import CoordinatorStatus, ReaperStatus, Status
 from coordinator.recorder import Recorder
@@ -16,6 +16,9 @@ from coordinator.store.members import MembersReader
 from coordinator.store.runner import Runner
 
 __all__ = ["StatusReader"]
+
+#: How many records are gone through to count what is completed; where there are more, that is not told.
+_MOST_RECORDS = 20_000
 
 
 class StatusReader:
@@ -41,15 +44,15 @@ class StatusReader:
         problem: CoordinatorError | None = None
         paths = FleetPaths(fleet)
         try:
-            # What is read record by record is left for later: that it takes long says nothing about the store.
-            counts = await self._runner.run(partial(count, paths, limit=0), deadline=first)
+            counts = await self._runner.run(partial(count, paths), deadline=first)
             reaper = ReaperStatus(*await self._runner.run(who_reaps, deadline=first))
         except TryAgain as error:
             problem = error
-        completed = counts.completed if counts else None
-        if counts is not None and completed is None:
+        completed: int | None = None
+        if counts is not None and counts.records <= _MOST_RECORDS:
+            # That this takes long says nothing about the store.
             with contextlib.suppress(TryAgain):
-                completed = (await self._runner.run(partial(count, paths), deadline=first)).completed
+                completed = await self._runner.run(partial(count_completed, paths), deadline=first)
         etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
         return Status(
             healthy=counts is not None,

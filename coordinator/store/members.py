@@ -11,7 +11,7 @@ from coordinator.model import EtcdStatus
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.diagnosing import ListedMember, MemberSeen, StoreSeen, judge_members
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.versions import notice_for
+from coordinator.store.versions import notice_for, oldest
 
 __all__ = ["MEMBER_SECONDS", "MembersReader", "ask_members", "list_members"]
 
@@ -31,7 +31,7 @@ class MembersReader:
         members = await ask_members(self._channel, deadline)
         listed = await list_members(self._channel, deadline) if quorum else None
         seen = StoreSeen(tuple(members), listed, quota_bytes=self._quota_bytes)
-        version = min((member.version for member in seen.answering), default=None)
+        version = oldest(member.version for member in seen.answering)
         names = {member.id: member.name for member in listed or ()}
         leader = next((member.leader for member in seen.answering if member.leader), 0)
         warnings = [finding.message for finding in judge_members(seen) if finding.severity is not Severity.OK]

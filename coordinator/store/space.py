@@ -22,7 +22,9 @@ from coordinator.errors import CoordinatorError, LimitExceeded
 from coordinator.limits import SPACE_SHARE
 from coordinator.logs import said
 from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.diagnosing import MemberSeen
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.members import MEMBER_SECONDS, ask_members
 
 __all__ = ["LOOK_SECONDS", "SpaceWatch"]
 
@@ -35,8 +37,6 @@ LOOK_SECONDS = 2.0
 _LOOKS_PER_WRITE = 4
 #: What is written then, a key that nobody reads.
 _TOUCHED = b"/coordination-meta/v1/space"
-#: How long one member may take to say how it is, in seconds.
-_MEMBER_SECONDS = 1.0
 #: How much of the database is counted, at most, as a multiple of what is in use.
 _FREE_SPACE = 1.25
 _MIB = 1024 * 1024
@@ -106,17 +106,15 @@ class SpaceWatch:
 
     async def look(self) -> None:
         """Look once. Where no member answers, what was seen before holds."""
-        deadline = time.monotonic() + _MEMBER_SECONDS
-        members = range(len(self._channel.endpoints))
-        answers = await asyncio.gather(*(self._status(index, deadline) for index in members))
-        statuses = [status for status in answers if status is not None]
-        self._has_leader = any(status.leader for status in statuses)
-        if not statuses:
+        members = await ask_members(self._channel, time.monotonic() + MEMBER_SECONDS)
+        answering = [member for member in members if member.silence is None]
+        self._has_leader = any(member.leader for member in answering)
+        if not answering:
             return
-        self._db_size = max(status.db_size for status in statuses)
+        self._db_size = max(member.db_size for member in answering)
         before = self.refusal()
-        self._full = any("NOSPACE" in error for status in statuses for error in status.errors)
-        self._used, self._quota = self._fullest(statuses)
+        self._full = any("NOSPACE" in error for member in answering for error in member.errors)
+        self._used, self._quota = self._fullest(answering)
         now = self.refusal()
         self._refusing_looks = 0 if now is None else self._refusing_looks + 1
         if self._refusing_looks % _LOOKS_PER_WRITE == 1 and not self._full:
@@ -126,14 +124,14 @@ class SpaceWatch:
         elif now is None and before is not None:
             _LOG.warning("new claims are granted again", extra=said(used_bytes=self._used, quota_bytes=self._quota))
 
-    def _fullest(self, statuses: Sequence[rpc.StatusResponse]) -> tuple[int, int]:
+    def _fullest(self, members: Sequence[MemberSeen]) -> tuple[int, int]:
         """Return use and quota of the member with the least room; (0, 0) where no quota is known."""
         found = (
             (
-                min(status.db_size, int(_FREE_SPACE * (status.db_size_in_use or status.db_size))),
-                status.db_size_quota or self._quota_bytes or 0,
+                min(member.db_size, int(_FREE_SPACE * (member.db_size_in_use or member.db_size))),
+                member.quota or self._quota_bytes or 0,
             )
-            for status in statuses
+            for member in members
         )
         known = ((used, quota) for used, quota in found if quota)
         return max(known, key=lambda each: each[0] / each[1], default=(0, 0))
@@ -142,13 +140,4 @@ class SpaceWatch:
         request = rpc.TxnRequest()
         request.success.add().request_put.key = _TOUCHED
         with contextlib.suppress(CoordinatorError):
-            await self._channel.call(Methods.TXN, request, deadline=time.monotonic() + _MEMBER_SECONDS)
-
-    async def _status(self, index: int, deadline: float) -> rpc.StatusResponse | None:
-        try:
-            response: rpc.StatusResponse = await self._channel.call_member(
-                index, Methods.STATUS, rpc.StatusRequest(), deadline=deadline
-            )
-        except CoordinatorError:
-            return None
-        return response
+            await self._channel.call(Methods.TXN, request, deadline=time.monotonic() + MEMBER_SECONDS)

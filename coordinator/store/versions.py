@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["RECOMMENDED", "Fault", "faults_of", "known_faults", "notice_for"]
+__all__ = ["RECOMMENDED", "Fault", "faults_of", "known_faults", "notice_for", "oldest"]
 
 #: What to tell users to run.
 RECOMMENDED = "3.5.33 or newer, or 3.6.14 or newer"
@@ -70,10 +71,9 @@ def faults_of(version: str) -> tuple[Fault, ...]:
 
     A release candidate counts as its release; of a text that is no version nothing is known.
     """
-    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
-    if found is None:
+    number = _number(version)
+    if number is None:
         return ()
-    number = (int(found[1]), int(found[2]), int(found[3]))
     return tuple(fault for fault in _FAULTS if any(first <= number < fixed for first, fixed in fault.ranges))
 
 
@@ -93,3 +93,13 @@ def notice_for(version: str) -> str | None:
     others = len(faults) - 1
     more = f" and has {others} more known fault{'' if others == 1 else 's'} (see `coordination doctor`)"
     return f"etcd {version} {faults[0]}{more if others else ''}; run {RECOMMENDED}"
+
+
+def oldest(versions: Iterable[str]) -> str | None:
+    """Return the oldest of these versions, before which a text that is no version counts; None of none."""
+    return min(versions, key=lambda version: _number(version) or _OLDEST, default=None)
+
+
+def _number(version: str) -> _Version | None:
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None

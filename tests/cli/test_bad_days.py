@@ -182,7 +182,8 @@ def test_an_answer_that_cannot_be_written_is_no_success(coordinator: RunningCoor
         with Path("/dev/full").open("w") as full:
             done = subprocess.run([*command, *more], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == 70
-        assert "error: the answer could not be written: No space left on device\n" in done.stderr
+        assert done.stderr.startswith("error: the answer could not be written: No space left on device\n")
+        assert done.stderr.count("error: ") == 1
         assert "Traceback" not in done.stderr
 
 

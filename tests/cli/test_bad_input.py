@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,19 @@ BAD_INPUT: dict[str, tuple[tuple[Argument, ...], str | None, str]] = {
     "state that is none": (("work-list", "--state", "lost"), "state", "'lost' is not a state; allowed are"),
     "time that is none": (("work-log", "session-1", "--since", "soon"), "since", "'soon' is not a time"),
     "list of nothing": (("work-list", "--limit", "0"), None, "invalid value for '--limit'"),
+    "limit that is none": (("work-list", "--limit", "x"), None, "for '--limit': 'x' is not a whole number"),
+    "whole number that is none": (("up", "--max-calls", "x"), None, "'x' is not a whole number"),
+    "number that is none": (("up", "--retention-days", "x"), None, "'x' is not a number"),
+    "interval that is none": (("top", "--interval", "x"), None, "for '--interval': 'x' is not a number"),
+    "directory of an unset variable": (("certs", "", "--days", "1"), "dir", "DIR is empty; it must name a directory"),
+    "tokens of an unset variable": (("token", "a", "--tokens", "", "--out", "o"), "tokens", "--tokens is empty"),
+    "token's file of an unset variable": (("token", "a", "--tokens", "t", "--out", ""), "out", "--out is empty"),
+    "certificate of an unset variable": (("up", "--tls-cert", "", "--tls-key", "x"), "tls-cert", "--tls-cert is empty"),
+    "etcd's authority of an unset variable": (
+        ("serve", "--etcd", "127.0.0.1:1", "--etcd-ca", ""),
+        "etcd-ca",
+        "--etcd-ca is empty; it must name a file",
+    ),
     "timeout 0": (
         ("work-list", "--timeout", "0"),
         "timeout",
@@ -63,6 +77,7 @@ BAD_INPUT: dict[str, tuple[tuple[Argument, ...], str | None, str]] = {
     ),
     "timeout nan": (("work-list", "--timeout", "nan"), "timeout", "a timeout of 'nan' (option) is not valid"),
     "fleet that is none": (("work-list", "--fleet", "Bad_"), "fleet", "'Bad_' is not a fleet; its name is 1 to 63 of"),
+    "fleet of an unset variable": (("work-list", "--fleet", ""), "fleet", "the fleet is empty (option); it must be"),
     "endpoint that is none": (("work-list", "--endpoint", "nowhere"), "endpoint", "it must be HOST:PORT"),
     "no endpoint": (("work-list", "--endpoint", ","), "endpoint", "at least one HOST:PORT is needed"),
     "unknown command": (("work-clam",), None, "no such command 'work-clam'"),
@@ -87,8 +102,11 @@ def error_of(done: subprocess.CompletedProcess[str], fleet: str) -> dict[str, An
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_refused_with_a_sentence(case: str, coordination: Coordination, fleet: str) -> None:
+def test_bad_input_is_refused_with_a_sentence(
+    case: str, coordination: Coordination, fleet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments, field, said = BAD_INPUT[case]
+    monkeypatch.chdir(tmp_path)
 
     done = coordination(*arguments)
 
@@ -103,10 +121,26 @@ def test_bad_input_is_refused_with_a_sentence(case: str, coordination: Coordinat
 
     assert done.returncode == 2
     assert done.stderr == ""
-    named = {"fleet that is none": "Bad_", "fleet without UTF-8": "\\udcff"}.get(case, fleet)
-    error = error_of(done, named)
+    named = {"fleet that is none": "Bad_", "fleet without UTF-8": "\\udcff", "fleet of an unset variable": ""}
+    error = error_of(done, named.get(case, fleet))
     assert (error["code"], error["field"]) == ("INVALID_ARGUMENT", field)
     assert f"error: {error['message']}" == first
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damaged", "told"), [(1, "1 record cannot be read and was"), (2, "2 records cannot be read and were")]
+)
+def test_a_listing_hints_at_what_it_has_left_out(
+    damaged: int, told: str, coordination: Coordination, etcdctl: Callable[..., object], fleet: str
+) -> None:
+    for number in range(damaged):
+        etcdctl("put", f"/coordination/v1/{fleet}/record/task:{number}", "garbage")
+
+    done = coordination("work-list")
+
+    assert (done.returncode, done.stdout) == (0, "nothing found\n")
+    assert done.stderr == f"hint: {told} left out; the coordinator's log names them\n"
 
 
 @pytest.mark.parametrize("key", ["-x", "--task"])

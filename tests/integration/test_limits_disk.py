@@ -40,6 +40,12 @@ async def test_a_full_disk_is_named_as_the_cause_with_what_must_be_free(tmp_path
     assert (caught.value.hint or "").endswith("ends with: failed to create WAL: no space left on device")
 
 
+async def test_a_quota_of_the_file_system_counts_as_a_full_disk(tmp_path: Path) -> None:
+    words = [json.dumps({"level": "panic", "msg": "failed to create WAL", "error": "disk quota exceeded"}), *STACK]
+    with pytest.raises(Unavailable, match="etcd cannot start: there is no space left on the file system of"):
+        await EmbeddedEtcd(tmp_path / "data", ending_with(words, tmp_path)).start()
+
+
 async def test_a_panic_is_told_by_its_message_and_not_by_its_stack(tmp_path: Path) -> None:
     words = [json.dumps({"level": "info", "msg": "starting"}), *STACK]
     with pytest.raises(Unavailable, match="ended with exit code 2") as caught:

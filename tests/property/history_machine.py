@@ -39,7 +39,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.listing import ListCommand, LogCommand, count, list_records, log
+from coordinator.engine.listing import ListCommand, LogCommand, count, count_completed, list_records, log
 from coordinator.errors import Contended
 from coordinator.keys import WorkKey
 from coordinator.model import State
@@ -135,9 +135,11 @@ class HistoryMachine(RuleBasedStateMachine):
         works = [work for work in self.works.values() if work.known]
         states_of = Counter(work.known.state for work in works if work.known)
         live = sum(work.held is not None for work in works)
-        told = (counts.live_claims, counts.loose_ends, counts.completed)
+        completed = self.world.ask(partial(count_completed, self.paths))
+        told = (counts.live_claims, counts.loose_ends, completed)
         self._expect(
-            told == (live, states_of[State.ABANDONED], states_of[State.COMPLETED]), f"counted {counts} in {states_of}"
+            told == (live, states_of[State.ABANDONED], states_of[State.COMPLETED]),
+            f"counted {counts}, {completed} completed, in {states_of}",
         )
 
     def _log(self, session: str, page: int) -> None:

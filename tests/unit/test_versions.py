@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.store.versions import known_faults, notice_for
+from coordinator.store.versions import known_faults, notice_for, oldest
 
 
 class TestVersions:
@@ -47,3 +47,8 @@ class TestVersions:
             "run 3.5.33 or newer, or 3.6.14 or newer"
         )
         assert "has 1 more known fault (" in (notice_for("3.4.31") or "")
+
+    def test_the_oldest_is_told_by_numbers_and_not_by_letters(self) -> None:
+        assert oldest(("3.5.16", "3.5.9", "3.6.1")) == "3.5.9"
+        assert oldest(("3.5.16", "unknown")) == "unknown"
+        assert oldest(()) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Cause", "find_cause"]
+__all__ = ["FULL", "Cause", "find_cause"]
 
 
 class Cause(NamedTuple):
@@ -14,7 +14,7 @@ class Cause(NamedTuple):
     hint: str
 
 
-_FULL = Cause(
+FULL = Cause(
     "there is no space left where it keeps its data", "free some space there, then start it again: claims are kept"
 )
 _UNWRITABLE = Cause("it may not write where it keeps its data", "make that writable, then start it again")
@@ -26,8 +26,8 @@ _DAMAGED = Cause(
 
 #: Words of etcd, bbolt and the kernel. They are looked for only after etcd has ended.
 _WORDS = {
-    "no space left on device": _FULL,
-    "disk quota exceeded": _FULL,
+    "no space left on device": FULL,
+    "disk quota exceeded": FULL,
     "permission denied": _UNWRITABLE,
     "read-only file system": _UNWRITABLE,
     "input/output error": _BROKEN_DISK,

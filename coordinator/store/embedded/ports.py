@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import socket
 
 from coordinator.errors import InvalidInput, Unavailable
+from coordinator.security import is_loopback
 
 __all__ = ["LOOPBACK", "check_loopback", "reserve"]
 
@@ -15,10 +14,9 @@ LOOPBACK = "127.0.0.1"
 
 def check_loopback(host: str) -> str:
     """Return the address of a host that nobody else can reach; raises ``InvalidInput`` for any other."""
-    named = LOOPBACK if host == "localhost" else host
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(named).is_loopback:
-            return named
+    if is_loopback(host):
+        # Not the name: it may stand for several addresses.
+        return LOOPBACK if host == "localhost" else host.strip("[]")
     raise InvalidInput(
         f"the embedded etcd cannot listen on {host}, for nothing protects it; it must be a loopback address",
         field="etcd-listen",

@@ -23,7 +23,7 @@ from typing import Self
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded.binary import EtcdBinary
-from coordinator.store.embedded.causes import Cause, find_cause
+from coordinator.store.embedded.causes import FULL, Cause, find_cause
 from coordinator.store.embedded.directory import DataDirectory, default_data_dir
 from coordinator.store.embedded.ports import LOOPBACK, check_loopback, reserve
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -250,15 +250,13 @@ class EmbeddedEtcd:
 
     def _ended_early(self, code: int) -> Unavailable:
         """Say why etcd ended while it was being started, where that is known."""
-        if "no space left on device" in self._directory.logged():
+        cause, last_words = self.why_it_ended()
+        if cause is FULL:
             return Unavailable(
                 f"etcd cannot start: there is no space left on the file system of {self._directory.path}",
-                hint=f"free at least {NEEDED_BYTES // 1_000_000} MB there, or name another --data-dir; "
-                f"{self._directory.last_words()}",
+                hint=f"free at least {NEEDED_BYTES // 1_000_000} MB there, or name another --data-dir; {last_words}",
             )
-        return Unavailable(
-            f"etcd ended with exit code {code} while it was being started", hint=self._directory.last_words()
-        )
+        return Unavailable(f"etcd ended with exit code {code} while it was being started", hint=last_words)
 
     async def _read_once(self, deadline: float) -> None:
         """Read linearizably, which takes a leader."""

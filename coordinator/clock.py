@@ -13,9 +13,14 @@ from datetime import UTC, datetime
 __all__ = ["boot_seconds", "cut", "drift_seconds", "now"]
 
 
-def boot_seconds() -> float:
-    """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+if hasattr(time, "CLOCK_BOOTTIME"):
+
+    def boot_seconds() -> float:
+        """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    boot_seconds = time.monotonic
 
 
 _STARTED_AT = time.time() - boot_seconds()
@@ -28,7 +33,7 @@ def cut(moment: datetime) -> datetime:
 
 def now() -> datetime:
     """Tell the time, in UTC."""
-    return cut(datetime.fromtimestamp(_STARTED_AT + boot_seconds(), UTC))
+    return datetime.fromtimestamp(int((_STARTED_AT + boot_seconds()) * 1000) / 1000, UTC)
 
 
 def drift_seconds() -> float:

@@ -49,6 +49,9 @@ _PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
 #: What stands in a key must be legible everywhere: no controls, line ends, private or unassigned characters.
 _ILLEGIBLE = frozenset({"Cc", "Zl", "Zp", "Co", "Cn"})
+#: Keys and sessions that nothing below could change or refuse, as nearly all are.
+_PLAIN_KEY = re.compile(r"([a-z][a-z0-9_-]{0,31}):([A-Za-z0-9._:#@-]{1,256})")
+_PLAIN_SESSION = re.compile(r"[A-Za-z0-9._:#@/-]{1,128}")
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
 
 _GITHUB_ADDRESS = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)
@@ -80,6 +83,9 @@ def parse_work_key(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KI
     other addresses ``url:…``; identities of ``topic_kinds`` become slugs; what has no kind becomes a ``task``. At most
     512 bytes, typed and canonical. Raises ``InvalidInput`` for what is no work key.
     """
+    plain = _PLAIN_KEY.fullmatch(typed)
+    if plain is not None and plain[1] not in topic_kinds and plain[1] not in _REFERENCE_KINDS:
+        return WorkKey(plain[1], plain[2])
     text = _legible(typed)
     tidy = _AROUND_SEPARATOR.sub(r"\1", text)
     if _GITHUB_ADDRESS.match(text):
@@ -124,6 +130,8 @@ def check_session(session: str) -> str:
     White space around it, what cannot be seen, and letters that are not composed (NFC) are refused rather than dropped
     or changed: a session is the holder of claims and must be meant exactly.
     """
+    if _PLAIN_SESSION.fullmatch(session):
+        return session
     size = _utf8_size("session", "the session", session)
     hint = "name the agent's run, for example session-7f8b"
     wrong = None
@@ -295,6 +303,8 @@ def _first_of(categories: frozenset[str], text: str) -> str | None:
 
 def _utf8_size(field: str, name: str, value: str) -> int:
     """Return how many bytes of UTF-8 a text is; bytes of an argument that are no UTF-8 come as lone surrogates."""
+    if value.isascii():
+        return len(value)
     try:
         return len(value.encode())
     except UnicodeEncodeError:

@@ -11,26 +11,52 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
 from coordinator.log_writing import LogFile, LogWriter, write_all
 
-__all__ = ["LEVELS", "LineFormatter", "LogSettings", "TurnHandler", "configure", "said"]
+__all__ = ["LEVELS", "GatheringHandler", "LineFormatter", "LogSettings", "configure", "said", "tell"]
 
 #: The levels a log may have, from the most said to the least.
 LEVELS = ("debug", "info", "warning", "error")
 #: How long to wait at the end for a reader of the log that is slow, in seconds.
 _LAST_LINES_SECONDS = 1.0
 _PAIRS = "coordination_pairs"
+#: How long lines are gathered before they are handed over together, in seconds.
+_GATHERING_SECONDS = 0.05
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/#@+-]+")
 
 
 def said(**pairs: object) -> dict[str, dict[str, object]]:
     """Return what to give a logging call as its ``extra``, so that these pairs stand on its line."""
     return {_PAIRS: pairs}
+
+
+def tell(logger: logging.Logger, event: str, **pairs: object) -> None:
+    """Log an event of level info with these pairs, for what happens thousands of times a second.
+
+    Writes what ``logger.info(event, extra=said(…))`` would, and takes a tenth of its time from whoever tells.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    if _gathering is None:
+        logger.info(event, extra=said(**pairs))
+    else:
+        _gathering.take(_Told(time.time(), event, pairs))
+
+
+class _Told(NamedTuple):
+    """An event that was told; ``created`` is the Unix time, as of a log record."""
+
+    created: float
+    event: str
+    pairs: dict[str, object]
 
 
 class LineFormatter(logging.Formatter):
@@ -43,63 +69,89 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write it."""
-        line = f"time={self._time(record)} level={record.levelname.lower()} event={_value(record.getMessage())}"
-        pairs: dict[str, object] = getattr(record, _PAIRS, {})
-        for name, value in pairs.items():
-            line += f" {name}={_value(value)}"
+        line = self.line(record.created, record.levelname.lower(), record.getMessage(), getattr(record, _PAIRS, {}))
         if record.exc_info:
             line += f" trace={_value(self.formatException(record.exc_info))}"
         return line
 
-    def _time(self, record: logging.LogRecord) -> str:
-        second = int(record.created)
+    def line(self, created: float, level: str, event: str, pairs: Mapping[str, object]) -> str:
+        """Write what was logged at the Unix time ``created``."""
+        line = f"time={self._time(created)} level={level} event={_value(event)}"
+        for name, value in pairs.items():
+            line += f" {name}={_value(value)}"
+        return line
+
+    def _time(self, created: float) -> str:
+        second = int(created)
         if second != self._second:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
-        return f"{self._stamp}.{int(record.msecs):03d}Z"
+        return f"{self._stamp}.{int(created * 1000) % 1000:03d}Z"
 
 
-class TurnHandler(logging.Handler):
-    """Hands lines to a writer: within an event loop once a turn, all that the turn has brought.
+class GatheringHandler(logging.Handler):
+    """Hands lines to a writer; within an event loop, gathers them for a moment first and writes them out then.
 
-    A busy coordinator decides thousands of times a second, and to wake the writer for each line would be felt.
+    A busy coordinator decides thousands of times a second, and to wake the writer for each line would be felt. What is
+    graver than info is handed over at the loop's next turn, with all that was gathered before it.
     """
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
         self._writer = writer
-        self._lines: list[str] = []
+        self._formatter = LineFormatter()
+        self._gathered: list[logging.LogRecord | _Told] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record."""
-        try:
-            self._lines.append(self.format(record))
-        except Exception:  # noqa: BLE001  # as all handlers do: what cannot be logged stops nobody
-            self.handleError(record)
-            return
+        self.take(record)
+
+    def take(self, entry: logging.LogRecord | _Told) -> None:
+        """Take what is to become a line."""
+        with self.lock or nullcontext():
+            self._gathered.append(entry)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self.flush()
             return
-        if len(self._lines) == 1:
+        if isinstance(entry, logging.LogRecord) and entry.levelno > logging.INFO:
             loop.call_soon(self.flush)
+        elif loop is not self._loop:
+            self._loop = loop
+            loop.call_later(_GATHERING_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Hand over what there is. Where it cannot be written soon, it is dropped."""
         self.acquire()
         try:
-            lines, self._lines = self._lines, []
+            gathered, self._gathered = self._gathered, []
+            self._loop = None
+            lines = [line for entry in gathered if (line := self._line(entry)) is not None]
         finally:
             self.release()
         if lines:
             self._writer.put(_encode(lines), len(lines))
+
+    def _line(self, entry: logging.LogRecord | _Told) -> str | None:
+        if isinstance(entry, _Told):
+            return self._formatter.line(entry.created, "info", entry.event, entry.pairs)
+        try:
+            return self._formatter.format(entry)
+        except Exception:  # noqa: BLE001  # as all handlers do: what cannot be logged stops nobody
+            self.handleError(entry)
+            return None
 
     def close(self) -> None:
         """Wait until all is written, for a second at most."""
         self.flush()
         self._writer.close(_LAST_LINES_SECONDS)
         super().close()
+
+
+#: Where ``tell`` hands its lines, once ``configure`` has been called.
+_gathering: GatheringHandler | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +177,10 @@ def configure(settings: LogSettings) -> None:
     logging._srcfile = None  # noqa: SLF001  # the way that logging's own HOWTO gives, under "Optimization"
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     write = LogFile(file).write if file is not None else partial(write_all, sys.stderr.fileno())
-    formatter = LineFormatter()
-    handler = TurnHandler(LogWriter(write, partial(_dropped, formatter)))
-    handler.setFormatter(formatter)
+    global _gathering  # noqa: PLW0603  # as logging's own configuration is the process's
+    _gathering = GatheringHandler(LogWriter(write, _dropped))
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [_gathering]
     root.setLevel(settings.level.upper())
     # gRPC logs a caller that goes away in the middle of a stream as an error of ours, with a trace.
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_lost_caller)
@@ -139,10 +190,8 @@ def _is_no_lost_caller(record: logging.LogRecord) -> bool:
     return "ExecuteBatchError" not in str(record.msg)
 
 
-def _dropped(formatter: LineFormatter, lines: int) -> bytes:
-    record = logging.LogRecord(__name__, logging.WARNING, "", 0, "log lines were dropped", None, None)
-    vars(record).update(said(lines=lines))
-    return _encode([formatter.format(record)])
+def _dropped(lines: int) -> bytes:
+    return _encode([LineFormatter().line(time.time(), "warning", "log lines were dropped", {"lines": lines})])
 
 
 def _encode(lines: list[str]) -> bytes:

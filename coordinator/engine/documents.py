@@ -7,11 +7,14 @@ edited a value; one that does not hold raises ``Undecodable`` and is skipped by 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache, lru_cache
 from json.encoder import encode_basestring
-from typing import Any, Self, get_type_hints
+from operator import attrgetter
+from typing import Any, Self, cast, get_type_hints
 
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
 from coordinator.model import MAX_TEXT_BYTES, Cause, State
@@ -32,6 +35,8 @@ __all__ = [
 _MOST = 2**63 - 1
 _MOST_SECONDS = 1e9
 MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
+#: How many values are kept decoded, the latest ones; the largest take about 100 KiB, encoded and decoded.
+_DECODED_KEPT = 128
 #: The longest that texts may be, in bytes of UTF-8: nothing longer is let in, and headers repeat some of it.
 _MOST_BYTES = {"session": 128, "request_id": 128, "instance": 128}
 
@@ -51,29 +56,26 @@ class Document:
     @classmethod
     def decode(cls, value: bytes) -> Self:
         """Read it. Members of unknown name are ignored: a newer coordinator may have written them."""
-        try:
-            return cls._from_json(json.loads(value))
-        except Undecodable:
-            raise
-        # RecursionError: a few kilobytes of "[" are enough to exhaust the parser's stack.
-        except (ValueError, RecursionError) as error:
-            raise Undecodable(f"not JSON: {error}") from None
+        return cast(Self, _decoded(cast(Hashable, cls), value))
 
     def _to_text(self) -> str:
         # Put together by hand: json's encoder is set up anew for every object, which takes as long as all the rest.
         written = []
-        for name in _schema(type(self)):
-            value = getattr(self, name)
-            if value is None or value is False or value == "":
+        names, values_of = _members(cast(Hashable, self.__class__))
+        for name, value in zip(names, values_of(self), strict=True):
+            if not value and (value is None or value is False or value == ""):
                 continue
-            if isinstance(value, str):
+            kind = value.__class__
+            if kind is str:
                 text = encode_basestring(value)
-            elif isinstance(value, datetime):
+            elif kind is datetime:
                 text = f'"{format_stamp(value)}"'
+            elif kind is int or kind is float:
+                text = repr(value)
             elif isinstance(value, Document):
                 text = value._to_text()  # noqa: SLF001  # of its own class
             else:
-                text = "true" if value is True else repr(value)
+                text = "true" if value is True else encode_basestring(value)
             written.append(f'"{name}":{text}')
         return f"{{{','.join(written)}}}"
 
@@ -201,6 +203,25 @@ class Contender(Document):
 
     denied_at: datetime
     request_id: str = ""
+
+
+# Of work that many want at once, each of them is told from the same two values.
+@lru_cache(maxsize=_DECODED_KEPT)
+def _decoded(document: Any, value: bytes) -> object:
+    try:
+        return document._from_json(json.loads(value))  # noqa: SLF001  # the other half of ``decode``
+    except Undecodable:
+        raise
+    # RecursionError: a few kilobytes of "[" are enough to exhaust the parser's stack.
+    except (ValueError, RecursionError) as error:
+        raise Undecodable(f"not JSON: {error}") from None
+
+
+@cache
+def _members(document: Any) -> tuple[tuple[str, ...], Callable[[Document], tuple[Any, ...]]]:
+    """Return the names of the fields, and what reads all of them at once."""
+    names = tuple(field.name for field in fields(document))
+    return names, attrgetter(*names)
 
 
 _Schema = dict[str, tuple[tuple[type, ...], bool]]

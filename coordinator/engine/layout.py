@@ -38,12 +38,15 @@ __all__ = [
 
 ROOT = "/coordination/v1/"
 _FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._:#@-]+")
 #: Ten digits keep attempts in numerical order for as long as anyone will count them.
 ATTEMPT_DIGITS = 10
 
 
 def encode_segment(text: str) -> str:
     """Percent-encode a work key or a session so that it is one segment of a path."""
+    if _UNRESERVED.fullmatch(text):
+        return text
     # quote() never encodes "~", which the layout does not allow.
     return quote(text, safe=":#@").replace("~", "%7E")
 
@@ -93,7 +96,9 @@ class FleetPaths:
 
     def of(self, work_key: WorkKey) -> WorkPaths:
         """Return the keys of one work key."""
-        return WorkPaths(work_key, f"{ROOT}{self.fleet}/", encode_segment(str(work_key)))
+        root, segment = f"{ROOT}{self.fleet}/", encode_segment(f"{work_key.kind}:{work_key.identity}")
+        claim, record = f"{root}claim/{segment}".encode(), f"{root}record/{segment}".encode()
+        return WorkPaths(work_key, root, segment, claim, record)
 
     def prefix(self, table: str) -> bytes:
         """Return what every key of a table (``claim``, ``record`` …) starts with."""
@@ -107,26 +112,18 @@ class FleetPaths:
 
 @dataclass(frozen=True, slots=True)
 class WorkPaths:
-    """The keys of one work key."""
+    """The keys of one work key; ``FleetPaths.of`` makes them. ``claim`` and ``record`` are those of its two values."""
 
     work_key: WorkKey
     root: str
     segment: str
+    claim: bytes
+    record: bytes
 
     @property
     def fleet(self) -> str:
         """The fleet that they lie in."""
         return self.root[len(ROOT) : -1]
-
-    @property
-    def claim(self) -> bytes:
-        """The claim."""
-        return f"{self.root}claim/{self.segment}".encode()
-
-    @property
-    def record(self) -> bytes:
-        """The record."""
-        return f"{self.root}record/{self.segment}".encode()
 
     @property
     def loose(self) -> bytes:

@@ -16,7 +16,7 @@ import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
 from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, TryAgain
-from coordinator.logs import said
+from coordinator.logs import said, tell
 from coordinator.masking import without_credentials
 from coordinator.model import DEFAULT_FLEET
 from coordinator.recorder import Recorder
@@ -55,13 +55,12 @@ class Answering:
         self._authorizer = authorizer
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
-            behaviour = getattr(servicer, method.name)
-            if "request_id" in method.input_type.fields_by_name:
-                behaviour = _with_request_id(behaviour)
-            setattr(self, method.name, wrap(method.name, behaviour))
+            setattr(self, method.name, wrap(method, getattr(servicer, method.name)))
 
-    def _unary(self, method: str, behaviour: Any) -> Any:
-        authorizer, admission = self._authorizer, self._admission
+    def _unary(self, described: MethodDescriptor, behaviour: Any) -> Any:
+        method, authorizer, admission = described.name, self._authorizer, self._admission
+        takes_request_id = "request_id" in described.input_type.fields_by_name
+        takes_items = "items" in described.input_type.fields_by_name
 
         async def answer(request: Any, context: _Context) -> Any:
             started = time.perf_counter()
@@ -70,7 +69,10 @@ class Answering:
                 refuse_malformed(request)
                 if authorizer is not None:
                     authorizer.admit(method, request, context)
-                with admission.place(request, context.peer()):
+                if takes_request_id and not request.request_id:
+                    # Its outcome may be unknown, and then it is to be repeated.
+                    request.request_id = new_request_id()
+                with admission.place(context.peer(), request.ByteSize(), len(request.items) if takes_items else 1):
                     response = await behaviour(request, context)
                 code = "OK"
             except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it is logged and answered
@@ -84,7 +86,8 @@ class Answering:
 
         return answer
 
-    def _stream(self, method: str, behaviour: Any) -> Any:
+    def _stream(self, described: MethodDescriptor, behaviour: Any) -> Any:
+        method = described.name
         if self._authorizer is not None:
             behaviour = self._authorizer.guard_stream(method, behaviour)
 
@@ -105,16 +108,6 @@ class Answering:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
 
         return stream
-
-
-def _with_request_id(behaviour: Any) -> Any:
-    """Make up a request id for a caller who named none: its outcome may be unknown, and then it is to be repeated."""
-
-    async def answer(request: Any, context: _Context) -> Any:
-        request.request_id = request.request_id or new_request_id()
-        return await behaviour(request, context)
-
-    return answer
 
 
 def _told(method: str, request: Any, error: Exception) -> CoordinatorError:
@@ -150,14 +143,13 @@ def _brief(text: str) -> str:
 
 
 def _log_refusal(method: str, request: Any, error: CoordinatorError) -> None:
-    _LOG.info(
+    tell(
+        _LOG,
         "refused",
-        extra=said(
-            method=method,
-            fleet=_brief(getattr(request, "fleet", "")) or DEFAULT_FLEET,
-            session=_brief(getattr(request, "session", "")),
-            work_key=without_credentials(getattr(request, "work_key", "")),
-            code=error.code,
-            why=error.message,
-        ),
+        method=method,
+        fleet=_brief(getattr(request, "fleet", "")) or DEFAULT_FLEET,
+        session=_brief(getattr(request, "session", "")),
+        work_key=without_credentials(getattr(request, "work_key", "")),
+        code=error.code,
+        why=error.message,
     )

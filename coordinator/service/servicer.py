@@ -32,7 +32,7 @@ from coordinator.engine.surveying import expired_claims
 from coordinator.errors import InvalidInput
 from coordinator.keys import check_fleet, check_session
 from coordinator.limits import MAX_ITEMS
-from coordinator.logs import said
+from coordinator.logs import tell
 from coordinator.recorder import Recorder
 from coordinator.service import replies
 from coordinator.service.claim_many import claim_many
@@ -196,7 +196,7 @@ class Servicer(CoordinatorServiceServicer):
                     raise outcome
                 reaped += outcome
             if cursor is None:
-                _LOG.info("reaped", extra=said(fleet=fleet, reaped=reaped, min_age_seconds=min_age))
+                tell(_LOG, "reaped", fleet=fleet, reaped=reaped, min_age_seconds=min_age)
                 return pb.ReapResponse(reaped=reaped)
 
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
@@ -300,5 +300,4 @@ def _log_record(event: str, keyed: Keyed, record: model.Record) -> None:
 
 
 def _log_decision(event: str, keyed: Keyed, session: str, **more: object) -> None:
-    if _LOG.isEnabledFor(logging.INFO):
-        _LOG.info(event, extra=said(fleet=keyed.fleet, work_key=str(keyed.work_key), session=session, **more))
+    tell(_LOG, event, fleet=keyed.fleet, work_key=keyed.work_key, session=session, **more)

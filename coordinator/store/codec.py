@@ -31,6 +31,8 @@ __all__ = ["add_operation", "decode_txn", "encode_txn", "fill_txn", "key_value"]
 
 _RESULTS = {Relation.EQUAL: rpc.Compare.EQUAL, Relation.GREATER: rpc.Compare.GREATER}
 _PUT_REPLY = PutReply()
+#: What a range that reads one key has beside it.
+_ONE_KEY = Range(b"")[1:]
 
 
 def encode_txn(txn: Txn) -> rpc.TxnRequest:
@@ -56,18 +58,16 @@ def add_operation(operations: Any, operation: Operation) -> None:
     match operation:
         case Put():
             put = message.request_put
-            put.key, put.value, put.lease = operation
+            put.key, put.value, lease = operation
+            if lease:
+                put.lease = lease
         case Range():
-            wanted = message.request_range
-            wanted.key, wanted.range_end, wanted.limit = operation.key, operation.end, operation.limit
-            wanted.count_only = operation.count_only
-            if operation.newest_first:
-                wanted.sort_order, wanted.sort_target = rpc.RangeRequest.DESCEND, rpc.RangeRequest.MOD
-            elif operation.descending:
-                wanted.sort_order = rpc.RangeRequest.DESCEND
-        case Delete():
+            _fill_range(message.request_range, operation)
+        case Delete(key, end):
             unwanted = message.request_delete_range
-            unwanted.key, unwanted.range_end = operation
+            unwanted.key = key
+            if end:
+                unwanted.range_end = end
         case Txn():
             nested = message.request_txn
             # Also where it is empty: it must be answered.
@@ -79,6 +79,16 @@ def decode_txn(response: rpc.TxnResponse, revision: int | None = None) -> TxnRep
     """Read etcd's answer. Nested answers carry no header of their own: they share the outermost revision."""
     revision = response.header.revision if revision is None else revision
     return TxnReply(response.succeeded, revision, tuple(_replies(response.responses, revision)))
+
+
+def _fill_range(message: rpc.RangeRequest, wanted: Range) -> None:
+    message.key = wanted.key
+    if wanted[1:] != _ONE_KEY:
+        message.range_end, message.limit, message.count_only = wanted.end, wanted.limit, wanted.count_only
+        if wanted.newest_first:
+            message.sort_order, message.sort_target = rpc.RangeRequest.DESCEND, rpc.RangeRequest.MOD
+        elif wanted.descending:
+            message.sort_order = rpc.RangeRequest.DESCEND
 
 
 def _fill_compare(message: rpc.Compare, compare: Compare) -> None:

@@ -83,6 +83,18 @@ class LeasePool:
         self._grants: set[asyncio.Task[None]] = set()
         self._next_sweep = 0.0
 
+    def lease_at_hand(self, ttl_seconds: float) -> Lease | None:
+        """Return a lease for one more key without waiting, where one that is long enough is there; None otherwise."""
+        now = self._boot()
+        self._drop_ended(now)
+        window = window_seconds(ttl_seconds)
+        pooled = self._find(now + ttl_seconds, now + _whole_seconds(ttl_seconds + window))
+        if pooled is None or not pooled.granted.is_set() or pooled.failure is not None:
+            return None
+        self._add_key(pooled)
+        self._look_ahead(pooled, now, ttl_seconds, window)
+        return self._show(pooled, now)
+
     async def lease(
         self, ttl_seconds: float, *, outliving: int = 0, keep: bool = True, deadline: float
     ) -> Lease | None:
@@ -112,7 +124,7 @@ class LeasePool:
                 self._drop_key(pooled)
                 return None
             if pooled.deadline >= max(now + ttl_seconds, most):
-                return Lease(pooled.id, clock.cut(self._wall() + timedelta(seconds=pooled.deadline - now)))
+                return self._show(pooled, now)
             # The grant took longer than the window is wide.
             self._drop_key(pooled)
 
@@ -133,6 +145,9 @@ class LeasePool:
         """How many leases have not reached their deadlines; may be asked for from any thread."""
         now = self._boot()
         return sum(pooled.deadline > now for pooled in tuple(self._live.values()))
+
+    def _show(self, pooled: _PooledLease, now: float) -> Lease:
+        return Lease(pooled.id, clock.cut(self._wall() + timedelta(seconds=pooled.deadline - now)))
 
     def _drop_ended(self, now: float) -> None:
         if now < self._next_sweep:

@@ -33,16 +33,14 @@ def weigh(txn: Txn) -> Weight:
     size = deepest = 0
     for compare in txn.compares:
         size += len(compare.key) + _OVERHEAD
-    for branch in (txn.success, txn.failure):
-        for operation in branch:
-            if isinstance(operation, Txn):
-                nested = weigh(operation)
-                size += nested.size
-                deepest = max(deepest, nested.operations)
-            else:
-                size += len(operation.key) + _OVERHEAD
-                if isinstance(operation, Put):
-                    size += len(operation.value)
+    for operation in (*txn.success, *txn.failure):
+        if isinstance(operation, Txn):
+            nested = weigh(operation)
+            size += nested.size
+            deepest = max(deepest, nested.operations)
+        else:
+            # A key, and the value that is put there or the end of the range.
+            size += len(operation[0]) + len(operation[1]) + _OVERHEAD
     return Weight(size, max(len(txn.compares), len(txn.success), len(txn.failure)) + deepest)
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Generic, TypeVar, cast
 
 from coordinator import clock
-from coordinator.engine.steps import AttemptEnded, ClaimGranted, Damaged, NeedLease, Operation, Step, Trailing
+from coordinator.engine.steps import AttemptEnded, ClaimGranted, Damaged, Lease, NeedLease, Operation, Trailing
 from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs import said
@@ -98,9 +98,12 @@ class Runner:
         reply: TxnReply | None = None
         while True:
             try:
-                txn = await self._advance(run, reply, deadline)
-                if txn is None:
+                step = self._advance(run, reply)
+                while isinstance(step, NeedLease):
+                    step = self._advance(run, await self._lease(step, run, deadline))
+                if step is None:
                     return cast(T, run.result)
+                txn = step
                 late = partial(self._conclude, run, txn)
                 future = self._commits.submit(txn, deadline=deadline, late=late)
                 try:
@@ -134,10 +137,12 @@ class Runner:
         try:
             for run, answer in asking:
                 try:
-                    txn = await self._advance(run, answer, deadline)
-                    if txn is not None:
-                        late = partial(self._conclude, run, txn)
-                        waiting.append((run, txn, self._commits.submit(txn, deadline=deadline, late=late)))
+                    step = self._advance(run, answer)
+                    while isinstance(step, NeedLease):
+                        step = self._advance(run, await self._lease(step, run, deadline))
+                    if step is not None:
+                        late = partial(self._conclude, run, step)
+                        waiting.append((run, step, self._commits.submit(step, deadline=deadline, late=late)))
                 except Exception as error:  # noqa: BLE001  # each operation fails for itself
                     answered += self._begun_again(run, error)
             for run, txn, future in waiting:
@@ -160,14 +165,24 @@ class Runner:
             return []
         return [(run, None)]
 
-    async def _advance(self, run: _Run[T], answer: object, deadline: float) -> Txn | None:
-        """Take an operation to its next transaction; None when it has ended, with its result."""
+    def _advance(self, run: _Run[T], answer: object) -> Txn | NeedLease | None:
+        """Take an operation to its next transaction, or to where it must wait for a lease.
+
+        None when it has ended, with its result.
+        """
         try:
             while True:
                 step = run.operation.send(answer)
                 if isinstance(step, Txn):
                     return step
-                answer = await self._answer(step, run, deadline)
+                if isinstance(step, NeedLease):
+                    answer = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
+                    if answer is None:
+                        return step
+                    run.taken.append(answer.id)
+                else:
+                    answer = None
+                    self._note(step)
         except StopIteration as stop:
             self._give_back(run)
             run.result = stop.value
@@ -199,13 +214,15 @@ class Runner:
             raise Unavailable("etcd kept losing the leases of this request", retry_after_seconds=1.0) from None
         run.begin()
 
-    async def _answer(self, step: Step, run: _Run[T], deadline: float) -> object:
+    async def _lease(self, need: NeedLease, run: _Run[T], deadline: float) -> Lease | None:
+        ttl_seconds, outliving, keep = need
+        lease = await self._pool.lease(ttl_seconds, outliving=outliving, keep=keep, deadline=deadline)
+        if lease is not None:
+            run.taken.append(lease.id)
+        return lease
+
+    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted) -> None:
         match step:
-            case NeedLease(ttl_seconds, outliving, keep):
-                lease = await self._pool.lease(ttl_seconds, outliving=outliving, keep=keep, deadline=deadline)
-                if lease is not None:
-                    run.taken.append(lease.id)
-                return lease
             case Trailing():
                 self._trail(step)
             case Damaged(key, problem):
@@ -213,7 +230,6 @@ class Runner:
                 self._recorder.value_damaged()
             case AttemptEnded() | ClaimGranted():
                 self._record(step)
-        return None
 
     def _trail(self, step: Trailing) -> None:
         """Have a transaction applied that nobody waits for, unless it is known to have been."""

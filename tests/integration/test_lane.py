@@ -222,11 +222,12 @@ class TestBackPressure:
 
     async def test_those_who_gave_up_make_room_again(self, replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lane, "MAX_WAITING", 8)
-        waiting = [asyncio.create_task(replica.commit(replica.claim_txn("hot", b"%d" % n))) for n in range(8)]
+        waiting = [asyncio.create_task(replica.commit(replica.claim_txn("hot", b"%d" % n))) for n in range(7)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
         await settle(*waiting)
+        await replica.commit(replica.claim_txn("next", b""))  # once it was sent, so was all that waited before it
         replies = await settle(*(replica.commit(replica.claim_txn(f"work-{n}", b"")) for n in range(8)))
         assert all(isinstance(reply, TxnReply) and reply.succeeded for reply in replies)
         await replica.assert_idle()

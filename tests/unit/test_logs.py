@@ -7,8 +7,11 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
+import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 
 from coordinator.errors import InvalidInput
 from coordinator.log_writing import LogWriter, write_all
-from coordinator.logs import LEVELS, LineFormatter, LogSettings, TurnHandler, said
+from coordinator.logs import LEVELS, GatheringHandler, LineFormatter, LogSettings, said, tell
 
 _LINE = re.compile(
     r'time=2026-06-14T01:45:11\.123Z level=info event=granted session=("(?:[^"\\]|\\.)*"|[A-Za-z0-9_.:/#@+-]+)'
@@ -65,34 +68,103 @@ def test_no_value_ends_the_line_or_passes_for_another_pair(session: str) -> None
     assert (json.loads(found[1]) if found[1].startswith('"') else found[1]) == session
 
 
-async def test_lines_of_one_turn_of_the_loop_are_handed_over_together_and_in_order() -> None:
-    written: list[bytes] = []
-    handler = TurnHandler(LogWriter(written.append, nothing))
-    handler.setFormatter(LineFormatter())
-    logger = logging.Logger("turns")  # noqa: LOG001  # one of its own, that no other test has heard of
-    logger.addHandler(handler)
+class Written:
+    """Where a handler's writer writes to."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self._something = threading.Event()
+        self.handler = GatheringHandler(LogWriter(self._write, nothing))
+        self.logger = logging.Logger("gathering")  # noqa: LOG001  # one of its own, that no other test has heard of
+        self.logger.addHandler(self.handler)
+
+    def _write(self, part: bytes) -> None:
+        self.parts.append(part)
+        self._something.set()
+
+    async def events(self) -> list[str]:
+        """Wait until something was written, and return the events of all that was."""
+        assert await asyncio.to_thread(self._something.wait, 10)
+        return [line.split()[2] for line in b"".join(self.parts).decode().splitlines()]
+
+
+async def test_lines_are_gathered_for_a_moment_and_handed_over_together_and_in_order() -> None:
+    written = Written()
     for number in range(3):
-        logger.info("granted", extra=said(attempt=number))
-    assert written == []
-    await asyncio.sleep(0)
-    handler.close()
-    (together,) = written
+        written.logger.info("granted", extra=said(attempt=number))
+    assert written.parts == []
+    assert await written.events() == ["event=granted"] * 3
+    (together,) = written.parts
     assert [line.rpartition(" ")[2] for line in together.decode().splitlines()] == [
         "attempt=0",
         "attempt=1",
         "attempt=2",
     ]
+    written.handler.close()
+
+
+async def test_what_is_graver_than_info_is_handed_over_at_the_next_turn_with_what_came_before() -> None:
+    written = Written()
+    written.logger.info("granted")
+    written.logger.warning("damaged")
+    await asyncio.sleep(0)
+    written.handler.close()
+    (together,) = written.parts
+    assert [line.split()[2] for line in together.decode().splitlines()] == ["event=granted", "event=damaged"]
+
+
+async def test_what_is_gathered_still_is_written_at_the_end() -> None:
+    written = Written()
+    written.logger.info("granted")
+    written.handler.close()
+    assert await written.events() == ["event=granted"]
+
+
+async def test_what_cannot_be_formatted_costs_no_other_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    written = Written()
+    written.logger.info("first")
+    written.logger.info("%d is no number", "x")
+    written.logger.info("last")
+    assert await written.events() == ["event=first", "event=last"]
+    written.handler.close()
 
 
 def test_without_a_loop_lines_are_handed_over_at_once() -> None:
     reader, writer = os.pipe()
-    handler = TurnHandler(LogWriter(partial(write_all, writer), nothing))
-    handler.setFormatter(LineFormatter())
+    handler = GatheringHandler(LogWriter(partial(write_all, writer), nothing))
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "down", None, None))
     assert os.read(reader, 1000).endswith(b"event=down\n")
     handler.close()
     os.close(reader)
     os.close(writer)
+
+
+def test_what_is_told_is_written_like_any_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through ``configure``, which is the process's: in a process of its own."""
+    log = tmp_path / "log"
+    program = (
+        "import logging, sys; from pathlib import Path\n"
+        "from coordinator.logs import LogSettings, configure, said, tell\n"
+        "configure(LogSettings(level=sys.argv[2], file=Path(sys.argv[1])))\n"
+        "logger = logging.getLogger('x')\n"
+        "logger.info('granted', extra=said(session='a b', attempt=1))\n"
+        "tell(logger, 'granted', session='a b', attempt=1)\n"
+        "logging.shutdown()\n"
+    )
+    for level, lines in (("info", 2), ("warning", 0)):
+        log.unlink(missing_ok=True)
+        subprocess.run([sys.executable, "-c", program, str(log), level], check=True, timeout=30)
+        ends = [line.partition(" ")[2] for line in log.read_text().splitlines()]
+        assert ends == ['level=info event=granted session="a b" attempt=1'] * lines
+
+
+def test_what_is_told_before_anything_is_configured_goes_where_all_logging_goes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    tell(logging.getLogger("x"), "granted", attempt=1)
+    assert [record.getMessage() for record in caplog.records] == ["granted"]
 
 
 @pytest.mark.parametrize("level", ["", "loud", "INFO", "10", "notset"])

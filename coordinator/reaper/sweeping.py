@@ -26,6 +26,9 @@ _LOG = logging.getLogger(__name__)
 #: How long etcd gets to end a lease by itself. It looks every half second and revokes 1,000 a second.
 GRACE_SECONDS = 5.0
 _REVOKED_AT_A_TIME = 100
+#: For how long after its deadline a lease is remembered that is not listed any more: a member that lags behind leaves
+#: out leases that are there, and once it has caught up they may have been started again.
+_REMEMBERED_SECONDS = 60.0
 
 
 class Sweeper:
@@ -41,21 +44,26 @@ class Sweeper:
         """Of how many leases it is noted when they are to end."""
         return len(self._deadlines)
 
-    async def look(self) -> None:
-        """Note when those leases are to end that were not seen before; raises what ``EtcdChannel.call`` raises."""
+    async def look(self) -> set[int]:
+        """Note when those leases are to end that were not seen before; returns those that are there.
+
+        Raises what ``EtcdChannel.call`` raises.
+        """
         present = await self._leases.present()
-        self._deadlines = {lease: self._deadlines[lease] for lease in present if lease in self._deadlines}
+        oldest = self._boot() - _REMEMBERED_SECONDS
+        self._deadlines = {lease: ends for lease, ends in self._deadlines.items() if lease in present or ends > oldest}
         for lease in present - self._deadlines.keys():
             left = await self._leases.seconds_left(lease)
             if left is not None:
                 # etcd rounds down to whole seconds.
                 self._deadlines[lease] = self._boot() + left + 1
+        return present
 
     async def sweep(self) -> int:
         """Look, and revoke what is overdue; returns how many leases were revoked. Raises what ``look`` raises."""
-        await self.look()
-        now = self._boot()
-        overdue = [lease for lease, deadline in self._deadlines.items() if deadline + GRACE_SECONDS <= now]
+        present = await self.look()
+        latest = self._boot() - GRACE_SECONDS
+        overdue = [lease for lease, ends in self._deadlines.items() if ends <= latest and lease in present]
         for lease in overdue[:_REVOKED_AT_A_TIME]:
             await self._leases.revoke(lease)
             del self._deadlines[lease]

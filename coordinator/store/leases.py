@@ -227,7 +227,9 @@ class LeasePool:
             request = rpc.LeaseTimeToLiveRequest(id=lease_id)
             response = await self._channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=deadline)
             # etcd rounds down to whole seconds, and looked at some time between the question and its answer.
-            self._foreign[lease_id] = asked + response.ttl, self._boot() + response.ttl + 1
+            # A leader that has just come to be may not have started its leases yet: 3.5.1 says 292 years of those.
+            left = min(response.ttl, response.granted_ttl)
+            self._foreign[lease_id] = asked + left, self._boot() + left + 1
         return self._foreign[lease_id]
 
 

@@ -29,7 +29,10 @@ class PoolLeases:
         """Tell how long a lease lasts still by etcd's count, in whole seconds rounded down; None if it has ended."""
         request = rpc.LeaseTimeToLiveRequest(id=lease)
         response = await self._channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=_soon())
-        return None if response.ttl < 0 else float(response.ttl)
+        if response.ttl < 0:
+            return None
+        # A leader that has just come to be may not have started its leases yet: 3.5.1 says 292 years of those.
+        return float(min(response.ttl, response.granted_ttl))
 
     async def revoke(self, lease: int) -> None:
         """End a lease, and with it the claims that are bound to it."""

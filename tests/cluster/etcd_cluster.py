@@ -52,6 +52,13 @@ class EtcdMember:
             self.process.wait()
             self.process = None
 
+    def terminate(self) -> None:
+        """End it in good order: where it leads it hands that over first."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(_START_SECONDS)
+            self.process = None
+
     def stop(self) -> None:
         """Have it hang: its connections stay and nobody answers."""
         assert self.process is not None
@@ -65,6 +72,14 @@ class EtcdMember:
         elif self.stopped:
             os.kill(self.process.pid, signal.SIGCONT)
             self.stopped = False
+
+    def etcdctl(self, *arguments: str) -> None:
+        """Have etcdctl do something at this member; raises CalledProcessError where that fails."""
+        # Each version's own stands beside it.
+        program = Path(self.command[0]).with_name("etcdctl")
+        command = [str(program), "--endpoints", self.endpoint, *arguments]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
+        subprocess.run(command, env=environment | {"ETCDCTL_API": "3"}, check=True, capture_output=True, timeout=30)
 
     @property
     def alive(self) -> bool:
@@ -123,6 +138,15 @@ class EtcdCluster:
                         return member
             time.sleep(0.05)
         raise AssertionError("the cluster has no leader")
+
+    def move_leader(self) -> EtcdMember:
+        """Have another member lead, as an operator does; returns it when all agree."""
+        leader, successor = self.leader(), self.follower()
+        status = self.status(successor)
+        assert status is not None
+        leader.etcdctl("move-leader", f"{status.header.member_id:x}")
+        assert self.leader() is successor
+        return successor
 
     def follower(self) -> EtcdMember:
         """Return a member that runs and does not lead."""

@@ -23,6 +23,7 @@ from coordinator.engine.transaction import Delete, Put, Txn, end_of_prefix, is_a
 from coordinator.keys import parse_work_key
 from coordinator.model import Cause, Claim, Denial, Record, Story
 from coordinator.reaper import Reaper, ReaperSettings
+from coordinator.reaper.reconciling import Passes
 from coordinator.recorder import NullRecorder
 from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -30,7 +31,7 @@ from coordinator.store.leases import LeasePool
 from coordinator.store.pool_leases import PoolLeases
 from coordinator.store.runner import Runner
 
-__all__ = ["World", "check_recorded_once", "make_backlog", "opened", "until"]
+__all__ = ["FollowingReaper", "World", "check_recorded_once", "make_backlog", "opened", "until"]
 
 T = TypeVar("T")
 SECONDS = 30.0
@@ -114,6 +115,11 @@ class World:
         for lease in await leases.present():
             await leases.revoke(lease)
 
+    async def expire_in_time(self, work_key: str) -> None:
+        """Claim it and wait until etcd has ended the claim; there must be no others."""
+        await self.claim(work_key, 5)
+        await self.await_count("claim", 0)
+
     async def expire_all_of(self, work_key: str) -> None:
         """End all leases that are to end as soon as a work key's does, give or take a minute."""
         leases = PoolLeases(self.channel)
@@ -128,11 +134,16 @@ class World:
         """Take the election away from whoever has it, as if its lease had run out."""
         await self.run(lambda: commit(Txn((is_absent(b"/none"),), (Delete(LEADER),))))
 
+    async def mark_now(self) -> Mark:
+        """Return the mark of a reaper that has seen everything until now."""
+        request = rpc.RangeRequest(key=b"/none")
+        header = (await self.channel.call(Methods.RANGE, request, deadline=time.monotonic() + SECONDS)).header
+        return Mark(revision=header.revision, cluster=f"{header.cluster_id:x}")
+
     async def compact(self) -> None:
         """Have etcd forget everything but the present."""
-        probe = await self.channel.call(Methods.RANGE, rpc.RangeRequest(key=b"x"), deadline=time.monotonic() + SECONDS)
         compact = Method("/etcdserverpb.KV/Compact", rpc.CompactionResponse)
-        request = rpc.CompactionRequest(revision=probe.header.revision)
+        request = rpc.CompactionRequest(revision=(await self.mark_now()).revision)
         await self.channel.call(compact, request, deadline=time.monotonic() + SECONDS)
 
     async def await_mark(self, revision: int = 1) -> None:
@@ -187,12 +198,54 @@ class World:
         reaper = Reaper(
             self.channel, self.runner, NullRecorder(), name, settings, clock=now, before_reaping=before_reaping
         )
-        task = asyncio.create_task(reaper.run())
-        try:
+        async with running(reaper):
             yield reaper
-        finally:
-            task.cancel()
-            await asyncio.wait((task,))
+
+    @contextlib.asynccontextmanager
+    async def following(self, name: str = "reaper-1") -> AsyncIterator[FollowingReaper]:
+        """Run a reaper that does not go through the records unasked while the block runs."""
+        reaper = FollowingReaper(self, name)
+        async with running(reaper):
+            yield reaper
+
+
+class CountingPasses(Passes):
+    """Counts how often the records have been gone through."""
+
+    reconciled = 0
+
+    async def reconcile(self) -> int:
+        reaped = await super().reconcile()
+        self.reconciled += 1
+        return reaped
+
+
+class FollowingReaper(Reaper):
+    """A whole reaper, but for one thing: it does not go through the records when a term begins, nor every hour.
+
+    So it records what etcd tells it of, and goes through the records only where following finds that etcd cannot tell:
+    ``passes`` counts how often.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world.channel, world.runner, NullRecorder(), name, ReaperSettings(mark_every=0.0))
+        self._passes = self.passes = CountingPasses(world.runner, clock.now)
+
+    async def _every(self, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
+        if duty == self._passes.reconcile:
+            await asyncio.Event().wait()
+        await super()._every(seconds, duty)
+
+
+@contextlib.asynccontextmanager
+async def running(reaper: Reaper) -> AsyncIterator[None]:
+    """Have a reaper run while the block runs."""
+    task = asyncio.create_task(reaper.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 async def make_backlog(world: World, batches: int) -> tuple[int, int]:

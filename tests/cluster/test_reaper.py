@@ -17,7 +17,6 @@ from coordinator.engine.electing import Mark, read_mark, who_reaps
 from coordinator.engine.reaping import reap
 from coordinator.engine.revoking import RevokeCommand, revoke
 from coordinator.model import Cause, Claim, Denial, State
-from coordinator.reaper import ReaperSettings
 from coordinator.reaper.reconciling import Passes
 
 
@@ -114,47 +113,57 @@ async def test_one_of_two_reapers_is_elected_and_the_other_takes_over(world: Wor
 
 async def test_the_reaper_goes_on_from_its_mark(world: World) -> None:
     """Without going through the records: what it has not seen yet is told by etcd."""
-    never = ReaperSettings(reconcile_every=1e9, mark_every=0.0)
-    async with world.reaping(settings=never):
-        await world.claim("task:a", 5)
-        await world.await_count("loose", 1)
-        mark = await _mark_at_least(world, (await world.story("task:a")).record.fencing_token or 0)
-    await world.claim("task:b", 5)
-    await world.await_count("claim", 0)
+    mark = await marked(world)
+    await world.expire_in_time("task:b")
     assert await world.run(read_mark) == mark
-    async with world.reaping(settings=never):
-        await world.await_count("loose", 2)
+    async with world.following() as reaper:
+        await world.await_count("loose", 2, 20.0)
+        assert reaper.passes.reconciled == 0
+
+
+async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None:
+    """So that a mark must not be saved before what it stands for is recorded; here somebody did."""
+    await marked(world)
+    await world.expire_in_time("task:b")
+    await world.put_mark(await world.mark_now())
+    async with world.following() as reaper:
+        await claim_and_expire(world, "task:c")
+        await world.await_count("loose", 2, 20.0)
+        assert reaper.passes.reconciled == 0
+    assert (await world.story("task:b")).history == ()
 
 
 async def test_what_happened_behind_a_compaction_is_found(world: World) -> None:
-    never = ReaperSettings(reconcile_every=1e9, mark_every=0.0)
-    async with world.reaping(settings=never):
-        await world.claim("task:a", 5)
-        await world.await_count("loose", 1)
-        await _mark_at_least(world, (await world.story("task:a")).record.fencing_token or 0)
-    await world.claim("task:b", 5)
-    await world.await_count("claim", 0)
-    await world.claim("task:c", 60)  # so that there is something behind the deletion of b
+    """By going through the records, once: etcd does not tell of it any more."""
+    await marked(world)
+    await world.expire_in_time("task:b")
+    await world.claim("task:c", 600)  # so that there is something behind the deletion of b
     await world.compact()
-    async with world.reaping(settings=never):
-        await world.await_count("loose", 2)
+    async with world.following() as reaper:
+        await world.await_count("loose", 2, 20.0)
+        # From then on it is told of everything again.
+        await claim_and_expire(world, "task:d")
+        await world.await_count("loose", 3)
+        assert reaper.passes.reconciled == 1
 
 
-async def test_a_mark_of_another_store_is_not_trusted(world: World) -> None:
+@pytest.mark.parametrize("wrong", ["revision", "cluster"])
+async def test_a_mark_of_another_store_is_not_trusted(world: World, wrong: str) -> None:
     """As after a backup was restored: revisions count on from an earlier one, and a watch would skip what expired."""
-    never = ReaperSettings(reconcile_every=1e9, mark_every=0.0)
-    async with world.reaping(settings=never):
-        await world.claim("task:a", 5)
-        await world.await_count("loose", 1)
-        mark = await _mark_at_least(world, (await world.story("task:a")).record.fencing_token or 0)
-    await world.claim("task:b", 5)
-    await world.await_count("claim", 0)
-    for wrong in (replace(mark, revision=mark.revision + 1_000_000), replace(mark, cluster="1")):
-        await world.put_mark(wrong)
-        async with world.reaping(settings=never):
-            await world.await_count("loose", 2)
-        await world.claim("task:b", 5)
-        await world.await_count("claim", 0)
+    await marked(world)
+    await world.expire_in_time("task:b")
+    # Behind the end of b, of which no watch from there on tells.
+    now = await world.mark_now()
+    other = replace(now, revision=now.revision + 1_000_000) if wrong == "revision" else replace(now, cluster="1")
+    await world.put_mark(other)
+    async with world.following() as reaper:
+        await world.await_count("loose", 2, 20.0)
+        await claim_and_expire(world, "task:c")
+        await world.await_count("loose", 3)
+        assert reaper.passes.reconciled == 1
+        saved = await mark_from(world, now.revision + 1)
+        assert saved != other
+        assert saved.cluster == now.cluster
 
 
 async def test_a_claim_after_an_expiry_leaves_the_same_history_with_and_without_a_reaper(world: World) -> None:
@@ -220,11 +229,25 @@ async def test_old_work_is_forgotten_whole_and_live_work_never(world: World) -> 
     assert again.attempt == 1
 
 
-async def _mark_at_least(world: World, revision: int) -> Mark:
+async def marked(world: World) -> Mark:
+    """Have a reaper record an expiry, save its mark behind that, and stop."""
+    async with world.following():
+        granted = await world.claim("task:a", 60)
+        assert isinstance(granted, Claim)
+        await world.expire_all()
+        await world.await_count("loose", 1)
+        return await mark_from(world, granted.fencing_token + 1)
+
+
+async def mark_from(world: World, revision: int) -> Mark:
     """Wait until the mark has come so far."""
-    async with asyncio.timeout(30):
-        while True:
-            mark = await world.run(read_mark)
-            if mark is not None and mark.revision > revision:
-                return mark
-            await asyncio.sleep(0.02)
+    await world.await_mark(revision)
+    mark = await world.run(read_mark)
+    assert mark is not None
+    return mark
+
+
+async def claim_and_expire(world: World, work_key: str) -> None:
+    """Claim it, and have the claim and those that last no longer expire at once."""
+    await world.claim(work_key, 60)
+    await world.expire_all_of(work_key)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+from conftest import RunEtcd
 from etcd_cluster import EtcdCluster, run_cluster
-from reaper_world import opened, until
+from reaper_world import World, opened, until
 
 from coordinator import clock
 from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.model import Claim
 from coordinator.reaper import ReaperSettings
 from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
+from coordinator.store.channel import Method, Methods
 from coordinator.store.leases import window_seconds
 from coordinator.store.pool_leases import PoolLeases
 
@@ -30,6 +35,14 @@ class Boot:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture
+async def world(run_etcd: RunEtcd, tmp_path: Path) -> AsyncIterator[World]:
+    """On an etcd of its own, of one member."""
+    with run_etcd(tmp_path / "etcd") as etcd:
+        async with opened(etcd.endpoint) as world:
+            yield world
 
 
 async def lose_leader(cluster: EtcdCluster) -> None:
@@ -84,6 +97,51 @@ async def test_who_is_elected_later_knows_what_etcd_has_forgotten(tmp_path: Path
                 await world.end_election()
                 await until(lambda: first.state.elected or second.state.elected)
                 assert (first.sweeper.known, second.sweeper.known) == (1, 1)
+
+
+async def test_what_a_member_that_lags_behind_leaves_out_is_not_forgotten(world: World) -> None:
+    """Right before its deadline, and once more after it: until then etcd may have started the lease again."""
+    leases, boot = PoolLeases(world.channel), Boot()
+    present = leases.present
+    sweeper = Sweeper(leases, boot=boot)
+    await world.claim("task:a", _TTL)
+    await sweeper.look()
+
+    async def nothing() -> set[int]:
+        return set()
+
+    for seconds in (_TTL, _LONGEST + 2 - _TTL):
+        boot.now += seconds
+        leases.present = nothing  # type: ignore[method-assign]  # as a member says that has not seen the grant yet
+        assert await sweeper.sweep() == 0
+    leases.present = present  # type: ignore[method-assign]  # it has caught up
+    boot.now += GRACE_SECONDS
+    assert await sweeper.sweep() == 1
+    assert await world.count("claim") == 0
+    # What has ended is forgotten in the end.
+    boot.now += _LONGEST
+    assert await sweeper.sweep() == 0
+    assert sweeper.known == 0
+
+
+async def test_a_lease_that_a_new_leader_has_not_started_yet_is_not_noted_as_endless(world: World) -> None:
+    """Such a leader of etcd 3.5.1 says that 292 years are left."""
+    await world.claim("task:a", _TTL)
+    leases, boot = PoolLeases(world.channel), Boot()
+    ask = world.channel.call
+
+    async def call(method: Method, request: Any, *, deadline: float) -> Any:
+        response = await ask(method, request, deadline=deadline)
+        if method is Methods.LEASE_TIME_TO_LIVE:
+            response.ttl = 9_223_372_036
+        return response
+
+    world.channel.call = call  # type: ignore[method-assign,assignment]  # a moment that lasts some milliseconds
+    sweeper = Sweeper(leases, boot=boot)
+    await sweeper.look()
+    boot.now += _LONGEST + 1 + GRACE_SECONDS
+    assert await sweeper.sweep() == 1
+    assert await world.count("claim") == 0
 
 
 async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_started_again(tmp_path: Path) -> None:

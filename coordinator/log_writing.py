@@ -46,9 +46,15 @@ class LogWriter:
         self._waiting: deque[tuple[bytes, int]] = deque()
         self._waiting_bytes = 0
         self._dropped = 0
+        self._dropped_in_all = 0
         self._busy = False
         self._closed = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def dropped_lines(self) -> int:
+        """How many lines were dropped so far, those that could not be written among them."""
+        return self._dropped_in_all
 
     def put(self, text: bytes, lines: int) -> None:
         """Take text that is ``lines`` lines. Never waits for them to be written."""
@@ -57,6 +63,7 @@ class LogWriter:
                 return
             if self._waiting_bytes + len(text) > self._limit_bytes:
                 self._dropped += lines
+                self._dropped_in_all += lines
                 return
             self._waiting.append((text, lines))
             self._waiting_bytes += len(text)
@@ -91,8 +98,10 @@ class LogWriter:
             try:
                 self._write(text + self._notice(dropped) if dropped else text)
             except OSError:
+                lost = sum(lines for _, lines in taken)
                 with self._changed:
-                    self._dropped += dropped + sum(lines for _, lines in taken)
+                    self._dropped += dropped + lost
+                    self._dropped_in_all += lost
 
 
 def write_all(file: int, text: bytes) -> None:

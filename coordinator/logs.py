@@ -21,7 +21,7 @@ from typing import NamedTuple
 from coordinator.errors import InvalidInput
 from coordinator.log_writing import LogFile, LogWriter, write_all
 
-__all__ = ["LEVELS", "GatheringHandler", "LineFormatter", "LogSettings", "configure", "said", "tell"]
+__all__ = ["LEVELS", "GatheringHandler", "LineFormatter", "LogSettings", "configure", "dropped_lines", "said", "tell"]
 
 #: The levels a log may have, from the most said to the least.
 LEVELS = ("debug", "info", "warning", "error")
@@ -49,6 +49,11 @@ def tell(logger: logging.Logger, event: str, **pairs: object) -> None:
         logger.info(event, extra=said(**pairs))
     else:
         _gathering.take(_Told(time.time(), event, pairs))
+
+
+def dropped_lines() -> int:
+    """Return how many lines of this process's log were dropped, as they could not be written in time or at all."""
+    return 0 if _gathering is None else _gathering.dropped_lines
 
 
 class _Told(NamedTuple):
@@ -102,6 +107,11 @@ class GatheringHandler(logging.Handler):
         self._formatter = LineFormatter()
         self._gathered: list[logging.LogRecord | _Told] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def dropped_lines(self) -> int:
+        """How many lines its writer has dropped."""
+        return self._writer.dropped_lines
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record."""

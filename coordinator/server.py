@@ -16,6 +16,7 @@ from coordinator._version import __version__
 from coordinator.config import ServerSettings, split_address
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.limits import MAX_REQUEST_BYTES
+from coordinator.logs import dropped_lines
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
 from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
@@ -204,5 +205,11 @@ def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGaug
             "etcd_quota_bytes",
             "Storage quota of that member, in bytes; without a sample where it is not known.",
             lambda: space.quota_bytes,
+        ),
+        Reading(
+            "log_lines_dropped_total",
+            "Lines of the log that were dropped: nobody read them quickly enough, or they could not be written.",
+            dropped_lines,
+            counts=True,
         ),
     )

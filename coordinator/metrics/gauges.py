@@ -1,4 +1,4 @@
-"""Gauges that are read when Prometheus asks, not counted beforehand.
+"""Gauges, and what others count, that are read when Prometheus asks.
 
 Invariants:
 - What the whole cluster has, and not this replica, is told by the elected replica only: the others have no sample of
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 __all__ = ["CensusGauges", "Reading", "ReplicaGauges"]
@@ -71,11 +71,12 @@ def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFami
 
 
 class Reading(NamedTuple):
-    """A gauge of this replica: ``read`` returns its value, None where it is not known."""
+    """A gauge of this replica: ``read`` returns its value, None where it is not known; ``counts`` for a counter."""
 
     name: str
     help: str
     read: Callable[[], float | None]
+    counts: bool = False
 
 
 class ReplicaGauges(Collector):
@@ -84,10 +85,11 @@ class ReplicaGauges(Collector):
     def __init__(self, *readings: Reading) -> None:
         self._readings = readings
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         """Read and tell them."""
         for reading in self._readings:
-            family = GaugeMetricFamily(f"coordination_{reading.name}", reading.help)
+            family_of = CounterMetricFamily if reading.counts else GaugeMetricFamily
+            family = family_of(f"coordination_{reading.name}", reading.help)
             try:
                 value = reading.read()
             except Exception as error:  # noqa: BLE001  # the other metrics are told all the same

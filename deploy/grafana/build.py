@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fleet_dashboard import fleet_dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from runbook_dashboard import runbook_dashboard
 from service_dashboard import service_dashboard
 
 __all__ = ["dashboards"]
@@ -20,7 +21,11 @@ DIRECTORY = Path(__file__).resolve().parent / "dashboards"
 
 def dashboards() -> dict[str, str]:
     """Return the files' names and what is in them."""
-    made = {"fleet.json": fleet_dashboard(), "service.json": service_dashboard()}
+    made = {
+        "fleet.json": fleet_dashboard(),
+        "service.json": service_dashboard(),
+        "runbook.json": runbook_dashboard(),
+    }
     files = {}
     for name, builder in made.items():
         board = builder.build()
@@ -30,6 +35,9 @@ def dashboards() -> dict[str, str]:
         for variable in board.templating.list_val or []:
             # Belong to variables that are intervals, of which there are none.
             variable.auto = variable.auto_min = variable.auto_count = None
+        for link in board.links or []:
+            # Else they are in a menu, where nobody who has just been woken looks.
+            link.placement = None  # type: ignore[assignment]  # it is left out then, as its type does not say
         files[name] = json.dumps(board, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return files
 

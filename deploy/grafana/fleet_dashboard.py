@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, QueryVariable, Row
-from panels import Query, Steps, Unit, data_source, figure, graph, heat, quantiles, ratio, select
+from panels import Query, Steps, Unit, data_source, figure, graph, heat, links, quantiles, ratio, select
 
 __all__ = ["fleet_dashboard"]
 
@@ -24,6 +24,7 @@ def fleet_dashboard() -> Dashboard:
         .refresh("30s")
         .time("now-6h", "now")
         .timezone("browser")
+        .links(links())
         .variables([data_source(), _fleets(), _kinds()])
     )
     for part in (_glance, _convergence, _denials, _live, _ends, _contenders):
@@ -127,7 +128,7 @@ def _glance(board: Dashboard) -> Dashboard:
             figure(
                 "Abandoned, 1 hour",
                 "Share of ended attempts that were abandoned. Good is below 20 %; from a half on more is given up "
-                "than done.",
+                "than done. Alert: CoordinationAbandonmentsExceedCompletions.",
                 Query(_share_abandoned(), "abandoned"),
                 Unit.SHARE,
                 width=4,
@@ -144,10 +145,12 @@ def _convergence(board: Dashboard) -> Dashboard:
             graph(
                 "Convergence over time",
                 "Share of claims that were denied, over the last 5 minutes and the last hour. Good is a line below "
-                "50 % that comes back after each peak; the alert fires after 15 minutes above 80 %.",
+                "50 % that comes back after each peak. Alert: CoordinationConvergenceHigh, after 15 minutes above "
+                "80 %.",
                 [Query(_share_denied("5m"), "5 m"), Query(_share_denied("1h"), "1 h")],
                 Unit.SHARE,
                 highest=1,
+                steps=_CONVERGENCE,
             )
         )
         .with_panel(
@@ -218,7 +221,7 @@ def _live(board: Dashboard) -> Dashboard:
             graph(
                 "Loose ends by kind",
                 "Abandoned work that nobody has taken up since, as the elected reaper counts it. Good falls as fast "
-                "as it rises; the alert fires when it has grown for hours.",
+                "as it rises. Alert: CoordinationLooseEndsGrowing, when it has grown for hours.",
                 [Query(f"sum by (kind) (coordination_loose_ends{{{_KIND}}})", "{{kind}}")],
                 Unit.COUNT,
                 stacked=True,

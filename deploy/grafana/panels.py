@@ -1,6 +1,7 @@
 """The parts that the dashboards are made of, so that panels differ in what they show and not in how.
 
-Every panel has a description that says what good looks like, a unit and a legend. The data source is a variable of the
+Every panel has a description that says what good looks like, a unit and a legend; where an alert watches over what is
+shown, the description names it, and the runbook has a section of that name. The data source is a variable of the
 dashboard: the same file serves where it is provisioned and where it is imported by hand.
 """
 
@@ -13,6 +14,7 @@ from enum import StrEnum
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as dashboard_builders
 from grafana_foundation_sdk.builders import heatmap, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models import table as table_models
@@ -27,6 +29,7 @@ __all__ = [
     "graph",
     "heat",
     "labels_table",
+    "links",
     "quantiles",
     "ratio",
     "select",
@@ -109,8 +112,9 @@ def graph(
     width: int = 12,
     stacked: bool = False,
     highest: float | None = None,
+    steps: Steps | None = None,
 ) -> timeseries.Panel:
-    """Return lines over time, from 0 on; ``stacked`` where their sum means something."""
+    """Return lines over time, from 0 on; ``stacked`` where their sum means something, ``steps`` as dashed lines."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -132,6 +136,9 @@ def graph(
         panel = panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if highest is not None:
         panel = panel.max(highest)
+    if steps is not None:
+        style = common_builders.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED)
+        panel = panel.thresholds(steps.build()).thresholds_style(style)
     for name, query in zip("ABCDEFGH", queries, strict=False):
         panel = panel.with_target(_target(name, query))
     return panel
@@ -233,6 +240,19 @@ def data_source() -> dashboard_builders.DatasourceVariable:
         .description("The Prometheus that scrapes the coordinators.")
         .type("prometheus")
     )
+
+
+def links() -> list[Builder[dashboard.DashboardLink]]:
+    """Return the links at the top of each dashboard: to all others of the coordinator, the runbook among them."""
+    others = (
+        dashboard_builders.DashboardLink("Coordinator")
+        .type(dashboard.DashboardLinkType.DASHBOARDS)
+        .tooltip("The other dashboards of the coordinator, for the same time and the same choice")
+        .tags(["coordinator"])
+        .keep_time(True)
+        .include_vars(True)
+    )
+    return [others]
 
 
 def _legend() -> common_builders.VizLegendOptions:

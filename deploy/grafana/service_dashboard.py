@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, QueryVariable, Row
-from panels import Query, Steps, Unit, data_source, figure, graph, heat, labels_table, quantiles, ratio, select
+from panels import Query, Steps, Unit, data_source, figure, graph, heat, labels_table, links, quantiles, ratio, select
 
 __all__ = ["service_dashboard"]
 
@@ -25,9 +25,10 @@ def service_dashboard() -> Dashboard:
         .refresh("30s")
         .time("now-3h", "now")
         .timezone("browser")
+        .links(links())
         .variables([data_source(), _fleets(), _instances()])
     )
-    for part in (_glance, _calls, _etcd, _reaper, _replicas):
+    for part in (_glance, _calls, _etcd, _members, _reaper, _replicas):
         made = part(made)
     return made
 
@@ -56,7 +57,8 @@ def _glance(board: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "Replicas",
-                "Coordinators that Prometheus reaches. Good is as many as you run, two or more.",
+                "Coordinators that Prometheus reaches. Good is as many as you run, two or more. Alert: "
+                "CoordinatorDown.",
                 Query(f"count(coordination_build_info{{{_REPLICA}}})", "replicas"),
                 Unit.COUNT,
                 width=4,
@@ -67,7 +69,7 @@ def _glance(board: Dashboard) -> Dashboard:
             figure(
                 "Elected reapers",
                 "Replicas that hold the election; whichever replicas are chosen above. Good is exactly 1 for each "
-                "group of coordinators; at 0 no expired claim is written down.",
+                "group of coordinators; at 0 no expired claim is written down. Alert: CoordinationReaperMissing.",
                 Query(f"sum(coordination_reaper_is_leader{{{_FLEET}}})", "elected"),
                 Unit.COUNT,
                 width=4,
@@ -109,7 +111,8 @@ def _glance(board: Dashboard) -> Dashboard:
             figure(
                 "Quota used",
                 "Share of etcd's storage quota that counts, on the fullest member; none where it is not known (see "
-                "--etcd-quota-bytes). Good is below 60 %; from 80 % on new claims are refused.",
+                "--etcd-quota-bytes). Good is below 60 %; from 80 % on new claims are refused. Alerts: EtcdQuotaNear, "
+                "CoordinationQuotaUnknown.",
                 Query(_quota_used(), "used"),
                 Unit.SHARE,
                 width=4,
@@ -184,7 +187,7 @@ def _etcd(board: Dashboard) -> Dashboard:
             graph(
                 "Transaction latency",
                 "Time until etcd has answered a transaction, retries included. Good is a p99 below 25 ms, which is "
-                "what a disk of its own gives; the alert fires when it stays slow.",
+                "what a disk of its own gives. Alert: EtcdTransactionsSlow.",
                 quantiles(transactions, _REPLICA, (0.5, 0.9, 0.99)),
                 Unit.SECONDS,
                 width=8,
@@ -248,11 +251,47 @@ def _etcd(board: Dashboard) -> Dashboard:
             graph(
                 "etcd has a leader",
                 "1 while a member that answers the replica sees a leader. Good is 1 always; at 0 etcd has no quorum "
-                "and nothing can be claimed, renewed or completed.",
+                "and nothing can be claimed, renewed or completed. Alert: EtcdWithoutQuorum.",
                 [Query(f"min by (instance) (coordination_etcd_has_leader{{{_REPLICA}}})", "{{instance}}")],
                 Unit.COUNT,
                 width=8,
                 highest=1,
+            )
+        )
+    )
+
+
+def _members(board: Dashboard) -> Dashboard:
+    """Add what etcd's members say of themselves: of whatever is chosen above, as they belong to no replica."""
+    return (
+        board.with_row(Row("etcd's members (where Prometheus scrapes them)"))
+        .with_panel(
+            graph(
+                "Members",
+                "How many members there are to scrape, how many of them Prometheus reaches, and how many see a leader. "
+                "Good is one line: all three the same. Alerts: EtcdMemberDown, EtcdWithoutLeader, EtcdWithoutQuorum.",
+                [
+                    Query('count(up{job="etcd"})', "there are"),
+                    Query('sum(up{job="etcd"})', "are reached"),
+                    Query("sum(etcd_server_has_leader)", "see a leader"),
+                ],
+                Unit.COUNT,
+            )
+        )
+        .with_panel(
+            graph(
+                "Disk of each member, p99",
+                "How long etcd's log takes to be on disk, which every claim waits for. Good is below 10 ms; from "
+                "100 ms on leaders miss their heartbeats. Alert: EtcdDiskSlow.",
+                [
+                    Query(
+                        "histogram_quantile(0.99, sum by (instance, le) "
+                        "(rate(etcd_disk_wal_fsync_duration_seconds_bucket[$__rate_interval])))",
+                        "{{instance}}",
+                    )
+                ],
+                Unit.SECONDS,
+                steps=Steps(warning=0.01, critical=0.1),
             )
         )
     )
@@ -274,7 +313,7 @@ def _reaper(board: Dashboard) -> Dashboard:
             graph(
                 "Revisions behind",
                 "By how many revisions of the store the elected reaper is behind. Good is 0, with short peaks when "
-                "thousands of claims end together.",
+                "thousands of claims end together. Alert: CoordinationReaperLagging.",
                 [Query(f"coordination_reaper_revision_lag{{{_REPLICA}}}", "{{instance}}")],
                 Unit.COUNT,
                 width=8,
@@ -284,7 +323,7 @@ def _reaper(board: Dashboard) -> Dashboard:
             graph(
                 "From expiry to record",
                 "How long after its expiry a claim was written down as abandoned. Good is a p50 of about a second and "
-                "a p99 below 10 s.",
+                "a p99 below 10 s. Alert: CoordinationExpiriesRecordedLate.",
                 quantiles("coordination_reap_lag_seconds", _REPLICA, (0.5, 0.99)),
                 Unit.SECONDS,
                 width=8,
@@ -302,6 +341,7 @@ def _replicas(board: Dashboard) -> Dashboard:
                 "The version that each replica runs. Good is one version, but for the minutes of an upgrade.",
                 Query(f"coordination_build_info{{{_REPLICA}}}", "{{instance}}"),
                 ["instance", "fleet", "version"],
+                width=8,
             )
         )
         .with_panel(
@@ -316,6 +356,22 @@ def _replicas(board: Dashboard) -> Dashboard:
                     )
                 ],
                 Unit.COUNT,
+                width=8,
+            )
+        )
+        .with_panel(
+            graph(
+                "Dropped lines of the log",
+                "Lines that each replica could not write into its log, per hour: claims do not wait for it. Good is 0. "
+                "Alert: CoordinationLogLinesDropped.",
+                [
+                    Query(
+                        f"sum by (instance) (increase(coordination_log_lines_dropped_total{{{_REPLICA}}}[1h]))",
+                        "{{instance}}",
+                    )
+                ],
+                Unit.COUNT,
+                width=8,
             )
         )
     )

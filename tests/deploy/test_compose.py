@@ -52,6 +52,11 @@ def test_each_service_is_watched_restarted_and_kept_from_other_hosts(name: str) 
     assert service["healthcheck"]["test"][0] == "CMD"
     assert service["restart"] == "unless-stopped"
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert (service["cap_drop"], service["read_only"]) == (["ALL"], True)
+    assert service.get("cap_add", []) == (["DAC_OVERRIDE"] if name in ETCD else [])
+    assert not service.get("privileged")
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+    assert name in ETCD or service["mem_limit"]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
     assert name.startswith("coordinator") or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "not pinned"
     assert service["networks"] == ["etcd"] or "etcd-" not in name
@@ -83,6 +88,28 @@ def test_the_coordinators_may_listen_where_the_files_say() -> None:
         listen, metrics = (word.partition("=")[2] for word in more["command"] if "listen" in word)
         settings.check_listen(listen, listen.partition(":")[0])
         settings.check_metrics_listen(metrics, metrics.partition(":")[0])
+
+
+def test_what_is_to_last_is_in_volumes_of_their_own() -> None:
+    declared = load()["volumes"]
+    kept = {
+        name: [volume.partition(":")[0] for volume in service.get("volumes", ()) if not volume.startswith((".", "/"))]
+        for name, service in SERVICES.items()
+    }
+    assert kept == {name: [name] if name in declared else [] for name in SERVICES}
+    assert declared.keys() == {*ETCD, "prometheus", "grafana"}
+    # What the services are given is not theirs to change.
+    given = [volume for service in SERVICES.values() for volume in service.get("volumes", ()) if volume[0] == "."]
+    assert given
+    assert all(volume.endswith(":ro") for volume in given)
+
+
+@pytest.mark.parametrize("path", [FILE, PROTECTING], ids=lambda path: path.name)
+def test_the_head_of_the_file_names_whatever_must_be_set(path: Path) -> None:
+    head, _, rest = path.read_text(encoding="utf-8").partition("\n\n")
+    needed = set(re.findall(r"\$\{(\w+):\?", rest + FILE.read_text(encoding="utf-8")))
+    assert needed
+    assert {name for name in needed if f"{name}=" not in head} == set()
 
 
 def test_no_password_is_in_the_file() -> None:

@@ -31,8 +31,10 @@ PANELS = {
     f"{name}: {panel['title']}": panel
     for name, board in BOARDS.items()
     for panel in board["panels"]
-    if panel["type"] != "row"
+    if panel["type"] not in ("row", "text")
 }
+#: What is made of docs/runbook.md has text and no graphs.
+GRAPHS = sorted({*BOARDS} - {"runbook"})
 
 
 def misfits(value: Any, hint: Any, where: str) -> Iterator[str]:
@@ -82,14 +84,15 @@ def known_panels() -> None:
     plugins.register_default_plugins()
 
 
-@pytest.mark.parametrize("name", BOARDS)
 class TestBoard:
+    @pytest.mark.parametrize("name", BOARDS)
     def test_grafanas_types_know_every_field_and_value(self, name: str) -> None:
         board = Dashboard.from_json(BOARDS[name])
         # What they do not know is gone after there and back.
         assert list(lost(BOARDS[name], json.loads(json.dumps(board, cls=JSONEncoder)), name)) == []
         assert list(misfits(board, Dashboard, name)) == []
 
+    @pytest.mark.parametrize("name", GRAPHS)
     def test_a_wrong_value_would_be_noticed(self, name: str) -> None:
         wrong = json.loads(json.dumps(BOARDS[name]))
         graph = next(panel for panel in wrong["panels"] if panel["type"] == "timeseries")
@@ -101,6 +104,7 @@ class TestBoard:
         found = list(misfits(board, Dashboard, name))
         assert [one.rpartition(".")[2].partition(":")[0] for one in found] == ["w", "mode"]
 
+    @pytest.mark.parametrize("name", BOARDS)
     def test_panels_have_numbers_and_places_of_their_own(self, name: str) -> None:
         panels = BOARDS[name]["panels"]
         assert len({panel["id"] for panel in panels}) == len(panels)
@@ -113,6 +117,7 @@ class TestBoard:
         assert len(set(taken)) == len(taken)
         assert max(x for x, _ in taken) == 23
 
+    @pytest.mark.parametrize("name", GRAPHS)
     def test_variables_are_described_and_used(self, name: str) -> None:
         text = json.dumps(BOARDS[name]["panels"])
         for variable in BOARDS[name]["templating"]["list"]:
@@ -134,6 +139,34 @@ def test_a_panel_says_what_it_shows_and_what_good_looks_like(name: str) -> None:
     legends = [target["legendFormat"] for target in targets]
     assert all(legends)
     assert len(set(legends)) == len(legends)
+
+
+class TestWayToTheRunbook:
+    @pytest.mark.parametrize("name", BOARDS)
+    def test_each_dashboard_leads_to_the_others_for_the_same_time_and_choice(self, name: str) -> None:
+        (link,) = BOARDS[name]["links"]
+        assert (link["type"], link["keepTime"], link["includeVars"]) == ("dashboards", True, True)
+        assert all({*link["tags"]} <= {*board["tags"]} for board in BOARDS.values())
+
+    def test_each_alert_is_named_by_the_panels_that_show_what_it_watches(self) -> None:
+        named = {
+            alert
+            for panel in PANELS.values()
+            for listed in re.findall(r"Alerts?: (.+)", panel["description"])
+            for alert in re.findall(r"\b[A-Z]\w+[a-z][A-Z]\w+", listed)
+        }
+        rules = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text(encoding="utf-8")
+        assert named == set(re.findall(r"- alert: (\w+)", rules))
+
+    def test_the_runbook_is_there_section_by_section(self) -> None:
+        page = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+        introduction, *sections = BOARDS["runbook"]["panels"]
+        assert [panel["title"] for panel in sections] == re.findall(r"^## (\w+)$", page, re.MULTILINE)
+        for panel in (introduction, *sections):
+            assert panel["type"] == "text"
+            assert panel["options"]["mode"] == "markdown"
+            assert panel["options"]["content"].partition("<!--")[0][:200] in page
+        assert len(sections) >= len(re.findall(r"\*\*Do:\*\*", page))
 
 
 def test_the_files_are_what_the_code_makes() -> None:

@@ -20,6 +20,10 @@ from coordinator import Client, InvalidInput, TryAgain
 from coordinator.store.embedded import find_etcd
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "deploy/grafana/dashboards"
+#: What docs/metrics.md lists, which tests/integration/test_metrics_contract.py compares with what is told.
+METRICS = re.findall(
+    r"^\| `(coordination_\w+)`", (DASHBOARDS.parents[2] / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE
+)
 #: 0 in good times and nothing that a test could bring about: a reaper that does not keep up.
 ZERO_IN_GOOD_TIMES = {"Revisions behind"}
 #: Longer than from one scrape to the next, so that a rate has something to go by.
@@ -113,12 +117,24 @@ class TestPanels:
         assert names
         assert {name for name in names if not name.endswith("_created") and not mentioned(name, expressions)} == set()
 
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_without_a_metric_a_panel_would_have_nothing_to_show(self, seen: LoadedFleet, metric: str) -> None:
+        """As if the code did not have it any more: the same question, of a metric that there is not."""
+        of_it = [(panel, expression) for panel, expression in panels() if mentioned(metric, expression)]
+        assert of_it
+        empty = [
+            panel
+            for panel, expression in of_it
+            if not shows_something(panel, seen.values(everything(renamed(metric, expression))))
+        ]
+        assert empty
+
 
 class TestVariables:
     def test_every_query_has_values(self, seen: LoadedFleet) -> None:
         found = {}
         for path in DASHBOARDS.glob("*.json"):
-            for variable in json.loads(path.read_text(encoding="utf-8"))["templating"]["list"]:
+            for variable in json.loads(path.read_text(encoding="utf-8"))["templating"].get("list", ()):
                 if variable["type"] == "query":
                     found[path.stem, variable["name"]] = label_values(seen, variable["query"]["query"])
         kinds = {"github", "task", "blog"}
@@ -151,6 +167,16 @@ def label_values(seen: LoadedFleet, query: str) -> set[str]:
     assert call
     series = substituted(call[1], fleet=".*", kind=".*", instance=".*")
     return {sample.labels[call[2]] for sample in seen.prometheus.query(f"group by ({call[2]}) ({series})")}
+
+
+def everything(expression: str) -> str:
+    """Return the expression as Grafana sends it where nothing is chosen."""
+    return substituted(expression, fleet=".*", kind=".*", instance=".*")
+
+
+def renamed(metric: str, expression: str) -> str:
+    """Return an expression that asks for another metric in place of this one."""
+    return re.sub(rf"\b{metric}(?=(_bucket|_count|_sum)?\b)", "no_such_metric", expression)
 
 
 def mentioned(metric: str, expressions: str) -> bool:

@@ -84,7 +84,10 @@ def test_both_sides_of_every_alert_have_values(seen: LoadedFleet) -> None:
 
 def test_no_alert_is_raised_for_want_of_something(seen: LoadedFleet) -> None:
     # Pending ones included: what is missing would be so from the beginning.
-    of_absence = "CoordinatorDown|CoordinationReaperMissing|EtcdMemberDown|EtcdWithoutQuorum|EtcdWithoutLeader"
+    of_absence = (
+        "CoordinatorDown|CoordinationReaperMissing|EtcdMemberDown|EtcdWithoutQuorum|EtcdWithoutLeader"
+        "|CoordinationQuotaUnknown"
+    )
     raised = seen.prometheus.query(f'ALERTS{{alertname=~"{of_absence}"}}', seen.ended)
     assert [sample.labels["alertname"] for sample in raised] == []
 

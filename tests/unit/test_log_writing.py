@@ -45,6 +45,7 @@ class TestWriter:
         gate.opened.set()
         assert writer.close(30)
         assert gate.written == b"on its w" + b"one\ntwo\ndropped 5\n"
+        assert writer.dropped_lines == 5
 
     def test_it_goes_on_after_the_drop(self) -> None:
         gate = Gate()

@@ -13,36 +13,48 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import grpc.aio
 
+from benchmarks.floor import messages_microseconds
 from benchmarks.load import Call, measure
-from benchmarks.report import Figures, table, verdicts
+from benchmarks.report import BATCHED, Figures, bounds, bounds_table, table, verdicts
 from benchmarks.subjects import EtcdSubjects, ServiceSubjects
 from coordinator.store.embedded.binary import wheel_program
 
 _COMMAND = str(Path(sys.executable).with_name("coordination"))
 
 
-class Subject(NamedTuple):
-    """One kind of call and how many callers make it."""
+class Listening(NamedTuple):
+    """A server: its process and where it listens."""
 
-    name: str
-    call: Call
-    callers: int
+    process: int
+    endpoint: str
 
 
 class Servers(NamedTuple):
-    """Where everything listens."""
+    """All of them; ``metrics`` is the address of the coordinator's."""
 
-    coordinator: str
-    etcd: str
-    echo: str
+    coordinator: Listening
+    etcd: Listening
+    echo: Listening
+    metrics: str
+
+
+class Subject(NamedTuple):
+    """One kind of call, to whom, and how many callers make it."""
+
+    name: str
+    call: Call
+    server: Listening
+    callers: int
 
 
 def main() -> int:
@@ -55,37 +67,43 @@ def main() -> int:
     chosen = options.parse_args()
     with ExitStack() as stack:
         servers = stack.enter_context(_servers())
-        check_perf = None if chosen.quick else _check_perf(servers.etcd)
-        figures = asyncio.run(_measure_all(servers, chosen.rounds, chosen.seconds))
+        check_perf = None if chosen.quick else _check_perf(servers.etcd.endpoint)
+        figures, batch = asyncio.run(_measure_all(servers, chosen.rounds, chosen.seconds))
     found = verdicts(figures, check_perf)
+    limits = bounds(figures, check_perf, batch=batch, messages_us=messages_microseconds())
     print(table(figures, found, check_perf))
+    print(bounds_table(limits))
     if chosen.json:
         report = {
             "figures": {name: [asdict(measured) for measured in rounds] for name, rounds in figures.items()},
             "check_perf_writes_per_second": check_perf,
+            "bounds": limits,
             "verdicts": [asdict(verdict) | {"reached": verdict.reached} for verdict in found],
         }
         Path(chosen.json).write_text(json.dumps(report, indent=1))
     return 0
 
 
-async def _measure_all(servers: Servers, rounds: int, seconds: float) -> Figures:
-    channels = [grpc.aio.insecure_channel(endpoint) for endpoint in servers]
+async def _measure_all(servers: Servers, rounds: int, seconds: float) -> tuple[Figures, float]:
+    """Return all figures, and how many transactions travelled together in ``BATCHED``."""
+    to, etcd_server, echo_server, metrics = servers
+    channels = [grpc.aio.insecure_channel(server.endpoint) for server in (to, etcd_server, echo_server)]
     ours, etcd, echo = ServiceSubjects(channels[0]), EtcdSubjects(channels[1]), ServiceSubjects(channels[2])
     subjects = [
-        Subject("echo, 1 caller", echo.claim, 1),
-        Subject("etcd transaction, 1 caller", etcd.transaction, 1),
-        Subject("claim, 1 caller", ours.claim, 1),
-        Subject("echo, 64 callers", echo.claim, 64),
-        Subject("claim, 64 callers", ours.claim, 64),
-        Subject("hot key, 64 callers", ours.hot_key, 64),
-        Subject("naive, 64 callers", etcd.naive_claim, 64),
-        Subject("claim, 16 callers", ours.claim, 16),
-        Subject("claim, 256 callers", ours.claim, 256),
-        Subject("renew, 64 callers", ours.renew, 64),
-        Subject("claim + complete, 64 callers", ours.claim_and_complete, 64),
-        Subject("ClaimMany of 50, 4 callers", ours.claim_many, 4),
+        Subject("echo, 1 caller", echo.claim, echo_server, 1),
+        Subject("etcd transaction, 1 caller", etcd.transaction, etcd_server, 1),
+        Subject("claim, 1 caller", ours.claim, to, 1),
+        Subject("echo, 64 callers", echo.claim, echo_server, 64),
+        Subject("claim, 64 callers", ours.claim, to, 64),
+        Subject("hot key, 64 callers", ours.hot_key, to, 64),
+        Subject("naive, 64 callers", etcd.naive_claim, etcd_server, 64),
+        Subject("claim, 16 callers", ours.claim, to, 16),
+        Subject("claim, 256 callers", ours.claim, to, 256),
+        Subject("renew, 64 callers", ours.renew, to, 64),
+        Subject("claim + complete, 64 callers", ours.claim_and_complete, to, 64),
+        Subject("ClaimMany of 50, 4 callers", ours.claim_many, to, 4),
     ]
+    batches: list[float] = []
     figures: Figures = {subject.name: [] for subject in subjects}
     for number in range(rounds):
         for subject in subjects if number % 2 == 0 else reversed(subjects):
@@ -93,13 +111,33 @@ async def _measure_all(servers: Servers, rounds: int, seconds: float) -> Figures
                 sys.stderr.write(f"\r\x1b[Kround {number + 1} of {rounds}: {subject.name}")
             for each in (ours, etcd, echo):
                 each.again()
-            measured = await measure(subject.call, callers=subject.callers, seconds=seconds)
+            sizes = await asyncio.to_thread(_batches, metrics)
+            measured = await measure(
+                subject.call, server=subject.server.process, callers=subject.callers, seconds=seconds
+            )
             figures[subject.name].append(measured)
+            if subject.name == BATCHED:
+                batches.append(_mean_between(sizes, await asyncio.to_thread(_batches, metrics)))
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     for channel in channels:
         await channel.close()
-    return figures
+    return figures, median(batches)
+
+
+def _batches(metrics: str) -> tuple[float, float]:
+    """Return how many transactions went to etcd so far, and in how many batches."""
+    with urllib.request.urlopen(metrics, timeout=10) as response:  # noqa: S310  # our own coordinator's
+        text = response.read().decode()
+    sums = re.search(r"^coordination_batch_size_sum (\S+)$", text, re.MULTILINE)
+    counts = re.search(r"^coordination_batch_size_count (\S+)$", text, re.MULTILINE)
+    if sums is None or counts is None:
+        raise SystemExit(f"no batch sizes at {metrics}")
+    return float(sums[1]), float(counts[1])
+
+
+def _mean_between(before: tuple[float, float], after: tuple[float, float]) -> float:
+    return (after[0] - before[0]) / (after[1] - before[1])
 
 
 @contextmanager
@@ -110,14 +148,29 @@ def _servers() -> Iterator[Servers]:
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) for command in commands]
         try:
             ready, port = (process.stdout.readline() if process.stdout else "" for process in processes)
-            found = re.search(r"grpc (\S+), .* etcd (\S+)", ready)
+            found = re.search(r"grpc (\S+), metrics (\S+), etcd (\S+)", ready)
             if found is None or not port.strip():
                 raise SystemExit(f"the servers did not start: {Path(data, 'log').read_text()[-1000:]}")
-            yield Servers(found[1], found[2], f"127.0.0.1:{port.strip()}")
+            coordinator, echo = (process.pid for process in processes)
+            yield Servers(
+                Listening(coordinator, found[1]),
+                Listening(_child_of(coordinator), found[3]),
+                Listening(echo, f"127.0.0.1:{port.strip()}"),
+                found[2],
+            )
         finally:
             for process in processes:
                 process.terminate()
                 process.wait(timeout=30)
+
+
+def _child_of(process: int) -> int:
+    """Return the process of the coordinator's etcd."""
+    for task in Path(f"/proc/{process}/task").iterdir():
+        children = (task / "children").read_text().split()
+        if children:
+            return int(children[0])
+    raise SystemExit("the coordinator has no etcd of its own")
 
 
 def _check_perf(etcd: str) -> float:

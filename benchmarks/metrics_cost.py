@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
 import coordinator.server
-from benchmarks.load import Call, measure
+from benchmarks.load import Measured, measure
 from benchmarks.subjects import ServiceSubjects
 from coordinator.config import ServerSettings
 from coordinator.metrics import PrometheusRecorder
@@ -97,39 +96,25 @@ def kind_samples(registry: CollectorRegistry) -> Iterator[Sample]:
             yield from (sample for sample in family.samples if "kind" in sample.labels)
 
 
-class _Round(NamedTuple):
-    """What one round measured; ``cpu`` is the processor time of the coordinator for each claim, in microseconds."""
-
-    rate: float
-    p50: float
-    p99: float
-    cpu: float
-
-
 class _Served(NamedTuple):
     endpoint: str
     pid: int
 
-    def cpu_seconds(self) -> float:
-        """Return the processor time that the coordinator has used."""
-        after_name = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
-
-def _report_cost(found: dict[str, list[_Round]]) -> None:
+def _report_cost(found: dict[str, list[Measured]]) -> None:
     rates = {name: [each.rate for each in rounds] for name, rounds in found.items()}
     ratios = [counted / uncounted for counted, uncounted in zip(rates["counting"], rates["not counting"], strict=True)]
     for name, rounds in found.items():
         print(
             f"{name:>13}: {median(rates[name]):8,.0f} claims/s, "
             f"p50 {median(each.p50 for each in rounds):6.2f} ms, p99 {median(each.p99 for each in rounds):6.2f} ms, "
-            f"{median(each.cpu for each in rounds):4.0f} µs of the coordinator's processor time a claim "
+            f"{median(each.server_us for each in rounds):4.0f} µs of the coordinator's processor time a claim "
             f"(medians of {len(rounds)} rounds, {_CALLERS} callers)"
         )
     low, high = min(ratios), max(ratios)
     print(f"claims/s counting over not counting: {median(ratios):.3f} (median; {low:.3f} to {high:.3f})")
     spent = zip(found["counting"], found["not counting"], strict=True)
-    extra = [counted.cpu - uncounted.cpu for counted, uncounted in spent]
+    extra = [counted.server_us - uncounted.server_us for counted, uncounted in spent]
     print(f"processor time more: {median(extra):.0f} µs a claim (median; {min(extra):.0f} to {max(extra):.0f})")
 
 
@@ -161,33 +146,19 @@ def _report_series() -> None:
     )
 
 
-async def _measure(served: dict[str, _Served], rounds: int, seconds: float) -> dict[str, list[_Round]]:
+async def _measure(served: dict[str, _Served], rounds: int, seconds: float) -> dict[str, list[Measured]]:
     channels = {name: grpc.aio.insecure_channel(each.endpoint) for name, each in served.items()}
     subjects = {name: ServiceSubjects(channel) for name, channel in channels.items()}
-    found: dict[str, list[_Round]] = {name: [] for name in subjects}
+    found: dict[str, list[Measured]] = {name: [] for name in subjects}
     for number in range(rounds):
         for name in subjects if number % 2 == 0 else reversed(subjects):
             subjects[name].again()
-            before = served[name].cpu_seconds()
-            calls = _Counted(subjects[name].claim)
-            measured = await measure(calls, callers=_CALLERS, seconds=seconds)
-            spent = served[name].cpu_seconds() - before
-            found[name].append(_Round(measured.rate, measured.p50, measured.p99, spent / calls.made * 1e6))
+            found[name].append(
+                await measure(subjects[name].claim, server=served[name].pid, callers=_CALLERS, seconds=seconds)
+            )
     for channel in channels.values():
         await channel.close()
     return found
-
-
-class _Counted:
-    """A call that counts how often it is made, to warm up too."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self.made = 0
-
-    async def __call__(self, caller: int, number: int) -> None:
-        self.made += 1
-        await self._call(caller, number)
 
 
 async def _serve(recorder: str, etcd: str) -> int:

@@ -8,7 +8,10 @@ from statistics import median
 from benchmarks.load import Measured
 from benchmarks.subjects import CLAIMS_PER_CALL
 
-__all__ = ["Figures", "Verdict", "table", "verdicts"]
+__all__ = ["BATCHED", "Figures", "Verdict", "bounds", "bounds_table", "table", "verdicts"]
+
+#: The subject whose batches are looked at.
+BATCHED = "claim, 64 callers"
 
 #: Of each subject, one measurement a round.
 Figures = dict[str, list[Measured]]
@@ -62,14 +65,54 @@ def verdicts(figures: Figures, check_perf_writes: float | None) -> list[Verdict]
     return found
 
 
+def bounds(figures: Figures, check_perf_writes: float | None, *, batch: float, messages_us: float) -> dict[str, float]:
+    """Tell where the time of a claim goes, and what the ratios could be at most.
+
+    ``batch`` is how many transactions travelled together under 64 callers; ``messages_us`` what the values and messages
+    of one claim take.
+    """
+
+    def of(name: str, part: str) -> float:
+        return median(float(getattr(measured, part)) for measured in figures[name])
+
+    claim, echo = of(BATCHED, "server_us"), of("echo, 64 callers", "server_us")
+    etcd_call = of("etcd transaction, 1 caller", "caller_us") / batch
+    found = {
+        "processor time of a claim in the coordinator, 64 callers, us": claim,
+        "... what gRPC's server takes, which is an echo's, us": echo,
+        "... its share of a call of etcd, us": etcd_call,
+        "... all else, which is our own Python, us": claim - echo - etcd_call,
+        "transactions in a batch, 64 callers": batch,
+        "values and messages of a claim by themselves, us": messages_us,
+        "claims/s over echoes/s, if nothing but gRPC, etcd and these cost": echo / (echo + etcd_call + messages_us),
+        "echoes/s over lease and transaction each, the most of any server": median(
+            one.rate / other.rate
+            for one, other in zip(figures["echo, 64 callers"], figures["naive, 64 callers"], strict=True)
+        ),
+    }
+    if check_perf_writes is not None:
+        found["ClaimMany claims/s over check perf, if these alone cost"] = 1e6 / messages_us / check_perf_writes
+    return found
+
+
+def bounds_table(found: dict[str, float]) -> str:
+    """Write them for people."""
+    return "\n".join(["", *(f"{what:<68}{value:>9.2f}" for what, value in found.items())])
+
+
 def table(figures: Figures, found: list[Verdict], check_perf_writes: float | None) -> str:
     """Write figures and verdicts for people."""
-    lines = [f"{'subject':<34}{'calls/s':>10}{'p50 ms':>10}{'p99 ms':>10}   (medians of the rounds)"]
+    lines = [
+        f"{'subject':<30}{'calls/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'server us':>11}{'caller us':>11}   (medians)",
+    ]
     for name, rounds in figures.items():
-        rate, p50, p99 = (median(getattr(measured, part) for measured in rounds) for part in ("rate", "p50", "p99"))
-        lines.append(f"{name:<34}{rate:>10.0f}{p50:>10.2f}{p99:>10.2f}")
+        rate, p50, p99, server, caller = (
+            median(getattr(measured, part) for measured in rounds)
+            for part in ("rate", "p50", "p99", "server_us", "caller_us")
+        )
+        lines.append(f"{name:<30}{rate:>9.0f}{p50:>9.2f}{p99:>9.2f}{server:>11.0f}{caller:>11.0f}")
     if check_perf_writes is not None:
-        lines.append(f"{'etcdctl check perf --load=l':<34}{check_perf_writes:>10.0f}")
+        lines.append(f"{'etcdctl check perf --load=l':<30}{check_perf_writes:>9.0f}")
     lines.append("")
     for verdict in found:
         sign = "at least" if verdict.at_least else "at most"

@@ -13,7 +13,7 @@ from datetime import datetime
 from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths, decode_segment
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply
+from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply, in_turn
 from coordinator.errors import Refused
 from coordinator.keys import WorkKey
 from coordinator.limits import MAX_PAGE_BYTES
@@ -120,8 +120,8 @@ def decode_record(found: KeyValue) -> Operation[StoredRecord | None]:
 
 
 def read(paths: WorkPaths) -> Operation[Found]:
-    """Read claim, record and the number of contenders."""
-    reply = yield from commit(Txn((), reads_and_counts(paths)))
+    """Read claim, record and the number of contenders, for a change that is to be built from them."""
+    reply = yield from commit(Txn((in_turn(paths.claim),), reads_and_counts(paths)))
     return (yield from read_found(reply))
 
 

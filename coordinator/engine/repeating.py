@@ -6,7 +6,7 @@ from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import Found, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import KeyValue, Txn
+from coordinator.engine.transaction import KeyValue, Txn, in_turn
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
 
@@ -21,7 +21,7 @@ def read_first(paths: WorkPaths, request_id: str, session: str | None) -> Operat
 
     ``session`` None stands for an operator, who ends whosever attempt it is.
     """
-    reply = yield from commit(Txn((), (*reads_and_counts(paths), paths.read_history(_REMEMBERED))))
+    reply = yield from commit(Txn((in_turn(paths.claim),), (*reads_and_counts(paths), paths.read_history(_REMEMBERED))))
     found = yield from read_found(reply)
     ends = yield from _decoded(reply.range(3).kvs)
     return found, own_end(paths.work_key, found, ends, request_id, session)

@@ -26,6 +26,7 @@ __all__ = [
     "TxnReply",
     "created_at",
     "end_of_prefix",
+    "in_turn",
     "is_absent",
     "is_empty",
     "is_present",
@@ -177,6 +178,15 @@ def created_at(key: bytes, revision: int) -> Compare:
 def unchanged(key: bytes, revision: int) -> Compare:
     """The key was last written at ``revision``; with 0, it is not there."""
     return Compare(key, Target.MOD, Relation.EQUAL, revision)
+
+
+def in_turn(key: bytes) -> Compare:
+    """Holds whatever is there: with it, a transaction that only reads waits its turn at ``key`` like one that writes.
+
+    For reads that a change is built from: they travel together with other changes. Those without any comparison are
+    requests to etcd of their own, one for each range.
+    """
+    return Compare(key, Target.CREATE, Relation.GREATER, -1)
 
 
 def end_of_prefix(prefix: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """Group commit: the one way to etcd. Many independent transactions travel as one, and each is answered for itself.
 
 What a transaction contends for is the key that its first comparison names; for all that concerns a work key that is
-its claim. Transactions that compare nothing and read little travel together too, side by side in one read; those that
-read much, such as listings, travel alone.
+its claim. What a change is built from is read in the same way, as a transaction that changes nothing. Transactions that
+compare nothing and read little are gathered too, and read side by side; those that read much, such as listings, travel
+alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.codec import add_operation, decode_txn, encode_txn
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.lane import Lane, Waiter
-from coordinator.store.packing import is_small_read, weigh
+from coordinator.store.packing import READ_VALUE_BYTES, is_small_read, only_reads, weigh
 
 __all__ = ["GroupCommit"]
 
@@ -50,9 +51,8 @@ class GroupCommit:
         if txn.compares:
             weight = weigh(txn)
             # Each child is one operation of the batch, and below it may take as many as the batch leaves.
-            waiter = _waiter(
-                txn, deadline, scope=txn.compares[0].key, size=weight.size, slots=1, depth=weight.operations
-            )
+            size = weight.size + weight.values * READ_VALUE_BYTES
+            waiter = _waiter(txn, deadline, scope=txn.compares[0].key, size=size, slots=1, depth=weight.operations)
             waiter.late = late
             return self._writes.submit(waiter)
         if is_small_read(txn):
@@ -65,8 +65,10 @@ class GroupCommit:
 
     async def _send_writes(self, batch: Sequence[Waiter], deadline: float) -> Sequence[TxnReply]:
         self._recorder.batch_sent(len(batch))
-        if len(batch) == 1:
+        if len(batch) == 1 and not only_reads(batch[0].txn):
             return [decode_txn(await self._call(encode_txn(batch[0].txn), deadline, batch))]
+        # Nested, what only reads goes through raft like the rest: etcd before 3.5.5 panics when a transaction that only
+        # reads is cancelled.
         request = rpc.TxnRequest()
         for waiter in batch:
             add_operation(request.success, waiter.txn)

@@ -27,7 +27,7 @@ from coordinator.engine.sharing import answer_from
 from coordinator.engine.transaction import Txn, TxnReply
 from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, OutcomeUnknown, Unavailable
 from coordinator.store.failures import LeaseGone
-from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
+from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put, only_reads
 
 __all__ = ["Lane", "Waiter"]
 
@@ -76,11 +76,10 @@ class Waiter:
         """End the wait: the deadline has come."""
         if self.reply.done():
             return
-        if self.sent and self.txn.compares:
+        if self.sent and not only_reads(self.txn):
             self.reply.set_exception(OutcomeUnknown("etcd gave no definite answer in time"))
         else:
-            problem = Unavailable("etcd did not answer in time; nothing was changed", retry_after_seconds=1.0)
-            self.reply.set_exception(problem)
+            self.reply.set_exception(_nothing_changed())
 
     def succeed(self, reply: TxnReply) -> None:
         """Hand over the reply."""
@@ -94,8 +93,11 @@ class Waiter:
     def fail(self, error: Exception) -> None:
         """Hand over an error; each waiter raises one of its own."""
         self._stop_timer()
-        if not self.reply.done():
-            self.reply.set_exception(copy.copy(error))
+        if self.reply.done():
+            return
+        if isinstance(error, OutcomeUnknown) and only_reads(self.txn):
+            error = _nothing_changed()
+        self.reply.set_exception(copy.copy(error))
 
     def _stop_timer(self) -> None:
         if self.timer is not None:
@@ -120,10 +122,6 @@ class Lane:
         #: How many went in the last batch, or waited to be answered along with it.
         self._last = 1
         self._tasks: set[asyncio.Task[None]] = set()
-
-    async def put(self, waiter: Waiter) -> TxnReply:
-        """Wait for the turn of a transaction and for its reply."""
-        return await self.submit(waiter)
 
     def submit(self, waiter: Waiter) -> asyncio.Future[TxnReply]:
         """Have a transaction wait for its turn; what is returned must be awaited or cancelled."""
@@ -292,3 +290,7 @@ class Lane:
             self._turn.append(waiter.scope)
         elif queue is not None:
             del self._queues[waiter.scope]
+
+
+def _nothing_changed() -> Unavailable:
+    return Unavailable("etcd did not answer in time; nothing was changed", retry_after_seconds=1.0)

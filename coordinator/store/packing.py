@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 from coordinator.engine.transaction import Put, Range, Txn
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_OPERATIONS", "Weight", "has_put", "is_small_read", "weigh"]
+__all__ = [
+    "MAX_BATCH_BYTES",
+    "MAX_OPERATIONS",
+    "READ_VALUE_BYTES",
+    "Weight",
+    "has_put",
+    "is_small_read",
+    "only_reads",
+    "weigh",
+]
 
 #: etcd's default for ``--max-txn-ops``.
 MAX_OPERATIONS = 128
@@ -19,29 +28,39 @@ MAX_OPERATIONS = 128
 MAX_BATCH_BYTES = 1024 * 1024
 #: About what an operation takes beside its key and value.
 _OVERHEAD = 24
+#: What a value that may be read counts as. A batch then reads at most 953 of them, and is answered with less than the
+#: 64 MiB that a reply may have (``coordinator/transport.py``), even where each has its 48 KiB.
+READ_VALUE_BYTES = 1100
 
 
 class Weight(NamedTuple):
-    """What a transaction takes: bytes, a little less than what travels, and operations, its children's included."""
+    """What a transaction takes, its children included: bytes, a little less than what travels, and operations.
+
+    ``values`` is how many it may read, in both branches together.
+    """
 
     size: int
     operations: int
+    values: int
 
 
 def weigh(txn: Txn) -> Weight:
     """Weigh a transaction."""
-    size = deepest = 0
+    size = deepest = values = 0
     for compare in txn.compares:
         size += len(compare.key) + _OVERHEAD
     for operation in (*txn.success, *txn.failure):
         if isinstance(operation, Txn):
             nested = weigh(operation)
             size += nested.size
+            values += nested.values
             deepest = max(deepest, nested.operations)
         else:
             # A key, and the value that is put there or the end of the range.
             size += len(operation[0]) + len(operation[1]) + _OVERHEAD
-    return Weight(size, max(len(txn.compares), len(txn.success), len(txn.failure)) + deepest)
+            if isinstance(operation, Range) and not operation.count_only:
+                values += operation.limit if operation.end else 1
+    return Weight(size, max(len(txn.compares), len(txn.success), len(txn.failure)) + deepest, values)
 
 
 def is_small_read(txn: Txn) -> bool:
@@ -49,6 +68,14 @@ def is_small_read(txn: Txn) -> bool:
     return not txn.compares and all(
         isinstance(operation, Range) and (not operation.end or operation.count_only or 0 < operation.limit <= 10)
         for operation in txn.success
+    )
+
+
+def only_reads(txn: Txn) -> bool:
+    """Tell whether a transaction changes nothing, whichever branches are taken."""
+    return all(
+        only_reads(operation) if isinstance(operation, Txn) else isinstance(operation, Range)
+        for operation in (*txn.success, *txn.failure)
     )
 
 

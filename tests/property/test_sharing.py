@@ -46,6 +46,7 @@ from coordinator.keys import WorkKey
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.codec import decode_txn, encode_txn
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.packing import only_reads
 
 T = TypeVar("T")
 NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
@@ -166,7 +167,7 @@ def ask(asking: Asking, paths: WorkPaths) -> EngineOperation[object]:
 
 
 def advance(store: Etcd, operation: EngineOperation[object], ordinal: int) -> Txn | None:
-    """Run an operation up to its ``ordinal``-th transaction that compares something, 0 for its end."""
+    """Run an operation up to its ``ordinal``-th transaction that may change something, 0 for its end."""
     answer: object = None
     seen = 0
     try:
@@ -174,7 +175,7 @@ def advance(store: Etcd, operation: EngineOperation[object], ordinal: int) -> Tx
             step = operation.send(answer)
             answer = None
             if isinstance(step, Txn):
-                seen += bool(step.compares)
+                seen += not only_reads(step)
                 if ordinal and seen == ordinal:
                     return step
                 answer = store.commit(step)

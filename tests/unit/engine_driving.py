@@ -10,7 +10,18 @@ from typing import Generic, TypeVar
 from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.steps import AttemptEnded, Damaged, Lease, NeedLease, Operation, Step
-from coordinator.engine.transaction import Delete, KeyValue, Put, PutReply, Range, RangeReply, Reply, Txn, TxnReply
+from coordinator.engine.transaction import (
+    Delete,
+    KeyValue,
+    Put,
+    PutReply,
+    Range,
+    RangeReply,
+    Reply,
+    Txn,
+    TxnReply,
+    in_turn,
+)
 from coordinator.engine.transaction import Operation as TxnOperation
 from coordinator.errors import CoordinatorError
 from coordinator.keys import WorkKey
@@ -227,4 +238,5 @@ def ends(*history: StoredHistory) -> RangeReply:
 
 
 def reads_only(txn: Txn) -> bool:
-    return not txn.compares and all(isinstance(operation, Range) for operation in txn.success)
+    in_any_case = all(compare == in_turn(compare.key) for compare in txn.compares)
+    return in_any_case and all(isinstance(operation, Range) for operation in (*txn.success, *txn.failure))

@@ -23,7 +23,7 @@ ETCD_SUITE ?= trixie
 ETCD_TESTS := tests/integration/ tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
+.PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ test-etcd-versions: setup $(INTEROP_VENV)/.ready ## Run what speaks to etcd agai
 
 mutants: setup ## Take guards away, one by one, and see the tests that watch over them fail; takes ten minutes.
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)
+
+campaign-deadlines: setup ## Have claims live through changes of etcd's leader and restarts, in real time; takes five minutes.
+	@$(BIN)/python tests/cluster/deadlines_campaign.py $(CAMPAIGN_ARGS)
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python tests/cluster/members_campaign.py $(CAMPAIGN_ARGS)

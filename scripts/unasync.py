@@ -1,7 +1,7 @@
 """Make the synchronous client from the asynchronous one: ``python scripts/unasync.py [--check]``.
 
 The asynchronous client is the one that is edited. Each rule below is a plain replacement of whole words, applied to
-every line; with ``--check`` nothing is written, and the exit code is 1 if the file in the tree is not what they make.
+every line; with ``--check`` nothing is written, and the exit code is 1 if a file in the tree is not what they make.
 """
 
 from __future__ import annotations
@@ -12,18 +12,25 @@ import sys
 from pathlib import Path
 
 CLIENT = Path(__file__).resolve().parent.parent / "coordinator" / "client"
-SOURCE, TARGET = CLIENT / "_async.py", CLIENT / "_sync.py"
+#: What is made of what.
+FILES = {CLIENT / "_async.py": CLIENT / "_sync.py", CLIENT / "_async_calls.py": CLIENT / "_sync_calls.py"}
 
-HEADER = "# Generated from _async.py by scripts/unasync.py; do not edit.\n"
+HEADER = "# Generated from {source} by scripts/unasync.py; do not edit.\n"
 
 RULES = [
     (
         '"""The asynchronous client. The synchronous one, ``_sync.py``, is generated from this file."""',
         '"""The synchronous client."""',
     ),
+    (
+        '"""How the calls of the asynchronous client travel. ``_sync_calls.py`` is generated from this file."""',
+        '"""How the calls of the synchronous client travel."""',
+    ),
     ("import grpc.aio\n", ""),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),
+    ("AsyncCalls", "Calls"),
+    ("_async_calls", "_sync_calls"),
     ("grpc.aio.insecure_channel", "grpc.insecure_channel"),
     ("grpc.aio.secure_channel", "grpc.secure_channel"),
     ("grpc.aio.Channel", "grpc.Channel"),
@@ -46,41 +53,39 @@ SYNC_EXAMPLE = """    >>> with Client(endpoint) as client:
 """
 
 
-def convert(source: str) -> str:
-    """Return the synchronous twin of ``source``."""
-    source, found = EXAMPLE.subn(SYNC_EXAMPLE, source)
-    if found != 1:
-        raise SystemExit(f"{SOURCE.name} must hold exactly one example for the class, not {found}")
+def convert(source: Path, target: Path) -> str:
+    """Return the synchronous twin of ``source``, formatted as ``target`` is to be."""
+    text, found = EXAMPLE.subn(SYNC_EXAMPLE, source.read_text())
+    if found != text.count("class AsyncClient:"):
+        raise SystemExit(f"{source.name} must hold exactly one example for the client, not {found}")
     for old, new in RULES:
-        source = source.replace(old, new)
-    return _formatted(HEADER + source)
+        text = text.replace(old, new)
+    return _formatted(HEADER.format(source=source.name) + text, target)
 
 
-def _formatted(source: str) -> str:
+def _formatted(text: str, target: Path) -> str:
     ruff = [sys.executable, "-m", "ruff"]
     for command in ([*ruff, "check", "--select", "I,F401", "--fix", "--quiet"], [*ruff, "format", "--quiet"]):
         done = subprocess.run(
-            [*command, "--stdin-filename", str(TARGET), "-"], input=source, text=True, capture_output=True, check=False
+            [*command, "--stdin-filename", str(target), "-"], input=text, text=True, capture_output=True, check=False
         )
         if done.returncode:
             raise SystemExit(done.stderr or done.stdout)
-        source = done.stdout
-    return source
+        text = done.stdout
+    return text
 
 
 def main() -> int:
-    """Write the file, or check it."""
-    made = convert(SOURCE.read_text())
-    if sys.argv[1:] == ["--check"]:
-        if not TARGET.exists() or TARGET.read_text() != made:
-            print(
-                f"{TARGET.name} is not what scripts/unasync.py makes of {SOURCE.name}; run `make proto`",
-                file=sys.stderr,
-            )
-            return 1
+    """Write the files, or check them."""
+    made = {target: convert(source, target) for source, target in FILES.items()}
+    if sys.argv[1:] != ["--check"]:
+        for target, text in made.items():
+            target.write_text(text)
         return 0
-    TARGET.write_text(made)
-    return 0
+    stale = [target.name for target, text in made.items() if not target.exists() or target.read_text() != text]
+    for name in stale:
+        print(f"{name} is not what scripts/unasync.py makes of its source; run `make proto`", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Invariants:
 - A client stays with the endpoint that answered last. One that failed rests, longer each time, unless a call has just
   begun and finds no other.
 - What an error says is true of all tries together: once one of them may have taken effect, only an answer to a later
-  try that says what has become of the work ends the doubt.
+  try that says what has become of the work ends the doubt. Where there is none, the try that tells most is told.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from enum import IntEnum
 
 from coordinator.errors import CoordinatorError, InvalidInput, OutcomeUnknown, Refused, Unavailable
 
-__all__ = ["Effort", "Endpoints"]
+__all__ = ["Effort", "Endpoints", "Told"]
 
 #: How long one endpoint may be silent before another is asked: this share of a call's time, at most so many seconds. A
 #: coordinator answers within milliseconds; one whose etcd elects a leader takes longer than this, and nothing is lost
@@ -34,6 +35,21 @@ _FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 0.1, 1.0
 _LEAST_TRY_SECONDS = 0.02
 #: How long after the deadline gRPC may take to say that it has passed, in seconds.
 _GRACE_SECONDS = 0.25
+
+
+class Told(IntEnum):
+    """How much a try that failed tells, the least first."""
+
+    #: Nobody is there.
+    ABSENT = 0
+    #: No connection came about in time; one still may.
+    SLOW = 1
+    #: Nobody is there whom this client could ask, and why.
+    WHY_ABSENT = 2
+    #: The request was sent, and no answer came.
+    LOST = 3
+    #: A coordinator has said no.
+    BY_COORDINATOR = 4
 
 
 class Endpoints:
@@ -116,7 +132,10 @@ class Effort:
         self._next_at = self._started
         self._in_doubt: OutcomeUnknown | None = None
         self._problem: CoordinatorError | None = None
-        self._only_absent = True
+        #: How much the problem tells.
+        self._told = Told.ABSENT
+        #: The endpoints where the last try found nobody.
+        self._absent: set[str] = set()
 
     @property
     def remaining(self) -> float:
@@ -161,26 +180,27 @@ class Effort:
         del self._asked[endpoint]
         self._next_at = self._monotonic()
 
-    def failed(self, endpoint: str, problem: CoordinatorError, *, absent: bool, answered: bool) -> None:
-        """Note a failure, and raise what it means where no other endpoint can know better.
-
-        ``absent`` tells that there was no connection, ``answered`` that a coordinator has said so itself.
-        """
+    def failed(self, endpoint: str, problem: CoordinatorError, told: Told) -> None:
+        """Note a failure, and raise what it means where no other endpoint can know better."""
         now = self._monotonic()
+        answered = told is Told.BY_COORDINATOR
         if answered and not isinstance(problem, Unavailable | OutcomeUnknown):
             self.succeeded(endpoint)
             if isinstance(problem, Refused | InvalidInput) or not (self._asked or self._in_doubt):
                 raise problem
             # It speaks of its own try only; the others may have taken effect, or still may.
-            self._problem = problem
+            self._problem, self._told = problem, told
             self._declined.add(endpoint)
             return
         del self._asked[endpoint]
         if isinstance(problem, OutcomeUnknown):
             self._in_doubt = self._in_doubt or problem
-        if answered or self._problem is None or self._only_absent:
-            self._problem = problem
-        self._only_absent = self._only_absent and absent
+        if told >= self._told:
+            self._problem, self._told = problem, told
+        if told in (Told.ABSENT, Told.WHY_ABSENT):
+            self._absent.add(endpoint)
+        else:
+            self._absent.discard(endpoint)
         if answered:
             self._endpoints.met = True
         self._endpoints.failed(endpoint, now, problem.retry_after_seconds or 0.0 if answered else 0.0)
@@ -188,14 +208,20 @@ class Effort:
         if self._nobody_is_there(now):
             raise self._verdict()
 
+    def ended_by(self, problem: CoordinatorError) -> CoordinatorError:
+        """Return what to raise where the call ends before its time: ``problem``, unless a try may have taken effect."""
+        verdict = self._verdict()
+        return verdict if isinstance(verdict, OutcomeUnknown) else problem
+
     @property
     def _busy(self) -> set[str]:
         return self._declined.union(self._asked)
 
     def _nobody_is_there(self, now: float) -> bool:
         knocked_long_enough = now - self._started > min(_KNOCK_SECONDS, self._timeout)
-        everywhere = len(self._tried) == len(self._endpoints.names) and not self._asked
-        return self._only_absent and not self._endpoints.met and everywhere and knocked_long_enough
+        everywhere = len(self._absent) == len(self._endpoints.names) and not self._asked
+        unanswered = self._told <= Told.WHY_ABSENT and not self._endpoints.met
+        return everywhere and unanswered and knocked_long_enough
 
     def _verdict(self) -> CoordinatorError:
         """Return the error that stands for all tries."""

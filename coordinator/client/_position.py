@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coordinator import model
-from coordinator.client import _wire as wire
+from coordinator.client._answers import happening_from
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Position"]
@@ -27,7 +27,7 @@ class Position:
         if response.revision < self.revision or event in self._told:
             return None
         self._told.add(event)
-        return wire.happening_from(response)
+        return happening_from(response)
 
     def _advance(self, revision: int) -> None:
         if revision > self.revision:

@@ -69,6 +69,14 @@ class AsyncRace:
             return Answer(endpoint, await call, None)
         except grpc.RpcError as error:
             return Answer(endpoint, None, cast(Failure, error))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancels the caller: its connection was closed under it.
+            nothing = grpc.aio.Metadata()
+            closed = grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, "the channel was closed")
+            return Answer(endpoint, None, cast(Failure, closed))
 
 
 class Race:

@@ -3,38 +3,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, cast
-
-import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
+from typing import Self
 
 from coordinator import model
-from coordinator.client import _wire as wire
-from coordinator.client._failover import Effort, Endpoints
+from coordinator.client import _answers as answers
+from coordinator.client import _fields as fields
 from coordinator.client._findings import diagnosis_from
-from coordinator.client._position import Position
-from coordinator.client._racing import Race
 from coordinator.client._security import AnyPath, Security
+from coordinator.client._sync_calls import Calls
 from coordinator.defaults import DEFAULT_LISTEN
-from coordinator.errors import (
-    ClaimDenied,
-    CoordinatorError,
-    InvalidInput,
-    LimitExceeded,
-    OutcomeUnknown,
-    Unauthenticated,
-    Unavailable,
-)
+from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.findings import Diagnosis
-from coordinator.transport import CHANNEL_OPTIONS, Failure, is_stranger, parse_endpoints, was_never_sent
+from coordinator.transport import parse_endpoints
 from coordinator.v1 import service_pb2 as pb
-from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 
 class Client:
@@ -75,18 +61,14 @@ class Client:
         token_file: AnyPath | None = None,
         bearer_token: str | None = None,
     ) -> None:
-        self._endpoints = Endpoints(parse_endpoints(endpoints))
-        self._security = Security(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file, bearer_token=bearer_token)
-        self._security.check(self._endpoints.names)
-        self._fleet = wire.text("fleet", fleet)
+        names = parse_endpoints(endpoints)
+        security = Security(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file, bearer_token=bearer_token)
+        security.check(names)
+        self._fleet = fields.text("fleet", fleet)
         if not 0 < timeout < float("inf"):
             raise InvalidInput(f"timeout must be a positive number of seconds; it is {timeout!r}", field="timeout")
-        self._timeout = timeout
-        self._instance = uuid.uuid4().hex if instance is None else wire.text("instance", instance)
-        # Threads may share a client.
-        self._opening = threading.Lock()
-        self._channels: dict[str, grpc.Channel] = {}
-        self._stubs: dict[str, CoordinatorServiceStub] = {}
+        self._instance = uuid.uuid4().hex if instance is None else fields.text("instance", instance)
+        self._calls = Calls(names, security, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -97,10 +79,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; claims stay."""
-        channels, self._channels, self._stubs = self._channels, {}, {}
-        for channel in channels.values():
-            channel.close()
+        """Close the connections, for good; claims stay. What is asked of a closed client is ``InvalidInput``."""
+        self._calls.close()
 
     def claim(
         self,
@@ -141,17 +121,17 @@ class Client:
         """Claim a work key like ``claim``, but return the denial instead of raising it."""
         request = pb.ClaimRequest(
             fleet=self._fleet,
-            session=wire.text("session", session),
-            work_key=wire.text("work_key", key),
-            ttl=wire.duration("ttl", ttl),
-            note=wire.text("note", note),
-            reopen=wire.flag("reopen", reopen),
-            request_id=_request_id(request_id),
+            session=fields.text("session", session),
+            work_key=fields.text("work_key", key),
+            ttl=fields.duration("ttl", ttl),
+            note=fields.text("note", note),
+            reopen=fields.flag("reopen", reopen),
+            request_id=fields.request_id(request_id),
             instance=self._instance,
-            fencing_token=wire.integer("token", token),
+            fencing_token=fields.integer("token", token),
         )
         sent_at = time.monotonic()
-        return wire.claim_answer(self._call("Claim", request), sent_at=sent_at)
+        return answers.claim_answer(self._calls.call("Claim", request), sent_at=sent_at)
 
     def claim_many(
         self,
@@ -168,19 +148,21 @@ class Client:
         What ``try_claim`` would raise for one of them is returned in its place: the others are claimed all the same.
         A repeated call with the same ``request_id`` must name the same keys in the same order.
         """
-        base = _request_id(request_id)
-        request = pb.ClaimManyRequest(fleet=self._fleet, session=wire.text("session", session), instance=self._instance)
-        for number, key in enumerate(wire.several("keys", keys)):
+        base = fields.request_id(request_id)
+        request = pb.ClaimManyRequest(
+            fleet=self._fleet, session=fields.text("session", session), instance=self._instance
+        )
+        for number, key in enumerate(fields.several("keys", keys)):
             request.items.add(
-                work_key=wire.text("work_key", key),
-                ttl=wire.duration("ttl", ttl),
-                note=wire.text("note", note),
-                reopen=wire.flag("reopen", reopen),
+                work_key=fields.text("work_key", key),
+                ttl=fields.duration("ttl", ttl),
+                note=fields.text("note", note),
+                reopen=fields.flag("reopen", reopen),
                 request_id=f"{base}.{number}",
             )
         sent_at = time.monotonic()
-        response = self._call("ClaimMany", request, request_id=base)
-        return wire.claim_answers(response, sent_at=sent_at)
+        response = self._calls.call("ClaimMany", request, request_id=base)
+        return answers.claim_answers(response, sent_at=sent_at)
 
     def renew(
         self,
@@ -198,17 +180,17 @@ class Client:
         """
         request = pb.RenewRequest(
             fleet=self._fleet,
-            session=wire.text("session", session),
-            work_key=wire.text("work_key", key),
-            ttl=wire.duration("ttl", ttl),
-            note=None if note is None else wire.text("note", note),
-            request_id=_request_id(request_id),
+            session=fields.text("session", session),
+            work_key=fields.text("work_key", key),
+            ttl=fields.duration("ttl", ttl),
+            note=None if note is None else fields.text("note", note),
+            request_id=fields.request_id(request_id),
             instance=self._instance,
-            fencing_token=wire.integer("token", token),
+            fencing_token=fields.integer("token", token),
         )
         sent_at = time.monotonic()
-        response = self._call("Renew", request)
-        return wire.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
+        response = self._calls.call("Renew", request)
+        return answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
 
     def complete(
         self, session: str, key: str, *, result: str = "", token: int | None = None, request_id: str | None = None
@@ -220,13 +202,13 @@ class Client:
         """
         request = pb.CompleteRequest(
             fleet=self._fleet,
-            session=wire.text("session", session),
-            work_key=wire.text("work_key", key),
-            result=wire.text("result", result),
-            request_id=_request_id(request_id),
-            fencing_token=wire.integer("token", token),
+            session=fields.text("session", session),
+            work_key=fields.text("work_key", key),
+            result=fields.text("result", result),
+            request_id=fields.request_id(request_id),
+            fencing_token=fields.integer("token", token),
         )
-        return wire.record_from((self._call("Complete", request)).record)
+        return answers.record_from((self._calls.call("Complete", request)).record)
 
     def release(
         self, session: str, key: str, *, reason: str = "", token: int | None = None, request_id: str | None = None
@@ -237,13 +219,13 @@ class Client:
         """
         request = pb.ReleaseRequest(
             fleet=self._fleet,
-            session=wire.text("session", session),
-            work_key=wire.text("work_key", key),
-            reason=wire.text("reason", reason),
-            request_id=_request_id(request_id),
-            fencing_token=wire.integer("token", token),
+            session=fields.text("session", session),
+            work_key=fields.text("work_key", key),
+            reason=fields.text("reason", reason),
+            request_id=fields.request_id(request_id),
+            fencing_token=fields.integer("token", token),
         )
-        return wire.record_from((self._call("Release", request)).record)
+        return answers.record_from((self._calls.call("Release", request)).record)
 
     def revoke(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
         """Take a claim away from its holder, as an operator; the next session is shown ``reason``.
@@ -252,11 +234,11 @@ class Client:
         """
         request = pb.RevokeRequest(
             fleet=self._fleet,
-            work_key=wire.text("work_key", key),
-            reason=wire.text("reason", reason),
-            request_id=_request_id(request_id),
+            work_key=fields.text("work_key", key),
+            reason=fields.text("reason", reason),
+            request_id=fields.request_id(request_id),
         )
-        return wire.record_from((self._call("Revoke", request)).record)
+        return answers.record_from((self._calls.call("Revoke", request)).record)
 
     def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
         """Mark abandoned work as seen, so that it is no longer a loose end; it can be claimed as before.
@@ -264,14 +246,14 @@ class Client:
         Raises ``NotFound`` if nobody ever claimed it and ``Refused`` if it is not abandoned.
         """
         request = pb.AcknowledgeRequest(
-            fleet=self._fleet, work_key=wire.text("work_key", key), reason=wire.text("reason", reason)
+            fleet=self._fleet, work_key=fields.text("work_key", key), reason=fields.text("reason", reason)
         )
-        return wire.record_from((self._call("Acknowledge", request)).record)
+        return answers.record_from((self._calls.call("Acknowledge", request)).record)
 
     def get(self, key: str) -> model.Story:
         """Tell all that is known of a work key; one never seen is ``available``."""
-        request = pb.GetRequest(fleet=self._fleet, work_key=wire.text("work_key", key))
-        return wire.story_from(self._call("Get", request))
+        request = pb.GetRequest(fleet=self._fleet, work_key=fields.text("work_key", key))
+        return answers.story_from(self._calls.call("Get", request))
 
     def list_page(
         self,
@@ -285,19 +267,19 @@ class Client:
         """Return one page of records in the order of their work keys; 1 to 1,000 a page, by default 100."""
         request = pb.ListRequest(
             fleet=self._fleet,
-            states=wire.states_to(states),
-            kind=wire.text("kind", kind),
-            session=wire.text("session", session),
-            page_size=wire.integer("page_size", page_size, most=1000),
-            page_token=wire.text("page_token", page_token),
+            states=fields.states(states),
+            kind=fields.text("kind", kind),
+            session=fields.text("session", session),
+            page_size=fields.integer("page_size", page_size, most=1000),
+            page_token=fields.text("page_token", page_token),
         )
-        return wire.record_page(self._call("List", request))
+        return answers.record_page(self._calls.call("List", request))
 
     def list(
         self, *, states: Iterable[model.State | str] = (), kind: str = "", session: str = ""
     ) -> Iterator[model.Record]:
         """Yield the records that match, in the order of their work keys, fetching pages as they are needed."""
-        states, page_token = tuple(wire.several("states", states)), ""
+        states, page_token = tuple(fields.several("states", states)), ""
         while True:
             page = self.list_page(states=states, kind=kind, session=session, page_size=1000, page_token=page_token)
             for record in page.records:
@@ -312,12 +294,12 @@ class Client:
         """Return one page of a session's ended attempts, latest first; 1 to 1,000 a page, by default 100."""
         request = pb.LogRequest(
             fleet=self._fleet,
-            session=wire.text("session", session),
-            since=_timestamp(since),
-            page_size=wire.integer("page_size", page_size, most=1000),
-            page_token=wire.text("page_token", page_token),
+            session=fields.text("session", session),
+            since=fields.moment("since", since),
+            page_size=fields.integer("page_size", page_size, most=1000),
+            page_token=fields.text("page_token", page_token),
         )
-        return wire.log_page(self._call("Log", request))
+        return answers.log_page(self._calls.call("Log", request))
 
     def briefing(
         self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
@@ -328,11 +310,11 @@ class Client:
         """
         request = pb.BriefingRequest(
             fleet=self._fleet,
-            kinds=[wire.text("kinds", kind) for kind in wire.several("kinds", kinds)],
-            max_age=None if max_age is None else wire.duration("max_age", max_age),
-            max_characters=wire.integer("max_characters", max_characters, most=2**31 - 1),
+            kinds=[fields.text("kinds", kind) for kind in fields.several("kinds", kinds)],
+            max_age=None if max_age is None else fields.duration("max_age", max_age),
+            max_characters=fields.integer("max_characters", max_characters, most=2**31 - 1),
         )
-        return wire.briefing_from(self._call("Briefing", request))
+        return answers.briefing_from(self._calls.call("Briefing", request))
 
     def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
         """Tell for which work keys most sessions were turned away, hottest first; 1 to 100 of them, by default 10.
@@ -341,11 +323,11 @@ class Client:
         """
         request = pb.HotRequest(
             fleet=self._fleet,
-            kind=wire.text("kind", kind),
-            limit=wire.integer("limit", limit, most=100),
-            max_age=None if max_age is None else wire.duration("max_age", max_age),
+            kind=fields.text("kind", kind),
+            limit=fields.integer("limit", limit, most=100),
+            max_age=None if max_age is None else fields.duration("max_age", max_age),
         )
-        return wire.hot_from(self._call("Hot", request))
+        return answers.hot_from(self._calls.call("Hot", request))
 
     def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> Iterator[model.Happening]:
         """Yield what happens to claims, from ``start_revision`` on, or from now on; a denial once an attempt.
@@ -354,140 +336,20 @@ class Client:
         none has answered for ``timeout``, ``HistoryGone`` where the store does not remember so far back, and
         ``LimitExceeded`` for a caller who reads too slowly.
         """
-        position = Position(wire.integer("start_revision", start_revision))
         request = pb.WatchRequest(
-            fleet=self._fleet, kind=wire.text("kind", kind), session=wire.text("session", session)
+            fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
         )
-        effort: Effort | None = None
-        with Race(alone=False) as race:
-            while True:
-                effort = effort or Effort(
-                    self._endpoints,
-                    timeout=self._timeout,
-                    repeatable=False,
-                    unanswered=lambda silent: wire.no_answer(silent, None),
-                )
-                endpoint = effort.next_endpoint()
-                if endpoint is None:
-                    race.next(effort.patience())
-                    continue
-                request.start_revision = position.revision
-                call = self._stub(endpoint).Watch(request, metadata=self._security.metadata)
-                try:
-                    for response in call:
-                        if effort is not None:
-                            effort.succeeded(endpoint)
-                            effort = None
-                        happening = position.take(response)
-                        if happening is not None:
-                            yield happening
-                    failure = None
-                except grpc.RpcError as error:
-                    failure = cast(Failure, error)
-                finally:
-                    call.cancel()
-                effort = self._watch_broke(endpoint, effort, failure)
+        return self._calls.watch(request, fields.integer("start_revision", start_revision))
 
     def reap(self, min_age: float | timedelta = 0.0) -> int:
         """Record claims that expired at least ``min_age`` seconds ago as abandoned; returns how many this call did."""
-        request = pb.ReapRequest(fleet=self._fleet, min_age=wire.duration("min_age", min_age))
-        return int((self._call("Reap", request)).reaped)
+        request = pb.ReapRequest(fleet=self._fleet, min_age=fields.duration("min_age", min_age))
+        return int((self._calls.call("Reap", request)).reaped)
 
     def status(self) -> model.Status:
         """Tell how the coordinator, its store and the fleet are; answers also when the store does not."""
-        return wire.status_from(self._call("Status", pb.StatusRequest(fleet=self._fleet)))
+        return answers.status_from(self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
 
     def diagnose(self) -> Diagnosis:
         """Have the coordinator examine itself and its store; what is wrong with them is a finding, not an error."""
-        return diagnosis_from(self._call("Diagnose", pb.DiagnoseRequest(fleet=self._fleet)))
-
-    def _call(self, method: str, request: Any, request_id: str | None = None) -> Any:
-        """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
-
-        All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next.
-        """
-        request_id = request_id or getattr(request, "request_id", None)
-        # Reap tells what it has done itself: of two at once, one would have done the other's share.
-        effort = Effort(
-            self._endpoints,
-            timeout=self._timeout,
-            repeatable=method != "Reap",
-            unanswered=lambda silent: wire.no_answer(silent, request_id),
-        )
-        renewed = False
-        with Race(alone=len(self._endpoints.names) == 1) as race:
-            while True:
-                endpoint = effort.next_endpoint()
-                if endpoint is not None:
-                    ask, metadata = getattr(self._stub(endpoint), method), self._security.metadata
-                    race.start(endpoint, ask, request, seconds=effort.remaining, metadata=metadata)
-                answer = race.next(effort.patience())
-                if answer is None:
-                    continue
-                endpoint, response, failure = answer
-                if failure is None:
-                    effort.succeeded(endpoint)
-                    return response
-                problem = wire.error_from(failure, endpoint=endpoint, request_id=request_id, security=self._security)
-                if isinstance(problem, Unauthenticated) and not renewed and self._security.reread_token():
-                    renewed = True
-                    effort.again(endpoint)
-                    continue
-                absent, answered = wire.is_absent(failure), wire.was_answered(failure)
-                effort.failed(endpoint, problem, absent=absent, answered=answered)
-
-    def _watch_broke(self, endpoint: str, effort: Effort | None, failure: Failure | None) -> Effort | None:
-        """Return the effort that goes on with a watch, None for a new one.
-
-        Raises what no other endpoint can know better.
-        """
-        if failure is None:
-            problem: CoordinatorError = Unavailable(f"the coordinator at {endpoint} ended the watch")
-        else:
-            problem = wire.error_from(failure, endpoint=endpoint, request_id=None, security=self._security)
-        absent = failure is not None and (was_never_sent(failure) or is_stranger(failure))
-        answered = failure is not None and wire.was_answered(failure)
-        if isinstance(problem, Unauthenticated) and self._security.reread_token():
-            return None
-        if isinstance(problem, LimitExceeded) and effort is not None:
-            # It has no room for one more watcher; another coordinator may have.
-            problem = Unavailable(problem.message, hint=problem.hint, retry_after_seconds=problem.retry_after_seconds)
-        if not isinstance(problem, Unavailable | OutcomeUnknown):
-            raise problem
-        if effort is None:
-            self._endpoints.failed(endpoint, time.monotonic(), 0.0)
-            return None
-        effort.failed(endpoint, problem, absent=absent, answered=answered)
-        return effort
-
-    def _stub(self, endpoint: str) -> CoordinatorServiceStub:
-        stub = self._stubs.get(endpoint)
-        if stub is not None:
-            return stub
-        with self._opening:
-            if endpoint not in self._stubs:
-                credentials = self._security.channel_credentials()
-                self._channels[endpoint] = (
-                    grpc.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-                    if credentials is None
-                    else grpc.secure_channel(endpoint, credentials, options=CHANNEL_OPTIONS)
-                )
-                self._stubs[endpoint] = CoordinatorServiceStub(self._channels[endpoint])
-            return self._stubs[endpoint]
-
-
-def _request_id(given: str | None) -> str:
-    return uuid.uuid4().hex if given is None else wire.text("request_id", given)
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise InvalidInput("since must carry a time zone, for example datetime.now(UTC)", field="since")
-    message = Timestamp()
-    try:
-        message.FromDatetime(moment.astimezone(UTC))
-    except (OverflowError, ValueError):
-        raise InvalidInput("since must lie in the years 1 to 9999 in UTC", field="since") from None
-    return message
+        return diagnosis_from(self._calls.call("Diagnose", pb.DiagnoseRequest(fleet=self._fleet)))

@@ -106,10 +106,9 @@ class Servicer(CoordinatorServiceServicer):
         if not 1 <= len(request.items) <= MAX_ITEMS:
             raise InvalidInput(f"{len(request.items)} items; allowed are 1 to {MAX_ITEMS}", field="items")
         check_fleet(request.fleet)
-        check_session(request.session)
-        deadline = _deadline(context)
+        read_item = partial(self._read_item, request, check_session(request.session), self._clock())
         results = await claim_many(
-            request.items, partial(self._read_item, request), self._granting, self._claim_answered, deadline=deadline
+            request.items, read_item, self._granting, self._claim_answered, deadline=_deadline(context)
         )
         return pb.ClaimManyResponse(results=results)
 
@@ -241,30 +240,18 @@ class Servicer(CoordinatorServiceServicer):
 
     async def _claim(self, request: pb.ClaimRequest, deadline: float) -> pb.ClaimResponse:
         keyed = Keyed.of(request, self._topic_kinds)
-        command = self._claim_command(request, request)
+        command = _claim_command(request, request, check_session(request.session), self._clock())
         answer = await self._granting.claim(command, keyed, deadline=deadline)
         self._claim_answered(keyed, command.session, answer)
         return replies.claim_reply(answer, keyed.typed)
 
-    def _read_item(self, request: pb.ClaimManyRequest, item: pb.ClaimItem) -> tuple[Keyed, ClaimCommand]:
+    def _read_item(
+        self, request: pb.ClaimManyRequest, session: str, now: datetime, item: pb.ClaimItem
+    ) -> tuple[Keyed, ClaimCommand]:
         # Written into the item, so that whoever is told of an error is told what to repeat.
         item.request_id = item.request_id or new_request_id()
         keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
-        return keyed, self._claim_command(request, item)
-
-    def _claim_command(
-        self, whose: pb.ClaimRequest | pb.ClaimManyRequest, wanted: pb.ClaimRequest | pb.ClaimItem
-    ) -> ClaimCommand:
-        return ClaimCommand(
-            session=check_session(whose.session),
-            request_id=check_id("request_id", wanted.request_id, new_request_id),
-            now=self._clock(),
-            ttl_seconds=read_ttl(wanted),
-            note=text("note", wanted.note),
-            reopen=wanted.reopen,
-            instance=check_id("instance", whose.instance),
-            token=check_token(wanted.fencing_token),
-        )
+        return keyed, _claim_command(request, item, session, now)
 
     def _finish_command(self, request: pb.CompleteRequest | pb.ReleaseRequest, words: str) -> FinishCommand:
         return FinishCommand(
@@ -286,6 +273,21 @@ class Servicer(CoordinatorServiceServicer):
         if answer.outcome is not model.Outcome.GRANTED:
             self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
         _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)
+
+
+def _claim_command(
+    whose: pb.ClaimRequest | pb.ClaimManyRequest, wanted: pb.ClaimRequest | pb.ClaimItem, session: str, now: datetime
+) -> ClaimCommand:
+    return ClaimCommand(
+        session=session,
+        request_id=check_id("request_id", wanted.request_id, new_request_id),
+        now=now,
+        ttl_seconds=read_ttl(wanted),
+        note=text("note", wanted.note),
+        reopen=wanted.reopen,
+        instance=check_id("instance", whose.instance),
+        token=check_token(wanted.fencing_token),
+    )
 
 
 def _deadline(context: _Context) -> float:

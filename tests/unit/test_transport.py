@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import grpc
 import pytest
+from failed_call import Failed
 
 from coordinator.errors import InvalidInput
 from coordinator.transport import parse_endpoints, was_never_sent
-
-
-class Failed:
-    def __init__(self, code: grpc.StatusCode, details: str | None) -> None:
-        self._code = code
-        self._details = details
-
-    def code(self) -> grpc.StatusCode:
-        return self._code
-
-    def details(self) -> str | None:
-        return self._details
-
-    def trailing_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
-        return None
 
 
 @pytest.mark.parametrize(

@@ -1,145 +1,32 @@
-"""Conversions between the wire's messages and the model, for clients."""
+"""What a coordinator answers, read into the model."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from datetime import UTC, datetime
 
-import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
-from coordinator.client._security import Security, explain
-from coordinator.enumerations import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES, STATES_ON_WIRE
-from coordinator.errors import (
-    CoordinatorError,
-    InternalError,
-    InvalidInput,
-    OutcomeUnknown,
-    Unavailable,
-    error_for_code,
-)
-from coordinator.transport import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent
+from coordinator.enumerations import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES
+from coordinator.errors import CoordinatorError, InternalError, error_for_code
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
-T = TypeVar("T")
-
-#: How calls end that no coordinator has answered. One that stops, or has too many waiting, cancels those that it has
-#: not taken up; gRPC uses the last two for connections that broke under a call.
-_BROKEN = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-)
-
-
-def text(field: str, value: str) -> str:
-    """Return ``value`` if it can travel: a str without lone surrogates. ``InvalidInput`` otherwise."""
-    if not isinstance(value, str):
-        raise InvalidInput(f"{field} must be a str, not {type(value).__name__}", field=field)
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidInput(
-            f"{field} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
-        ) from None
-    return value
-
-
-def integer(field: str, value: int | None, most: int = 2**63 - 1) -> int:
-    """Return a whole number from 0 to ``most``, 0 for None; ``InvalidInput`` for anything else."""
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value <= most:
-        raise InvalidInput(f"{field} must be a whole number from 0 to {most}; it is {value!r}", field=field)
-    return value
-
-
-def flag(field: str, value: bool) -> bool:
-    """Return a bool; ``InvalidInput`` for anything else."""
-    if not isinstance(value, bool):
-        raise InvalidInput(f"{field} must be True or False; it is {value!r}", field=field)
-    return value
-
-
-def duration(field: str, value: float | timedelta | None) -> Duration | None:
-    """Turn seconds or a timedelta into a message; ``InvalidInput`` where it is not a finite number ≥ 0."""
-    if value is None:
-        return None
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
-        raise InvalidInput(
-            f"{field} must be a number of seconds or a timedelta, not below 0; it is {value!r}", field=field
-        )
-    if seconds > 10**10:
-        raise InvalidInput(f"{field} of {value!r} seconds is too long", field=field)
-    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(seconds=whole, nanos=nanos)
-
-
-def error_from(failure: Failure, *, endpoint: str, request_id: str | None, security: Security) -> CoordinatorError:
-    """Turn a failed call into one of our errors: the server's own where it sent one, else what its absence means."""
-    for key, value in failure.trailing_metadata() or ():
-        if key == ERROR_METADATA_KEY and isinstance(value, bytes):
-            return error_from_detail(types.ErrorDetail.FromString(value))
-    code, details = failure.code().name, failure.details() or ""
-    if is_stranger(failure):
-        return Unavailable(
-            f"what answers at {endpoint} is not a coordinator",
-            hint="name the address that a coordinator's ready line calls grpc, neither its metrics' nor etcd's",
-        )
-    if was_never_sent(failure):
-        why_not = explain(details, endpoint, security)
-        if why_not is not None:
-            return Unavailable(why_not.message, hint=why_not.hint)
-        return Unavailable(
-            f"no coordinator answers at {endpoint}",
-            hint="start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT",
-        )
-    if failure.code() in _BROKEN:
-        why = "did not answer in time" if code == "DEADLINE_EXCEEDED" else "went away before it answered"
-        return no_answer(endpoint, request_id, why)
-    return error_for_code(code)(details or None)
-
-
-def no_answer(endpoint: str, request_id: str | None, why: str = "did not answer in time") -> CoordinatorError:
-    """Return the error for a request that was sent and not answered; one without ``request_id`` changes nothing."""
-    if request_id is None:
-        return Unavailable(f"the coordinator at {endpoint} {why}", hint="try again")
-    unknown = OutcomeUnknown(f"the coordinator at {endpoint} {why}: the outcome is unknown")
-    unknown.name_request(request_id)
-    return unknown
-
-
-def is_absent(failure: Failure) -> bool:
-    """Tell whether no coordinator is there, rather than one that takes its time to accept a connection."""
-    if is_stranger(failure):
-        return True
-    return was_never_sent(failure) and "timed out" not in (failure.details() or "").lower()
-
-
-def was_answered(failure: Failure) -> bool:
-    """Tell whether a coordinator has said no, rather than that it was lost on the way."""
-    said = any(key == ERROR_METADATA_KEY for key, _ in failure.trailing_metadata() or ())
-    return said or failure.code() not in _BROKEN
-
-
-def error_from_detail(detail: types.ErrorDetail) -> CoordinatorError:
-    """Rebuild the error that the server raised."""
-    return error_for_code(detail.code)(
-        detail.message,
-        hint=detail.hint or None,
-        field=detail.field or None,
-        holder=detail.holder or None,
-        retry_after_seconds=_seconds(detail.retry_after) if detail.HasField("retry_after") else None,
-        request_id=detail.request_id or None,
-    )
+__all__ = [
+    "briefing_from",
+    "claim_answer",
+    "claim_answers",
+    "claim_from",
+    "error_from",
+    "happening_from",
+    "hot_from",
+    "log_page",
+    "record_from",
+    "record_page",
+    "status_from",
+    "story_from",
+]
 
 
 def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim | model.Denial:
@@ -163,7 +50,7 @@ def claim_answers(
 ) -> list[model.Claim | model.Denial | CoordinatorError]:
     """Read the answers to several claims; ``sent_at`` as in ``claim_answer``."""
     return [
-        claim_answer(result.answer, sent_at=sent_at) if result.HasField("answer") else error_from_detail(result.error)
+        claim_answer(result.answer, sent_at=sent_at) if result.HasField("answer") else error_from(result.error)
         for result in response.results
     ]
 
@@ -286,7 +173,7 @@ def hot_from(message: pb.HotResponse) -> model.HotKeys:
             recent_contenders=entry.recent_contenders,
             holder=entry.holder or None,
             attempt=entry.attempt or None,
-            expires_at=_time(entry.expires_at) if entry.HasField("expires_at") else None,
+            expires_at=_time_or_none(entry, "expires_at"),
         )
         for entry in message.entries
     )
@@ -326,28 +213,16 @@ def status_from(message: pb.StatusResponse) -> model.Status:
     )
 
 
-def several(field: str, given: Iterable[T]) -> Iterable[T]:
-    """Return what is to be several strings; one alone would be taken for its letters."""
-    if isinstance(given, str):
-        raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
-    return given
-
-
-def states_to(states: Iterable[model.State | str]) -> list[types.State]:
-    """Write a filter of states; ``InvalidInput`` for one that no record has."""
-    states = several("states", states)
-    found: list[types.State] = []
-    recorded = [state for state in model.State if state is not model.State.AVAILABLE]
-    for state in states:
-        if state == model.State.AVAILABLE:
-            raise InvalidInput(
-                f"available work is not recorded, so it cannot be listed; allowed are {', '.join(recorded)}",
-                field="state",
-            )
-        if state not in recorded:
-            raise InvalidInput(f"{state!r} is not a state; allowed are {', '.join(recorded)}", field="state")
-        found.append(STATES_ON_WIRE[model.State(state)])
-    return found
+def error_from(detail: types.ErrorDetail) -> CoordinatorError:
+    """Rebuild the error that the coordinator raised."""
+    return error_for_code(detail.code)(
+        detail.message,
+        hint=detail.hint or None,
+        field=detail.field or None,
+        holder=detail.holder or None,
+        retry_after_seconds=_seconds(detail.retry_after) if detail.HasField("retry_after") else None,
+        request_id=detail.request_id or None,
+    )
 
 
 def _denial(response: pb.ClaimResponse) -> model.Denial:
@@ -402,6 +277,6 @@ def _time(message: Timestamp) -> datetime:
 
 
 def _time_or_none(
-    message: types.Record | types.Denial | types.PreviousAttempt | types.HistoryEntry, field: str
+    message: types.Record | types.Denial | types.PreviousAttempt | types.HistoryEntry | pb.HotKey, field: str
 ) -> datetime | None:
     return _time(getattr(message, field)) if message.HasField(field) else None

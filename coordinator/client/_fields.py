@@ -1,0 +1,110 @@
+"""What a caller gives, checked for what could never travel, and turned into the fields of requests.
+
+Everything here raises ``InvalidInput`` that names the field. What is allowed of the rest, the coordinator says.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator import model
+from coordinator.enumerations import STATES_ON_WIRE
+from coordinator.errors import InvalidInput
+from coordinator.v1 import types_pb2 as types
+
+__all__ = ["duration", "flag", "integer", "moment", "request_id", "several", "states", "text"]
+
+T = TypeVar("T")
+
+
+def text(field: str, value: str) -> str:
+    """Return ``value`` if it can travel: a str without lone surrogates. ``InvalidInput`` otherwise."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{field} must be a str, not {type(value).__name__}", field=field)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"{field} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
+        ) from None
+    return value
+
+
+def integer(field: str, value: int | None, most: int = 2**63 - 1) -> int:
+    """Return a whole number from 0 to ``most``, 0 for None; ``InvalidInput`` for anything else."""
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= most:
+        raise InvalidInput(f"{field} must be a whole number from 0 to {most}; it is {value!r}", field=field)
+    return value
+
+
+def flag(field: str, value: bool) -> bool:
+    """Return a bool; ``InvalidInput`` for anything else."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{field} must be True or False; it is {value!r}", field=field)
+    return value
+
+
+def duration(field: str, value: float | timedelta | None) -> Duration | None:
+    """Turn seconds or a timedelta into a message; ``InvalidInput`` where it is not a finite number ≥ 0."""
+    if value is None:
+        return None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+        raise InvalidInput(
+            f"{field} must be a number of seconds or a timedelta, not below 0; it is {value!r}", field=field
+        )
+    if seconds > 10**10:
+        raise InvalidInput(f"{field} of {value!r} seconds is too long", field=field)
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
+
+
+def moment(field: str, value: datetime | None) -> Timestamp | None:
+    """Turn a time with its zone into a message."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise InvalidInput(f"{field} must carry a time zone, for example datetime.now(UTC)", field=field)
+    message = Timestamp()
+    try:
+        message.FromDatetime(value.astimezone(UTC))
+    except (OverflowError, ValueError):
+        raise InvalidInput(f"{field} must lie in the years 1 to 9999 in UTC", field=field) from None
+    return message
+
+
+def request_id(given: str | None) -> str:
+    """Return the id of a request, made up where none is given."""
+    return uuid.uuid4().hex if given is None else text("request_id", given)
+
+
+def several(field: str, given: Iterable[T]) -> Iterable[T]:
+    """Return what is to be several strings; one alone would be taken for its letters."""
+    if isinstance(given, str):
+        raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
+    return given
+
+
+def states(given: Iterable[model.State | str]) -> list[types.State]:
+    """Write a filter of states; ``InvalidInput`` for one that no record has."""
+    found: list[types.State] = []
+    recorded = [state for state in model.State if state is not model.State.AVAILABLE]
+    for state in several("states", given):
+        if state == model.State.AVAILABLE:
+            raise InvalidInput(
+                f"available work is not recorded, so it cannot be listed; allowed are {', '.join(recorded)}",
+                field="state",
+            )
+        if state not in recorded:
+            raise InvalidInput(f"{state!r} is not a state; allowed are {', '.join(recorded)}", field="state")
+        found.append(STATES_ON_WIRE[model.State(state)])
+    return found

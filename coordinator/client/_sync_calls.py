@@ -1,0 +1,174 @@
+# Generated from _async_calls.py by scripts/unasync.py; do not edit.
+"""How the calls of the synchronous client travel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import grpc
+
+from coordinator import model
+from coordinator.client._failover import Effort, Endpoints, Told
+from coordinator.client._failures import Failed, failed, no_answer
+from coordinator.client._position import Position
+from coordinator.client._racing import Race
+from coordinator.client._security import Security
+from coordinator.errors import (
+    CoordinatorError,
+    InvalidInput,
+    LimitExceeded,
+    OutcomeUnknown,
+    Unauthenticated,
+    Unavailable,
+)
+from coordinator.transport import CHANNEL_OPTIONS, Failure
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """Sends requests to the endpoints of one client, over connections that are made when they are first needed.
+
+    ``timeout`` bounds every call, in seconds. Threads may share it.
+    """
+
+    def __init__(self, endpoints: Sequence[str], security: Security, *, timeout: float) -> None:
+        self._endpoints = Endpoints(endpoints)
+        self._security = security
+        self._timeout = timeout
+        self._opening = threading.Lock()
+        self._closed = False
+        self._channels: dict[str, grpc.Channel] = {}
+        self._stubs: dict[str, CoordinatorServiceStub] = {}
+
+    def close(self) -> None:
+        """Close the connections, for good: what is under way ends, and nothing is begun any more."""
+        with self._opening:
+            self._closed = True
+            channels, self._channels, self._stubs = self._channels, {}, {}
+        for channel in channels.values():
+            channel.close()
+
+    def call(self, method: str, request: Any, request_id: str | None = None) -> Any:
+        """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
+
+        All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next.
+        """
+        request_id = request_id or getattr(request, "request_id", None)
+        # Reap tells what it has done itself: of two at once, one would have done the other's share.
+        effort = self._effort(request_id, repeatable=method != "Reap")
+        renewed = False
+        with Race(alone=len(self._endpoints.names) == 1) as race:
+            while True:
+                endpoint = self._next_endpoint(effort)
+                if endpoint is not None:
+                    ask, metadata = getattr(self._stub(endpoint), method), self._security.metadata
+                    race.start(endpoint, ask, request, seconds=effort.remaining, metadata=metadata)
+                answer = race.next(effort.patience())
+                if answer is None:
+                    continue
+                endpoint, response, failure = answer
+                if failure is None:
+                    effort.succeeded(endpoint)
+                    return response
+                problem, told = self._failed(failure, endpoint, request_id)
+                if isinstance(problem, Unauthenticated) and not renewed and self._security.reread_token():
+                    renewed = True
+                    effort.again(endpoint)
+                    continue
+                effort.failed(endpoint, problem, told)
+
+    def watch(self, request: pb.WatchRequest, start_revision: int) -> Iterator[model.Happening]:
+        """Yield what happens from ``start_revision`` on (0: from now on), going on at another endpoint where one fails.
+
+        An effort lasts until an endpoint has told something.
+        """
+        position = Position(start_revision)
+        effort: Effort | None = None
+        with Race(alone=False) as race:
+            while True:
+                effort = effort or self._effort(None, repeatable=False)
+                endpoint = self._next_endpoint(effort)
+                if endpoint is None:
+                    race.next(effort.patience())
+                    continue
+                request.start_revision = position.revision
+                call = self._stub(endpoint).Watch(request, metadata=self._security.metadata)
+                try:
+                    for response in call:
+                        if effort is not None:
+                            effort.succeeded(endpoint)
+                            effort = None
+                        happening = position.take(response)
+                        if happening is not None:
+                            yield happening
+                    failure = None
+                except grpc.RpcError as error:
+                    failure = cast(Failure, error)
+                finally:
+                    call.cancel()
+                effort = self._watch_broke(endpoint, effort, failure)
+
+    def _effort(self, request_id: str | None, *, repeatable: bool) -> Effort:
+        return Effort(
+            self._endpoints,
+            timeout=self._timeout,
+            repeatable=repeatable,
+            unanswered=lambda silent: no_answer(silent, request_id),
+        )
+
+    def _next_endpoint(self, effort: Effort) -> str | None:
+        if self._closed:
+            raise effort.ended_by(_closed())
+        return effort.next_endpoint()
+
+    def _failed(self, failure: Failure, endpoint: str, request_id: str | None) -> Failed:
+        return failed(failure, endpoint=endpoint, request_id=request_id, security=self._security)
+
+    def _watch_broke(self, endpoint: str, effort: Effort | None, failure: Failure | None) -> Effort | None:
+        """Return the effort that goes on with a watch, None for a new one.
+
+        Raises what no other endpoint can know better.
+        """
+        problem: CoordinatorError = Unavailable(f"the coordinator at {endpoint} ended the watch")
+        told = Told.LOST
+        if failure is not None:
+            problem, told = self._failed(failure, endpoint, None)
+        if isinstance(problem, Unauthenticated) and self._security.reread_token():
+            return None
+        if isinstance(problem, LimitExceeded) and effort is not None:
+            # It has no room for one more watcher; another coordinator may have.
+            problem = Unavailable(problem.message, hint=problem.hint, retry_after_seconds=problem.retry_after_seconds)
+        if not isinstance(problem, Unavailable | OutcomeUnknown):
+            raise problem
+        if effort is None:
+            self._endpoints.failed(endpoint, time.monotonic(), 0.0)
+            return None
+        effort.failed(endpoint, problem, told)
+        return effort
+
+    def _stub(self, endpoint: str) -> CoordinatorServiceStub:
+        stub = self._stubs.get(endpoint)
+        if stub is not None:
+            return stub
+        with self._opening:
+            if self._closed:
+                raise _closed()
+            if endpoint not in self._stubs:
+                credentials = self._security.channel_credentials()
+                self._channels[endpoint] = (
+                    grpc.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
+                    if credentials is None
+                    else grpc.secure_channel(endpoint, credentials, options=CHANNEL_OPTIONS)
+                )
+                self._stubs[endpoint] = CoordinatorServiceStub(self._channels[endpoint])
+            return self._stubs[endpoint]
+
+
+def _closed() -> InvalidInput:
+    return InvalidInput("this client is closed", hint="make a new one, or close it when all is done")

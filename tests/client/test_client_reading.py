@@ -1,0 +1,108 @@
+"""What both clients tell of work: stories, lists, logs, the status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from both_clients import BOTH, KEY, Connect, Driven, connecting
+from conftest import RunningCoordinator
+
+from coordinator import AsyncClient, InvalidInput, State
+
+
+@pytest.fixture(params=BOTH)
+async def connect(
+    request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str
+) -> AsyncIterator[Connect]:
+    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
+        yield connect
+
+
+@pytest.fixture
+def client(connect: Connect) -> Driven:
+    return connect()
+
+
+async def test_a_story_tells_all(client: Driven) -> None:
+    unknown = await client.get(KEY)
+    assert (unknown.record.state, unknown.claim, unknown.history) == (State.AVAILABLE, None, ())
+    await client.claim("session-1", KEY)
+    await client.release("session-1", KEY)
+    claim = await client.claim("session-2", KEY)
+    await client.try_claim("session-3", KEY)
+
+    story = await client.get(KEY)
+
+    assert (story.record.state, story.record.attempt, story.contenders) == (State.CLAIMED, 2, ("session-3",))
+    assert story.claim is not None
+    assert story.claim.fencing_token == claim.fencing_token
+    assert [(entry.attempt, entry.session, entry.ended) for entry in story.history] == [
+        (1, "session-1", State.ABANDONED)
+    ]
+
+
+async def test_a_list_goes_on_over_pages(client: Driven, coordinator: RunningCoordinator, fleet: str) -> None:
+    keys = [f"task:{number:04}" for number in range(1003)]
+    async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=60) as many:
+        await asyncio.gather(*(many.claim("session-1", key) for key in keys))
+    assert [record.work_key for record in await client.list()] == keys
+
+
+async def test_pages_follow_one_another(client: Driven) -> None:
+    keys = [f"task:{number}" for number in range(5)]
+    for key in keys:
+        await client.claim("session-1", key)
+    found: list[str] = []
+    token = ""
+    for size in (2, 2, 1):
+        page = await client.list_page(page_size=2, page_token=token)
+        assert len(page.records) == size
+        found += [record.work_key for record in page.records]
+        token = page.next_page_token or ""
+    assert (found, token) == (keys, "")
+
+
+async def test_a_list_is_narrowed(client: Driven) -> None:
+    await client.claim("session-1", "task:held")
+    await client.claim("session-2", "blog:held")
+    await client.claim("session-1", "task:done")
+    await client.complete("session-1", "task:done")
+
+    async def keys(**narrow: Any) -> list[str]:
+        return [record.work_key for record in await client.list(**narrow)]
+
+    assert await keys(states=[State.CLAIMED]) == ["blog:held", "task:held"]
+    assert await keys(states=["completed", "abandoned"]) == ["task:done"]
+    assert await keys(kind="blog") == ["blog:held"]
+    assert await keys(session="session-1", states=(State.CLAIMED,)) == ["task:held"]
+    assert await keys(session="session-3") == []
+
+
+async def test_a_log_tells_what_a_session_did(client: Driven) -> None:
+    begun = datetime.now(UTC) - timedelta(seconds=1)
+    for number in range(3):
+        await client.claim("session-1", f"task:{number}")
+        await client.complete("session-1", f"task:{number}")
+    first = await client.log_page("session-1", page_size=2)
+    second = await client.log_page("session-1", page_size=2, page_token=first.next_page_token)
+    assert [entry.work_key for entry in first.entries + second.entries] == ["task:2", "task:1", "task:0"]
+    assert second.next_page_token is None
+    assert len((await client.log_page("session-1", since=begun)).entries) == 3
+    assert (await client.log_page("session-1", since=begun + timedelta(hours=1))).entries == ()
+    with pytest.raises(InvalidInput, match="since must carry a time zone"):
+        await client.log_page("session-1", since=datetime(2026, 6, 14))
+
+
+async def test_a_status_tells_how_all_are(client: Driven, coordinator: RunningCoordinator) -> None:
+    await client.claim("session-1", KEY)
+    await client.try_claim("session-2", KEY)
+    status = await client.status()
+    assert status.healthy
+    assert status.coordinator.endpoint == coordinator.endpoint
+    assert (status.live_claims, status.loose_ends, status.completed) == (1, 0, 0)
+    rate = status.convergence_rate
+    assert (rate.granted, rate.denied, rate.value) == (1, 1, 0.5)

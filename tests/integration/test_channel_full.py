@@ -1,0 +1,75 @@
+"""Answers that are too large, and an etcd that is full: limits that are told with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from channel_world import serving, soon
+
+from coordinator import AsyncClient, LimitExceeded
+from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.embedded import EmbeddedEtcd, find_etcd
+from coordinator.store.embedded.binary import wheel_program
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+
+
+async def test_an_answer_that_is_too_large_is_a_limit(tmp_path: Path) -> None:
+    async with EmbeddedEtcd(tmp_path, find_etcd()) as etcd:
+        channel = EtcdChannel([etcd.endpoint])
+        value = b"x" * 1024 * 1024
+        for number in range(70):
+            put = rpc.RequestOp(request_put=rpc.PutRequest(key=b"/test/%d" % number, value=value))
+            await channel.call(Methods.TXN, rpc.TxnRequest(success=[put]), deadline=soon())
+        with pytest.raises(LimitExceeded, match="the answer is larger than the coordinator takes") as caught:
+            await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/test/", range_end=b"/test0"), deadline=soon(30))
+        assert caught.value.hint == "ask for less at a time"
+        await channel.close()
+
+
+class TestNoSpace:
+    async def test_a_full_etcd_is_told_with_what_to_do_and_can_still_be_read(self, tmp_path: Path, fleet: str) -> None:
+        program = wheel_program("etcd")
+        assert program is not None
+        async with (
+            EmbeddedEtcd(tmp_path, find_etcd(str(program)), quota_bytes=1024 * 1024) as etcd,
+            serving(etcd.endpoint) as server,
+            AsyncClient(server.endpoint, fleet=fleet) as client,
+        ):
+            granted = 0
+            with pytest.raises(LimitExceeded) as caught:
+                for number in range(200):
+                    await client.claim("s", f"task:{number:03d}", note="x" * 16_000)
+                    granted += 1
+            assert caught.value.message == "etcd's storage quota is used up, so that nothing can be written"
+            assert caught.value.hint == "compact, defragment and disarm the alarm, or raise the quota"
+            assert caught.value.retry_after_seconds == 60
+            assert caught.value.exit_code == 3
+
+            assert granted > 0
+            assert len((await client.list_page()).records) == granted
+            story = await client.get("task:000")
+            assert story.claim is not None
+            status = await client.status()
+            assert status.live_claims == granted
+            assert any("NOSPACE" in warning or "space" in warning for warning in status.etcd.warnings)
+
+            code, said = await self.claim_by_command(server.endpoint, fleet)
+            assert code == 3
+            assert said["error"]["code"] == "RESOURCE_EXHAUSTED"
+            assert "compact" in said["error"]["hint"]
+
+    async def claim_by_command(self, endpoint: str, fleet: str) -> tuple[int | None, dict[str, dict[str, str]]]:
+        command = [str(Path(sys.executable).with_name("coordination")), "work-claim", "s", "task:one-more", "--json"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=environment | {"COORDINATION_ENDPOINT": endpoint, "COORDINATION_FLEET": fleet},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        return process.returncode, json.loads(said)

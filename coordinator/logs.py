@@ -145,12 +145,13 @@ class GatheringHandler(logging.Handler):
             self._writer.put(_encode(lines), len(lines))
 
     def _line(self, entry: logging.LogRecord | _Told) -> str | None:
-        if isinstance(entry, _Told):
-            return self._formatter.line(entry.created, "info", entry.event, entry.pairs)
         try:
+            if isinstance(entry, _Told):
+                return self._formatter.line(entry.created, "info", entry.event, entry.pairs)
             return self._formatter.format(entry)
         except Exception:  # noqa: BLE001  # as all handlers do: what cannot be logged stops nobody
-            self.handleError(entry)
+            if isinstance(entry, logging.LogRecord):
+                self.handleError(entry)
             return None
 
     def close(self) -> None:

@@ -35,8 +35,9 @@ __all__ = [
 _MOST = 2**63 - 1
 _MOST_SECONDS = 1e9
 MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
-#: How many values are kept decoded, the latest ones; the largest take about 100 KiB, encoded and decoded.
+#: How many values are kept decoded, the latest ones, and how long they may be, in bytes: about 2 MiB in all.
 _DECODED_KEPT = 128
+_DECODED_BYTES = 4096
 #: The longest that texts may be, in bytes of UTF-8: nothing longer is let in, and headers repeat some of it.
 _MOST_BYTES = {"session": 128, "request_id": 128, "instance": 128}
 
@@ -56,7 +57,8 @@ class Document:
     @classmethod
     def decode(cls, value: bytes) -> Self:
         """Read it. Members of unknown name are ignored: a newer coordinator may have written them."""
-        return cast(Self, _decoded(cast(Hashable, cls), value))
+        decoded = _decoded if len(value) <= _DECODED_BYTES else _decoded.__wrapped__
+        return cast(Self, decoded(cast(Hashable, cls), value))
 
     def _to_text(self) -> str:
         # Put together by hand: json's encoder is set up anew for every object, which takes as long as all the rest.

@@ -2,9 +2,10 @@
 
 Many sessions asking for one work key would otherwise each cost the store a transaction, one after the other.
 
-Invariant: a reply is made only for a transaction whose comparisons certainly do not hold right after the other one, so
-that all it would have done is read what the other one has shown. What it would also have written there is left undone
-and handed back as ``deferred``. Whatever might have changed the store is not answered: None.
+Invariant: a reply is made only for a transaction that reads just what the other one has read, and for one whose
+comparisons certainly do not hold right after the other one, so that all it would have done is read what that has shown.
+What it would also have written there is left undone and handed back as ``deferred``. Whatever might have changed the
+store is not answered: None.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _Known = dict[bytes, KeyValue | None]
 
 def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
     """Return what ``follower`` would be told right after ``leader`` was told ``reply``, None if that is not known."""
+    if follower == leader and all(isinstance(operation, Range) for operation in (*leader.success, *leader.failure)):
+        return reply
     known: _Known = {}
     _learn(known, leader, reply)
     if _holds(follower.compares, known) is not False:

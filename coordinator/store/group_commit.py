@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from coordinator.engine.transaction import Txn, TxnReply
+from coordinator.errors import LimitExceeded
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.codec import add_operation, decode_txn, encode_txn
@@ -72,7 +73,13 @@ class GroupCommit:
         request = rpc.TxnRequest()
         for waiter in batch:
             add_operation(request.success, waiter.txn)
-        response = await self._call(request, deadline, batch)
+        try:
+            response = await self._call(request, deadline, batch)
+        except LimitExceeded:
+            # A full etcd takes nothing through raft, and goes on telling how things stand.
+            if all(only_reads(waiter.txn) for waiter in batch):
+                return await self._send_reads(batch, deadline)
+            raise
         revision = response.header.revision
         return [decode_txn(child.response_txn, revision) for child in response.responses]
 

@@ -247,13 +247,11 @@ class Lane:
     async def _deliver_refused(self, batch: list[Waiter], error: Exception) -> None:
         """Fail those who are to blame for an error, and deliver the others."""
         if isinstance(error, LimitExceeded):
-            # Where its storage quota is used up, etcd still takes what only deletes.
-            innocent = [waiter for waiter in batch if not has_put(waiter.txn)]
-            innocent = innocent if len(innocent) < len(batch) else []
+            spared = _spared(batch)
             for waiter in batch:
-                if waiter not in innocent:
+                if waiter not in spared:
                     waiter.fail(error)
-            await self._deliver(innocent)
+            await self._deliver(spared)
         elif isinstance(error, CoordinatorError) and not isinstance(error, InternalError):
             for waiter in batch:
                 waiter.fail(error)
@@ -290,6 +288,19 @@ class Lane:
             self._turn.append(waiter.scope)
         elif queue is not None:
             del self._queues[waiter.scope]
+
+
+def _spared(batch: Sequence[Waiter]) -> list[Waiter]:
+    """Return those that a full etcd serves still: what does not put, or else what only reads; not the whole batch."""
+    for harmless in (_never_puts, only_reads):
+        spared = [waiter for waiter in batch if harmless(waiter.txn)]
+        if len(spared) < len(batch):
+            return spared
+    return []
+
+
+def _never_puts(txn: Txn) -> bool:
+    return not has_put(txn)
 
 
 def _nothing_changed() -> Unavailable:

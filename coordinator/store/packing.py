@@ -28,15 +28,18 @@ MAX_OPERATIONS = 128
 MAX_BATCH_BYTES = 1024 * 1024
 #: About what an operation takes beside its key and value.
 _OVERHEAD = 24
-#: What a value that may be read counts as. A batch then reads at most 953 of them, and is answered with less than the
-#: 64 MiB that a reply may have (``coordinator/transport.py``), even where each has its 48 KiB.
+#: What a value that may be read counts as, and as how many of them each entry of a history counts. So a batch reads the
+#: histories of 22 work keys at most. It is answered with less than the 64 MiB that a reply may have
+#: (``coordinator/transport.py``) even where all texts are as long as they may be and JSON takes six bytes for each of
+#: theirs, as it does for control characters: such an entry has 192 KiB.
 READ_VALUE_BYTES = 1100
+_VALUES_OF_AN_ENTRY = 4
 
 
 class Weight(NamedTuple):
     """What a transaction takes, its children included: bytes, a little less than what travels, and operations.
 
-    ``values`` is how many it may read, in both branches together.
+    ``values`` is how many it may read, in both branches together, the entries of a range by their larger measure.
     """
 
     size: int
@@ -59,7 +62,7 @@ def weigh(txn: Txn) -> Weight:
             # A key, and the value that is put there or the end of the range.
             size += len(operation[0]) + len(operation[1]) + _OVERHEAD
             if isinstance(operation, Range) and not operation.count_only:
-                values += operation.limit if operation.end else 1
+                values += _VALUES_OF_AN_ENTRY * operation.limit if operation.end else 1
     return Weight(size, max(len(txn.compares), len(txn.success), len(txn.failure)) + deepest, values)
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from coordinator import AsyncClient, Briefing, Client, clock
 from coordinator.engine.documents import Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
@@ -188,16 +189,32 @@ def _list(pid: int, endpoint: str, listed: int) -> bool:
     _say(f"  coordinator: {before:.0f} MiB before, {after:.0f} MiB after, {peak:.0f} MiB at most since it began")
     _say(f"  client: {client['before']:.0f} MiB before, {client['peak']:.0f} MiB at most")
     started = time.monotonic()
-    records, pages = 0, 0
+    records, peaks = 0, []
     token: str | None = ""
     environment = os.environ | {"COORDINATION_ENDPOINT": endpoint, "COORDINATION_FLEET": "listed"}
     while token is not None:
         arguments = [COMMAND, "--json", "work-list", "--limit", "1000", "--page-token", token]
-        done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True, env=environment)
-        page = json.loads(done.stdout)
-        records, pages, token = records + len(page["records"]), pages + 1, page["next_page_token"]
-    _say(f"work-list --json over {records:,} records: {pages} pages in {time.monotonic() - started:.1f} s")
-    return after - before > MOST_GROWTH or client["peak"] - client["before"] > MOST_GROWTH or records != listed
+        page, peak = _answer_and_memory(arguments, environment)
+        peaks.append(peak)
+        records, token = records + len(page["records"]), page["next_page_token"]
+    _say(
+        f"work-list --json over {records:,} records: {len(peaks)} pages in {time.monotonic() - started:.1f} s; "
+        f"a command takes {peaks[0]:.0f} MiB for the first page, {max(peaks):.0f} MiB at most"
+    )
+    grown = max(after - before, client["peak"] - client["before"], max(peaks) - peaks[0])
+    return grown > MOST_GROWTH or records != listed
+
+
+def _answer_and_memory(arguments: list[str], environment: dict[str, str]) -> tuple[Any, float]:
+    """Run a command and return the JSON that it prints, and how much memory it took at most, in MiB."""
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        answer = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} ended with exit code {process.returncode}")
+    return json.loads(answer), usage.ru_maxrss / 1024
 
 
 def print_memory_of_reading(endpoint: str) -> None:

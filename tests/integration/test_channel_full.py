@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -12,10 +13,16 @@ import pytest
 from channel_world import serving, soon
 
 from coordinator import AsyncClient, LimitExceeded
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.reading import reads_and_counts
+from coordinator.engine.transaction import Delete, Put, Txn, TxnReply, in_turn, is_absent
+from coordinator.keys import WorkKey
+from coordinator.recorder import NullRecorder
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.group_commit import GroupCommit
 
 
 async def test_an_answer_that_is_too_large_is_a_limit(tmp_path: Path) -> None:
@@ -73,3 +80,29 @@ class TestNoSpace:
         )
         said, _ = await process.communicate()
         return process.returncode, json.loads(said)
+
+    @pytest.mark.parametrize("beside", ["a put", "a deletion", "nothing"])
+    async def test_past_its_quota_it_still_tells_what_a_change_is_built_from(self, tmp_path: Path, beside: str) -> None:
+        """3.5.1 refuses whatever goes through raft then, reads among it."""
+        async with EmbeddedEtcd(tmp_path, find_etcd(), quota_bytes=16 * 1024 * 1024) as etcd:
+            channel = EtcdChannel([etcd.endpoint])
+            commits = GroupCommit(channel, NullRecorder())
+            # Past it and not just up to a put that does not fit: what is nested is not counted beforehand.
+            with contextlib.suppress(LimitExceeded):
+                for number in range(200):
+                    filler = Txn((), (Put(b"/filler/%d" % (number % 8), os.urandom(400_000)),))
+                    await commits.commit(Txn((is_absent(b"/none"),), (filler,)), deadline=soon())
+            paths = FleetPaths("default").of(WorkKey("task", "a"))
+            reading = Txn((in_turn(paths.claim),), reads_and_counts(paths))
+            changes: dict[str, list[Put | Delete]] = {"a put": [Put(b"/a", b"")], "a deletion": [Delete(b"/a")]}
+            told = await asyncio.gather(
+                commits.commit(reading, deadline=soon()),
+                *(
+                    commits.commit(Txn((is_absent(b"/a"),), (change,)), deadline=soon())
+                    for change in changes.get(beside, [])
+                ),
+                return_exceptions=True,
+            )
+            await channel.close()
+            assert isinstance(told[0], TxnReply)
+            assert told[0].range(0).kvs == ()

@@ -18,7 +18,7 @@ import pytest
 from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.finishing import FinishCommand, complete
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.reading import get
+from coordinator.engine.reading import get, read
 from coordinator.engine.transaction import Put, Range, Txn, TxnReply, is_absent
 from coordinator.errors import InternalError, LimitExceeded, OutcomeUnknown, Unavailable
 from coordinator.keys import WorkKey
@@ -194,6 +194,12 @@ class TestHotKey:
         assert all(isinstance(denial, Denial) for denial in denials)
         await asyncio.gather(*replica.runner._tasks)
         assert len(replica.heard.batches) - before == 1
+
+    async def test_many_who_read_it_for_a_change_are_answered_together(self, replica: Replica) -> None:
+        paths = replica.paths("hot")
+        reading = (replica.runner.run(partial(read, paths), deadline=soon()) for _ in range(MANY))
+        assert len(set(await asyncio.gather(*reading))) == 1
+        assert replica.heard.batches == [1]
 
     async def test_who_asks_after_the_send_is_not_answered_along(self, replica: Replica) -> None:
         first = asyncio.create_task(replica.commit(replica.claim_txn("hot", b"first")))

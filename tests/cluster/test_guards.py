@@ -35,6 +35,7 @@ from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
 from coordinator.recorder import NullRecorder
 from coordinator.store.channel import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.packing import only_reads
 from coordinator.store.pool_leases import PoolLeases
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ async def interrupted(world: World, operation: Operation[T], meanwhile: Callable
             return result
         answer = None
         if isinstance(step, Txn):
-            if step.compares and waiting:
+            if waiting and not only_reads(step):
                 waiting = False
                 await meanwhile()
             answer = await world.run(partial(commit, step))

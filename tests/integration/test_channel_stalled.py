@@ -14,10 +14,13 @@ import pytest
 from channel_world import KEY, serving, soon
 
 from coordinator import AsyncClient, OutcomeUnknown, Unavailable
+from coordinator.engine.transaction import Range, Txn, in_turn
+from coordinator.recorder import NullRecorder
 from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.group_commit import GroupCommit
 
 
 class TestStalledEtcd:
@@ -77,6 +80,23 @@ class TestStalledEtcd:
             found = await channel.call(Methods.TXN, reading, deadline=soon())
             assert [response.response_range.count for response in found.responses] == [3000] * 4
             assert (await client.list_page()).records
+        await channel.close()
+
+    async def test_what_a_change_is_built_from_does_it_no_harm_either(self, stalling: EmbeddedEtcd) -> None:
+        everything = Range(b"/test/", b"/test0")
+        reading = Txn((in_turn(b"/test/"),), (everything, everything))
+        channel = EtcdChannel([stalling.endpoint])
+        await self.fill(channel)
+        commits = GroupCommit(channel, NullRecorder())
+        for _ in range(3):
+            with self.stopped(stalling), pytest.raises(Unavailable, match="nothing was changed"):
+                await commits.commit(reading, deadline=soon(0.3))
+            # It is cut off while etcd is at work for it, too.
+            for seconds in (0.001, 0.005, 0.02, 0.05):
+                with contextlib.suppress(Unavailable):
+                    await commits.commit(reading, deadline=soon(seconds))
+        reply = await commits.commit(reading, deadline=soon())
+        assert [reply.range(index).total for index in range(2)] == [3000] * 2
         await channel.close()
 
     async def test_what_is_read_side_by_side_is_of_one_revision(self, etcd_channel: EtcdChannel, fleet: str) -> None:

@@ -26,13 +26,14 @@ from coordinator.engine.reading import (
     NOTHING_KNOWN,
     Found,
     LiveClaim,
+    read_along,
     read_found,
     reads,
     show_claim,
 )
 from coordinator.engine.refusing import refuse_repeated
 from coordinator.engine.renewing import renew_live
-from coordinator.engine.steps import ClaimGranted, Lease, Operation, Trailing, commit, decode, lease_for
+from coordinator.engine.steps import ClaimGranted, Lease, Operation, Trailing, commit, decode, is_wanted, lease_for
 from coordinator.engine.transaction import (
     Delete,
     Put,
@@ -70,12 +71,18 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
     """Claim a work key.
 
     The first try assumes that it was never seen, so that new work costs one round trip; what a failed try has read is
-    what the next one is built from.
+    what the next one is built from. Where others are at the work key already it is most likely held, and one reading
+    tells all who ask.
     """
+    found = NOTHING_KNOWN
+    if (yield from is_wanted(paths.claim)):
+        found = replace((yield from read_along(paths)), deferred=(_note_contender(command, paths),))
+        answer = yield from meet_found(command, paths, found)
+        if answer is not None:
+            return answer
     lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
     if lease is None:
         raise InternalError("no lease was given for a new claim")
-    found = NOTHING_KNOWN
     for _ in range(MAX_TRIES):
         granted = yield from _try_to_grant(command, paths, found, lease)
         if isinstance(granted, Claim):

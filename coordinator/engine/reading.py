@@ -27,6 +27,7 @@ __all__ = [
     "decode_record",
     "get",
     "read",
+    "read_along",
     "read_found",
     "reads",
     "reads_and_counts",
@@ -122,6 +123,12 @@ def decode_record(found: KeyValue) -> Operation[StoredRecord | None]:
 def read(paths: WorkPaths) -> Operation[Found]:
     """Read claim, record and the number of contenders, for a change that is to be built from them."""
     reply = yield from commit(Txn((in_turn(paths.claim),), reads_and_counts(paths)))
+    return (yield from read_found(reply))
+
+
+def read_along(paths: WorkPaths) -> Operation[Found]:
+    """Read claim and record, all who want that at once together."""
+    reply = yield from commit(Txn((in_turn(paths.claim),), reads(paths)))
     return (yield from read_found(reply))
 
 

@@ -2,10 +2,9 @@
 
 Many sessions asking for one work key would otherwise each cost the store a transaction, one after the other.
 
-Invariant: a reply is made only for a transaction that reads just what the other one has read, and for one whose
-comparisons certainly do not hold right after the other one, so that all it would have done is read what that has shown.
-What it would also have written there is left undone and handed back as ``deferred``. Whatever might have changed the
-store is not answered: None.
+Invariant: a reply is made only for a transaction that would have done nothing right after the other one but read what
+that has shown: one that only reads, or one whose comparisons certainly do not hold. What the latter would also have
+written is left undone and handed back as ``deferred``. Whatever might have changed the store is not answered: None.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from coordinator.engine.transaction import (
     Txn,
     TxnReply,
     is_absent,
+    only_reads,
     unchanged,
 )
 
@@ -37,15 +37,16 @@ _Known = dict[bytes, KeyValue | None]
 
 def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
     """Return what ``follower`` would be told right after ``leader`` was told ``reply``, None if that is not known."""
-    if follower == leader and all(isinstance(operation, Range) for operation in (*leader.success, *leader.failure)):
+    if follower == leader and only_reads(leader):
         return reply
     known: _Known = {}
     _learn(known, leader, reply)
-    if _holds(follower.compares, known) is not False:
+    holds = _holds(follower.compares, known)
+    if holds is None or (holds and not only_reads(follower)):
         return None
     replies: list[Reply] = []
     deferred: list[Txn] = []
-    for operation in follower.failure:
+    for operation in follower.success if holds else follower.failure:
         if isinstance(operation, Txn) and _only_puts(operation):
             deferred.append(operation)
             replies.append(TxnReply(succeeded=False, revision=reply.revision, replies=()))
@@ -58,7 +59,7 @@ def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
             replies.append(RangeReply((found,) if found else (), 1 if found else 0, more=False))
         else:
             return None
-    return TxnReply(succeeded=False, revision=reply.revision, replies=tuple(replies), deferred=tuple(deferred))
+    return TxnReply(holds, reply.revision, tuple(replies), tuple(deferred))
 
 
 def _learn(known: _Known, txn: Txn, reply: TxnReply) -> None:
@@ -118,6 +119,8 @@ def _holds(compares: tuple[Compare, ...], known: _Known) -> bool | None:
 
 
 def _compare(compare: Compare, known: _Known) -> bool | None:
+    if compare.relation is Relation.GREATER and compare.revision < 0:
+        return True
     if compare.end or compare.key not in known:
         return None
     found = known[compare.key]

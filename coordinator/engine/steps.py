@@ -1,10 +1,11 @@
 """How the engine asks for what it cannot do itself.
 
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
-no I/O and reads no clock. Six kinds of steps exist:
+no I/O and reads no clock. Seven kinds of steps exist:
 
 - a ``Txn``, answered by its ``TxnReply``;
 - ``NeedLease``, answered by a ``Lease`` with enough time left, or by None where the lease to outlive lasts longer;
+- ``IsWanted``, answered by whether others wait for their turn at a key at this very replica;
 - ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
 - ``Damaged``, a value that could not be decoded, for the log; answered by None;
 - ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None;
@@ -27,6 +28,7 @@ __all__ = [
     "AttemptEnded",
     "ClaimGranted",
     "Damaged",
+    "IsWanted",
     "Lease",
     "NeedLease",
     "Operation",
@@ -34,6 +36,7 @@ __all__ = [
     "Trailing",
     "commit",
     "decode",
+    "is_wanted",
     "lease_for",
 ]
 
@@ -57,6 +60,12 @@ class Lease(NamedTuple):
 
     id: int
     expires_at: datetime
+
+
+class IsWanted(NamedTuple):
+    """Whether other transactions wait for their turn at ``key``, or are having it, at this replica."""
+
+    key: bytes
 
 
 class Trailing(NamedTuple):
@@ -98,7 +107,7 @@ class ClaimGranted(NamedTuple):
     kind: str
 
 
-Step = Txn | NeedLease | Trailing | Damaged | AttemptEnded | ClaimGranted
+Step = Txn | NeedLease | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted
 Operation = Generator[Step, object, T]
 
 
@@ -108,6 +117,11 @@ def commit(txn: Txn) -> Operation[TxnReply]:
     if not isinstance(reply, TxnReply):
         raise TypeError("a transaction is answered by a TxnReply")
     return reply
+
+
+def is_wanted(key: bytes) -> Operation[bool]:
+    """Ask whether others wait for their turn at a key."""
+    return (yield IsWanted(key)) is True
 
 
 def lease_for(ttl_seconds: float, outliving: int = 0, *, keep: bool = False) -> Operation[Lease | None]:

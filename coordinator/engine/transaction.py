@@ -30,6 +30,7 @@ __all__ = [
     "is_absent",
     "is_empty",
     "is_present",
+    "only_reads",
     "unchanged",
 ]
 
@@ -187,6 +188,14 @@ def in_turn(key: bytes) -> Compare:
     requests to etcd of their own, one for each range.
     """
     return Compare(key, Target.CREATE, Relation.GREATER, -1)
+
+
+def only_reads(txn: Txn) -> bool:
+    """Tell whether a transaction changes nothing, whichever branches are taken."""
+    return all(
+        only_reads(operation) if isinstance(operation, Txn) else isinstance(operation, Range)
+        for operation in (*txn.success, *txn.failure)
+    )
 
 
 def end_of_prefix(prefix: bytes) -> bytes:

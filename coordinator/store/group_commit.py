@@ -12,14 +12,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from coordinator.engine.transaction import Txn, TxnReply
+from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import LimitExceeded
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.codec import add_operation, decode_txn, encode_txn
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.lane import Lane, Waiter
-from coordinator.store.packing import READ_VALUE_BYTES, is_small_read, only_reads, weigh
+from coordinator.store.packing import READ_VALUE_BYTES, is_small_read, weigh
 
 __all__ = ["GroupCommit"]
 
@@ -60,6 +60,10 @@ class GroupCommit:
             waiter = _waiter(txn, deadline, scope=object(), size=0, slots=len(txn.success), depth=0)
             return self._reads.submit(waiter)
         return asyncio.ensure_future(self._read_alone(txn, deadline))
+
+    def is_wanted(self, key: bytes) -> bool:
+        """Tell whether transactions wait for their turn at a key, or are having it."""
+        return self._writes.is_wanted(key)
 
     async def _read_alone(self, txn: Txn, deadline: float) -> TxnReply:
         return decode_txn(await self._call(encode_txn(txn), deadline))

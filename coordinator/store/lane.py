@@ -24,10 +24,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from coordinator.engine.sharing import answer_from
-from coordinator.engine.transaction import Txn, TxnReply
+from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, OutcomeUnknown, Unavailable
 from coordinator.store.failures import LeaseGone
-from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put, only_reads
+from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
 
 __all__ = ["Lane", "Waiter"]
 
@@ -141,6 +141,10 @@ class Lane:
         self._arrived += 1
         self._schedule(loop)
         return waiter.reply
+
+    def is_wanted(self, scope: object) -> bool:
+        """Tell whether transactions of a scope wait or are under way."""
+        return scope in self._queues
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._turn and self._may_send():

@@ -11,16 +11,7 @@ from typing import NamedTuple
 
 from coordinator.engine.transaction import Put, Range, Txn
 
-__all__ = [
-    "MAX_BATCH_BYTES",
-    "MAX_OPERATIONS",
-    "READ_VALUE_BYTES",
-    "Weight",
-    "has_put",
-    "is_small_read",
-    "only_reads",
-    "weigh",
-]
+__all__ = ["MAX_BATCH_BYTES", "MAX_OPERATIONS", "READ_VALUE_BYTES", "Weight", "has_put", "is_small_read", "weigh"]
 
 #: etcd's default for ``--max-txn-ops``.
 MAX_OPERATIONS = 128
@@ -71,14 +62,6 @@ def is_small_read(txn: Txn) -> bool:
     return not txn.compares and all(
         isinstance(operation, Range) and (not operation.end or operation.count_only or 0 < operation.limit <= 10)
         for operation in txn.success
-    )
-
-
-def only_reads(txn: Txn) -> bool:
-    """Tell whether a transaction changes nothing, whichever branches are taken."""
-    return all(
-        only_reads(operation) if isinstance(operation, Txn) else isinstance(operation, Range)
-        for operation in (*txn.success, *txn.failure)
     )
 
 

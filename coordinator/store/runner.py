@@ -17,7 +17,16 @@ from functools import partial
 from typing import Generic, TypeVar, cast
 
 from coordinator import clock
-from coordinator.engine.steps import AttemptEnded, ClaimGranted, Damaged, Lease, NeedLease, Operation, Trailing
+from coordinator.engine.steps import (
+    AttemptEnded,
+    ClaimGranted,
+    Damaged,
+    IsWanted,
+    Lease,
+    NeedLease,
+    Operation,
+    Trailing,
+)
 from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs import said
@@ -180,6 +189,8 @@ class Runner:
                     if answer is None:
                         return step
                     run.taken.append(answer.id)
+                elif isinstance(step, IsWanted):
+                    answer = self._commits.is_wanted(step.key)
                 else:
                     answer = None
                     self._note(step)

@@ -24,7 +24,7 @@ from coordinator.engine.finishing import FinishCommand, complete, release
 from coordinator.engine.reaping import end_overdue, reap, reap_deleted
 from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.engine.steps import NeedLease, Operation, commit, lease_for
-from coordinator.engine.transaction import KeyValue, Range, Txn
+from coordinator.engine.transaction import KeyValue, Range, Txn, only_reads
 from coordinator.engine.vacuuming import forget
 from coordinator.errors import NotHolder, Refused
 from coordinator.model import Claim, Record, State
@@ -35,7 +35,6 @@ from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
 from coordinator.recorder import NullRecorder
 from coordinator.store.channel import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.packing import only_reads
 from coordinator.store.pool_leases import PoolLeases
 
 T = TypeVar("T")

@@ -40,13 +40,13 @@ from coordinator.engine.transaction import (
     end_of_prefix,
     is_absent,
     is_present,
+    only_reads,
 )
 from coordinator.errors import InternalError, Refused
 from coordinator.keys import WorkKey
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.codec import decode_txn, encode_txn
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.packing import only_reads
 
 T = TypeVar("T")
 NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
@@ -106,10 +106,12 @@ def compare_with_etcd(store: Etcd, prefix: bytes, leader: Txn, follower: Txn) ->
     after = store.read(prefix)
     if shared is None:
         return False
-    assert truth.succeeded is shared.succeeded is False
-    nested = tuple(operation for operation in follower.failure if isinstance(operation, Txn))
+    assert truth.succeeded is shared.succeeded
+    assert not truth.succeeded or before == after
+    branch = follower.success if truth.succeeded else follower.failure
+    nested = tuple(operation for operation in branch if isinstance(operation, Txn))
     assert shared.deferred == nested
-    for operation, mine, etcds in zip(follower.failure, shared.replies, truth.replies, strict=True):
+    for operation, mine, etcds in zip(branch, shared.replies, truth.replies, strict=True):
         if isinstance(operation, Txn):
             assert isinstance(mine, TxnReply)
             assert isinstance(etcds, TxnReply)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.steps import AttemptEnded, Damaged, Lease, NeedLease, Operation, Step
+from coordinator.engine.steps import AttemptEnded, Damaged, IsWanted, Lease, NeedLease, Operation, Step
 from coordinator.engine.transaction import (
     Delete,
     KeyValue,
@@ -63,8 +63,11 @@ class Run(Generic[T]):
         return [step.key for step in self.steps if isinstance(step, Damaged)]
 
 
-def run(operation: Operation[T], *answers: TxnReply | Lease | None) -> Run[T]:
-    """Answer the operation's transactions and needs of a lease in their order; all answers must be used."""
+def run(operation: Operation[T], *answers: TxnReply | Lease | None, wanted: bool = False) -> Run[T]:
+    """Answer the operation's transactions and needs of a lease in their order; all answers must be used.
+
+    ``wanted`` tells whether others are at the work key.
+    """
     left, done = list(answers), Run[T]([])
     answer: object = None
     try:
@@ -75,7 +78,7 @@ def run(operation: Operation[T], *answers: TxnReply | Lease | None) -> Run[T]:
                 assert left, f"no answer was written for {step}"
                 answer = left.pop(0)
             else:
-                answer = None
+                answer = wanted if isinstance(step, IsWanted) else None
             if isinstance(step, Txn):
                 _check_acceptable(step)
     except StopIteration as stop:

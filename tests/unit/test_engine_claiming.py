@@ -37,7 +37,7 @@ from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.reading import MAX_TRIES
 from coordinator.engine.sharing import answer_from
-from coordinator.engine.steps import ClaimGranted, NeedLease, Trailing
+from coordinator.engine.steps import ClaimGranted, IsWanted, NeedLease, Trailing
 from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, is_present, unchanged
 from coordinator.errors import Contended, NotHolder
 from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, State
@@ -60,7 +60,32 @@ def refused(done: Run[Claim | Denial]) -> Denial:
 
 def test_new_work_costs_one_lease_and_one_transaction() -> None:
     done = run(claim(COMMAND, PATHS), LEASE, committed())
-    assert done.steps == [NeedLease(3600.0), done.txns[0], ClaimGranted("default", "task")]
+    assert done.steps == [
+        IsWanted(PATHS.claim),
+        NeedLease(3600.0),
+        done.txns[0],
+        ClaimGranted("default", "task"),
+    ]
+
+
+def test_where_others_are_at_the_work_a_denial_costs_no_lease_and_its_note_trails() -> None:
+    done = run(
+        claim(COMMAND, PATHS),
+        answered(ranged(kv(PATHS.claim, a_claim())), ranged(kv(PATHS.record, a_record()))),
+        wanted=True,
+    )
+    assert refused(done).holder == HOLDER
+    assert reads_only(done.txns[0])
+    assert [type(step) for step in done.steps] == [IsWanted, Txn, Trailing]
+    (trailing,) = (step for step in done.steps if isinstance(step, Trailing))
+    assert trailing.txn.compares[0] == created_at(PATHS.claim, TOKEN)
+    assert trailing.known_as == (PATHS.contender(OTHER), TOKEN)
+
+
+def test_where_others_are_at_work_that_is_free_it_is_granted_all_the_same() -> None:
+    done = run(claim(COMMAND, PATHS), answered(ranged(), ranged()), LEASE, committed(), wanted=True)
+    assert granted(done).attempt == 1
+    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, 0))
 
 
 def test_the_first_try_compares_that_neither_claim_nor_record_is_there() -> None:

@@ -11,7 +11,7 @@ INTEROP_VENV := .venv-interop
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
-PARALLEL ?= --numprocesses 4 --dist worksteal
+PARALLEL ?= --numprocesses 3 --dist worksteal
 # With COVERAGE=1, `make test` also measures which lines are run.
 PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 # What has limits of a few seconds is run after all others, one by one; PYTEST_ARGS may name tests without such.
@@ -21,7 +21,8 @@ FUZZ_MINUTES ?= 5
 # The release of Debian that a newer etcd is taken from, and the tests that are run with it: those of the integration
 # tests that are about credentials, commands and numbers would tell nothing new.
 ETCD_SUITE ?= trixie
-NOT_ABOUT_ETCD := test_security_% test_demo.py test_limits_claims.py test_limits_sizes.py test_metrics_% test_server_%
+NOT_ABOUT_ETCD := test_security_% test_demo.py test_limits_claims.py test_limits_sizes.py test_metrics_% test_server% \
+	test_up.py
 ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(wildcard tests/integration/test_*.py)) \
 	tests/interop/
 

@@ -63,6 +63,8 @@ class EtcdMember:
         """Have it hang: its connections stay and nobody answers."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        # On a busy machine a thread of it may answer still, after the signal was sent.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
         self.stopped = True
 
     def go_on(self) -> None:

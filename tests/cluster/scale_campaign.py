@@ -205,16 +205,21 @@ def _list(pid: int, endpoint: str, listed: int) -> bool:
     return grown > MOST_GROWTH or records != listed
 
 
+#: Runs a command and says how much memory it took at most, in KiB. In a small process of its own, because a child's
+#: figure counts from before it became the command, when it was a copy of its parent.
+_MEASURING = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(done.returncode)
+"""
+
+
 def _answer_and_memory(arguments: list[str], environment: dict[str, str]) -> tuple[Any, float]:
     """Run a command and return the JSON that it prints, and how much memory it took at most, in MiB."""
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        answer = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(arguments)} ended with exit code {process.returncode}")
-    return json.loads(answer), usage.ru_maxrss / 1024
+    command = [sys.executable, "-c", _MEASURING, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(done.stdout), int(done.stderr.split()[-1]) / 1024
 
 
 def print_memory_of_reading(endpoint: str) -> None:

@@ -6,7 +6,6 @@ Nothing is decided here, nothing is sent and nobody is waited for.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
@@ -16,11 +15,10 @@ from coordinator.engine.reading import reads
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, is_present, unchanged
 from coordinator.keys import parse_work_key
 from coordinator.model import Claim, State
-from coordinator.service.replies import live_claim
+from coordinator.service.replies import claim_reply
 from coordinator.store.codec import add_operation, decode_txn
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.v1 import service_pb2 as pb
-from coordinator.v1 import types_pb2 as types
 
 __all__ = ["messages_microseconds"]
 
@@ -81,8 +79,9 @@ def _write_and_read(request: bytes, response: bytes) -> None:
             )
         )
     batch.SerializeToString()
-    replies = decode_txn(rpc.TxnResponse.FromString(response)).replies
-    _answer(claims, replies)
+    decode_txn(rpc.TxnResponse.FromString(response))
+    results = [pb.ClaimResult(answer=claim_reply(claim, claim.work_key)) for claim in claims]
+    pb.ClaimManyResponse(results=results).SerializeToString()
 
 
 def _transaction(claimed: StoredClaim, paths: WorkPaths) -> Txn:
@@ -110,18 +109,3 @@ def _transaction(claimed: StoredClaim, paths: WorkPaths) -> Txn:
             ),
         ),
     )
-
-
-def _answer(claims: Sequence[Claim], replies: Sequence[object]) -> bytes:
-    results = [
-        pb.ClaimResult(
-            answer=pb.ClaimResponse(
-                outcome=types.OUTCOME_GRANTED,
-                work_key=claim.work_key,
-                typed_key=claim.work_key,
-                claim=live_claim(claim),
-            )
-        )
-        for claim, _ in zip(claims, replies, strict=True)
-    ]
-    return pb.ClaimManyResponse(results=results).SerializeToString()

@@ -107,12 +107,9 @@ class Runner:
         reply: TxnReply | None = None
         while True:
             try:
-                step = self._advance(run, reply)
-                while isinstance(step, NeedLease):
-                    step = self._advance(run, await self._lease(step, run, deadline))
-                if step is None:
+                txn = await self._next(run, reply, deadline)
+                if txn is None:
                     return cast(T, run.result)
-                txn = step
                 late = partial(self._conclude, run, txn)
                 future = self._commits.submit(txn, deadline=deadline, late=late)
                 try:
@@ -146,12 +143,10 @@ class Runner:
         try:
             for run, answer in asking:
                 try:
-                    step = self._advance(run, answer)
-                    while isinstance(step, NeedLease):
-                        step = self._advance(run, await self._lease(step, run, deadline))
-                    if step is not None:
-                        late = partial(self._conclude, run, step)
-                        waiting.append((run, step, self._commits.submit(step, deadline=deadline, late=late)))
+                    txn = await self._next(run, answer, deadline)
+                    if txn is not None:
+                        late = partial(self._conclude, run, txn)
+                        waiting.append((run, txn, self._commits.submit(txn, deadline=deadline, late=late)))
                 except Exception as error:  # noqa: BLE001  # each operation fails for itself
                     answered += self._begun_again(run, error)
             for run, txn, future in waiting:
@@ -173,6 +168,13 @@ class Runner:
             run.error = final
             return []
         return [(run, None)]
+
+    async def _next(self, run: _Run[T], answer: object, deadline: float) -> Txn | None:
+        """Take an operation to its next transaction; None when it has ended, with its result."""
+        step = self._advance(run, answer)
+        while isinstance(step, NeedLease):
+            step = self._advance(run, await self._lease(step, run, deadline))
+        return step
 
     def _advance(self, run: _Run[T], answer: object) -> Txn | NeedLease | None:
         """Take an operation to its next transaction, or to where it must wait for a lease.

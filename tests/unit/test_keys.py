@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import unicodedata
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from coordinator import keys
-from coordinator.engine import layout
 from coordinator.errors import InvalidInput
 from coordinator.keys import (
     DEFAULT_TOPIC_KINDS,
@@ -337,57 +332,6 @@ def test_no_kind(kind: str) -> None:
         check_kind(kind)
     assert refused.value.field == "kind"
     assert refused.value.message.isprintable()
-
-
-_NEVER = re.compile("(?!)")
-_PLAIN = st.text("abcXYZ019._:#@-/", min_size=1, max_size=40)
-
-
-@given(st.from_regex(r"[a-zA-Z_:-]{0,4}:?[A-Za-z0-9._:#@/-]{0,20}", fullmatch=True) | _PLAIN)
-@example("github:a/b#1")
-@example("blog:Two-Words")
-@example("url:x")
-@example("a::")
-@example("task:" + "x" * 507)
-@example("task:" + "x" * 508)
-def test_the_short_way_of_plain_keys_leads_where_the_long_one_does(typed: str) -> None:
-    def parsed() -> object:
-        try:
-            return parse_work_key(typed)
-        except InvalidInput as error:
-            return error.message
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "_PLAIN_KEY", _NEVER)
-        long_way = parsed()
-    assert parsed() == long_way
-
-
-@given(_PLAIN)
-@example("x" * 128)
-@example("x" * 129)
-@example("a\n")
-def test_the_short_way_of_plain_sessions_leads_where_the_long_one_does(session: str) -> None:
-    def checked() -> object:
-        try:
-            return check_session(session)
-        except InvalidInput as error:
-            return error.message
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "_PLAIN_SESSION", _NEVER)
-        long_way = checked()
-    assert checked() == long_way
-
-
-@given(st.text(max_size=20) | _PLAIN)
-@example("~")
-@example("a\n")
-def test_the_short_way_of_plain_segments_leads_where_the_long_one_does(text: str) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "_UNRESERVED", _NEVER)
-        long_way = layout.encode_segment(text)
-    assert layout.encode_segment(text) == long_way
 
 
 def test_a_text() -> None:

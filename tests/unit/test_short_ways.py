@@ -1,0 +1,61 @@
+"""The short ways of plain keys, sessions and segments lead where the long ones do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from coordinator import keys
+from coordinator.engine import layout
+from coordinator.errors import InvalidInput
+
+_PLAIN = st.text("abcXYZ019._:#@-/", min_size=1, max_size=40)
+
+
+def both_ways(read: Callable[[str], object], text: str, module: ModuleType, pattern: str) -> tuple[object, object]:
+    """Return what comes of a text by the short way, and by the long one: with a pattern that nothing matches."""
+
+    def outcome() -> object:
+        try:
+            return read(text)
+        except InvalidInput as error:
+            return error.message
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, pattern, re.compile("(?!)"))
+        long_way = outcome()
+    return outcome(), long_way
+
+
+@given(st.from_regex(r"[a-zA-Z_:-]{0,4}:?[A-Za-z0-9._:#@/-]{0,20}", fullmatch=True) | _PLAIN)
+@example("github:a/b#1")
+@example("blog:Two-Words")
+@example("url:x")
+@example("a::")
+@example("task:" + "x" * 507)
+@example("task:" + "x" * 508)
+def test_of_keys(typed: str) -> None:
+    short, long = both_ways(keys.parse_work_key, typed, keys, "_PLAIN_KEY")
+    assert short == long
+
+
+@given(_PLAIN)
+@example("x" * 128)
+@example("x" * 129)
+@example("a\n")
+def test_of_sessions(session: str) -> None:
+    short, long = both_ways(keys.check_session, session, keys, "_PLAIN_SESSION")
+    assert short == long
+
+
+@given(st.text(max_size=20) | _PLAIN)
+@example("~")
+@example("a\n")
+def test_of_segments(text: str) -> None:
+    short, long = both_ways(layout.encode_segment, text, layout, "_UNRESERVED")
+    assert short == long

@@ -1,8 +1,8 @@
 """Show that the tests notice when a guard is taken away: ``make mutants``.
 
-``tests/mutants/mutants.toml`` names the guards and, by their node ids, the tests that fail without them; a patch beside
-it takes each guard away. Every test is run without a patch first, and must pass; then each patch is applied to a copy
-of the tree, and all of its tests must fail. Exits 1 if one passes, or if a patch does not apply any more.
+``tests/mutants/mutants.toml`` names the guards, the edits that take each of them away and, by node id, the tests that
+fail without it. Every test is run without an edit first, and must pass; then the edits of each mutant are made in a copy
+of the tree, and all of its tests must fail. Exits 1 if one passes, or if an edit's text is not there exactly once.
 """
 
 from __future__ import annotations
@@ -29,17 +29,29 @@ ROW = "{:<34} {:<9} {:>5}  {}"
 MARKER = "0+mutants"
 
 
+class Edit(NamedTuple):
+    """Text of a ``file``, relative to the top of the tree, that is replaced; ``old`` must be there exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, tree: Path) -> None:
+        """Make the edit in a tree; raises ``ValueError`` if it does not fit any more."""
+        path = tree / self.file
+        text = path.read_text() if path.is_file() else ""
+        if text.count(self.old) != 1:
+            raise ValueError(f"in {self.file} this text is there {text.count(self.old)} times, not once:\n{self.old}")
+        path.write_text(text.replace(self.old, self.new))
+
+
 class Mutant(NamedTuple):
-    """A guard by its ``name``, what it is for, and the tests that fail without it."""
+    """A guard by its ``name``, what it is for, the tests that fail without it, and the edits that take it away."""
 
     name: str
     guard: str
     tests: tuple[str, ...]
-
-    @property
-    def patch(self) -> Path:
-        """What takes the guard away."""
-        return MUTANTS / f"{self.name}.patch"
+    edits: tuple[Edit, ...]
 
 
 class Verdict(NamedTuple):
@@ -56,12 +68,13 @@ class Verdict(NamedTuple):
 
 
 def read_mutants(path: Path = MUTANTS / "mutants.toml") -> list[Mutant]:
-    """Read the table; raises ``ValueError`` if it and the patches do not go together."""
-    tables = tomllib.loads(path.read_text())
-    mutants = [Mutant(name, table["guard"], tuple(table["tests"])) for name, table in tables.items()]
-    patches = {patch.stem for patch in path.parent.glob("*.patch")}
-    if odd := patches ^ set(tables):
-        raise ValueError(f"{path.name} and the patches beside it differ: {', '.join(sorted(odd))}")
+    """Read the table; raises ``ValueError`` for a mutant without tests or edits."""
+    mutants = [
+        Mutant(name, table["guard"], tuple(table["tests"]), tuple(Edit(**edit) for edit in table["edits"]))
+        for name, table in tomllib.loads(path.read_text()).items()
+    ]
+    if empty := [mutant.name for mutant in mutants if not (mutant.tests and mutant.edits)]:
+        raise ValueError(f"{path.name} has mutants without tests or edits: {', '.join(empty)}")
     return mutants
 
 
@@ -121,13 +134,14 @@ def _try_all(mutants: Sequence[Mutant], original: Path) -> list[str]:
 
 
 def _try(mutant: Mutant, original: Path) -> Verdict:
-    """Apply a mutant to a copy and run its tests: each of them must fail."""
+    """Make a mutant of a copy and run its tests: each of them must fail."""
     started = time.monotonic()
     with _copy(original) as tree:
-        # The copy belongs to no repository, so that git only applies.
-        applied = _run_in(tree, ["git", "apply", str(original / mutant.patch.relative_to(ROOT))])
-        if applied.returncode:
-            return Verdict("STALE", said=f"the patch does not apply any more: {applied.stdout.strip()}")
+        try:
+            for edit in mutant.edits:
+                edit.apply(tree)
+        except ValueError as error:
+            return Verdict("STALE", said=str(error))
         for test in mutant.tests:
             code, said = _pytest(tree, [test])
             if code == PASSED:
@@ -161,7 +175,7 @@ def _copy(original: Path) -> Iterator[Path]:
 def _environment(tree: Path) -> dict[str, str]:
     """Have Python, and the command of the environment that runs this, import what is in ``tree``."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PYTHONPATH": str(tree), "PATH": path, "GIT_CEILING_DIRECTORIES": str(tree.parent)}
+    return {**os.environ, "PYTHONPATH": str(tree), "PATH": path}
 
 
 def _check_imports(tree: Path) -> None:

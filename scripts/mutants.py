@@ -1,8 +1,8 @@
 """Show that the tests notice when a guard is taken away: ``make mutants``.
 
 ``tests/mutants/mutants.toml`` names the guards, the edits that take each of them away and, by node id, the tests that
-fail without it. Every test is run without an edit first, and must pass; then the edits of each mutant are made in a copy
-of the tree, and all of its tests must fail. Exits 1 if one passes, or if an edit's text is not there exactly once.
+fail without it. Every test is run without an edit first, and must pass; then the edits of each mutant are made in a
+copy of the tree, and all of its tests must fail. Exits 1 if one passes, or if the text of an edit does not fit.
 """
 
 from __future__ import annotations

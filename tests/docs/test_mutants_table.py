@@ -1,28 +1,38 @@
-"""tests/mutants: each patch still applies, and the tests that must fail with it exist. `make mutants` runs them."""
+"""tests/mutants: each edit still fits the code, and the tests that must fail with it exist. `make mutants` runs them."""
 
 from __future__ import annotations
 
-import subprocess
-import tomllib
+import importlib.util
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from named_tests import ROOT, is_there
 
-MUTANTS = ROOT / "tests" / "mutants"
-TABLE: dict[str, dict[str, Any]] = tomllib.loads((MUTANTS / "mutants.toml").read_text(encoding="utf-8"))
+_SPEC = importlib.util.spec_from_file_location("mutants", ROOT / "scripts/mutants.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+mutants = importlib.util.module_from_spec(_SPEC)
+sys.modules["mutants"] = mutants
+_SPEC.loader.exec_module(mutants)
 
 
-def test_the_table_and_the_patches_go_together() -> None:
-    assert sorted(TABLE) == sorted(patch.stem for patch in MUTANTS.glob("*.patch"))
+@pytest.mark.parametrize("mutant", mutants.read_mutants(), ids=lambda mutant: mutant.name)
+def test_a_mutant_fits_and_its_tests_exist(mutant: Any, tmp_path: Path) -> None:
+    assert mutant.guard
+    assert [test for test in mutant.tests if not is_there(test)] == []
+    for edit in mutant.edits:
+        copy = tmp_path / edit.file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.exists():
+            copy.write_text((ROOT / edit.file).read_text())
+    for edit in mutant.edits:
+        edit.apply(tmp_path)
 
 
-@pytest.mark.parametrize("name", TABLE)
-def test_a_mutant_applies_and_its_tests_exist(name: str) -> None:
-    assert TABLE[name].keys() == {"guard", "tests"}
-    assert TABLE[name]["guard"]
-    assert TABLE[name]["tests"]
-    assert [test for test in TABLE[name]["tests"] if not is_there(test)] == []
-    command = ["git", "apply", "--check", str(MUTANTS / f"{name}.patch")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, f"make the patch anew: {done.stderr}"
+def test_text_that_is_not_there_or_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "guards.py").write_text("if held:\n    deny()\nif held:\n    deny()\n")
+    for old in ("if free:", "    deny()\n"):
+        with pytest.raises(ValueError, match="not once"):
+            mutants.Edit("guards.py", old, "").apply(tmp_path)

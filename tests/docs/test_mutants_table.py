@@ -1,4 +1,4 @@
-"""tests/mutants: every edit still fits the code, and the tests that must fail with it exist; `make mutants` runs them."""
+"""tests/mutants: every edit fits the code, and the tests that must fail with it exist; `make mutants` runs them."""
 
 from __future__ import annotations
 

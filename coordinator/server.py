@@ -44,9 +44,9 @@ _LOG = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"]
 #: How long to wait at start for an etcd that answers, in seconds.
 _FIRST_ANSWER_SECONDS = 5.0
-#: How long to go on taking calls at shutdown, in seconds. gRPC cancels those that have arrived and were not taken up
-#: yet, and whoever watches our health needs a moment to go elsewhere.
-_DRAIN_SECONDS = 0.25
+#: At shutdown calls are taken up until none has come for the first figure, in seconds, and for the second at most. gRPC
+#: cancels those that have arrived and were not taken up yet, and clients that watch our health need a moment to leave.
+_DRAIN_SECONDS, _LONGEST_DRAIN_SECONDS = 0.25, 5.0
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     # Two coordinators on one port would share its connections between them, and nobody would notice.
@@ -104,8 +104,8 @@ class Server:
             runner, recorder, status, diagnosis, granting, self._watches, topic_kinds=settings.topic_kinds
         )
         admission = Admission(settings.limits.max_calls)
-        answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer)
-        add_to_server(answering, SERVICE, self._grpc)
+        self._answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer)
+        add_to_server(self._answering, SERVICE, self._grpc)
         self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         add_guarded_reflection(
@@ -127,7 +127,7 @@ class Server:
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
         await self._health.enter_graceful_shutdown()
-        await asyncio.sleep(_DRAIN_SECONDS)
+        await self._drain()
         self._health.let_go()
         self._watches.close()
         if self._following is not None:
@@ -140,6 +140,14 @@ class Server:
             await asyncio.wait((self._reaping,))
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
+
+    async def _drain(self) -> None:
+        """Take up the calls that have arrived. On a busy machine that takes longer than any fixed pause."""
+        until = time.monotonic() + _LONGEST_DRAIN_SECONDS
+        taken_up = -1
+        while taken_up != self._answering.taken_up and time.monotonic() < until:
+            taken_up = self._answering.taken_up
+            await asyncio.sleep(_DRAIN_SECONDS)
 
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS

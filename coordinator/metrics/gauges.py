@@ -63,7 +63,7 @@ class CensusGauges(Collector):
 
 
 def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
-    told = "told by the elected reaper only, which counts every 15 s, less often where that takes long."
+    told = "told by the elected reaper only, which counts every 5 s, less often where that takes long."
     family = GaugeMetricFamily(f"coordination_{name}", f"{what}; {told}", labels=["kind"])
     for kind, count in counts.items():
         family.add_metric([kind], count)

@@ -53,6 +53,8 @@ class Answering:
         self._recorder = recorder
         self._admission = admission
         self._authorizer = authorizer
+        #: How many calls have been taken up so far: while it grows, others may have arrived that gRPC still keeps.
+        self.taken_up = 0
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
             setattr(self, method.name, wrap(method, getattr(servicer, method.name)))
@@ -63,6 +65,7 @@ class Answering:
         takes_items = "items" in described.input_type.fields_by_name
 
         async def answer(request: Any, context: _Context) -> Any:
+            self.taken_up += 1
             started = time.perf_counter()
             code = "CANCELLED"
             try:
@@ -92,6 +95,7 @@ class Answering:
             behaviour = self._authorizer.guard_stream(method, behaviour)
 
         async def stream(request: Any, context: _Context) -> AsyncIterator[Any]:
+            self.taken_up += 1
             started = time.perf_counter()
             code = "CANCELLED"
             try:

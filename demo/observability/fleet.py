@@ -128,6 +128,11 @@ class FleetLoad:
                 for place in range(number):
                     group.create_task(self._expiring(kind, late=place % 2 == 1))
 
+    async def leave_live(self) -> None:
+        """Claim a piece of each kind and hold it for longer than the load lasts."""
+        for kind in self._kinds:
+            await self._claim(kind, self._new_key(kind), f"session-long-{kind}", self._client(self._round))
+
     async def _piece(self, kind: str, number: int, turn: int) -> None:
         key = self._new_key(kind)
         crowd = self._crowd(kind, number)

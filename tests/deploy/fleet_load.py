@@ -22,7 +22,7 @@ from conftest import RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
 from prometheus_running import WINDOW, RunningPrometheus, deployed_prometheus
 
 from coordinator.store.embedded import DEFAULT_QUOTA_BYTES
-from demo.observability.fleet import Counts, FleetLoad
+from demo.observability.fleet import CROWDS, Counts, FleetLoad
 
 __all__ = ["Counts", "FleetLoad", "LoadedFleet", "loaded_fleet"]
 
@@ -80,10 +80,13 @@ def _wait_until_evaluated(prometheus: RunningPrometheus, counts: Counts) -> None
     """Wait until everything was scraped, and then for the rules to be evaluated after it."""
     prometheus.wait_for(f"sum(coordination_claims_total) == {sum(counts.claims.values())}")
     # The reaper counts what is stored now and then only.
+    prometheus.wait_for(f"count(sum by (kind) (coordination_live_claims) > 0) >= {len(CROWDS)}")
     prometheus.wait_for(f"delta(coordination:loose_ends:sum[{WINDOW}]) > 0")
     prometheus.wait_for(f"timestamp(coordination:convergence_rate:ratio_rate5m) > {time.time():.3f}")
 
 
 async def _drive(load: FleetLoad) -> None:
     async with load:
+        # Live for as long as anybody looks: how long a round takes tells what else the machine does.
+        await load.leave_live()
         await asyncio.gather(load.let_expire(_EXPIRING), load.rounds(_ROUNDS))

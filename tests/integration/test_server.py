@@ -114,6 +114,24 @@ class TestStopping:
                 assert Counter(answer.outcome for answer in answers) == {types.OUTCOME_GRANTED: 50}
             assert await asyncio.to_thread(own.process.wait, 30) == 0
 
+    async def test_a_backlog_of_calls_is_answered_before_it_ends(
+        self, etcd: Etcd, run_coordinator: RunCoordinator
+    ) -> None:
+        """More calls than the loop takes up in a quarter of a second: gRPC cancels those that it still keeps.
+
+        On a machine that does other work too, a few dozen calls are such a backlog.
+        """
+        with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
+            async with grpc.aio.insecure_channel(own.endpoint) as channel:
+                stub = CoordinatorServiceStub(channel)
+                requests = [pb.GetRequest(work_key=f"task:{number}") for number in range(3000)]
+                calls = [asyncio.ensure_future(stub.Get(request, timeout=60)) for request in requests]
+                await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+                own.process.terminate()
+                done = await asyncio.gather(*calls, return_exceptions=True)
+            assert Counter(type(answer).__name__ for answer in done) == {"GetResponse": 3000}
+            assert await asyncio.to_thread(own.process.wait, 30) == 0
+
     def test_an_interrupt_ends_it_with_130(self, etcd: Etcd, run_coordinator: RunCoordinator) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
             own.process.send_signal(signal.SIGINT)

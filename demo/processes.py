@@ -20,12 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from coordinator.store.embedded import DEFAULT_QUOTA_BYTES
+
 __all__ = ["Coordinator", "DemoFailed", "Session", "Typed", "start_coordinator", "start_session"]
 
 #: How long anything may take before the demo gives up, in seconds: much longer than it ever should.
 LIMIT_SECONDS = 60.0
 
 _ROOT = Path(__file__).resolve().parents[1]
+#: An etcd before 3.6 does not say what its quota is; this is that of the one that `up` starts.
+_QUOTA = ("--etcd-quota-bytes", str(DEFAULT_QUOTA_BYTES))
 _COMMAND = Path(sys.executable).with_name("coordination")
 _READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)")
 
@@ -121,7 +125,7 @@ async def start_coordinator(home: Path, *, etcd: str | None = None) -> AsyncIter
     """
     if not _COMMAND.exists():
         raise DemoFailed(f"there is no {_COMMAND.name} beside {sys.executable}: run `make demo`, which installs it")
-    store = ("up", "--data-dir", str(home / "data")) if etcd is None else ("serve", "--etcd", etcd)
+    store = ("up", "--data-dir", str(home / "data")) if etcd is None else ("serve", "--etcd", etcd, *_QUOTA)
     with (home / "coordinator.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             _COMMAND,

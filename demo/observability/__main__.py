@@ -15,7 +15,6 @@ import random
 import signal
 import sys
 import tempfile
-import urllib.parse
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -34,8 +33,9 @@ _TIDE_ROUNDS = 600
 #: How long a piece of work is worked at, in seconds.
 _SHORTEST_SECONDS = 1.0
 _LONGEST_SECONDS = 20.0
-#: Of so many rounds, in one sessions also die with their claims.
+#: Of so many rounds, in one sessions also die with their claims, and in one the loose ends are seen to.
 _DYING_EVERY = 20
+_TIDY_EVERY = 5
 
 
 def main() -> int:
@@ -87,6 +87,8 @@ async def _work(load: FleetLoad) -> None:
             group.create_task(_in_spite_of_trouble(load.rounds(1)))
             if rounds % _DYING_EVERY == 1:
                 group.create_task(_in_spite_of_trouble(load.let_expire(2)))
+            if rounds % _TIDY_EVERY == 0:
+                group.create_task(_in_spite_of_trouble(load.acknowledge()))
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
@@ -110,12 +112,13 @@ def _hold() -> float:
 
 def _tell_where(coordinators: list[Coordinator], prometheus: RunningPrometheus) -> None:
     one = coordinators[0]
-    graph = urllib.parse.urlencode({"g0.expr": _RATE, "g0.tab": "0", "g0.range_input": "15m"})
+    graph = {"g0.expr": _RATE, "g0.tab": "0", "g0.range_input": "15m"}
     lines = [
         ("etcd", one.etcd),
         *((f"coordinator {number}", f"{its.endpoint}, {its.metrics}") for number, its in enumerate(coordinators, 1)),
         ("Prometheus", prometheus.url),
-        ("convergence", f"{prometheus.url}/graph?{graph}"),
+        ("convergence", prometheus.page("graph", **graph)),
+        ("alerts", prometheus.page("alerts")),
         ("the fleet", f"coordination --endpoint {one.endpoint} --fleet {_FLEET} status"),
     ]
     print("\n".join(f"{name:<15}{where}" for name, where in lines))

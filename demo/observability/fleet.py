@@ -11,6 +11,7 @@ Invariant: whatever was answered is counted, and nothing else; where a call fail
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from coordinator import AsyncClient, Claim, Denial
+from coordinator import AsyncClient, Claim, Denial, State
+from coordinator.errors import Refused
 from coordinator.model import Story
 
 __all__ = ["CROWDS", "Counts", "FleetLoad"]
@@ -132,6 +134,15 @@ class FleetLoad:
         """Claim a piece of each kind and hold it for longer than the load lasts."""
         for kind in self._kinds:
             await self._claim(kind, self._new_key(kind), f"session-long-{kind}", self._client(self._round))
+
+    async def acknowledge(self) -> None:
+        """See to what was abandoned, so that loose ends do not pile up."""
+        client = self._client(self._round)
+        async for record in client.list(states=[State.ABANDONED]):
+            if record.acknowledged_at is None:
+                # Refused where the work was claimed or completed meanwhile.
+                with contextlib.suppress(Refused):
+                    await client.acknowledge(record.work_key, reason="seen")
 
     async def _piece(self, kind: str, number: int, turn: int) -> None:
         key = self._new_key(kind)

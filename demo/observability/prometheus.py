@@ -123,6 +123,17 @@ class RunningPrometheus:
                 raise PrometheusFailed(f"waited {seconds:g} s for {expression}, which gives {found}")
             time.sleep(2 * _PAUSE_SECONDS)
 
+    def page(self, name: str, **parameters: str) -> str:
+        """Return the address of one of its pages, such as ``graph`` or ``alerts``: Debian's has them below /classic.
+
+        Raises ``PrometheusFailed`` if it has no such page.
+        """
+        query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
+        for path in (f"/classic/{name}", f"/{name}"):
+            if self._get(path)[0] == http.HTTPStatus.OK:
+                return f"{self.url}{path}{query}"
+        raise PrometheusFailed(f"this Prometheus has no page {name}")
+
     def ready(self) -> bool:
         """Tell whether it answers already."""
         if self.process.poll() is not None:

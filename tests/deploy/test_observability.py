@@ -65,7 +65,7 @@ def test_what_it_prints_leads_somewhere_and_at_the_end_it_says_what_was_seen(tmp
     with Demo(tmp_path, "--seconds", "12") as demo:
         assert demo.told.endswith(LAST_LINE), demo.process.communicate()
         urls = re.findall(r"http://\S+", demo.told)
-        assert len(urls) == 4
+        assert len(urls) == 5
         for url in urls:
             with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # the addresses of our own
                 assert answer.status == 200

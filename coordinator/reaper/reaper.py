@@ -142,6 +142,8 @@ class Reaper:
             await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
         _LOG.info("elected to reap", extra=said(election=election))
         self.state.elected, self._revision, self._seen = True, 0, 0
+        # Not left to the next sign of life: the census would be shown before anybody is shown as elected.
+        self._recorder.reaping(elected=True, revision_lag=0)
         settings = self._settings
         duties = [
             self._follow(election),

@@ -196,6 +196,7 @@ def _claim(claim: model.Claim) -> Object:
         "ttl_seconds": claim.ttl_seconds,
         "claimed_at": format_moment(claim.claimed_at),
         "expires_at": format_moment(claim.expires_at),
+        "remaining_seconds": claim.remaining_seconds,
         "note": claim.note,
     }
 

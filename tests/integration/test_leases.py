@@ -178,6 +178,18 @@ async def test_another_replicas_lease_is_never_kept_and_always_outlived(
     assert await granted_ttl(etcd_channel, own.id) >= own.seconds
 
 
+async def test_the_second_that_etcd_rounds_away_is_outlived_too(
+    etcd_channel: EtcdChannel, pool: LeasePool, clock: Clock
+) -> None:
+    """Here a lease is at hand that lasts as long as etcd says of theirs, but not that second longer."""
+    at_hand = await pool.lease(60.0, deadline=soon())
+    clock.seconds += 0.5
+    theirs = await LeasePool(etcd_channel).lease(60.0, deadline=soon())
+    own = await pool.lease(5.0, outliving=theirs.id, deadline=soon())
+    assert own.id != at_hand.id
+    assert own.seconds >= 63.0
+
+
 async def test_a_lease_that_its_pool_has_forgotten_is_treated_as_anothers(pool: LeasePool) -> None:
     lease = await pool.lease(60.0, deadline=soon())
     pool.forget(lease.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from engine_driving import (
     HOLDER,
     HOUR,
@@ -84,6 +85,17 @@ def test_a_lease_that_outlives_its_deadline_is_kept_and_the_deadline_moves() -> 
     done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), overdue, KEPT, committed())
     assert done.result is not None
     assert (done.result.remaining_seconds, done.result.expires_at) == (LEFT, NOW + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=2), timedelta(seconds=-20), HOUR, -HOUR])
+@pytest.mark.parametrize("lease", [KEPT, LEASE])
+def test_what_a_renewal_promises_is_what_its_lease_has_left(lease: Lease, ahead: timedelta) -> None:
+    """Whatever a clock says of the deadline that was there before, or of the new one."""
+    lease = lease._replace(expires_at=lease.expires_at + ahead)
+    live = found(replace(a_claim(), expires_at=NOW + ahead), a_record())
+    done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), live, lease, committed())
+    assert done.result is not None
+    assert done.result.remaining_seconds == lease.seconds
 
 
 def test_a_renewal_overtaken_by_another_starts_from_what_that_left() -> None:

@@ -110,7 +110,15 @@ class Server:
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
-        diagnosis = DiagnosisReader(examination, runner, version=__version__, endpoint=self.endpoint, clock=self._wall)
+        reaper = self._make_reaper(runner, recorder)
+        diagnosis = DiagnosisReader(
+            examination,
+            runner,
+            version=__version__,
+            endpoint=self.endpoint,
+            clock=self._wall,
+            offsets=dict if reaper is None else reaper.offsets,
+        )
         self._space = SpaceWatch(self._channel, quota_bytes=settings.quota_bytes)
         granting = Granting(runner, self._space, settings.limits)
         self._watches = Watches(self._channel, runner)
@@ -138,9 +146,7 @@ class Server:
         await self._space.look()
         self._looking = asyncio.create_task(self._space.run())
         await self._grpc.start()
-        if settings.reaper is not None:
-            name = f"{socket.gethostname()}/{self.endpoint}"
-            reaper = Reaper(self._channel, runner, recorder, name, settings.reaper, clock=self._wall)
+        if reaper is not None:
             self._reaping = asyncio.create_task(reaper.run())
         if credentials is not None and authorizer is not None:
             self._following = asyncio.create_task(credentials.follow(authorizer.recheck))
@@ -163,6 +169,13 @@ class Server:
             await asyncio.wait((self._reaping,))
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
+
+    def _make_reaper(self, runner: Runner, recorder: PrometheusRecorder) -> Reaper | None:
+        settings = self._settings.reaper
+        if settings is None:
+            return None
+        name = f"{socket.gethostname()}/{self.endpoint}"
+        return Reaper(self._channel, runner, recorder, name, settings, clock=self._wall)
 
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS

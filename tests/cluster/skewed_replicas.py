@@ -50,7 +50,9 @@ class Replica:
 @contextlib.asynccontextmanager
 async def replicas(etcd: str, fleet: str, aheads: Sequence[float]) -> AsyncIterator[list[Replica]]:
     """Run a replica for each clock; the clocks of their deadlines have nothing to do with one another either."""
+    servers: list[Server] = []
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(_stop_all, servers)
         found = []
         for number, ahead in enumerate(aheads):
             server = Server(
@@ -59,12 +61,16 @@ async def replicas(etcd: str, fleet: str, aheads: Sequence[float]) -> AsyncItera
                 boot=lambda since=86_400.0 * number: boot_seconds() + since,  # type: ignore[misc]  # it is bound now
             )
             await server.start()
-            stack.push_async_callback(server.stop)
+            servers.append(server)
             client, other = [AsyncClient(server.endpoint, fleet=fleet, timeout=_SECONDS) for _ in range(2)]
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(other.aclose)
             found.append(Replica(ahead, client, other))
         yield found
+
+
+async def _stop_all(servers: Sequence[Server]) -> None:
+    await asyncio.gather(*(server.stop() for server in servers))
 
 
 def _ahead(seconds: float) -> Callable[[], datetime]:

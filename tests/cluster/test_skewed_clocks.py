@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from skewed_replicas import AHEAD, CALLS, Replica, Trial, random_trial, replicas
 
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.channel import EtcdChannel, Method, Methods
 
 SEQUENCES, TO_THEIR_END = 72, 24
 
@@ -46,6 +47,30 @@ async def test_whatever_is_asked_of_one_replica_about_a_claim_of_another_is_neve
         await asyncio.gather(*(ask(len(trials) + number, *each) for number, each in enumerate(asked)))
     assert [(trial.journal, trial.wrong) for trial in trials if trial.wrong] == []
     assert len(trials) == len(AHEAD) * len(CALLS) * 2 * 2
+
+
+async def test_where_a_claim_was_granted_nothing_is_asked_of_etcd_about_its_lease(
+    pairs: list[tuple[Replica, Replica]], etcd_channel: EtcdChannel, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual way costs no further call; at another replica one question serves all that is asked of the lease."""
+    call, questions = EtcdChannel.call, Counter[int]()
+
+    async def counting(channel: EtcdChannel, method: Method, request: Any, **more: Any) -> Any:
+        if channel is not etcd_channel and method is Methods.LEASE_TIME_TO_LIVE:
+            questions[request.id] += 1
+        return await call(channel, method, request, **more)
+
+    monkeypatch.setattr(EtcdChannel, "call", counting)
+    (right, other), *_ = pairs
+    trial = Trial(etcd_channel, fleet, "task:a")
+    await trial.claim(right)
+    for ask in CALLS.values():
+        await ask(trial, right)
+    assert questions == {}
+    await asyncio.gather(*(ask(trial, other) for _ in range(20) for ask in (Trial.get, Trial.be_denied)))
+    await trial.renew(other)
+    assert list(questions.values()) == [1]
+    assert trial.wrong == []
 
 
 async def test_no_deadline_of_a_random_sequence_of_calls_is_later_than_the_end_of_the_claim(

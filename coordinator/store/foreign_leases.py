@@ -12,11 +12,12 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from coordinator.errors import Unavailable
+from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
@@ -74,6 +75,8 @@ class ForeignLeases:
             # The question is shared, so that one caller's deadline does not end it.
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 return await asyncio.shield(task)
+        except CoordinatorError as error:
+            raise copy.copy(error) from None  # each caller its own
         except TimeoutError:
             raise Unavailable(
                 "etcd did not say in time how long the claim lasts",

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import copy
 import math
 import secrets
 import time
@@ -251,7 +252,7 @@ class LeasePool:
                 self._drop_key(pooled)
                 raise _not_in_time() from None
         if pooled.failure is not None:
-            raise pooled.failure
+            raise copy.copy(pooled.failure)  # each caller its own
 
 
 def _whole_seconds(seconds: float) -> int:

@@ -16,7 +16,7 @@ from etcd_proxy import GRANT, proxying
 from coordinator import AsyncClient, Claim
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import Unavailable
-from coordinator.store import leases
+from coordinator.store import foreign_leases, leases
 from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.failures import LeaseGone
@@ -266,6 +266,22 @@ async def test_a_grant_whose_outcome_is_unknown_has_bound_no_key(
         proxy.lose_replies(GRANT, "silence", times=0)
         assert await pool.lease(60.0, deadline=soon()) is not None
         await channel.close()
+
+
+async def test_who_waits_for_the_same_answer_is_each_given_an_error_of_its_own(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service writes into it what request it is the answer to."""
+    monkeypatch.setattr(leases, "_GRANT_SECONDS", 0.2)
+    monkeypatch.setattr(foreign_leases, "_QUESTION_SECONDS", 0.2)
+    channel = EtcdChannel(["127.0.0.1:1"])
+    pool = LeasePool(channel, boot=clock)
+    grants = [pool.lease(60.0, deadline=soon()) for _ in range(3)]
+    questions = [pool.seconds_left([LEASE_ID_PREFIX << 48 | 1], deadline=soon()) for _ in range(3)]
+    errors = await asyncio.gather(*grants, *questions, return_exceptions=True)
+    assert all(isinstance(error, Unavailable) for error in errors)
+    assert len({id(error) for error in errors}) == 6
+    await channel.close()
 
 
 class TestThroughTheService:

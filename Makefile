@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
+.PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ mutants: setup ## Take guards away, one by one, and see the tests that watch ove
 
 campaign-deadlines: setup ## Have claims live through changes of etcd's leader and restarts, in real time; takes five minutes.
 	@$(BIN)/python tests/cluster/deadlines_campaign.py $(CAMPAIGN_ARGS)
+
+campaign-clocks: setup ## Compare the deadlines that replicas with different clocks return, in 1,000 random sequences; takes three minutes.
+	@$(BIN)/python tests/cluster/clocks_campaign.py $(CAMPAIGN_ARGS)
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python tests/cluster/members_campaign.py $(CAMPAIGN_ARGS)

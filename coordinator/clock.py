@@ -1,4 +1,4 @@
-"""The clocks of a coordinator.
+"""The clocks of a coordinator, and the one on which its clients count deadlines.
 
 Invariant: what this process says the time is never jumps. The host's wall clock is read once, when the process starts,
 and advanced by a clock that counts on whatever happens to the wall clock: were deadlines written by a clock that was
@@ -7,6 +7,7 @@ set back and forth meanwhile, no comparison of them with one another or with the
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -18,6 +19,12 @@ if hasattr(time, "CLOCK_BOOTTIME"):
     def boot_seconds() -> float:
         """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+elif sys.platform == "darwin":
+
+    def boot_seconds() -> float:
+        """Read the clock that counts while a Mac sleeps; ``time.monotonic()`` reads one that does not."""
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 else:
     boot_seconds = time.monotonic

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from coordinator.clock import boot_seconds
+
 __all__ = [
     "DEFAULT_FLEET",
     "DEFAULT_TTL_SECONDS",
@@ -112,9 +114,13 @@ class Claim:
     """The exclusive, leased right of one session to one work key.
 
     ``fencing_token`` grows with every claim of a work key and stays the same across renewals. ``expires_at`` is for
-    display: it comes from the clock of the replica that answered. ``remaining_seconds`` is what was left when the
-    answer was sent; ``deadline`` is the same as a reading of this process's ``time.monotonic()``, counted from before
-    the request was sent and therefore never too late. Only claims returned by a client have a ``deadline``.
+    display: it comes from the clock of the replica that wrote it. ``remaining_seconds`` is how long the claim lasts,
+    counted from when the request was sent: at least that of a claim that was granted or renewed, at most that of one
+    that was only read (``Client.get``, ``Client.briefing``).
+
+    ``deadline`` is until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``, a clock
+    that counts while the host is suspended. ``time.monotonic()`` does not, and must not be compared with it. Only
+    claims that a client has granted or renewed have one; ``remaining`` and ``is_lost`` read that clock themselves.
     """
 
     work_key: str
@@ -132,15 +138,25 @@ class Claim:
     typed_key: str | None = None
     deadline: float | None = None
 
-    def is_lost(self, monotonic: float) -> bool:
-        """Tell whether the claim may have ended at ``monotonic``, a reading of this process's ``time.monotonic()``.
+    def remaining(self, at: float | None = None) -> float:
+        """Return for how many seconds the claim certainly lasts still, 0 or more; 0 for a claim without a ``deadline``.
+
+        ``at`` is a reading of ``coordinator.clock.boot_seconds()``, now if it is None.
+        """
+        if self.deadline is None:
+            return 0.0
+        return max(0.0, self.deadline - (boot_seconds() if at is None else at))
+
+    def is_lost(self, at: float | None = None) -> bool:
+        """Tell whether the claim may have ended; ``at`` is as in ``remaining``.
 
         To be asked before each step whose effect cannot be fenced.
 
         False is no promise for the next moment: a process can be stopped right behind it. True does not mean that
-        somebody else holds the work already; a renewal tells. Always False for a claim without a ``deadline``.
+        somebody else holds the work already; a renewal says so. Always True for a claim without a ``deadline``, which
+        promises nothing.
         """
-        return self.deadline is not None and monotonic >= self.deadline
+        return self.remaining(at) <= 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from itertools import combinations
 
 from coordinator.findings import Diagnosis, Finding, problem, sound, warning
 
-__all__ = ["judge_clock", "judge_clocks", "judge_signs"]
+__all__ = ["SIGN_SECONDS", "judge_clock", "judge_clocks", "judge_offsets", "judge_signs"]
 
-#: Clocks that are kept by NTP differ by milliseconds. What a person notices in "expires at" begins with seconds.
-CLOCK_SECONDS = 2.0
+#: Clocks that are kept by NTP differ by milliseconds. What a person notices in "expires at" begins with seconds: 2 s
+#: are reported, which may be measured as a little less.
+CLOCK_SECONDS = 1.75
+#: Where only the least difference is known, and the difference itself is larger.
+LEAST_SECONDS = 1.0
 #: Half of the allowance for clocks by which a claim past its time is ended (``ReaperSettings.allowance``): coordinators
 #: whose clocks differ by more no longer go by them.
 REPLICA_CLOCK_SECONDS = 300.0
@@ -61,10 +64,20 @@ def judge_signs(signs: Iterable[tuple[str, datetime]], now: datetime) -> Iterato
     A sign is up to ``SIGN_SECONDS`` old, and by so much it may seem behind.
     """
     for name, clock in signs:
-        age = (now - clock).total_seconds()
-        apart = -age if age < 0 else max(0.0, age - SIGN_SECONDS)
-        if apart <= CLOCK_SECONDS:
+        ahead = (clock - now).total_seconds()
+        yield from judge_offsets([(name, ahead, ahead + SIGN_SECONDS)])
+
+
+def judge_offsets(offsets: Iterable[tuple[str, float, float]]) -> Iterator[Finding]:
+    """Judge the clocks of coordinators, by name, of which is known by how much at least, and at most, they are ahead.
+
+    Both are in seconds against the clock of who was asked, below 0 where they are behind.
+    """
+    for name, least, most in offsets:
+        nearest = min(max(0.0, least), most)
+        if abs(nearest) <= LEAST_SECONDS:
             continue
-        make = problem if apart > REPLICA_CLOCK_SECONDS else warning
-        message = f"its clock is at least {apart:.1f} s {'ahead of' if age < 0 else 'behind'} that of who was asked"
-        yield make("clock", message, _KEEP, subject=name, value=round(-age, 3), unit="seconds")
+        make = problem if abs(nearest) > REPLICA_CLOCK_SECONDS else warning
+        side = "ahead of" if nearest > 0 else "behind"
+        message = f"its clock is at least {abs(nearest):.1f} s {side} that of the coordinator that was asked"
+        yield make("clock", message, _KEEP, subject=name, value=round(nearest, 3), unit="seconds")

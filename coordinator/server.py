@@ -6,12 +6,15 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Callable
+from datetime import datetime
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from coordinator import clock
 from coordinator._version import __version__
 from coordinator.config import ServerSettings, split_address
 from coordinator.errors import CoordinatorError, Unavailable
@@ -63,10 +66,22 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 class Server:
-    """A coordinator. ``start`` it, and ``stop`` it; between the two it answers calls."""
+    """A coordinator. ``start`` it, and ``stop`` it; between the two it answers calls.
 
-    def __init__(self, settings: ServerSettings) -> None:
+    ``wall`` is the clock of the times that it writes and ``boot`` that of the deadlines of its leases; tests of
+    replicas whose clocks differ give others.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        wall: Callable[[], datetime] = clock.now,
+        boot: Callable[[], float] = clock.boot_seconds,
+    ) -> None:
         self._settings = settings
+        self._wall = wall
+        self._boot = boot
         self.endpoint = ""
         self.metrics_url = ""
         self._following: asyncio.Task[None] | None = None
@@ -88,20 +103,35 @@ class Server:
         await self._await_etcd()
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
-        pool = LeasePool(self._channel)
-        runner = Runner(self._channel, pool, recorder)
+        pool = LeasePool(self._channel, boot=self._boot, wall=self._wall)
+        runner = Runner(self._channel, pool, recorder, clock=self._wall)
         self._grpc = grpc.aio.server(options=_OPTIONS)
         self.endpoint = self._listen()
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
-        diagnosis = DiagnosisReader(examination, runner, version=__version__, endpoint=self.endpoint)
+        reaper = self._make_reaper(runner, recorder)
+        diagnosis = DiagnosisReader(
+            examination,
+            runner,
+            version=__version__,
+            endpoint=self.endpoint,
+            clock=self._wall,
+            offsets=dict if reaper is None else reaper.offsets,
+        )
         self._space = SpaceWatch(self._channel, quota_bytes=settings.quota_bytes)
         granting = Granting(runner, self._space, settings.limits)
         self._watches = Watches(self._channel, runner)
         registry.register(_gauges(pool, self._space, self._watches))
         servicer = Servicer(
-            runner, recorder, status, diagnosis, granting, self._watches, topic_kinds=settings.topic_kinds
+            runner,
+            recorder,
+            status,
+            diagnosis,
+            granting,
+            self._watches,
+            topic_kinds=settings.topic_kinds,
+            clock=self._wall,
         )
         admission = Admission(settings.limits.max_calls)
         self._answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer)
@@ -116,9 +146,8 @@ class Server:
         await self._space.look()
         self._looking = asyncio.create_task(self._space.run())
         await self._grpc.start()
-        if settings.reaper is not None:
-            name = f"{socket.gethostname()}/{self.endpoint}"
-            self._reaping = asyncio.create_task(Reaper(self._channel, runner, recorder, name, settings.reaper).run())
+        if reaper is not None:
+            self._reaping = asyncio.create_task(reaper.run())
         if credentials is not None and authorizer is not None:
             self._following = asyncio.create_task(credentials.follow(authorizer.recheck))
         for name in ("", SERVICE.full_name):
@@ -148,6 +177,13 @@ class Server:
         while taken_up != self._answering.taken_up and time.monotonic() < until:
             taken_up = self._answering.taken_up
             await asyncio.sleep(_DRAIN_SECONDS)
+
+    def _make_reaper(self, runner: Runner, recorder: PrometheusRecorder) -> Reaper | None:
+        settings = self._settings.reaper
+        if settings is None:
+            return None
+        name = f"{socket.gethostname()}/{self.endpoint}"
+        return Reaper(self._channel, runner, recorder, name, settings, clock=self._wall)
 
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS

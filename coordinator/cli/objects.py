@@ -196,6 +196,8 @@ def _claim(claim: model.Claim) -> Object:
         "ttl_seconds": claim.ttl_seconds,
         "claimed_at": format_moment(claim.claimed_at),
         "expires_at": format_moment(claim.expires_at),
+        # What was only read is no promise, and is out of date when it is printed.
+        "remaining_seconds": None if claim.deadline is None else claim.remaining_seconds,
         "note": claim.note,
     }
 

@@ -5,13 +5,13 @@ Invariant: what it keeps is bounded, however long it runs and however much happe
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from coordinator.client import AsyncClient
+from coordinator.clock import boot_seconds
 from coordinator.errors import CoordinatorError
 from coordinator.model import Briefing, Claim, Event, Happening, HotKeys, Status
 
@@ -26,7 +26,7 @@ _POINTS, _STATUS_SECONDS = 360, 5.0
 
 
 class Seen(NamedTuple):
-    """What was read; ``read_at`` is a reading of ``time.monotonic()`` from before it was asked for."""
+    """What was read; ``read_at`` is a reading of ``boot_seconds()`` from before it was asked for."""
 
     briefing: Briefing
     hot: HotKeys
@@ -56,7 +56,7 @@ class Board:
 
     async def read(self, client: AsyncClient) -> Seen:
         """Ask for everything that is due, and return it; raises what the client raises."""
-        asked = time.monotonic()
+        asked = boot_seconds()
         briefing = await client.briefing(max_age=_BRIEFED_SECONDS, max_characters=_BRIEFED_CHARACTERS)
         hot = await client.hot(limit=_HOT)
         status = self.seen.status if self.seen else None
@@ -78,10 +78,10 @@ class Board:
     def claims(self) -> list[tuple[Claim, float]]:
         """Return the live claims with the seconds that each has left, those that end first in front.
 
-        Counted from when they were asked for, so that our clock does not matter.
+        Counted from when they were asked for, on a clock that goes on while this host is suspended.
         """
         if self.seen is None:
             return []
-        passed = time.monotonic() - self.seen.read_at
+        passed = boot_seconds() - self.seen.read_at
         left = [(claim, max(0.0, claim.remaining_seconds - passed)) for claim in self.seen.briefing.taken]
         return sorted(left, key=lambda each: each[1])

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim | model.Denial:
-    """Read the answer to a claim; ``sent_at`` is ``time.monotonic()`` from before the request was sent."""
+    """Read the answer to a claim; ``sent_at`` is ``boot_seconds()`` from before the request was sent."""
     if response.outcome == types.OUTCOME_DENIED:
         return _denial(response)
     outcome = OUTCOMES.get(response.outcome)
@@ -63,7 +63,7 @@ def claim_from(
     previous: model.Previous | None = None,
     typed_key: str | None = None,
 ) -> model.Claim:
-    """Read a claim."""
+    """Read a claim; ``sent_at`` as in ``claim_answer``, None for one that was only read: it promises no deadline."""
     remaining = _seconds(message.remaining)
     return model.Claim(
         work_key=message.work_key,

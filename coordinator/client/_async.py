@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from coordinator.client import _fields as fields
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._security import AnyPath, Security
+from coordinator.clock import boot_seconds
 from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.findings import Diagnosis
@@ -131,7 +131,7 @@ class AsyncClient:
             instance=self._instance,
             fencing_token=fields.integer("token", token),
         )
-        sent_at = time.monotonic()
+        sent_at = boot_seconds()
         return answers.claim_answer(await self._calls.call("Claim", request), sent_at=sent_at)
 
     async def claim_many(
@@ -161,7 +161,7 @@ class AsyncClient:
                 reopen=fields.flag("reopen", reopen),
                 request_id=f"{base}.{number}",
             )
-        sent_at = time.monotonic()
+        sent_at = boot_seconds()
         response = await self._calls.call("ClaimMany", request, request_id=base)
         return answers.claim_answers(response, sent_at=sent_at)
 
@@ -189,7 +189,7 @@ class AsyncClient:
             instance=self._instance,
             fencing_token=fields.integer("token", token),
         )
-        sent_at = time.monotonic()
+        sent_at = boot_seconds()
         response = await self._calls.call("Renew", request)
         return answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from coordinator.client import _fields as fields
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._security import AnyPath, Security
 from coordinator.client._sync_calls import Calls
+from coordinator.clock import boot_seconds
 from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.findings import Diagnosis
@@ -130,7 +130,7 @@ class Client:
             instance=self._instance,
             fencing_token=fields.integer("token", token),
         )
-        sent_at = time.monotonic()
+        sent_at = boot_seconds()
         return answers.claim_answer(self._calls.call("Claim", request), sent_at=sent_at)
 
     def claim_many(
@@ -160,7 +160,7 @@ class Client:
                 reopen=fields.flag("reopen", reopen),
                 request_id=f"{base}.{number}",
             )
-        sent_at = time.monotonic()
+        sent_at = boot_seconds()
         response = self._calls.call("ClaimMany", request, request_id=base)
         return answers.claim_answers(response, sent_at=sent_at)
 
@@ -188,7 +188,7 @@ class Client:
             instance=self._instance,
             fencing_token=fields.integer("token", token),
         )
-        sent_at = time.monotonic()
+        sent_at = boot_seconds()
         response = self._calls.call("Renew", request)
         return answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
 

@@ -19,7 +19,7 @@ from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_o
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import FleetPaths, WorkPaths, format_stamp, read_work_key
 from coordinator.engine.reading import decode_record, show_claim, show_record
-from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.steps import Operation, commit, decode, time_left
 from coordinator.engine.transaction import KeyValue, Range, Txn, TxnReply, end_of_prefix
 from coordinator.keys import WorkKey
 from coordinator.model import Briefing, Claim, Record, State
@@ -58,7 +58,7 @@ def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:
     half = len(reply.replies) // 2
     claims, all_claims = _merged(reply, range(half), most)
     loose, all_loose = _merged(reply, range(half, 2 * half), most)
-    taken = yield from _taken(paths, claims, command.now)
+    taken = yield from _taken(paths, claims)
     ended, all_ended = yield from _finished_keys(paths, command, most)
     loose_ends = _Unread(_keys(paths, "loose", loose), State.ABANDONED)
     finished = _Unread(ended, State.COMPLETED)
@@ -103,13 +103,14 @@ def _merged(reply: TxnReply, indexes: Iterable[int], most: int) -> tuple[list[Ke
     return kvs[:most], sum(found.total for found in ranges)
 
 
-def _taken(paths: FleetPaths, kvs: list[KeyValue], now: datetime) -> Operation[list[Claim]]:
+def _taken(paths: FleetPaths, kvs: list[KeyValue]) -> Operation[list[Claim]]:
     claims = []
-    for kv in kvs:
+    left = yield from time_left(*(kv.lease for kv in kvs))
+    for kv, remaining in zip(kvs, left, strict=True):
         work_key = _work_key(paths, "claim", kv.key)
         stored = yield from decode(StoredClaim, kv)
         if work_key is not None and stored is not None:
-            claims.append(show_claim(work_key, stored, kv.create_revision, now))
+            claims.append(show_claim(work_key, stored, kv.create_revision, remaining))
     return claims
 
 

@@ -32,8 +32,18 @@ from coordinator.engine.reading import (
     show_claim,
 )
 from coordinator.engine.refusing import refuse_repeated
-from coordinator.engine.renewing import renew_live
-from coordinator.engine.steps import ClaimGranted, Lease, Operation, Trailing, commit, decode, is_wanted, lease_for
+from coordinator.engine.renewing import renew_live, take_over
+from coordinator.engine.steps import (
+    ClaimGranted,
+    Lease,
+    Operation,
+    Trailing,
+    commit,
+    decode,
+    is_wanted,
+    lease_for,
+    time_left,
+)
 from coordinator.engine.transaction import (
     Delete,
     Put,
@@ -44,7 +54,7 @@ from coordinator.engine.transaction import (
     is_present,
     unchanged,
 )
-from coordinator.errors import Contended, InternalError
+from coordinator.errors import Contended
 from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, State
 
 __all__ = ["ClaimCommand", "claim", "meet_found"]
@@ -81,8 +91,6 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         if answer is not None:
             return answer
     lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
-    if lease is None:
-        raise InternalError("no lease was given for a new claim")
     for _ in range(MAX_TRIES):
         granted = yield from _try_to_grant(command, paths, found, lease)
         if isinstance(granted, Claim):
@@ -161,7 +169,7 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     yield ClaimGranted(paths.fleet, paths.work_key.kind)
     if not reply.succeeded:
         return met
-    return show_claim(paths.work_key, claimed, reply.revision, command.now, previous=previous)
+    return show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
 
 
 def _note_contender(command: ClaimCommand, paths: WorkPaths) -> Txn:
@@ -184,10 +192,7 @@ def _meet_holder(
     if held is None:
         return Denial(str(paths.work_key), DenialReason.HELD)
     if _is_request_of(command, held):
-        unmark = yield from _unmark(command, paths, found)
-        reply = yield from commit(Txn((), (Range(paths.history(held.attempt - 1)), *unmark)))
-        previous = yield from previous_from_history(reply.range(0).kvs)
-        return show_claim(paths.work_key, held, live.token, command.now, previous=previous)
+        return (yield from _repeat(command, paths, found, live, held))
     if _is_own(command, held, live):
         unmark = yield from _unmark(command, paths, found)
         renewed = yield from renew_live(
@@ -207,13 +212,34 @@ def _meet_holder(
         yield Trailing(note._replace(compares=of_this_claim), (paths.contender(command.session), live.token))
     if held.session == command.session and not found.marked:
         yield from _keep_mark(command, paths, live)
+    (left,) = yield from time_left(live.lease)
     return Denial(
         work_key=str(paths.work_key),
         reason=DenialReason.HELD,
         holder=held.session,
         own_session=held.session == command.session,
         expires_at=held.expires_at,
-        retry_after_seconds=max(0.0, (held.expires_at - command.now).total_seconds()),
+        retry_after_seconds=left,
+    )
+
+
+def _repeat(
+    command: ClaimCommand, paths: WorkPaths, found: Found, live: LiveClaim, held: StoredClaim
+) -> Operation[Claim | Denial | None]:
+    """Answer a caller who found the claim that an earlier try of its request has made."""
+    unmark = yield from _unmark(command, paths, found)
+    reply = yield from commit(Txn((), (Range(paths.history(held.attempt - 1)), *unmark)))
+    previous = yield from previous_from_history(reply.range(0).kvs)
+    for _ in range(MAX_TRIES):
+        shown = yield from take_over(paths, found, live, held)
+        if isinstance(shown, Claim):
+            return replace(shown, previous=previous)
+        # What it is then, and not what it was: one that has ended meanwhile must not be granted once more.
+        if shown.claim is None or shown.claim.stored is None or not _is_request_of(command, shown.claim.stored):
+            return (yield from meet_found(command, paths, shown))
+        found, live, held = shown, shown.claim, shown.claim.stored
+    raise Contended(
+        f"{paths.work_key} was renewed by others {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
     )
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from datetime import datetime
 
 from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths, decode_segment
-from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.steps import Operation, commit, decode, time_left
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply, in_turn
 from coordinator.errors import Refused
 from coordinator.keys import WorkKey
@@ -132,7 +131,7 @@ def read_along(paths: WorkPaths) -> Operation[Found]:
     return (yield from read_found(reply))
 
 
-def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
+def get(paths: WorkPaths) -> Operation[Story]:
     """Read all that is known of a work key; raises ``Refused`` if that has been damaged and no claim is live.
 
     Of a long history with long texts only the latest attempts are told, up to 1 MiB.
@@ -154,9 +153,13 @@ def get(paths: WorkPaths, now: datetime) -> Operation[Story]:
             f"what is stored of {work_key} cannot be read, so it cannot be told what became of it",
             hint="claim it to begin its next attempt, or have an operator look at its record in etcd",
         )
+    claim = None
+    if live is not None and live.stored is not None:
+        (left,) = yield from time_left(live.lease)
+        claim = show_claim(work_key, live.stored, live.token, left)
     return Story(
         record=show_record(work_key, found.record, live=live is not None),
-        claim=None if live is None or live.stored is None else show_claim(work_key, live.stored, live.token, now),
+        claim=claim,
         contenders=names if live is not None else (),
         history=tuple(history),
         revision=reply.revision,
@@ -173,12 +176,12 @@ def show_claim(
     work_key: WorkKey,
     stored: StoredClaim,
     token: int,
-    now: datetime,
+    remaining_seconds: float,
     *,
     outcome: Outcome = Outcome.GRANTED,
     previous: Previous | None = None,
 ) -> Claim:
-    """Show a live claim as it stands at ``now``."""
+    """Show a live claim. ``remaining_seconds`` is what its lease has left: no two wall clocks may tell that."""
     return Claim(
         work_key=str(work_key),
         kind=work_key.kind,
@@ -188,7 +191,7 @@ def show_claim(
         ttl_seconds=stored.ttl,
         claimed_at=stored.claimed_at,
         expires_at=stored.expires_at,
-        remaining_seconds=max(0.0, (stored.expires_at - now).total_seconds()),
+        remaining_seconds=remaining_seconds,
         note=stored.note or None,
         outcome=outcome,
         previous=previous,

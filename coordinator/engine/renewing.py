@@ -5,6 +5,9 @@ Invariants:
 - The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that
   hung and applies late would otherwise move the claim back to its older lease.
 - The claim always stays bound to a lease: every write of it names one.
+- What is answered of the time that is left comes from a lease that this replica has granted itself: a claim that is
+  bound to another one moves to such a lease, which outlives that, in the same transaction. What etcd says of a lease of
+  another replica is no promise: one that it has started again is ended earlier.
 
 A renewal does not compare what the claim's end compares. A note that comes together with a completion may be lost: the
 renewal is answered, and the end tells the note that was there before.
@@ -20,12 +23,12 @@ from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts, show_claim
 from coordinator.engine.refusing import refuse
 from coordinator.engine.repeating import own_attempt, read_ends
-from coordinator.engine.steps import Operation, commit, lease_for
+from coordinator.engine.steps import Lease, Operation, commit, lease_for
 from coordinator.engine.transaction import Put, Txn, unchanged
 from coordinator.errors import Contended
 from coordinator.model import Claim, Outcome, State
 
-__all__ = ["RenewCommand", "renew", "renew_live"]
+__all__ = ["RenewCommand", "renew", "renew_live", "take_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,46 +85,63 @@ def renew_live(
 ) -> Operation[Claim | Found]:
     """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is."""
     ttl = ttl_seconds or held.ttl
-    # One that lasts only because etcd has started it again is not kept: it is ended at the deadline that it had.
-    lasts = held.expires_at >= now + timedelta(seconds=ttl)
-    lease = yield from lease_for(ttl, outliving=live.lease, keep=lasts)
+    lease = yield from lease_for(ttl, outliving=live.lease)
+    # A lease that is kept is this replica's own, and so is the clock that wrote the time.
+    kept = lease.id == live.lease
     renewed = replace(
         held,
         ttl=ttl,
-        expires_at=max(held.expires_at, now + timedelta(seconds=ttl)) if lease is None else lease.expires_at,
+        expires_at=max(held.expires_at, now + timedelta(seconds=ttl)) if kept else lease.expires_at,
         note=held.note if note is None else note,
     )
+    met = yield from _rewrite(paths, found, live, renewed, lease, also)
+    if met is None:
+        return show_claim(paths.work_key, renewed, live.token, lease.seconds, outcome=Outcome.RENEWED)
+    alike = _renewed_alike(met, renewed, live.token, lease.id)
+    if alike is None:
+        return met
+    if also:
+        yield from commit(Txn((), also))
+    return show_claim(paths.work_key, alike, live.token, lease.seconds, outcome=Outcome.RENEWED)
+
+
+def take_over(paths: WorkPaths, found: Found, live: LiveClaim, held: StoredClaim) -> Operation[Claim | Found]:
+    """Show the claim that was found on a lease of this replica's own; if it has changed, tell how it is.
+
+    Where another replica has granted its lease it moves to one that ends no sooner. It is written only then.
+    """
+    lease = yield from lease_for(0.0 if live.lease else held.ttl, outliving=live.lease)
+    if lease.id != live.lease:
+        held = replace(held, expires_at=lease.expires_at)
+        met = yield from _rewrite(paths, found, live, held, lease)
+        if met is not None:
+            return met
+    return show_claim(paths.work_key, held, live.token, lease.seconds)
+
+
+def _rewrite(
+    paths: WorkPaths, found: Found, live: LiveClaim, claim: StoredClaim, lease: Lease, also: tuple[Txn, ...] = ()
+) -> Operation[Found | None]:
+    """Write a claim anew, bound to ``lease``, with its record; None if so, and what was met if it has changed."""
     record = StoredRecord(
         state=State.CLAIMED,
-        session=renewed.session,
-        attempt=renewed.attempt,
+        session=claim.session,
+        attempt=claim.attempt,
         fencing_token=live.token,
-        claimed_at=renewed.claimed_at,
-        expires_at=renewed.expires_at,
-        note=renewed.note,
-        request_id=renewed.request_id,
+        claimed_at=claim.claimed_at,
+        expires_at=claim.expires_at,
+        note=claim.note,
+        request_id=claim.request_id,
         completion=None if found.record is None else found.record.completion,
     )
     reply = yield from commit(
         Txn(
             compares=(unchanged(paths.claim, live.mod_revision),),
-            success=(
-                Put(paths.claim, renewed.encode(), live.lease if lease is None else lease.id),
-                Put(paths.record, record.encode()),
-                *also,
-            ),
+            success=(Put(paths.claim, claim.encode(), lease.id), Put(paths.record, record.encode()), *also),
             failure=reads_and_counts(paths),
         )
     )
-    if reply.succeeded:
-        return show_claim(paths.work_key, renewed, live.token, now, outcome=Outcome.RENEWED)
-    met = yield from read_found(reply)
-    alike = _renewed_alike(met, renewed, live.token, live.lease if lease is None else lease.id)
-    if alike is None:
-        return met
-    if also:
-        yield from commit(Txn((), also))
-    return show_claim(paths.work_key, alike, live.token, now, outcome=Outcome.RENEWED)
+    return None if reply.succeeded else (yield from read_found(reply))
 
 
 def _renewed_alike(met: Found, renewed: StoredClaim, token: int, lease: int) -> StoredClaim | None:

@@ -1,10 +1,11 @@
 """How the engine asks for what it cannot do itself.
 
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
-no I/O and reads no clock. Seven kinds of steps exist:
+no I/O and reads no clock. Eight kinds of steps exist:
 
 - a ``Txn``, answered by its ``TxnReply``;
-- ``NeedLease``, answered by a ``Lease`` with enough time left, or by None where the lease to outlive lasts longer;
+- ``NeedLease``, answered by a ``Lease`` of this replica's own with enough time left;
+- ``TimeLeft``, answered by how long each of some leases lasts still, in seconds;
 - ``IsWanted``, answered by whether others wait for their turn at a key at this very replica;
 - ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
 - ``Damaged``, a value that could not be decoded, for the log; answered by None;
@@ -33,11 +34,13 @@ __all__ = [
     "NeedLease",
     "Operation",
     "Step",
+    "TimeLeft",
     "Trailing",
     "commit",
     "decode",
     "is_wanted",
     "lease_for",
+    "time_left",
 ]
 
 T = TypeVar("T")
@@ -47,19 +50,33 @@ D = TypeVar("D", bound=Document)
 class NeedLease(NamedTuple):
     """A lease is needed that lasts ``ttl_seconds`` from now, and no shorter than the lease ``outliving`` (0: none).
 
-    With ``keep`` that one will do if it lasts longer.
+    That one itself is the answer where this replica has granted it and it lasts long enough; for 0 seconds it does
+    whatever it has left.
     """
 
     ttl_seconds: float
     outliving: int = 0
-    keep: bool = False
 
 
 class Lease(NamedTuple):
-    """A lease to bind a claim to, and its deadline by the clock of this replica."""
+    """A lease to bind a claim to, which this replica has granted itself.
+
+    ``seconds`` is how long it certainly lasts from when it was handed out, counted on this replica's boot-time clock
+    from before the grant was sent; ``expires_at`` is the same by its wall clock, for display.
+    """
 
     id: int
     expires_at: datetime
+    seconds: float
+
+
+class TimeLeft(NamedTuple):
+    """How long ``leases`` last still, whoever has granted them: at most as long as etcd says (0 where it knows none).
+
+    Nothing that a holder relies on: a lease that etcd has started again is ended earlier than etcd says.
+    """
+
+    leases: tuple[int, ...]
 
 
 class IsWanted(NamedTuple):
@@ -107,7 +124,7 @@ class ClaimGranted(NamedTuple):
     kind: str
 
 
-Step = Txn | NeedLease | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted
+Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted
 Operation = Generator[Step, object, T]
 
 
@@ -124,12 +141,22 @@ def is_wanted(key: bytes) -> Operation[bool]:
     return (yield IsWanted(key)) is True
 
 
-def lease_for(ttl_seconds: float, outliving: int = 0, *, keep: bool = False) -> Operation[Lease | None]:
-    """Ask for a lease; None means that ``outliving`` lasts longer and is kept."""
-    lease = yield NeedLease(ttl_seconds, outliving, keep)
-    if lease is not None and not isinstance(lease, Lease):
-        raise TypeError("a need of a lease is answered by a Lease or None")
+def lease_for(ttl_seconds: float, outliving: int = 0) -> Operation[Lease]:
+    """Ask for a lease of this replica's own; ``outliving`` itself is one that it has granted and that lasts longer."""
+    lease = yield NeedLease(ttl_seconds, outliving)
+    if not isinstance(lease, Lease):
+        raise TypeError("a need of a lease is answered by a Lease")
     return lease
+
+
+def time_left(*leases: int) -> Operation[tuple[float, ...]]:
+    """Ask how long leases last still, at most; answered in their order, in seconds."""
+    if not leases:
+        return ()
+    left = yield TimeLeft(leases)
+    if not isinstance(left, tuple) or len(left) != len(leases):
+        raise TypeError("a question for the time that leases have left is answered by as many numbers")
+    return left
 
 
 def decode(document: type[D], found: KeyValue) -> Operation[D | None]:

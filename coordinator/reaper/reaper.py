@@ -94,6 +94,10 @@ class Reaper:
         self._revision = 0
         self._seen = 0
 
+    def offsets(self) -> dict[str, tuple[str, float, float]]:
+        """Tell by how many seconds other replicas' clocks are ahead of ours: by id the name, the least and the most."""
+        return self._replicas.offsets()
+
     async def run(self) -> None:
         """Stand for election and reap, until cancelled; then the election is given up at once."""
         while True:
@@ -119,7 +123,7 @@ class Reaper:
         # Before anything is ended by our clock it must be known what those of the others say.
         await self._beat(lease)
         await _first_to_end(
-            self._every(self._settings.beat_every, partial(self._beat, lease)),
+            self._every(self._settings.beat_every / 2, partial(self._beat_unevenly, lease)),
             self._every(self._settings.sweep_every, self._sweep),
             self._stand(lease),
         )
@@ -130,6 +134,11 @@ class Reaper:
             self.state.revision_lag = max(0, self._revision - self._seen)
         self._revision = await self._replicas.beat(lease.id, self.state.revision_lag)
         self._recorder.reaping(elected=self.state.elected, revision_lag=self.state.revision_lag or 0)
+
+    async def _beat_unevenly(self, lease: KeptLease) -> None:
+        """Let up to half of the time between two pass: it is by that that replicas learn how far clocks are apart."""
+        await asyncio.sleep(random.uniform(0, self._settings.beat_every / 2))  # noqa: S311  # not a secret
+        await self._beat(lease)
 
     async def _stand(self, lease: KeptLease) -> None:
         """Wait to be elected, and reap while the lease lasts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from coordinator import clock
@@ -10,7 +10,7 @@ from coordinator.engine.electing import read_signs
 from coordinator.enumerations import SEVERITIES_ON_WIRE
 from coordinator.errors import CoordinatorError
 from coordinator.findings import Finding, is_healthy
-from coordinator.offsets import judge_signs
+from coordinator.offsets import judge_offsets, judge_signs
 from coordinator.service.replies import timestamp
 from coordinator.store.examination import Examination
 from coordinator.store.runner import Runner
@@ -20,7 +20,10 @@ __all__ = ["DiagnosisReader"]
 
 
 class DiagnosisReader:
-    """Examines; ``endpoint`` is what the coordinator listens on, ``clock`` what its caller's clock is compared with."""
+    """Examines; ``endpoint`` is what the coordinator listens on, ``clock`` what its caller's clock is compared with.
+
+    ``offsets`` tells what is known of the other replicas' clocks, as ``Reaper.offsets`` does.
+    """
 
     def __init__(
         self,
@@ -30,12 +33,14 @@ class DiagnosisReader:
         version: str,
         endpoint: str,
         clock: Callable[[], datetime] = clock.now,
+        offsets: Callable[[], Mapping[str, tuple[str, float, float]]] = dict,
     ) -> None:
         self._examination = examination
         self._runner = runner
         self._version = version
         self._endpoint = endpoint
         self._clock = clock
+        self._offsets = offsets
 
     async def read(self, *, deadline: float) -> pb.DiagnoseResponse:
         """Examine, and write down what was found; ``deadline`` is a reading of ``time.monotonic()``."""
@@ -57,7 +62,10 @@ class DiagnosisReader:
             signs, _ = await self._runner.run(read_signs, deadline=deadline)
         except CoordinatorError:
             return []
-        return list(judge_signs(((sign.beat.name, sign.beat.clock) for sign in signs), self._clock()))
+        # What was learnt from many signs is closer than what one says.
+        known = self._offsets()
+        others = [(sign.beat.name, sign.beat.clock) for sign in signs if sign.id not in known]
+        return [*judge_offsets(known.values()), *judge_signs(others, self._clock())]
 
 
 def _message(finding: Finding) -> pb.Finding:

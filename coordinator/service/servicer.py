@@ -161,7 +161,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802
         """Tell all that is known of a work key."""
         keyed = Keyed.of(request, self._topic_kinds)
-        found = await self._runner.run(partial(get, keyed.paths, self._clock()), deadline=_deadline(context))
+        found = await self._runner.run(partial(get, keyed.paths), deadline=_deadline(context))
         return replies.story(found)
 
     async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802

@@ -8,6 +8,8 @@ Invariants:
 - A lease that is handed out for a TTL lasts at least that long from the moment it is handed out.
 - Its deadline is counted from before its grant was sent, on a clock that also counts while the host is suspended: etcd
   cannot have started it earlier.
+- A lease that is handed out was granted by this very pool: of no other is it known when it ends
+  (``coordinator.store.foreign_leases`` says why).
 - A renewal never moves a claim to a lease that ends before the one it is bound to.
 
 The next lease is granted before it is needed, so that under steady use no claim waits for a grant.
@@ -17,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import copy
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,7 +33,8 @@ from coordinator.engine.steps import Lease
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import LeaseExists
+from coordinator.store.failures import LeaseExists, LeaseGone
+from coordinator.store.foreign_leases import ForeignLeases
 
 __all__ = ["LEASE_ID_PREFIX", "LeasePool", "boot_seconds", "window_seconds"]
 
@@ -38,8 +42,6 @@ __all__ = ["LEASE_ID_PREFIX", "LeasePool", "boot_seconds", "window_seconds"]
 LEASE_ID_PREFIX = 0x434F
 KEYS_PER_LEASE = 1000
 _GRANT_SECONDS = 5.0
-#: Deadlines remembered of leases that other replicas granted, before those that have passed are looked for.
-_FOREIGN_KEPT = 4096
 #: How often ended leases are dropped.
 _SWEEP_SECONDS = 1.0
 #: From how many keys on a lease's successor is granted.
@@ -79,7 +81,7 @@ class LeasePool:
         #: Those that take more keys, by their deadlines, and all that have not ended.
         self._open: list[_PooledLease] = []
         self._live: dict[int, _PooledLease] = {}
-        self._foreign: dict[int, tuple[float, float]] = {}
+        self._foreign = ForeignLeases(channel, boot)
         self._grants: set[asyncio.Task[None]] = set()
         self._next_sweep = 0.0
 
@@ -95,22 +97,24 @@ class LeasePool:
         self._look_ahead(pooled, now, ttl_seconds, window)
         return self._show(pooled, now)
 
-    async def lease(
-        self, ttl_seconds: float, *, outliving: int = 0, keep: bool = True, deadline: float
-    ) -> Lease | None:
-        """Return a lease for one more key, or, with ``keep``, None if the lease ``outliving`` lasts longer than that.
+    async def lease(self, ttl_seconds: float, *, outliving: int = 0, deadline: float) -> Lease:
+        """Return a lease for one more key that ends no sooner than ``outliving`` (0: none).
 
-        ``deadline`` is a reading of ``time.monotonic()``; raises what ``EtcdChannel.call`` raises.
+        Where that is of this pool and lasts longer than what would be handed out, it is returned itself; for a TTL of 0
+        whatever it has left. ``deadline`` is a reading of ``time.monotonic()``. Raises what ``EtcdChannel.call``
+        raises, and ``LeaseGone`` if etcd does not know ``outliving``.
         """
-        least, most = await self._bounds_of(outliving, deadline) if outliving else (0.0, 0.0)
+        own = self._live.get(outliving)
+        latest = 0.0
+        if own is None and outliving:
+            latest = await self._end_of_foreign(outliving, deadline)
         window = window_seconds(ttl_seconds)
         while True:
             now = self._boot()
             self._drop_ended(now)
-            if keep and least >= now + ttl_seconds + window:
-                return None
-            # A lease that may or may not last long enough is outlived in any case.
-            wanted = most - now if now + ttl_seconds < most and (least < now + ttl_seconds or not keep) else ttl_seconds
+            if own is not None and (not ttl_seconds or own.deadline >= now + ttl_seconds + window):
+                return self._show(own, now)
+            wanted = max(ttl_seconds, latest - now)
             longest = _whole_seconds(wanted + window)
             pooled = self._find(now + wanted, now + longest)
             if pooled is None:
@@ -120,13 +124,31 @@ class LeasePool:
             if not pooled.granted.is_set() or pooled.failure is not None:
                 await self._wait_for(pooled, deadline)
                 now = self._boot()
-            if keep and least >= now + ttl_seconds and most >= pooled.deadline:
+            if own is not None and own.deadline >= max(now + ttl_seconds, pooled.deadline):
                 self._drop_key(pooled)
-                return None
-            if pooled.deadline >= max(now + ttl_seconds, most):
+                return self._show(own, now)
+            if pooled.deadline >= max(now + ttl_seconds, latest):
                 return self._show(pooled, now)
             # The grant took longer than the window is wide.
             self._drop_key(pooled)
+
+    def seconds_left_if_known(self, leases: Sequence[int]) -> tuple[float, ...] | None:
+        """Tell how long leases last still, whoever has granted them, at most; None where etcd must be asked."""
+        ends = [self._known_end(lease) for lease in leases]
+        now = self._boot()
+        known = tuple(max(0.0, end - now) for end in ends if end is not None)
+        return known if len(known) == len(ends) else None
+
+    async def seconds_left(self, leases: Sequence[int], *, deadline: float) -> tuple[float, ...]:
+        """Tell the same, asking etcd for what is not known; 0 for what it does not know.
+
+        ``deadline`` is a reading of ``time.monotonic()``; raises what ``EtcdChannel.call`` raises.
+        """
+        unknown = {lease for lease in leases if self._known_end(lease) is None}
+        asked = await self._foreign.all_bounds(unknown, deadline=deadline)
+        ends = {lease: bounds.least for lease, bounds in asked.items() if bounds is not None}
+        now = self._boot()
+        return tuple(max(0.0, ends.get(lease, self._known_end(lease) or 0.0) - now) for lease in leases)
 
     def give_back(self, lease_id: int) -> None:
         """Take back a lease to which no key was bound."""
@@ -138,7 +160,7 @@ class LeasePool:
         """Hand a lease out no more: etcd does not know it."""
         self._live.pop(lease_id, None)
         self._open = [pooled for pooled in self._open if pooled.id != lease_id]
-        self._foreign.pop(lease_id, None)
+        self._foreign.forget(lease_id)
 
     @property
     def size(self) -> int:
@@ -147,7 +169,23 @@ class LeasePool:
         return sum(pooled.deadline > now for pooled in tuple(self._live.values()))
 
     def _show(self, pooled: _PooledLease, now: float) -> Lease:
-        return Lease(pooled.id, clock.cut(self._wall() + timedelta(seconds=pooled.deadline - now)))
+        left = max(0.0, pooled.deadline - now)
+        return Lease(pooled.id, clock.cut(self._wall() + timedelta(seconds=left)), left)
+
+    def _known_end(self, lease_id: int) -> float | None:
+        """Return until when a lease certainly lasts, as far as that is known; one of id 0 is none."""
+        pooled = self._live.get(lease_id)
+        if pooled is not None:
+            return pooled.deadline
+        bounds = self._foreign.known(lease_id)
+        return 0.0 if not lease_id else None if bounds is None else bounds.least
+
+    async def _end_of_foreign(self, lease_id: int, deadline: float) -> float:
+        """Return when a lease has certainly ended that is not of this pool."""
+        bounds = await self._foreign.bounds(lease_id, deadline=deadline)
+        if bounds is None:
+            raise LeaseGone("etcd does not know the lease that the claim was bound to")
+        return bounds.most
 
     def _drop_ended(self, now: float) -> None:
         if now < self._next_sweep:
@@ -155,8 +193,7 @@ class LeasePool:
         self._next_sweep = now + _SWEEP_SECONDS
         del self._open[: bisect.bisect_right(self._open, now, key=_deadline_of_lease)]
         self._live = {lease_id: pooled for lease_id, pooled in self._live.items() if pooled.deadline > now}
-        if len(self._foreign) > _FOREIGN_KEPT:
-            self._foreign = {lease_id: ends for lease_id, ends in self._foreign.items() if ends[1] > now}
+        self._foreign.drop_ended(now)
 
     def _find(self, earliest: float, latest: float) -> _PooledLease | None:
         index = bisect.bisect_left(self._open, earliest, key=_deadline_of_lease)
@@ -215,22 +252,7 @@ class LeasePool:
                 self._drop_key(pooled)
                 raise _not_in_time() from None
         if pooled.failure is not None:
-            raise pooled.failure
-
-    async def _bounds_of(self, lease_id: int, deadline: float) -> tuple[float, float]:
-        """Return until when a lease certainly lasts, and when it has certainly ended."""
-        pooled = self._live.get(lease_id)
-        if pooled is not None:
-            return pooled.deadline, pooled.deadline
-        if lease_id not in self._foreign:
-            asked = self._boot()
-            request = rpc.LeaseTimeToLiveRequest(id=lease_id)
-            response = await self._channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=deadline)
-            # etcd rounds down to whole seconds, and looked at some time between the question and its answer.
-            # A leader that has just come to be may not have started its leases yet: 3.5.1 says 292 years of those.
-            left = min(response.ttl, response.granted_ttl)
-            self._foreign[lease_id] = asked + left, self._boot() + left + 1
-        return self._foreign[lease_id]
+            raise copy.copy(pooled.failure)  # each caller its own
 
 
 def _whole_seconds(seconds: float) -> int:

@@ -7,6 +7,7 @@ import time
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.failures import LeaseGone
+from coordinator.store.foreign_leases import ask_seconds_left
 from coordinator.store.leases import LEASE_ID_PREFIX
 
 __all__ = ["PoolLeases"]
@@ -27,12 +28,8 @@ class PoolLeases:
 
     async def seconds_left(self, lease: int) -> float | None:
         """Tell how long a lease lasts still by etcd's count, in whole seconds rounded down; None if it has ended."""
-        request = rpc.LeaseTimeToLiveRequest(id=lease)
-        response = await self._channel.call(Methods.LEASE_TIME_TO_LIVE, request, deadline=_soon())
-        if response.ttl < 0:
-            return None
-        # A leader that has just come to be may not have started its leases yet: 3.5.1 says 292 years of those.
-        return float(min(response.ttl, response.granted_ttl))
+        left = await ask_seconds_left(self._channel, lease, deadline=_soon())
+        return None if left is None or left < 0 else left
 
     async def revoke(self, lease: int) -> None:
         """End a lease, and with it the claims that are bound to it."""

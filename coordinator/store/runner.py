@@ -22,9 +22,9 @@ from coordinator.engine.steps import (
     ClaimGranted,
     Damaged,
     IsWanted,
-    Lease,
     NeedLease,
     Operation,
+    TimeLeft,
     Trailing,
 )
 from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
@@ -110,13 +110,12 @@ class Runner:
                 txn = await self._next(run, reply, deadline)
                 if txn is None:
                     return cast(T, run.result)
-                late = partial(self._conclude, run, txn)
-                future = self._commits.submit(txn, deadline=deadline, late=late)
+                future = self._submit(run, txn, deadline)
                 try:
                     reply = await future
                 except asyncio.CancelledError:
                     if future.done() and not future.cancelled() and future.exception() is None:
-                        late(future.result())
+                        self._conclude(run, txn, future.result())
                     raise
                 _note_used(run, txn, reply)
             except (CoordinatorError, LeaseGone) as error:
@@ -141,12 +140,12 @@ class Runner:
         waiting: list[tuple[_Run[T], Txn, asyncio.Future[TxnReply]]] = []
         answered: list[tuple[_Run[T], TxnReply | None]] = []
         try:
-            for run, answer in asking:
+            for run, step in zip((run for run, _ in asking), await self._next_of_all(asking, deadline), strict=True):
                 try:
-                    txn = await self._next(run, answer, deadline)
-                    if txn is not None:
-                        late = partial(self._conclude, run, txn)
-                        waiting.append((run, txn, self._commits.submit(txn, deadline=deadline, late=late)))
+                    if isinstance(step, Exception):
+                        raise step
+                    if step is not None:
+                        waiting.append((run, step, self._submit(run, step, deadline)))
                 except Exception as error:  # noqa: BLE001  # each operation fails for itself
                     answered += self._begun_again(run, error)
             for run, txn, future in waiting:
@@ -161,6 +160,28 @@ class Runner:
                 future.cancel()  # where this was ended from outside
         return answered
 
+    async def _next_of_all(
+        self, asking: list[tuple[_Run[T], TxnReply | None]], deadline: float
+    ) -> list[Txn | Exception | None]:
+        """Take each operation to its next transaction; what must be waited for is, side by side."""
+        steps = [self._advance_or_fail(run, answer) for run, answer in asking]
+        held_up = [(index, step) for index, step in enumerate(steps) if isinstance(step, NeedLease | TimeLeft)]
+        past = (self._past(asking[index][0], step, deadline) for index, step in held_up)
+        for (index, _), outcome in zip(held_up, await asyncio.gather(*past, return_exceptions=True), strict=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+            steps[index] = outcome
+        return [step for step in steps if not isinstance(step, NeedLease | TimeLeft)]
+
+    def _advance_or_fail(self, run: _Run[T], answer: TxnReply | None) -> Txn | NeedLease | TimeLeft | Exception | None:
+        try:
+            return self._advance(run, answer)
+        except Exception as error:  # noqa: BLE001  # each operation fails for itself
+            return error
+
+    def _submit(self, run: _Run[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
+        return self._commits.submit(txn, deadline=deadline, late=partial(self._conclude, run, txn))
+
     def _begun_again(self, run: _Run[T], error: Exception) -> list[tuple[_Run[T], TxnReply | None]]:
         try:
             self._failed(run, error)
@@ -172,12 +193,18 @@ class Runner:
     async def _next(self, run: _Run[T], answer: object, deadline: float) -> Txn | None:
         """Take an operation to its next transaction; None when it has ended, with its result."""
         step = self._advance(run, answer)
-        while isinstance(step, NeedLease):
-            step = self._advance(run, await self._lease(step, run, deadline))
-        return step
+        return await self._past(run, step, deadline) if isinstance(step, NeedLease | TimeLeft) else step
 
-    def _advance(self, run: _Run[T], answer: object) -> Txn | NeedLease | None:
-        """Take an operation to its next transaction, or to where it must wait for a lease.
+    async def _past(self, run: _Run[T], step: NeedLease | TimeLeft, deadline: float) -> Txn | None:
+        """Answer a step that must be waited for, and take the operation to its next transaction."""
+        while True:
+            next_step = self._advance(run, await self._of_lease(step, run, deadline))
+            if not isinstance(next_step, NeedLease | TimeLeft):
+                return next_step
+            step = next_step
+
+    def _advance(self, run: _Run[T], answer: object) -> Txn | NeedLease | TimeLeft | None:
+        """Take an operation to its next transaction, or to where it must wait for a lease or for what etcd says of one.
 
         None when it has ended, with its result.
         """
@@ -191,6 +218,10 @@ class Runner:
                     if answer is None:
                         return step
                     run.taken.append(answer.id)
+                elif isinstance(step, TimeLeft):
+                    answer = self._pool.seconds_left_if_known(step.leases)
+                    if answer is None:
+                        return step
                 elif isinstance(step, IsWanted):
                     answer = self._commits.is_wanted(step.key)
                 else:
@@ -227,10 +258,11 @@ class Runner:
             raise Unavailable("etcd kept losing the leases of this request", retry_after_seconds=1.0) from None
         run.begin()
 
-    async def _lease(self, need: NeedLease, run: _Run[T], deadline: float) -> Lease | None:
-        ttl_seconds, outliving, keep = need
-        lease = await self._pool.lease(ttl_seconds, outliving=outliving, keep=keep, deadline=deadline)
-        if lease is not None:
+    async def _of_lease(self, step: NeedLease | TimeLeft, run: _Run[T], deadline: float) -> object:
+        if isinstance(step, TimeLeft):
+            return await self._pool.seconds_left(step.leases, deadline=deadline)
+        lease = await self._pool.lease(step.ttl_seconds, outliving=step.outliving, deadline=deadline)
+        if lease.id != step.outliving:  # that one has its key
             run.taken.append(lease.id)
         return lease
 

@@ -73,6 +73,10 @@ def test_claims(run: Run) -> None:
         check_answer(renewed, "renewed")
         assert renewed["claim"]["fencing_token"] == granted["claim"]["fencing_token"]
 
+    assert 3590 <= granted["claim"]["remaining_seconds"] <= 3606
+    assert 7190 <= renewed["claim"]["remaining_seconds"] <= 7206
+    assert run("work-show", KEY)["claim"]["remaining_seconds"] is None, "what is only shown promises nothing"
+
     denied = run("work-claim", "session-2", KEY, code=1)
     check_answer(denied, "denied")
     assert denied["previous"] is None

@@ -87,7 +87,7 @@ class World:
         return await self.run(partial(complete, command, self.paths(work_key)))
 
     async def story(self, work_key: str) -> Story:
-        return await self.run(lambda: get(self.paths(work_key), clock.now()))
+        return await self.run(lambda: get(self.paths(work_key)))
 
     async def count(self, table: str) -> int:
         """Count the keys of a table, linearizably."""

@@ -23,7 +23,7 @@ from coordinator.engine.electing import Mark, campaign
 from coordinator.engine.finishing import FinishCommand, complete, release
 from coordinator.engine.reaping import end_overdue, reap, reap_deleted
 from coordinator.engine.renewing import RenewCommand, renew
-from coordinator.engine.steps import NeedLease, Operation, commit, lease_for
+from coordinator.engine.steps import NeedLease, Operation, TimeLeft, commit, lease_for, time_left
 from coordinator.engine.transaction import KeyValue, Range, Txn, only_reads
 from coordinator.engine.vacuuming import forget
 from coordinator.errors import NotHolder, Refused
@@ -73,7 +73,9 @@ async def interrupted(world: World, operation: Operation[T], meanwhile: Callable
                 await meanwhile()
             answer = await world.run(partial(commit, step))
         elif isinstance(step, NeedLease):
-            answer = await world.run(partial(lease_for, step.ttl_seconds, step.outliving, keep=step.keep))
+            answer = await world.run(partial(lease_for, *step))
+        elif isinstance(step, TimeLeft):
+            answer = await world.run(partial(time_left, *step.leases))
 
 
 async def stored(world: World, table: str, work_key: str = KEY) -> KeyValue:

@@ -14,8 +14,9 @@ from etcd_cluster import EtcdCluster, run_cluster
 from reaper_world import World, opened, until
 
 from coordinator import clock
+from coordinator.clock import boot_seconds
 from coordinator.engine.renewing import RenewCommand, renew
-from coordinator.model import Claim
+from coordinator.model import Claim, Denial
 from coordinator.reaper import ReaperSettings
 from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
 from coordinator.store.channel import Method, Methods
@@ -144,28 +145,55 @@ async def test_a_lease_that_a_new_leader_has_not_started_yet_is_not_noted_as_end
     assert await world.count("claim") == 0
 
 
-async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_started_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["renew", "claim again", "the same request"])
+async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_started_again(
+    tmp_path: Path, call: str
+) -> None:
     """A replica that has not granted the lease takes it for longer than it is: the sweep ends it at its time.
 
-    So a renewal, here for less than etcd says is left of the lease, moves the claim to a lease of its own.
+    So whatever it promises, here for less than etcd says is left of the lease, moves the claim to a lease of its own.
     """
     with run_cluster(tmp_path, 1) as cluster:
         async with opened(cluster.etcd) as world, opened(cluster.etcd) as another:
             boot = Boot()
             sweeper = Sweeper(PoolLeases(world.channel), boot=boot)
-            granted = await world.claim("task:a", 10)
+            granted = await world.claim("task:a", 10, request_id="first")
             assert isinstance(granted, Claim)
             await sweeper.look()
             await asyncio.to_thread(restart_all, cluster)
             # For this it lasts long enough now, and did not when it was granted.
-            later = granted.expires_at - timedelta(seconds=4)
-            renewed = await another.run(
-                lambda: renew(RenewCommand("session-1", later, ttl_seconds=6.0), another.paths("task:a"))
-            )
-            assert renewed.expires_at > granted.expires_at
+            renewal = RenewCommand("session-1", granted.expires_at - timedelta(seconds=4), ttl_seconds=6.0)
+            claim: Claim | Denial
+            if call == "renew":
+                claim = await another.run(lambda: renew(renewal, another.paths("task:a")))
+            elif call == "claim again":
+                claim = await another.claim("task:a", 6)
+            else:
+                claim = await another.claim("task:a", 10, request_id="first")
+            assert isinstance(claim, Claim)
             boot.now += 10 + 2 + 1 + GRACE_SECONDS
-            await sweeper.sweep()
-            assert (await world.story("task:a")).claim is not None
+            assert await sweeper.sweep() == 1
+            story = await world.story("task:a")
+            assert story.claim is not None
+            assert story.claim.remaining_seconds > claim.remaining_seconds - 6
+
+
+async def test_what_was_known_of_a_lease_before_it_was_started_again_is_kept(tmp_path: Path) -> None:
+    """What is only read is at most what is left: never more than was said before, whatever etcd says then."""
+    with run_cluster(tmp_path, 1) as cluster:
+        async with opened(cluster.etcd) as world, opened(cluster.etcd) as another:
+            assert isinstance(await world.claim("task:a", 10), Claim)
+            before = boot_seconds()
+            first = await another.claim("task:a", 10, "session-2")
+            assert isinstance(first, Denial)
+            assert first.retry_after_seconds is not None
+            ends = boot_seconds() + first.retry_after_seconds
+            assert before + 8 < ends
+            await asyncio.to_thread(restart_all, cluster)
+            asked = boot_seconds()
+            claim = (await another.story("task:a")).claim
+            assert claim is not None
+            assert claim.remaining_seconds <= max(0.0, ends - asked)
 
 
 def restart_all(cluster: EtcdCluster) -> None:

@@ -83,7 +83,7 @@ class Replica:
         return await self.runner.run(partial(complete, command, self.paths(work)), deadline=soon())
 
     async def get(self, work: str) -> Story:
-        return await self.runner.run(partial(get, self.paths(work), datetime.now(UTC)), deadline=soon())
+        return await self.runner.run(partial(get, self.paths(work)), deadline=soon())
 
     def claim_txn(self, work: str, value: bytes) -> Txn:
         """A transaction that takes a key, or reads who has it."""

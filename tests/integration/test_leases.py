@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from etcd_proxy import GRANT, proxying
@@ -16,9 +16,10 @@ from etcd_proxy import GRANT, proxying
 from coordinator import AsyncClient, Claim
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import Unavailable
-from coordinator.store import leases
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store import foreign_leases, leases
+from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.failures import LeaseGone
 from coordinator.store.leases import KEYS_PER_LEASE, LEASE_ID_PREFIX, LeasePool, boot_seconds, window_seconds
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
@@ -93,7 +94,9 @@ async def test_a_ttl_that_is_no_whole_number_of_seconds_gets_a_lease_with_its_wh
     assert longest - timedelta(milliseconds=1) <= lease.expires_at - NOW < longest + timedelta(seconds=1)
     assert await pool.lease(ttl, deadline=soon()) == lease, "at the same moment it is shared"
     clock.seconds += window_seconds(ttl)
-    assert await pool.lease(ttl, deadline=soon()) == lease, "and as long as the window is wide"
+    later = await pool.lease(ttl, deadline=soon())
+    assert (later.id, later.expires_at) == (lease.id, lease.expires_at), "and as long as the window is wide"
+    assert later.seconds == pytest.approx(lease.seconds - window_seconds(ttl))
 
 
 async def test_deadlines_within_the_window_share_a_lease_and_none_is_shorter_than_asked(
@@ -102,15 +105,15 @@ async def test_deadlines_within_the_window_share_a_lease_and_none_is_shorter_tha
     first = await pool.lease(60.0, deadline=soon())
     clock.seconds += 3
     just_within = await pool.lease(60.0, deadline=soon())
-    assert first is not None
-    assert first == just_within
+    assert first.id == just_within.id
+    assert (first.seconds, just_within.seconds) == (63.0, 60.0)
     clock.seconds += 0.5
     beyond = await pool.lease(60.0, deadline=soon())
     assert beyond is not None
     assert beyond.id != first.id
     assert beyond.expires_at >= NOW + timedelta(seconds=3.5 + 60)
     # Another ttl with the same deadline is as good.
-    assert await pool.lease(58.0, deadline=soon()) in (first, beyond)
+    assert (await pool.lease(58.0, deadline=soon())).id in (first.id, beyond.id)
     assert pool.size == 2
 
 
@@ -141,28 +144,102 @@ async def test_leases_past_their_deadlines_are_dropped(pool: LeasePool, clock: C
     assert pool.size == 0
 
 
-async def test_no_lease_for_a_renewal_that_would_end_sooner(pool: LeasePool) -> None:
+async def test_a_renewal_that_would_end_sooner_keeps_the_lease_that_it_has(pool: LeasePool, clock: Clock) -> None:
     hour = await pool.lease(3600.0, deadline=soon())
-    assert hour is not None
-    assert await pool.lease(60.0, outliving=hour.id, deadline=soon()) is None
+    clock.seconds += 2
+    kept = hour._replace(seconds=hour.seconds - 2)
+    assert await pool.lease(60.0, outliving=hour.id, deadline=soon()) == kept
     # The one it has is as long as the one it would get.
-    assert await pool.lease(3600.0, outliving=hour.id, deadline=soon()) is None
+    assert await pool.lease(3600.0, outliving=hour.id, deadline=soon()) == kept
+    assert await pool.lease(0.0, outliving=hour.id, deadline=soon()) == kept
     longer = await pool.lease(4000.0, outliving=hour.id, deadline=soon())
-    assert longer is not None
     assert longer.expires_at > hour.expires_at
 
 
-async def test_the_deadline_of_another_replicas_lease_is_asked_of_etcd(
-    etcd_channel: EtcdChannel, pool: LeasePool
+async def test_a_lease_that_is_kept_has_only_what_is_left_of_it(pool: LeasePool, clock: Clock) -> None:
+    """Whatever little that is: a repeated request gives a claim no more time."""
+    lease = await pool.lease(5.0, deadline=soon())
+    clock.seconds += lease.seconds - 0.25
+    assert await pool.lease(0.0, outliving=lease.id, deadline=soon()) == lease._replace(seconds=0.25)
+
+
+@pytest.mark.parametrize("theirs", [5.0, 20.0, 60.0, 3600.0])
+@pytest.mark.parametrize("asked", [0.0, 5.0, 59.0, 7200.0])
+async def test_another_replicas_lease_is_never_kept_and_always_outlived(
+    etcd_channel: EtcdChannel, pool: LeasePool, theirs: float, asked: float
 ) -> None:
-    theirs = await LeasePool(etcd_channel).lease(3600.0, deadline=soon())
-    assert theirs is not None
-    assert await pool.lease(600.0, outliving=theirs.id, deadline=soon()) is None
-    assert await pool.lease(7200.0, outliving=theirs.id, deadline=soon()) is not None
+    """However long it lasts, and whatever that replica's clock says."""
+    granted = await LeasePool(etcd_channel, boot=lambda: 5e9).lease(theirs, deadline=soon())
+    before = time.monotonic()
+    own = await pool.lease(asked, outliving=granted.id, deadline=soon())
+    assert own.id != granted.id
+    assert own.seconds >= max(asked, granted.seconds - (time.monotonic() - before))
+    assert own.seconds <= max(asked, granted.seconds + 1) + window_seconds(asked) + 1
+    assert await granted_ttl(etcd_channel, own.id) >= own.seconds
 
 
-async def test_a_lease_that_etcd_does_not_know_is_outlived_by_any(pool: LeasePool) -> None:
-    assert await pool.lease(60.0, outliving=LEASE_ID_PREFIX << 48 | 1, deadline=soon()) is not None
+async def test_the_second_that_etcd_rounds_away_is_outlived_too(
+    etcd_channel: EtcdChannel, pool: LeasePool, clock: Clock
+) -> None:
+    """Here a lease is at hand that lasts as long as etcd says of theirs, but not that second longer."""
+    at_hand = await pool.lease(60.0, deadline=soon())
+    clock.seconds += 0.5
+    theirs = await LeasePool(etcd_channel).lease(60.0, deadline=soon())
+    own = await pool.lease(5.0, outliving=theirs.id, deadline=soon())
+    assert own.id != at_hand.id
+    assert own.seconds >= 63.0
+
+
+async def test_a_lease_that_its_pool_has_forgotten_is_treated_as_anothers(pool: LeasePool) -> None:
+    lease = await pool.lease(60.0, deadline=soon())
+    pool.forget(lease.id)
+    own = await pool.lease(5.0, outliving=lease.id, deadline=soon())
+    assert own.id != lease.id
+    assert own.seconds >= lease.seconds
+
+
+@pytest.mark.parametrize("asked", [0.0, 5.0, 60.0])
+async def test_for_a_lease_that_etcd_does_not_know_none_is_handed_out(pool: LeasePool, asked: float) -> None:
+    """Its claim has ended, or etcd lags behind: how long a lease would have to outlive it is not known."""
+    with pytest.raises(LeaseGone):
+        await pool.lease(asked, outliving=LEASE_ID_PREFIX << 48 | 1, deadline=soon())
+
+
+class TestWhatIsLeft:
+    async def test_of_a_lease_of_this_pool_it_is_known_without_asking(self, pool: LeasePool, clock: Clock) -> None:
+        lease = await pool.lease(60.0, deadline=soon())
+        clock.seconds += 10
+        assert pool.seconds_left_if_known([lease.id, 0]) == (53.0, 0.0)
+
+    async def test_of_anothers_etcd_is_asked_once_however_many_want_to_know(
+        self, etcd_channel: EtcdChannel, pool: LeasePool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        theirs = await LeasePool(etcd_channel).lease(60.0, deadline=soon())
+        call, asked = etcd_channel.call, Counter[str]()
+
+        async def counting(method: Method, request: Any, **more: Any) -> Any:
+            asked[method.path] += 1
+            return await call(method, request, **more)
+
+        monkeypatch.setattr(etcd_channel, "call", counting)
+        assert pool.seconds_left_if_known([theirs.id]) is None
+        told = await asyncio.gather(*(pool.seconds_left([theirs.id], deadline=soon()) for _ in range(200)))
+        assert {left for (left,) in told} <= {62.0, 63.0}
+        clock.seconds += 10
+        assert pool.seconds_left_if_known([theirs.id]) == (told[0][0] - 10,)
+        assert asked == {Methods.LEASE_TIME_TO_LIVE.path: 1}
+
+    async def test_of_a_lease_that_etcd_does_not_know_nothing(self, pool: LeasePool) -> None:
+        own = await pool.lease(60.0, deadline=soon())
+        left = await pool.seconds_left([LEASE_ID_PREFIX << 48 | 1, own.id, 0, own.id], deadline=soon())
+        assert left == (0.0, 63.0, 0.0, 63.0)
+
+    async def test_where_etcd_does_not_answer_in_time_it_says_so(self, clock: Clock) -> None:
+        channel = EtcdChannel(["127.0.0.1:1"])
+        pool = LeasePool(channel, boot=clock)
+        with pytest.raises(Unavailable):
+            await pool.seconds_left([LEASE_ID_PREFIX << 48 | 1], deadline=time.monotonic() + 0.2)
+        await channel.close()
 
 
 async def test_a_grant_that_fails_is_told_and_not_kept(clock: Clock) -> None:
@@ -189,6 +266,22 @@ async def test_a_grant_whose_outcome_is_unknown_has_bound_no_key(
         proxy.lose_replies(GRANT, "silence", times=0)
         assert await pool.lease(60.0, deadline=soon()) is not None
         await channel.close()
+
+
+async def test_who_waits_for_the_same_answer_is_each_given_an_error_of_its_own(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service writes into it what request it is the answer to."""
+    monkeypatch.setattr(leases, "_GRANT_SECONDS", 0.2)
+    monkeypatch.setattr(foreign_leases, "_QUESTION_SECONDS", 0.2)
+    channel = EtcdChannel(["127.0.0.1:1"])
+    pool = LeasePool(channel, boot=clock)
+    grants = [pool.lease(60.0, deadline=soon()) for _ in range(3)]
+    questions = [pool.seconds_left([LEASE_ID_PREFIX << 48 | 1], deadline=soon()) for _ in range(3)]
+    errors = await asyncio.gather(*grants, *questions, return_exceptions=True)
+    assert all(isinstance(error, Unavailable) for error in errors)
+    assert len({id(error) for error in errors}) == 6
+    await channel.close()
 
 
 class TestThroughTheService:

@@ -255,7 +255,7 @@ def _operation(request: Request, paths: WorkPaths, now: datetime) -> Operation[A
         case Reaping(min_age):
             return reap(paths, now, min_age)
         case Getting():
-            return get(paths, now)
+            return get(paths)
         case Expiring():
             raise ValueError("expiry is etcd's")
 

@@ -87,7 +87,7 @@ def operation_of(asking: Asking, paths: WorkPaths, request: str) -> Operation[ob
         case "release":
             return release(FinishCommand(session, request, now), paths)
         case _:
-            return get(paths, now)
+            return get(paths)
 
 
 class Round:

@@ -24,7 +24,7 @@ from coordinator.engine.finishing import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, FleetPaths, WorkPaths
 from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.engine.sharing import answer_from
-from coordinator.engine.steps import Lease, NeedLease
+from coordinator.engine.steps import Lease, NeedLease, TimeLeft
 from coordinator.engine.steps import Operation as EngineOperation
 from coordinator.engine.transaction import (
     Compare,
@@ -61,7 +61,7 @@ class Etcd:
         self._loop = asyncio.new_event_loop()
         self._channel = self.run(self._open(endpoint))
         granted = self.run(self._channel.call(Methods.LEASE_GRANT, rpc.LeaseGrantRequest(ttl=3600), deadline=soon()))
-        self.lease = Lease(int(granted.id), NOW + timedelta(hours=1))
+        self.lease = Lease(int(granted.id), NOW + timedelta(hours=1), 3600.0)
 
     @staticmethod
     async def _open(endpoint: str) -> EtcdChannel:
@@ -183,6 +183,8 @@ def advance(store: Etcd, operation: EngineOperation[object], ordinal: int) -> Tx
                 answer = store.commit(step)
             elif isinstance(step, NeedLease):
                 answer = store.lease
+            elif isinstance(step, TimeLeft):
+                answer = (3600.0,) * len(step.leases)
     except (StopIteration, Refused):
         return None
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.steps import AttemptEnded, Damaged, IsWanted, Lease, NeedLease, Operation, Step
+from coordinator.engine.steps import AttemptEnded, Damaged, IsWanted, Lease, NeedLease, Operation, Step, TimeLeft
 from coordinator.engine.transaction import (
     Delete,
     KeyValue,
@@ -33,7 +33,11 @@ D = TypeVar("D", bound=Document)
 PATHS = FleetPaths("default").of(WorkKey("task", "db-migration"))
 NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-LEASE = Lease(0x77, NOW + HOUR)
+LEASE = Lease(0x77, NOW + HOUR, 3600.0)
+#: The lease on which tests find a claim, as this replica has granted it, and what it and any other has left.
+OLD_LEASE = 0x55
+LEFT = 1800.0
+KEPT = Lease(OLD_LEASE, NOW + HOUR / 2, LEFT)
 HOLDER = "session-7f8b"
 OTHER = "session-9a2c"
 #: The fencing token of the live claim that tests find.
@@ -63,7 +67,7 @@ class Run(Generic[T]):
         return [step.key for step in self.steps if isinstance(step, Damaged)]
 
 
-def run(operation: Operation[T], *answers: TxnReply | Lease | None, wanted: bool = False) -> Run[T]:
+def run(operation: Operation[T], *answers: TxnReply | Lease, wanted: bool = False) -> Run[T]:
     """Answer the operation's transactions and needs of a lease in their order; all answers must be used.
 
     ``wanted`` tells whether others are at the work key.
@@ -77,6 +81,8 @@ def run(operation: Operation[T], *answers: TxnReply | Lease | None, wanted: bool
             if isinstance(step, Txn | NeedLease):
                 assert left, f"no answer was written for {step}"
                 answer = left.pop(0)
+            elif isinstance(step, TimeLeft):
+                answer = (LEFT,) * len(step.leases)
             else:
                 answer = wanted if isinstance(step, IsWanted) else None
             if isinstance(step, Txn):
@@ -185,7 +191,7 @@ def answered(*replies: Reply, revision: int = 50) -> TxnReply:
 
 
 def _stored(
-    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int, lease: int = 0x55
+    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int, lease: int = OLD_LEASE
 ) -> tuple[RangeReply, RangeReply]:
     modified = max(token, MODIFIED)
     claims = [] if claim is None else [kv(PATHS.claim, claim, created=token, modified=modified, lease=lease)]
@@ -215,7 +221,7 @@ def found(
     contenders: int = 0,
     history: tuple[StoredHistory, ...] | None = None,
     succeeded: bool = True,
-    lease: int = 0x55,
+    lease: int = OLD_LEASE,
 ) -> TxnReply:
     """The answer to a read; with ``history`` that of complete, release and revoke."""
     replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease), ranged(count=contenders))

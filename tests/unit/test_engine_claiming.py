@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from engine_driving import (
     HOLDER,
     HOUR,
+    KEPT,
     LEASE,
+    LEFT,
     MODIFIED,
     NOW,
+    OLD_LEASE,
     OTHER,
     PATHS,
     TOKEN,
@@ -37,8 +41,18 @@ from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.reading import MAX_TRIES
 from coordinator.engine.sharing import answer_from
-from coordinator.engine.steps import ClaimGranted, IsWanted, NeedLease, Trailing
-from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, is_present, unchanged
+from coordinator.engine.steps import ClaimGranted, IsWanted, Lease, NeedLease, TimeLeft, Trailing
+from coordinator.engine.transaction import (
+    Delete,
+    Put,
+    Range,
+    Txn,
+    TxnReply,
+    created_at,
+    is_absent,
+    is_present,
+    unchanged,
+)
 from coordinator.errors import Contended, NotHolder
 from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, State
 
@@ -76,7 +90,7 @@ def test_where_others_are_at_the_work_a_denial_costs_no_lease_and_its_note_trail
     )
     assert refused(done).holder == HOLDER
     assert reads_only(done.txns[0])
-    assert [type(step) for step in done.steps] == [IsWanted, Txn, Trailing]
+    assert [type(step) for step in done.steps] == [IsWanted, Txn, Trailing, TimeLeft]
     (trailing,) = (step for step in done.steps if isinstance(step, Trailing))
     assert trailing.txn.compares[0] == created_at(PATHS.claim, TOKEN)
     assert trailing.known_as == (PATHS.contender(OTHER), TOKEN)
@@ -262,13 +276,68 @@ def test_a_repeated_request_does_not_reopen_what_came_of_it() -> None:
 
 def test_a_repeated_request_is_told_the_grant_of_the_first() -> None:
     held = a_claim(OTHER, request_id="claim-2")
-    done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(session=OTHER)), answered(ranged()))
+    done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(session=OTHER)), answered(ranged()), KEPT)
     assert (granted(done).outcome, granted(done).fencing_token) == (Outcome.GRANTED, TOKEN)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=2), timedelta(seconds=-20), HOUR, -HOUR])
+def test_what_a_denial_says_is_left_comes_from_the_lease_and_not_from_two_clocks(ahead: timedelta) -> None:
+    held = replace(a_claim(), expires_at=NOW + ahead)
+    denial = refused(run(claim(COMMAND, PATHS), LEASE, denied(held, a_record())))
+    assert (denial.retry_after_seconds, denial.expires_at) == (LEFT, NOW + ahead)
+
+
+def test_a_repeated_request_leaves_a_claim_of_this_replica_as_it_is() -> None:
+    held = a_claim(OTHER, request_id="claim-2")
+    done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(session=OTHER)), answered(ranged()), KEPT)
+    assert granted(done).remaining_seconds == KEPT.seconds
+    assert done.steps[-1] == NeedLease(0.0, outliving=OLD_LEASE)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=2), timedelta(seconds=-20), HOUR, -HOUR])
+def test_a_repeated_request_moves_a_claim_of_another_replica_to_a_lease_of_its_own(ahead: timedelta) -> None:
+    held = replace(a_claim(OTHER, request_id="claim-2"), expires_at=NOW + ahead)
+    met = denied(held, a_record(session=OTHER), marked=False)
+    done = run(claim(COMMAND, PATHS), LEASE, met, answered(ranged()), answered(ranged()), LEASE, committed())
+    assert (granted(done).remaining_seconds, granted(done).expires_at) == (LEASE.seconds, LEASE.expires_at)
+    moving = done.txns[-1]
+    assert moving.compares == (unchanged(PATHS.claim, MODIFIED),)
+    assert put_at(moving, PATHS.claim, StoredClaim) == replace(held, expires_at=LEASE.expires_at)
+    assert [operation.lease for operation in moving.success if isinstance(operation, Put)] == [LEASE.id, 0]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [a_record(session=OTHER, request_id="claim-2"), replace(a_record(State.ABANDONED, OTHER), request_id="claim-2")],
+)
+def test_a_repeated_request_whose_claim_ends_while_it_moves_is_not_granted_once_more(left: StoredRecord) -> None:
+    first = denied(a_claim(OTHER, request_id="claim-2"), a_record(session=OTHER))
+    done = run(claim(COMMAND, PATHS), LEASE, first, answered(ranged()), LEASE, lost(None, left))
+    assert isinstance(done.error, NotHolder)
+
+
+def test_a_repeated_request_whose_claim_is_renewed_while_it_moves_moves_what_it_is_then() -> None:
+    held = a_claim(OTHER, request_id="claim-2")
+    newer = replace(held, note="farther")
+    first = denied(held, a_record(session=OTHER))
+    done = run(
+        claim(COMMAND, PATHS), LEASE, first, answered(ranged()), LEASE, lost(newer, a_record()), LEASE, committed()
+    )
+    assert granted(done).note == "farther"
+    assert granted(done).remaining_seconds == LEASE.seconds
+
+
+def test_a_repeated_request_whose_claim_is_renewed_again_and_again_gives_up() -> None:
+    held = a_claim(OTHER, request_id="claim-2")
+    races: list[Lease | TxnReply] = [LEASE, lost(held, a_record(session=OTHER))]
+    first = denied(held, a_record(session=OTHER))
+    done = run(claim(COMMAND, PATHS), LEASE, first, answered(ranged()), *(races * MAX_TRIES))
+    assert isinstance(done.error, Contended)
 
 
 def test_a_repeated_request_is_told_what_the_previous_attempt_left_behind_too() -> None:
     held = a_claim(OTHER, attempt=2, request_id="claim-2")
-    done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(attempt=2)), answered(ends(an_end())))
+    done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(attempt=2)), answered(ends(an_end())), KEPT)
     previous = granted(done).previous
     assert previous is not None
     assert (previous.attempt, previous.reason) == (1, "too hard")
@@ -313,7 +382,7 @@ def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_told_once(by_this
     found = denied(None, a_record(session=HOLDER))
     held = replace(a_claim(OTHER, attempt=2, request_id="claim-2"), claimed_at=NOW if by_this_run else NOW - HOUR)
     lost = denied(held, a_record(session=OTHER, attempt=2))._replace(resent=True)
-    done = run(claim(COMMAND, PATHS), LEASE, found, answered(ranged(count=3)), lost, answered(ends(an_end())))
+    done = run(claim(COMMAND, PATHS), LEASE, found, answered(ranged(count=3)), lost, answered(ends(an_end())), KEPT)
     assert granted(done).attempt == 2
     assert (len(done.ended), done.steps.count(ClaimGranted("default", "task"))) == (told, told)
 

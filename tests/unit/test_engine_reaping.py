@@ -89,7 +89,7 @@ def test_what_expired_lately_is_left_to_its_session() -> None:
 
 
 def test_an_expired_claim_is_shown_as_abandoned_before_anybody_has_recorded_it() -> None:
-    story = run(get(PATHS, NOW), found(None, EXPIRED, history=())).result
+    story = run(get(PATHS), found(None, EXPIRED, history=())).result
     assert story is not None
     assert (story.record.state, story.record.cause, story.record.ended_at) == (
         State.ABANDONED,
@@ -100,7 +100,7 @@ def test_an_expired_claim_is_shown_as_abandoned_before_anybody_has_recorded_it()
 
 def test_history_that_cannot_be_read_is_skipped_and_reported() -> None:
     history = ranged(*ends(an_end(attempt=2)).kvs, kv(PATHS.history(1), b"\xff\xfe"))
-    done = run(get(PATHS, NOW), answered(ranged(), ranged(), ranged(), history))
+    done = run(get(PATHS), answered(ranged(), ranged(), ranged(), history))
     assert done.result is not None
     assert [entry.attempt for entry in done.result.history] == [2]
     assert done.damaged == [PATHS.history(1)]
@@ -109,13 +109,13 @@ def test_history_that_cannot_be_read_is_skipped_and_reported() -> None:
 def test_a_contender_key_that_no_coordinator_wrote_is_not_fatal() -> None:
     foreign = kv(PATHS.contender("x")[:-1] + b"\xff", b"")
     live = found(a_claim(), a_record()).replies[:2]
-    story = run(get(PATHS, NOW), answered(*live, ranged(foreign), ranged())).result
+    story = run(get(PATHS), answered(*live, ranged(foreign), ranged())).result
     assert story is not None
     assert story.contenders == ("\ufffd",)
 
 
 def test_a_damaged_record_is_not_taken_for_work_that_nobody_has_claimed() -> None:
-    done = run(get(PATHS, NOW), answered(ranged(), ranged(kv(PATHS.record, b"rubbish")), ranged(), ranged()))
+    done = run(get(PATHS), answered(ranged(), ranged(kv(PATHS.record, b"rubbish")), ranged(), ranged()))
     assert isinstance(done.error, Refused)
     assert "cannot be read" in done.error.message
     assert done.damaged == [PATHS.record]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
 from engine_driving import (
     HOLDER,
     HOUR,
+    KEPT,
     LEASE,
+    LEFT,
     MODIFIED,
     NOW,
+    OLD_LEASE,
     OTHER,
     PATHS,
     TOKEN,
@@ -35,7 +40,6 @@ from coordinator.model import Cause, Outcome, State
 
 COMMAND = RenewCommand(session=HOLDER, now=NOW)
 LIVE = found(a_claim(), a_record())
-OLD_LEASE = 0x55
 
 
 def test_a_renewal_compares_the_last_change_of_the_claim() -> None:
@@ -69,7 +73,7 @@ def test_an_empty_note_takes_the_note_away() -> None:
 
 
 def test_a_shorter_time_than_what_is_left_keeps_lease_and_deadline() -> None:
-    done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), LIVE, None, committed())
+    done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), LIVE, KEPT, committed())
     assert done.result is not None
     assert done.result.expires_at == NOW + HOUR / 2
     assert isinstance(done.txns[1].success[0], Put)
@@ -78,9 +82,20 @@ def test_a_shorter_time_than_what_is_left_keeps_lease_and_deadline() -> None:
 
 def test_a_lease_that_outlives_its_deadline_is_kept_and_the_deadline_moves() -> None:
     overdue = found(replace(a_claim(), expires_at=NOW - HOUR), a_record())
-    done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), overdue, None, committed())
+    done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), overdue, KEPT, committed())
     assert done.result is not None
-    assert done.result.remaining_seconds == 60.0
+    assert (done.result.remaining_seconds, done.result.expires_at) == (LEFT, NOW + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=2), timedelta(seconds=-20), HOUR, -HOUR])
+@pytest.mark.parametrize("lease", [KEPT, LEASE])
+def test_what_a_renewal_promises_is_what_its_lease_has_left(lease: Lease, ahead: timedelta) -> None:
+    """Whatever a clock says of the deadline that was there before, or of the new one."""
+    lease = lease._replace(expires_at=lease.expires_at + ahead)
+    live = found(replace(a_claim(), expires_at=NOW + ahead), a_record())
+    done = run(renew(replace(COMMAND, ttl_seconds=60.0), PATHS), live, lease, committed())
+    assert done.result is not None
+    assert done.result.remaining_seconds == lease.seconds
 
 
 def test_a_renewal_overtaken_by_another_starts_from_what_that_left() -> None:

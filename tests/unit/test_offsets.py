@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from coordinator.findings import Diagnosis, Severity
-from coordinator.offsets import judge_clock, judge_clocks, judge_signs
+from coordinator.offsets import judge_clock, judge_clocks, judge_offsets, judge_signs
 
 NOW = datetime(2026, 6, 14, tzinfo=UTC)
 
@@ -21,6 +21,8 @@ def after(seconds: float) -> datetime:
     [
         (0.0, 0.01, Severity.OK, "agree within 0.010 s"),
         (1.5, 0.01, Severity.OK, "agree within 1.510 s"),
+        (1.99, 0.01, Severity.WARNING, "its clock is 2.0 s ahead of this host's"),
+        (-2.0, 0.1, Severity.WARNING, "its clock is 2.0 s behind this host's"),
         (3.0, 0.01, Severity.WARNING, "its clock is 3.0 s ahead of this host's"),
         (-3600.0, 0.01, Severity.WARNING, "its clock is 3600.0 s behind this host's"),
     ],
@@ -47,6 +49,8 @@ def test_what_a_slow_way_may_have_caused_is_not_held_against_a_clock() -> None:
         ({}, []),
         ({"a": 100.0}, []),
         ({"a": 0.0, "b": 1.0}, [Severity.OK]),
+        ({"a": 0.0, "b": 1.99}, [Severity.WARNING]),
+        ({"a": 0.0, "b": -2.0}, [Severity.WARNING]),
         ({"a": 0.0, "b": -1.5, "c": 1.5}, [Severity.WARNING]),
         ({"a": -200.0, "b": 0.0, "c": 101.0}, [Severity.PROBLEM]),
     ],
@@ -69,3 +73,23 @@ def test_a_sign_of_life_may_be_old_but_not_from_the_future() -> None:
     ]
     assert "its clock is at least 5.0 s behind" in found[0].message
     assert "its clock is at least 3.0 s ahead" in found[1].message
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "severity", "said"),
+    [
+        (-1.0, 2.5, None, ""),
+        (0.5, 9.0, None, ""),
+        (-float("inf"), float("inf"), None, ""),
+        (1.1, 2.3, Severity.WARNING, "at least 1.1 s ahead of"),
+        (-21.0, -19.5, Severity.WARNING, "at least 19.5 s behind"),
+        (3599.8, 3600.1, Severity.PROBLEM, "at least 3599.8 s ahead of"),
+        (-3600.1, -3599.8, Severity.PROBLEM, "at least 3599.8 s behind"),
+    ],
+)
+def test_of_what_is_known_of_another_clock_the_least_difference_counts(
+    least: float, most: float, severity: Severity | None, said: str
+) -> None:
+    found = list(judge_offsets([("there", least, most)]))
+    assert [finding.severity for finding in found] == ([] if severity is None else [severity])
+    assert all(said in finding.message for finding in found)

@@ -8,6 +8,7 @@ Invariants:
   record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
   that a duplicate that comes late makes no claim that nobody knows of. Once somebody has claimed the work again, the
   request_id of the attempt before is forgotten: a duplicate that is later still is a new request.
+- A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
   denied.
 """
@@ -20,7 +21,7 @@ from datetime import datetime
 from coordinator.engine.documents import Contender, StoredClaim, StoredRecord
 from coordinator.engine.ending import expire, write_end
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.preceding import next_attempt, previous_from_history, previous_of
+from coordinator.engine.preceding import PASSED_OVER, next_attempt, previous_from_history, previous_of
 from coordinator.engine.reading import (
     MAX_TRIES,
     NOTHING_KNOWN,
@@ -31,7 +32,7 @@ from coordinator.engine.reading import (
     reads,
     show_claim,
 )
-from coordinator.engine.refusing import refuse_repeated
+from coordinator.engine.refusing import refuse_repeated, refuse_withdrawn
 from coordinator.engine.renewing import renew_live
 from coordinator.engine.steps import ClaimGranted, Lease, Operation, Trailing, commit, decode, is_wanted, lease_for
 from coordinator.engine.transaction import (
@@ -44,6 +45,7 @@ from coordinator.engine.transaction import (
     is_present,
     unchanged,
 )
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended, InternalError
 from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, State
 
@@ -146,7 +148,11 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     previous = yield from previous_of(paths, ended)
     reply = yield from commit(
         Txn(
-            compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
+            compares=(
+                is_absent(paths.claim),
+                unchanged(paths.record, found.record_revision),
+                not_withdrawn(paths, command.session, command.request_id),
+            ),
             success=tuple(success),
             failure=(*reads(paths), _note_contender(command, paths)),
         )
@@ -154,6 +160,8 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     if not reply.succeeded:
         met = yield from read_found(reply)
         if not (reply.resent and _is_granted_by(command, met.claim)):
+            if met.claim is None and met.record_revision == found.record_revision:
+                raise refuse_withdrawn(paths.work_key)
             return met
     # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
     if end is not None:
@@ -185,7 +193,7 @@ def _meet_holder(
         return Denial(str(paths.work_key), DenialReason.HELD)
     if _is_request_of(command, held):
         unmark = yield from _unmark(command, paths, found)
-        reply = yield from commit(Txn((), (Range(paths.history(held.attempt - 1)), *unmark)))
+        reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER), *unmark)))
         previous = yield from previous_from_history(reply.range(0).kvs)
         return show_claim(paths.work_key, held, live.token, command.now, previous=previous)
     if _is_own(command, held, live):
@@ -199,6 +207,7 @@ def _meet_holder(
             note=command.note or None,
             now=command.now,
             also=unmark,
+            request_id=command.request_id,
         )
         return None if isinstance(renewed, Found) else replace(renewed, outcome=Outcome.RENEWED)
     for note in found.deferred:

@@ -55,6 +55,7 @@ def write_end(
         late=ended.late,
         contenders=contenders,
         request_id=request_id,
+        withdrawn=ended.withdrawn,
     )
     index = Ended(session=ended.session, ended=ended.state, cause=ended.cause)
     forgotten = yield from _forget_oldest(paths, ended.attempt)

@@ -4,6 +4,7 @@ Invariants:
 - The fencing token stays: a renewal overwrites the claim's key and never creates it.
 - The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that
   hung and applies late would otherwise move the claim back to its older lease.
+- A request that was withdrawn renews nothing.
 - The claim always stays bound to a lease: every write of it names one.
 
 A renewal does not compare what the claim's end compares. A note that comes together with a completion may be lost: the
@@ -18,10 +19,11 @@ from datetime import datetime, timedelta
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts, show_claim
-from coordinator.engine.refusing import refuse
+from coordinator.engine.refusing import refuse, refuse_withdrawn
 from coordinator.engine.repeating import own_attempt, read_ends
 from coordinator.engine.steps import Operation, commit, lease_for
 from coordinator.engine.transaction import Put, Txn, unchanged
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
 from coordinator.model import Claim, Outcome, State
 
@@ -38,6 +40,7 @@ class RenewCommand:
     note: str | None = None
     instance: str = ""
     token: int = 0
+    request_id: str = ""
 
 
 def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
@@ -51,7 +54,14 @@ def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
             raise refuse(paths.work_key, found, command.session, command.token, "renew", own)
         command = replace(command, token=live.token)  # what takes its place meanwhile is not what was meant
         renewed = yield from renew_live(
-            paths, found, live, held, ttl_seconds=command.ttl_seconds, note=command.note, now=command.now
+            paths,
+            found,
+            live,
+            held,
+            ttl_seconds=command.ttl_seconds,
+            note=command.note,
+            now=command.now,
+            request_id=command.request_id,
         )
         if isinstance(renewed, Claim):
             return renewed
@@ -79,8 +89,12 @@ def renew_live(
     note: str | None,
     now: datetime,
     also: tuple[Txn, ...] = (),
+    request_id: str = "",
 ) -> Operation[Claim | Found]:
-    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is."""
+    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is.
+
+    ``request_id`` is that of the request that renews, "" where it has none.
+    """
     ttl = ttl_seconds or held.ttl
     # One that lasts only because etcd has started it again is not kept: it is ended at the deadline that it had.
     lasts = held.expires_at >= now + timedelta(seconds=ttl)
@@ -102,9 +116,10 @@ def renew_live(
         request_id=renewed.request_id,
         completion=None if found.record is None else found.record.completion,
     )
+    wanted = (not_withdrawn(paths, held.session, request_id),) if request_id else ()
     reply = yield from commit(
         Txn(
-            compares=(unchanged(paths.claim, live.mod_revision),),
+            compares=(unchanged(paths.claim, live.mod_revision), *wanted),
             success=(
                 Put(paths.claim, renewed.encode(), live.lease if lease is None else lease.id),
                 Put(paths.record, record.encode()),
@@ -118,6 +133,8 @@ def renew_live(
     met = yield from read_found(reply)
     alike = _renewed_alike(met, renewed, live.token, live.lease if lease is None else lease.id)
     if alike is None:
+        if met.claim is not None and met.claim.mod_revision == live.mod_revision:
+            raise refuse_withdrawn(paths.work_key)
         return met
     if also:
         yield from commit(Txn((), also))

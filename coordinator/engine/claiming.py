@@ -6,7 +6,7 @@ Invariants:
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
 - A repeated request is told the outcome of the first: the claim carries the request_id that made it, and so does the
   record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
-  that a duplicate that comes late makes no claim that nobody knows of. Once somebody has claimed the work again, the
+  that a duplicate that comes late makes no claim that nobody knows of, nor reopens what came of the first. Once somebody has claimed the work again, the
   request_id of the attempt before is forgotten: a duplicate that is later still is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
@@ -102,7 +102,7 @@ def meet_found(command: ClaimCommand, paths: WorkPaths, found: Found) -> Operati
     """Answer a claim from what was found; None where it can be granted, or where the claim in its way has changed."""
     if found.claim is not None:
         return (yield from _meet_holder(command, paths, found, found.claim))
-    if found.record is not None and _stays_completed(command, found.record):
+    if found.record is not None and found.record.state is State.COMPLETED and not command.reopen:
         return _completed(paths, found.record)
     if found.record is not None and _was_granted(command, found.record):
         raise refuse_repeated(paths.work_key, found.record)
@@ -193,7 +193,7 @@ def _meet_holder(
         return Denial(str(paths.work_key), DenialReason.HELD)
     if _is_request_of(command, held):
         unmark = yield from _unmark(command, paths, found)
-        reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER), *unmark)))
+        reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER, before=held.attempt), *unmark)))
         previous = yield from previous_from_history(reply.range(0).kvs)
         return show_claim(paths.work_key, held, live.token, command.now, previous=previous)
     if _is_own(command, held, live):
@@ -288,11 +288,6 @@ def _was_granted(command: ClaimCommand, record: StoredRecord) -> bool:
     return record.request_id == command.request_id and (
         record.session == command.session or record.attempts > record.attempt
     )
-
-
-def _stays_completed(command: ClaimCommand, record: StoredRecord) -> bool:
-    """Tell whether the work is finished and not to be reopened; a repeated request does not reopen what came of it."""
-    return record.state is State.COMPLETED and (not command.reopen or _was_granted(command, record))
 
 
 def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:

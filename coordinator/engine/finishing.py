@@ -23,7 +23,7 @@ from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim
 from coordinator.engine.refusing import refuse, refuse_withdrawn
 from coordinator.engine.repeating import own_attempt, own_end, read_ends, read_first
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, unchanged
+from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.model import Cause, Record, State
 
@@ -50,7 +50,8 @@ def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     command = _pinned(command, found)
     for _ in range(MAX_TRIES):
         if _holds(command, found) is not None:
-            answer = yield from _end_held(command, paths, found, _completed(command, found))
+            wanted = not_withdrawn(paths, command.session, command.request_id)
+            answer = yield from end_live(paths, found, command.request_id, _completed(command, found), wanted=wanted)
         elif _may_still_complete(command, found):
             answer = yield from _complete_late(command, paths, found)
         else:
@@ -71,7 +72,8 @@ def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     for _ in range(MAX_TRIES):
         if _holds(command, found) is None:
             return (yield from _done_before_or_refused(command, paths, found, named, "release"))
-        answer = yield from _end_held(command, paths, found, _released(command, found))
+        wanted = not_withdrawn(paths, command.session, command.request_id)
+        answer = yield from end_live(paths, found, command.request_id, _released(command, found), wanted=wanted)
         if isinstance(answer, Record):
             return answer
         found = answer
@@ -110,18 +112,6 @@ def _released(command: FinishCommand, found: Found) -> StoredRecord:
     return replace(
         as_claimed(found), state=State.ABANDONED, cause=Cause.RELEASED, reason=command.text, ended_at=command.now
     )
-
-
-def _end_held(command: FinishCommand, paths: WorkPaths, found: Found, ended: StoredRecord) -> Operation[Record | Found]:
-    """End the session's live claim that was found, unless the request was withdrawn."""
-    if found.claim is None:
-        raise ValueError("only a live claim is ended")
-    token = found.claim.token
-    compares = (created_at(paths.claim, token), not_withdrawn(paths, command.session, command.request_id))
-    answer = yield from end_live(paths, found, command.request_id, ended, compares=compares)
-    if isinstance(answer, Found) and answer.claim is not None and answer.claim.token == token:
-        raise refuse_withdrawn(paths.work_key)
-    return answer
 
 
 def _complete_late(command: FinishCommand, paths: WorkPaths, found: Found) -> Operation[Record | Found]:

@@ -147,10 +147,11 @@ class WorkPaths:
         """The mark that a request of a session was withdrawn; it is the same for all work keys."""
         return f"{self.root}request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
 
-    def read_history(self, limit: int = 0) -> Range:
-        """Read the history, latest first."""
+    def read_history(self, limit: int = 0, *, before: int | None = None) -> Range:
+        """Read the history, latest first, or that of the attempts ``before`` one."""
         prefix = f"{self.root}history/{self.segment}/".encode()
-        return Range(prefix, end_of_prefix(prefix), limit=limit, descending=True)
+        end = end_of_prefix(prefix) if before is None else self.history(before)
+        return Range(prefix, end, limit=limit, descending=True)
 
     def read_contenders(self, *, count_only: bool = False) -> Range:
         """Read, or count, the contenders."""

@@ -6,8 +6,9 @@ Invariants:
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
 - A repeated request is told the outcome of the first: the claim carries the request_id that made it, and so does the
   record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
-  that a duplicate that comes late makes no claim that nobody knows of, nor reopens what came of the first. Once somebody has claimed the work again, the
-  request_id of the attempt before is forgotten: a duplicate that is later still is a new request.
+  that a duplicate that comes late makes no claim that nobody knows of, nor reopens what came of the first. Once
+  somebody has claimed the work again, the request_id of the attempt before is forgotten: a duplicate that is later
+  still is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
   denied.

@@ -132,12 +132,13 @@ def renew_live(
         return show_claim(paths.work_key, renewed, live.token, now, outcome=Outcome.RENEWED)
     met = yield from read_found(reply)
     alike = _renewed_alike(met, renewed, live.token, live.lease if lease is None else lease.id)
-    if alike is None:
-        if met.claim is not None and met.claim.mod_revision == live.mod_revision:
-            raise refuse_withdrawn(paths.work_key)
+    withdrawn = met.claim is not None and met.claim.mod_revision == live.mod_revision
+    if alike is None and not withdrawn:
         return met
     if also:
         yield from commit(Txn((), also))
+    if alike is None:
+        raise refuse_withdrawn(paths.work_key)
     return show_claim(paths.work_key, alike, live.token, now, outcome=Outcome.RENEWED)
 
 

@@ -350,9 +350,10 @@ def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]
         return work, done
     if work.held is None:
         return work, Refusal(NotHolder)
+    attempt = work.held.attempt
     work, _ = _hand_back(work, Cause.REVOKED, request.text, request.request_id, now)
     # What is told is the attempt that was revoked, also where the work is completed again.
-    return work, _as_it_ended(work.history[-1])
+    return work, _as_it_ended(next(end for end in work.history if end.attempt == attempt))
 
 
 def _hand_back(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
@@ -406,7 +407,8 @@ def _end(work: Work, ended: Known, request_id: str) -> Work:
         request_id=request_id,
         withdrawn=ended.withdrawn,
     )
-    history = (*(entry for entry in work.history if entry.attempt != ended.attempt), end)
+    others = (entry for entry in work.history if entry.attempt != ended.attempt)
+    history = tuple(sorted((*others, end), key=lambda entry: entry.attempt))
     event = Ending(ended.state, ended.cause, ended.late, counted=written is None)
     return replace(work, history=history, contenders=frozenset(), events=(*work.events, event))
 

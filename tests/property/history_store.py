@@ -96,10 +96,10 @@ def read_fleet(fleet: str, kvs: Iterable[KeyValue]) -> dict[str, Stored]:
     works: dict[str, Stored] = {}
     for kv in kvs:
         table, *rest = kv.key.decode().removeprefix(f"{ROOT}{fleet}/").split("/")
-        moment = rest.pop(0) if table == "ended" else ""
         if table == "request":
             _check_withdrawal(kv)
             continue
+        moment = rest.pop(0) if table == "ended" else ""
         stored = works.setdefault(decode_segment(rest[0]), Stored())
         if bool(kv.lease) != (table == "claim"):
             raise Disagreement(f"{kv.key!r} is bound to lease {kv.lease:x}")

@@ -132,7 +132,7 @@ def renew_live(
         return show_claim(paths.work_key, renewed, live.token, now, outcome=Outcome.RENEWED)
     met = yield from read_found(reply)
     alike = _renewed_alike(met, renewed, live.token, live.lease if lease is None else lease.id)
-    withdrawn = met.claim is not None and met.claim.mod_revision == live.mod_revision
+    withdrawn = wanted and met.claim is not None and met.claim.mod_revision == live.mod_revision
     if alike is None and not withdrawn:
         return met
     if also:

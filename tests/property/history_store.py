@@ -94,15 +94,15 @@ class Stored:
 def read_fleet(fleet: str, kvs: Iterable[KeyValue]) -> dict[str, Stored]:
     """Sort the keys of a fleet by work key; raises where a key or a value is none that a coordinator writes."""
     works: dict[str, Stored] = {}
+    withdrawals = f"{ROOT}{fleet}/request/".encode()
     for kv in kvs:
-        table, *rest = kv.key.decode().removeprefix(f"{ROOT}{fleet}/").split("/")
-        if table == "request":
+        if kv.key.startswith(withdrawals):
             _check_withdrawal(kv)
             continue
+        table, *rest = kv.key.decode().removeprefix(f"{ROOT}{fleet}/").split("/")
         moment = rest.pop(0) if table == "ended" else ""
         stored = works.setdefault(decode_segment(rest[0]), Stored())
-        if bool(kv.lease) != (table == "claim"):
-            raise Disagreement(f"{kv.key!r} is bound to lease {kv.lease:x}")
+        _expect(bool(kv.lease) == (table == "claim"), f"{kv.key!r} is bound to lease {kv.lease:x}")
         match table, rest[1:]:
             case "claim", []:
                 if kv.lease >> 48 != LEASE_ID_PREFIX:

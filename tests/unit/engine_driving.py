@@ -185,11 +185,15 @@ def answered(*replies: Reply, revision: int = 50) -> TxnReply:
 
 
 def _stored(
-    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int, lease: int = 0x55
+    claim: StoredClaim | bytes | None,
+    record: StoredRecord | bytes | None,
+    token: int,
+    lease: int = 0x55,
+    at: int = MODIFIED,
 ) -> tuple[RangeReply, RangeReply]:
-    modified = max(token, MODIFIED)
+    modified = max(token, at)
     claims = [] if claim is None else [kv(PATHS.claim, claim, created=token, modified=modified, lease=lease)]
-    records = [] if record is None else [kv(PATHS.record, record, modified=max(token, MODIFIED))]
+    records = [] if record is None else [kv(PATHS.record, record, modified=modified)]
     return ranged(*claims), ranged(*records)
 
 
@@ -200,11 +204,12 @@ def denied(
     token: int = TOKEN,
     marked: bool = True,
     revision: int = 50,
+    at: int = MODIFIED,
 ) -> TxnReply:
-    """The ELSE of a claim; ``marked`` tells whether the caller was noted as a contender by it."""
+    """The ELSE of a claim; ``marked`` tells whether it noted the caller as a contender, ``at`` the last change."""
     noted = claim is not None and marked
     mark = TxnReply(noted, revision, (PutReply(),) if noted else ())
-    return TxnReply(False, revision, (*_stored(claim, record, token), mark))
+    return TxnReply(False, revision, (*_stored(claim, record, token, at=at), mark))
 
 
 def found(
@@ -216,9 +221,10 @@ def found(
     history: tuple[StoredHistory, ...] | None = None,
     succeeded: bool = True,
     lease: int = 0x55,
+    at: int = MODIFIED,
 ) -> TxnReply:
     """The answer to a read; with ``history`` that of complete, release and revoke."""
-    replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease), ranged(count=contenders))
+    replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease, at), ranged(count=contenders))
     if history is not None:
         replies += (ends(*history),)
     return TxnReply(succeeded, 50, replies)
@@ -231,9 +237,10 @@ def lost(
     token: int = TOKEN,
     contenders: int = 0,
     history: tuple[StoredHistory, ...] = (),
+    at: int = MODIFIED,
 ) -> TxnReply:
     """The ELSE of a renewal, a completion or a release; of the latter two with the attempt's history."""
-    return found(claim, record, token=token, contenders=contenders, history=history, succeeded=False)
+    return found(claim, record, token=token, contenders=contenders, history=history, succeeded=False, at=at)
 
 
 def ends(*history: StoredHistory) -> RangeReply:

@@ -2,6 +2,8 @@
 
 Invariant: an operation is started over only where it certainly has not taken effect. A lease that died under it is
 such a case: etcd refuses a transaction whose branch names a missing lease, and writes nothing.
+
+One that was begun before a pause of this process is not gone on with after it: whoever asked is gone, or was answered.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs import said
 from coordinator.model import Cause, Outcome
+from coordinator.pauses import Pauses, stood_still
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.failures import LeaseGone
@@ -57,7 +60,7 @@ class _Run(Generic[T]):
     """One operation on its way.
 
     ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
-    often it was begun.
+    often it was begun, ``pauses`` how many there were before.
     """
 
     start: Callable[[], Operation[T]]
@@ -65,6 +68,7 @@ class _Run(Generic[T]):
     taken: list[int] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
     starts: int = 0
+    pauses: int = 0
     result: T | None = None
     error: Exception | None = None
 
@@ -88,8 +92,10 @@ class Runner:
         recorder: Recorder,
         *,
         clock: Callable[[], datetime] = clock.now,
+        pauses: Pauses | None = None,
     ) -> None:
-        self._commits = GroupCommit(channel, recorder)
+        self._pauses = pauses or Pauses()
+        self._commits = GroupCommit(channel, recorder, self._pauses)
         self._pool = leases
         self._recorder = recorder
         self._clock = clock
@@ -103,7 +109,7 @@ class Runner:
 
         Raises what the operation raises, and what ``EtcdChannel.call`` raises.
         """
-        run = _Run(start)
+        run = _Run(start, pauses=self._pauses.count)
         reply: TxnReply | None = None
         while True:
             try:
@@ -111,7 +117,7 @@ class Runner:
                 if txn is None:
                     return cast(T, run.result)
                 late = partial(self._conclude, run, txn)
-                future = self._commits.submit(txn, deadline=deadline, late=late)
+                future = self._submit(run, txn, deadline, late)
                 try:
                     reply = await future
                 except asyncio.CancelledError:
@@ -128,7 +134,8 @@ class Runner:
 
         Their transactions travel together, and cost far less than a task for each of them would.
         """
-        runs = [_Run(start) for start in starts]
+        pauses = self._pauses.count
+        runs = [_Run(start, pauses=pauses) for start in starts]
         asking: list[tuple[_Run[T], TxnReply | None]] = [(run, None) for run in runs]
         while asking:
             asking = await self._step(asking, deadline)
@@ -146,7 +153,7 @@ class Runner:
                     txn = await self._next(run, answer, deadline)
                     if txn is not None:
                         late = partial(self._conclude, run, txn)
-                        waiting.append((run, txn, self._commits.submit(txn, deadline=deadline, late=late)))
+                        waiting.append((run, txn, self._submit(run, txn, deadline, late)))
                 except Exception as error:  # noqa: BLE001  # each operation fails for itself
                     answered += self._begun_again(run, error)
             for run, txn, future in waiting:
@@ -160,6 +167,13 @@ class Runner:
             for _, _, future in waiting:
                 future.cancel()  # where this was ended from outside
         return answered
+
+    def _submit(
+        self, run: _Run[T], txn: Txn, deadline: float, late: Callable[[TxnReply], None]
+    ) -> asyncio.Future[TxnReply]:
+        if self._pauses.count != run.pauses:
+            raise stood_still()
+        return self._commits.submit(txn, deadline=deadline, late=late)
 
     def _begun_again(self, run: _Run[T], error: Exception) -> list[tuple[_Run[T], TxnReply | None]]:
         try:

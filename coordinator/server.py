@@ -91,7 +91,7 @@ class Server:
         recorder = PrometheusRecorder(registry)
         pool = LeasePool(self._channel)
         self._connections = Connections(self._listen_anew)
-        runner = Runner(self._channel, pool, recorder, pauses=self._connections.pauses)
+        runner = self._runner = Runner(self._channel, pool, recorder, pauses=self._connections.pauses)
         self._grpc = grpc.aio.server(options=_OPTIONS)
         self.endpoint = self._listen(settings.listen)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
@@ -151,6 +151,7 @@ class Server:
         if self._reaping is not None:
             self._reaping.cancel()
             await asyncio.wait((self._reaping,))
+        self._runner.close()
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
 

@@ -35,7 +35,18 @@ from coordinator.engine.reading import (
 )
 from coordinator.engine.refusing import refuse_repeated, refuse_withdrawn
 from coordinator.engine.renewing import renew_live
-from coordinator.engine.steps import ClaimGranted, Lease, Operation, Trailing, commit, decode, is_wanted, lease_for
+from coordinator.engine.steps import (
+    ClaimGranted,
+    Expected,
+    Lease,
+    Operation,
+    Trace,
+    Trailing,
+    commit,
+    decode,
+    is_wanted,
+    lease_for,
+)
 from coordinator.engine.transaction import (
     Delete,
     Put,
@@ -147,6 +158,8 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     elif ended is None and found.record_revision:
         success.append(paths.delete_contenders())  # of an attempt whose end cannot be told
     previous = yield from previous_of(paths, ended)
+    granted = ClaimGranted(paths.fleet, paths.work_key.kind)
+    yield Expected((granted,) if end is None else (end.event, granted), _traces_of(paths, claimed))
     reply = yield from commit(
         Txn(
             compares=(
@@ -167,10 +180,16 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
     if end is not None:
         yield end.event
-    yield ClaimGranted(paths.fleet, paths.work_key.kind)
+    yield granted
     if not reply.succeeded:
         return met
     return show_claim(paths.work_key, claimed, reply.revision, command.now, previous=previous)
+
+
+def _traces_of(paths: WorkPaths, claimed: StoredClaim) -> tuple[Trace, ...]:
+    """Return where a grant can be seen: in the claim, in the record, and when it has ended in the history."""
+    parts = claimed.told_of_grant()
+    return tuple(Trace(key, parts) for key in (paths.claim, paths.record, paths.history(claimed.attempt)))
 
 
 def _note_contender(command: ClaimCommand, paths: WorkPaths) -> Txn:

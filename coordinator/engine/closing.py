@@ -87,6 +87,7 @@ def commit_end(
     paths: WorkPaths, compares: tuple[Compare, ...], success: list[Put | Delete], end: End, record: StoredRecord
 ) -> Operation[Record | Found]:
     """Commit what ends an attempt; returns the record that was written, or what was found instead."""
+    yield end.expected
     reply = yield from commit(Txn(compares, tuple(success), (*reads_and_counts(paths), Range(end.entry.key))))
     # The very entry is there where the transaction was applied, its reply was lost, and it was sent again.
     if reply.succeeded or (reply.resent and [kv.value for kv in reply.range(3).kvs] == [end.entry.value]):

@@ -112,6 +112,11 @@ class StoredClaim(Document):
     instance: str = ""
     note: str = ""
 
+    def told_of_grant(self) -> tuple[bytes, ...]:
+        """Return what stands of the grant in the claim, in the record and in the history entry alike."""
+        whose = f'"session":{encode_basestring(self.session)},"attempt":{self.attempt},'
+        return whose.encode(), f'"claimed_at":"{format_stamp(self.claimed_at)}"'.encode()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord(Document):

@@ -1,7 +1,7 @@
 """How the engine asks for what it cannot do itself.
 
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
-no I/O and reads no clock. Seven kinds of steps exist:
+no I/O and reads no clock. Eight kinds of steps exist:
 
 - a ``Txn``, answered by its ``TxnReply``;
 - ``NeedLease``, answered by a ``Lease`` with enough time left, or by None where the lease to outlive lasts longer;
@@ -9,7 +9,9 @@ no I/O and reads no clock. Seven kinds of steps exist:
 - ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
 - ``Damaged``, a value that could not be decoded, for the log; answered by None;
 - ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None;
-- ``ClaimGranted``, likewise for the one that made a claim.
+- ``ClaimGranted``, likewise for the one that made a claim;
+- ``Expected``, yielded before such a transaction: which of these events it brings about, and by what it can be seen
+  afterwards that it has, where its reply is lost; answered by None.
 
 ``coordinator.store.runner`` drives operations against etcd. In a test a list of answers does.
 """
@@ -28,11 +30,13 @@ __all__ = [
     "AttemptEnded",
     "ClaimGranted",
     "Damaged",
+    "Expected",
     "IsWanted",
     "Lease",
     "NeedLease",
     "Operation",
     "Step",
+    "Trace",
     "Trailing",
     "commit",
     "decode",
@@ -107,7 +111,25 @@ class ClaimGranted(NamedTuple):
     kind: str
 
 
-Step = Txn | NeedLease | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted
+class Trace(NamedTuple):
+    """What a transaction leaves behind under ``key``: a value that has all the ``parts`` in it."""
+
+    key: bytes
+    parts: tuple[bytes, ...]
+
+    def is_in(self, value: bytes) -> bool:
+        """Tell whether it is in a value that was found under the key."""
+        return all(part in value for part in self.parts)
+
+
+class Expected(NamedTuple):
+    """What the transaction that follows brings about; any of the ``traces`` proves that it has."""
+
+    events: tuple[AttemptEnded | ClaimGranted, ...]
+    traces: tuple[Trace, ...]
+
+
+Step = Txn | NeedLease | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted | Expected
 Operation = Generator[Step, object, T]
 
 

@@ -43,11 +43,11 @@ class GroupCommit:
         return await self.submit(txn, deadline=deadline)
 
     def submit(
-        self, txn: Txn, *, deadline: float, late: Callable[[TxnReply], None] | None = None
+        self, txn: Txn, *, deadline: float, late: Callable[[TxnReply | None], None] | None = None
     ) -> asyncio.Future[TxnReply]:
         """Begin to commit a transaction and return what its reply will be, to be awaited or cancelled.
 
-        ``late`` is told the reply of one that was sent, where it comes after that.
+        ``late`` is told the reply of one that was sent, where it comes after that, and None where none comes.
 
         For whoever has many to commit: together they cost far less than a task each. Raises ``LimitExceeded``.
         """

@@ -58,7 +58,8 @@ class Waiter:
     ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
     ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
     lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came, ``pauses``
-    how many this process had had when it was put in; ``late`` is told the reply where nobody waits for it any more.
+    how many this process had had when it was put in; ``late`` is told the reply where nobody waits for it any more,
+    and None where there will be none although the transaction may have been applied.
     ``in_doubt`` is set where it may have been applied unseen.
     """
 
@@ -74,7 +75,7 @@ class Waiter:
     pauses: int = 0
     followers: int = 0
     timer: asyncio.TimerHandle | None = None
-    late: Callable[[TxnReply], None] | None = None
+    late: Callable[[TxnReply | None], None] | None = None
 
     def expire(self) -> None:
         """End the wait: the deadline has come."""
@@ -103,6 +104,9 @@ class Waiter:
     def fail(self, error: Exception) -> None:
         """Hand over an error; each waiter raises one of its own."""
         self._stop_timer()
+        unknown = self.in_doubt or isinstance(error, OutcomeUnknown)
+        if unknown and self.late is not None and not isinstance(error, LeaseGone):
+            self.late(None)
         if self.reply.done():
             return
         if isinstance(error, OutcomeUnknown) and only_reads(self.txn):

@@ -23,6 +23,7 @@ from coordinator.engine.steps import (
     AttemptEnded,
     ClaimGranted,
     Damaged,
+    Expected,
     IsWanted,
     Lease,
     NeedLease,
@@ -39,6 +40,7 @@ from coordinator.store.channel import EtcdChannel
 from coordinator.store.failures import LeaseGone
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases import LeasePool
+from coordinator.store.lookout import Lookout
 
 __all__ = ["Runner"]
 
@@ -60,7 +62,8 @@ class _Run(Generic[T]):
     """One operation on its way.
 
     ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
-    often it was begun, ``pauses`` how many there were before.
+    often it was begun, ``pauses`` how many there were before. ``expected`` is what its
+    latest transaction brings about, if that is to be counted.
     """
 
     start: Callable[[], Operation[T]]
@@ -69,6 +72,7 @@ class _Run(Generic[T]):
     used: set[int] = field(default_factory=set)
     starts: int = 0
     pauses: int = 0
+    expected: Expected | None = None
     result: T | None = None
     error: Exception | None = None
 
@@ -103,6 +107,11 @@ class Runner:
         #: What is yet to be applied, by the comparison that all of it starts with and by the key that it is about.
         self._trailing: dict[Compare, dict[bytes, Trailing]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lookout = Lookout(self._commits, self._count_found)
+
+    def close(self) -> None:
+        """Look no more for what became of changes whose replies were lost."""
+        self._lookout.close()
 
     async def run(self, start: Callable[[], Operation[T]], *, deadline: float) -> T:
         """Run the operation that ``start`` makes; ``deadline`` is a reading of ``time.monotonic()``.
@@ -169,7 +178,7 @@ class Runner:
         return answered
 
     def _submit(
-        self, run: _Run[T], txn: Txn, deadline: float, late: Callable[[TxnReply], None]
+        self, run: _Run[T], txn: Txn, deadline: float, late: Callable[[TxnReply | None], None]
     ) -> asyncio.Future[TxnReply]:
         if self._pauses.count != run.pauses:
             raise stood_still()
@@ -195,10 +204,12 @@ class Runner:
 
         None when it has ended, with its result.
         """
+        expected: Expected | None = None
         try:
             while True:
                 step = run.operation.send(answer)
                 if isinstance(step, Txn):
+                    run.expected = expected
                     return step
                 if isinstance(step, NeedLease):
                     answer = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
@@ -209,19 +220,29 @@ class Runner:
                     answer = self._commits.is_wanted(step.key)
                 else:
                     answer = None
-                    self._note(step)
+                    if isinstance(step, Expected):
+                        expected = step
+                    else:
+                        self._note(step, run)
         except StopIteration as stop:
             self._give_back(run)
             run.result = stop.value
             return None
 
-    def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply) -> None:
-        """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther."""
+    def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply | None) -> None:
+        """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther.
+
+        Where none comes, look for what it has done.
+        """
+        if reply is None:
+            if run.expected is not None:
+                self._lookout.look_out(run.expected)
+            return
         _note_used(run, txn, reply)
         answer: object = reply
         try:
             while isinstance(step := run.operation.send(answer), AttemptEnded | ClaimGranted):
-                self._record(step)
+                self._note(step, run)
                 answer = None
         except (StopIteration, CoordinatorError):
             pass
@@ -248,7 +269,7 @@ class Runner:
             run.taken.append(lease.id)
         return lease
 
-    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted) -> None:
+    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: _Run[T]) -> None:
         match step:
             case Trailing():
                 self._trail(step)
@@ -256,6 +277,8 @@ class Runner:
                 _LOG.warning("a stored value is damaged and was skipped", extra=said(key=key, problem=problem))
                 self._recorder.value_damaged()
             case AttemptEnded() | ClaimGranted():
+                if run.expected is not None:
+                    self._lookout.heard(run.expected)
                 self._record(step)
 
     def _trail(self, step: Trailing) -> None:
@@ -298,6 +321,10 @@ class Runner:
         for lease in run.taken:
             if lease not in run.used:
                 self._pool.give_back(lease)
+
+    def _count_found(self, expected: Expected) -> None:
+        for event in expected.events:
+            self._record(event)
 
     def _record(self, event: AttemptEnded | ClaimGranted) -> None:
         if isinstance(event, ClaimGranted):

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.steps import AttemptEnded, Damaged, IsWanted, Lease, NeedLease, Operation, Step
+from coordinator.engine.steps import AttemptEnded, Damaged, Expected, IsWanted, Lease, NeedLease, Operation, Step
 from coordinator.engine.transaction import (
     Delete,
     KeyValue,
@@ -73,6 +73,9 @@ def run(operation: Operation[T], *answers: TxnReply | Lease | None, wanted: bool
     try:
         while True:
             step = operation.send(answer)
+            if isinstance(step, Expected):
+                answer = None
+                continue
             done.steps.append(step)
             if isinstance(step, Txn | NeedLease):
                 assert left, f"no answer was written for {step}"

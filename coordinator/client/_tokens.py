@@ -5,7 +5,7 @@ Invariants:
   the same session, by whichever process that was made.
 - What a process knows it has been told itself: one that was forked off knows nothing.
 
-Kept are the latest ``_KEPT``, so that a client that claims for ever does not grow for ever.
+Kept are the latest ``KEPT``, so that a client that claims for ever does not grow for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Tokens"]
 K = TypeVar("K")
 V = TypeVar("V")
 
-_KEPT = 10_000
+KEPT = 10_000
 
 
 class Tokens:
@@ -61,5 +61,5 @@ class Tokens:
 def _put(kept: OrderedDict[K, V], name: K, value: V) -> None:
     kept[name] = value
     kept.move_to_end(name)
-    if len(kept) > _KEPT:
+    if len(kept) > KEPT:
         kept.popitem(last=False)

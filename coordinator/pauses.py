@@ -1,7 +1,7 @@
 """Whether this process has stood still: it was stopped, its machine was paused or asleep, or it got no processor.
 
-Invariant: what is asked after a pause is told of it, whichever thread or task is the first to run then. A thread beats
-five times a second; whoever asks looks itself how long ago the last beat was, so that nothing has to run first.
+Invariant: a look after a pause notices it, whichever thread or task is the first to run then. A thread beats five times
+a second; each look compares how long ago the last beat was, so that nothing has to run first.
 
 A process whose event loop is busy has not stood still: the thread goes on beating. The clock is the one that counts
 sleep; a virtual machine whose clocks are stopped together with it cannot notice.

@@ -3,7 +3,7 @@
 Invariants:
 - A request of a client that was granted a claim never acts on another one, whenever it arrives: not on a later claim of
   the same session, by whichever process that was made.
-- What a process knows it has been told itself: one that was forked off knows nothing.
+- Only the process that received an answer knows its token: one that was forked off knows nothing.
 
 Kept are the latest ``KEPT``, so that a client that claims for ever does not grow for ever.
 """

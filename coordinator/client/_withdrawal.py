@@ -1,6 +1,6 @@
 """What is withdrawn once a call has its answer, while other tries of it may still be on their way.
 
-Invariant: what the caller may be told to repeat with the same ``request_id`` is not withdrawn.
+Invariant: what an error asks the caller to repeat with the same ``request_id`` is not withdrawn.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ Invariants:
 - Every transaction by which a request takes effect compares that the request was not withdrawn (``not_withdrawn``).
   Whichever of the two is committed first, the other one knows: a try that comes later is refused, and a claim that was
   made earlier is handed back by the withdrawal.
-- A claim is handed back only if this very request made it, its caller was not told of it, and it is still as it was
-  granted. One that was renewed since has a holder who knows of it. Nobody else's claim is touched.
+- A claim is handed back only if this very request made it, its caller did not receive it as the answer, and it is
+  still as it was granted. One that was renewed since has a holder who knows of it. No other claim is touched.
 - An attempt that was withdrawn leaves the work as it was before: finished work is finished, and a loose end is a loose
   end again. It keeps its number and its history entry, which says ``withdrawn``.
 
@@ -43,7 +43,7 @@ _REASON = "withdrawn: it was granted after its caller had been answered"
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCommand:
-    """The withdrawal of a request; ``token`` is that of the claim of which its caller was told, 0 for none.
+    """The withdrawal of a request; ``token`` is that of the claim which its caller received, 0 for none.
 
     ``ttl_seconds`` is what the request asked for; None means the default.
     """
@@ -61,7 +61,7 @@ def not_withdrawn(paths: WorkPaths, session: str, request_id: str) -> Compare:
 
 
 def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
-    """Withdraw a request; returns whether that has handed back a claim that nobody knew of."""
+    """Withdraw a request; returns whether that has handed back a claim without a holder who knows of it."""
     lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
     if lease is None:
         raise InternalError("no lease was given for a withdrawal")
@@ -84,7 +84,7 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
 
 
 def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
-    """Tell whether the request made the claim, and nobody was told of it."""
+    """Return whether the request made the claim, and no caller has received it."""
     held = live.stored
     return (
         held is not None

@@ -64,7 +64,7 @@ class Connections:
                 await self._replace()
             except CoordinatorError as error:
                 _LOG.error("cannot listen again after a pause", extra=said(why=error.message))
-            except Exception as error:  # noqa: BLE001  # whatever it is: without this nobody is served any more
+            except Exception as error:  # noqa: BLE001  # whatever it is: without this no caller is served any more
                 _LOG.error("cannot listen again after a pause", exc_info=error)
             else:
                 return

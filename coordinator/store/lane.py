@@ -58,8 +58,8 @@ class Waiter:
     ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
     ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
     lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came, ``pauses``
-    how many this process had had when it was put in; ``late`` is told the reply where nobody waits for it any more,
-    and None where there will be none although the transaction may have been applied.
+    how many this process had had when it was put in; ``late`` is called with the reply where the caller is gone,
+    and with None where there will be none although the transaction may have been applied.
     ``in_doubt`` is set where it may have been applied unseen.
     """
 

@@ -3,7 +3,7 @@
 Invariant: an operation is started over only where it certainly has not taken effect. A lease that died under it is
 such a case: etcd refuses a transaction whose branch names a missing lease, and writes nothing.
 
-One that was begun before a pause of this process is not gone on with after it: whoever asked is gone, or was answered.
+One that was begun before a pause of this process is not gone on with after it: its caller is gone, or was answered.
 """
 
 from __future__ import annotations

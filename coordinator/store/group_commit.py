@@ -47,7 +47,7 @@ class GroupCommit:
     ) -> asyncio.Future[TxnReply]:
         """Begin to commit a transaction and return what its reply will be, to be awaited or cancelled.
 
-        ``late`` is called with the reply of one that was sent, where it comes after that, and with None where none does.
+        ``late`` is called with the reply of one that was sent, where it comes after that, with None where none comes.
 
         For whoever has many to commit: together they cost far less than a task each. Raises ``LimitExceeded``.
         """

@@ -1,7 +1,8 @@
 """Finds out what became of changes whose reply was lost until their callers' deadline, so that they are counted.
 
 Invariants:
-- Nothing is sent again: a change whose caller got ``OutcomeUnknown`` does not take effect only to be counted. It is looked for what the change would have left behind.
+- Nothing is sent again: a change whose caller got ``OutcomeUnknown`` does not take effect only to be counted. It is
+  looked for what the change would have left behind.
 - What is found is counted once: it is looked for once, and no more when the same change is counted otherwise.
 - That it is not there proves nothing, as a transaction may be committed later still. It is looked for again, less and
   less often, for a minute; what is committed after that, or vanishes before it is seen, is not counted.

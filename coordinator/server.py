@@ -25,6 +25,7 @@ from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
 from coordinator.service.admission import Admission
+from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
 from coordinator.service.health import Health
@@ -104,9 +105,10 @@ class Server:
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
         pool = LeasePool(self._channel, boot=self._boot, wall=self._wall)
-        runner = Runner(self._channel, pool, recorder, clock=self._wall)
+        self._connections = Connections(self._listen_anew)
+        runner = self._runner = Runner(self._channel, pool, recorder, clock=self._wall, pauses=self._connections.pauses)
         self._grpc = grpc.aio.server(options=_OPTIONS)
-        self.endpoint = self._listen()
+        self.endpoint = self._listen(settings.listen)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
@@ -134,18 +136,26 @@ class Server:
             clock=self._wall,
         )
         admission = Admission(settings.limits.max_calls)
-        self._answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer)
-        add_to_server(self._answering, SERVICE, self._grpc)
         self._health = Health()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        add_guarded_reflection(
-            (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc, authorizer
-        )
+
+        def serve() -> None:
+            gate = self._connections.gate()
+            self._answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer, gate)
+            add_to_server(self._answering, SERVICE, self._grpc)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+            add_guarded_reflection(
+                (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc, authorizer
+            )
+
+        self._serve = serve
+        self._serve()
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
         await self._space.look()
         self._looking = asyncio.create_task(self._space.run())
+        self._connections.pauses.start()
         await self._grpc.start()
+        self._renewing = asyncio.create_task(self._connections.run())
         if reaper is not None:
             self._reaping = asyncio.create_task(reaper.run())
         if credentials is not None and authorizer is not None:
@@ -155,6 +165,9 @@ class Server:
 
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
+        self._renewing.cancel()
+        await asyncio.wait((self._renewing,))
+        self._connections.pauses.stop()
         await self._health.enter_graceful_shutdown()
         await self._drain()
         self._health.let_go()
@@ -167,6 +180,7 @@ class Server:
         if self._reaping is not None:
             self._reaping.cancel()
             await asyncio.wait((self._reaping,))
+        self._runner.close()
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
 
@@ -184,6 +198,14 @@ class Server:
             return None
         name = f"{socket.gethostname()}/{self.endpoint}"
         return Reaper(self._channel, runner, recorder, name, settings, clock=self._wall)
+
+    async def _listen_anew(self) -> None:
+        """Close all connections, and listen at the same address for new ones."""
+        await self._grpc.stop(None)
+        self._grpc = grpc.aio.server(options=_OPTIONS)
+        self._serve()
+        self._listen(self.endpoint)
+        await self._grpc.start()
 
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS
@@ -206,8 +228,7 @@ class Server:
             return None
         return server_credentials(security.tls_cert, security.tls_key, security.client_ca)
 
-    def _listen(self) -> str:
-        address = self._settings.listen
+    def _listen(self, address: str) -> str:
         host, _ = split_address(address, "listen")
         try:
             if self._tls is None:

@@ -14,6 +14,7 @@ from coordinator.client import _fields as fields
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._security import AnyPath, Security
+from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
 from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
@@ -34,6 +35,9 @@ class AsyncClient:
     ``tls`` speaks TLS and trusts the authorities that this host trusts; ``ca``, a file, names others instead. ``cert``
     and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
     this client is; it is sent over TLS or to this host itself, and the file is read again when its token is refused.
+
+    A claim that was granted here is renewed, completed and released by its fencing token, unless ``token`` names
+    another; 0 names none, and then whichever claim the session holds is meant.
 
     >>> async def work(endpoint):
     ...     async with AsyncClient(endpoint) as client:
@@ -70,6 +74,7 @@ class AsyncClient:
             raise InvalidInput(f"timeout must be a positive number of seconds; it is {timeout!r}", field="timeout")
         self._instance = uuid.uuid4().hex if instance is None else fields.text("instance", instance)
         self._calls = AsyncCalls(names, security, timeout=timeout)
+        self._tokens = Tokens()
 
     async def __aenter__(self) -> Self:
         return self
@@ -132,7 +137,9 @@ class AsyncClient:
             fencing_token=fields.integer("token", token),
         )
         sent_at = boot_seconds()
-        return answers.claim_answer(await self._calls.call("Claim", request), sent_at=sent_at)
+        answer = answers.claim_answer(await self._calls.call("Claim", request), sent_at=sent_at)
+        self._remember(session, key, answer)
+        return answer
 
     async def claim_many(
         self,
@@ -163,7 +170,10 @@ class AsyncClient:
             )
         sent_at = boot_seconds()
         response = await self._calls.call("ClaimMany", request, request_id=base)
-        return answers.claim_answers(response, sent_at=sent_at)
+        answered = answers.claim_answers(response, sent_at=sent_at)
+        for item, answer in zip(request.items, answered, strict=True):
+            self._remember(session, item.work_key, answer)
+        return answered
 
     async def renew(
         self,
@@ -187,11 +197,13 @@ class AsyncClient:
             note=None if note is None else fields.text("note", note),
             request_id=fields.request_id(request_id),
             instance=self._instance,
-            fencing_token=fields.integer("token", token),
+            fencing_token=self._token(session, key, token),
         )
         sent_at = boot_seconds()
         response = await self._calls.call("Renew", request)
-        return answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
+        claim = answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
+        self._remember(session, key, claim)
+        return claim
 
     async def complete(
         self, session: str, key: str, *, result: str = "", token: int | None = None, request_id: str | None = None
@@ -207,9 +219,11 @@ class AsyncClient:
             work_key=fields.text("work_key", key),
             result=fields.text("result", result),
             request_id=fields.request_id(request_id),
-            fencing_token=fields.integer("token", token),
+            fencing_token=self._token(session, key, token),
         )
-        return answers.record_from((await self._calls.call("Complete", request)).record)
+        record = answers.record_from((await self._calls.call("Complete", request)).record)
+        self._tokens.forget(session, record.work_key)
+        return record
 
     async def release(
         self, session: str, key: str, *, reason: str = "", token: int | None = None, request_id: str | None = None
@@ -224,9 +238,11 @@ class AsyncClient:
             work_key=fields.text("work_key", key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
-            fencing_token=fields.integer("token", token),
+            fencing_token=self._token(session, key, token),
         )
-        return answers.record_from((await self._calls.call("Release", request)).record)
+        record = answers.record_from((await self._calls.call("Release", request)).record)
+        self._tokens.forget(session, record.work_key)
+        return record
 
     async def revoke(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
         """Take a claim away from its holder, as an operator; the next session is shown ``reason``.
@@ -343,6 +359,14 @@ class AsyncClient:
             fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
         )
         return self._calls.watch(request, fields.integer("start_revision", start_revision))
+
+    def _remember(self, session: str, typed: str, answer: object) -> None:
+        if isinstance(answer, model.Claim):
+            self._tokens.remember(session, typed, answer.work_key, answer.fencing_token)
+
+    def _token(self, session: str, key: str, token: int | None) -> int:
+        """Return the token that names the claim that is meant: the one given, else that of the claim held here."""
+        return self._tokens.of(session, key) if token is None else fields.integer("token", token)
 
     async def reap(self, min_age: float | timedelta = 0.0) -> int:
         """Record claims that expired at least ``min_age`` seconds ago as abandoned; returns how many this call did."""

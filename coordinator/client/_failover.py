@@ -142,6 +142,11 @@ class Effort:
         """How much of the call's time is left, in seconds, for gRPC's deadline."""
         return max(0.001, self._deadline - self._monotonic())
 
+    @property
+    def leaves_tries(self) -> bool:
+        """Whether other tries than the one that was answered may still take effect, or may have done so unseen."""
+        return bool(self._asked) or self._in_doubt is not None
+
     def next_endpoint(self) -> str | None:
         """Return the endpoint to ask now, None while there is nothing to do but wait; raises when all is over."""
         now = self._monotonic()

@@ -15,6 +15,7 @@ from coordinator.client import _fields as fields
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._security import AnyPath, Security
 from coordinator.client._sync_calls import Calls
+from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
 from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
@@ -35,6 +36,9 @@ class Client:
     ``tls`` speaks TLS and trusts the authorities that this host trusts; ``ca``, a file, names others instead. ``cert``
     and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
     this client is; it is sent over TLS or to this host itself, and the file is read again when its token is refused.
+
+    A claim that was granted here is renewed, completed and released by its fencing token, unless ``token`` names
+    another; 0 names none, and then whichever claim the session holds is meant.
 
     >>> with Client(endpoint) as client:
     ...     claim = client.claim("session-7f8b", "task:db-migration", ttl=60)
@@ -69,6 +73,7 @@ class Client:
             raise InvalidInput(f"timeout must be a positive number of seconds; it is {timeout!r}", field="timeout")
         self._instance = uuid.uuid4().hex if instance is None else fields.text("instance", instance)
         self._calls = Calls(names, security, timeout=timeout)
+        self._tokens = Tokens()
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +136,9 @@ class Client:
             fencing_token=fields.integer("token", token),
         )
         sent_at = boot_seconds()
-        return answers.claim_answer(self._calls.call("Claim", request), sent_at=sent_at)
+        answer = answers.claim_answer(self._calls.call("Claim", request), sent_at=sent_at)
+        self._remember(session, key, answer)
+        return answer
 
     def claim_many(
         self,
@@ -162,7 +169,10 @@ class Client:
             )
         sent_at = boot_seconds()
         response = self._calls.call("ClaimMany", request, request_id=base)
-        return answers.claim_answers(response, sent_at=sent_at)
+        answered = answers.claim_answers(response, sent_at=sent_at)
+        for item, answer in zip(request.items, answered, strict=True):
+            self._remember(session, item.work_key, answer)
+        return answered
 
     def renew(
         self,
@@ -186,11 +196,13 @@ class Client:
             note=None if note is None else fields.text("note", note),
             request_id=fields.request_id(request_id),
             instance=self._instance,
-            fencing_token=fields.integer("token", token),
+            fencing_token=self._token(session, key, token),
         )
         sent_at = boot_seconds()
         response = self._calls.call("Renew", request)
-        return answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
+        claim = answers.claim_from(response.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
+        self._remember(session, key, claim)
+        return claim
 
     def complete(
         self, session: str, key: str, *, result: str = "", token: int | None = None, request_id: str | None = None
@@ -206,9 +218,11 @@ class Client:
             work_key=fields.text("work_key", key),
             result=fields.text("result", result),
             request_id=fields.request_id(request_id),
-            fencing_token=fields.integer("token", token),
+            fencing_token=self._token(session, key, token),
         )
-        return answers.record_from((self._calls.call("Complete", request)).record)
+        record = answers.record_from((self._calls.call("Complete", request)).record)
+        self._tokens.forget(session, record.work_key)
+        return record
 
     def release(
         self, session: str, key: str, *, reason: str = "", token: int | None = None, request_id: str | None = None
@@ -223,9 +237,11 @@ class Client:
             work_key=fields.text("work_key", key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
-            fencing_token=fields.integer("token", token),
+            fencing_token=self._token(session, key, token),
         )
-        return answers.record_from((self._calls.call("Release", request)).record)
+        record = answers.record_from((self._calls.call("Release", request)).record)
+        self._tokens.forget(session, record.work_key)
+        return record
 
     def revoke(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
         """Take a claim away from its holder, as an operator; the next session is shown ``reason``.
@@ -340,6 +356,14 @@ class Client:
             fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
         )
         return self._calls.watch(request, fields.integer("start_revision", start_revision))
+
+    def _remember(self, session: str, typed: str, answer: object) -> None:
+        if isinstance(answer, model.Claim):
+            self._tokens.remember(session, typed, answer.work_key, answer.fencing_token)
+
+    def _token(self, session: str, key: str, token: int | None) -> int:
+        """Return the token that names the claim that is meant: the one given, else that of the claim held here."""
+        return self._tokens.of(session, key) if token is None else fields.integer("token", token)
 
     def reap(self, min_age: float | timedelta = 0.0) -> int:
         """Record claims that expired at least ``min_age`` seconds ago as abandoned; returns how many this call did."""

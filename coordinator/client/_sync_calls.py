@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,13 @@ from coordinator.client._failures import Failed, failed, no_answer
 from coordinator.client._position import Position
 from coordinator.client._racing import Race
 from coordinator.client._security import Security
+from coordinator.client._withdrawal import withdrawal_of
 from coordinator.errors import (
     CoordinatorError,
     InvalidInput,
     LimitExceeded,
     OutcomeUnknown,
+    Refused,
     Unauthenticated,
     Unavailable,
 )
@@ -29,6 +32,11 @@ from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 __all__ = ["Calls"]
+
+_LOG = logging.getLogger(__name__)
+#: How long a caller who has its answer waits at most, and at least if need be, until the tries that are left have been
+#: withdrawn, in seconds. It mostly takes a few milliseconds, as a coordinator has just answered.
+_WITHDRAWING_SECONDS, _LEAST_WITHDRAWING_SECONDS = 2.0, 0.25
 
 
 class Calls:
@@ -57,11 +65,22 @@ class Calls:
     def call(self, method: str, request: Any, request_id: str | None = None) -> Any:
         """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
 
-        All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next.
+        All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next. Those
+        that are left when one was answered are withdrawn.
         """
         request_id = request_id or getattr(request, "request_id", None)
         # Reap tells what it has done itself: of two at once, one would have done the other's share.
         effort = self._effort(request_id, repeatable=method != "Reap")
+        try:
+            response = self._first_answer(effort, method, request, request_id)
+        except (Refused, InvalidInput):
+            self._withdraw(effort, withdrawal_of(method, request, None))
+            raise
+        self._withdraw(effort, withdrawal_of(method, request, response))
+        return response
+
+    def _first_answer(self, effort: Effort, method: str, request: Any, request_id: str | None) -> Any:
+        """Return the first answer; raise what stands for all tries where there is none."""
         renewed = False
         with Race(alone=len(self._endpoints.names) == 1) as race:
             while True:
@@ -114,10 +133,21 @@ class Calls:
                     call.cancel()
                 effort = self._watch_broke(endpoint, effort, failure)
 
-    def _effort(self, request_id: str | None, *, repeatable: bool) -> Effort:
+    def _withdraw(self, answered: Effort, withdrawal: pb.WithdrawRequest | None) -> None:
+        """Withdraw a request of which other tries are left; where that fails, its answer is good all the same."""
+        if withdrawal is None or not answered.leaves_tries:
+            return
+        seconds = min(max(answered.remaining, _LEAST_WITHDRAWING_SECONDS), _WITHDRAWING_SECONDS)
+        try:
+            effort = self._effort(None, repeatable=True, timeout=seconds)
+            self._first_answer(effort, "Withdraw", withdrawal, None)
+        except CoordinatorError as error:
+            _LOG.debug("a request that was answered could not be withdrawn: %s", error)
+
+    def _effort(self, request_id: str | None, *, repeatable: bool, timeout: float | None = None) -> Effort:
         return Effort(
             self._endpoints,
-            timeout=self._timeout,
+            timeout=timeout or self._timeout,
             repeatable=repeatable,
             unanswered=lambda silent: no_answer(silent, request_id),
         )

@@ -47,6 +47,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
         end: End | None = None
         if found.expired is not None:
             end = yield from write_end(paths, record, contenders=found.contenders)
+            yield end.expected
         marked = replace(record, acknowledged_at=command.now, acknowledged_reason=command.reason)
         reply = yield from commit(
             Txn(

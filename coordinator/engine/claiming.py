@@ -6,8 +6,10 @@ Invariants:
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
 - A repeated request is told the outcome of the first: the claim carries the request_id that made it, and so does the
   record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
-  that a duplicate that comes late makes no claim that nobody knows of. Once somebody has claimed the work again, the
-  request_id of the attempt before is forgotten: a duplicate that is later still is a new request.
+  that a duplicate that comes late makes no claim that nobody knows of, nor reopens what came of the first. Once
+  somebody has claimed the work again, the request_id of the attempt before is forgotten: a duplicate that is later
+  still is a new request.
+- A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
   denied.
 """
@@ -20,7 +22,7 @@ from datetime import datetime
 from coordinator.engine.documents import Contender, StoredClaim, StoredRecord
 from coordinator.engine.ending import expire, write_end
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.preceding import next_attempt, previous_from_history, previous_of
+from coordinator.engine.preceding import PASSED_OVER, next_attempt, previous_from_history, previous_of
 from coordinator.engine.reading import (
     MAX_TRIES,
     NOTHING_KNOWN,
@@ -31,12 +33,14 @@ from coordinator.engine.reading import (
     reads,
     show_claim,
 )
-from coordinator.engine.refusing import refuse_repeated
+from coordinator.engine.refusing import refuse_repeated, refuse_withdrawn
 from coordinator.engine.renewing import renew_live, take_over
 from coordinator.engine.steps import (
     ClaimGranted,
+    Expected,
     Lease,
     Operation,
+    Trace,
     Trailing,
     commit,
     decode,
@@ -54,6 +58,7 @@ from coordinator.engine.transaction import (
     is_present,
     unchanged,
 )
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
 from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, State
 
@@ -108,7 +113,7 @@ def meet_found(command: ClaimCommand, paths: WorkPaths, found: Found) -> Operati
     """Answer a claim from what was found; None where it can be granted, or where the claim in its way has changed."""
     if found.claim is not None:
         return (yield from _meet_holder(command, paths, found, found.claim))
-    if found.record is not None and _stays_completed(command, found.record):
+    if found.record is not None and found.record.state is State.COMPLETED and not command.reopen:
         return _completed(paths, found.record)
     if found.record is not None and _was_granted(command, found.record):
         raise refuse_repeated(paths.work_key, found.record)
@@ -152,9 +157,15 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     elif ended is None and found.record_revision:
         success.append(paths.delete_contenders())  # of an attempt whose end cannot be told
     previous = yield from previous_of(paths, ended)
+    granted = ClaimGranted(paths.fleet, paths.work_key.kind)
+    yield Expected((granted,) if end is None else (end.event, granted), _traces_of(paths, claimed))
     reply = yield from commit(
         Txn(
-            compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
+            compares=(
+                is_absent(paths.claim),
+                unchanged(paths.record, found.record_revision),
+                not_withdrawn(paths, command.session, command.request_id),
+            ),
             success=tuple(success),
             failure=(*reads(paths), _note_contender(command, paths)),
         )
@@ -162,14 +173,22 @@ def _try_to_grant(command: ClaimCommand, paths: WorkPaths, found: Found, lease: 
     if not reply.succeeded:
         met = yield from read_found(reply)
         if not (reply.resent and _is_granted_by(command, met.claim)):
+            if met.claim is None and met.record_revision == found.record_revision:
+                raise refuse_withdrawn(paths.work_key)
             return met
     # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
     if end is not None:
         yield end.event
-    yield ClaimGranted(paths.fleet, paths.work_key.kind)
+    yield granted
     if not reply.succeeded:
         return met
     return show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
+
+
+def _traces_of(paths: WorkPaths, claimed: StoredClaim) -> tuple[Trace, ...]:
+    """Return where a grant can be seen: in the claim, in the record, and when it has ended in the history."""
+    parts = claimed.told_of_grant()
+    return tuple(Trace(key, parts) for key in (paths.claim, paths.record, paths.history(claimed.attempt)))
 
 
 def _note_contender(command: ClaimCommand, paths: WorkPaths) -> Txn:
@@ -204,6 +223,7 @@ def _meet_holder(
             note=command.note or None,
             now=command.now,
             also=unmark,
+            request_id=command.request_id,
         )
         return None if isinstance(renewed, Found) else replace(renewed, outcome=Outcome.RENEWED)
     for note in found.deferred:
@@ -228,7 +248,7 @@ def _repeat(
 ) -> Operation[Claim | Denial | None]:
     """Answer a caller who found the claim that an earlier try of its request has made."""
     unmark = yield from _unmark(command, paths, found)
-    reply = yield from commit(Txn((), (Range(paths.history(held.attempt - 1)), *unmark)))
+    reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER, before=held.attempt), *unmark)))
     previous = yield from previous_from_history(reply.range(0).kvs)
     for _ in range(MAX_TRIES):
         shown = yield from take_over(paths, found, live, held)
@@ -305,11 +325,6 @@ def _was_granted(command: ClaimCommand, record: StoredRecord) -> bool:
     return record.request_id == command.request_id and (
         record.session == command.session or record.attempts > record.attempt
     )
-
-
-def _stays_completed(command: ClaimCommand, record: StoredRecord) -> bool:
-    """Tell whether the work is finished and not to be reopened; a repeated request does not reopen what came of it."""
-    return record.state is State.COMPLETED and (not command.reopen or _was_granted(command, record))
 
 
 def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:

@@ -18,6 +18,7 @@ from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.ending import End, loose_end, write_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, read_found, reads_and_counts, show_record
+from coordinator.engine.refusing import refuse_withdrawn
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at
 from coordinator.errors import Contended
@@ -55,10 +56,12 @@ def end_live(
     ended: StoredRecord,
     *,
     compares: tuple[Compare, ...] = (),
+    wanted: Compare | None = None,
 ) -> Operation[Record | Found]:
     """Delete the claim and write down that it ``ended``, if it is still the one that was found.
 
-    That is for ``compares`` to say; without any, the fencing token does. Returns the record that was written, or what
+    That is for ``compares`` to say; without any, the fencing token does. ``wanted`` says that the request was not
+    withdrawn. Returns the record that was written, or what
     was found instead.
     """
     if found.claim is None:
@@ -72,13 +75,19 @@ def end_live(
     if record.state is State.ABANDONED:
         success.append(loose_end(paths, record))
     same_claim = compares or (created_at(paths.claim, found.claim.token),)
-    return (yield from commit_end(paths, same_claim, success, end, record))
+    if wanted is None:
+        return (yield from commit_end(paths, same_claim, success, end, record))
+    answer = yield from commit_end(paths, (*same_claim, wanted), success, end, record)
+    if isinstance(answer, Found) and answer.claim is not None and answer.claim.token == found.claim.token:
+        raise refuse_withdrawn(paths.work_key)
+    return answer
 
 
 def commit_end(
     paths: WorkPaths, compares: tuple[Compare, ...], success: list[Put | Delete], end: End, record: StoredRecord
 ) -> Operation[Record | Found]:
     """Commit what ends an attempt; returns the record that was written, or what was found instead."""
+    yield end.expected
     reply = yield from commit(Txn(compares, tuple(success), (*reads_and_counts(paths), Range(end.entry.key))))
     # The very entry is there where the transaction was applied, its reply was lost, and it was sent again.
     if reply.succeeded or (reply.resent and [kv.value for kv in reply.range(3).kvs] == [end.entry.value]):

@@ -28,6 +28,7 @@ __all__ = [
     "StoredHistory",
     "StoredRecord",
     "Undecodable",
+    "Withdrawal",
 ]
 
 
@@ -111,6 +112,11 @@ class StoredClaim(Document):
     instance: str = ""
     note: str = ""
 
+    def told_of_grant(self) -> tuple[bytes, ...]:
+        """Return what stands of the grant in the claim, in the record and in the history entry alike."""
+        whose = f'"session":{encode_basestring(self.session)},"attempt":{self.attempt},'
+        return whose.encode(), f'"claimed_at":"{format_stamp(self.claimed_at)}"'.encode()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord(Document):
@@ -118,8 +124,9 @@ class StoredRecord(Document):
 
     ``fencing_token`` is None in the record that a grant writes, as it is the revision of that very write: the record's
     own mod_revision. ``attempts`` is the number of the latest attempt; it differs from ``attempt`` only after a
-    reopened attempt was handed back, when the record tells of the completed attempt again. ``completion`` is that
-    completed record, kept while finished work is claimed again.
+    reopened attempt was handed back, or any was withdrawn, when the record tells of the attempt before again.
+    ``completion`` is the completed record, kept while finished work is claimed again. ``withdrawn`` stands in the
+    record of an attempt that was withdrawn where there is none before it to tell of.
     """
 
     state: State
@@ -138,6 +145,7 @@ class StoredRecord(Document):
     acknowledged_at: datetime | None = None
     acknowledged_reason: str = ""
     request_id: str = ""
+    withdrawn: bool = False
     completion: StoredRecord | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +162,10 @@ class StoredRecord(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHistory(Document):
-    """``history/K/attempt``: how an attempt ended; ``request_id`` is that of the request which ended it."""
+    """``history/K/attempt``: how an attempt ended; ``request_id`` is that of the request which ended it.
+
+    ``withdrawn``: it was granted when its caller had been answered already, so that no session ever worked on it.
+    """
 
     session: str
     attempt: int
@@ -170,6 +181,7 @@ class StoredHistory(Document):
     late: bool = False
     contenders: int = 0
     request_id: str = ""
+    withdrawn: bool = False
 
     def __post_init__(self) -> None:
         if self.ended not in (State.COMPLETED, State.ABANDONED):
@@ -205,6 +217,14 @@ class Contender(Document):
 
     denied_at: datetime
     request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal(Document):
+    """``request/session/id``: when a request was withdrawn, and what it had asked for."""
+
+    work_key: str
+    withdrawn_at: datetime
 
 
 # Of work that many want at once, each of them is told from the same two values.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from coordinator.engine.documents import Ended, LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import HISTORY_LIMIT
-from coordinator.engine.steps import AttemptEnded, Operation, commit, decode
+from coordinator.engine.steps import AttemptEnded, Expected, Operation, Trace, commit, decode
 from coordinator.engine.transaction import Delete, Put, Range, Txn
 from coordinator.model import Cause, State
 
@@ -26,6 +26,11 @@ class End(NamedTuple):
     entry: Put
     operations: tuple[Put | Delete, ...]
     event: AttemptEnded
+
+    @property
+    def expected(self) -> Expected:
+        """What is to be yielded before it is committed."""
+        return Expected((self.event,), (Trace(self.entry.key, (self.entry.value,)),))
 
 
 def write_end(
@@ -55,6 +60,7 @@ def write_end(
         late=ended.late,
         contenders=contenders,
         request_id=request_id,
+        withdrawn=ended.withdrawn,
     )
     index = Ended(session=ended.session, ended=ended.state, cause=ended.cause)
     forgotten = yield from _forget_oldest(paths, ended.attempt)

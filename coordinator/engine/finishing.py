@@ -6,6 +6,7 @@ Invariants:
 - An expired attempt may still be completed, late, as long as nobody has claimed the work since: the transaction
   compares that no claim is there and that the record is the one that was read. Its one history entry then says so.
 - A request ends the claim that it first found, or none: a later one of the same session is not what was meant.
+- A request that was withdrawn ends nothing.
 - A repeated request finds its request_id in the history and is told that it took effect.
 """
 
@@ -19,10 +20,11 @@ from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.ending import write_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim
-from coordinator.engine.refusing import refuse
+from coordinator.engine.refusing import refuse, refuse_withdrawn
 from coordinator.engine.repeating import own_attempt, own_end, read_ends, read_first
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.model import Cause, Record, State
 
 __all__ = ["FinishCommand", "complete", "release"]
@@ -48,7 +50,8 @@ def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     command = _pinned(command, found)
     for _ in range(MAX_TRIES):
         if _holds(command, found) is not None:
-            answer = yield from end_live(paths, found, command.request_id, _completed(command, found))
+            wanted = not_withdrawn(paths, command.session, command.request_id)
+            answer = yield from end_live(paths, found, command.request_id, _completed(command, found), wanted=wanted)
         elif _may_still_complete(command, found):
             answer = yield from _complete_late(command, paths, found)
         else:
@@ -69,7 +72,8 @@ def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     for _ in range(MAX_TRIES):
         if _holds(command, found) is None:
             return (yield from _done_before_or_refused(command, paths, found, named, "release"))
-        answer = yield from end_live(paths, found, command.request_id, _released(command, found))
+        wanted = not_withdrawn(paths, command.session, command.request_id)
+        answer = yield from end_live(paths, found, command.request_id, _released(command, found), wanted=wanted)
         if isinstance(answer, Record):
             return answer
         found = answer
@@ -139,8 +143,15 @@ def _complete_late(command: FinishCommand, paths: WorkPaths, found: Found) -> Op
         old_index = Delete(paths.ended(superseded.ended_at, superseded.attempt))
         if all(operation.key != old_index.key for operation in end.operations):
             success.append(old_index)
-    compares = (is_absent(paths.claim), unchanged(paths.record, found.record_revision))
-    return (yield from commit_end(paths, compares, success, end, record))
+    compares = (
+        is_absent(paths.claim),
+        unchanged(paths.record, found.record_revision),
+        not_withdrawn(paths, command.session, command.request_id),
+    )
+    answer = yield from commit_end(paths, compares, success, end, record)
+    if isinstance(answer, Found) and answer.claim is None and answer.record_revision == found.record_revision:
+        raise refuse_withdrawn(paths.work_key)
+    return answer
 
 
 def _done_before_or_refused(

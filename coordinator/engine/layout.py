@@ -6,10 +6,11 @@
     /coordination/v1/<fleet>/ended/<time>/<K>/<attempt>   time index of the history
     /coordination/v1/<fleet>/loose/<K>                    index of loose ends
     /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
+    /coordination/v1/<fleet>/request/<session>/<id>       a request that was withdrawn; bound to a lease
 
 Invariant: two different work keys never share a key nor lie in a range of one another, and no input leaves its fleet.
-It holds because a work key K and a session are percent-encoded outside ``[A-Za-z0-9._:#@-]``, so that neither holds a
-``/``; every range below ends in ``/`` or names one key.
+It holds because a work key K, a session and the id of a request are percent-encoded outside
+``[A-Za-z0-9._:#@-]``, so that none of them holds a ``/``; every range below ends in ``/`` or names one key.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ ATTEMPT_DIGITS = 10
 
 
 def encode_segment(text: str) -> str:
-    """Percent-encode a work key or a session so that it is one segment of a path."""
+    """Percent-encode a work key, a session or the id of a request so that it is one segment of a path."""
     if _UNRESERVED.fullmatch(text):
         return text
     # quote() never encodes "~", which the layout does not allow.
@@ -142,10 +143,15 @@ class WorkPaths:
         """The mark that a session was denied during the present attempt."""
         return f"{self.root}contender/{self.segment}/{encode_segment(session)}".encode()
 
-    def read_history(self, limit: int = 0) -> Range:
-        """Read the history, latest first."""
+    def request(self, session: str, request_id: str) -> bytes:
+        """The mark that a request of a session was withdrawn; it is the same for all work keys."""
+        return f"{self.root}request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+
+    def read_history(self, limit: int = 0, *, before: int | None = None) -> Range:
+        """Read the history, latest first, or that of the attempts ``before`` one."""
         prefix = f"{self.root}history/{self.segment}/".encode()
-        return Range(prefix, end_of_prefix(prefix), limit=limit, descending=True)
+        end = end_of_prefix(prefix) if before is None else self.history(before)
+        return Range(prefix, end, limit=limit, descending=True)
 
     def read_contenders(self, *, count_only: bool = False) -> Range:
         """Read, or count, the contenders."""

@@ -6,11 +6,14 @@ from coordinator.engine.documents import MOST_ATTEMPTS, StoredHistory, StoredRec
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
 from coordinator.engine.reading import HISTORY_LIMIT, Found
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import KeyValue, Range, Txn
+from coordinator.engine.transaction import KeyValue, Txn
 from coordinator.errors import Refused
 from coordinator.model import Previous
 
-__all__ = ["latest_attempt", "next_attempt", "previous_from_history", "previous_of"]
+__all__ = ["PASSED_OVER", "latest_attempt", "next_attempt", "previous_from_history", "previous_of"]
+
+#: Among how many of the latest attempts one is looked for that was not withdrawn.
+PASSED_OVER = 10
 
 
 def next_attempt(paths: WorkPaths, found: Found) -> Operation[int]:
@@ -42,11 +45,13 @@ def previous_of(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previ
     if ended is None:
         return None
     if ended.attempts > ended.attempt:
-        # A reopened attempt was handed back, and the record tells of the finished one again.
-        reply = yield from commit(Txn((), (Range(paths.history(ended.attempts)),)))
+        # A reopened attempt was handed back, and the record tells of the finished one again. Or one was withdrawn.
+        reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER),)))
         latest = yield from previous_from_history(reply.range(0).kvs)
         if latest is not None:
             return latest
+    if ended.withdrawn:
+        return None
     return Previous(
         attempt=ended.attempt,
         session=ended.session,
@@ -58,10 +63,10 @@ def previous_of(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previ
 
 
 def previous_from_history(kvs: tuple[KeyValue, ...]) -> Operation[Previous | None]:
-    """Return the same from the history entries of an attempt, of which there is one or none."""
+    """Return the same from history entries, latest first; those of attempts that were withdrawn are passed over."""
     for kv in kvs:
         entry = yield from decode(StoredHistory, kv)
-        if entry is not None:
+        if entry is not None and not entry.withdrawn:
             return Previous(
                 attempt=entry.attempt,
                 session=entry.session,

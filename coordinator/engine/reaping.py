@@ -74,6 +74,7 @@ def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_sec
         return False
     ended = expire(found.record, now)
     end = yield from write_end(paths, ended, contenders=found.contenders)
+    yield end.expected
     reply = yield from commit(
         Txn(
             compares=(unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision)),
@@ -106,6 +107,7 @@ def _reap(paths: WorkPaths, found: Found, now: datetime, min_age_seconds: float 
             return False
         ended = expire(expired, now)
         end = yield from write_end(paths, ended, contenders=found.contenders or 0)
+        yield end.expected
         nobody_denied = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
         reply = yield from commit(
             Txn(

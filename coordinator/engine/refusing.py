@@ -8,7 +8,7 @@ from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, State, format_time
 
-__all__ = ["refuse", "refuse_repeated"]
+__all__ = ["refuse", "refuse_repeated", "refuse_withdrawn"]
 
 
 #: How much of a reason is repeated, in characters: the whole can be looked up, and a status has to fit into a header.
@@ -40,9 +40,24 @@ def refuse(
 def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
     """Say that a request to claim was granted before, and that the attempt it was granted as has ended since."""
     return NotHolder(
-        f"this very request was granted as attempt {record.attempts} of {work_key}, which {_how_it_ended(record)}",
+        f"this very request was granted as attempt {record.attempts} of {work_key}, which {_what_came_of_it(record)}",
         hint="claim it again with a new request_id",
     )
+
+
+def refuse_withdrawn(work_key: WorkKey) -> Refused:
+    """Say that a request came when its caller had been answered, and had withdrawn what was still on its way."""
+    return Refused(
+        f"this very request about {work_key} was withdrawn: its caller has been answered already",
+        hint="ask again with a new request_id",
+    )
+
+
+def _what_came_of_it(record: StoredRecord) -> str:
+    """Say how the latest attempt ended, of which the record may not tell any more."""
+    if record.attempts > record.attempt:
+        return "has ended since"
+    return f"was completed{_at(record)}" if record.state is State.COMPLETED else _how_it_ended(record)
 
 
 def _is_news(found: Found, session: str, token: int, own: StoredHistory) -> bool:

@@ -4,6 +4,7 @@ Invariants:
 - The fencing token stays: a renewal overwrites the claim's key and never creates it.
 - The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that
   hung and applies late would otherwise move the claim back to its older lease.
+- A request that was withdrawn renews nothing.
 - The claim always stays bound to a lease: every write of it names one.
 - What is answered of the time that is left comes from a lease that this replica has granted itself: a claim that is
   bound to another one moves to such a lease, which outlives that, in the same transaction. What etcd says of a lease of
@@ -21,10 +22,11 @@ from datetime import datetime, timedelta
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts, show_claim
-from coordinator.engine.refusing import refuse
+from coordinator.engine.refusing import refuse, refuse_withdrawn
 from coordinator.engine.repeating import own_attempt, read_ends
 from coordinator.engine.steps import Lease, Operation, commit, lease_for
 from coordinator.engine.transaction import Put, Txn, unchanged
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
 from coordinator.model import Claim, Outcome, State
 
@@ -41,6 +43,7 @@ class RenewCommand:
     note: str | None = None
     instance: str = ""
     token: int = 0
+    request_id: str = ""
 
 
 def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
@@ -54,7 +57,14 @@ def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
             raise refuse(paths.work_key, found, command.session, command.token, "renew", own)
         command = replace(command, token=live.token)  # what takes its place meanwhile is not what was meant
         renewed = yield from renew_live(
-            paths, found, live, held, ttl_seconds=command.ttl_seconds, note=command.note, now=command.now
+            paths,
+            found,
+            live,
+            held,
+            ttl_seconds=command.ttl_seconds,
+            note=command.note,
+            now=command.now,
+            request_id=command.request_id,
         )
         if isinstance(renewed, Claim):
             return renewed
@@ -82,8 +92,12 @@ def renew_live(
     note: str | None,
     now: datetime,
     also: tuple[Txn, ...] = (),
+    request_id: str = "",
 ) -> Operation[Claim | Found]:
-    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is."""
+    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is.
+
+    ``request_id`` is that of the request that renews, "" where it has none.
+    """
     ttl = ttl_seconds or held.ttl
     lease = yield from lease_for(ttl, outliving=live.lease)
     # A lease that is kept is this replica's own, and so is the clock that wrote the time.
@@ -94,14 +108,17 @@ def renew_live(
         expires_at=max(held.expires_at, now + timedelta(seconds=ttl)) if kept else lease.expires_at,
         note=held.note if note is None else note,
     )
-    met = yield from _rewrite(paths, found, live, renewed, lease, also)
+    met = yield from _rewrite(paths, found, live, renewed, lease, also, request_id)
     if met is None:
         return show_claim(paths.work_key, renewed, live.token, lease.seconds, outcome=Outcome.RENEWED)
     alike = _renewed_alike(met, renewed, live.token, lease.id)
-    if alike is None:
+    withdrawn = request_id and met.claim is not None and met.claim.mod_revision == live.mod_revision
+    if alike is None and not withdrawn:
         return met
     if also:
         yield from commit(Txn((), also))
+    if alike is None:
+        raise refuse_withdrawn(paths.work_key)
     return show_claim(paths.work_key, alike, live.token, lease.seconds, outcome=Outcome.RENEWED)
 
 
@@ -120,7 +137,13 @@ def take_over(paths: WorkPaths, found: Found, live: LiveClaim, held: StoredClaim
 
 
 def _rewrite(
-    paths: WorkPaths, found: Found, live: LiveClaim, claim: StoredClaim, lease: Lease, also: tuple[Txn, ...] = ()
+    paths: WorkPaths,
+    found: Found,
+    live: LiveClaim,
+    claim: StoredClaim,
+    lease: Lease,
+    also: tuple[Txn, ...] = (),
+    request_id: str = "",
 ) -> Operation[Found | None]:
     """Write a claim anew, bound to ``lease``, with its record; None if so, and what was met if it has changed."""
     record = StoredRecord(
@@ -134,9 +157,10 @@ def _rewrite(
         request_id=claim.request_id,
         completion=None if found.record is None else found.record.completion,
     )
+    wanted = (not_withdrawn(paths, claim.session, request_id),) if request_id else ()
     reply = yield from commit(
         Txn(
-            compares=(unchanged(paths.claim, live.mod_revision),),
+            compares=(unchanged(paths.claim, live.mod_revision), *wanted),
             success=(Put(paths.claim, claim.encode(), lease.id), Put(paths.record, record.encode()), *also),
             failure=reads_and_counts(paths),
         )

@@ -10,7 +10,7 @@ from coordinator.engine.transaction import KeyValue, Txn, in_turn
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
 
-__all__ = ["own_attempt", "own_end", "read_ends", "read_first", "show_ended"]
+__all__ = ["own_attempt", "own_end", "read_ends", "read_first", "record_of_end", "show_ended"]
 
 #: How many of the latest ended attempts are searched.
 _REMEMBERED = 10
@@ -58,7 +58,12 @@ def show_ended(work_key: WorkKey, ended: StoredRecord | StoredHistory) -> Record
     """Show an attempt as it ended, whatever has become of the work since."""
     if isinstance(ended, StoredRecord):
         return show_record(work_key, ended, live=False)
-    record = StoredRecord(
+    return show_record(work_key, record_of_end(ended), live=False)
+
+
+def record_of_end(ended: StoredHistory) -> StoredRecord:
+    """Return the record that tells of an attempt what its history entry does."""
+    return StoredRecord(
         state=ended.ended,
         session=ended.session,
         attempt=ended.attempt,
@@ -72,7 +77,6 @@ def show_ended(work_key: WorkKey, ended: StoredRecord | StoredHistory) -> Record
         ended_at=ended.ended_at,
         late=ended.late,
     )
-    return show_record(work_key, record, live=False)
 
 
 def _decoded(history: tuple[KeyValue, ...]) -> Operation[list[StoredHistory]]:

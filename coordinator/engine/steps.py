@@ -10,7 +10,9 @@ no I/O and reads no clock. Eight kinds of steps exist:
 - ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
 - ``Damaged``, a value that could not be decoded, for the log; answered by None;
 - ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None;
-- ``ClaimGranted``, likewise for the one that made a claim.
+- ``ClaimGranted``, likewise for the one that made a claim;
+- ``Expected``, yielded before such a transaction: which of these events it brings about, and by what it can be seen
+  afterwards that it has, where its reply is lost; answered by None.
 
 ``coordinator.store.runner`` drives operations against etcd. In a test a list of answers does.
 """
@@ -29,12 +31,14 @@ __all__ = [
     "AttemptEnded",
     "ClaimGranted",
     "Damaged",
+    "Expected",
     "IsWanted",
     "Lease",
     "NeedLease",
     "Operation",
     "Step",
     "TimeLeft",
+    "Trace",
     "Trailing",
     "commit",
     "decode",
@@ -124,7 +128,25 @@ class ClaimGranted(NamedTuple):
     kind: str
 
 
-Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted
+class Trace(NamedTuple):
+    """What a transaction leaves behind under ``key``: a value that has all the ``parts`` in it."""
+
+    key: bytes
+    parts: tuple[bytes, ...]
+
+    def is_in(self, value: bytes) -> bool:
+        """Tell whether it is in a value that was found under the key."""
+        return all(part in value for part in self.parts)
+
+
+class Expected(NamedTuple):
+    """What the transaction that follows brings about; any of the ``traces`` proves that it has."""
+
+    events: tuple[AttemptEnded | ClaimGranted, ...]
+    traces: tuple[Trace, ...]
+
+
+Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted | Expected
 Operation = Generator[Step, object, T]
 
 

@@ -22,6 +22,7 @@ from coordinator.model import DEFAULT_FLEET
 from coordinator.recorder import Recorder
 from coordinator.service.access import Authorizer
 from coordinator.service.admission import Admission
+from coordinator.service.connections import Gate
 from coordinator.service.receiving import refuse_malformed
 from coordinator.service.replies import error_detail
 from coordinator.service.requests import new_request_id
@@ -39,7 +40,7 @@ class Answering:
     """A servicer whose methods are those of ``servicer``, each wrapped.
 
     Wrapped once, when it is made: an interceptor would be asked anew for every call, which takes a tenth of its time.
-    Without an ``authorizer`` everybody may call everything.
+    Without an ``authorizer`` everybody may call everything. ``gate`` raises for what is not to be answered any more.
     """
 
     def __init__(
@@ -49,18 +50,20 @@ class Answering:
         recorder: Recorder,
         admission: Admission,
         authorizer: Authorizer | None = None,
+        gate: Gate = lambda: None,
     ) -> None:
         self._recorder = recorder
         self._admission = admission
         self._authorizer = authorizer
         #: How many calls have been taken up so far: while it grows, others may have arrived that gRPC still keeps.
         self.taken_up = 0
+        self._gate = gate
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
             setattr(self, method.name, wrap(method, getattr(servicer, method.name)))
 
     def _unary(self, described: MethodDescriptor, behaviour: Any) -> Any:
-        method, authorizer, admission = described.name, self._authorizer, self._admission
+        method, authorizer, admission, gate = described.name, self._authorizer, self._admission, self._gate
         takes_request_id = "request_id" in described.input_type.fields_by_name
         takes_items = "items" in described.input_type.fields_by_name
 
@@ -69,6 +72,7 @@ class Answering:
             started = time.perf_counter()
             code = "CANCELLED"
             try:
+                gate()
                 refuse_malformed(request)
                 if authorizer is not None:
                     authorizer.admit(method, request, context)
@@ -90,7 +94,7 @@ class Answering:
         return answer
 
     def _stream(self, described: MethodDescriptor, behaviour: Any) -> Any:
-        method = described.name
+        method, gate = described.name, self._gate
         if self._authorizer is not None:
             behaviour = self._authorizer.guard_stream(method, behaviour)
 
@@ -99,6 +103,7 @@ class Answering:
             started = time.perf_counter()
             code = "CANCELLED"
             try:
+                gate()
                 refuse_malformed(request)
                 async for response in behaviour(request, context):
                     yield response

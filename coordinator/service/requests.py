@@ -17,6 +17,7 @@ from coordinator.engine.happenings import HappeningFilter
 from coordinator.engine.hot import HotCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
+from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.enumerations import STATES
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey, check_fleet, check_kind, check_session, check_text, parse_work_key
@@ -28,6 +29,7 @@ from coordinator.limits import (
     MAX_BRIEFED_KINDS,
     MAX_BRIEFED_SECONDS,
     MAX_HOT_KEYS,
+    MAX_ITEMS,
     check_briefing_characters,
     check_page_size,
     check_ttl,
@@ -40,6 +42,7 @@ __all__ = [
     "Keyed",
     "briefing_command",
     "check_id",
+    "check_items",
     "check_min_age",
     "check_revision",
     "check_token",
@@ -50,6 +53,7 @@ __all__ = [
     "new_request_id",
     "read_ttl",
     "text",
+    "withdraw_command",
 ]
 
 _MAX_ID_BYTES = 128
@@ -91,6 +95,12 @@ def check_id(field: str, value: str, make: Callable[[], str] | None = None) -> s
     return value or (make() if make else "")
 
 
+def check_items(count: int) -> None:
+    """Check how many items a call has."""
+    if not 1 <= count <= MAX_ITEMS:
+        raise InvalidInput(f"{count} items; allowed are 1 to {MAX_ITEMS}", field="items")
+
+
 def new_request_id() -> str:
     """Make up a request id for a caller who named none."""
     return uuid.uuid4().hex
@@ -108,9 +118,22 @@ def text(field: str, value: str) -> str:
     return check_text(field, value, MAX_TEXT_BYTES)
 
 
-def read_ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem) -> float | None:
+def read_ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.WithdrawItem) -> float | None:
     """Return the ttl in seconds, None where the request has none."""
     return check_ttl(_seconds(request.ttl)) if request.HasField("ttl") else None
+
+
+def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> WithdrawCommand:
+    """Read one withdrawal."""
+    if not item.request_id:
+        raise InvalidInput("request_id is empty; it must be that of the request to withdraw", field="request_id")
+    return WithdrawCommand(
+        session=session,
+        request_id=check_id("request_id", item.request_id),
+        now=now,
+        token=check_token(item.fencing_token),
+        ttl_seconds=read_ttl(item),
+    )
 
 
 def check_min_age(request: pb.ReapRequest) -> float:

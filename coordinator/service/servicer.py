@@ -29,9 +29,8 @@ from coordinator.engine.reaping import reap_listed
 from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.engine.revoking import RevokeCommand, revoke
 from coordinator.engine.surveying import expired_claims
-from coordinator.errors import InvalidInput
+from coordinator.engine.withdrawal import withdraw
 from coordinator.keys import check_fleet, check_session
-from coordinator.limits import MAX_ITEMS
 from coordinator.logs import tell
 from coordinator.recorder import Recorder
 from coordinator.service import replies
@@ -42,6 +41,7 @@ from coordinator.service.requests import (
     Keyed,
     briefing_command,
     check_id,
+    check_items,
     check_min_age,
     check_revision,
     check_token,
@@ -52,6 +52,7 @@ from coordinator.service.requests import (
     new_request_id,
     read_ttl,
     text,
+    withdraw_command,
 )
 from coordinator.service.status import StatusReader
 from coordinator.service.watches import Progress, Watches
@@ -103,8 +104,7 @@ class Servicer(CoordinatorServiceServicer):
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802
         """Claim several work keys, each for itself."""
-        if not 1 <= len(request.items) <= MAX_ITEMS:
-            raise InvalidInput(f"{len(request.items)} items; allowed are 1 to {MAX_ITEMS}", field="items")
+        check_items(len(request.items))
         check_fleet(request.fleet)
         read_item = partial(self._read_item, request, check_session(request.session), self._clock())
         results = await claim_many(
@@ -122,6 +122,7 @@ class Servicer(CoordinatorServiceServicer):
             note=text("note", request.note) if request.HasField("note") else None,
             instance=check_id("instance", request.instance),
             token=check_token(request.fencing_token),
+            request_id=check_id("request_id", request.request_id),
         )
         renewed = await self._runner.run(partial(renew, command, keyed.paths), deadline=_deadline(context))
         self._claim_answered(keyed, command.session, renewed)
@@ -157,6 +158,26 @@ class Servicer(CoordinatorServiceServicer):
         self._granting.ended(keyed)
         _log_record("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
+
+    async def Withdraw(self, request: pb.WithdrawRequest, context: _Context) -> pb.WithdrawResponse:  # noqa: N802
+        """Withdraw requests whose caller has been answered."""
+        check_items(len(request.items))
+        check_fleet(request.fleet)
+        session, now, deadline = check_session(request.session), self._clock(), _deadline(context)
+        keyed = [Keyed.read(request.fleet, item.work_key, self._topic_kinds) for item in request.items]
+        commands = [withdraw_command(item, session, now) for item in request.items]
+        outcomes = await self._runner.run_many(
+            [partial(withdraw, command, each.paths) for command, each in zip(commands, keyed, strict=True)],
+            deadline=deadline,
+        )
+        for each, command, outcome in zip(keyed, commands, outcomes, strict=True):
+            if outcome is True:
+                self._granting.ended(each)
+                _log_decision("withdrawn", each, session, request_id=command.request_id)
+        problem = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
+        if problem is not None:
+            raise problem
+        return pb.WithdrawResponse(handed_back=sum(outcome is True for outcome in outcomes))
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802
         """Tell all that is known of a work key."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import LimitExceeded
+from coordinator.pauses import Pauses
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.codec import add_operation, decode_txn, encode_txn
@@ -27,11 +28,12 @@ __all__ = ["GroupCommit"]
 class GroupCommit:
     """Commits transactions through ``channel``."""
 
-    def __init__(self, channel: EtcdChannel, recorder: Recorder) -> None:
+    def __init__(self, channel: EtcdChannel, recorder: Recorder, pauses: Pauses | None = None) -> None:
         self._channel = channel
         self._recorder = recorder
-        self._writes = Lane(self._send_writes)
-        self._reads = Lane(self._send_reads)
+        pauses = pauses or Pauses()
+        self._writes = Lane(self._send_writes, pauses)
+        self._reads = Lane(self._send_reads, pauses)
 
     async def commit(self, txn: Txn, *, deadline: float) -> TxnReply:
         """Commit a transaction; ``deadline`` is a reading of ``time.monotonic()``.
@@ -41,11 +43,11 @@ class GroupCommit:
         return await self.submit(txn, deadline=deadline)
 
     def submit(
-        self, txn: Txn, *, deadline: float, late: Callable[[TxnReply], None] | None = None
+        self, txn: Txn, *, deadline: float, late: Callable[[TxnReply | None], None] | None = None
     ) -> asyncio.Future[TxnReply]:
         """Begin to commit a transaction and return what its reply will be, to be awaited or cancelled.
 
-        ``late`` is told the reply of one that was sent, where it comes after that.
+        ``late`` is called with the reply of one that was sent, where it comes after that, with None where none comes.
 
         For whoever has many to commit: together they cost far less than a task each. Raises ``LimitExceeded``.
         """

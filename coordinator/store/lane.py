@@ -10,6 +10,7 @@ Invariants:
 - Every waiter gets a definite answer, an error that says that nothing was changed, or ``OutcomeUnknown``, before its
   deadline and from nothing but what happened to its own transaction.
 - Of the transactions on one work key at most one is under way, and they go in the order in which they came.
+- Nothing is sent whose deadline has passed, nor what was put in before a pause of this process.
 - What waits is bounded: beyond that, callers are refused before memory grows.
 """
 
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from coordinator.engine.sharing import answer_from
 from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, OutcomeUnknown, Unavailable
+from coordinator.pauses import Pauses, stood_still
 from coordinator.store.failures import LeaseGone
 from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
 
@@ -55,8 +57,10 @@ class Waiter:
 
     ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
     ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
-    lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came; ``late`` is
-    told the reply where nobody waits for it any more. ``in_doubt`` is set where it may have been applied unseen.
+    lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came, ``pauses``
+    how many this process had had when it was put in; ``late`` is called with the reply where the caller is gone,
+    and with None where there will be none although the transaction may have been applied.
+    ``in_doubt`` is set where it may have been applied unseen.
     """
 
     txn: Txn
@@ -68,9 +72,10 @@ class Waiter:
     reply: asyncio.Future[TxnReply]
     sent: bool = False
     in_doubt: bool = False
+    pauses: int = 0
     followers: int = 0
     timer: asyncio.TimerHandle | None = None
-    late: Callable[[TxnReply], None] | None = None
+    late: Callable[[TxnReply | None], None] | None = None
 
     def expire(self) -> None:
         """End the wait: the deadline has come."""
@@ -80,6 +85,12 @@ class Waiter:
             self.reply.set_exception(OutcomeUnknown("etcd gave no definite answer in time"))
         else:
             self.reply.set_exception(_nothing_changed())
+
+    def give_up(self, error: CoordinatorError) -> None:
+        """End the wait of what is not sent."""
+        self._stop_timer()
+        if not self.reply.done():
+            self.reply.set_exception(error)
 
     def succeed(self, reply: TxnReply) -> None:
         """Hand over the reply."""
@@ -93,6 +104,9 @@ class Waiter:
     def fail(self, error: Exception) -> None:
         """Hand over an error; each waiter raises one of its own."""
         self._stop_timer()
+        unknown = self.in_doubt or isinstance(error, OutcomeUnknown)
+        if unknown and self.late is not None and not isinstance(error, LeaseGone):
+            self.late(None)
         if self.reply.done():
             return
         if isinstance(error, OutcomeUnknown) and only_reads(self.txn):
@@ -110,8 +124,9 @@ Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
 class Lane:
     """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, pauses: Pauses) -> None:
         self._send = send
+        self._pauses = pauses
         self._queues: dict[object, deque[Waiter]] = {}
         #: Scopes with something to send and nothing under way, in the order of their turn.
         self._turn: deque[object] = deque()
@@ -130,6 +145,7 @@ class Lane:
                 f"{MAX_WAITING} transactions wait for etcd already", hint="try again", retry_after_seconds=1.0
             )
         loop = asyncio.get_running_loop()
+        waiter.pauses = self._pauses.count
         waiter.timer = loop.call_later(max(0.0, waiter.deadline - time.monotonic()), waiter.expire)
         queue = self._queues.get(waiter.scope)
         if queue is None:
@@ -232,6 +248,7 @@ class Lane:
 
     async def _deliver(self, batch: list[Waiter]) -> None:
         """Send a batch and answer its waiters. One that etcd refuses is split, so that innocents do not suffer."""
+        self._drop_late(batch)
         # Who has given up by now was told that nothing was changed, or will not be there for the answer.
         batch = [waiter for waiter in batch if not waiter.reply.done()]
         if not batch:
@@ -247,6 +264,17 @@ class Lane:
             for waiter, reply in answered:
                 waiter.succeed(reply)
                 self._answer_along(waiter, reply)
+
+    def _drop_late(self, batch: list[Waiter]) -> None:
+        """Give up what waited too long: timers may be late themselves, after a pause or where the loop is busy."""
+        now, pauses = time.monotonic(), self._pauses.count
+        for waiter in batch:
+            if waiter.sent:
+                continue
+            if waiter.pauses != pauses:
+                waiter.give_up(stood_still())
+            elif waiter.deadline <= now:
+                waiter.give_up(_nothing_changed())
 
     async def _deliver_refused(self, batch: list[Waiter], error: Exception) -> None:
         """Fail those who are to blame for an error, and deliver the others."""

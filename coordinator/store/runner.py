@@ -2,6 +2,8 @@
 
 Invariant: an operation is started over only where it certainly has not taken effect. A lease that died under it is
 such a case: etcd refuses a transaction whose branch names a missing lease, and writes nothing.
+
+One that was begun before a pause of this process is not gone on with after it: its caller is gone, or was answered.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from coordinator.engine.steps import (
     AttemptEnded,
     ClaimGranted,
     Damaged,
+    Expected,
     IsWanted,
     NeedLease,
     Operation,
@@ -31,11 +34,13 @@ from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs import said
 from coordinator.model import Cause, Outcome
+from coordinator.pauses import Pauses, stood_still
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.failures import LeaseGone
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases import LeasePool
+from coordinator.store.lookout import Lookout
 
 __all__ = ["Runner"]
 
@@ -57,7 +62,8 @@ class _Run(Generic[T]):
     """One operation on its way.
 
     ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
-    often it was begun.
+    often it was begun, ``pauses`` how many there were before. ``expected`` is what its
+    latest transaction brings about, if that is to be counted.
     """
 
     start: Callable[[], Operation[T]]
@@ -65,6 +71,8 @@ class _Run(Generic[T]):
     taken: list[int] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
     starts: int = 0
+    pauses: int = 0
+    expected: Expected | None = None
     result: T | None = None
     error: Exception | None = None
 
@@ -88,8 +96,10 @@ class Runner:
         recorder: Recorder,
         *,
         clock: Callable[[], datetime] = clock.now,
+        pauses: Pauses | None = None,
     ) -> None:
-        self._commits = GroupCommit(channel, recorder)
+        self._pauses = pauses or Pauses()
+        self._commits = GroupCommit(channel, recorder, self._pauses)
         self._pool = leases
         self._recorder = recorder
         self._clock = clock
@@ -97,13 +107,18 @@ class Runner:
         #: What is yet to be applied, by the comparison that all of it starts with and by the key that it is about.
         self._trailing: dict[Compare, dict[bytes, Trailing]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lookout = Lookout(self._commits, self._count_found)
+
+    def close(self) -> None:
+        """Look no more for what became of changes whose replies were lost."""
+        self._lookout.close()
 
     async def run(self, start: Callable[[], Operation[T]], *, deadline: float) -> T:
         """Run the operation that ``start`` makes; ``deadline`` is a reading of ``time.monotonic()``.
 
         Raises what the operation raises, and what ``EtcdChannel.call`` raises.
         """
-        run = _Run(start)
+        run = _Run(start, pauses=self._pauses.count)
         reply: TxnReply | None = None
         while True:
             try:
@@ -127,7 +142,8 @@ class Runner:
 
         Their transactions travel together, and cost far less than a task for each of them would.
         """
-        runs = [_Run(start) for start in starts]
+        pauses = self._pauses.count
+        runs = [_Run(start, pauses=pauses) for start in starts]
         asking: list[tuple[_Run[T], TxnReply | None]] = [(run, None) for run in runs]
         while asking:
             asking = await self._step(asking, deadline)
@@ -180,6 +196,8 @@ class Runner:
             return error
 
     def _submit(self, run: _Run[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
+        if self._pauses.count != run.pauses:
+            raise stood_still()
         return self._commits.submit(txn, deadline=deadline, late=partial(self._conclude, run, txn))
 
     def _begun_again(self, run: _Run[T], error: Exception) -> list[tuple[_Run[T], TxnReply | None]]:
@@ -208,10 +226,12 @@ class Runner:
 
         None when it has ended, with its result.
         """
+        expected: Expected | None = None
         try:
             while True:
                 step = run.operation.send(answer)
                 if isinstance(step, Txn):
+                    run.expected = expected
                     return step
                 if isinstance(step, NeedLease):
                     answer = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
@@ -226,19 +246,29 @@ class Runner:
                     answer = self._commits.is_wanted(step.key)
                 else:
                     answer = None
-                    self._note(step)
+                    if isinstance(step, Expected):
+                        expected = step
+                    else:
+                        self._note(step, run)
         except StopIteration as stop:
             self._give_back(run)
             run.result = stop.value
             return None
 
-    def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply) -> None:
-        """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther."""
+    def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply | None) -> None:
+        """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther.
+
+        Where none comes, look for what it has done.
+        """
+        if reply is None:
+            if run.expected is not None:
+                self._lookout.look_out(run.expected)
+            return
         _note_used(run, txn, reply)
         answer: object = reply
         try:
             while isinstance(step := run.operation.send(answer), AttemptEnded | ClaimGranted):
-                self._record(step)
+                self._note(step, run)
                 answer = None
         except (StopIteration, CoordinatorError):
             pass
@@ -266,7 +296,7 @@ class Runner:
             run.taken.append(lease.id)
         return lease
 
-    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted) -> None:
+    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: _Run[T]) -> None:
         match step:
             case Trailing():
                 self._trail(step)
@@ -274,6 +304,8 @@ class Runner:
                 _LOG.warning("a stored value is damaged and was skipped", extra=said(key=key, problem=problem))
                 self._recorder.value_damaged()
             case AttemptEnded() | ClaimGranted():
+                if run.expected is not None:
+                    self._lookout.heard(run.expected)
                 self._record(step)
 
     def _trail(self, step: Trailing) -> None:
@@ -316,6 +348,10 @@ class Runner:
         for lease in run.taken:
             if lease not in run.used:
                 self._pool.give_back(lease)
+
+    def _count_found(self, expected: Expected) -> None:
+        for event in expected.events:
+            self._record(event)
 
     def _record(self, event: AttemptEnded | ClaimGranted) -> None:
         if isinstance(event, ClaimGranted):

@@ -170,6 +170,34 @@ class ReleaseResponse(_message.Message):
     record: _types_pb2.Record
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
 
+class WithdrawItem(_message.Message):
+    __slots__ = ("work_key", "request_id", "fencing_token", "ttl")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    request_id: str
+    fencing_token: int
+    ttl: _duration_pb2.Duration
+    def __init__(self, work_key: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class WithdrawRequest(_message.Message):
+    __slots__ = ("fleet", "session", "items")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    items: _containers.RepeatedCompositeFieldContainer[WithdrawItem]
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WithdrawItem, _Mapping]]] = ...) -> None: ...
+
+class WithdrawResponse(_message.Message):
+    __slots__ = ("handed_back",)
+    HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
+    handed_back: int
+    def __init__(self, handed_back: _Optional[int] = ...) -> None: ...
+
 class GetRequest(_message.Message):
     __slots__ = ("fleet", "work_key")
     FLEET_FIELD_NUMBER: _ClassVar[int]

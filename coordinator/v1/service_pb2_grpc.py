@@ -76,6 +76,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/Withdraw',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
         self.Get = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Get',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.GetRequest.SerializeToString,
@@ -191,6 +196,16 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Withdraw(self, request, context):
+        """Withdraws requests whose caller has been answered while other tries of them may still be on their way: those that
+        come later are refused (FAILED_PRECONDITION), and a claim that one of them has made, of which the caller does not
+        know, is handed back and leaves no loose end. Clients that ask several coordinators call it by themselves. It may be
+        repeated. A withdrawal is remembered for the TTL of the claim and a minute.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Get(self, request, context):
         """Tells all that is known of one work key. Never seen: state `available`.
         """
@@ -300,6 +315,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.ReleaseRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.WithdrawRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.WithdrawResponse.SerializeToString,
             ),
             'Get': grpc.unary_unary_rpc_method_handler(
                     servicer.Get,
@@ -509,6 +529,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/Release',
             coordinator_dot_v1_dot_service__pb2.ReleaseRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/Withdraw',
+            coordinator_dot_v1_dot_service__pb2.WithdrawRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.WithdrawResponse.FromString,
             options,
             channel_credentials,
             insecure,

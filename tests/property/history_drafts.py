@@ -60,6 +60,7 @@ DRAFTS = st.sampled_from(
         ],
         *2 * [_drafts("complete", session=_HOLDER, naming=_NAMING, text=_TEXT)],
         *2 * [_drafts("release", session=_HOLDER, naming=_NAMING, text=_TEXT)],
+        *2 * [_drafts("withdraw", back=st.integers(0, 3), naming=_NAMING)],
         _drafts("revoke", text=_TEXT),
         _drafts("reap", min_age=st.sampled_from((0.0, 0.0, 3600.0))),
         _drafts("expire"),

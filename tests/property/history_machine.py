@@ -33,6 +33,7 @@ from history_words import (
     Request,
     Revoking,
     Shown,
+    Withdrawing,
 )
 from history_world import World, in_words, show_record, token_told
 from hypothesis import strategies as st
@@ -48,6 +49,9 @@ from coordinator.model import State
 KEYS = (WorkKey("task", "a"), WorkKey("task", "a/0000000001"), WorkKey("github", "gptme/gptme#2880"))
 #: What a lease may last longer than was asked for, what rounding adds, and a second for this test's own time.
 SLACK = timedelta(seconds=7)
+
+#: Requests that can be withdrawn.
+_NAMED = Claiming | Completing | Releasing
 
 Run = Callable[[WorkPaths, Sequence[Asked]], list[Any]]
 
@@ -133,7 +137,7 @@ class HistoryMachine(RuleBasedStateMachine):
     def _count(self) -> None:
         counts = self.world.ask(partial(count, self.paths))
         works = [work for work in self.works.values() if work.known]
-        states_of = Counter(work.known.state for work in works if work.known)
+        states_of = Counter(work.known.state for work in works if work.known and not work.known.withdrawn)
         live = sum(work.held is not None for work in works)
         completed = self.world.ask(partial(count_completed, self.paths))
         told = (counts.live_claims, counts.loose_ends, completed)
@@ -207,6 +211,9 @@ class HistoryMachine(RuleBasedStateMachine):
                 return Completing(session, request_id, token, draft.text)
             case "release":
                 return Releasing(session, request_id, token, draft.text)
+            case "withdraw" if named := [each for each in self.sent[name] if isinstance(each, _NAMED)]:
+                withdrawn = named[-1 - draft.back % len(named)]
+                return Withdrawing(withdrawn.session, withdrawn.request_id, token)
             case "revoke":
                 return Revoking(request_id, draft.text)
             case "reap":
@@ -316,6 +323,7 @@ _VERBS: dict[type, str] = {
     Renewing: "renew",
     Completing: "complete",
     Releasing: "release",
+    Withdrawing: "withdraw",
     Revoking: "revoke",
     Reaping: "reap",
     Expiring: "expire",

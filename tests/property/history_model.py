@@ -31,9 +31,10 @@ from history_words import (
     Revoking,
     Shown,
     Told,
+    Withdrawing,
 )
 
-from coordinator.errors import NotFound, NotHolder
+from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.model import Cause, DenialReason, Outcome, State
 
 #: A repeated request to end a claim is recognised among so many of the latest ended attempts.
@@ -52,6 +53,7 @@ class Held:
     note: str
     ttl: float
     claimed_at: datetime
+    renewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Known:
     result: str = ""
     ended_at: datetime | None = None
     late: bool = False
+    withdrawn: bool = False
     completion: Known | None = None
 
 
@@ -89,6 +92,7 @@ class End:
     late: bool
     contenders: int
     request_id: str
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Work:
     ``promised`` is how long the live claim must last at least, ``events`` what the metrics are to hear of. ``seen`` is
     what a request that ends the claim has read as its note, if that is another than there is by now: it compares the
     claim's create_revision only, so that heartbeats do not get in its way. ``pinned`` is the attempt that a completion
-    without a token found first, which is the one that it means.
+    without a token found first, which is the one that it means. ``withdrawn`` are sessions and their requests.
     """
 
     held: Held | None = None
@@ -111,6 +115,7 @@ class Work:
     events: tuple[Event, ...] = ()
     seen: str | None = None
     pinned: int | None = None
+    withdrawn: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def expired(self) -> Known | None:
@@ -138,6 +143,8 @@ def apply(work: Work, request: Request, now: datetime) -> tuple[Work, Answer]:
             return _complete(work, request, now)
         case Releasing():
             return _release(work, request, now)
+        case Withdrawing():
+            return _withdraw(work, request, now)
         case Revoking():
             return _revoke(work, request, now)
         case Reaping(min_age):
@@ -181,17 +188,19 @@ def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
             return work, _granted(work, held)
         named = request.token != 0 and request.token == work.token
         if held.session == request.session and (named or request.instance == held.instance):
+            if _is_withdrawn(work, request):
+                return work, Refusal(Refused)
             return _extend(work, held, request.ttl, request.note or None, now)
         denied = Denied(DenialReason.HELD, held.session, own_session=held.session == request.session)
         return replace(work, contenders=work.contenders | {request.session}), denied
     known = work.known
     repeated = known is not None and known.request_id == request.request_id
-    if known and known.state is State.COMPLETED and (not request.reopen or repeated):
+    if known and known.state is State.COMPLETED and not request.reopen:
         return work, Denied(DenialReason.COMPLETED, completed_by=known.session, completed_at=known.ended_at)
     if repeated:
         # It was granted as the latest attempt, which has ended; of the attempts before nobody knows their requests.
         return work, Refusal(NotHolder)
-    return _grant(work, request, now)
+    return (work, Refusal(Refused)) if _is_withdrawn(work, request) else _grant(work, request, now)
 
 
 def _grant(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
@@ -217,7 +226,8 @@ def _grant(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
 
 
 def _granted(work: Work, held: Held, outcome: Outcome = Outcome.GRANTED) -> Granted:
-    end = work.entry(held.attempt - 1) if outcome is Outcome.GRANTED else None
+    ends = work.history[-REMEMBERED:] if outcome is Outcome.GRANTED else ()
+    end = next((end for end in reversed(ends) if end.attempt < held.attempt and not end.withdrawn), None)
     before = None if end is None else Before(end.attempt, end.session, end.cause, end.reason, end.note, end.ended_at)
     return Granted(outcome, held.session, held.attempt, held.note, held.ttl, held.claimed_at, before)
 
@@ -234,7 +244,7 @@ def _renew(work: Work, request: Renewing, now: datetime) -> tuple[Work, Answer]:
 
 
 def _extend(work: Work, held: Held, ttl: float | None, note: str | None, now: datetime) -> tuple[Work, Answer]:
-    held = replace(held, ttl=ttl or held.ttl, note=held.note if note is None else note)
+    held = replace(held, ttl=ttl or held.ttl, note=held.note if note is None else note, renewed=True)
     known = replace(work.known, note=held.note) if work.known else None
     promised = now + timedelta(seconds=held.ttl)
     promised = max(work.promised, promised) if work.promised else promised
@@ -261,6 +271,8 @@ def _complete(work: Work, request: Completing, now: datetime) -> tuple[Work, Ans
     meant = known is not None and (request.token or work.pinned in (None, known.attempt))
     if known is None or not meant or not (late or _holds(work, request)):
         return work, _refusal(work)
+    if _is_withdrawn(work, request):
+        return work, Refusal(Refused)
     if not late and work.seen is not None:
         known = replace(known, note=work.seen)
     known = replace(
@@ -283,7 +295,53 @@ def _release(work: Work, request: Releasing, now: datetime) -> tuple[Work, Answe
         return work, done
     if not _holds(work, request):
         return work, _refusal(work)
+    if _is_withdrawn(work, request):
+        return work, Refusal(Refused)
     return _hand_back(work, Cause.RELEASED, request.text, request.request_id, now)
+
+
+def _is_withdrawn(work: Work, request: Claiming | Completing | Releasing) -> bool:
+    return (request.session, request.request_id) in work.withdrawn
+
+
+def _withdraw(work: Work, request: Withdrawing, now: datetime) -> tuple[Work, Answer]:
+    work = replace(work, withdrawn=work.withdrawn | {(request.session, request.request_id)})
+    held, known = work.held, work.known
+    made = held is not None and (held.session, held.request_id) == (request.session, request.request_id)
+    if held is None or known is None or not made or held.renewed or (request.token and request.token == work.token):
+        return work, False
+    ended = replace(
+        known,
+        state=State.ABANDONED,
+        cause=Cause.RELEASED,
+        reason="withdrawn: it was granted after its caller had been answered",
+        ended_at=now,
+        completion=None,
+        withdrawn=True,
+    )
+    before = known.completion
+    if before is None:
+        told = next((end for end in reversed(work.history[-REMEMBERED:]) if not end.withdrawn), None)
+        before = _as_known(told) if told else ended
+    left = replace(before, attempts=ended.attempt, request_id=ended.request_id)
+    return _end(replace(work, held=None, known=left, promised=None), ended, request.request_id), True
+
+
+def _as_known(end: End) -> Known:
+    return Known(
+        state=end.ended,
+        session=end.session,
+        attempt=end.attempt,
+        attempts=end.attempt,
+        request_id="",
+        claimed_at=end.claimed_at,
+        note=end.note,
+        cause=end.cause,
+        reason=end.reason,
+        result=end.result,
+        ended_at=end.ended_at,
+        late=end.late,
+    )
 
 
 def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]:
@@ -292,9 +350,10 @@ def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]
         return work, done
     if work.held is None:
         return work, Refusal(NotHolder)
+    attempt = work.held.attempt
     work, _ = _hand_back(work, Cause.REVOKED, request.text, request.request_id, now)
     # What is told is the attempt that was revoked, also where the work is completed again.
-    return work, _as_it_ended(work.history[-1])
+    return work, _as_it_ended(next(end for end in work.history if end.attempt == attempt))
 
 
 def _hand_back(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
@@ -346,8 +405,10 @@ def _end(work: Work, ended: Known, request_id: str) -> Work:
         late=ended.late,
         contenders=written.contenders if written else len(work.contenders),
         request_id=request_id,
+        withdrawn=ended.withdrawn,
     )
-    history = (*(entry for entry in work.history if entry.attempt != ended.attempt), end)
+    others = (entry for entry in work.history if entry.attempt != ended.attempt)
+    history = tuple(sorted((*others, end), key=lambda entry: entry.attempt))
     event = Ending(ended.state, ended.cause, ended.late, counted=written is None)
     return replace(work, history=history, contenders=frozenset(), events=(*work.events, event))
 

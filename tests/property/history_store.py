@@ -9,7 +9,15 @@ from typing import TypeVar
 
 from history_model import End, Held, Known, Work
 
-from coordinator.engine.documents import Contender, Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.documents import (
+    Contender,
+    Ended,
+    LooseEnd,
+    StoredClaim,
+    StoredHistory,
+    StoredRecord,
+    Withdrawal,
+)
 from coordinator.engine.layout import ROOT, decode_segment, format_stamp
 from coordinator.engine.transaction import KeyValue
 from coordinator.model import State
@@ -38,7 +46,7 @@ class Stored:
         """The claim in the model's words."""
         if self.claim is None:
             return None
-        claim = self.claim[1]
+        kv, claim = self.claim
         return Held(
             session=claim.session,
             instance=claim.instance,
@@ -47,6 +55,7 @@ class Stored:
             note=claim.note,
             ttl=claim.ttl,
             claimed_at=claim.claimed_at,
+            renewed=kv.mod_revision != kv.create_revision,
         )
 
     @property
@@ -85,12 +94,15 @@ class Stored:
 def read_fleet(fleet: str, kvs: Iterable[KeyValue]) -> dict[str, Stored]:
     """Sort the keys of a fleet by work key; raises where a key or a value is none that a coordinator writes."""
     works: dict[str, Stored] = {}
+    withdrawals = f"{ROOT}{fleet}/request/".encode()
     for kv in kvs:
+        if kv.key.startswith(withdrawals):
+            _check_withdrawal(kv)
+            continue
         table, *rest = kv.key.decode().removeprefix(f"{ROOT}{fleet}/").split("/")
         moment = rest.pop(0) if table == "ended" else ""
         stored = works.setdefault(decode_segment(rest[0]), Stored())
-        if bool(kv.lease) != (table == "claim"):
-            raise Disagreement(f"{kv.key!r} is bound to lease {kv.lease:x}")
+        _expect(bool(kv.lease) == (table == "claim"), f"{kv.key!r} is bound to lease {kv.lease:x}")
         match table, rest[1:]:
             case "claim", []:
                 if kv.lease >> 48 != LEASE_ID_PREFIX:
@@ -110,6 +122,12 @@ def read_fleet(fleet: str, kvs: Iterable[KeyValue]) -> dict[str, Stored]:
             case _:
                 raise Disagreement(f"{kv.key!r} lies where nothing should")
     return works
+
+
+def _check_withdrawal(kv: KeyValue) -> None:
+    if kv.lease >> 48 != LEASE_ID_PREFIX:
+        raise Disagreement(f"{kv.key!r} is bound to the lease {kv.lease:x}, which is not of a pool")
+    Withdrawal.decode(kv.value)
 
 
 def check(stored: Stored, seen: Mapping[int, int]) -> None:
@@ -167,6 +185,7 @@ def _known(record: StoredRecord) -> Known:
         result=record.result,
         ended_at=record.ended_at,
         late=record.late,
+        withdrawn=record.withdrawn,
         completion=None if record.completion is None else _known(record.completion),
     )
 
@@ -185,6 +204,7 @@ def _end(entry: StoredHistory) -> End:
         late=entry.late,
         contenders=entry.contenders,
         request_id=entry.request_id,
+        withdrawn=entry.withdrawn,
     )
 
 

@@ -65,6 +65,12 @@ class Releasing(NamedTuple):
     text: str = ""
 
 
+class Withdrawing(NamedTuple):
+    session: str
+    request_id: str
+    token: int = 0
+
+
 class Revoking(NamedTuple):
     request_id: str
     text: str = ""
@@ -82,7 +88,7 @@ class Getting(NamedTuple):
     pass
 
 
-Request = Claiming | Renewing | Completing | Releasing | Revoking | Reaping | Expiring | Getting
+Request = Claiming | Renewing | Completing | Releasing | Withdrawing | Revoking | Reaping | Expiring | Getting
 
 
 class Before(NamedTuple):

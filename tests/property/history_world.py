@@ -32,6 +32,7 @@ from history_words import (
     Revoking,
     Shown,
     Told,
+    Withdrawing,
 )
 
 from coordinator.engine.claiming import ClaimCommand, claim
@@ -43,6 +44,7 @@ from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.engine.revoking import RevokeCommand, revoke
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
+from coordinator.engine.withdrawal import WithdrawCommand, withdraw
 from coordinator.errors import Contended, Refused
 from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, Record, State, Story
 from coordinator.recorder import NullRecorder
@@ -250,6 +252,8 @@ def _operation(request: Request, paths: WorkPaths, now: datetime) -> Operation[A
             return complete(FinishCommand(session, request_id, now, text=text, token=token), paths)
         case Releasing(session, request_id, token, text):
             return release(FinishCommand(session, request_id, now, text=text, token=token), paths)
+        case Withdrawing(session, request_id, token):
+            return withdraw(WithdrawCommand(session, request_id, now, token=token), paths)
         case Revoking(request_id, text):
             return revoke(RevokeCommand(request_id, now, reason=text), paths)
         case Reaping(min_age):

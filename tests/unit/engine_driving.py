@@ -9,7 +9,17 @@ from typing import Generic, TypeVar
 
 from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.steps import AttemptEnded, Damaged, IsWanted, Lease, NeedLease, Operation, Step, TimeLeft
+from coordinator.engine.steps import (
+    AttemptEnded,
+    Damaged,
+    Expected,
+    IsWanted,
+    Lease,
+    NeedLease,
+    Operation,
+    Step,
+    TimeLeft,
+)
 from coordinator.engine.transaction import (
     Delete,
     KeyValue,
@@ -77,6 +87,9 @@ def run(operation: Operation[T], *answers: TxnReply | Lease, wanted: bool = Fals
     try:
         while True:
             step = operation.send(answer)
+            if isinstance(step, Expected):
+                answer = None
+                continue
             done.steps.append(step)
             if isinstance(step, Txn | NeedLease):
                 assert left, f"no answer was written for {step}"
@@ -191,11 +204,15 @@ def answered(*replies: Reply, revision: int = 50) -> TxnReply:
 
 
 def _stored(
-    claim: StoredClaim | bytes | None, record: StoredRecord | bytes | None, token: int, lease: int = OLD_LEASE
+    claim: StoredClaim | bytes | None,
+    record: StoredRecord | bytes | None,
+    token: int,
+    lease: int = OLD_LEASE,
+    at: int = MODIFIED,
 ) -> tuple[RangeReply, RangeReply]:
-    modified = max(token, MODIFIED)
+    modified = max(token, at)
     claims = [] if claim is None else [kv(PATHS.claim, claim, created=token, modified=modified, lease=lease)]
-    records = [] if record is None else [kv(PATHS.record, record, modified=max(token, MODIFIED))]
+    records = [] if record is None else [kv(PATHS.record, record, modified=modified)]
     return ranged(*claims), ranged(*records)
 
 
@@ -206,11 +223,12 @@ def denied(
     token: int = TOKEN,
     marked: bool = True,
     revision: int = 50,
+    at: int = MODIFIED,
 ) -> TxnReply:
-    """The ELSE of a claim; ``marked`` tells whether the caller was noted as a contender by it."""
+    """The ELSE of a claim; ``marked`` tells whether it noted the caller as a contender, ``at`` the last change."""
     noted = claim is not None and marked
     mark = TxnReply(noted, revision, (PutReply(),) if noted else ())
-    return TxnReply(False, revision, (*_stored(claim, record, token), mark))
+    return TxnReply(False, revision, (*_stored(claim, record, token, at=at), mark))
 
 
 def found(
@@ -222,9 +240,10 @@ def found(
     history: tuple[StoredHistory, ...] | None = None,
     succeeded: bool = True,
     lease: int = OLD_LEASE,
+    at: int = MODIFIED,
 ) -> TxnReply:
     """The answer to a read; with ``history`` that of complete, release and revoke."""
-    replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease), ranged(count=contenders))
+    replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease, at), ranged(count=contenders))
     if history is not None:
         replies += (ends(*history),)
     return TxnReply(succeeded, 50, replies)
@@ -237,9 +256,10 @@ def lost(
     token: int = TOKEN,
     contenders: int = 0,
     history: tuple[StoredHistory, ...] = (),
+    at: int = MODIFIED,
 ) -> TxnReply:
     """The ELSE of a renewal, a completion or a release; of the latter two with the attempt's history."""
-    return found(claim, record, token=token, contenders=contenders, history=history, succeeded=False)
+    return found(claim, record, token=token, contenders=contenders, history=history, succeeded=False, at=at)
 
 
 def ends(*history: StoredHistory) -> RangeReply:

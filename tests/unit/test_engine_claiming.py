@@ -58,6 +58,7 @@ from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, State
 
 COMMAND = ClaimCommand(session=OTHER, request_id="claim-2", now=NOW, note="mine")
 OWN = replace(COMMAND, session=HOLDER)
+WANTED = is_absent(PATHS.request(OTHER, "claim-2"))
 COMPLETED = a_record(State.COMPLETED)
 RELEASED = replace(a_record(State.ABANDONED), cause=Cause.RELEASED, reason="too hard")
 
@@ -99,12 +100,12 @@ def test_where_others_are_at_the_work_a_denial_costs_no_lease_and_its_note_trail
 def test_where_others_are_at_work_that_is_free_it_is_granted_all_the_same() -> None:
     done = run(claim(COMMAND, PATHS), answered(ranged(), ranged()), LEASE, committed(), wanted=True)
     assert granted(done).attempt == 1
-    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, 0))
+    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, 0), WANTED)
 
 
 def test_the_first_try_compares_that_neither_claim_nor_record_is_there() -> None:
     (txn,) = run(claim(COMMAND, PATHS), LEASE, committed()).txns
-    assert txn.compares == (is_absent(PATHS.claim), unchanged(PATHS.record, 0))
+    assert txn.compares == (is_absent(PATHS.claim), unchanged(PATHS.record, 0), WANTED)
 
 
 def test_a_grant_writes_claim_and_record_and_drops_the_loose_end() -> None:
@@ -164,7 +165,7 @@ def test_completed_work_is_denied_and_tells_by_whom() -> None:
 
 def test_the_second_try_is_built_from_the_record_that_was_read() -> None:
     done = run(claim(COMMAND, PATHS), LEASE, denied(None, RELEASED), committed())
-    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, MODIFIED))
+    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, MODIFIED), WANTED)
     assert granted(done).attempt == 2
 
 
@@ -238,7 +239,7 @@ def test_what_an_operator_left_among_the_history_does_not_stop_a_claim() -> None
 
 
 def test_after_five_lost_races_it_gives_up() -> None:
-    races = [denied(None, replace(RELEASED, attempt=n, attempts=n)) for n in range(1, MAX_TRIES + 1)]
+    races = [denied(None, replace(RELEASED, attempt=n, attempts=n), at=20 + n) for n in range(1, MAX_TRIES + 1)]
     done = run(claim(COMMAND, PATHS), LEASE, *races)
     assert isinstance(done.error, Contended)
     assert len(done.txns) == MAX_TRIES == 5
@@ -265,10 +266,11 @@ def test_after_a_reopened_attempt_was_handed_back_attempts_go_on_from_it() -> No
     assert (previous.attempt, previous.session, previous.reason) == (2, OTHER, "too hard")
 
 
-def test_a_repeated_request_does_not_reopen_what_came_of_it() -> None:
+def test_a_repeated_request_does_not_reopen_what_came_of_it_and_is_not_answered_as_if_it_did_not_ask_to() -> None:
     own = replace(a_record(State.COMPLETED, OTHER), request_id="claim-2")
     done = run(claim(replace(COMMAND, reopen=True), PATHS), LEASE, denied(None, own))
-    assert refused(done).reason is DenialReason.COMPLETED
+    assert isinstance(done.error, NotHolder)
+    assert "granted as attempt 1 of task:db-migration, which was completed at" in done.error.message
 
 
 # ---- repeated requests
@@ -367,7 +369,8 @@ def test_a_repeated_request_whose_attempt_has_ended_is_granted_nothing_more(how:
 def test_a_repeated_reopening_that_was_handed_back_reopens_nothing_more() -> None:
     restored = replace(a_record(State.COMPLETED, HOLDER, request_id="claim-2"), attempts=2)
     done = run(claim(replace(COMMAND, reopen=True), PATHS), LEASE, denied(None, restored))
-    assert refused(done).reason is DenialReason.COMPLETED
+    assert isinstance(done.error, NotHolder)
+    assert done.error.message.endswith("granted as attempt 2 of task:db-migration, which has ended since")
 
 
 @pytest.mark.parametrize("state", [State.ABANDONED, State.COMPLETED])

@@ -40,6 +40,7 @@ from coordinator.model import Cause, Record, State
 COMMAND = FinishCommand(session=HOLDER, request_id="end-1", now=NOW, text="see #2881")
 REVOKE = RevokeCommand(request_id="revoke-1", now=NOW, reason="wrong work")
 LIVE = found(a_claim(), a_record(), history=())
+WANTED = is_absent(PATHS.request(HOLDER, "end-1"))
 EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
 REAPED = replace(a_record(State.ABANDONED), cause=Cause.EXPIRED)
 RELEASED = replace(a_record(State.ABANDONED), cause=Cause.RELEASED)
@@ -62,7 +63,7 @@ def test_completing_is_a_read_and_one_transaction() -> None:
 
 def test_completing_compares_the_fencing_token_and_not_the_last_change() -> None:
     done = run(complete(COMMAND, PATHS), LIVE, committed())
-    assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN),)
+    assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN), WANTED)
 
 
 def test_completing_deletes_the_claim_and_writes_record_history_and_index() -> None:
@@ -101,7 +102,7 @@ def test_a_stale_token_completes_nothing() -> None:
 
 
 def test_after_five_lost_races_it_gives_up() -> None:
-    done = run(complete(COMMAND, PATHS), LIVE, *[lost(a_claim(), a_record())] * MAX_TRIES)
+    done = run(complete(COMMAND, PATHS), LIVE, *[lost(None, EXPIRED, at=20 + n) for n in range(MAX_TRIES)])
     assert isinstance(done.error, Contended)
 
 
@@ -110,7 +111,7 @@ def test_after_five_lost_races_it_gives_up() -> None:
 
 def test_an_unrecorded_expiry_is_completed_late() -> None:
     done = run(complete(COMMAND, PATHS), found(None, EXPIRED, history=()), committed())
-    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, MODIFIED))
+    assert done.txns[1].compares == (is_absent(PATHS.claim), unchanged(PATHS.record, MODIFIED), WANTED)
     assert (recorded(done).state, recorded(done).late, done.ended[0].late) == (State.COMPLETED, True, True)
 
 

@@ -56,6 +56,7 @@ RULES: dict[str, Rule] = {
     "Renew": _ACTING,
     "Complete": _ACTING,
     "Release": _ACTING,
+    "Withdraw": _ACTING,
     "Get": _READING,
     "List": _READING,
     "Watch": _READING,

@@ -1,0 +1,46 @@
+"""What is withdrawn once a call has its answer, while other tries of it may still be on their way.
+
+Invariant: what an error asks the caller to repeat with the same ``request_id`` is not withdrawn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coordinator.errors import TryAgain, error_for_code
+from coordinator.v1 import service_pb2 as pb
+
+__all__ = ["WITHDRAWABLE", "withdrawal_of"]
+
+#: The methods whose requests can be withdrawn.
+WITHDRAWABLE = frozenset({"Claim", "ClaimMany", "Renew", "Complete", "Release"})
+
+
+def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawRequest | None:
+    """Return what withdraws a request that was answered; ``response`` is None for one that was refused.
+
+    None where there is nothing to withdraw.
+    """
+    if method not in WITHDRAWABLE:
+        return None
+    withdrawal = pb.WithdrawRequest(fleet=request.fleet, session=request.session)
+    if method != "ClaimMany":
+        withdrawal.items.append(_item(request, _token_told(method, response)))
+        return withdrawal
+    for number, item in enumerate(request.items):
+        result = None if response is None else response.results[number]
+        if result is not None and result.HasField("error"):
+            if not issubclass(error_for_code(result.error.code), TryAgain):
+                withdrawal.items.append(_item(item, 0))
+        else:
+            withdrawal.items.append(_item(item, 0 if result is None else result.answer.claim.fencing_token))
+    return withdrawal if withdrawal.items else None
+
+
+def _token_told(method: str, response: Any) -> int:
+    return 0 if response is None or method not in ("Claim", "Renew") else int(response.claim.fencing_token)
+
+
+def _item(request: Any, token: int) -> pb.WithdrawItem:
+    ttl = request.ttl if "ttl" in request.DESCRIPTOR.fields_by_name and request.HasField("ttl") else None
+    return pb.WithdrawItem(work_key=request.work_key, request_id=request.request_id, fencing_token=token, ttl=ttl)

@@ -1,0 +1,131 @@
+"""Withdraw: see to it that what is still on its way of a request takes no effect, once its caller has been answered.
+
+A client that asked two coordinators takes the first definite answer. The other try may be carried out later: minutes
+later, where it waits at a coordinator that was stopped.
+
+Invariants:
+- Every transaction by which a request takes effect compares that the request was not withdrawn (``not_withdrawn``).
+  Whichever of the two is committed first, the other one knows: a try that comes later is refused, and a claim that was
+  made earlier is handed back by the withdrawal.
+- A claim is handed back only if this very request made it, its caller did not receive it as the answer, and it is
+  still as it was granted. One that was renewed since has a holder who knows of it. No other claim is touched.
+- An attempt that was withdrawn leaves the work as it was before: finished work is finished, and a loose end is a loose
+  end again. It keeps its number and its history entry, which says ``withdrawn``.
+
+The first comparison names the claim, as that of each transaction about the work key does: so a withdrawal and a try of
+the same request never travel in one batch, in which neither would see the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coordinator.engine.closing import as_claimed, commit_end, lost_races
+from coordinator.engine.documents import StoredHistory, StoredRecord, Withdrawal
+from coordinator.engine.ending import loose_end, write_end
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.preceding import PASSED_OVER
+from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts
+from coordinator.engine.repeating import record_of_end
+from coordinator.engine.steps import Operation, commit, decode, lease_for
+from coordinator.engine.transaction import Compare, Delete, Put, Txn, created_at, is_absent, unchanged
+from coordinator.errors import InternalError
+from coordinator.model import DEFAULT_TTL_SECONDS, Cause, Record, State
+
+__all__ = ["WithdrawCommand", "not_withdrawn", "withdraw"]
+
+#: How much longer than the TTL of its claim a withdrawal is remembered, in seconds: as long as a copy may take on its
+#: way that is neither refused for its deadline nor because its coordinator was stopped.
+_LONGER_SECONDS = 60.0
+_REASON = "withdrawn: it was granted after its caller had been answered"
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawCommand:
+    """The withdrawal of a request; ``token`` is that of the claim which its caller received, 0 for none.
+
+    ``ttl_seconds`` is what the request asked for; None means the default.
+    """
+
+    session: str
+    request_id: str
+    now: datetime
+    token: int = 0
+    ttl_seconds: float | None = None
+
+
+def not_withdrawn(paths: WorkPaths, session: str, request_id: str) -> Compare:
+    """The request was not withdrawn."""
+    return is_absent(paths.request(session, request_id))
+
+
+def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
+    """Withdraw a request; returns whether that has handed back a claim without a holder who knows of it."""
+    lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
+    if lease is None:
+        raise InternalError("no lease was given for a withdrawal")
+    withdrawal = Withdrawal(work_key=str(paths.work_key), withdrawn_at=command.now)
+    mark = Put(paths.request(command.session, command.request_id), withdrawal.encode(), lease.id)
+    found = yield from read(paths)
+    for _ in range(MAX_TRIES):
+        if found.claim is not None and _is_unknown(command, found.claim):
+            ended = yield from _hand_back(command, paths, found, mark)
+            if isinstance(ended, Record):
+                return True
+            found = ended
+            continue
+        same = is_absent(paths.claim) if found.claim is None else created_at(paths.claim, found.claim.token)
+        reply = yield from commit(Txn((same,), (mark,), reads_and_counts(paths)))
+        if reply.succeeded:
+            return False
+        found = yield from read_found(reply)
+    raise lost_races(paths.work_key)
+
+
+def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
+    """Return whether the request made the claim, and no caller has received it."""
+    held = live.stored
+    return (
+        held is not None
+        and held.session == command.session
+        and held.request_id == command.request_id
+        and live.token != command.token
+        and live.mod_revision == live.token
+    )
+
+
+def _hand_back(command: WithdrawCommand, paths: WorkPaths, found: Found, mark: Put) -> Operation[Record | Found]:
+    """End the claim that was found, put the mark, and leave the work as it was before the claim."""
+    if found.claim is None:
+        raise ValueError("only a live claim is handed back")
+    ended = replace(
+        as_claimed(found),
+        state=State.ABANDONED,
+        cause=Cause.RELEASED,
+        reason=_REASON,
+        ended_at=command.now,
+        withdrawn=True,
+    )
+    end = yield from write_end(paths, ended, contenders=found.contenders, request_id=command.request_id)
+    record = yield from _before(paths, found, ended)
+    success = [Delete(paths.claim), Put(paths.record, record.encode()), *end.operations, mark]
+    if record.state is State.ABANDONED and record.acknowledged_at is None:
+        success.append(loose_end(paths, record))
+    as_granted = unchanged(paths.claim, found.claim.mod_revision)
+    return (yield from commit_end(paths, (as_granted,), success, end, record))
+
+
+def _before(paths: WorkPaths, found: Found, ended: StoredRecord) -> Operation[StoredRecord]:
+    """Return the record of what there was before the attempt, or of the attempt itself where there was nothing."""
+    before = found.record.completion if found.record else None
+    if before is None:
+        reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER),)))
+        for kv in reply.range(0).kvs:
+            entry = yield from decode(StoredHistory, kv)
+            if entry is not None and not entry.withdrawn:
+                before = record_of_end(entry)
+                break
+    if before is None:
+        return replace(ended, acknowledged_at=ended.ended_at)
+    return replace(before, attempts=ended.attempt, request_id=ended.request_id)

@@ -1,0 +1,78 @@
+"""The connections that callers have made, all of them closed after a pause of this process.
+
+Invariant: no request that was sent before a pause is carried out after it. Such a request came over a connection that
+was made before. All connections belong to one gRPC server, and what that one takes up after the pause is refused. It is
+replaced by a new one, at the same address, and a connection to that is younger than the pause.
+
+Where a request was, in the network, in a socket or in gRPC's own queues, makes no difference; nor does its deadline,
+which gRPC counts from the moment at which it has read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from coordinator.errors import CoordinatorError
+from coordinator.logs import said
+from coordinator.pauses import Pauses, stood_still
+
+__all__ = ["Connections", "Gate"]
+
+_LOG = logging.getLogger(__name__)
+#: How long what came before a pause is refused, in seconds, before its connections are closed: so its callers learn
+#: that nothing was changed, and gRPC does not send it again by itself, as it does with what no server has looked at.
+_REFUSING_SECONDS = 0.5
+#: How long to wait before the address is asked for again where it is taken, in seconds.
+_AGAIN_SECONDS = 0.2
+
+#: Raises ``Unavailable`` for what came before the latest pause.
+Gate = Callable[[], None]
+
+
+class Connections:
+    """Has ``replace`` close all connections and listen anew, whenever this process has stood still."""
+
+    def __init__(self, replace: Callable[[], Awaitable[None]]) -> None:
+        self._replace = replace
+        self._loop = asyncio.get_running_loop()
+        self._stale = asyncio.Event()
+        self.pauses = Pauses(self._noticed)
+
+    def gate(self) -> Gate:
+        """Return the gate for what comes over connections that are made from now on, until the next pause."""
+        pauses, count = self.pauses, self.pauses.count
+
+        def check() -> None:
+            if pauses.count != count:
+                raise stood_still()
+
+        return check
+
+    async def run(self) -> None:
+        """Replace connections that are older than a pause, until cancelled."""
+        while True:
+            await self._stale.wait()
+            await asyncio.sleep(_REFUSING_SECONDS)
+            self._stale.clear()
+            await self._replace_for_sure()
+
+    async def _replace_for_sure(self) -> None:
+        while True:
+            try:
+                await self._replace()
+            except CoordinatorError as error:
+                _LOG.error("cannot listen again after a pause", extra=said(why=error.message))
+            except Exception as error:  # noqa: BLE001  # whatever it is: without this no caller is served any more
+                _LOG.error("cannot listen again after a pause", exc_info=error)
+            else:
+                return
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _noticed(self, seconds: float) -> None:
+        _LOG.warning(
+            "this process stood still; what it had received before is refused, and its connections are closed",
+            extra=said(seconds=round(seconds, 1)),
+        )
+        self._loop.call_soon_threadsafe(self._stale.set)

@@ -1,0 +1,194 @@
+"""Counters (number 56): what took effect is counted once, also where etcd's reply is lost until its caller gave up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+from lossy_proxy import BREAK, SILENCE, losing_answers
+from prometheus_client.parser import text_string_to_metric_families
+
+from coordinator import AsyncClient, OutcomeUnknown
+from coordinator.config import ServerSettings
+from coordinator.model import State
+from coordinator.server import Server
+from coordinator.store.channel import Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+
+TIMEOUT = 1.2
+
+
+class Etcd(Protocol):
+    endpoint: str
+
+
+class Lossy:
+    """A coordinator whose transactions' replies are lost while ``how`` says so, and its client."""
+
+    def __init__(self, server: Server, client: AsyncClient, patient: AsyncClient) -> None:
+        self.how: str | None = None
+        #: Whether replies are lost that tell that nothing was written, too.
+        self.every_reply = False
+        self._server = server
+        self.client = client
+        #: The same with more time.
+        self.patient = patient
+
+    def choose(self, path: str, request: bytes, answer: bytes) -> str | None:
+        if self.how is None or path != Methods.TXN.path or not _records(rpc.TxnRequest.FromString(request)):
+            return None
+        # From the first on that has written something: what is sent again is not answered either.
+        self.every_reply = self.every_reply or _has_written(request, answer)
+        return self.how if self.every_reply else None
+
+    @contextlib.contextmanager
+    def losing(self, how: str = SILENCE, *, every_reply: bool = False) -> Iterator[None]:
+        """Lose what is written, and what is sent again after that."""
+        self.how, self.every_reply = how, every_reply
+        yield
+        self.how = None
+
+    async def unknown(self, asking: Awaitable[Any]) -> str:
+        """Await what ends without an answer; return the request's id."""
+        with pytest.raises(OutcomeUnknown) as raised:
+            await asking
+        return raised.value.request_id or ""
+
+    async def counts(self) -> Counter[str]:
+        """How many grants, completions and abandonments were counted."""
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(self._server.metrics_url).read().decode())  # noqa: S310
+        found: Counter[str] = Counter()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == "coordination_claims_total" and sample.labels["outcome"] == "granted":
+                    found["granted"] += int(sample.value)
+                elif sample.name == "coordination_completions_total":
+                    found["completed"] += int(sample.value)
+                elif sample.name == "coordination_abandonments_total":
+                    found[sample.labels["cause"]] += int(sample.value)
+        return +found
+
+    async def comes_to(self, **wanted: int) -> None:
+        """Wait until so much is counted, and look that it stays so."""
+        async with asyncio.timeout(30):
+            while await self.counts() != Counter(wanted):  # noqa: ASYNC110  # counters tell nobody
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        assert await self.counts() == Counter(wanted)
+
+
+def _has_written(request: bytes, answer: bytes) -> bool:
+    """Tell whether a transaction, or one of a batch, has written a record."""
+    sent, told = rpc.TxnRequest.FromString(request), rpc.TxnResponse.FromString(answer)
+    done = [sent.success] if told.succeeded else []
+    for operation, response in zip(sent.success, told.responses, strict=False):
+        if operation.WhichOneof("request") == "request_txn" and response.response_txn.succeeded:
+            done.append(operation.request_txn.success)
+    return any(map(_puts_record, (operation for operations in done for operation in operations)))
+
+
+def _records(request: rpc.TxnRequest) -> bool:
+    """Tell whether a transaction, or one of a batch, would write a record."""
+    children = (operation.request_txn.success for operation in request.success)
+    return any(map(_puts_record, (operation for each in (request.success, *children) for operation in each)))
+
+
+def _puts_record(operation: rpc.RequestOp) -> bool:
+    return b"/record/" in operation.request_put.key
+
+
+@pytest.fixture
+async def lossy(etcd: Etcd, fleet: str) -> AsyncIterator[Lossy]:
+    async with contextlib.AsyncExitStack() as stack:
+        choices: list[Callable[[str, bytes, bytes], str | None]] = []
+        proxy = await stack.enter_async_context(
+            losing_answers(etcd.endpoint, lambda *call: choices[0](*call) if choices else None)
+        )
+        settings = ServerSettings(
+            etcd=(proxy.endpoint,), listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", reaper=None
+        )
+        server = Server(settings)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        client = await stack.enter_async_context(AsyncClient(server.endpoint, fleet=fleet, timeout=TIMEOUT))
+        patient = await stack.enter_async_context(AsyncClient(server.endpoint, fleet=fleet, timeout=30))
+        found = Lossy(server, client, patient)
+        choices.append(found.choose)
+        yield found
+
+
+@pytest.mark.parametrize("how", [SILENCE, BREAK])
+async def test_a_grant_is_counted_and_so_is_its_end(lossy: Lossy, how: str) -> None:
+    with lossy.losing(how):
+        request_id = await lossy.unknown(lossy.client.claim("s", "task:one"))
+    await lossy.comes_to(granted=1)
+    claim = await lossy.patient.claim("s", "task:one", request_id=request_id)
+    assert claim.attempt == 1
+    with lossy.losing(how):
+        await lossy.unknown(lossy.client.complete("s", "task:one", token=claim.fencing_token))
+    await lossy.comes_to(granted=1, completed=1)
+    assert (await lossy.patient.get("task:one")).record.state is State.COMPLETED
+
+
+async def test_a_repeated_request_that_is_told_of_it_counts_nothing_more(lossy: Lossy) -> None:
+    with lossy.losing():
+        claimed = await lossy.unknown(lossy.client.claim("s", "task:one"))
+    await lossy.patient.claim("s", "task:one", request_id=claimed)
+    with lossy.losing():
+        released = await lossy.unknown(lossy.client.release("s", "task:one"))
+    await lossy.patient.release("s", "task:one", request_id=released)
+    await lossy.comes_to(granted=1, released=1)
+
+
+async def test_a_grant_that_has_ended_before_it_was_seen_is_counted(lossy: Lossy) -> None:
+    """Where the claim has gone and the work was claimed again, the history tells."""
+    with lossy.losing():
+        request_id = await lossy.unknown(lossy.client.claim("s", "task:one"))
+    claim = await lossy.patient.claim("s", "task:one", request_id=request_id)
+    await lossy.patient.release("s", "task:one", token=claim.fencing_token)
+    await lossy.patient.claim("t", "task:one")
+    await lossy.comes_to(granted=2, released=1)
+
+
+async def test_a_grant_counts_the_expiry_that_it_recorded(lossy: Lossy, etcdctl: Any, fleet: str) -> None:
+    await lossy.patient.claim("gone", "task:one")
+    etcdctl("del", f"/coordination/v1/{fleet}/claim/task:one")
+    with lossy.losing():
+        await lossy.unknown(lossy.client.claim("s", "task:one"))
+    await lossy.comes_to(granted=2, expired=1)
+
+
+async def test_many_at_once_and_in_one_call_are_counted(lossy: Lossy) -> None:
+    with lossy.losing():
+        answers = await lossy.client.claim_many("s", [f"task:{number}" for number in range(40)])
+        assert {type(answer) for answer in answers} == {OutcomeUnknown}
+        singles = [lossy.unknown(lossy.client.claim("s", f"task:single-{number}")) for number in range(20)]
+        await asyncio.gather(*singles)
+    await lossy.comes_to(granted=60)
+
+
+async def test_a_caller_who_hangs_up_leaves_nothing_uncounted(lossy: Lossy) -> None:
+    with lossy.losing():
+        asking = asyncio.ensure_future(lossy.client.claim("s", "task:one"))
+        async with asyncio.timeout(10):
+            while (await lossy.patient.get("task:one")).claim is None:  # noqa: ASYNC110  # etcd's reply is lost
+                await asyncio.sleep(0.02)
+        asking.cancel()
+        await asyncio.wait([asking])
+        await asyncio.sleep(TIMEOUT)
+    await lossy.comes_to(granted=1)
+
+
+async def test_what_did_not_take_effect_is_not_counted_and_not_done_later(lossy: Lossy) -> None:
+    """The second try of it meets another's claim: what is looked for is never there."""
+    await lossy.patient.claim("holder", "task:one")
+    with lossy.losing(every_reply=True):
+        await lossy.unknown(lossy.client.claim("s", "task:one"))
+    await lossy.patient.release("holder", "task:one")
+    await lossy.comes_to(granted=1, released=1)
+    assert (await lossy.patient.get("task:one")).claim is None

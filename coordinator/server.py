@@ -16,6 +16,7 @@ from coordinator._version import __version__
 from coordinator.config import ServerSettings, split_address
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.limits import MAX_REQUEST_BYTES
+from coordinator.listeners import hold
 from coordinator.logs import dropped_lines
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
 from coordinator.reaper import Reaper
@@ -49,7 +50,7 @@ _FIRST_ANSWER_SECONDS = 5.0
 _DRAIN_SECONDS = 0.25
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
-    # Two coordinators on one port would share its connections between them, and nobody would notice.
+    # Two coordinators on one port would share its connections between them, and nobody would notice (`listeners.py`).
     ("grpc.so_reuseport", 0),
     # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
@@ -68,6 +69,8 @@ class Server:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self.endpoint = ""
+        #: The addresses that it listens on: those of the host in ``endpoint``.
+        self.listening: tuple[str, ...] = ()
         self.metrics_url = ""
         self._following: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -163,22 +166,24 @@ class Server:
         return server_credentials(security.tls_cert, security.tls_key, security.client_ca)
 
     def _listen(self) -> str:
-        address = self._settings.listen
-        host, _ = split_address(address, "listen")
+        host, port = split_address(self._settings.listen, "listen")
+        with hold(host, port, what="the coordinator", option="--listen") as held:
+            for address, target in zip(held.addresses, held.targets, strict=True):
+                self._listen_at(target, held.refused(address))
+            held.check_alone()
+            self.listening = held.targets
+            return f"[{host}]:{held.port}" if ":" in host else f"{host}:{held.port}"
+
+    def _listen_at(self, target: str, refused: Unavailable) -> None:
         try:
             if self._tls is None:
-                port = self._grpc.add_insecure_port(address)
+                port = self._grpc.add_insecure_port(target)
             else:
-                port = self._grpc.add_secure_port(address, self._tls)
+                port = self._grpc.add_secure_port(target, self._tls)
         except RuntimeError:
             port = 0
         if not port:
-            raise Unavailable(
-                f"the coordinator cannot listen on {address}: the address is taken or not this machine's",
-                hint="choose another with --listen, port 0 picks a free one; "
-                "or use the coordinator that is running there",
-            )
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise refused
 
 
 def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:

@@ -41,14 +41,14 @@ class TestStarting:
     @pytest.mark.parametrize(
         ("option", "other", "says"),
         [
-            ("--listen", "--metrics-listen", "the coordinator cannot listen on 127.0.0.1:{}: the address is taken"),
-            ("--metrics-listen", "--listen", "the metrics cannot be served on 127.0.0.1:{}: Address already in use"),
+            ("--listen", "--metrics-listen", "the coordinator cannot listen on 127.0.0.1:{}: pid {} ("),
+            ("--metrics-listen", "--listen", "the metrics endpoint cannot listen on 127.0.0.1:{}: pid {} ("),
         ],
     )
     def test_a_taken_port_is_told(self, etcd: Etcd, taken_port: int, option: str, other: str, says: str) -> None:
         done = run("serve", "--etcd", etcd.endpoint, option, f"127.0.0.1:{taken_port}", other, "127.0.0.1:0")
         assert done.returncode == 3
-        assert says.format(taken_port) in done.stderr
+        assert says.format(taken_port, os.getpid()) in done.stderr
         assert "port 0 picks a free one" in done.stderr
         assert "Traceback" not in done.stderr
         assert done.stdout == ""

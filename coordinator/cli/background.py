@@ -69,16 +69,29 @@ def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_lis
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            directory.take_lock()
-        except Unavailable:
-            found = _running(directory, wanted, deadline)
-            if found is not None:
-                return found
-            continue  # it has ended without having been ready
-        try:
-            return _launch(directory, etcd, options, etcd_listen)
+            if _take(directory):
+                return _launch(directory, etcd, options, etcd_listen)
         finally:
             directory.unlock()
+        found = _running(directory, wanted, deadline)
+        if found is not None:
+            return found
+        # It has ended, or was about to.
+
+
+def _take(directory: DataDirectory) -> bool:
+    """Lock a directory on which no coordinator runs; returns whether that could be done.
+
+    One that is ending may have unlocked it already, and one that is not may have lost its lock to somebody's tidying.
+    """
+    try:
+        directory.take_lock()
+    except Unavailable:
+        return False
+    holder = find_holder(directory.sockets)
+    if holder is not None:
+        holder.close()
+    return holder is None
 
 
 def _running(directory: DataDirectory, wanted: dict[str, str], deadline: float) -> Started | None:

@@ -138,6 +138,7 @@ async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None = None, con
         _LOG.info("started", extra=logs.said(version=__version__, pid=os.getpid(), **where, listening=listening))
         if control is not None:
             control.set_ready(server.ready_line)
+            stack.callback(control.set_ending)
         # Whoever does not want to hear that it is ready has it run all the same.
         with contextlib.suppress(OSError):
             sys.stdout.write(f"{server.ready_line}\n")

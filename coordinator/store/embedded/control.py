@@ -24,7 +24,7 @@ from coordinator.unix_sockets import listen
 __all__ = ["Control"]
 
 #: How long one that is ending may go on listening after it has unlocked its directory, in seconds.
-_ENDING_SECONDS = 15.0
+_ENDING_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
@@ -45,6 +45,10 @@ class Control:
     def set_ready(self, line: str) -> None:
         """Tell all who wait for it the line that says where everything is."""
         self._ready.set_result(line)
+
+    def set_ending(self) -> None:
+        """Tell it to no one any more: who asks learns that it has ended, and may start another."""
+        self._ready = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
         """Listen; raises ``Unavailable`` if another coordinator still does, ``InvalidInput`` if that cannot be done."""
@@ -92,8 +96,9 @@ class Control:
                 if ready is not None:
                     await _say(writer, {"ready": ready, "settings": self._settings})
             elif asked == STOP:
+                # In the next turn, when the answer is on its way. Who has asked may be gone, and meant it all the same.
+                asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
                 await _say(writer, {"stopping": True})
-                os.kill(os.getpid(), signal.SIGTERM)
             # It ends when the asker has gone, or with this process.
             await reader.read()
 

@@ -93,7 +93,7 @@ def _named(named: str, source: str) -> EtcdBinary:
             field="etcd",
             hint="name another, or none to have one looked for"
             if path.is_absolute()
-            else f"{path.absolute()} is what it names in the current directory, if you trust that",
+            else "name it by its absolute path, if you trust it",
         ) from None
 
 

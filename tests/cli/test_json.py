@@ -201,9 +201,11 @@ def test_a_coordinator_in_the_background(coordination: Coordination, fleet: str,
     down = coordination("down", *on, "--timeout", "30")
     again = coordination("down", *on)
 
-    check(read(up, fleet, 0), {"ready": DETACH_AND_DOWN["ready"]})
-    check(read(down, fleet, 0), {"stopped_pid": DETACH_AND_DOWN["stopped_pid"]})
-    assert read(again, fleet, 1) == {"stopped_pid": None}
+    of_up, of_down = ("ready", "already_running"), ("stopped", "stopped_pid")
+    assert DETACH_AND_DOWN.keys() == {*of_up, *of_down}
+    check(read(up, fleet, 0), {name: DETACH_AND_DOWN[name] for name in of_up})
+    check(read(down, fleet, 0), {name: DETACH_AND_DOWN[name] for name in of_down})
+    assert read(again, fleet, 1) == {"stopped": False, "stopped_pid": None}
 
 
 def test_acknowledging(run: Run) -> None:

@@ -169,7 +169,8 @@ class TestSpeaking:
         assert findings["etcd-reachable"]["subject"] == own
         assert findings["etcd-tls"]["message"] == "connections to etcd are not encrypted, and do not leave this host"
 
-    def test_etcdctl_reaches_it_from_its_directory(self, own: str, data_dir: Path) -> None:
+    @pytest.mark.usefixtures("own")
+    def test_etcdctl_reaches_it_from_its_directory(self, data_dir: Path) -> None:
         keys = etcdctl(
             "unix://etcd.sock:0", "get", "--prefix", "--keys-only", "/coordination/", cwd=data_dir / "sockets"
         )

@@ -211,6 +211,20 @@ with socket.socket(socket.AF_UNIX) as control, contextlib.suppress(ConnectionErr
 class TestAlreadyRunning:
     """26."""
 
+    def test_another_file_is_not_taken_for_the_lock(self, tmp_path: Path) -> None:
+        (tmp_path / "lock").touch()
+        with (tmp_path / "other").open("w") as other:
+            done = subprocess.run(
+                [COMMAND, "up", "--data-dir", str(tmp_path), *FREE_PORTS, "--lock-descriptor", str(other.fileno())],
+                env=environment(),
+                pass_fds=(other.fileno(),),
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        assert done.returncode == 2
+        assert "another file was handed over as its lock" in done.stderr
+
     @pytest.fixture
     def data_dir(self, tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "data"

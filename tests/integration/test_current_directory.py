@@ -77,7 +77,9 @@ def test_the_installed_command_runs_nothing_of_a_checkout(full_checkout: Path, t
 @pytest.mark.parametrize("entries", ["", ".", ":/nowhere", "/nowhere:", "/nowhere:.:/nowhere", "../checkout", "./"])
 def test_nor_do_search_paths_that_lead_there(entries: str, checkout: Path, tmp_path: Path) -> None:
     path = f"{entries}{os.pathsep}{os.environ['PATH']}"
-    up = up_and_down(checkout, tmp_path, COMMAND, PYTHONPATH=entries, PATH=path, LD_LIBRARY_PATH=entries)
+    # What is there already stays: it may be the tree under test.
+    modules = os.pathsep.join([entries, *absolute_entries(os.environ.get("PYTHONPATH", ""))])
+    up = up_and_down(checkout, tmp_path, COMMAND, PYTHONPATH=modules, PATH=path, LD_LIBRARY_PATH=entries)
     assert up.returncode == 0, up.stderr
 
 

@@ -53,5 +53,12 @@ def _overlap(one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address) -
 
 def _has_open(process: Path, wanted: set[str]) -> bool:
     with contextlib.suppress(OSError):
-        return any(str(file.readlink()) in wanted for file in (process / "fd").iterdir())
+        return any(_leads_to(file) in wanted for file in (process / "fd").iterdir())
     return False
+
+
+def _leads_to(file: Path) -> str:
+    # It may be closed by now, as the one is by which it was found.
+    with contextlib.suppress(OSError):
+        return str(file.readlink())
+    return ""

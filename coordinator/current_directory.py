@@ -1,7 +1,7 @@
-"""Keeps the current directory out of what is run and imported: sessions work in checkouts that nobody vouches for.
+"""Keeps the current directory out of what is run and imported: sessions work in checkouts that are not trusted.
 
-Invariant: nothing is run or imported because it lies in the directory in which a command was typed. Whoever wants that
-names it by an absolute path. Python reads an empty entry of a search path as the current directory, and so do the
+Invariant: nothing is run or imported because it lies in the directory in which a command was typed. To run it all the
+same, name it by an absolute path. Python reads an empty entry of a search path as the current directory, and so do the
 shell and the dynamic linker; such entries, and relative ones, count as if they were not there.
 
 What Python itself imports before the first line of ours runs is beyond us: the installed command does not look into the

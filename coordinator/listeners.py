@@ -39,8 +39,8 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 class Held:
     """A port that was free on all addresses of what was typed, and what keeps it; ``what`` is to listen there.
 
-    ``sockets`` are bound and do not listen yet: others may do so in their place, and Linux gives the port to nobody who
-    asks for any free one. They are to be closed.
+    ``sockets`` are bound and do not listen yet: others may do so in their place, and Linux gives the port to no program
+    that asks for any free one. They are to be closed.
     """
 
     what: str
@@ -66,7 +66,7 @@ class Held:
         return _unavailable(self, address, self.port, "taken")
 
     def close(self) -> None:
-        """Let others have the addresses on which nobody listens by now."""
+        """Let others have the addresses on which we do not listen by now."""
         for each in self.sockets:
             each.close()
 
@@ -178,7 +178,7 @@ def _answers(address: Address, port: int) -> bool:
         with socket.socket(family, socket.SOCK_STREAM) as asking:
             asking.settimeout(_ANSWER_SECONDS)
             asking.connect((str(address), port))
-            # A port that nobody listens on can be given to the very connection that tries it.
+            # A port on which no program listens can be given to the very connection that tries it.
             return bool(asking.getsockname() != asking.getpeername())
     except TimeoutError:
         return True  # its queue is full

@@ -1,6 +1,6 @@
 """Which program listens on a port of this host, as far as its kernel tells us.
 
-Of other users' programs only root is told; whoever is not is given a sentence without a name.
+Only root may see other users' programs; without that right the answer is a phrase without a name.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ _FIRST_ANSWER_SECONDS = 5.0
 _DRAIN_SECONDS = 0.25
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
-    # Two coordinators on one port would share its connections between them, and nobody would notice (`listeners.py`).
+    # Two coordinators on one port would share its connections between them, and it would go unnoticed (`listeners.py`).
     ("grpc.so_reuseport", 0),
     # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

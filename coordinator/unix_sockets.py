@@ -1,6 +1,6 @@
 """Unix sockets by their paths: a directory that is its owner's alone, and paths of any length and spelling.
 
-Invariant: a socket directory belongs to the user that runs the coordinator, is no link, and nobody else can enter it.
+Invariant: a socket directory belongs to the user that runs the coordinator, is no link, and no other user can enter it.
 It is opened once and checked as opened, so that what is put into it later lies in the directory that was checked.
 
 A path in an address has at most 107 bytes (``sun_path`` in <linux/un.h>), and gRPC reads one as part of a URI. What is

@@ -138,7 +138,7 @@ def _launch(directory: DataDirectory, etcd: str | None, options: Options, etcd_l
             start_new_session=True,
             text=True,
         )
-        # Whoever ends while the other goes on takes nothing with it.
+        # From here on the child alone holds it.
         directory.unlock()
         line = _ready_line(child)
         if not line:
@@ -209,15 +209,15 @@ def stop(data_dir: Path | None, timeout: float, *, force: bool) -> Stopped | Non
     if holder is None:
         return None
     with holder:
-        told = True
+        asked = True
         with contextlib.suppress(TimeoutError):
-            told = holder.ask(STOP, timeout) is not None
+            asked = holder.ask(STOP, timeout) is not None
         if holder.wait(deadline - time.monotonic()):
             # One that had ended by itself was not stopped by us.
-            return Stopped(holder.who, holder.pid, killed=False) if told else None
+            return Stopped(holder.who, holder.pid, killed=False) if asked else None
         if not force:
             raise Unavailable(
-                f"{holder.who} was told to stop, but has not after {timeout:g} s",
+                f"{holder.who} was asked to stop, but has not after {timeout:g} s",
                 hint="it answers the calls in flight first: wait, or ask again with a longer --timeout; "
                 "--force kills it when that is over, and claims are kept all the same",
             )

@@ -46,7 +46,7 @@ def backup(
     etcd_user: EtcdUser = None,
     etcd_password_file: EtcdPasswordFile = None,
 ) -> int:
-    """Save all that etcd holds, while it goes on. Whoever has the file has all that all fleets wrote."""
+    """Save all that etcd holds, while it runs. The file holds everything that all fleets wrote: keep it safe."""
     need_server()
     from coordinator.cli.etcd_backup import etcd_of, save
 

@@ -26,9 +26,9 @@ def etcd_of(data_dir: Path | None, seconds: float) -> str:
     holder = find_holder(directory / "sockets")
     if holder is not None:
         with holder, contextlib.suppress(TimeoutError):
-            told = holder.ask(READY, seconds)
-            if told is not None:
-                return str(told["ready"]).partition(", etcd ")[2]
+            answer = holder.ask(READY, seconds)
+            if answer is not None:
+                return str(answer["ready"]).partition(", etcd ")[2]
     raise Unavailable(
         f"no coordinator is ready on {directory}",
         hint="start it, or name an etcd with --etcd; a directory on which none runs can be copied as it is",

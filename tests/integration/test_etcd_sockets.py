@@ -198,7 +198,7 @@ def run_coordinator_at(etcd: str) -> Iterator[str]:
 
 class TestData:
     async def test_a_directory_of_an_earlier_version_goes_on(self, tmp_path: Path) -> None:
-        """Its member was told that it is reached over TCP."""
+        """Its member is known to be reached over TCP."""
         binary = find_etcd()
         async with EmbeddedEtcd(tmp_path, binary, listen=("127.0.0.1", 0)) as etcd:
             etcdctl(etcd.endpoint, "put", "/test", "kept")

@@ -216,7 +216,7 @@ class TestBackground:
             own.process.send_signal(signal.SIGSTOP)
             down = run("down", "--data-dir", str(tmp_path), "--timeout", "0.1")
             assert down.returncode == 3
-            assert f"the coordinator (pid {pid}) was told to stop, but has not after 0.1 s" in down.stderr
+            assert f"the coordinator (pid {pid}) was asked to stop, but has not after 0.1 s" in down.stderr
             assert "--force" in down.stderr
             down = run("down", "--data-dir", str(tmp_path), "--timeout", "0.1", "--force")
             assert (down.returncode, down.stderr) == (0, "")

@@ -90,7 +90,7 @@ class Holder:
         """Kill it and wait until it has ended; raises ``Unavailable`` where that cannot be done from here."""
         if self._process is None:
             raise Unavailable(
-                "the coordinator was told to stop, but cannot be killed from here: it runs in another pid namespace, "
+                "the coordinator was asked to stop, but cannot be killed from here: it runs in another pid namespace, "
                 "such as a container",
                 hint="kill it there, or stop the container; claims are kept all the same",
             )

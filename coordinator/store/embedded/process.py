@@ -3,8 +3,8 @@
 Invariants:
 - The child never outlives its parent: the kernel sends it SIGTERM when the thread that started it ends, also when the
   parent is killed. So ``start`` must be awaited on a thread that lives as long as the coordinator does.
-- Nobody but its user, and root, can reach it: it listens on unix sockets in a directory of that user's alone. Only who
-  names an address has it listen on TCP, where everybody on this host reaches it; never from other hosts.
+- Only its user and root can reach it: it listens on unix sockets in a directory of that user's alone. It listens on TCP
+  only where an address is named, and then every user of this host reaches it; other hosts never do.
 - What its environment or its user's says about etcd does not change it.
 - While it runs, its data directory is locked.
 """

@@ -151,7 +151,8 @@ def _neighbours(addresses: Sequence[Address]) -> list[Address]:
     """Return the other addresses of the names that lead to these."""
     mine = {*addresses}
     names: list[Sequence[Address]] = [_LOCALHOST]
-    if not mine & {*_LOCALHOST}:
+    # Beside who listens everywhere Linux lets no other program listen, and looking names up may take seconds.
+    if not mine & {*_LOCALHOST} and not any(address.is_unspecified for address in addresses):
         names.append(_look_up(socket.gethostname()))
     return [address for name in names if mine & {*name} for address in name if address not in mine]
 

@@ -128,7 +128,7 @@ dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 
 coverage: ## Run all tests and show which lines they miss, subprocesses included; fails below 90 %.
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory test COVERAGE=1
+	@COVERAGE_FILE="$(CURDIR)/.coverage" $(MAKE) --no-print-directory test COVERAGE=1
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --show-missing
 

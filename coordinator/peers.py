@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from coordinator.findings import Finding, problem, sound, warning
-from coordinator.security import is_loopback
+from coordinator.security import stays_here
 
 __all__ = ["expiry_of", "judge_encryption", "judge_expiry", "read_expiry", "shown_expiry"]
 
@@ -77,7 +77,7 @@ def judge_encryption(check: str, what: str, endpoints: Iterable[str], *, on: boo
     """Judge whether connections to ``what`` are encrypted, and whether they need to be."""
     if on:
         return sound(check, f"connections to {what} are encrypted")
-    exposed = [endpoint for endpoint in endpoints if not is_loopback(endpoint.rpartition(":")[0])]
+    exposed = [endpoint for endpoint in endpoints if not stays_here(endpoint)]
     if not exposed:
         return sound(check, f"connections to {what} are not encrypted, and do not leave this host")
     return warning(

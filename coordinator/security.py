@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coordinator.errors import InvalidInput
 
-__all__ = ["SecuritySettings", "is_loopback"]
+__all__ = ["SecuritySettings", "is_loopback", "stays_here"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,13 @@ def is_loopback(host: str) -> bool:
     import ipaddress
 
     try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return (mapped or address).is_loopback
+
+
+def stays_here(endpoint: str) -> bool:
+    """Tell whether what is sent to ``HOST:PORT`` or ``unix:PATH`` does not leave this host."""
+    return endpoint.startswith("unix:") or is_loopback(endpoint.rpartition(":")[0])

@@ -19,6 +19,7 @@ from coordinator._version import __version__
 from coordinator.config import ServerSettings, split_address
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.limits import MAX_REQUEST_BYTES
+from coordinator.listeners import hold
 from coordinator.logs import dropped_lines
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
 from coordinator.reaper import Reaper
@@ -53,7 +54,7 @@ _FIRST_ANSWER_SECONDS = 5.0
 _DRAIN_SECONDS, _LONGEST_DRAIN_SECONDS = 0.25, 5.0
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
-    # Two coordinators on one port would share its connections between them, and nobody would notice.
+    # Two coordinators on one port would share its connections between them, and it would go unnoticed (`listeners.py`).
     ("grpc.so_reuseport", 0),
     # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
@@ -84,6 +85,8 @@ class Server:
         self._wall = wall
         self._boot = boot
         self.endpoint = ""
+        #: The addresses that it listens on: those of the host in ``endpoint``.
+        self.listening: tuple[str, ...] = ()
         self.metrics_url = ""
         self._following: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -229,21 +232,24 @@ class Server:
         return server_credentials(security.tls_cert, security.tls_key, security.client_ca)
 
     def _listen(self, address: str) -> str:
-        host, _ = split_address(address, "listen")
+        host, port = split_address(address, "listen")
+        with hold(host, port, what="the coordinator", option="--listen") as held:
+            for each, target in zip(held.addresses, held.targets, strict=True):
+                self._listen_at(target, held.refused(each))
+            held.check_alone()
+            self.listening = held.targets
+            return f"[{host}]:{held.port}" if ":" in host else f"{host}:{held.port}"
+
+    def _listen_at(self, target: str, refused: Unavailable) -> None:
         try:
             if self._tls is None:
-                port = self._grpc.add_insecure_port(address)
+                port = self._grpc.add_insecure_port(target)
             else:
-                port = self._grpc.add_secure_port(address, self._tls)
+                port = self._grpc.add_secure_port(target, self._tls)
         except RuntimeError:
             port = 0
         if not port:
-            raise Unavailable(
-                f"the coordinator cannot listen on {address}: the address is taken or not this machine's",
-                hint="choose another with --listen, port 0 picks a free one; "
-                "or use the coordinator that is running there",
-            )
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise refused
 
 
 def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:

@@ -118,14 +118,18 @@ class Session:
 
 
 @asynccontextmanager
-async def start_coordinator(home: Path, *, etcd: str | None = None) -> AsyncIterator[Coordinator]:
+async def start_coordinator(
+    home: Path, *, etcd: str | None = None, etcd_listen: str | None = None
+) -> AsyncIterator[Coordinator]:
     """Start a coordinator on free ports, with its data and its log under ``home``: ``coordination up``.
 
-    If an ``etcd`` is named it starts none of its own: ``coordination serve``.
+    If an ``etcd`` is named it starts none of its own: ``coordination serve``. Its own listens on ``etcd_listen``, for
+    those who cannot use a unix socket.
     """
     if not _COMMAND.exists():
         raise DemoFailed(f"there is no {_COMMAND.name} beside {sys.executable}: run `make demo`, which installs it")
-    store = ("up", "--data-dir", str(home / "data")) if etcd is None else ("serve", "--etcd", etcd, *_QUOTA)
+    store = ["up", "--data-dir", str(home / "data")] if etcd is None else ["serve", "--etcd", etcd, *_QUOTA]
+    store += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     with (home / "coordinator.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             _COMMAND,

@@ -52,7 +52,7 @@ behind `--`, after the options.
 _VARIABLES = {
     "COORDINATION_CONFIG": "The configuration file.",
     "COORDINATION_INSTANCE": "Tells processes of one session name apart: only the one that claimed renews.",
-    "COORDINATION_ETCD": "The etcd that `up` runs.",
+    "COORDINATION_ETCD": "The etcd that `up` runs, an absolute path.",
     "COORDINATION_TRACE": "If set, an internal error shows where it happened.",
 }
 

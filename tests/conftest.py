@@ -29,7 +29,7 @@ from pathlib import Path
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 
 async def main():
-    async with EmbeddedEtcd(Path(sys.argv[1]), find_etcd()) as etcd:
+    async with EmbeddedEtcd(Path(sys.argv[1]), find_etcd(), listen=("127.0.0.1", 0)) as etcd:
         print(json.dumps({"endpoint": etcd.endpoint, "pid": etcd.pid}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from coordinator.current_directory import forget_current_directory
+
 __all__ = ["INTERRUPTED", "main"]
 
 #: The exit code of a command that was interrupted.
@@ -14,6 +16,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and end the process."""
+    forget_current_directory()
     # Until the commands have been loaded, Ctrl-C has nothing to clean up. Where it is ignored, it stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from coordinator._version import __version__
-from coordinator.cli import credentials, overview, serving, work
+from coordinator.cli import backups, credentials, overview, serving, work
 from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
@@ -53,6 +53,8 @@ for _name, _command in work.COMMANDS.items():
 for _name, _command in overview.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
 for _name, _command in serving.COMMANDS.items():
+    app.command(_name, cls=CommonCommand)(_command)
+for _name, _command in backups.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
 for _name, _command in credentials.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)

@@ -1,62 +1,154 @@
-"""Starts and stops a coordinator in the background."""
+"""Starts and stops a coordinator in the background.
+
+Invariants:
+- Of all who start one on a directory at the same time, the one that gets its lock does, and hands the lock over; the
+  others write nothing and wait until that one is ready.
+- What is started runs in no directory of ours, and imports nothing from there.
+- `down` says what has happened: a coordinator is called stopped when its process has ended.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from coordinator.cli import limit_options, log_options, protection, reaper_options
-from coordinator.errors import CoordinatorError, InvalidInput, PermissionDenied, Unavailable
+from coordinator.cli import up_arguments
+from coordinator.current_directory import NEUTRAL, child_environment
+from coordinator.errors import CoordinatorError, InvalidInput, Unavailable
 from coordinator.log_writing import LogFile
 from coordinator.logs import LogSettings
 from coordinator.store.embedded import default_data_dir
 from coordinator.store.embedded.directory import DataDirectory
+from coordinator.store.embedded.holder import READY, STOP, Holder, find_holder
 
 if TYPE_CHECKING:
     from coordinator.cli.foreground import Options
 
-__all__ = ["start", "stop"]
+__all__ = ["Started", "Stopped", "start", "stop"]
 
 #: How long a coordinator that was started in vain may take to end, in seconds.
 _ENDING_SECONDS = 15.0
+#: How long one that has the lock may take until it listens on its control socket, and until it is ready, in seconds.
+_LISTENING_SECONDS = 15.0
+_READY_SECONDS = 60.0
+#: How long `down` looks for the one that has the lock, in seconds, if its --timeout is longer.
+_LOOKING_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 _SAID_BYTES = 64 * 1024
+_PROGRAM = Path(__file__).with_name("__main__.py")
 
 
-def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_listen: str) -> str:
-    """Start a coordinator that goes on after this command; returns its ready line.
+class Started(NamedTuple):
+    """A coordinator that is ready; ``notices`` are sentences for who started it, or found it ``running`` already."""
+
+    line: str
+    running: bool
+    notices: tuple[str, ...]
+
+
+class Stopped(NamedTuple):
+    """A coordinator that has ended: ``pid`` is None where it had none here, ``killed`` whether that was needed."""
+
+    who: str
+    pid: int | None
+    killed: bool
+
+
+def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_listen: str | None) -> Started:
+    """Start a coordinator that goes on after this command, or find the one that runs on the directory.
 
     Raises ``Unavailable``, with the last it said, if it ends instead. Whoever is interrupted leaves none behind.
     """
     directory = DataDirectory(data_dir or default_data_dir())
-    directory.make()
-    log = options.log.file or directory.path / "coordinator.log"
-    command = [sys.executable, "-m", "coordinator.cli", "up", "--data-dir", str(directory.path)]
-    command += ["--listen", options.listen, "--metrics-listen", options.metrics_listen]
-    command += ["--topic-kinds", options.topic_kinds, "--etcd-listen", etcd_listen]
-    command += ["--etcd", etcd] if etcd is not None else []
-    command += ["--insecure"] if options.insecure else []
-    command += protection.arguments(options.security)
-    command += limit_options.arguments(options.limits, options.quota_bytes)
-    command += reaper_options.arguments(options.reaper)
-    command += log_options.arguments(LogSettings(options.log.level, log.absolute()))
+    wanted = up_arguments.settings(up_arguments.arguments(options, etcd, etcd_listen))
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        try:
+            if _take(directory):
+                return _launch(directory, etcd, options, etcd_listen)
+        finally:
+            directory.unlock()
+        found = _running(directory, wanted, deadline)
+        if found is not None:
+            return found
+        # It has ended, or was about to.
+
+
+def _take(directory: DataDirectory) -> bool:
+    """Lock a directory on which no coordinator runs; returns whether that could be done.
+
+    One that is ending may have unlocked it already, and one that is not may have lost its lock to somebody's tidying.
+    """
+    try:
+        directory.take_lock()
+    except Unavailable:
+        return False
+    holder = find_holder(directory.sockets)
+    if holder is not None:
+        holder.close()
+    return holder is None
+
+
+def _running(directory: DataDirectory, wanted: dict[str, str], deadline: float) -> Started | None:
+    """Wait until the coordinator that has the lock is ready; returns None if it lets go of it before."""
+    holder = _look_for(directory, min(deadline, time.monotonic() + _LISTENING_SECONDS))
+    if holder is None:
+        return None
+    with holder:
+        try:
+            answer = holder.ask(READY, max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise Unavailable(
+                f"{holder.who} that is running on {directory.path} has not become ready",
+                hint="see its log; `coordination down` stops it",
+            ) from None
+    if answer is None:
+        return None
+    notices = ["already running"]
+    differing = tuple(up_arguments.differences(wanted, answer["settings"]))
+    if differing:
+        notices.append(
+            f"it was started with {'; '.join(differing)}. Stop it with `coordination down` to start it otherwise"
+        )
+    return Started(answer["ready"], True, tuple(notices))
+
+
+def _launch(directory: DataDirectory, etcd: str | None, options: Options, etcd_listen: str | None) -> Started:
+    """Start one on a directory that is locked, and hand the lock over."""
+    log = (options.log.file or directory.path / "coordinator.log").absolute()
+    options = options._replace(log=LogSettings(options.log.level, log))
+    command = [sys.executable, "-P", str(_PROGRAM), "up", "--data-dir", str(directory.path)]
+    command += ["--lock-descriptor", str(directory.lock_descriptor)]
+    command += up_arguments.arguments(options, etcd, etcd_listen)
     errors = LogFile.open_descriptor(log)
     with os.fdopen(errors, "ab"), _Said(log) as said:
         child = subprocess.Popen(  # noqa: S603  # our own command, with arguments as they were given to us
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, text=True
+            command,
+            cwd=NEUTRAL,
+            env=child_environment(),
+            pass_fds=(directory.lock_descriptor,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            text=True,
         )
+        # From here on the child alone holds it.
+        directory.unlock()
         line = _ready_line(child)
         if not line:
             raise _failure(child.wait(), said.lines(), log)
         # It goes on; Popen would complain of a child that nobody has waited for.
         child.returncode = 0
-        sys.stderr.writelines(f"{other}\n" for other in said.lines() if other.startswith("notice: "))
-        return line
+        notice = "notice: "
+        return Started(
+            line, False, tuple(other.removeprefix(notice) for other in said.lines() if other.startswith(notice))
+        )
 
 
 def _ready_line(child: subprocess.Popen[str]) -> str:
@@ -98,53 +190,54 @@ def _failure(code: int, said: list[str], log: Path) -> CoordinatorError:
     """Say of a coordinator that did not start what it said itself."""
     told = {kind: text for kind, _, text in (line.partition(": ") for line in said) if kind in ("error", "hint")}
     error = InvalidInput if code == InvalidInput.exit_code else Unavailable
+    ended = f"a signal ended it ({-code})" if code < 0 else f"it ended with exit code {code}"
     return error(
-        told.get("error") or f"the coordinator did not start; it ended with exit code {code}",
+        told.get("error") or f"the coordinator did not start; {ended}",
         hint=told.get("hint") or f"its log is {log}",
     )
 
 
-def stop(data_dir: Path | None, timeout: float, *, force: bool) -> tuple[int, bool] | None:
-    """Stop the coordinator that runs on the directory; returns its process id and whether it had to be killed.
+def stop(data_dir: Path | None, timeout: float, *, force: bool) -> Stopped | None:
+    """Stop the coordinator that runs on the directory; returns None if there is none.
 
-    Returns None if there is none. One that has not ended after ``timeout`` seconds is killed with ``force``; without it
-    ``Unavailable`` is raised.
+    One that has not ended after ``timeout`` seconds is killed with ``force``; without it ``Unavailable`` is raised, as
+    it is for one that cannot be reached from here, which is left alone.
     """
     directory = DataDirectory(data_dir or default_data_dir())
-    pid = directory.holder()
-    if pid is None:
+    deadline = time.monotonic() + timeout
+    holder = _look_for(directory, min(deadline, time.monotonic() + _LOOKING_SECONDS))
+    if holder is None:
         return None
-    try:
-        ended = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    try:
-        # Whoever has the number now is the one that holds the lock, or it would have been let go.
-        if directory.holder() != pid:
-            return None
-        return pid, _end(pid, ended, timeout, force=force)
-    finally:
-        os.close(ended)
+    with holder:
+        asked = True
+        with contextlib.suppress(TimeoutError):
+            asked = holder.ask(STOP, timeout) is not None
+        if holder.wait(deadline - time.monotonic()):
+            # One that had ended by itself was not stopped by us.
+            return Stopped(holder.who, holder.pid, killed=False) if asked else None
+        if not force:
+            raise Unavailable(
+                f"{holder.who} was asked to stop, but has not after {timeout:g} s",
+                hint="it answers the calls in flight first: wait, or ask again with a longer --timeout; "
+                "--force kills it when that is over, and claims are kept all the same",
+            )
+        holder.kill()
+        return Stopped(holder.who, holder.pid, killed=True)
 
 
-def _end(pid: int, ended: int, timeout: float, *, force: bool) -> bool:
-    """End the process behind the descriptor; returns whether it had to be killed."""
-    try:
-        signal.pidfd_send_signal(ended, signal.SIGTERM)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        raise PermissionDenied(
-            f"the coordinator (pid {pid}) belongs to another user; only that one and root may stop it"
-        ) from None
-    if select.select([ended], [], [], timeout)[0]:
-        return False
-    if not force:
-        raise Unavailable(
-            f"the coordinator (pid {pid}) was told to stop, but has not after {timeout:g} s",
-            hint="it answers the calls in flight first: wait, or ask again with a longer --timeout; "
-            "--force kills it when that is over, and claims are kept all the same",
-        )
-    signal.pidfd_send_signal(ended, signal.SIGKILL)
-    select.select([ended], [], [])
-    return True
+def _look_for(directory: DataDirectory, deadline: float) -> Holder | None:
+    """Return the coordinator that runs on a directory, which may only just begin to; None if there is none.
+
+    Raises ``Unavailable`` for one that has the directory locked and cannot be reached from here.
+    """
+    while True:
+        locked = directory.is_locked()
+        holder = find_holder(directory.sockets)
+        if holder is not None or not locked:
+            return holder
+        if time.monotonic() >= deadline:
+            raise Unavailable(
+                f"{directory.path} is locked, but what has locked it cannot be reached from here",
+                hint="it may run on another machine that shares the directory: stop it there. Nothing was done to it",
+            )
+        time.sleep(_POLL_SECONDS)

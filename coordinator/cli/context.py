@@ -213,8 +213,11 @@ def wants_json(arguments: list[str]) -> bool:
 def _config_path() -> Path:
     if named := os.environ.get("COORDINATION_CONFIG"):
         return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
-    return Path(base, "coordination", "config.toml")
+    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    if not base.is_absolute():
+        # As the XDG specification wants it; a relative one would be looked for in every checkout.
+        base = Path("~/.config").expanduser()
+    return Path("/", base, "coordination", "config.toml")
 
 
 def _read_config(path: Path) -> dict[str, str]:

@@ -7,10 +7,9 @@ import time
 
 from coordinator.cli.etcd_options import EtcdOptions
 from coordinator.findings import Finding
-from coordinator.store.access import EtcdAccess
+from coordinator.store.access import EtcdAccess, parse_members
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.examination import Examination
-from coordinator.transport import parse_endpoints
 
 __all__ = ["examine"]
 
@@ -18,7 +17,7 @@ __all__ = ["examine"]
 def examine(etcd: str, how: EtcdOptions, *, seconds: float) -> tuple[Finding, ...]:
     """Examine the etcd whose members are ``HOST:PORT,…`` and judge it; takes about ``seconds`` at most."""
     access = EtcdAccess(*how)
-    endpoints = parse_endpoints(etcd, field="etcd")
+    endpoints = parse_members(etcd)
 
     async def run() -> tuple[Finding, ...]:
         channel = EtcdChannel(endpoints, access)

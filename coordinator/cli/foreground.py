@@ -17,7 +17,7 @@ import uvloop
 
 from coordinator import logs
 from coordinator._version import __version__
-from coordinator.cli import INTERRUPTED
+from coordinator.cli import INTERRUPTED, up_arguments
 from coordinator.config import ServerSettings, split_address
 from coordinator.errors import CoordinatorError
 from coordinator.keys import DEFAULT_TOPIC_KINDS, check_kind
@@ -25,7 +25,7 @@ from coordinator.limits import LimitSettings, check_quota
 from coordinator.reaper import ReaperSettings
 from coordinator.security import SecuritySettings
 from coordinator.server import Server
-from coordinator.store.access import EtcdAccess
+from coordinator.store.access import EtcdAccess, parse_members
 from coordinator.store.embedded import (
     DEFAULT_QUOTA_BYTES,
     EmbeddedEtcd,
@@ -34,11 +34,15 @@ from coordinator.store.embedded import (
     find_etcd,
     keep_running,
 )
-from coordinator.transport import parse_endpoints
+from coordinator.store.embedded.control import Control
 
 __all__ = ["Options", "run_beside", "run_embedded"]
 
 _LOG = logging.getLogger(__name__)
+#: What --etcd-listen means.
+_OPEN = (
+    "etcd listens on --etcd-listen: every user of this host can read and change all claims there, whatever tokens say"
+)
 
 
 class Options(NamedTuple):
@@ -71,31 +75,43 @@ class Options(NamedTuple):
         )
 
 
-def run_embedded(data_dir: Path | None, etcd_path: str | None, options: Options, *, etcd_listen: str) -> int:
-    """Run an etcd and a coordinator on this machine; returns the exit code."""
-    host, port = split_address(etcd_listen, "etcd-listen")
-    check_loopback(host)
+def run_embedded(
+    data_dir: Path | None,
+    etcd_path: str | None,
+    options: Options,
+    *,
+    etcd_listen: str | None,
+    lock_descriptor: int | None = None,
+) -> int:
+    """Run an etcd and a coordinator on this machine; returns the exit code.
+
+    ``lock_descriptor`` is the lock of the data directory, where who started this process has taken it.
+    """
+    settings = up_arguments.settings(up_arguments.arguments(options, etcd_path, etcd_listen))
+    listen = split_address(etcd_listen, "etcd-listen") if etcd_listen is not None else None
+    if listen is not None:
+        check_loopback(listen[0])
     quota_bytes = options.quota_bytes if options.quota_bytes is not None else DEFAULT_QUOTA_BYTES
     options = options._replace(quota_bytes=quota_bytes)
     options.settings(etcd=("127.0.0.1:1",))  # so that a mistake is told before anything is started
     binary = find_etcd(etcd_path)
-    if binary.notice:
-        sys.stderr.write(f"notice: {binary.notice}\n")
+    for notice in (binary.notice, _OPEN if listen is not None else None):
+        if notice:
+            sys.stderr.write(f"notice: {notice}\n")
 
     async def run() -> int:
-        etcd = EmbeddedEtcd(
-            data_dir or default_data_dir(), binary, quota_bytes=quota_bytes, client_host=host, client_port=port
-        )
-        async with etcd:
-            return await _serve(options.settings((etcd.endpoint,)), etcd)
+        etcd = EmbeddedEtcd(data_dir or default_data_dir(), binary, quota_bytes=quota_bytes, listen=listen)
+        etcd.lock(lock_descriptor)
+        async with Control(etcd.sockets, settings) as control, etcd:
+            return await _serve(options.settings((etcd.endpoint,)), etcd, control)
 
     return _run(run, options)
 
 
 def run_beside(endpoints: str, options: Options) -> int:
     """Run a coordinator beside an etcd that is there already; returns the exit code."""
-    settings = options.settings(parse_endpoints(endpoints, field="etcd"))
-    return _run(lambda: _serve(settings, None), options)
+    settings = options.settings(parse_members(endpoints))
+    return _run(lambda: _serve(settings), options)
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
@@ -106,7 +122,7 @@ def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
         logging.shutdown()
 
 
-async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None) -> int:
+async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None = None, control: Control | None = None) -> int:
     """Serve until a signal comes, or the embedded etcd ends and cannot be started again."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[signal.Signals] = loop.create_future()
@@ -118,7 +134,11 @@ async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None) -> int:
         stack.callback(_LOG.info, "stopped", extra=logs.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
         where = {"grpc": server.endpoint, "metrics": server.metrics_url, "etcd": ",".join(settings.etcd)}
-        _LOG.info("started", extra=logs.said(version=__version__, pid=os.getpid(), **where))
+        listening = ",".join(server.listening)
+        _LOG.info("started", extra=logs.said(version=__version__, pid=os.getpid(), **where, listening=listening))
+        if control is not None:
+            control.set_ready(server.ready_line)
+            stack.callback(control.set_ending)
         # Whoever does not want to hear that it is ready has it run all the same.
         with contextlib.suppress(OSError):
             sys.stdout.write(f"{server.ready_line}\n")

@@ -18,7 +18,7 @@ from coordinator.cli.objects import error_object
 from coordinator.errors import CoordinatorError, InternalError
 from coordinator.masking import without_credentials
 
-__all__ = ["answer", "emit_error", "hint", "printable", "say_what_it_became"]
+__all__ = ["answer", "emit_error", "hint", "notice", "printable", "say_what_it_became"]
 
 
 def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Callable[[str], str] | None = None) -> None:
@@ -39,6 +39,11 @@ def hint(context: Context, text: str) -> None:
     """Say what to do next; not where JSON was asked for."""
     if not context.json:
         _tell(f"hint: {printable(text)}\n")
+
+
+def notice(text: str) -> None:
+    """Say what is worth knowing."""
+    _tell(f"notice: {printable(text)}\n")
 
 
 def say_what_it_became(typed: str, became: str) -> None:

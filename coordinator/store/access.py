@@ -14,9 +14,10 @@ import grpc
 import grpc.aio
 
 from coordinator.errors import InvalidInput
-from coordinator.transport import CHANNEL_OPTIONS
+from coordinator.transport import CHANNEL_OPTIONS, parse_endpoints
+from coordinator.unix_sockets import UNIX, target_of
 
-__all__ = ["EtcdAccess"]
+__all__ = ["EtcdAccess", "parse_members"]
 
 #: etcd throws out who pings more often than every 5 s (``--grpc-keepalive-min-time``). A watch is silent for minutes
 #: while nothing happens, and must notice all the same that its connection is dead: gRPC would stop to ping such a one.
@@ -89,15 +90,38 @@ class EtcdAccess:
         return password
 
     def open_channel(self, endpoint: str) -> grpc.aio.Channel:
-        """Open a channel to the member at ``endpoint``, ``HOST:PORT``."""
+        """Open a channel to the member at ``endpoint``, ``HOST:PORT`` or ``unix:PATH``."""
+        target = target_of(endpoint)
         if self.ca is None:
-            return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+            return grpc.aio.insecure_channel(target, options=_OPTIONS)
         credentials = grpc.ssl_channel_credentials(
             root_certificates=_read(self.ca, "etcd-ca"),
             private_key=None if self.key is None else _read(self.key, "etcd-key"),
             certificate_chain=None if self.cert is None else _read(self.cert, "etcd-cert"),
         )
-        return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
+        return grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+
+
+def parse_members(typed: str) -> tuple[str, ...]:
+    """Read where etcd's members are: ``HOST:PORT`` or ``unix:PATH`` each, with commas between them.
+
+    Raises ``InvalidInput`` for anything else.
+    """
+    found: list[str] = []
+    for part in filter(None, (part.strip() for part in typed.split(","))):
+        if not part.startswith(UNIX):
+            found += parse_endpoints(part, field="etcd")
+            continue
+        # etcdctl writes it as a URL.
+        path = part.removeprefix(UNIX).removeprefix("//")
+        if not path.startswith("/") or "\0" in path:
+            raise InvalidInput(
+                f"{part!r} is not an address for --etcd: a unix socket is named by an absolute path",
+                field="etcd",
+                hint="for example unix:/home/me/.local/share/coordination/sockets/etcd.sock:0, as `up` prints it",
+            )
+        found.append(f"{UNIX}{path}")
+    return tuple(found) or parse_endpoints("", field="etcd")
 
 
 def _read(path: Path, name: str) -> bytes:

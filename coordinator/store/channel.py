@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import grpc
@@ -104,6 +104,15 @@ class EtcdChannel:
             return await member.unary(method)(
                 request, timeout=max(0.001, deadline - time.monotonic()), metadata=metadata
             )
+        except grpc.RpcError as error:
+            raise judge(cast(Failure, error), call=method.path, member=member.endpoint).error from None
+
+    async def download(self, method: Method, request: Any) -> AsyncIterator[Any]:
+        """Yield the answers of the current member to one request, once; raises what ``call`` raises."""
+        member = self._members.current
+        try:
+            async for answer in member.download(method)(request, metadata=self._credentials.metadata):
+                yield answer
         except grpc.RpcError as error:
             raise judge(cast(Failure, error), call=method.path, member=member.endpoint).error from None
 

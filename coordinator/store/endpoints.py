@@ -66,6 +66,12 @@ class Member:
             )
         return call
 
+    def download(self, method: Method) -> Any:
+        """Return what sends a request of ``method`` to this member and streams its answers."""
+        return self._channel.unary_stream(
+            method.path, request_serializer=_serialize, response_deserializer=method.response.FromString
+        )
+
     def stream(self, method: Method) -> Any:
         """Return what opens streams of ``method`` to this member."""
         return self._channel.stream_stream(

@@ -30,6 +30,7 @@ class Methods:
     LEASE_TIME_TO_LIVE = Method("/etcdserverpb.Lease/LeaseTimeToLive", rpc.LeaseTimeToLiveResponse, reads=True)
     LEASE_LEASES = Method("/etcdserverpb.Lease/LeaseLeases", rpc.LeaseLeasesResponse, reads=True)
     STATUS = Method("/etcdserverpb.Maintenance/Status", rpc.StatusResponse, reads=True)
+    SNAPSHOT = Method("/etcdserverpb.Maintenance/Snapshot", rpc.SnapshotResponse, reads=True)
     ALARM = Method("/etcdserverpb.Maintenance/Alarm", rpc.AlarmResponse)
     MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", rpc.MemberListResponse, reads=True)
     # It makes a token, and one more does no harm.

@@ -59,7 +59,8 @@ async def _show(home: Path, seconds: float) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with (
-        start_coordinator(home / "one") as one,
+        # Prometheus scrapes etcd too.
+        start_coordinator(home / "one", etcd_listen="127.0.0.1:0") as one,
         start_coordinator(home / "other", etcd=one.etcd) as other,
     ):
         both = [one, other]

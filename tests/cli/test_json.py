@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Coordination
+from conftest import Coordination, RunningCoordinator
 from json_page import check, tables
 
 from coordinator.cli.context import SETTINGS
@@ -205,9 +205,24 @@ def test_a_coordinator_in_the_background(coordination: Coordination, fleet: str,
     down = coordination("down", *on, "--timeout", "30")
     again = coordination("down", *on)
 
-    check(read(up, fleet, 0), {"ready": DETACH_AND_DOWN["ready"]})
-    check(read(down, fleet, 0), {"stopped_pid": DETACH_AND_DOWN["stopped_pid"]})
-    assert read(again, fleet, 1) == {"stopped_pid": None}
+    of_up, of_down = ("ready", "already_running"), ("stopped", "stopped_pid")
+    assert DETACH_AND_DOWN.keys() == {*of_up, *of_down}
+    check(read(up, fleet, 0), {name: DETACH_AND_DOWN[name] for name in of_up})
+    check(read(down, fleet, 0), {name: DETACH_AND_DOWN[name] for name in of_down})
+    assert read(again, fleet, 1) == {"stopped": False, "stopped_pid": None}
+
+
+def test_a_backup_and_what_is_made_of_it(
+    coordination: Coordination, coordinator: RunningCoordinator, fleet: str, tmp_path: Path
+) -> None:
+    members = tables("backup, restore")[0]
+    made = coordination("backup", str(tmp_path / "backup"), "--etcd", coordinator.etcd, "--json")
+    restored = coordination("restore", str(tmp_path / "backup"), "--data-dir", str(tmp_path / "data"), "--json")
+
+    of_backup, of_restore = ("file", "bytes", "revision"), ("data_dir", "backup_revision", "revision", "moved_aside")
+    assert members.keys() == {*of_backup, *of_restore}
+    check(read(made, fleet, 0), {name: members[name] for name in of_backup})
+    check(read(restored, fleet, 0), {name: members[name] for name in of_restore})
 
 
 def test_acknowledging(run: Run) -> None:

@@ -29,7 +29,7 @@ class TestDirectory:
         data_dir = tmp_path / "new" / "a, b?#%zz'"
         async with EmbeddedEtcd(data_dir, binary):
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (data_dir, *data_dir.iterdir())}
-        assert modes == {data_dir.name: 0o700, "etcd": 0o700, "etcd.log": 0o600, "lock": 0o600}
+        assert modes == {data_dir.name: 0o700, "etcd": 0o700, "sockets": 0o700, "etcd.log": 0o600, "lock": 0o600}
 
     async def test_one_that_cannot_be_used(self, tmp_path: Path, binary: EtcdBinary) -> None:
         (tmp_path / "file").touch()

@@ -44,6 +44,16 @@ class TestFinding:
         assert find_etcd().path == tmp_path / "variable" / "etcd"
         assert find_etcd(str(tmp_path / "flag" / "etcd")).path == tmp_path / "flag" / "etcd"
 
+    @pytest.mark.parametrize("entry", ["", ".", "./", "here/..", "../{}"])
+    def test_it_is_not_looked_for_in_the_current_directory(
+        self, entry: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, binary: EtcdBinary
+    ) -> None:
+        (tmp_path / "here").mkdir()
+        (tmp_path / "etcd").symlink_to(binary.path)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PATH", f"{entry.format(tmp_path.name)}:/nowhere")
+        assert find_etcd().path == wheel_program("etcd")
+
     def test_scripts_on_path_are_passed_over(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, binary: EtcdBinary
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -26,6 +27,8 @@ from server_running import (
     run,
 )
 
+from coordinator import Client
+from coordinator.listeners import hold
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
@@ -41,14 +44,14 @@ class TestStarting:
     @pytest.mark.parametrize(
         ("option", "other", "says"),
         [
-            ("--listen", "--metrics-listen", "the coordinator cannot listen on 127.0.0.1:{}: the address is taken"),
-            ("--metrics-listen", "--listen", "the metrics cannot be served on 127.0.0.1:{}: Address already in use"),
+            ("--listen", "--metrics-listen", "the coordinator cannot listen on 127.0.0.1:{}: pid {} ("),
+            ("--metrics-listen", "--listen", "the metrics endpoint cannot listen on 127.0.0.1:{}: pid {} ("),
         ],
     )
     def test_a_taken_port_is_told(self, etcd: Etcd, taken_port: int, option: str, other: str, says: str) -> None:
         done = run("serve", "--etcd", etcd.endpoint, option, f"127.0.0.1:{taken_port}", other, "127.0.0.1:0")
         assert done.returncode == 3
-        assert says.format(taken_port) in done.stderr
+        assert says.format(taken_port, os.getpid()) in done.stderr
         assert "port 0 picks a free one" in done.stderr
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
@@ -154,3 +157,78 @@ class TestStopping:
             assert select.select([ended], [], [], 8)[0]
             os.close(ended)
             assert coordinator.process.wait(timeout=10) == 0
+
+
+class TestAlone:
+    """A client that asks for it by a name of this host reaches no other (issue 12, number 24)."""
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost"), ("127.0.0.1", "[::1]"), ("[::1]", "[::]")],
+    )
+    @pytest.mark.parametrize("command", ["up", "serve"])
+    def test_no_second_one_starts_beside_it(
+        self, command: str, first: str, second: str, etcd: Etcd, tmp_path: Path
+    ) -> None:
+        with own_coordinator("serve", "--etcd", etcd.endpoint, "--listen", f"{first}:0") as (pid, endpoint):
+            port = endpoint.rpartition(":")[2]
+            store = ("--data-dir", str(tmp_path)) if command == "up" else ("--etcd", etcd.endpoint)
+            options = ("--listen", f"{second}:{port}", "--metrics-listen", "127.0.0.1:0", "--insecure")
+            done = run(command, *store, *options)
+            assert done.returncode == 3
+            assert (
+                f"the coordinator cannot listen on {second}:{port}: pid {pid} (coordination) listens on " in done.stderr
+            )
+            assert done.stdout == ""
+
+    def test_so_it_is_with_the_metrics(self, etcd: Etcd, run_coordinator: RunCoordinator) -> None:
+        with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
+            port = own.metrics_url.removesuffix("/metrics").rpartition(":")[2]
+            done = run("serve", "--etcd", etcd.endpoint, "--listen", "127.0.0.1:0", "--metrics-listen", f"[::1]:{port}")
+            assert done.returncode == 3
+            assert f"cannot listen on [::1]:{port}: pid {own.process.pid} (coordination) listens on" in done.stderr
+
+    def test_it_listens_on_every_address_of_localhost(self, etcd: Etcd) -> None:
+        with own_coordinator("serve", "--etcd", etcd.endpoint, "--listen", "localhost:0") as (_, endpoint):
+            port = int(endpoint.rpartition(":")[2])
+            assert endpoint == f"localhost:{port}"
+            for address in ("127.0.0.1", "[::1]"):
+                with Client(f"{address}:{port}", timeout=10) as client:
+                    assert client.status().healthy
+
+    def test_of_two_at_once_at_most_one_starts(self, etcd: Etcd) -> None:
+        with hold("localhost", 0, what="the test", option="--listen") as held:
+            port = held.port
+        commands = [
+            [COMMAND, "serve", "--etcd", etcd.endpoint, "--listen", f"{host}:{port}", "--metrics-listen", "127.0.0.1:0"]
+            for host in ("127.0.0.1", "[::1]", "localhost")
+        ]
+        with contextlib.ExitStack() as stack:
+            started = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                    )
+                )
+                for command in commands
+            ]
+            ready = [bool(each.stdout and each.stdout.readline()) for each in started]
+            for each in started:
+                each.terminate()
+        assert sum(ready) <= 1
+        assert {each.wait(30) for each in started} <= {0, 3}
+
+
+@contextlib.contextmanager
+def own_coordinator(*arguments: str) -> Iterator[tuple[int, str]]:
+    """Run a coordinator that listens where the arguments say; yields its pid and its endpoint."""
+    command = [COMMAND, *arguments, "--metrics-listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        ready = READY.fullmatch(process.stdout.readline())
+        assert ready
+        yield process.pid, ready[1]
+        process.terminate()
+        assert process.wait(timeout=30) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import urllib.request
 
 import pytest
@@ -159,7 +160,7 @@ class TestEndpoint:
     def test_a_taken_port_is_told(self) -> None:
         endpoint = MetricsEndpoint(CollectorRegistry(), "127.0.0.1", 0)
         port = int(endpoint.url.rpartition(":")[2].partition("/")[0])
-        with pytest.raises(Unavailable, match=f"cannot be served on 127.0.0.1:{port}") as caught:
+        with pytest.raises(Unavailable, match=rf"cannot listen on 127.0.0.1:{port}: pid {os.getpid()} \(") as caught:
             MetricsEndpoint(CollectorRegistry(), "127.0.0.1", port)
         assert "--metrics-listen" in (caught.value.hint or "")
         endpoint.close()

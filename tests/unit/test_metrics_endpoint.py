@@ -25,7 +25,7 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def served(registry: CollectorRegistry) -> Iterator[int]:
     page = MetricsEndpoint(registry, "127.0.0.1", 0)
-    yield page._server.server_port
+    yield page._port
     page.close()
 
 

@@ -1,7 +1,9 @@
 """Finding an etcd to run.
 
-Invariant: what is found is the program itself, never a script around it. A script that does not replace itself by etcd
-would take the signal that is meant for etcd, and etcd would outlive the coordinator.
+Invariants:
+- What is found is the program itself, never a script around it. A script that does not replace itself by etcd would
+  take the signal that is meant for etcd, and etcd would outlive the coordinator.
+- It is not looked for in the current directory: what a checkout holds is not run because somebody works in it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from coordinator.current_directory import NEUTRAL, absolute_entries, child_environment
 from coordinator.errors import InvalidInput, Unavailable
 from coordinator.store.versions import notice_for
 
@@ -81,17 +84,21 @@ def _named(named: str, source: str) -> EtcdBinary:
     with contextlib.suppress(RuntimeError):
         path = path.expanduser()
     try:
+        if named and not path.is_absolute():
+            raise _UnusableError("is not an absolute path")
         return _examine(path)
     except _UnusableError as problem:
         raise InvalidInput(
             f"{source} names {named!r}, which {problem}; it must be an etcd program",
             field="etcd",
-            hint="name another, or none to have one looked for",
+            hint="name another, or none to have one looked for"
+            if path.is_absolute()
+            else "name it by its absolute path, if you trust it",
         ) from None
 
 
 def _candidates() -> Iterator[Path]:
-    for directory in os.get_exec_path():
+    for directory in absolute_entries(os.pathsep.join(os.get_exec_path())):
         candidate = Path(directory, "etcd")
         if candidate.is_file() and os.access(candidate, os.X_OK):
             yield candidate
@@ -133,6 +140,8 @@ def _version_of(program: Path) -> str:
         # The program is what the operator named or what PATH holds: running it is the purpose.
         answer = subprocess.run(  # noqa: S603
             [program.absolute(), "--version"],
+            cwd=NEUTRAL,
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_VERSION_SECONDS,

@@ -1,11 +1,16 @@
 """The data directory of an embedded etcd: its layout, its lock and its log.
 
-    DIR/lock        locked while a coordinator runs on DIR; holds its process id
+    DIR/lock        locked while a coordinator runs on DIR; holds its process id, for people to read
+    DIR/sockets/    where it and its etcd listen
     DIR/etcd/       etcd's own data
     DIR/etcd.log    what etcd says, the latest 1 to 10 MiB
 
-Invariant: at most one coordinator runs on a directory. The lock belongs to an open file that no child inherits, so that
-the kernel drops it when the coordinator ends, however it ends.
+Invariants:
+- At most one coordinator runs on a directory. The lock belongs to an open file that its etcd does not inherit, so that
+  the kernel drops it when the coordinator ends, however it ends. `up --detach` takes it and hands it to the coordinator
+  that it starts, so that nothing is written before it is decided who runs.
+- No number in a file says who runs: it may be of another pid namespace, of before a reboot, or of a process that has
+  ended. The kernel says who listens on the control socket.
 """
 
 from __future__ import annotations
@@ -16,18 +21,23 @@ import fcntl
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coordinator.errors import InvalidInput, Unavailable
+from coordinator.errors import InternalError, InvalidInput
+from coordinator.store.embedded.holder import already_running, find_holder
+from coordinator.unix_sockets import open_socket_directory
 
 __all__ = ["DataDirectory", "default_data_dir"]
 
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
 _LOG_KEPT_BYTES = 1024 * 1024
 _LINES_TOLD = 3
+_LOCK_TRIES = 5
+_LOCK_PAUSE_SECONDS = 0.02
 
 
 def default_data_dir() -> Path:
@@ -36,12 +46,14 @@ def default_data_dir() -> Path:
     # The XDG specification wants relative paths ignored.
     if Path(base).is_absolute():
         return Path(base, "coordination")
-    try:
-        return Path.home() / ".local" / "share" / "coordination"
-    except RuntimeError:
-        raise InvalidInput(
-            "there is no home directory to keep data in", field="data-dir", hint="name a directory with --data-dir"
-        ) from None
+    with contextlib.suppress(RuntimeError):
+        home = Path.home()
+        # An empty HOME is the current directory, to Python.
+        if home.is_absolute():
+            return home / ".local" / "share" / "coordination"
+    raise InvalidInput(
+        "there is no home directory to keep data in", field="data-dir", hint="name a directory with --data-dir"
+    )
 
 
 class DataDirectory:
@@ -50,6 +62,7 @@ class DataDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.etcd = self.path / "etcd"
+        self.sockets = self.path / "sockets"
         self._log = self.path / "etcd.log"
         self._lock: int | None = None
         self._log_start = 0
@@ -62,25 +75,41 @@ class DataDirectory:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return self.path
 
-    def lock(self) -> None:
-        """Make the directory where it is missing, and lock it.
+    def lock(self, descriptor: int | None = None) -> None:
+        """Lock the directory, which is made where it is missing, and prepare it for a coordinator.
 
-        Raises ``InvalidInput`` if it cannot be written, ``Unavailable`` if another coordinator runs on it.
+        ``descriptor`` is the lock itself, where it was taken by who started this process. Raises ``InvalidInput`` if
+        the directory cannot be used, ``Unavailable`` if another coordinator runs on it. Harmless if it is locked.
         """
+        if self._lock is None:
+            self.take_lock(descriptor)
+        file = self.lock_descriptor
+        with self._failures():
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+            self.etcd.mkdir(mode=0o700, exist_ok=True)
+            self.etcd.chmod(0o700)
+            os.close(open_socket_directory(self.sockets))
+
+    def take_lock(self, descriptor: int | None = None) -> None:
+        """Do of ``lock`` only what decides who runs; raises what it raises."""
         self.make()
         with self._failures():
-            file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = self._open_lock(os.O_RDWR | os.O_CREAT) if descriptor is None else self._adopt(descriptor)
         try:
             with self._failures():
                 self._lock_file(file)
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-                self.etcd.mkdir(mode=0o700, exist_ok=True)
-                self.etcd.chmod(0o700)
         except BaseException:
             os.close(file)
             raise
         self._lock = file
+
+    @property
+    def lock_descriptor(self) -> int:
+        """The lock, to be handed to a child."""
+        if self._lock is None:
+            raise InternalError(f"{self.path} has not been locked")
+        return self._lock
 
     def unlock(self) -> None:
         """Let others use the directory."""
@@ -88,25 +117,23 @@ class DataDirectory:
             os.close(self._lock)
             self._lock = None
 
-    def holder(self) -> int | None:
-        """Return the process id of the coordinator that runs on the directory, None if none does.
+    def is_locked(self) -> bool:
+        """Tell whether a coordinator runs on the directory, or is about to; raises ``InvalidInput`` if that is hidden.
 
-        Raises ``InvalidInput`` if that cannot be found out.
+        Where the directory is shared by machines, it may be one on another.
         """
         with self._failures():
             try:
-                file = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+                file = self._open_lock(os.O_RDONLY)
             except FileNotFoundError:
-                return None
+                return False
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            held_by = os.pread(file, 32, 0).strip()
-            # It is empty for a moment while its holder writes it.
-            return int(held_by) if held_by.isdigit() else None
+            return True
         finally:
             os.close(file)
-        return None
+        return False
 
     @property
     def in_use(self) -> bool:
@@ -152,15 +179,25 @@ class DataDirectory:
         told = told or [_shorten(line) for line in itertools.takewhile(_is_no_stack, lines)][-_LINES_TOLD:]
         return f"{self._log} ends with: {' | '.join(told)}" if told else f"{self._log} says nothing"
 
+    def _open_lock(self, how: int) -> int:
+        return os.open(self.path / "lock", how | os.O_CLOEXEC, 0o600)
+
+    def _adopt(self, descriptor: int) -> int:
+        """Return a descriptor that was inherited; raises ``ValueError`` if it is not that of the lock."""
+        os.set_inheritable(descriptor, False)
+        if not os.path.samestat(os.fstat(descriptor), (self.path / "lock").stat()):
+            raise ValueError("another file was handed over as its lock")
+        return descriptor
+
     def _lock_file(self, file: int) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(file, 32, 0).decode(errors="replace").strip()
-            who = f"another coordinator (pid {holder})" if holder else "another coordinator"
-            raise Unavailable(
-                f"{who} is already running on {self.path}", hint="use that one, or name another --data-dir"
-            ) from None
+        for attempt in range(_LOCK_TRIES):
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Somebody may only be looking whether it is locked, which takes no time at all.
+                if attempt + 1 < _LOCK_TRIES:
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+        raise already_running(self.path, find_holder(self.sockets))
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

@@ -23,6 +23,8 @@ def main() -> None:
     # etcd closes its files on SIGTERM; an ignored or blocked one would be inherited.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    # Its sockets and files are its user's alone, whatever directory they end up in.
+    os.umask(0o077)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
         sys.exit(f"prctl failed: {os.strerror(ctypes.get_errno())}")

@@ -1,4 +1,4 @@
-"""The ports an embedded etcd listens on."""
+"""The port that an embedded etcd listens on, where it is to listen on one."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 Invariants:
 - The child never outlives its parent: the kernel sends it SIGTERM when the thread that started it ends, also when the
   parent is killed. So ``start`` must be awaited on a thread that lives as long as the coordinator does.
-- It can be reached from this host only, and what its environment or its user's says about etcd does not change it.
+- Only its user and root can reach it: it listens on unix sockets in a directory of that user's alone. It listens on TCP
+  only where an address is named, and then every user of this host reaches it; other hosts never do.
+- What its environment or its user's says about etcd does not change it.
 - While it runs, its data directory is locked.
 """
 
@@ -20,13 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from coordinator.current_directory import child_environment
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.causes import FULL, Cause, find_cause
 from coordinator.store.embedded.directory import DataDirectory, default_data_dir
-from coordinator.store.embedded.ports import LOOPBACK, check_loopback, reserve
+from coordinator.store.embedded.ports import check_loopback, reserve
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.unix_sockets import UNIX
 
 __all__ = ["DEFAULT_QUOTA_BYTES", "EmbeddedEtcd", "default_data_dir"]
 
@@ -41,6 +45,9 @@ STOP_SECONDS = 5.0
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.02
 _LAUNCHER = Path(__file__).with_name("launcher.py")
+#: The names of its sockets. To etcd each is a ``HOST:PORT``; they lie in the directory in which it runs, so that no
+#: path is too long for it.
+_CLIENTS, _PEERS = "etcd.sock:0", "peer.sock:0"
 
 
 class _AddressInUseError(Exception):
@@ -50,9 +57,9 @@ class _AddressInUseError(Exception):
 class EmbeddedEtcd:
     """One etcd on ``data_dir``. To be started once; ``async with`` starts and stops it.
 
-    ``quota_bytes`` is the size at which the database takes no more writes, ``client_port`` the port to serve on, 0 for
-    any free one, and ``client_host`` the loopback address. Raises ``InvalidInput`` for a quota below 1, a port that is
-    none, and an address that others can reach.
+    ``quota_bytes`` is the size at which the database takes no more writes. ``listen`` are a loopback address and a
+    port, 0 for any free one, to serve on instead of a unix socket. Raises ``InvalidInput`` for a quota below 1, a port
+    that is none, and an address that other hosts can reach.
     """
 
     def __init__(
@@ -61,18 +68,19 @@ class EmbeddedEtcd:
         binary: EtcdBinary,
         *,
         quota_bytes: int = DEFAULT_QUOTA_BYTES,
-        client_host: str = LOOPBACK,
-        client_port: int = 0,
+        listen: tuple[str, int] | None = None,
     ) -> None:
         if quota_bytes < 1:
             raise InvalidInput(f"a quota of {quota_bytes} bytes is too small; it must be at least 1", field="quota")
-        if not 0 <= client_port <= 65535:
-            raise InvalidInput(f"{client_port} is not a port; it must be from 0 to 65535", field="client-port")
-        self._client_host = check_loopback(client_host)
+        if listen is not None:
+            host, port = listen
+            if not 0 <= port <= 65535:
+                raise InvalidInput(f"{port} is not a port; it must be from 0 to 65535", field="etcd-listen")
+            listen = check_loopback(host), port
         self.binary = binary
         self._directory = DataDirectory(data_dir)
         self._quota_bytes = quota_bytes
-        self._client_port = client_port
+        self._listen = listen
         self._reserved: socket.socket | None = None
         self._endpoint: str | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -84,15 +92,24 @@ class EmbeddedEtcd:
 
     @property
     def endpoint(self) -> str:
-        """Where it serves, ``127.0.0.1:PORT``."""
+        """Where it serves: ``unix:PATH``, or ``HOST:PORT``."""
         if self._endpoint is None:
             raise InternalError("the embedded etcd has not been started")
         return self._endpoint
 
     @property
+    def sockets(self) -> Path:
+        """The directory of its sockets, and of its coordinator's."""
+        return self._directory.sockets
+
+    @property
     def pid(self) -> int:
         """Its process id."""
         return self._started().pid
+
+    def lock(self, descriptor: int | None = None) -> None:
+        """Lock the directory before it is started, which else does so; see ``DataDirectory.lock``."""
+        self._directory.lock(descriptor)
 
     async def start(self) -> None:
         """Start it and return when it serves, at most about 15 s later.
@@ -179,23 +196,33 @@ class EmbeddedEtcd:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _try_to_start(self, deadline: float) -> None:
-        # The port for clients stays reserved for good: a restarted etcd must have it again, and our own attempts to
-        # connect while etcd is away would else be given it for their own end sooner or later.
+        if self._listen is None:
+            self._endpoint = f"{UNIX}{self.sockets / _CLIENTS}"
+            url = f"unix://{_CLIENTS}"
+        else:
+            self._endpoint = self._reserve(*self._listen)
+            url = f"http://{self._endpoint}"
+        self._process = await self._launch(url)
+        await self._wait_until_it_serves(self._process, deadline)
+
+    def _reserve(self, host: str, port: int) -> str:
+        """Reserve the port, which stays reserved for good, and return its address.
+
+        A restarted etcd must have it again, and our own attempts to connect while etcd is away would else be given it
+        for their own end sooner or later.
+        """
         if self._reserved is None:
-            self._reserved = reserve(self._client_port, self._client_host)
-        host = f"[{self._client_host}]" if ":" in self._client_host else self._client_host
-        self._endpoint = f"{host}:{self._reserved.getsockname()[1]}"
-        with reserve(0) as peer:
-            self._process = await self._launch(self._endpoint, f"{LOOPBACK}:{peer.getsockname()[1]}")
-            await self._wait_until_it_serves(self._process, deadline)
+            self._reserved = reserve(port, host)
+        port = self._reserved.getsockname()[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _give_back_port(self) -> None:
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
 
-    async def _launch(self, client: str, peer: str) -> asyncio.subprocess.Process:
-        client_url, peer_url = f"http://{client}", f"http://{peer}"
+    async def _launch(self, client_url: str) -> asyncio.subprocess.Process:
+        peer_url = f"unix://{_PEERS}"
         arguments = {
             "--name": "coordinator",
             "--data-dir": str(self._directory.etcd),
@@ -221,7 +248,8 @@ class EmbeddedEtcd:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={name: value for name, value in os.environ.items() if not name.startswith("ETCD_")},
+                cwd=self.sockets,
+                env={name: value for name, value in child_environment().items() if not name.startswith("ETCD_")},
                 start_new_session=True,  # keeps the terminal's Ctrl-C from it
             )
         finally:

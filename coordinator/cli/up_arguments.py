@@ -1,0 +1,75 @@
+"""What a coordinator with an etcd of its own is started with, as the arguments of ``up``.
+
+Invariant: they mean the same in any directory, to another process and in another order; two starts that ask for the
+same have the same arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coordinator.cli import limit_options, log_options, protection, reaper_options
+from coordinator.logs import LogSettings
+from coordinator.security import SecuritySettings
+
+if TYPE_CHECKING:
+    from coordinator.cli.foreground import Options
+
+__all__ = ["arguments", "differences", "settings"]
+
+_LOG_FILE = "--log-file"
+
+
+def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> list[str]:
+    """Return the arguments."""
+    given = options.security
+    security = SecuritySettings(
+        _absolute(given.tls_cert),
+        _absolute(given.tls_key),
+        _absolute(given.client_ca),
+        _absolute(given.tokens),
+        given.metrics_public,
+    )
+    log = LogSettings(options.log.level, _absolute(options.log.file))
+    words = ["--listen", options.listen, "--metrics-listen", options.metrics_listen]
+    words += ["--topic-kinds", options.topic_kinds]
+    words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
+    words += ["--etcd", etcd] if etcd is not None else []
+    words += ["--insecure"] if options.insecure else []
+    words += protection.arguments(security)
+    words += limit_options.arguments(options.limits, options.quota_bytes)
+    words += reaper_options.arguments(options.reaper)
+    return words + log_options.arguments(log)
+
+
+def settings(words: list[str]) -> dict[str, str]:
+    """Return arguments as options and their values; that of a switch is empty."""
+    found: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("--"):
+            found[word] = "" if following.startswith("--") else following
+    return found
+
+
+def differences(wanted: Mapping[str, str], running: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wanted of a coordinator that runs with something else, option by option."""
+    for option in sorted({*wanted} | {*running}):
+        mine, its = wanted.get(option), running.get(option)
+        if mine == its or (option == _LOG_FILE and mine is None):
+            continue
+        # Any free port is as good as the one that it has.
+        if mine is not None and its is not None and mine.endswith(":0") and mine[:-1] == f"{its.rpartition(':')[0]}:":
+            continue
+        yield f"{_shown(option, its)}, not {_shown(option, mine)}"
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
+def _shown(option: str, value: str | None) -> str:
+    if value is None:
+        return f"no {option}"
+    return f"{option} {value}".rstrip()

@@ -1,0 +1,121 @@
+"""Unix sockets by their paths: a directory that is its owner's alone, and paths of any length and spelling.
+
+Invariant: a socket directory belongs to the user that runs the coordinator, is no link, and no other user can enter it.
+It is opened once and checked as opened, so that what is put into it later lies in the directory that was checked.
+
+A path in an address has at most 107 bytes (``sun_path`` in <linux/un.h>), and gRPC reads one as part of a URI. What is
+longer or holds other characters is reached through /proc/self/fd and an open directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
+from typing import NamedTuple
+
+__all__ = ["UNIX", "Peer", "connect", "listen", "open_socket_directory", "peer_of", "target_of"]
+
+#: How an address that is a unix socket begins; a path follows.
+UNIX = "unix:"
+_LONGEST_PATH = 107
+_PLAIN = re.compile(r"/[A-Za-z0-9/._:@+=-]*")
+_CREDENTIALS = struct.Struct("3i")
+#: Directories that channels of this process lead through. They stay open as long as the process runs.
+_opened: dict[Path, int] = {}
+
+
+class Peer(NamedTuple):
+    """The process at the other end; ``pid`` is None where it has none here, being in another pid namespace."""
+
+    pid: int | None
+    uid: int
+
+
+def open_socket_directory(path: Path) -> int:
+    """Make a directory for sockets where it is missing, and return a descriptor of it.
+
+    Raises ``OSError`` if it is a link, belongs to somebody else, or cannot be made and kept for its owner alone.
+    """
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(directory).st_uid != os.geteuid():
+            raise PermissionError(f"{path} belongs to another user")
+        if stat.S_IMODE(os.fstat(directory).st_mode) != 0o700:
+            os.fchmod(directory, 0o700)
+    except BaseException:
+        os.close(directory)
+        raise
+    return directory
+
+
+def listen(path: Path) -> socket:
+    """Return a socket that listens at a path; what was left there by a process that has ended is replaced.
+
+    Raises ``OSError``.
+    """
+    with _parent(path) as parent:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path.name, dir_fd=parent)
+        listening = socket(AF_UNIX, SOCK_STREAM)
+        try:
+            listening.bind(_through(parent, path.name))
+            # It tells its peers whose process called this.
+            listening.listen()
+        except BaseException:
+            listening.close()
+            raise
+        return listening
+
+
+def connect(path: Path, seconds: float) -> socket:
+    """Connect to the socket at a path, and wait for its answers for so long; raises ``OSError``."""
+    with _parent(path) as parent:
+        if not stat.S_ISSOCK(os.stat(path.name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise ConnectionRefusedError(f"{path} is no socket")
+        connection = socket(AF_UNIX, SOCK_STREAM)
+        try:
+            connection.settimeout(seconds)
+            connection.connect(_through(parent, path.name))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def peer_of(connection: socket) -> Peer:
+    """Return which process is at the other end: the one that listened, or that connected."""
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size))
+    return Peer(pid or None, uid)
+
+
+def target_of(address: str) -> str:
+    """Return what gRPC connects to for ``unix:PATH``; any other address is returned as it is."""
+    path = Path(address.removeprefix(UNIX))
+    if not address.startswith(UNIX) or (_PLAIN.fullmatch(str(path)) and len(os.fsencode(path)) <= _LONGEST_PATH):
+        return address
+    if path.parent not in _opened:
+        with contextlib.suppress(OSError):
+            _opened[path.parent] = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    # Where there is no such directory, there is no such socket either.
+    return UNIX + _through(_opened.get(path.parent, -1), path.name)
+
+
+@contextlib.contextmanager
+def _parent(path: Path) -> Iterator[int]:
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _through(directory: int, name: str) -> str:
+    return f"/proc/self/fd/{directory}/{name}"

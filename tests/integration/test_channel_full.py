@@ -58,7 +58,8 @@ class TestNoSpace:
             assert caught.value.exit_code == 3
 
             assert granted > 0
-            assert len((await client.list_page()).records) == granted
+            # Not all on one page: how many were granted before etcd's size caught up is a matter of moments.
+            assert len([record async for record in client.list()]) == granted
             story = await client.get("task:000")
             assert story.claim is not None
             status = await client.status()

@@ -31,7 +31,8 @@ def etcd_of(data_dir: Path | None, seconds: float) -> str:
                 return str(answer["ready"]).partition(", etcd ")[2]
     raise Unavailable(
         f"no coordinator is ready on {directory}",
-        hint="start it, or name an etcd with --etcd; a directory on which none runs can be copied as it is",
+        hint="name the directory of one that runs with --data-dir, or an etcd with --etcd; a directory on which none "
+        "runs can be copied as it is",
     )
 
 

@@ -101,7 +101,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredClaim(Document):
-    """``claim/K``: the claim itself."""
+    """``claim/K``: the claim itself. ``renewed``: it was, so that its holder knows that it has the claim."""
 
     session: str
     attempt: int
@@ -111,6 +111,7 @@ class StoredClaim(Document):
     request_id: str = ""
     instance: str = ""
     note: str = ""
+    renewed: bool = False
 
     def told_of_grant(self) -> tuple[bytes, ...]:
         """Return what stands of the grant in the claim, in the record and in the history entry alike."""

@@ -107,6 +107,7 @@ def renew_live(
         ttl=ttl,
         expires_at=max(held.expires_at, now + timedelta(seconds=ttl)) if kept else lease.expires_at,
         note=held.note if note is None else note,
+        renewed=True,
     )
     met = yield from _rewrite(paths, found, live, renewed, lease, also, request_id)
     if met is None:

@@ -91,7 +91,8 @@ def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
         and held.session == command.session
         and held.request_id == command.request_id
         and live.token != command.token
-        and live.mod_revision == live.token
+        # Another try of the request may have moved the claim to another lease, which is no renewal.
+        and not held.renewed
     )
 
 

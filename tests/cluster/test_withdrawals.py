@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import grpc
 import pytest
+from conftest import RunCoordinator, RunningEtcd
 from holding_proxy import HoldingProxy, holding
 
 from coordinator import AsyncClient, Claim, Client, Denial, NotHolder, OutcomeUnknown, Refused
@@ -310,6 +311,25 @@ class TestAWithdrawalThatComesAfterTheGrant:
         assert (await direct.get(KEY)).record == before
         assert (await direct.claim("next", KEY)).attempt == 5
 
+    async def test_a_claim_that_another_late_try_has_moved_to_its_replicas_lease_is_handed_back(
+        self,
+        direct: AsyncClient,
+        withdraw: Any,
+        etcd: RunningEtcd,
+        run_coordinator: RunCoordinator,
+        etcdctl: Etcdctl,
+        fleet: str,
+    ) -> None:
+        """Two tries of a request come late, at two replicas: the second moves the claim, and that is no renewal."""
+        await direct.claim("late", KEY, request_id="r")
+        lease = lease_of_claim(etcdctl, fleet)
+        with run_coordinator("serve", "--etcd", etcd.endpoint) as other:
+            async with AsyncClient(other.endpoint, fleet=fleet) as late:
+                await late.claim("late", KEY, request_id="r")
+        assert lease_of_claim(etcdctl, fleet) != lease
+        assert await withdraw("late", "r") == 1
+        assert (await direct.get(KEY)).claim is None
+
     async def test_a_claim_that_was_renewed_has_a_holder_and_stays(self, direct: AsyncClient, withdraw: Any) -> None:
         claim = await direct.claim("late", KEY, request_id="r")
         await direct.renew("late", KEY)
@@ -398,6 +418,13 @@ def keys_of(etcdctl: Etcdctl, fleet: str, table: str) -> list[str]:
     prefix = f"/coordination/v1/{fleet}/{table}/"
     found = etcdctl("get", "--prefix", "--keys-only", prefix).split()
     return [key.removeprefix(prefix) for key in found]
+
+
+def lease_of_claim(etcdctl: Etcdctl, fleet: str) -> int:
+    """Return the lease that the claim of ``KEY`` is bound to."""
+    (claim,) = json.loads(etcdctl("get", "--prefix", f"/coordination/v1/{fleet}/claim/", "--write-out=json"))["kvs"]
+    lease: int = claim["lease"]
+    return lease
 
 
 def withdrawn_of(etcdctl: Etcdctl, fleet: str) -> dict[str, Any]:

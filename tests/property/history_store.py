@@ -46,7 +46,7 @@ class Stored:
         """The claim in the model's words."""
         if self.claim is None:
             return None
-        kv, claim = self.claim
+        _, claim = self.claim
         return Held(
             session=claim.session,
             instance=claim.instance,
@@ -55,7 +55,7 @@ class Stored:
             note=claim.note,
             ttl=claim.ttl,
             claimed_at=claim.claimed_at,
-            renewed=kv.mod_revision != kv.create_revision,
+            renewed=claim.renewed,
         )
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+from freezing import freeze
 
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE
@@ -62,9 +63,7 @@ class EtcdMember:
     def stop(self) -> None:
         """Have it hang: its connections stay and nobody answers."""
         assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-        # On a busy machine a thread of it may answer still, after the signal was sent.
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        freeze(self.process.pid)
         self.stopped = True
 
     def go_on(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 from claim_watching import DELETE, PUT, watching_claims
+from freezing import freeze
 from lossy_proxy import losing_answers
 
 from coordinator import AsyncClient, Claim, Client, Denial, NotHolder, OutcomeUnknown, Unavailable
@@ -70,7 +71,7 @@ async def test_a_stopped_coordinator_takes_a_share_of_the_time_and_its_late_copi
     stopped, other = two
     async with client_of(kind, [stopped.endpoint, other.endpoint], fleet, TIMEOUT) as ask:
         await ask("get", "task:warm-up")  # so that there is a connection
-        os.kill(stopped.process.pid, signal.SIGSTOP)
+        freeze(stopped.process.pid)
         try:
             started = time.monotonic()
             claim = await ask("claim", "session-1", "task:x")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import pytest
+from freezing import freeze
 from reaper_world import World, opened
 
 from coordinator.model import Claim, State
@@ -57,7 +58,7 @@ async def test_a_holder_that_stood_still_has_lost_and_knows_it(world: World, coo
             assert holder.stdout is not None
             token, lost = holder.stdout.readline().split()
             assert lost == "False"
-            holder.send_signal(signal.SIGSTOP)
+            freeze(holder.pid)
             await world.await_count("claim", 0)
             successor = await world.claim("task:a", 60, "successor")
             assert isinstance(successor, Claim)

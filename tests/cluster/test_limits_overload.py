@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from freezing import freeze
 
 from coordinator import AsyncClient, Claim
 from coordinator.errors import LimitExceeded, OutcomeUnknown, TryAgain, Unavailable
@@ -81,7 +82,7 @@ async def test_calls_over_a_stalled_etcd_are_all_answered_and_memory_is_bounded(
             for client in clients:
                 await client.claim("warm", f"task:warm-{id(client)}")
             before = resident_bytes(coordinator.process.pid)
-            os.kill(own_etcd.pid, signal.SIGSTOP)
+            freeze(own_etcd.pid)
             calls = [claim(clients[number % CONNECTIONS], number, note) for number in range(CALLS)]
             outcomes = Counter(await asyncio.gather(*calls))
             grown = resident_bytes(coordinator.process.pid, "VmHWM") - before
@@ -101,7 +102,7 @@ async def test_a_connection_that_floods_leaves_places_to_others(
             AsyncClient(coordinator.endpoint, fleet=fleet, timeout=30) as polite,
         ):
             await polite.claim("warm", "task:warm")
-            os.kill(own_etcd.pid, signal.SIGSTOP)
+            freeze(own_etcd.pid)
             flood = [asyncio.create_task(claim(greedy, number)) for number in range(100)]
             # Whoever is refused is told at once, and the others wait in their places.
             waiting = set(flood)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 import pytest
+from freezing import freeze
 
 from coordinator import AsyncClient, Client, NotHolder, Unavailable
 from coordinator.model import State
@@ -69,7 +70,7 @@ def unread(endpoint: str) -> int:
 @contextlib.asynccontextmanager
 async def stopped(coordinator: Coordinator, seconds: float = LONGEST_SECONDS + 0.5) -> AsyncIterator[None]:
     """Stop a coordinator, and let it go on when the block has ended, after so many seconds at least."""
-    os.kill(coordinator.process.pid, signal.SIGSTOP)
+    freeze(coordinator.process.pid)
     began = time.monotonic()
     try:
         yield

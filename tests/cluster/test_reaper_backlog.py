@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from etcd_cluster import EtcdCluster, run_cluster
+from freezing import freeze
 from reaper_world import World, check_recorded_once, make_backlog, opened, until
 
 from coordinator.errors import LimitExceeded
@@ -48,7 +49,7 @@ async def test_it_goes_on_when_etcd_is_back(run_etcd, tmp_path: Path) -> None:  
         async with opened(etcd.endpoint) as world, world.reaping() as reaper:
             await world.await_mark()
             await world.claim_all([f"task:{number}" for number in range(50)], 60)
-            os.kill(etcd.pid, signal.SIGSTOP)
+            freeze(etcd.pid)
             try:
                 await until(lambda: not reaper.state.elected)
             finally:

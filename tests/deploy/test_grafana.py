@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fleet_load import LoadedFleet
+from freezing import freeze
 from prometheus_running import WINDOW
 
 from coordinator import Client, InvalidInput, TryAgain
@@ -86,7 +87,7 @@ def _fail(seen: LoadedFleet, client: Client) -> None:
     client.get("task:damaged")
     with pytest.raises(InvalidInput):
         client.claim("", "task:refused")
-    os.kill(seen.etcd.pid, signal.SIGSTOP)
+    freeze(seen.etcd.pid)
     try:
         with pytest.raises(TryAgain):
             client.get("task:damaged")

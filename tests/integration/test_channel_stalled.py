@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from channel_world import KEY, serving, soon
+from freezing import freeze
 
 from coordinator import AsyncClient, OutcomeUnknown, Unavailable
 from coordinator.engine.transaction import Range, Txn, in_turn
@@ -35,7 +36,7 @@ class TestStalledEtcd:
 
     @contextlib.contextmanager
     def stopped(self, etcd: EmbeddedEtcd) -> Iterator[None]:
-        os.kill(etcd.pid, signal.SIGSTOP)
+        freeze(etcd.pid)
         try:
             yield
         finally:

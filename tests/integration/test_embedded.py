@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from freezing import freeze
 
 from coordinator.errors import InternalError, InvalidInput, LimitExceeded, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
@@ -109,7 +110,7 @@ class TestRunning:
         with run_etcd(tmp_path) as running:
             await write(running.endpoint, put(KEY, VALUE))
             ended = os.pidfd_open(running.pid)
-            os.kill(running.pid, signal.SIGSTOP)
+            freeze(running.pid)
             running.parent.kill()
             running.parent.wait(timeout=10)
             etcd = EmbeddedEtcd(tmp_path, binary)
@@ -158,7 +159,7 @@ class TestRunning:
         monkeypatch.setattr(process, "STOP_SECONDS", 0.1)
         etcd = EmbeddedEtcd(tmp_path, binary)
         await etcd.start()
-        os.kill(etcd.pid, signal.SIGSTOP)
+        freeze(etcd.pid)
         await etcd.stop()
         assert await etcd.wait() == -signal.SIGKILL
 

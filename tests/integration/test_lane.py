@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from freezing import freeze
 
 from coordinator.engine.claiming import ClaimCommand, claim
 from coordinator.engine.finishing import FinishCommand, complete
@@ -308,7 +309,7 @@ class TestEtcdDoesNotAnswer:
         with run_etcd(tmp_path) as etcd:
             async with replica_of(etcd.endpoint) as replica:
                 await replica.claim("before", "session")
-                os.kill(etcd.pid, signal.SIGSTOP)
+                freeze(etcd.pid)
                 try:
                     await self._freeze(replica)
                 finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+from freezing import freeze
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_running import (
     COMMAND,
@@ -102,7 +103,7 @@ class TestStopping:
                 stub, health = CoordinatorServiceStub(channel), health_pb2_grpc.HealthStub(channel)
                 watching = health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
                 assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
-                os.kill(etcd.pid, signal.SIGSTOP)
+                freeze(etcd.pid)
                 try:
                     requests = [pb.ClaimRequest(session="s", work_key=f"task:{number}") for number in range(50)]
                     calls = [asyncio.ensure_future(stub.Claim(request, timeout=9)) for request in requests]

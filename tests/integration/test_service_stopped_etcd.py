@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from bare_stub import KEY
+from freezing import freeze
 from server_running import Etcd, RunCoordinator, RunEtcd
 
 from coordinator import AsyncClient, CoordinatorError, OutcomeUnknown, Unavailable
@@ -40,7 +41,7 @@ class TestStoppedEtcd:
     ) -> None:
         client = own_client
         await client.claim("s", "task:before", 600)  # so that the pool has a lease for the next
-        os.kill(own_etcd.pid, signal.SIGSTOP)
+        freeze(own_etcd.pid)
         with pytest.raises(OutcomeUnknown) as caught:
             await client.claim("s", KEY, 600, request_id="the-same")
         # The coordinator's own answer, which came before the deadline, and not the lapse of time. Until then the client
@@ -69,7 +70,7 @@ class TestStoppedEtcd:
     async def test_a_claim_that_never_got_a_lease_has_changed_nothing(
         self, own_etcd: Etcd, own_client: AsyncClient
     ) -> None:
-        os.kill(own_etcd.pid, signal.SIGSTOP)
+        freeze(own_etcd.pid)
         with pytest.raises(Unavailable, match="did not grant a lease in time"):
             await own_client.claim("s", KEY, 600)
 
@@ -77,7 +78,7 @@ class TestStoppedEtcd:
         client = own_client
         await client.claim("s", KEY, 600)
         await client.get(KEY)
-        os.kill(own_etcd.pid, signal.SIGSTOP)
+        freeze(own_etcd.pid)
 
         async def failure(call: Any) -> tuple[str, str, bool]:
             started = time.monotonic()

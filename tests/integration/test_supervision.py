@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from freezing import freeze
 from server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, pairs
 
 from coordinator import Client, CoordinatorError, TryAgain
@@ -92,7 +93,7 @@ class TestUnderUp:
         log = tmp_path / "log"
         with run_coordinator("up", "--data-dir", str(tmp_path / "data"), "--log-file", str(log)) as own:
             etcd = child_of(own.process.pid)
-            os.kill(etcd, signal.SIGSTOP)
+            freeze(etcd)
             for segment in (tmp_path / "data" / "etcd" / "member" / "wal").glob("*.wal"):
                 with segment.open("rb+") as file:
                     file.seek(100)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from freezing import freeze
 from server_running import (
     COMMAND,
     FREE_PORTS,
@@ -213,7 +214,7 @@ class TestBackground:
     def test_one_that_hangs_is_killed_only_when_told(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
         with run_coordinator("up", "--data-dir", str(tmp_path)) as own:
             pid = own.process.pid
-            own.process.send_signal(signal.SIGSTOP)
+            freeze(own.process.pid)
             down = run("down", "--data-dir", str(tmp_path), "--timeout", "0.1")
             assert down.returncode == 3
             assert f"the coordinator (pid {pid}) was asked to stop, but has not after 0.1 s" in down.stderr

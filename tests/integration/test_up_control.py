@@ -22,6 +22,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+from freezing import freeze
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, run
 
@@ -162,7 +163,7 @@ class TestDown:
             return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
 
         with run_coordinator("up", "--data-dir", str(tmp_path)) as own:
-            own.process.send_signal(signal.SIGSTOP)
+            freeze(own.process.pid)
             refused = down("--timeout", "0.2", "--force")
             assert refused.returncode == 3
             assert "it runs in another pid namespace" in json.loads(refused.stdout)["error"]["message"]
@@ -311,7 +312,7 @@ class TestAlreadyRunning:
                 watching = health_pb2_grpc.HealthStub(to).Watch(health_pb2.HealthCheckRequest(), timeout=30)
                 assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
                 # A call that is in flight until etcd goes on.
-                os.kill(etcd, signal.SIGSTOP)
+                freeze(etcd)
                 claiming = asyncio.create_task(client.claim("s", "task:x"))
                 await health_pb2_grpc.HealthStub(to).Check(health_pb2.HealthCheckRequest(), timeout=10)
                 own.process.terminate()

@@ -6,26 +6,32 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Callable
 
+import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from coordinator._version import __version__
+from coordinator.audit import Audit
 from coordinator.config import ServerSettings, split_address
+from coordinator.descriptors import allowed_connections
 from coordinator.errors import CoordinatorError, Unavailable
-from coordinator.limits import MAX_REQUEST_BYTES
 from coordinator.logs import dropped_lines
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
 from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
 from coordinator.service.admission import Admission
+from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
 from coordinator.service.health import Health
-from coordinator.service.receiving import add_to_server
+from coordinator.service.port import make_server, server_options
+from coordinator.service.receiving import Gate
+from coordinator.service.refusals import Refusals
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import server_credentials
 from coordinator.service.watches import Watches
@@ -42,36 +48,29 @@ __all__ = ["Server"]
 
 _LOG = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"]
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 #: How long to wait at start for an etcd that answers, in seconds.
 _FIRST_ANSWER_SECONDS = 5.0
 #: How long to go on taking calls at shutdown, in seconds. gRPC cancels those that have arrived and were not taken up
 #: yet, and whoever watches our health needs a moment to go elsewhere.
 _DRAIN_SECONDS = 0.25
 
-_OPTIONS: tuple[tuple[str, int], ...] = (
-    # Two coordinators on one port would share its connections between them, and nobody would notice.
-    ("grpc.so_reuseport", 0),
-    # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-    # Beyond the first figure gRPC drops a share of the calls that wait to be taken up, beyond the second all, and their
-    # callers only learn that they were cancelled. Its defaults are 1,000 and 3,000; the store refuses with a reason.
-    ("grpc.server.max_pending_requests", 20_000),
-    ("grpc.server.max_pending_requests_hard_limit", 40_000),
-)
-
 
 class Server:
-    """A coordinator. ``start`` it, and ``stop`` it; between the two it answers calls."""
+    """A coordinator. ``start`` it, and ``stop`` it; between the two it answers calls.
 
-    def __init__(self, settings: ServerSettings) -> None:
+    ``audit`` is where it writes down who did what, None for nowhere.
+    """
+
+    def __init__(self, settings: ServerSettings, audit: Audit | None = None) -> None:
         self._settings = settings
+        self._audit = audit
         self.endpoint = ""
         self.metrics_url = ""
         self._following: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._reaping: asyncio.Task[None] | None = None
+        self._tending: tuple[asyncio.Task[None], ...] = ()
 
     @property
     def ready_line(self) -> str:
@@ -90,7 +89,8 @@ class Server:
         recorder = PrometheusRecorder(registry)
         pool = LeasePool(self._channel)
         runner = Runner(self._channel, pool, recorder)
-        self._grpc = grpc.aio.server(options=_OPTIONS)
+        most_connections = allowed_connections()
+        self._grpc = make_server(server_options(most_connections))
         self.endpoint = self._listen()
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
@@ -101,28 +101,58 @@ class Server:
         self._watches = Watches(self._channel, runner)
         registry.register(_gauges(pool, self._space, self._watches))
         servicer = Servicer(
-            runner, recorder, status, diagnosis, granting, self._watches, topic_kinds=settings.topic_kinds
+            runner,
+            recorder,
+            status,
+            diagnosis,
+            granting,
+            self._watches,
+            topic_kinds=settings.topic_kinds,
+            credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
-        admission = Admission(settings.limits.max_calls)
-        answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer)
-        add_to_server(answering, SERVICE, self._grpc)
-        self._health = Health()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        add_guarded_reflection(
-            (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc, authorizer
-        )
+        connections = self._serve_calls(servicer, recorder, authorizer, most_connections)
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
         await self._space.look()
         self._looking = asyncio.create_task(self._space.run())
         await self._grpc.start()
+        self._tending = (asyncio.create_task(connections.run()),)
+        if self._audit is not None:
+            self._tending += (asyncio.create_task(self._audit.run()),)
         if settings.reaper is not None:
             name = f"{socket.gethostname()}/{self.endpoint}"
             self._reaping = asyncio.create_task(Reaper(self._channel, runner, recorder, name, settings.reaper).run())
         if credentials is not None and authorizer is not None:
-            self._following = asyncio.create_task(credentials.follow(authorizer.recheck))
+            self._following = asyncio.create_task(credentials.follow(self._looked(credentials, authorizer)))
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _serve_calls(
+        self, servicer: Servicer, recorder: PrometheusRecorder, authorizer: Authorizer | None, most_connections: int
+    ) -> Connections:
+        refusals = Refusals(self._audit)
+        admission = Admission(self._settings.limits.max_calls)
+        answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer, refusals, self._audit)
+        connections = Connections(split_address(self.endpoint, "listen")[1], most_connections)
+        gate = Gate(recorder, refusals, authorizer, connections.called)
+        gate.serve(self._grpc, answering, SERVICE)
+        self._health = Health()
+        gate.serve(self._grpc, self._health, _HEALTH, open_to_all=True)
+        services = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        add_guarded_reflection(services, self._grpc, authorizer)
+        return connections
+
+    def _looked(self, credentials: CredentialsFile, authorizer: Authorizer) -> Callable[[], None]:
+        known = credentials.current
+
+        def looked() -> None:
+            nonlocal known
+            authorizer.recheck()
+            if self._audit is not None and credentials.current is not known:
+                known = credentials.current
+                self._audit.write("credentials read", count=len(known.by_digest) + len(known.by_certificate))
+
+        return looked
 
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
@@ -133,6 +163,8 @@ class Server:
         if self._following is not None:
             self._following.cancel()
         await self._grpc.stop(self._settings.grace_seconds)
+        for task in self._tending:
+            task.cancel()
         if self._looking is not None:
             self._looking.cancel()
         if self._reaping is not None:
@@ -179,6 +211,10 @@ class Server:
                 "or use the coordinator that is running there",
             )
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _no_credential(_: object) -> str:
+    return ""
 
 
 def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:

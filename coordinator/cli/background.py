@@ -36,6 +36,7 @@ def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_lis
     directory = DataDirectory(data_dir or default_data_dir())
     directory.make()
     log = options.log.file or directory.path / "coordinator.log"
+    audit = options.log.audit
     command = [sys.executable, "-m", "coordinator.cli", "up", "--data-dir", str(directory.path)]
     command += ["--listen", options.listen, "--metrics-listen", options.metrics_listen]
     command += ["--topic-kinds", options.topic_kinds, "--etcd-listen", etcd_listen]
@@ -44,7 +45,7 @@ def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_lis
     command += protection.arguments(options.security)
     command += limit_options.arguments(options.limits, options.quota_bytes)
     command += reaper_options.arguments(options.reaper)
-    command += log_options.arguments(LogSettings(options.log.level, log.absolute()))
+    command += log_options.arguments(LogSettings(options.log.level, log.absolute(), audit and audit.absolute()))
     errors = LogFile.open_descriptor(log)
     with os.fdopen(errors, "ab"), _Said(log) as said:
         child = subprocess.Popen(  # noqa: S603  # our own command, with arguments as they were given to us

@@ -9,28 +9,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
-import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
+from coordinator.audit import Audit
 from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, TryAgain
-from coordinator.logs import said, tell
-from coordinator.masking import without_credentials
-from coordinator.model import DEFAULT_FLEET
+from coordinator.logs import said
 from coordinator.recorder import Recorder
-from coordinator.service.access import Authorizer
+from coordinator.service.access import RULES, Authorizer, Role
 from coordinator.service.admission import Admission
 from coordinator.service.receiving import refuse_malformed
-from coordinator.service.replies import error_detail
+from coordinator.service.refusals import Refusals, abort
 from coordinator.service.requests import new_request_id
-from coordinator.transport import ERROR_METADATA_KEY
 
 __all__ = ["Answering", "name_request"]
 
 _LOG = logging.getLogger(__name__)
-_LONGEST_LOGGED = 200
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -49,8 +45,12 @@ class Answering:
         recorder: Recorder,
         admission: Admission,
         authorizer: Authorizer | None = None,
+        refusals: Refusals | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._recorder = recorder
+        self._refusals = refusals or Refusals(audit)
+        self._audit = audit
         self._admission = admission
         self._authorizer = authorizer
         for method in methods:
@@ -58,8 +58,9 @@ class Answering:
             setattr(self, method.name, wrap(method, getattr(servicer, method.name)))
 
     def _unary(self, described: MethodDescriptor, behaviour: Any) -> Any:
-        method, authorizer, admission = described.name, self._authorizer, self._admission
+        method, authorizer, admission, audit = described.name, self._authorizer, self._admission, self._audit
         takes_request_id = "request_id" in described.input_type.fields_by_name
+        operating = method in RULES and RULES[method].role is Role.OPERATOR
         takes_items = "items" in described.input_type.fields_by_name
 
         async def answer(request: Any, context: _Context) -> Any:
@@ -67,19 +68,21 @@ class Answering:
             code = "CANCELLED"
             try:
                 refuse_malformed(request)
-                if authorizer is not None:
-                    authorizer.admit(method, request, context)
+                credential = None if authorizer is None else authorizer.admit(method, request, context).name
                 if takes_request_id and not request.request_id:
                     # Its outcome may be unknown, and then it is to be repeated.
                     request.request_id = new_request_id()
-                with admission.place(context.peer(), request.ByteSize(), len(request.items) if takes_items else 1):
+                items = len(request.items) if takes_items else 1
+                with admission.place(context.peer(), request.ByteSize(), items, credential):
                     response = await behaviour(request, context)
                 code = "OK"
+                if audit is not None:
+                    audit.did(credential or "-", method, request, each=operating)
             except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it is logged and answered
-                told = _told(method, request, error)
+                told = self._told(method, request, error, context)
                 code = told.code
                 del request  # gRPC keeps this frame until cycles are collected, and a request can have megabytes
-                await _abort(context, told)
+                await abort(context, told)
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
             return response
@@ -100,26 +103,25 @@ class Answering:
                     yield response
                 code = "OK"
             except Exception as error:  # noqa: BLE001  # as above
-                told = _told(method, request, error)
+                told = self._told(method, request, error, context)
                 code = told.code
                 del request  # as above
-                await _abort(context, told)
+                await abort(context, told)
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
 
         return stream
 
-
-def _told(method: str, request: Any, error: Exception) -> CoordinatorError:
-    """Return what the caller is told of an error, and write it into the log."""
-    if not isinstance(error, CoordinatorError):
-        _LOG.error("a call failed by our own fault", exc_info=error, extra=said(method=method))
-        return InternalError(f"{method} failed inside the coordinator; its log says why")
-    name_request(error, getattr(request, "request_id", ""))
-    _log_refusal(method, request, error)
-    # Its trace leads to frames that hold the request.
-    error.__context__ = None
-    return error.with_traceback(None)
+    def _told(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
+        """Return what the caller is told of an error, and write it into the log."""
+        if not isinstance(error, CoordinatorError):
+            _LOG.error("a call failed by our own fault", exc_info=error, extra=said(method=method))
+            return InternalError(f"{method} failed inside the coordinator; its log says why")
+        name_request(error, getattr(request, "request_id", ""))
+        self._refusals.refused(method, request, error, context)
+        # Its trace leads to frames that hold the request.
+        error.__context__ = None
+        return error.with_traceback(None)
 
 
 def name_request(error: CoordinatorError, request_id: str) -> None:
@@ -130,26 +132,3 @@ def name_request(error: CoordinatorError, request_id: str) -> None:
         error.name_request(request_id)
     elif isinstance(error, TryAgain):
         error.request_id = request_id
-
-
-async def _abort(context: _Context, error: CoordinatorError) -> NoReturn:
-    detail = error_detail(error).SerializeToString()
-    await context.abort(grpc.StatusCode[error.code], error.message, trailing_metadata=((ERROR_METADATA_KEY, detail),))
-
-
-def _brief(text: str) -> str:
-    """Shorten what is too long to be valid, so that a request of megabytes is not one in the log too."""
-    return text if len(text) <= _LONGEST_LOGGED else f"({len(text)} characters)"
-
-
-def _log_refusal(method: str, request: Any, error: CoordinatorError) -> None:
-    tell(
-        _LOG,
-        "refused",
-        method=method,
-        fleet=_brief(getattr(request, "fleet", "")) or DEFAULT_FLEET,
-        session=_brief(getattr(request, "session", "")),
-        work_key=without_credentials(getattr(request, "work_key", "")),
-        code=error.code,
-        why=error.message,
-    )

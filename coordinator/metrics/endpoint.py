@@ -1,19 +1,23 @@
 """The page that Prometheus reads.
 
-Invariant: no reader, however slow or however many they are, takes more than a few threads, holds one for longer than
-some seconds, or delays a claim.
+Invariants:
+- No reader, however slow or however many they are, takes more than a few threads and connections, or delays a claim.
+- One that asks at once is answered, however many others say nothing: a reader gets a thread once its question has come,
+  and the place of one that has not asked goes to the next that comes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import io
+import os
+import selectors
 import socket
 import threading
 import time
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import ThreadingMixIn
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -25,8 +29,13 @@ __all__ = ["MetricsEndpoint"]
 
 #: Readers answered at a time. Prometheus is one, a pair of them two; the rest are told to come again.
 MAX_READERS = 8
-#: How long one may take to ask and to read the answer, in seconds; Prometheus' own default is 10.
-READER_SECONDS = 10.0
+#: Connections whose question has not come yet; the oldest yields to the next.
+MAX_SILENT = 64
+#: How long one may take to ask, and how long to read the answer, in seconds; Prometheus' own default is 10.
+ASKING_SECONDS, READER_SECONDS = 5.0, 10.0
+#: How long a question may be, in bytes.
+_MOST_ASKED = 8192
+_TICK_SECONDS = 0.5
 _BUSY = (
     b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Connection: close\r\n\r\ntoo many readers at a time; try again\n"
@@ -35,61 +44,148 @@ _POINTER = b"The metrics are at /metrics.\n"
 _PLAIN = "text/plain; charset=utf-8"
 
 
-class _Server(ThreadingMixIn, HTTPServer):
-    daemon_threads = True
-    # HTTPServer's own is 5, which a burst of readers overflows before they can be told anything.
-    request_queue_size = 128
+class _Silent:
+    """A reader whose question has not come, or not all of it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.since = time.monotonic()
+        self.asked = b""
+
+
+class _Server:
+    """Waits for questions in the thread that calls ``serve``, and answers each in a thread of its own."""
 
     def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
         self.registry = registry
-        self._since: dict[socket.socket, float] = {}
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listening = socket.create_server(address, family=family, backlog=128)
+        self._listening.setblocking(False)
+        self.server_port: int = self._listening.getsockname()[1]
+        self._selector = selectors.DefaultSelector()
+        self._waker, self._woken = os.pipe()[::-1]
+        self._silent: dict[socket.socket, _Silent] = {}
+        #: Since when each is being answered.
+        self._answering: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
-        super().__init__(address, _Handler)
 
-    def server_bind(self) -> None:
-        # HTTPServer looks its own host name up, which can take seconds without a name server.
-        self.allow_reuse_address = True
-        super(HTTPServer, self).server_bind()
-        self.server_name, self.server_port = self.socket.getsockname()[:2]
+    def serve(self) -> None:
+        """Serve until ``stop`` is called."""
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select(_TICK_SECONDS):
+                if key.fileobj is self._listening:
+                    self._accept()
+                elif key.fileobj == self._woken:
+                    return
+                else:
+                    self._read(key.data)
+            self._cut_off()
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def stop(self) -> None:
+        """End ``serve``."""
+        os.write(self._waker, b"x")
+
+    def close(self) -> None:
+        """Close everything; ``serve`` has ended."""
+        for silent in tuple(self._silent.values()):
+            self._drop(silent)
+        self._selector.close()
+        self._listening.close()
+        os.close(self._waker)
+        os.close(self._woken)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # No descriptor is left: the connection waits, and to ask again at once would take a whole core.
+            time.sleep(0.05)
+            return
+        connection.setblocking(False)
+        if len(self._silent) >= MAX_SILENT:
+            self._drop(next(iter(self._silent.values())))
+        silent = self._silent[connection] = _Silent(connection)
+        self._selector.register(connection, selectors.EVENT_READ, silent)
+
+    def _read(self, silent: _Silent) -> None:
+        if silent.connection not in self._silent:
+            return
+        try:
+            data = silent.connection.recv(_MOST_ASKED)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        silent.asked += data
+        if b"\r\n\r\n" in silent.asked or b"\n\n" in silent.asked:
+            self._forget(silent)
+            self._answer(silent.connection, silent.asked)
+        elif not data or len(silent.asked) > _MOST_ASKED:
+            self._drop(silent)
+
+    def _answer(self, connection: socket.socket, asked: bytes) -> None:
         with self._lock:
-            full = len(self._since) >= MAX_READERS
+            full = len(self._answering) >= MAX_READERS
             if not full:
-                self._since[request] = time.monotonic()
+                self._answering[connection] = time.monotonic()
         if not full:
-            super().process_request(request, client_address)
+            threading.Thread(target=self._run, args=(connection, asked), name="metrics-reader", daemon=True).start()
             return
         with contextlib.suppress(OSError):
-            request.setblocking(False)
-            request.send(_BUSY)
-        self.shutdown_request(request)
+            connection.send(_BUSY)
+        _close(connection)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def _run(self, connection: socket.socket, asked: bytes) -> None:
         try:
-            super().process_request_thread(request, client_address)
+            # Readers that went away are not worth a word.
+            with contextlib.suppress(OSError):
+                connection.settimeout(READER_SECONDS)
+                _Handler((connection, asked), connection.getpeername(), self)  # type: ignore[arg-type]  # see its setup
         finally:
             with self._lock:
-                self._since.pop(request, None)
+                self._answering.pop(connection, None)
+            _close(connection)
 
-    def service_actions(self) -> None:
-        """Cut off those who take too long; their threads end with an error of the socket. Runs twice a second."""
-        latest = time.monotonic() - READER_SECONDS
+    def _cut_off(self) -> None:
+        """Cut off those who take too long to ask, and to read; the latter's threads end with an error of the socket."""
+        now = time.monotonic()
+        while self._silent and now - next(iter(self._silent.values())).since > ASKING_SECONDS:
+            self._drop(next(iter(self._silent.values())))
         with self._lock:
-            for request, since in self._since.items():
-                if since < latest:
+            for connection, since in self._answering.items():
+                if now - since > READER_SECONDS:
                     with contextlib.suppress(OSError):
-                        request.shutdown(socket.SHUT_RDWR)
+                        connection.shutdown(socket.SHUT_RDWR)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of readers that went away."""
+    def _forget(self, silent: _Silent) -> None:
+        del self._silent[silent.connection]
+        self._selector.unregister(silent.connection)
+
+    def _drop(self, silent: _Silent) -> None:
+        self._forget(silent)
+        _close(silent.connection)
+
+
+def _close(connection: socket.socket) -> None:
+    # What was sent and is not read yet by the other side is lost if something of the other's is unread here.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+    connection.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = READER_SECONDS
+    """Answers one question, which has come already: its request is the connection, and what was asked on it."""
+
+    server: Any
+
+    def setup(self) -> None:
+        self.connection, asked = self.request
+        self.rfile = io.BytesIO(asked)
+        self.wfile = self.connection.makefile("wb")
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -135,7 +231,7 @@ class MetricsEndpoint:
                 f"the metrics cannot be served on {host}:{port}: {error.strerror or error}",
                 hint="choose another address with --metrics-listen; port 0 picks a free one",
             ) from None
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve, name="metrics", daemon=True)
         self._thread.start()
 
     @property
@@ -146,6 +242,6 @@ class MetricsEndpoint:
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         self._thread.join()
+        self._server.close()

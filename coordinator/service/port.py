@@ -50,6 +50,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.per_message_decompression", 0),
     # How much of a call is taken before it is read. With probing, gRPC lets each stream send 4 MiB.
     ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.ping_on_rst_stream_percent", 100),
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS_OF_A_CONNECTION),
     # Above the first, gRPC refuses some at random.

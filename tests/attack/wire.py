@@ -161,14 +161,10 @@ class Connection:
                 stream = int.from_bytes(self.received[5:9], "big") & 0x7FFFFFFF
                 payload, self.received = self.received[9 : 9 + length], self.received[9 + length :]
                 yield kind, flags, stream, payload
-            left = until - time.monotonic()
-            if left <= 0:
-                return
             try:
-                self.socket.settimeout(left)
+                # What has come already is read whatever the time is.
+                self.socket.settimeout(max(0.0, until - time.monotonic()))
                 data = self.socket.recv(65536)
-            except (TimeoutError, ssl.SSLWantReadError):
-                return
             except OSError:
                 return
             if not data:

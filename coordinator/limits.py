@@ -37,6 +37,7 @@ __all__ = [
     "MAX_WAITING_EVENT_BYTES",
     "MAX_WATCHERS",
     "MAX_WATCHERS_OF_A_CONNECTION",
+    "MOST_UNTAKEN_CALLS",
     "RECEIVE_SECONDS",
     "RESERVED_FILES",
     "SLOW_WATCHER_SECONDS",
@@ -62,12 +63,13 @@ MAX_SMALL_REQUEST_BYTES = 256 * 1024
 MAX_UNFINISHED_REQUESTS = 64
 RECEIVE_SECONDS = 10.0
 #: How much of a call's body is taken before the call is looked at, and how much its headers may be, in bytes.
-WINDOW_BYTES = 16 * 1024
+WINDOW_BYTES = 4 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 #: Calls of one connection at a time; clients of gRPC wait by themselves before they send more.
 MAX_STREAMS_OF_A_CONNECTION = 128
-#: Calls of all connections that have come and are not taken up yet.
-MAX_UNTAKEN_CALLS = 2_000
+#: Calls of all connections that have come and are not taken up yet; from here on some are refused, and all beyond the
+#: second figure.
+MAX_UNTAKEN_CALLS, MOST_UNTAKEN_CALLS = 2_048, 4_096
 #: Connections at a time, where the limit of open files allows as many, and how many files are kept for all else.
 MAX_CONNECTIONS = 2_000
 RESERVED_FILES = 128

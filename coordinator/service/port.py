@@ -30,6 +30,7 @@ from coordinator.limits import (
     MAX_REQUEST_BYTES,
     MAX_STREAMS_OF_A_CONNECTION,
     MAX_UNTAKEN_CALLS,
+    MOST_UNTAKEN_CALLS,
     WINDOW_BYTES,
 )
 
@@ -50,9 +51,12 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.per_message_decompression", 0),
     # How much of a call is taken before it is read. With probing, gRPC lets each stream send 4 MiB.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.ping_on_rst_stream_percent", 100),
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS_OF_A_CONNECTION),
+    # It counts calls that have ended and are not forgotten yet, and so refuses calls of clients that keep to the limit.
+    ("grpc.http.overload_protection", 0),
+    # Others get their turn after so many new calls of one connection.
+    ("grpc.http2.max_requests_per_read", 4),
     # Above the first, gRPC refuses some at random.
     ("grpc.max_metadata_size", MAX_HEADER_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_HEADER_BYTES),
@@ -61,7 +65,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_connection_idle_ms", int(IDLE_SECONDS * 1000)),
     # Beyond the first figure gRPC refuses a share of the calls that wait to be taken up, beyond the second all.
     ("grpc.server.max_pending_requests", MAX_UNTAKEN_CALLS),
-    ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_UNTAKEN_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", MOST_UNTAKEN_CALLS),
 )
 
 #: What of grpc.aio's own parts is needed; versions before 1.80 or so have not all of them.

@@ -24,6 +24,6 @@ def attack(target: Target, share: float) -> str:
     calls = max(70, round(CALLS * share))
     for number in range(calls):
         with contextlib.suppress(OSError), Connection(target.endpoint) as connection:
-            stream = connection.open(PATHS[number % len(PATHS)], end=number % 2 == 0)  # type: ignore[arg-type]  # bytes
+            stream = connection.open(PATHS[number % len(PATHS)], end=number % 2 == 0)
             connection.wait_for(1, stream, 1.0)
     return f"{calls} calls of methods that have no name"

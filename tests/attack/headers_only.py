@@ -11,7 +11,7 @@ from wire import END_HEADERS, HEADERS, PING, SETTINGS, Connection, call_headers,
 SETTING = Setting(tokens=False)
 STREAMS, CONNECTIONS = 30_000, 20
 #: How many calls of a connection are open at a time; more would break the connection.
-_OPEN = 100
+_OPEN = 128
 _SECONDS = 60.0
 
 

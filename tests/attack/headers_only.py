@@ -1,4 +1,4 @@
-"""30,000 calls that are only headers (43), each kept open until the coordinator ends it, where no token is asked for."""
+"""30,000 calls that are only headers (43), each open until the coordinator ends it, where no token is asked for."""
 
 from __future__ import annotations
 

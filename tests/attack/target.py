@@ -24,16 +24,22 @@ CLAIM = "coordinator.v1.CoordinatorService/Claim"
 MOST_MIB = 200
 #: How many times its quiet p99 an innocent caller's claim may take, and what is always allowed, in seconds.
 TIMES, ALWAYS = 5, 0.05
+#: How long the innocent's claims are counted at least, in seconds.
+_LEAST_SECONDS = 1.0
 _READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n?")
 _INNOCENT = Path(__file__).with_name("innocent.py")
 
 
 class Setting(NamedTuple):
-    """How the coordinator that is attacked is protected: by TLS, by tokens, and how many files it may have open."""
+    """How the coordinator that is attacked is protected: by TLS, by tokens, and how many files it may have open.
+
+    ``hard_files`` is the hard limit where it is not the same.
+    """
 
     tls: bool = False
     tokens: bool = True
     files: int | None = None
+    hard_files: int | None = None
 
 
 @dataclass
@@ -75,12 +81,12 @@ def running(directory: Path, etcd: str, setting: Setting, *more: str, command: s
         options += ["--tokens", str(tokens)]
     options += ["--log-file", str(directory / "log"), "--audit-log", str(directory / "audit")]
     options += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--no-reaper"]
-    limit = None if setting.files is None else (setting.files, setting.files)
+    limit = None if setting.files is None else (setting.files, setting.hard_files or setting.files)
     with subprocess.Popen(
         [command or COMMAND, "serve", "--etcd", etcd, *options],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+        preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),  # noqa: PLW1509  # one call
     ) as process:
         assert process.stdout is not None
         ready = _READY.fullmatch(process.stdout.readline())
@@ -154,8 +160,10 @@ class Innocent:
     def close(self) -> None:
         """End it."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(timeout=60)
+        self._process.stdout.close()
 
 
 Attack = Callable[[Target, float], str]
@@ -171,7 +179,10 @@ def measure(name: str, target: Target, attack: Attack, share: float, *, quiet_se
         quiet = [float(each) for each in innocent.ask("told")["seconds"]]
         outcome.quiet_p99 = percentile(quiet, 0.99)
         outcome.quiet_mib = target.mib()
+        began = time.monotonic()
         outcome.sent = attack(target, share)
+        # So that what was left behind counts too.
+        time.sleep(max(0.2, began + _LEAST_SECONDS - time.monotonic()))
         found = innocent.ask("told")
         outcome.attacked = [float(each) for each in found["seconds"]]
         outcome.failures = [str(each) for each in found["failures"]]

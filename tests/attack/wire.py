@@ -119,7 +119,8 @@ class Connection:
         self.received = b""
         self._next = 1
         if greet:
-            self.send(PREFACE + frame(SETTINGS, 0, 0))
+            # No table of headers, so that answers can be read without keeping one.
+            self.send(PREFACE + frame(SETTINGS, 0, 0, b"\0\1\0\0\0\0"))
 
     def __enter__(self) -> Self:
         return self
@@ -140,9 +141,17 @@ class Connection:
         """Begin a call and return its stream."""
         stream = self._next
         self._next += 2
-        flags = END_HEADERS | (END_STREAM if end else 0)
-        self.send(frame(HEADERS, flags, stream, call_headers(method, *more, scheme=self.scheme)))
+        block = call_headers(method, *more, scheme=self.scheme)
+        parts = [block[at : at + 16_000] for at in range(0, len(block), 16_000)]
+        for number, part in enumerate(parts):
+            flags = (END_HEADERS if number == len(parts) - 1 else 0) | (END_STREAM if end and not number else 0)
+            self.send(frame(CONTINUATION if number else HEADERS, flags, stream, part))
         return stream
+
+    def settle(self) -> None:
+        """Accept the other side's settings, as those who keep to the rules do; some limits hold from then on."""
+        if self.wait_for(SETTINGS, 0) is not None:
+            self.send(frame(SETTINGS, ACK, 0))
 
     def call(self, method: str, data: bytes, *more: tuple[str | bytes, str | bytes]) -> int:
         """Send a whole call of one small message and return its stream."""

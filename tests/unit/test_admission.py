@@ -39,7 +39,7 @@ def test_one_connection_gets_half_of_the_places() -> None:
 def test_however_many_flood_one_that_does_not_gets_a_place() -> None:
     admission = Admission(max_calls=100)
     with ExitStack() as calls:
-        taken = {name: 0 for name in ("a", "b", "c")}
+        taken = dict.fromkeys(("a", "b", "c"), 0)
         for _ in range(100):
             for name in taken:
                 try:

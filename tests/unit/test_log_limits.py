@@ -14,7 +14,7 @@ from coordinator.log_limits import LineLimit
 from coordinator.logs import _Outsiders
 from coordinator.masking import without_tokens
 
-TOKEN = "coordination-GdaYZ2kIwwaIDnQwKpvAUtbPywMRDwYIRiCpaRi-muw"  # as `coordination token` makes them
+TOKEN = "coordination-GdaYZ2kIwwaIDnQwKpvAUtbPywMRDwYIRiCpaRi-muw"  # noqa: S105  # as `coordination token` makes them
 
 
 class _World:

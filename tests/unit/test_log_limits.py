@@ -107,3 +107,9 @@ def test_refusals_cannot_rotate_the_audit_log_away(tmp_path: Path) -> None:
     assert "method=Revoke" in lines[0]
     assert len(lines) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["audit"]
+
+
+def test_a_line_of_the_log_holds_no_token() -> None:
+    line = logs.LineFormatter().line(0.0, "info", "granted", {"work_key": f"task:{TOKEN}", "session": f"x{TOKEN}"})
+    assert "Gda" not in line
+    assert "granted" in line

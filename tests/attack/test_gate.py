@@ -143,6 +143,7 @@ class TestSizes:
 
     def test_43_a_request_that_does_not_come_is_not_waited_for_long(self, open_target: Target) -> None:
         with Connection(open_target.endpoint) as connection:
+            connection.settle()
             stream = connection.open(CLAIM_MANY)
             connection.send(frame(DATA, 0, stream, message(b"", length=1000) + b"half"))
             assert status(connection, stream, 30.0) == EXHAUSTED

@@ -87,7 +87,8 @@ def test_silent_readers_keep_nobody_from_the_metrics(served: int) -> None:
         assert threading.active_count() <= before + 1
 
 
-def test_the_oldest_silent_reader_yields_to_the_next(served: int) -> None:
+def test_the_oldest_silent_reader_yields_to_the_next(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "ASKING_SECONDS", 1000.0)
     with silent_readers(served, endpoint.MAX_SILENT + 1) as readers:
         readers[0].settimeout(10)
         assert readers[0].recv(1) == b"", "the connection was not ended"

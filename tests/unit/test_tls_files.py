@@ -54,6 +54,13 @@ def test_nothing_is_given_and_nothing_read_while_files_are_the_same(world: _Worl
     assert world.reads == before
 
 
+def test_files_that_were_only_touched_are_not_given_again(world: _World) -> None:
+    for _ in range(3):
+        world.file("server.crt").touch()
+        assert world.files.changed() is None
+    assert world.reads > 1, "they were read"
+
+
 def test_a_change_is_given_once(world: _World) -> None:
     world.replace()
     given = [world.files.changed() for _ in range(500)]

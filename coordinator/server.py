@@ -25,7 +25,7 @@ from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
 from coordinator.service.admission import Admission
-from coordinator.service.connections import Connections
+from coordinator.service.idle_connections import IdleConnections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
 from coordinator.service.health import Health
@@ -129,11 +129,11 @@ class Server:
 
     def _serve_calls(
         self, servicer: Servicer, recorder: PrometheusRecorder, authorizer: Authorizer | None, most_connections: int
-    ) -> Connections:
+    ) -> IdleConnections:
         refusals = Refusals(self._audit)
         admission = Admission(self._settings.limits.max_calls)
         answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer, refusals, self._audit)
-        connections = Connections(split_address(self.endpoint, "listen")[1], most_connections)
+        connections = IdleConnections(split_address(self.endpoint, "listen")[1], most_connections)
         gate = Gate(recorder, refusals, authorizer, connections.called)
         gate.serve(self._grpc, answering, SERVICE)
         self._health = Health()

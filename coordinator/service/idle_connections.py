@@ -1,4 +1,4 @@
-"""Connections without calls are closed when others need their places.
+"""IdleConnections without calls are closed when others need their places.
 
 Invariant: while half of the places for connections are free, only gRPC's own limits of time close a connection. Beyond
 that, one on which no call has been let in is closed after two seconds, and when few places are left after a fifth of a
@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from coordinator.log_limits import LineLimit
 from coordinator.logs import said
 
-__all__ = ["Connections"]
+__all__ = ["IdleConnections"]
 
 _LOG = logging.getLogger(__name__)
 #: How often there is a look, in seconds. Clients that find no place try again for half a second.
@@ -37,7 +37,7 @@ _OPEN_FILES = "/proc/self/fd"
 _Peer = tuple[str, int]
 
 
-class Connections:
+class IdleConnections:
     """The connections to ``port``; ``most`` is how many there may be. ``clock`` returns seconds."""
 
     def __init__(self, port: int, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -17,20 +17,32 @@ __all__ = [
     "DEFAULT_HOT_KEYS",
     "DEFAULT_HOT_SECONDS",
     "DEFAULT_MAX_CALLS",
+    "HANDSHAKE_SECONDS",
+    "IDLE_SECONDS",
     "MAX_BRIEFED_KINDS",
     "MAX_BRIEFED_SECONDS",
+    "MAX_CONNECTIONS",
+    "MAX_HEADER_BYTES",
     "MAX_HOT_KEYS",
     "MAX_ITEMS",
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_REQUEST_BYTES",
+    "MAX_SMALL_REQUEST_BYTES",
+    "MAX_STREAMS_OF_A_CONNECTION",
+    "MAX_UNFINISHED_REQUESTS",
+    "MAX_UNTAKEN_CALLS",
     "MAX_WAITING_BYTES",
     "MAX_WAITING_EVENTS",
     "MAX_WAITING_EVENT_BYTES",
     "MAX_WATCHERS",
     "MAX_WATCHERS_OF_A_CONNECTION",
+    "MOST_UNTAKEN_CALLS",
+    "RECEIVE_SECONDS",
+    "RESERVED_FILES",
     "SLOW_WATCHER_SECONDS",
     "SPACE_SHARE",
+    "WINDOW_BYTES",
     "LimitSettings",
     "check_briefing_characters",
     "check_page_size",
@@ -44,8 +56,26 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGE_BYTES = 1024 * 1024
 #: Most work keys in one ClaimMany.
 MAX_ITEMS = 500
-#: Largest request that is read at all: 500 items with a note of 16 KiB each take half of it.
-MAX_REQUEST_BYTES = 16 * 1024 * 1024
+#: Largest request that is read at all, which only those with lists may be, and the largest of all others.
+MAX_REQUEST_BYTES = 1024 * 1024
+MAX_SMALL_REQUEST_BYTES = 256 * 1024
+#: How many requests that have begun to come are waited for at a time, and how long for each, in seconds.
+MAX_UNFINISHED_REQUESTS = 64
+RECEIVE_SECONDS = 10.0
+#: How much of a call's body is taken before the call is looked at, and how much its headers may be, in bytes.
+WINDOW_BYTES = 4 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+#: Calls of one connection at a time; clients of gRPC wait by themselves before they send more.
+MAX_STREAMS_OF_A_CONNECTION = 128
+#: Calls of all connections that have come and are not taken up yet; from here on some are refused, and all beyond the
+#: second figure.
+MAX_UNTAKEN_CALLS, MOST_UNTAKEN_CALLS = 2_048, 4_096
+#: Connections at a time, where the limit of open files allows as many, and how many files are kept for all else.
+MAX_CONNECTIONS = 2_000
+RESERVED_FILES = 128
+#: How long a connection may take until it can be called on, and how long it is kept without a call, in seconds.
+HANDSHAKE_SECONDS = 10.0
+IDLE_SECONDS = 600.0
 #: Most bytes of requests that are being answered at a time.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany counting as one. At 5,000 claims a second the last of

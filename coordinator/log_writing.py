@@ -121,15 +121,18 @@ class LogFile:
     along, so that what libraries write there stays with the rest. Raises ``InvalidInput`` if it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, limit_bytes: int = FILE_BYTES, kept: int = FILES_KEPT) -> None:
+    def __init__(
+        self, path: Path, *, limit_bytes: int = FILE_BYTES, kept: int = FILES_KEPT, field: str = "log-file"
+    ) -> None:
         self._path = path.absolute()
         self._limit_bytes = limit_bytes
         self._kept = kept
-        self._file = self.open_descriptor(path)
+        self._field = field
+        self._file = self.open_descriptor(path, field)
 
     @staticmethod
-    def open_descriptor(path: Path) -> int:
-        """Open it to be appended to; raises ``InvalidInput`` if that cannot be done."""
+    def open_descriptor(path: Path, field: str = "log-file") -> int:
+        """Open it to be appended to; raises ``InvalidInput`` naming ``field`` if that cannot be done."""
         try:
             # A pipe that nobody reads is refused so, and not waited for.
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
@@ -137,7 +140,7 @@ class LogFile:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise InvalidInput(
                 f"the log {path} cannot be written ({reason}); it must be a file in a directory that can be written",
-                field="log-file",
+                field=field,
             ) from None
         if stat.S_ISREG(os.fstat(file).st_mode):
             # It may have been made by a version that left it to be read by all.
@@ -169,7 +172,7 @@ class LogFile:
                 earlier = self._numbered(number - 1)
                 with contextlib.suppress(FileNotFoundError):
                     earlier.replace(self._numbered(number))
-        opened = self.open_descriptor(self._path)
+        opened = self.open_descriptor(self._path, self._field)
         if os.path.samestat(mine, os.fstat(_STDERR)):
             os.dup2(opened, _STDERR)
         os.close(self._file)

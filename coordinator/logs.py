@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
+from coordinator.log_limits import LineLimit
 from coordinator.log_writing import LogFile, LogWriter, write_all
+from coordinator.masking import without_tokens
 
 __all__ = ["LEVELS", "GatheringHandler", "LineFormatter", "LogSettings", "configure", "dropped_lines", "said", "tell"]
 
@@ -30,6 +32,11 @@ _LAST_LINES_SECONDS = 1.0
 _PAIRS = "coordination_pairs"
 #: How long lines are gathered before they are handed over together, in seconds.
 _GATHERING_SECONDS = 0.05
+#: Lines of one kind from other packages in so many seconds, and by how much of their words kinds are told apart.
+_MOST_OUTSIDE, _OUTSIDE_SECONDS = 10, 60.0
+_LONGEST_OUTSIDE = 60
+#: What gRPC logs of each header that is not UTF-8, with the header.
+_NOT_UTF8 = "Invalid encoding on"
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/#@+-]+")
 
 
@@ -76,7 +83,7 @@ class LineFormatter(logging.Formatter):
         """Write it."""
         line = self.line(record.created, record.levelname.lower(), record.getMessage(), getattr(record, _PAIRS, {}))
         if record.exc_info:
-            line += f" trace={_value(self.formatException(record.exc_info))}"
+            line += without_tokens(f" trace={_value(self.formatException(record.exc_info))}")
         return line
 
     def line(self, created: float, level: str, event: str, pairs: Mapping[str, object]) -> str:
@@ -84,7 +91,7 @@ class LineFormatter(logging.Formatter):
         line = f"time={self._time(created)} level={level} event={_value(event)}"
         for name, value in pairs.items():
             line += f" {name}={_value(value)}"
-        return line
+        return without_tokens(line)
 
     def _time(self, created: float) -> str:
         second = int(created)
@@ -169,12 +176,13 @@ _gathering: GatheringHandler | None = None
 class LogSettings:
     """What is logged, and where to.
 
-    ``level`` is one of ``LEVELS``: what is less grave is left out. ``file`` is None for standard error. Raises
-    ``InvalidInput`` for a level that is none.
+    ``level`` is one of ``LEVELS``: what is less grave is left out. ``file`` is None for standard error, ``audit`` for
+    no audit log. Raises ``InvalidInput`` for a level that is none.
     """
 
     level: str = "info"
     file: Path | None = None
+    audit: Path | None = None
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -193,12 +201,33 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [_gathering]
     root.setLevel(settings.level.upper())
-    # gRPC logs a caller that goes away in the middle of a stream as an error of ours, with a trace.
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_lost_caller)
+    _gathering.addFilter(_Outsiders())
 
 
-def _is_no_lost_caller(record: logging.LogRecord) -> bool:
-    return "ExecuteBatchError" not in str(record.msg)
+class _Outsiders(logging.Filter):
+    """What other packages log, gRPC above all: strangers can cause it, and it may hold what they have sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = LineLimit(_MOST_OUTSIDE, _OUTSIDE_SECONDS, self._more)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log it."""
+        if record.name.startswith("coordinator"):
+            return True
+        words = str(record.msg)
+        # gRPC logs a caller that goes away in the middle of a stream as an error of ours, with a trace.
+        if "ExecuteBatchError" in words or not self._limit.lets_through(f"{record.name}: {words[:_LONGEST_OUTSIDE]}"):
+            return False
+        if words.startswith(_NOT_UTF8):
+            record.msg, record.args, record.exc_info = "a caller sent a header that is not UTF-8", None, None
+        return True
+
+    def _more(self, what: str, dropped: int) -> None:
+        name, _, words = what.partition(": ")
+        if words.startswith(_NOT_UTF8):
+            words = "a caller sent a header that is not UTF-8"
+        tell(logging.getLogger(__name__), "more of the same", of=name, what=words, count=dropped)
 
 
 def _dropped(lines: int) -> bytes:

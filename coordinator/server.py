@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from coordinator import clock
 from coordinator._version import __version__
+from coordinator.audit import Audit
 from coordinator.config import ServerSettings, split_address
+from coordinator.descriptors import allowed_connections
 from coordinator.errors import CoordinatorError, Unavailable
-from coordinator.limits import MAX_REQUEST_BYTES
 from coordinator.listeners import hold
 from coordinator.logs import dropped_lines
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
@@ -30,7 +32,10 @@ from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
 from coordinator.service.health import Health
-from coordinator.service.receiving import add_to_server
+from coordinator.service.idle_connections import IdleConnections
+from coordinator.service.port import make_server, server_options
+from coordinator.service.receiving import Gate
+from coordinator.service.refusals import Refusals
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import server_credentials
 from coordinator.service.watches import Watches
@@ -47,41 +52,31 @@ __all__ = ["Server"]
 
 _LOG = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"]
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 #: How long to wait at start for an etcd that answers, in seconds.
 _FIRST_ANSWER_SECONDS = 5.0
 #: At shutdown calls are taken up until none has come for the first figure, in seconds, and for the second at most. gRPC
 #: cancels those that have arrived and were not taken up yet, and clients that watch our health need a moment to leave.
 _DRAIN_SECONDS, _LONGEST_DRAIN_SECONDS = 0.25, 5.0
 
-_OPTIONS: tuple[tuple[str, int], ...] = (
-    # Two coordinators on one port would share its connections between them, and it would go unnoticed (`listeners.py`).
-    ("grpc.so_reuseport", 0),
-    # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-    # Beyond the first figure gRPC drops a share of the calls that wait to be taken up, beyond the second all, and their
-    # callers only learn that they were cancelled. Its defaults are 1,000 and 3,000; the store refuses with a reason.
-    ("grpc.server.max_pending_requests", 20_000),
-    ("grpc.server.max_pending_requests_hard_limit", 40_000),
-)
-
 
 class Server:
     """A coordinator. ``start`` it, and ``stop`` it; between the two it answers calls.
 
-    ``wall`` is the clock of the times that it writes and ``boot`` that of the deadlines of its leases; tests of
-    replicas whose clocks differ give others.
+    ``audit`` is where it writes down who did what, None for nowhere. ``wall`` is the clock of the times that it writes
+    and ``boot`` that of the deadlines of its leases; tests of replicas whose clocks differ give others.
     """
 
     def __init__(
         self,
         settings: ServerSettings,
+        audit: Audit | None = None,
         *,
         wall: Callable[[], datetime] = clock.now,
         boot: Callable[[], float] = clock.boot_seconds,
     ) -> None:
         self._settings = settings
+        self._audit = audit
         self._wall = wall
         self._boot = boot
         self.endpoint = ""
@@ -91,6 +86,7 @@ class Server:
         self._following: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._reaping: asyncio.Task[None] | None = None
+        self._tending: tuple[asyncio.Task[None], ...] = ()
 
     @property
     def ready_line(self) -> str:
@@ -110,7 +106,8 @@ class Server:
         pool = LeasePool(self._channel, boot=self._boot, wall=self._wall)
         self._connections = Connections(self._listen_anew)
         runner = self._runner = Runner(self._channel, pool, recorder, clock=self._wall, pauses=self._connections.pauses)
-        self._grpc = grpc.aio.server(options=_OPTIONS)
+        self._most_connections = allowed_connections()
+        self._grpc = make_server(server_options(self._most_connections))
         self.endpoint = self._listen(settings.listen)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
@@ -137,20 +134,10 @@ class Server:
             self._watches,
             topic_kinds=settings.topic_kinds,
             clock=self._wall,
+            credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
-        admission = Admission(settings.limits.max_calls)
-        self._health = Health()
-
-        def serve() -> None:
-            gate = self._connections.gate()
-            self._answering = Answering(servicer, SERVICE.methods, recorder, admission, authorizer, gate)
-            add_to_server(self._answering, SERVICE, self._grpc)
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-            add_guarded_reflection(
-                (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc, authorizer
-            )
-
-        self._serve = serve
+        idle = IdleConnections(split_address(self.endpoint, "listen")[1], self._most_connections)
+        self._serve = self._make_serve(servicer, recorder, authorizer, idle)
         self._serve()
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
@@ -159,12 +146,54 @@ class Server:
         self._connections.pauses.start()
         await self._grpc.start()
         self._renewing = asyncio.create_task(self._connections.run())
+        self._tending = (asyncio.create_task(idle.run()),)
+        if self._audit is not None:
+            self._tending += (asyncio.create_task(self._audit.run()),)
         if reaper is not None:
             self._reaping = asyncio.create_task(reaper.run())
         if credentials is not None and authorizer is not None:
-            self._following = asyncio.create_task(credentials.follow(authorizer.recheck))
+            self._following = asyncio.create_task(credentials.follow(self._looked(credentials, authorizer)))
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _make_serve(
+        self, servicer: Servicer, recorder: PrometheusRecorder, authorizer: Authorizer | None, idle: IdleConnections
+    ) -> Callable[[], None]:
+        """Return what has ``self._grpc`` serve: at the start, and each time that it was replaced after a pause."""
+        refusals = Refusals(self._audit)
+        admission = Admission(self._settings.limits.max_calls)
+        gate = Gate(recorder, refusals, authorizer, idle.called)
+        self._health = Health()
+        services = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+
+        def serve() -> None:
+            self._answering = Answering(
+                servicer,
+                SERVICE.methods,
+                recorder,
+                admission,
+                authorizer,
+                self._connections.unpaused(),
+                refusals,
+                self._audit,
+            )
+            gate.serve(self._grpc, self._answering, SERVICE)
+            gate.serve(self._grpc, self._health, _HEALTH, open_to_all=True)
+            add_guarded_reflection(services, self._grpc, authorizer)
+
+        return serve
+
+    def _looked(self, credentials: CredentialsFile, authorizer: Authorizer) -> Callable[[], None]:
+        known = credentials.current
+
+        def looked() -> None:
+            nonlocal known
+            authorizer.recheck()
+            if self._audit is not None and credentials.current is not known:
+                known = credentials.current
+                self._audit.write("credentials read", count=len(known.by_digest) + len(known.by_certificate))
+
+        return looked
 
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
@@ -178,6 +207,8 @@ class Server:
         if self._following is not None:
             self._following.cancel()
         await self._grpc.stop(self._settings.grace_seconds)
+        for task in self._tending:
+            task.cancel()
         if self._looking is not None:
             self._looking.cancel()
         if self._reaping is not None:
@@ -205,7 +236,7 @@ class Server:
     async def _listen_anew(self) -> None:
         """Close all connections, and listen at the same address for new ones."""
         await self._grpc.stop(None)
-        self._grpc = grpc.aio.server(options=_OPTIONS)
+        self._grpc = make_server(server_options(self._most_connections))
         self._serve()
         self._listen(self.endpoint)
         await self._grpc.start()
@@ -250,6 +281,10 @@ class Server:
             port = 0
         if not port:
             raise refused
+
+
+def _no_credential(_: object) -> str:
+    return ""
 
 
 def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:

@@ -121,7 +121,7 @@ def _running(directory: DataDirectory, wanted: dict[str, str], deadline: float) 
 def _launch(directory: DataDirectory, etcd: str | None, options: Options, etcd_listen: str | None) -> Started:
     """Start one on a directory that is locked, and hand the lock over."""
     log = (options.log.file or directory.path / "coordinator.log").absolute()
-    options = options._replace(log=LogSettings(options.log.level, log))
+    options = options._replace(log=LogSettings(options.log.level, log, options.log.audit))
     command = [sys.executable, "-P", str(_PROGRAM), "up", "--data-dir", str(directory.path)]
     command += ["--lock-descriptor", str(directory.lock_descriptor)]
     command += up_arguments.arguments(options, etcd, etcd_listen)

@@ -17,8 +17,10 @@ import uvloop
 
 from coordinator import logs
 from coordinator._version import __version__
+from coordinator.audit import Audit
 from coordinator.cli import INTERRUPTED, up_arguments
 from coordinator.config import ServerSettings, split_address
+from coordinator.descriptors import raise_limit
 from coordinator.errors import CoordinatorError
 from coordinator.keys import DEFAULT_TOPIC_KINDS, check_kind
 from coordinator.limits import LimitSettings, check_quota
@@ -103,7 +105,7 @@ def run_embedded(
         etcd = EmbeddedEtcd(data_dir or default_data_dir(), binary, quota_bytes=quota_bytes, listen=listen)
         etcd.lock(lock_descriptor)
         async with Control(etcd.sockets, settings) as control, etcd:
-            return await _serve(options.settings((etcd.endpoint,)), etcd, control)
+            return await _serve(options.settings((etcd.endpoint,)), options.log.audit, etcd, control)
 
     return _run(run, options)
 
@@ -111,25 +113,31 @@ def run_embedded(
 def run_beside(endpoints: str, options: Options) -> int:
     """Run a coordinator beside an etcd that is there already; returns the exit code."""
     settings = options.settings(parse_members(endpoints))
-    return _run(lambda: _serve(settings), options)
+    return _run(lambda: _serve(settings, options.log.audit), options)
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
     logs.configure(options.log)
+    raise_limit()
     try:
         return uvloop.run(main())
     finally:
         logging.shutdown()
 
 
-async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None = None, control: Control | None = None) -> int:
+async def _serve(
+    settings: ServerSettings, audit_log: Path | None, etcd: EmbeddedEtcd | None = None, control: Control | None = None
+) -> int:
     """Serve until a signal comes, or the embedded etcd ends and cannot be started again."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _tell, told, number)
-    server = Server(settings)
+    audit = None if audit_log is None else Audit(audit_log)
+    server = Server(settings, audit)
     async with AsyncExitStack() as stack:
+        if audit is not None:
+            stack.callback(audit.close)
         await server.start()
         stack.callback(_LOG.info, "stopped", extra=logs.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
@@ -139,6 +147,9 @@ async def _serve(settings: ServerSettings, etcd: EmbeddedEtcd | None = None, con
         if control is not None:
             control.set_ready(server.ready_line)
             stack.callback(control.set_ending)
+        if audit is not None:
+            audit.write("started", version=__version__, pid=os.getpid(), **where)
+            stack.callback(audit.write, "stopped", pid=os.getpid())
         # Whoever does not want to hear that it is ready has it run all the same.
         with contextlib.suppress(OSError):
             sys.stdout.write(f"{server.ready_line}\n")

@@ -12,7 +12,7 @@ from coordinator.cli.paths import named_path
 if TYPE_CHECKING:
     from coordinator.logs import LogSettings
 
-__all__ = ["LogFile", "LogLevel", "arguments"]
+__all__ = ["AuditLog", "LogFile", "LogLevel", "arguments"]
 
 LogLevel = Annotated[
     str,
@@ -35,8 +35,21 @@ LogFile = Annotated[
         show_default=False,
     ),
 ]
+AuditLog = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit-log",
+        metavar="PATH",
+        envvar="COORDINATION_AUDIT_LOG",
+        parser=named_path("--audit-log", "a file"),
+        help="Where who did what is written: revocations, refusals, and how often each credential called what. "
+        "[default: nowhere]",
+        show_default=False,
+    ),
+]
 
 
 def arguments(log: LogSettings) -> list[str]:
     """Return the arguments that say this."""
-    return ["--log-level", log.level, *(["--log-file", str(log.file)] if log.file is not None else [])]
+    files = (("--log-file", log.file), ("--audit-log", log.audit))
+    return ["--log-level", log.level, *(word for name, file in files if file is not None for word in (name, str(file)))]

@@ -16,7 +16,7 @@ from coordinator.cli import reaper_options
 from coordinator.cli.context import current
 from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdPasswordFile, EtcdUser
 from coordinator.cli.limit_options import EtcdQuota, MaxCalls, MaxClaimsPerFleet, MaxClaimsPerSession
-from coordinator.cli.log_options import LogFile, LogLevel
+from coordinator.cli.log_options import AuditLog, LogFile, LogLevel
 from coordinator.cli.output import answer, notice
 from coordinator.cli.paths import named_path
 from coordinator.cli.protection import ClientCa, MetricsPublic, TlsCert, TlsKey, Tokens
@@ -105,6 +105,7 @@ def up(
     retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
     log_level: LogLevel = "info",
     log_file: LogFile = None,
+    audit_log: AuditLog = None,
     detach: Annotated[
         bool,
         typer.Option("--detach", help="Go on in the background, unless one is running there; stop it with `down`."),
@@ -117,7 +118,7 @@ def up(
     from coordinator.logs import LogSettings
 
     security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
-    log = LogSettings(log_level, log_file)
+    log = LogSettings(log_level, log_file, audit_log)
     limits = LimitSettings(max_claims_per_session, max_claims_per_fleet, max_calls)
     options = foreground.Options(
         listen,
@@ -166,6 +167,7 @@ def serve(
     retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
     log_level: LogLevel = "info",
     log_file: LogFile = None,
+    audit_log: AuditLog = None,
 ) -> int:
     """Run a coordinator beside an etcd that is there already, until interrupted."""
     need_server()
@@ -174,7 +176,7 @@ def serve(
     from coordinator.store.access import EtcdAccess
 
     security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
-    log = LogSettings(log_level, log_file)
+    log = LogSettings(log_level, log_file, audit_log)
     access = EtcdAccess(etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
     limits = LimitSettings(max_claims_per_session, max_claims_per_fleet, max_calls)
     options = foreground.Options(
@@ -221,6 +223,8 @@ def need_server() -> None:
     """Raise an error that says what to install, unless the server's side can be imported."""
     # etcd is started again while gRPC runs, which has no need to prepare for that: what is forked becomes etcd.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # gRPC writes a line of its own to standard error for each handshake and header that strangers get wrong.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import grpc_health  # noqa: F401  # to tell what is missing before the server is half up
         import prometheus_client  # noqa: F401  # likewise

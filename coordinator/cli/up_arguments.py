@@ -32,7 +32,7 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
         _absolute(given.tokens),
         given.metrics_public,
     )
-    log = LogSettings(options.log.level, _absolute(options.log.file))
+    log = LogSettings(options.log.level, _absolute(options.log.file), _absolute(options.log.audit))
     words = ["--listen", options.listen, "--metrics-listen", options.metrics_listen]
     words += ["--topic-kinds", options.topic_kinds]
     words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []

@@ -17,11 +17,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from coordinator import model
 from coordinator.enumerations import STATES_ON_WIRE
 from coordinator.errors import InvalidInput
+from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
-__all__ = ["duration", "flag", "integer", "moment", "request_id", "several", "states", "text"]
+__all__ = ["duration", "flag", "integer", "moment", "parts", "request_id", "several", "states", "text"]
 
 T = TypeVar("T")
+#: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
+_MOST_ITEMS, _MOST_BYTES = 500, 900 * 1024
 
 
 def text(field: str, value: str) -> str:
@@ -92,6 +95,21 @@ def several(field: str, given: Iterable[T]) -> Iterable[T]:
     if isinstance(given, str):
         raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
     return given
+
+
+def parts(items: list[pb.ClaimItem]) -> Iterable[list[pb.ClaimItem]]:
+    """Cut items into as many requests as they need; more than may be in one are left to the coordinator to refuse."""
+    if len(items) > _MOST_ITEMS:
+        return [items]
+    found: list[list[pb.ClaimItem]] = [[]]
+    size = 0
+    for item in items:
+        size += item.ByteSize()
+        if size > _MOST_BYTES and found[-1]:
+            found.append([])
+            size = item.ByteSize()
+        found[-1].append(item)
+    return found
 
 
 def states(given: Iterable[model.State | str]) -> list[types.State]:

@@ -150,29 +150,33 @@ class Client:
         reopen: bool = False,
         request_id: str | None = None,
     ) -> Sequence[model.Claim | model.Denial | CoordinatorError]:
-        """Claim up to 500 work keys in one call, each for itself; return one answer each, in their order.
+        """Claim up to 500 work keys, each for itself; return one answer each, in their order.
 
+        They travel in one request, or in several where their notes are long.
         What ``try_claim`` would raise for one of them is returned in its place: the others are claimed all the same.
         A repeated call with the same ``request_id`` must name the same keys in the same order.
         """
-        base = fields.request_id(request_id)
-        request = pb.ClaimManyRequest(
-            fleet=self._fleet, session=fields.text("session", session), instance=self._instance
-        )
-        for number, key in enumerate(fields.several("keys", keys)):
-            request.items.add(
+        base, session = fields.request_id(request_id), fields.text("session", session)
+        items = [
+            pb.ClaimItem(
                 work_key=fields.text("work_key", key),
                 ttl=fields.duration("ttl", ttl),
                 note=fields.text("note", note),
                 reopen=fields.flag("reopen", reopen),
                 request_id=f"{base}.{number}",
             )
-        sent_at = boot_seconds()
-        response = self._calls.call("ClaimMany", request, request_id=base)
-        answered = answers.claim_answers(response, sent_at=sent_at)
-        for item, answer in zip(request.items, answered, strict=True):
-            self._remember(session, item.work_key, answer)
-        return answered
+            for number, key in enumerate(fields.several("keys", keys))
+        ]
+        found: list[model.Claim | model.Denial | CoordinatorError] = []
+        for part in fields.parts(items):
+            request = pb.ClaimManyRequest(fleet=self._fleet, session=session, instance=self._instance, items=part)
+            sent_at = boot_seconds()
+            response = self._calls.call("ClaimMany", request, request_id=base)
+            answered = answers.claim_answers(response, sent_at=sent_at)
+            for item, answer in zip(part, answered, strict=True):
+                self._remember(session, item.work_key, answer)
+            found += answered
+        return found
 
     def renew(
         self,

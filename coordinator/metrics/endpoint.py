@@ -1,19 +1,23 @@
 """The page that Prometheus reads.
 
-Invariant: no reader, however slow or however many they are, takes more than a few threads, holds one for longer than
-some seconds, or delays a claim.
+Invariants:
+- No reader, however slow or however many they are, takes more than a few threads and connections, or delays a claim.
+- One that asks at once is answered, however many others say nothing: a reader gets a thread once its question has come,
+  and the place of one that has not asked goes to the next that comes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import io
+import os
+import selectors
 import socket
 import threading
 import time
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import ThreadingMixIn
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -25,8 +29,13 @@ __all__ = ["MetricsEndpoint"]
 
 #: Readers answered at a time. Prometheus is one, a pair of them two; the rest are told to come again.
 MAX_READERS = 8
-#: How long one may take to ask and to read the answer, in seconds; Prometheus' own default is 10.
-READER_SECONDS = 10.0
+#: Connections whose question has not come yet; the oldest yields to the next.
+MAX_SILENT = 64
+#: How long one may take to ask, and how long to read the answer, in seconds; Prometheus' own default is 10.
+ASKING_SECONDS, READER_SECONDS = 5.0, 10.0
+#: How long a question may be, in bytes.
+_MOST_ASKED = 8192
+_TICK_SECONDS = 0.5
 _BUSY = (
     b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Connection: close\r\n\r\ntoo many readers at a time; try again\n"
@@ -35,76 +44,154 @@ _POINTER = b"The metrics are at /metrics.\n"
 _PLAIN = "text/plain; charset=utf-8"
 
 
-class _Readers:
-    """Who is being answered, and since when."""
+class _Silent:
+    """A reader whose question has not come, or not all of it."""
 
-    def __init__(self) -> None:
-        self._since: dict[socket.socket, float] = {}
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.since = time.monotonic()
+        self.asked = b""
+
+
+class _Server:
+    """Waits for questions in the thread that calls ``serve``, and answers each in a thread of its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._listening: list[socket.socket] = []
+        self._selector = selectors.DefaultSelector()
+        self._waker, self._woken = os.pipe()[::-1]
+        self._silent: dict[socket.socket, _Silent] = {}
+        #: Since when each is being answered.
+        self._answering: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
 
-    def take(self, request: socket.socket) -> bool:
-        """Take one more, unless there are too many; tells whether it was taken."""
+    def listen(self, bound: socket.socket) -> None:
+        """Listen at the address of a bound socket, too; raises ``OSError`` if it is taken meanwhile."""
+        listening = bound.dup()
+        self._listening.append(listening)
+        listening.listen(128)
+        listening.setblocking(False)
+
+    def serve(self) -> None:
+        """Serve until ``stop`` is called."""
+        for listening in self._listening:
+            self._selector.register(listening, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select(_TICK_SECONDS):
+                if key.fileobj in self._listening:
+                    self._accept(key.fileobj)
+                elif key.fileobj == self._woken:
+                    return
+                else:
+                    self._read(key.data)
+            self._cut_off()
+
+    def stop(self) -> None:
+        """End ``serve``."""
+        os.write(self._waker, b"x")
+
+    def close(self) -> None:
+        """Close everything; ``serve`` has ended."""
+        for silent in tuple(self._silent.values()):
+            self._drop(silent)
+        self._selector.close()
+        for listening in self._listening:
+            listening.close()
+        os.close(self._waker)
+        os.close(self._woken)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # No descriptor is left: the connection waits, and to ask again at once would take a whole core.
+            time.sleep(0.05)
+            return
+        connection.setblocking(False)
+        if len(self._silent) >= MAX_SILENT:
+            self._drop(next(iter(self._silent.values())))
+        silent = self._silent[connection] = _Silent(connection)
+        self._selector.register(connection, selectors.EVENT_READ, silent)
+
+    def _read(self, silent: _Silent) -> None:
+        if silent.connection not in self._silent:
+            return
+        try:
+            data = silent.connection.recv(_MOST_ASKED)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        silent.asked += data
+        if b"\r\n\r\n" in silent.asked or b"\n\n" in silent.asked:
+            self._forget(silent)
+            self._answer(silent.connection, silent.asked)
+        elif not data or len(silent.asked) > _MOST_ASKED:
+            self._drop(silent)
+
+    def _answer(self, connection: socket.socket, asked: bytes) -> None:
         with self._lock:
-            full = len(self._since) >= MAX_READERS
+            full = len(self._answering) >= MAX_READERS
             if not full:
-                self._since[request] = time.monotonic()
-        return not full
-
-    def drop(self, request: socket.socket) -> None:
-        """Forget one that has been answered."""
-        with self._lock:
-            self._since.pop(request, None)
-
-    def cut_off(self) -> None:
-        """Cut off those who take too long; their threads end with an error of the socket."""
-        latest = time.monotonic() - READER_SECONDS
-        with self._lock:
-            for request, since in self._since.items():
-                if since < latest:
-                    with contextlib.suppress(OSError):
-                        request.shutdown(socket.SHUT_RDWR)
-
-
-class _Server(ThreadingMixIn, HTTPServer):
-    daemon_threads = True
-    # HTTPServer's own is 5, which a burst of readers overflows before they can be told anything.
-    request_queue_size = 128
-
-    def __init__(self, bound: socket.socket, registry: CollectorRegistry, readers: _Readers) -> None:
-        self.registry = registry
-        self._readers = readers
-        super().__init__(bound.getsockname()[:2], _Handler, bind_and_activate=False)
-        self.socket.close()
-        # Bound by us, because HTTPServer would look its own host name up, which can take seconds.
-        self.socket = bound.dup()
-        self.server_activate()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._readers.take(request):
-            super().process_request(request, client_address)
+                self._answering[connection] = time.monotonic()
+        if not full:
+            threading.Thread(target=self._run, args=(connection, asked), name="metrics-reader", daemon=True).start()
             return
         with contextlib.suppress(OSError):
-            request.setblocking(False)
-            request.send(_BUSY)
-        self.shutdown_request(request)
+            connection.send(_BUSY)
+        _close(connection)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def _run(self, connection: socket.socket, asked: bytes) -> None:
         try:
-            super().process_request_thread(request, client_address)
+            # Readers that went away are not worth a word.
+            with contextlib.suppress(OSError):
+                connection.settimeout(READER_SECONDS)
+                _Handler((connection, asked), connection.getpeername(), self)  # type: ignore[arg-type]  # see its setup
         finally:
-            self._readers.drop(request)
+            with self._lock:
+                self._answering.pop(connection, None)
+            _close(connection)
 
-    def service_actions(self) -> None:
-        """Cut off those who take too long. Runs twice a second."""
-        self._readers.cut_off()
+    def _cut_off(self) -> None:
+        """Cut off those who take too long to ask, and to read; the latter's threads end with an error of the socket."""
+        now = time.monotonic()
+        while self._silent and now - next(iter(self._silent.values())).since > ASKING_SECONDS:
+            self._drop(next(iter(self._silent.values())))
+        with self._lock:
+            for connection, since in self._answering.items():
+                if now - since > READER_SECONDS:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of readers that went away."""
+    def _forget(self, silent: _Silent) -> None:
+        del self._silent[silent.connection]
+        self._selector.unregister(silent.connection)
+
+    def _drop(self, silent: _Silent) -> None:
+        self._forget(silent)
+        _close(silent.connection)
+
+
+def _close(connection: socket.socket) -> None:
+    # What was sent and is not read yet by the other side is lost if something of the other's is unread here.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+    connection.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = READER_SECONDS
+    """Answers one question, which has come already: its request is the connection, and what was asked on it."""
+
+    server: Any
+
+    def setup(self) -> None:
+        self.connection, asked = self.request
+        self.rfile = io.BytesIO(asked)
+        self.wfile = self.connection.makefile("wb")
 
     def do_GET(self) -> None:
         self._answer(with_body=True)
@@ -145,27 +232,22 @@ class MetricsEndpoint:
     """
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        readers = _Readers()
+        self._server = _Server(registry)
         with contextlib.ExitStack() as stack:
             held = stack.enter_context(hold(host, port, what="the metrics endpoint", option="--metrics-listen"))
-            self._servers = []
+            stack.callback(self._server.close)
             for address, bound in zip(held.addresses, held.sockets, strict=True):
                 try:
-                    server = _Server(bound, registry, readers)
+                    self._server.listen(bound)
                 except OSError:
                     raise held.refused(address) from None
-                stack.callback(server.server_close)
-                self._servers.append(server)
             held.check_alone()
             held.close()
             stack.pop_all()
         self._host = f"[{host}]" if ":" in host else host
         self._port = held.port
-        self._threads = [
-            threading.Thread(target=server.serve_forever, name="metrics", daemon=True) for server in self._servers
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._server.serve, name="metrics", daemon=True)
+        self._thread.start()
 
     @property
     def url(self) -> str:
@@ -174,8 +256,6 @@ class MetricsEndpoint:
 
     def close(self) -> None:
         """Serve no more."""
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
-        for thread in self._threads:
-            thread.join()
+        self._server.stop()
+        self._thread.join()
+        self._server.close()

@@ -3,7 +3,8 @@
 Invariants:
 - What calls under way hold in memory is bounded by their number and by the size of their requests, whatever etcd does:
   beyond that, a call is refused at once, with a reason and when to come again.
-- No connection takes more than half of the places, so that one that floods leaves the others theirs.
+- No connection has more places than are left free, and no credential more than twice as many. So however many flood,
+  there are places for one that does not: one connection gets half of all at most, two a third each, and so on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from coordinator.limits import MAX_WAITING_BYTES
 __all__ = ["Admission"]
 
 _RETRY_SECONDS = 1.0
+#: How many times the places that are left free one holder may have: a connection, and a credential.
+_OF_CONNECTION, _OF_CREDENTIAL = 1, 2
 
 
 class Admission:
@@ -21,56 +24,71 @@ class Admission:
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls
-        self._share = max(1, max_calls // 2)
         self._calls = self._bytes = 0
-        self._by_peer: dict[str, int] = {}
+        self._by_connection: dict[str, int] = {}
+        self._by_credential: dict[str, int] = {}
 
-    def place(self, peer: str, size: int, items: int = 1) -> _Place:
+    def place(self, connection: str, size: int, items: int = 1, credential: str | None = None) -> _Place:
         """Return a place for a call of ``size`` bytes, to be held by ``with``; raises ``LimitExceeded`` without one.
 
-        A call that is alone is always let in, however large.
+        ``credential`` is None where none are asked for. A call that is alone is always let in, however large.
         """
         weight = max(1, items)
-        of_peer = self._by_peer.get(peer, 0)
-        if self._calls and (self._calls + weight > self._max_calls or self._bytes + size > MAX_WAITING_BYTES):
+        free = self._max_calls - self._calls
+        if self._calls and (weight > free or self._bytes + size > MAX_WAITING_BYTES):
             raise LimitExceeded(
                 f"the coordinator is answering {self._calls} calls already, and this one would be more than it takes "
                 f"({self._max_calls} calls or {MAX_WAITING_BYTES // 1024**2} MiB of requests)",
                 hint="nothing was changed; try again, more slowly",
                 retry_after_seconds=_RETRY_SECONDS,
             )
-        if of_peer and of_peer + weight > self._share:
-            raise LimitExceeded(
-                f"{of_peer} calls of this connection are being answered already; one connection may have "
-                f"{self._share} at a time",
-                hint="nothing was changed; wait for answers before sending more",
-                retry_after_seconds=_RETRY_SECONDS,
-            )
-        return _Place(self, peer, size, weight)
+        held = self._by_connection.get(connection, 0)
+        if held and held + weight > _OF_CONNECTION * free:
+            raise _too_many(held, "connection", free)
+        if credential is not None:
+            held = self._by_credential.get(credential, 0)
+            if held and held + weight > _OF_CREDENTIAL * free:
+                raise _too_many(held, "credential", free)
+        return _Place(self, connection, credential, size, weight)
 
-    def _count(self, peer: str, size: int, weight: int) -> None:
+    def _count(self, connection: str, credential: str | None, size: int, weight: int) -> None:
         self._calls += weight
         self._bytes += size
-        of_peer = self._by_peer.get(peer, 0) + weight
-        if of_peer:
-            self._by_peer[peer] = of_peer
-        else:
-            del self._by_peer[peer]
+        _add(self._by_connection, connection, weight)
+        if credential is not None:
+            _add(self._by_credential, credential, weight)
+
+
+def _add(counts: dict[str, int], name: str, weight: int) -> None:
+    count = counts.get(name, 0) + weight
+    if count:
+        counts[name] = count
+    else:
+        del counts[name]
+
+
+def _too_many(held: int, kind: str, free: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"{held} calls of this {kind} are being answered already, and the {free} places that are left are for others",
+        hint="nothing was changed; wait for answers before sending more",
+        retry_after_seconds=_RETRY_SECONDS,
+    )
 
 
 class _Place:
     """A place that is held during a block. A class, because ``contextmanager`` costs every call ten times as much."""
 
-    __slots__ = ("_admission", "_peer", "_size", "_weight")
+    __slots__ = ("_admission", "_connection", "_credential", "_size", "_weight")
 
-    def __init__(self, admission: Admission, peer: str, size: int, weight: int) -> None:
+    def __init__(self, admission: Admission, connection: str, credential: str | None, size: int, weight: int) -> None:
         self._admission = admission
-        self._peer = peer
+        self._connection = connection
+        self._credential = credential
         self._size = size
         self._weight = weight
 
     def __enter__(self) -> None:
-        self._admission._count(self._peer, self._size, self._weight)  # noqa: SLF001  # two halves of one thing
+        self._admission._count(self._connection, self._credential, self._size, self._weight)  # noqa: SLF001  # two halves of one thing
 
     def __exit__(self, *raised: object) -> None:
-        self._admission._count(self._peer, -self._size, -self._weight)  # noqa: SLF001  # likewise
+        self._admission._count(self._connection, self._credential, -self._size, -self._weight)  # noqa: SLF001  # likewise

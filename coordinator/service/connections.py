@@ -18,7 +18,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.logs import said
 from coordinator.pauses import Pauses, stood_still
 
-__all__ = ["Connections", "Gate"]
+__all__ = ["Connections", "Unpaused"]
 
 _LOG = logging.getLogger(__name__)
 #: How long what came before a pause is refused, in seconds, before its connections are closed: so its callers learn
@@ -28,7 +28,7 @@ _REFUSING_SECONDS = 0.5
 _AGAIN_SECONDS = 0.2
 
 #: Raises ``Unavailable`` for what came before the latest pause.
-Gate = Callable[[], None]
+Unpaused = Callable[[], None]
 
 
 class Connections:
@@ -40,8 +40,8 @@ class Connections:
         self._stale = asyncio.Event()
         self.pauses = Pauses(self._noticed)
 
-    def gate(self) -> Gate:
-        """Return the gate for what comes over connections that are made from now on, until the next pause."""
+    def unpaused(self) -> Unpaused:
+        """Return the check of what comes over connections that are made from now on, until the next pause."""
         pauses, count = self.pauses, self.pauses.count
 
         def check() -> None:

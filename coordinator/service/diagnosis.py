@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from coordinator import clock
+from coordinator.descriptors import examine_limit
 from coordinator.engine.electing import read_signs
 from coordinator.enumerations import SEVERITIES_ON_WIRE
 from coordinator.errors import CoordinatorError
@@ -45,7 +46,7 @@ class DiagnosisReader:
     async def read(self, *, deadline: float) -> pb.DiagnoseResponse:
         """Examine, and write down what was found; ``deadline`` is a reading of ``time.monotonic()``."""
         received_at = self._clock()
-        findings = [*await self._examination.findings(deadline=deadline)]
+        findings = [*await self._examination.findings(deadline=deadline), examine_limit()]
         if is_healthy(findings):
             findings += await self._clocks(deadline)
         return pb.DiagnoseResponse(

@@ -1,11 +1,20 @@
-"""How requests come in: bytes that are no message are answered like any other bad input.
+"""How requests come in: by their metadata first, and by their bodies only once those are wanted.
 
-gRPC itself would answer them with UNKNOWN, and write a trace into the log for every one.
+Invariants:
+- A call without a valid credential is refused before anything of its body is read, parsed or waited for.
+- The bodies that are waited for are few, none is waited for long, and none is larger than its method takes.
+- Bytes that are no message are answered like any other bad input. gRPC itself would answer them with UNKNOWN, and write
+  a trace into the log for every one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -14,48 +23,177 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from coordinator.errors import InvalidInput
+from coordinator.errors import CoordinatorError, InvalidInput, LimitExceeded
+from coordinator.limits import (
+    MAX_REQUEST_BYTES,
+    MAX_SMALL_REQUEST_BYTES,
+    MAX_UNFINISHED_REQUESTS,
+    RECEIVE_SECONDS,
+)
+from coordinator.recorder import Recorder
+from coordinator.service.access import Authorizer
+from coordinator.service.port import serve_methods
+from coordinator.service.refusals import Refusals, abort
 
-__all__ = ["Malformed", "add_to_server", "refuse_malformed"]
+__all__ = ["Gate", "Malformed", "refuse_malformed"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Receive = Callable[[_Context], Awaitable[Any]]
+_RETRY_SECONDS = 1.0
 
 
 class Malformed:
-    """Stands for a request whose bytes are no message of its type."""
+    """Stands for a request whose bytes are no message of its type, or too many."""
 
-    def __init__(self, message: str) -> None:
-        self.message = message
-
-
-def add_to_server(servicer: object, service: ServiceDescriptor, server: grpc.aio.Server) -> None:
-    """Serve the methods of a service, as the generated ``add_…Servicer_to_server`` does."""
-    handlers = {method.name: _handler(method, getattr(servicer, method.name)) for method in service.methods}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+    def __init__(self, error: InvalidInput | LimitExceeded) -> None:
+        self.error = error
 
 
 def refuse_malformed(request: object) -> None:
-    """Raise ``InvalidInput`` for a request that could not be read."""
+    """Raise why a request could not be read, if it could not."""
     if isinstance(request, Malformed):
-        raise InvalidInput(
-            f"the request is not a valid {request.message}: its bytes are not in protobuf's wire format, "
-            "or one of its strings is not in UTF-8",
-            hint="use a client generated from the coordinator's .proto files",
-        )
+        raise type(request.error)(request.error.message, hint=request.error.hint)
 
 
-def _handler(method: MethodDescriptor, behaviour: Any) -> grpc.RpcMethodHandler[Any, Any]:
-    make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+class Gate:
+    """What every call comes through. Without an ``authorizer`` all callers are let in.
+
+    ``called`` is given the peer of each call that was let in with all of its request.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        refusals: Refusals,
+        authorizer: Authorizer | None = None,
+        called: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._called = called
+        self._recorder = recorder
+        self._refusals = refusals
+        self._authorizer = authorizer
+        self._unfinished = _Unfinished(MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS)
+
+    def serve(
+        self, server: grpc.aio.Server, servicer: object, service: ServiceDescriptor, *, open_to_all: bool = False
+    ) -> None:
+        """Serve the methods of a service; those that are ``open_to_all`` need no credential."""
+        # Calls that need no credential say nothing for their connection.
+        called = _ignore if open_to_all else self._called
+        receive = partial(self._receive, None if open_to_all else self._authorizer, called)
+        handlers = {
+            method.name: _handler(method, getattr(servicer, method.name), partial(receive, method.name))
+            for method in service.methods
+        }
+        serve_methods(server, service.full_name, handlers)
+
+    async def _receive(
+        self, authorizer: Authorizer | None, called: Callable[[str], None], method: str, context: _Context
+    ) -> Any:
+        started = time.perf_counter()
+        try:
+            if authorizer is not None:
+                authorizer.identify(context)
+            request = await self._unfinished.read(context)
+            if request is grpc.aio.EOF:
+                raise InvalidInput("the call has ended without a request", hint="send one")
+        except CoordinatorError as error:
+            self._recorder.call_done(method, error.code, time.perf_counter() - started)
+            self._refusals.refused(method, None, error, context)
+            await abort(context, error)
+        called(context.peer())
+        return request
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def _handler(method: MethodDescriptor, behaviour: Any, receive: _Receive) -> grpc.RpcMethodHandler[Any, Any]:
+    streams = method.server_streaming
+    make = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
     return make(
-        behaviour,
+        _stream(behaviour, receive) if streams else _unary(behaviour, receive),
         request_deserializer=_reader(method),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
 
+def _unary(behaviour: Any, receive: _Receive) -> Any:
+    async def call(_: object, context: _Context) -> Any:
+        return await behaviour(await receive(context), context)
+
+    return call
+
+
+def _stream(behaviour: Any, receive: _Receive) -> Any:
+    async def call(_: object, context: _Context) -> None:
+        told = behaviour(await receive(context), context)
+        if inspect.isawaitable(told):
+            await told
+            return
+        async with contextlib.aclosing(told) as responses:
+            async for response in responses:
+                await context.write(response)
+
+    return call
+
+
+class _Unfinished:
+    """The requests that are waited for, the longest waited for first.
+
+    One more than ``most`` ends the wait for the first: a whole request is read in less than a millisecond, so that what
+    has been waited for longest is what nobody sends the rest of.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._waiting: dict[asyncio.Timeout, None] = {}
+
+    async def read(self, context: _Context) -> Any:
+        """Return the request, or ``EOF`` if there is none; raises ``LimitExceeded`` if it does not come in time."""
+        if len(self._waiting) >= self._most:
+            first = next(iter(self._waiting))
+            del self._waiting[first]
+            first.reschedule(0.0)
+        limit = asyncio.timeout(self._seconds)
+        try:
+            async with limit:
+                self._waiting[limit] = None
+                try:
+                    return await context.read()
+                finally:
+                    self._waiting.pop(limit, None)
+        except TimeoutError:
+            raise LimitExceeded(
+                "the rest of the request did not come in time",
+                hint=f"nothing was changed; a request must be sent within {self._seconds:g} s, "
+                f"and {self._most} at a time are waited for",
+                retry_after_seconds=_RETRY_SECONDS,
+            ) from None
+
+
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Any]:
     message = GetMessageClass(method.input_type)
-    malformed = Malformed(method.input_type.name)
+    lists = any(field.message_type is not None and field.is_repeated for field in method.input_type.fields)
+    most = MAX_REQUEST_BYTES if lists else MAX_SMALL_REQUEST_BYTES
+    malformed = Malformed(
+        InvalidInput(
+            f"the request is not a valid {method.input_type.name}: its bytes are not in protobuf's wire format, "
+            "or one of its strings is not in UTF-8",
+            hint="use a client generated from the coordinator's .proto files, and do not compress",
+        )
+    )
+    too_large = Malformed(
+        LimitExceeded(
+            f"the request is too large; a {method.input_type.name} may have {most} bytes", hint="send less at a time"
+        )
+    )
 
     def read(data: bytes) -> Any:
+        if len(data) > most:
+            return too_large
         try:
             return message.FromString(data)
         except DecodeError:

@@ -75,7 +75,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Servicer(CoordinatorServiceServicer):
-    """Answers calls. ``topic_kinds`` are the kinds whose identities are reduced to slugs."""
+    """Answers calls.
+
+    ``topic_kinds`` are the kinds whose identities are reduced to slugs; ``credential`` returns the name of the
+    credential of a call's context, "" where none are asked for.
+    """
 
     def __init__(
         self,
@@ -87,9 +91,11 @@ class Servicer(CoordinatorServiceServicer):
         watches: Watches,
         *,
         topic_kinds: frozenset[str],
+        credential: Callable[[Any], str] = lambda _: "",
         clock: Callable[[], datetime] = clock.now,
     ) -> None:
         self._runner = runner
+        self._credential = credential
         self._recorder = recorder
         self._status = status
         self._diagnosis = diagnosis
@@ -244,7 +250,7 @@ class Servicer(CoordinatorServiceServicer):
         paths = FleetPaths(check_fleet(request.fleet))
         start = check_revision("start_revision", request.start_revision)
         async with contextlib.aclosing(
-            self._watches.follow(paths, start, happening_filter(request), context.peer())
+            self._watches.follow(paths, start, happening_filter(request), context.peer(), self._credential(context))
         ) as told:
             async for each in told:
                 yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.happening(each)

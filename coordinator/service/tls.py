@@ -1,11 +1,18 @@
 """TLS on the port of the service, with certificates that are read anew when their files change.
 
-Invariant: files that cannot be used never replace those that could.
+Invariants:
+- Files that cannot be used never replace those that could.
+- gRPC is given a configuration once for each change, and none where nothing has changed: it replaces its own with what
+  it is given while other connections use it, and 500 at once have crashed it so (gRPC 1.85).
+- However many connections come, the files are read once for each change.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +22,15 @@ from coordinator.errors import InvalidInput
 from coordinator.logs import said
 from coordinator.pem import KeyPair, read_authorities, read_key_pair
 
-__all__ = ["server_credentials"]
+__all__ = ["FollowedFiles", "server_credentials"]
 
 _LOG = logging.getLogger(__name__)
+#: A file that was changed so short a time ago, in seconds, may be changed again without a trace in its times.
+_FRESH_SECONDS = 2.0
+#: How often it is read then at most, in seconds.
+_AGAIN_SECONDS = 0.05
+
+_Signature = tuple[tuple[int, ...], ...]
 
 
 class _Files(NamedTuple):
@@ -34,31 +47,68 @@ def server_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.Se
     With ``client_ca`` only clients with a certificate of these authorities get a connection. Connections that are there
     stay as they are when files change.
     """
-    used = _read(cert, key, client_ca)
-    trouble = ""
-
-    def current() -> grpc.ServerCertificateConfiguration:
-        """Called by gRPC for every new connection, in a thread of its own."""
-        nonlocal used, trouble
-        try:
-            found = _read(cert, key, client_ca)
-        except InvalidInput as error:
-            # Once each: connections are many.
-            if error.message != trouble:
-                _LOG.error("certificates unchanged", extra=said(why=error.message))
-            trouble = error.message
-            return used.configuration()
-        trouble = ""
-        if found != used:
-            used = found
-            _LOG.info("certificates read", extra=said(file=str(cert)))
-        return used.configuration()
-
-    return grpc.dynamic_ssl_server_credentials(used.configuration(), current, client_ca is not None)
-
-
-def _read(cert: Path, key: Path, client_ca: Path | None) -> _Files:
-    return _Files(
-        read_key_pair(cert, key, "tls-cert", "tls-key"),
-        None if client_ca is None else read_authorities(client_ca, "client-ca"),
+    files = FollowedFiles(cert, key, client_ca)
+    return grpc.dynamic_ssl_server_credentials(
+        files.used.configuration(),
+        files.changed,  # type: ignore[arg-type]  # it may return None, whatever the stubs say
+        client_ca is not None,
     )
+
+
+class FollowedFiles:
+    """Certificate, key and authorities as they were when they could last be used; ``clock`` tells the Unix time."""
+
+    def __init__(
+        self, cert: Path, key: Path, client_ca: Path | None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._cert, self._key, self._client_ca = cert, key, client_ca
+        self._clock = clock
+        self._signature = self._sign()
+        self.used = self._read()
+        self._read_at = clock()
+        self._trouble = ""
+        self._lock = threading.Lock()
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what the files hold, None where that is known; gRPC asks for each connection, in any thread."""
+        with self._lock:
+            signature, now = self._sign(), self._clock()
+            if signature == self._signature and not self._may_differ(signature, now):
+                return None
+            self._signature, self._read_at = signature, now
+            try:
+                found = self._read()
+            except InvalidInput as error:
+                # Once each: connections are many.
+                if error.message != self._trouble:
+                    _LOG.error("certificates unchanged", extra=said(why=error.message))
+                self._trouble = error.message
+                return None
+            self._trouble = ""
+            if found == self.used:
+                return None
+            self.used = found
+            _LOG.info("certificates read", extra=said(file=str(self._cert)))
+            return found.configuration()
+
+    def _may_differ(self, signature: _Signature, now: float) -> bool:
+        """Tell whether files with the same times may hold something else than when they were read last."""
+        latest = max((times[0] for times in signature if times), default=0) / 1e9
+        return self._read_at - latest < _FRESH_SECONDS and abs(now - self._read_at) >= _AGAIN_SECONDS
+
+    def _sign(self) -> _Signature:
+        return tuple(_stamp(path) for path in (self._cert, self._key, self._client_ca) if path is not None)
+
+    def _read(self) -> _Files:
+        return _Files(
+            read_key_pair(self._cert, self._key, "tls-cert", "tls-key"),
+            None if self._client_ca is None else read_authorities(self._client_ca, "client-ca"),
+        )
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return max(found.st_mtime_ns, found.st_ctime_ns), found.st_mtime_ns, found.st_size, found.st_ino

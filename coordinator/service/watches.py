@@ -4,6 +4,7 @@ Invariants:
 - A watcher is told everything from its first revision on, in order, or is told why not.
 - A watcher that reads slowly is nobody else's concern: what waits for it is bounded, and when it has not made room for
   some time it is cut off, with the revision at which it can go on.
+- However many places one takes, others get theirs (``shares``), and a place is free as soon as its watch ends.
 - Catching up with a long past holds up nobody: it is decoded in slices, one watcher's at a time.
 - When the coordinator stops, watchers are told to go on elsewhere, and do not hold it up.
 """
@@ -15,7 +16,7 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 
 from coordinator.engine.happenings import HappeningFilter, Holders, happenings, watched_range
@@ -31,6 +32,7 @@ from coordinator.limits import (
 )
 from coordinator.logs import said
 from coordinator.model import Happening
+from coordinator.service.shares import Owner, first_to_yield
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.runner import Runner
 from coordinator.store.watching import Compacted, Rewound, Watch
@@ -60,7 +62,8 @@ class Watches:
     def __init__(self, channel: EtcdChannel, runner: Runner) -> None:
         self._channel = channel
         self._runner = runner
-        self._open: set[_Watcher] = set()
+        #: In the order in which they came.
+        self._open: dict[_Watcher, Owner] = {}
         self._of_connection: Counter[str] = Counter()
         self._decoding = asyncio.Lock()
         self._stopping = False
@@ -71,49 +74,65 @@ class Watches:
         return len(self._open)
 
     async def follow(
-        self, paths: FleetPaths, start_revision: int, wanted: HappeningFilter, connection: str = ""
+        self,
+        paths: FleetPaths,
+        start_revision: int,
+        wanted: HappeningFilter,
+        connection: str = "",
+        credential: str = "",
     ) -> AsyncGenerator[Happening | Progress, None]:
         """Tell what happens from ``start_revision`` on, 0 for from now on; begins with the ``Progress`` until then.
 
-        Raises ``HistoryGone`` where etcd does not remember so far back, ``LimitExceeded`` for too many or too slow
-        watchers, and ``Unavailable`` when the coordinator stops.
+        ``credential`` and ``connection`` say whose the watch is, ``credential`` "" where none are asked for. Raises
+        ``HistoryGone`` where etcd does not remember so far back, ``LimitExceeded`` for too many or too slow watchers,
+        and ``Unavailable`` when the coordinator stops.
         """
-        self._check_room(connection)
+        owner = (credential, paths.fleet, connection)
+        self._make_room(owner)
         watcher = _Watcher()
-        self._open.add(watcher)
+        self._open[watcher] = owner
         self._of_connection[connection] += 1
-        pump = asyncio.create_task(self._pump(watcher, paths, start_revision, wanted))
+        watcher.pump = pump = asyncio.create_task(self._pump(watcher, paths, start_revision, wanted))
         # A watcher that is cut off gives up its place then: until it reads again, it cannot even be told.
-        pump.add_done_callback(lambda _: self._open.discard(watcher))
+        pump.add_done_callback(lambda _: self._open.pop(watcher, None))
         try:
             while True:
                 yield await watcher.take()
         finally:
             pump.cancel()
+            self._open.pop(watcher, None)
             self._of_connection[connection] -= 1
             if not self._of_connection[connection]:
                 del self._of_connection[connection]
 
-    def _check_room(self, connection: str) -> None:
+    def _make_room(self, owner: Owner) -> None:
+        """See that there is a place for one more watch, by ending another where that is fair."""
         if self._stopping:
             raise _stopping()
-        if len(self._open) >= MAX_WATCHERS:
-            raise LimitExceeded(
-                f"{MAX_WATCHERS} watchers are connected to this coordinator already",
-                hint="watch through another one, or end watches that nobody reads",
-                retry_after_seconds=5.0,
-            )
-        if self._of_connection[connection] >= MAX_WATCHERS_OF_A_CONNECTION:
+        if self._of_connection[owner[-1]] >= MAX_WATCHERS_OF_A_CONNECTION:
             raise LimitExceeded(
                 f"this connection has {MAX_WATCHERS_OF_A_CONNECTION} watches open already",
                 hint="share one watch, or end those that nobody reads",
                 retry_after_seconds=5.0,
             )
+        if len(self._open) < MAX_WATCHERS:
+            return
+        yielding = first_to_yield(((whose, watcher) for watcher, whose in self._open.items()), owner)
+        if yielding is None:
+            raise LimitExceeded(
+                f"{MAX_WATCHERS} watchers are connected to this coordinator already",
+                hint="watch through another one, or end watches that nobody reads",
+                retry_after_seconds=5.0,
+            )
+        del self._open[yielding]
+        yielding.cut_off(_yielded)
+        if yielding.pump is not None:
+            yielding.pump.cancel()
 
     def close(self) -> None:
         """End all of them."""
         self._stopping = True
-        for watcher in self._open:
+        for watcher in tuple(self._open):
             watcher.end(_stopping())
 
     async def _pump(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: HappeningFilter) -> None:
@@ -124,7 +143,7 @@ class Watches:
         except Rewound as rewound:
             watcher.end(_ahead(start, rewound.revision))
         except _TooSlow:
-            watcher.cut_off()
+            watcher.cut_off(_too_slow)
             _LOG.info("a watcher that reads too slowly was cut off", extra=said(fleet=paths.fleet))
         except CoordinatorError as error:
             watcher.end(error)
@@ -185,6 +204,7 @@ class _Watcher:
     """What waits for one watcher."""
 
     def __init__(self) -> None:
+        self.pump: asyncio.Task[None] | None = None
         self._waiting: deque[Happening | Progress] = deque()
         self._bytes = 0
         self._end: CoordinatorError | None = None
@@ -209,12 +229,17 @@ class _Watcher:
         self._end = self._end or why
         self._something.set()
 
-    def cut_off(self) -> None:
-        """End the watch now: what waits is dropped, and can be watched again."""
-        first = self._waiting[0]
+    def cut_off(self, why: Callable[[str], LimitExceeded]) -> None:
+        """End the watch now: what waits is dropped, and can be watched again from where ``why`` is given."""
+        first = self._waiting[0] if self._waiting else None
         self._waiting.clear()
         self._bytes = 0
-        self.end(_too_slow(first))
+        self._room.set()
+        if first is None:
+            self.end(why("where it ended"))
+        else:
+            revision = first.revision if isinstance(first, Happening) else int(first)
+            self.end(why(f"revision {revision}"))
 
     async def take(self) -> Happening | Progress:
         """Wait for the next."""
@@ -237,12 +262,19 @@ def _size(item: Happening | Progress) -> int:
     return _EVENT_BYTES + sum(len(text) for text in (record.note, record.reason, record.result) if text)
 
 
-def _too_slow(first: Happening | Progress) -> LimitExceeded:
-    revision = first.revision if isinstance(first, Happening) else int(first)
+def _too_slow(where: str) -> LimitExceeded:
     return LimitExceeded(
         f"this watcher reads too slowly: it made no room for {SLOW_WATCHER_SECONDS:g} s",
-        hint=f"watch again from revision {revision} on, and filter by kind or session to be told less",
+        hint=f"watch again from {where} on, and filter by kind or session to be told less",
         retry_after_seconds=1.0,
+    )
+
+
+def _yielded(where: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"all {MAX_WATCHERS} places for watchers are taken, and this one went to a caller that has fewer of them",
+        hint=f"end watches that nobody reads, and watch again from {where} on, or through another coordinator",
+        retry_after_seconds=5.0,
     )
 
 

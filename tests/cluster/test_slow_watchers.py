@@ -101,3 +101,52 @@ async def test_beyond_the_limit_watchers_are_refused(world: World, monkeypatch: 
         async with watching(told, world) as second:
             with pytest.raises(LimitExceeded, match="watchers are connected"):
                 await anext(second)
+
+
+class TestPlaces:
+    """50: one reader took all 128 places."""
+
+    @pytest.mark.parametrize(
+        "greedy",
+        [[("c1", "greedy")], [("c1", "greedy"), ("c2", "greedy"), ("c3", "greedy")], [("c1", "")]],
+        ids=["one connection", "three connections", "no credentials"],
+    )
+    async def test_50_one_that_has_all_places_yields_to_another_and_is_told_so(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, greedy: list[tuple[str, str]]
+    ) -> None:
+        monkeypatch.setattr(watches, "MAX_WATCHERS", 6)
+        told = Watches(world.channel, world.runner)
+        async with contextlib.AsyncExitStack() as stack:
+            taken = []
+            for number in range(6):
+                connection, credential = greedy[number % len(greedy)]
+                taken.append(await stack.enter_async_context(held(told, world, connection, credential)))
+            other = await stack.enter_async_context(held(told, world, "c9", "polite" if greedy[0][1] else ""))
+            await claim_all(world)
+            assert [each.record.work_key for each in await grants(other, EVENTS)] == WORK
+            outcomes = await asyncio.gather(*(grants(each, EVENTS) for each in taken), return_exceptions=True)
+            (ended,) = [each for each in outcomes if isinstance(each, BaseException)]
+            assert isinstance(ended, LimitExceeded)
+            assert "went to a caller that has fewer" in ended.message
+            assert told.size == 6
+            with pytest.raises(LimitExceeded, match="watchers are connected"):
+                await stack.enter_async_context(held(told, world, *greedy[0]))
+
+    async def test_50_a_place_is_free_as_soon_as_its_watch_is_left(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(watches, "MAX_WATCHERS", 1)
+        told = Watches(world.channel, world.runner)
+        for _ in range(3):
+            async with held(told, world, "c1", "a"):
+                assert told.size == 1
+            assert told.size == 0
+
+
+@contextlib.asynccontextmanager
+async def held(told: Watches, world: World, connection: str, credential: str) -> AsyncIterator[Stream]:
+    """A watch that has its place."""
+    stream = told.follow(FleetPaths(world.fleet), 0, HappeningFilter(), connection, credential)
+    async with contextlib.aclosing(stream):
+        await anext(stream)
+        yield stream

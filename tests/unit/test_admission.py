@@ -16,9 +16,9 @@ SMALL, LARGE = 20, MAX_WAITING_BYTES + 1
 def test_all_places_together_are_bounded_and_given_back() -> None:
     admission = Admission(max_calls=4)
     with ExitStack() as calls:
-        for peer in ("a", "a", "b", "b"):
+        for peer in ("a", "b", "c", "d"):
             calls.enter_context(admission.place(peer, SMALL))
-        with pytest.raises(LimitExceeded, match="answering 4 calls already") as caught, admission.place("c", SMALL):
+        with pytest.raises(LimitExceeded, match="answering 4 calls already") as caught, admission.place("e", SMALL):
             pass
         assert (caught.value.retry_after_seconds or 0) > 0
         assert "nothing was changed" in (caught.value.hint or "")
@@ -34,6 +34,42 @@ def test_one_connection_gets_half_of_the_places() -> None:
         with pytest.raises(LimitExceeded, match="2 calls of this connection"), admission.place("greedy", SMALL):
             pass
         calls.enter_context(admission.place("polite", SMALL))
+
+
+def test_however_many_flood_one_that_does_not_gets_a_place() -> None:
+    admission = Admission(max_calls=100)
+    with ExitStack() as calls:
+        taken = dict.fromkeys(("a", "b", "c"), 0)
+        for _ in range(100):
+            for name in taken:
+                try:
+                    calls.enter_context(admission.place(name, SMALL))
+                except LimitExceeded:
+                    continue
+                taken[name] += 1
+        assert all(24 <= count <= 26 for count in taken.values()), taken
+        for _ in range(10):
+            calls.enter_context(admission.place("polite", SMALL))
+
+
+def test_one_credential_gets_two_thirds_over_all_its_connections() -> None:
+    admission = Admission(max_calls=90)
+    with ExitStack() as calls:
+        with pytest.raises(LimitExceeded, match="60 calls of this credential"):
+            for number in range(90):
+                calls.enter_context(admission.place(f"connection-{number % 9}", SMALL, credential="greedy"))
+        for number in range(10):
+            calls.enter_context(admission.place(f"other-{number}", SMALL, credential="polite"))
+
+
+def test_a_connection_that_floods_leaves_places_to_others_of_its_credential() -> None:
+    admission = Admission(max_calls=90)
+    with ExitStack() as calls:
+        with pytest.raises(LimitExceeded, match="45 calls of this connection"):
+            for _ in range(90):
+                calls.enter_context(admission.place("greedy", SMALL, credential="both"))
+        for _ in range(5):
+            calls.enter_context(admission.place("polite", SMALL, credential="both"))
 
 
 def test_each_item_of_a_claim_many_takes_a_place() -> None:

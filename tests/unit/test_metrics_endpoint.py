@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -76,20 +77,59 @@ def silent_readers(port: int, count: int) -> Iterator[list[socket.socket]]:
         yield [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(count)]
 
 
-def test_more_readers_than_there_are_places_are_told_to_come_again_at_once(served: int) -> None:
-    with silent_readers(served, endpoint.MAX_READERS) as readers:
-        status, headers, _ = ask(served, "GET", "/metrics")
-        assert (status, headers["Retry-After"]) == (503, "1")
-        readers.pop().close()
-        deadline = time.monotonic() + 10
-        while ask(served, "GET", "/metrics")[0] != 200:
-            assert time.monotonic() < deadline, "the place of a reader that went away was not given to another"
+def test_silent_readers_keep_nobody_from_the_metrics(served: int) -> None:
+    with silent_readers(served, 3 * endpoint.MAX_SILENT) as readers:
+        for reader in readers[::3]:
+            reader.sendall(b"GET /metr")
+        for _ in range(3):
+            assert ask(served, "GET", "/metrics")[0] == 200
+        # Those that are answered have a thread each, and the silent ones none.
+        assert sum(thread.name == "metrics-reader" for thread in threading.enumerate()) <= 3
 
 
-def test_a_reader_that_takes_too_long_is_cut_off(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "READER_SECONDS", 0.2)
+def test_the_oldest_silent_reader_yields_to_the_next(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "ASKING_SECONDS", 1000.0)
+    with silent_readers(served, endpoint.MAX_SILENT + 1) as readers:
+        readers[0].settimeout(10)
+        assert readers[0].recv(1) == b"", "the connection was not ended"
+
+
+def test_a_reader_of_whom_a_question_comes_late_is_cut_off(served: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "ASKING_SECONDS", 0.2)
     with silent_readers(served, 1) as (reader,):
         reader.settimeout(5)
-        # Each piece comes in time; all of them together do not.
         reader.sendall(b"GET /metrics HTTP/1.0\r\n")
         assert reader.recv(1) == b"", "the connection was not ended"
+
+
+def test_a_question_without_end_is_cut_off(served: int) -> None:
+    with silent_readers(served, 1) as (reader,):
+        reader.settimeout(5)
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                reader.sendall(b"x" * 1000)
+        with contextlib.suppress(ConnectionResetError):
+            assert reader.recv(1) == b""
+
+
+def test_more_readers_than_there_are_places_are_told_to_come_again_and_slow_ones_are_cut_off(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "MAX_READERS", 2)
+    monkeypatch.setattr(endpoint, "READER_SECONDS", 2.0)
+    # More than the buffers of a connection take.
+    Counter("spam", "x" * 16_000_000, registry=registry).inc()
+    page = MetricsEndpoint(registry, "127.0.0.1", 0)
+    try:
+        port = page._port
+        with silent_readers(port, 2) as readers:
+            for reader in readers:
+                reader.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                assert reader.recv(1)
+            status, headers, _ = ask(port, "GET", "/metrics")
+            assert (status, headers["Retry-After"]) == (503, "1")
+            deadline = time.monotonic() + 20
+            while ask(port, "GET", "/")[0] != 200:
+                assert time.monotonic() < deadline, "the place of a slow reader was not given to another"
+    finally:
+        page.close()

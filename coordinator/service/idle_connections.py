@@ -1,0 +1,123 @@
+"""IdleConnections without calls are closed when others need their places.
+
+Invariant: while half of the places for connections are free, only gRPC's own limits of time close a connection. Beyond
+that, one on which no call has been let in is closed after two seconds, and when few places are left after a fifth of a
+second; one on which calls were let in stays.
+
+gRPC accepts connections and shows only those that call. The others are found among this process's own sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import unquote
+
+from coordinator.log_limits import LineLimit
+from coordinator.logs import said
+
+__all__ = ["IdleConnections"]
+
+_LOG = logging.getLogger(__name__)
+#: How often there is a look, in seconds. Clients that find no place try again for half a second.
+_LOOK_SECONDS = 0.1
+#: How long a connection may be silent, in seconds, when so large a share of the places is taken.
+_PATIENCE = ((0.75, 0.2), (0.5, 2.0))
+_MOST_LINES, _LINES_SECONDS = 1, 60.0
+
+_OPEN_FILES = "/proc/self/fd"
+
+_Peer = tuple[str, int]
+
+
+class IdleConnections:
+    """The connections to ``port``; ``most`` is how many there may be. ``clock`` returns seconds."""
+
+    def __init__(self, port: int, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._port = port
+        self._most = most
+        self._clock = clock
+        self._called: set[str] = set()
+        self._since: dict[_Peer, float] = {}
+        self._lines = LineLimit(_MOST_LINES, _LINES_SECONDS, _ignore)
+
+    def called(self, peer: str) -> None:
+        """Note that a call was let in; ``peer`` is as gRPC writes it."""
+        self._called.add(peer)
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if _count_files() > self._most // 2 or len(self._called) > 2 * self._most:
+                try:
+                    closed = await asyncio.to_thread(self.look)
+                except OSError:
+                    continue
+                if closed and self._lines.lets_through(""):
+                    _LOG.warning("silent connections were closed", extra=said(count=closed, most=self._most))
+            else:
+                self._since.clear()
+
+    def look(self) -> int:
+        """Close what has been silent for too long, if others may need the places; returns how many that were."""
+        now, closed = self._clock(), 0
+        calling = {_peer(each) for each in self._called.copy()}
+        seen: dict[_Peer, float] = {}
+        silent: list[tuple[_Peer, socket.socket]] = []
+        with contextlib.ExitStack() as stack:
+            for peer, connection in self._sockets():
+                stack.enter_context(connection)
+                seen[peer] = self._since.get(peer, now)
+                if peer not in calling:
+                    silent.append((peer, connection))
+            patience = next((each for share, each in _PATIENCE if len(seen) > share * self._most), math.inf)
+            for peer, connection in silent:
+                if now - seen[peer] >= patience:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+                    closed += 1
+        self._since = seen
+        self._called -= {each for each in self._called.copy() if _peer(each) not in seen}
+        return closed
+
+    def _sockets(self) -> Iterator[tuple[_Peer, socket.socket]]:
+        """Find our ends of the connections. Each is a copy, which stays what it is whatever gRPC closes meanwhile."""
+        for name in os.listdir(_OPEN_FILES):  # noqa: PTH208  # names are all it needs
+            try:
+                if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                    continue
+                connection = socket.socket(fileno=os.dup(int(name)))
+            except OSError:
+                continue
+            try:
+                if connection.family in {socket.AF_INET, socket.AF_INET6}:
+                    here, there = connection.getsockname(), connection.getpeername()
+                    if here[1] == self._port:
+                        yield (there[0].removeprefix("::ffff:"), there[1]), connection
+                        continue
+            except OSError:
+                pass
+            connection.close()
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _count_files() -> int:
+    return len(os.listdir(_OPEN_FILES))  # noqa: PTH208  # names are all it needs
+
+
+def _peer(written: str) -> _Peer:
+    """Read a peer as gRPC writes it: ``ipv4:127.0.0.1:5``, ``ipv6:%5B::1%5D:5``."""
+    _, _, rest = unquote(written).partition(":")
+    host, _, port = rest.rpartition(":")
+    return host.strip("[]").removeprefix("::ffff:"), int(port) if port.isdigit() else 0

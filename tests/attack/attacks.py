@@ -1,0 +1,54 @@
+"""The attacks there are, and what a coordinator must be like under each."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import bad_paths
+import begun_handshakes
+import compressed
+import frame_floods
+import garbage_headers
+import headers_only
+import idle_connections
+import metrics_readers
+import open_services
+import rapid_reset
+import silent_tls
+import slow_headers
+import unfinished
+from target import MOST_MIB, Outcome
+
+ATTACKS: dict[str, ModuleType] = {
+    module.__name__: module
+    for module in (
+        silent_tls,
+        compressed,
+        unfinished,
+        headers_only,
+        idle_connections,
+        garbage_headers,
+        bad_paths,
+        begun_handshakes,
+        rapid_reset,
+        frame_floods,
+        slow_headers,
+        open_services,
+        metrics_readers,
+    )
+}
+
+
+def judge(outcome: Outcome) -> list[str]:
+    """Return what is wrong with an outcome, one sentence each."""
+    wrong = []
+    if not outcome.lives:
+        wrong.append(f"the coordinator has ended ({outcome.sent})")
+    if outcome.peak_mib >= MOST_MIB:
+        wrong.append(f"it had {outcome.peak_mib} MiB in memory")
+    if outcome.failures:
+        wrong.append(f"{len(outcome.failures)} of the innocent's claims failed: {outcome.failures[0]}")
+    allowed = max(outcome.allowed, getattr(ATTACKS[outcome.attack], "ALLOWED_SECONDS", 0.0))
+    if outcome.attacked_p50 > allowed:
+        wrong.append(f"half of the innocent's claims took more than {allowed * 1000:.0f} ms")
+    return wrong

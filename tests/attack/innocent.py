@@ -1,0 +1,64 @@
+"""An innocent caller: claims every 20 ms, and tells how long each claim took.
+
+Reads words from standard input: ``told`` answers with what was seen since the last word, ``fresh`` with how long a
+claim on a new connection takes. Times are in seconds; a failure is told by its message.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import uuid
+from typing import Any
+
+from coordinator import Client, CoordinatorError
+
+_PAUSE_SECONDS = 0.02
+
+
+def main(endpoint: str, ca: str, token_file: str) -> None:
+    options: dict[str, Any] = {"timeout": 10.0}
+    options |= {"ca": ca} if ca else {}
+    options |= {"token_file": token_file} if token_file else {}
+    seconds: list[float] = []
+    failures: list[str] = []
+    ended = threading.Event()
+
+    session = f"innocent-{uuid.uuid4().hex}"
+
+    def claim(client: Client, number: int) -> None:
+        started = time.perf_counter()
+        try:
+            client.claim(session, f"task:{session}-{number % 50}", ttl=3600)
+        except CoordinatorError as error:
+            failures.append(f"{type(error).__name__}: {error.message}")
+        seconds.append(time.perf_counter() - started)
+
+    def run() -> None:
+        number = 0
+        with Client(endpoint, **options) as client:
+            while not ended.wait(_PAUSE_SECONDS):
+                claim(client, number)
+                number += 1
+
+    caller = threading.Thread(target=run)
+    caller.start()
+    for line in sys.stdin:
+        if line.strip() == "fresh":
+            started = time.perf_counter()
+            with Client(endpoint, **options) as client:
+                client.claim(f"{session}-fresh", f"task:{session}-fresh", ttl=3600)
+            told: dict[str, Any] = {"seconds": [time.perf_counter() - started], "failures": []}
+        else:
+            told = {"seconds": seconds[:], "failures": failures[:]}
+            seconds.clear()
+            failures.clear()
+        print(json.dumps(told), flush=True)
+    ended.set()
+    caller.join()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

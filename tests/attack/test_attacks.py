@@ -1,0 +1,41 @@
+"""The attacks of strangers, in short (42, 43, 46, 47): the coordinator lives, stays small, and answers others.
+
+``make campaign-attack`` runs them at full strength and prints figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from attacks import ATTACKS, judge
+from target import Target, measure, running
+
+
+class Etcd(Protocol):
+    endpoint: str
+
+
+#: Of what is sent at full strength; each attack sends a little at least.
+SHARE = 0.05
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_a_coordinator_lives_stays_small_and_answers_others_under(name: str, etcd: Etcd, tmp_path: Path) -> None:
+    module = ATTACKS[name]
+    with running(tmp_path, etcd.endpoint, module.SETTING) as target:
+        outcome = measure(name, target, module.attack, SHARE, quiet_seconds=1.5)
+        assert judge(outcome) == [], outcome
+        assert logged_bytes(target) < 100_000
+        if target.token:
+            said = target.log.read_text() + target.audit.read_text()
+            assert target.token.removeprefix("coordination-")[:16] not in said
+    assert target.process.returncode == 0, "it stops as it should"
+
+
+def logged_bytes(target: Target) -> int:
+    """Return how much of the log is not what the innocent caused, in bytes."""
+    lines = target.log.read_bytes().splitlines(keepends=True)
+    return sum(len(line) for line in lines if b"session=innocent-" not in line)

@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
+.PHONY: campaign-attack help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ campaign-members: setup ## Kill and stop members of an etcd cluster under load, 
 
 campaign-scale: setup ## Brief over 50,000 records and list 100,000, in three minutes; prints time and memory.
 	@$(BIN)/python tests/cluster/scale_campaign.py $(CAMPAIGN_ARGS)
+
+campaign-attack: setup ## Attack coordinators as strangers would, for ten minutes; prints memory and an innocent caller's times.
+	@$(BIN)/python tests/attack/campaign.py $(CAMPAIGN_ARGS)
 
 campaign-reaper: setup ## Have 10,000 claims expire at once, kill reapers, leave one far behind; takes five minutes.
 	@$(BIN)/python tests/cluster/reaper_campaign.py $(CAMPAIGN_ARGS)

@@ -11,18 +11,20 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from server_running import COMMAND, Etcd, RunCoordinator, environment, run
 
 from coordinator import Client, HistoryGone
-from coordinator.errors import InternalError, InvalidInput
+from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown
 from coordinator.model import Claim
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.embedded import EmbeddedEtcd, find_etcd
+from coordinator.store.channel import EtcdChannel, Method, Methods
+from coordinator.store.embedded import EmbeddedEtcd, find_etcd, restoration
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
 from coordinator.store.embedded.restoration import MARK, restore
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.failures import RevisionGone
 
 
 def saved(data_dir: Path, file: Path, *options: str) -> int:
@@ -294,3 +296,23 @@ def rpc_value(key: bytes, revision: int, value: bytes) -> bytes:
         key=key, create_revision=revision, mod_revision=revision, version=1, value=value
     ).SerializeToString()
     return stored
+
+
+async def test_a_compaction_whose_answer_was_lost_is_known_to_be_done(tmp_path: Path) -> None:
+    """It is asked for again then, and refused as done before: on a busy machine that failed a restore."""
+    async with EmbeddedEtcd(tmp_path / "data", find_etcd()) as etcd:
+        channel = EtcdChannel([etcd.endpoint])
+
+        async def call(method: Method, request: Any) -> Any:
+            return await channel.call(method, request, deadline=time.monotonic() + 30)
+
+        for _ in range(3):
+            put = rpc.RequestOp(request_put=rpc.PutRequest(key=restoration.MARK))
+            made = await call(Methods.TXN, rpc.TxnRequest(success=[put]))
+        revision = made.header.revision
+        assert not await restoration._is_compacted(call, revision)
+        await call(Methods.COMPACT, rpc.CompactionRequest(revision=revision))
+        assert await restoration._is_compacted(call, revision)
+        with pytest.raises((OutcomeUnknown, RevisionGone)):
+            await call(Methods.COMPACT, rpc.CompactionRequest(revision=revision))
+        await channel.close()

@@ -26,13 +26,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coordinator.current_directory import child_environment
-from coordinator.errors import InternalError, InvalidInput, Unavailable
+from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown, Unavailable
 from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
 from coordinator.store.embedded.directory import DataDirectory
 from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.failures import RevisionGone
 from coordinator.store.snapshots import check_backup
 
 __all__ = ["Restored", "restore"]
@@ -46,6 +47,8 @@ _DATABASE = Path("member", "snap", "db")
 _A_SECOND = 1_000_000
 _SECONDS = 300.0
 _CALL_SECONDS = 60.0
+
+_Call = Callable[[Method, Any], Awaitable[Any]]
 
 
 class Restored(NamedTuple):
@@ -119,7 +122,20 @@ async def _build(backup: Path, work: Path, binary: EtcdBinary, revision: int) ->
         found = await call(Methods.RANGE, rpc.RangeRequest(key=MARK))
         if found.header.revision != revision or found.kvs[0].create_revision != revision:
             raise InternalError(f"etcd goes on from revision {found.header.revision}, not from {revision}")
-        await call(Methods.COMPACT, rpc.CompactionRequest(revision=revision, physical=True))
+        try:
+            await call(Methods.COMPACT, rpc.CompactionRequest(revision=revision, physical=True))
+        except (OutcomeUnknown, RevisionGone):
+            # A compaction whose answer comes late is asked for again, and refused because it has been done.
+            if not await _is_compacted(call, revision):
+                raise
+
+
+async def _is_compacted(call: _Call, revision: int) -> bool:
+    try:
+        await call(Methods.RANGE, rpc.RangeRequest(key=MARK, revision=revision - 1))
+    except RevisionGone:
+        return True
+    return False
 
 
 def _unpack(backup: Path, etcd: Path, binary: EtcdBinary) -> None:
@@ -162,7 +178,7 @@ def _executable(tool: Path) -> Path:
 
 
 @asynccontextmanager
-async def _running(work: Path, binary: EtcdBinary) -> AsyncIterator[Callable[[Method, Any], Awaitable[Any]]]:
+async def _running(work: Path, binary: EtcdBinary) -> AsyncIterator[_Call]:
     """Run an etcd on a data directory until the block ends, when all of it is in its files; yields what calls it."""
     size = (work / "etcd" / _DATABASE).stat().st_size
     async with EmbeddedEtcd(work, binary, quota_bytes=max(DEFAULT_QUOTA_BYTES, 2 * size)) as etcd:

@@ -266,5 +266,7 @@ def _deadline_of_lease(pooled: _PooledLease) -> float:
 
 def _not_in_time() -> Unavailable:
     return Unavailable(
-        "etcd did not grant a lease in time", hint="nothing was changed; try again", retry_after_seconds=1.0
+        "etcd did not answer in time, so that there is no lease for the claim",
+        hint="nothing was changed; see with `coordination status` whether etcd has a leader, and try again",
+        retry_after_seconds=1.0,
     )

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from coordinator.engine.layout import ROOT
 from coordinator.errors import InvalidInput
 from coordinator.keys import check_fleet
+from coordinator.limits import MAX_SMALL_REQUEST_BYTES
 from coordinator.server import SERVICE
 from coordinator.v1 import service_pb2 as pb
 
@@ -201,15 +202,16 @@ def test_every_method_refuses_what_is_no_message(service: FuzzedService, method:
 
 
 def test_texts_of_megabytes_are_refused_without_keeping_them(service: FuzzedService) -> None:
-    size = 15 * 1024 * 1024
-    for number in range(4):
-        if number == 1:
-            service.mark_size()  # what gRPC keeps for messages of that size, it keeps once
-        for field in ("session", "work_key", "note"):
-            fields: dict[str, Any] = {"session": "s1", "work_key": "task:a"} | {field: "x" * size}
-            answer = service.call("Claim", pb.ClaimRequest(**fields))
-            assert answer.code is grpc.StatusCode.INVALID_ARGUMENT
-            assert len(answer.message) < 500
-    service.check_size()
-    too_large = service.call("Claim", pb.ClaimRequest(session="s1", note="x" * (17 * 1024 * 1024)))
-    assert too_large.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    for size, code in (
+        (MAX_SMALL_REQUEST_BYTES - 1024, grpc.StatusCode.INVALID_ARGUMENT),
+        (15 * 1024 * 1024, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ):
+        for number in range(4):
+            if number == 1:
+                service.mark_size()  # what gRPC keeps for messages of that size, it keeps once
+            for field in ("session", "work_key", "note"):
+                fields: dict[str, Any] = {"session": "s1", "work_key": "task:a"} | {field: "x" * size}
+                answer = service.call("Claim", pb.ClaimRequest(**fields))
+                assert answer.code is code
+                assert len(answer.message) < 500
+        service.check_size()

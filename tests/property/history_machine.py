@@ -268,7 +268,8 @@ class HistoryMachine(RuleBasedStateMachine):
             lasting = self.lasting.get((name, work.held.attempt), work.promised - self.world.now)
             latest = max(latest, max(work.promised, self.world.now + lasting) + len(answers) * SLACK)
             if deadline != known_deadline.get(work.held.attempt):
-                self.lasting[name, work.held.attempt] = deadline - self.world.now
+                # One that stays on its lease is shown with what it was renewed for, which may be less than that lasts.
+                self.lasting[name, work.held.attempt] = max(lasting, deadline - self.world.now)
             self._expect(work.promised <= deadline <= latest, f"{name}: {deadline}, promised was {work.promised}")
         self.works[name] = replace(
             work, tokens=tokens, deadlines=dict(known_deadline) | stored.deadlines, events=(), seen=None, pinned=None

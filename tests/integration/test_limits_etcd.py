@@ -15,7 +15,7 @@ import pytest
 from etcd_proxy import TXN, EtcdProxy, proxying
 
 from coordinator import AsyncClient, Claim
-from coordinator.errors import LimitExceeded, TryAgain
+from coordinator.errors import LimitExceeded, OutcomeUnknown, TryAgain
 from coordinator.model import State
 
 Etcdctl = Callable[..., str]
@@ -79,12 +79,18 @@ async def test_an_overloaded_etcd_is_asked_again_within_the_deadline_and_told_af
             assert isinstance(await client.try_claim("busy", "task:patient"), Claim)
             assert etcd.refused == 5
         async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=3) as client:
-            etcd.left, etcd.refused = 1_000_000, 0
-            started = time.monotonic()
-            with pytest.raises(LimitExceeded, match="too many requests waiting") as caught:
-                await client.claim("busy", "task:told")
-            assert time.monotonic() - started > 1, "it was asked again for as long as there was time"
-            assert (caught.value.retry_after_seconds or 0) > 0
+            problem: TryAgain = OutcomeUnknown("not asked yet")
+            # Whether a try is under way at the deadline, whose outcome is unknown then, is a matter of moments.
+            while isinstance(problem, OutcomeUnknown):
+                etcd.left, etcd.refused = 1_000_000, 0
+                started = time.monotonic()
+                with pytest.raises(TryAgain) as caught:
+                    await client.claim("busy", "task:told")
+                assert time.monotonic() - started > 1, "it was asked again for as long as there was time"
+                problem = caught.value
+            assert isinstance(problem, LimitExceeded)
+            assert "too many requests waiting" in problem.message
+            assert (problem.retry_after_seconds or 0) > 0
             assert 2 <= etcd.refused < 100, "there are pauses in between"
             etcd.left = 0
             assert isinstance(await client.try_claim("busy", "task:told"), Claim)

@@ -112,6 +112,8 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(PROTO_VENV)/bin/python scripts/protoc.py --check
 	@$(BIN)/python scripts/unasync.py --check
 	@$(BIN)/python scripts/cli_docs.py --check
+	@$(BIN)/python scripts/architecture_docs.py --check
+	@$(BIN)/python scripts/check_docs.py
 	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
 
@@ -123,8 +125,9 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 	@$(PROTO_VENV)/bin/python scripts/protoc.py
 	@$(BIN)/python scripts/unasync.py
 
-docs: setup ## Generate docs/cli.md from the command line.
+docs: setup ## Generate docs/cli.md from the command line, and the tables of docs/architecture.md from the code.
 	@$(BIN)/python scripts/cli_docs.py
+	@$(BIN)/python scripts/architecture_docs.py
 
 dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 	@$(BIN)/python deploy/grafana/build.py

@@ -1,18 +1,19 @@
 """How the engine asks for what it cannot do itself.
 
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
-no I/O and reads no clock. Eight kinds of steps exist:
+no I/O and reads no clock. The steps, in the order of ``Step``:
 
-- a ``Txn``, answered by its ``TxnReply``;
-- ``NeedLease``, answered by a ``Lease`` of this replica's own with enough time left;
-- ``TimeLeft``, answered by how long each of some leases lasts still, in seconds;
-- ``IsWanted``, answered by whether others wait for their turn at a key at this very replica;
-- ``Trailing``, a transaction whose outcome nobody waits for; answered by None at once;
-- ``Damaged``, a value that could not be decoded, for the log; answered by None;
-- ``AttemptEnded``, yielded once the transaction that ended an attempt has succeeded, for the metrics; answered by None;
-- ``ClaimGranted``, likewise for the one that made a claim;
-- ``Expected``, yielded before such a transaction: which of these events it brings about, and by what it can be seen
-  afterwards that it has, where its reply is lost; answered by None.
+- ``Txn``: run this transaction; answered by its ``TxnReply``.
+- ``NeedLease``: a lease for a TTL is needed; answered by a ``Lease`` of this replica's own, the one named as
+  ``outliving`` if that is one and lasts longer.
+- ``TimeLeft``: how long do these leases last; answered by seconds for each, at most.
+- ``IsWanted``: do other transactions wait for their turn at this key, at this replica; answered by yes or no.
+- ``Trailing``: this transaction may be applied later than the answer is given; answered by None, at once.
+- ``Damaged``: this value could not be decoded (for the log); answered by None.
+- ``AttemptEnded``: the transaction that ended an attempt has succeeded (for the metrics); answered by None.
+- ``ClaimGranted``: the transaction that made a claim has succeeded (for the metrics); answered by None.
+- ``Expected``: the next transaction brings these events about, and leaves these traces by which that can be seen if its
+  reply is lost; answered by None.
 
 ``coordinator.store.runner`` drives operations against etcd. In a test a list of answers does.
 """

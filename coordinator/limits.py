@@ -12,6 +12,7 @@ from coordinator.errors import InvalidInput
 from coordinator.model import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 
 __all__ = [
+    "CROWDED_RECEIVE_SECONDS",
     "DEFAULT_BRIEFED_SECONDS",
     "DEFAULT_BRIEFING_CHARACTERS",
     "DEFAULT_HOT_KEYS",
@@ -59,9 +60,11 @@ MAX_ITEMS = 500
 #: Largest request that is read at all, which only those with lists may be, and the largest of all others.
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_SMALL_REQUEST_BYTES = 256 * 1024
-#: How many requests that have begun to come are waited for at a time, and how long for each, in seconds.
-MAX_UNFINISHED_REQUESTS = 64
+#: How many requests are received at a time, and how long each may take, in seconds: at most, and while more than that
+#: many are there. At 128 of them, of which each may hold a message of MAX_REQUEST_BYTES, memory stays bounded.
+MAX_UNFINISHED_REQUESTS = 128
 RECEIVE_SECONDS = 10.0
+CROWDED_RECEIVE_SECONDS = 0.25
 #: How much of a call's body is taken before the call is looked at, and how much its headers may be, in bytes.
 WINDOW_BYTES = 4 * 1024
 MAX_HEADER_BYTES = 16 * 1024

@@ -27,6 +27,7 @@ from coordinator.errors import CoordinatorError, InvalidInput, LimitExceeded
 from coordinator.limits import (
     MAX_REQUEST_BYTES,
     MAX_SMALL_REQUEST_BYTES,
+    CROWDED_RECEIVE_SECONDS,
     MAX_UNFINISHED_REQUESTS,
     RECEIVE_SECONDS,
 )
@@ -72,7 +73,7 @@ class Gate:
         self._recorder = recorder
         self._refusals = refusals
         self._authorizer = authorizer
-        self._unfinished = _Unfinished(MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS)
+        self._unfinished = _Unfinished(MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS, CROWDED_RECEIVE_SECONDS)
 
     def serve(
         self, server: grpc.aio.Server, servicer: object, service: ServiceDescriptor, *, open_to_all: bool = False
@@ -140,38 +141,86 @@ def _stream(behaviour: Any, receive: _Receive) -> Any:
 
 
 class _Unfinished:
-    """The requests that are waited for, the longest waited for first.
+    """The requests that are being received: ``most`` at a time.
 
-    One more than ``most`` ends the wait for the first: a whole request is read in less than a millisecond, so that what
-    has been waited for longest is what nobody sends the rest of.
+    A call that finds no place waits for one, and the latest gets the next, because the earlier ones are the likelier to
+    have been given up. While calls wait, a request that has taken longer than ``patience`` gives up its place: a whole
+    one is received within milliseconds, so the slowest is one whose rest nobody sends. A crowd of whole requests
+    passes, however large it is.
     """
 
-    def __init__(self, most: int, seconds: float) -> None:
+    def __init__(self, most: int, seconds: float, patience: float) -> None:
         self._most = most
         self._seconds = seconds
-        self._waiting: dict[asyncio.Timeout, None] = {}
+        self._patience = patience
+        self._places_taken = 0
+        # When each began to be received, the slowest first.
+        self._receiving: dict[asyncio.Timeout, float] = {}
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._looks: asyncio.Handle | None = None
 
     async def read(self, context: _Context) -> Any:
         """Return the request, or ``EOF`` if there is none; raises ``LimitExceeded`` if it does not come in time."""
-        if len(self._waiting) >= self._most:
-            first = next(iter(self._waiting))
-            del self._waiting[first]
-            first.reschedule(0.0)
         limit = asyncio.timeout(self._seconds)
         try:
             async with limit:
-                self._waiting[limit] = None
+                await self._take_place()
                 try:
+                    self._receiving[limit] = asyncio.get_running_loop().time()
+                    self._look_soon()
                     return await context.read()
                 finally:
-                    self._waiting.pop(limit, None)
+                    self._receiving.pop(limit, None)
+                    self._leave_place()
         except TimeoutError:
             raise LimitExceeded(
                 "the rest of the request did not come in time",
                 hint=f"nothing was changed; a request must be sent within {self._seconds:g} s, "
-                f"and {self._most} at a time are waited for",
+                f"and within {self._patience:g} s while more than {self._most} are being received",
                 retry_after_seconds=_RETRY_SECONDS,
             ) from None
+
+    async def _take_place(self) -> None:
+        if self._places_taken < self._most:
+            self._places_taken += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting[place] = None
+        self._look_soon()
+        try:
+            await place
+        except asyncio.CancelledError:
+            # The place may have come in the same turn of the loop as the end of the call.
+            if place in self._waiting:
+                del self._waiting[place]
+            else:
+                self._leave_place()
+            raise
+
+    def _leave_place(self) -> None:
+        if not self._waiting:
+            self._places_taken -= 1
+            return
+        place, _ = self._waiting.popitem()
+        if not place.done():
+            place.set_result(None)
+
+    def _look_soon(self) -> None:
+        """Look whether the slowest has to go, once its time is over, if nobody looks yet."""
+        if self._looks is None and self._waiting and self._receiving:
+            loop = asyncio.get_running_loop()
+            due = next(iter(self._receiving.values())) + self._patience
+            # One turn of the loop later: what has come in the meantime is taken first.
+            self._looks = loop.call_at(due, loop.call_soon, self._end_slowest)
+
+    def _end_slowest(self) -> None:
+        self._looks = None
+        latest = asyncio.get_running_loop().time() - self._patience
+        slowest = [limit for limit, began in self._receiving.items() if began <= latest]
+        for limit in slowest[: len(self._waiting)]:
+            del self._receiving[limit]
+            limit.reschedule(0.0)
+        self._look_soon()
 
 
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Any]:

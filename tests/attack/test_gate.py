@@ -129,18 +129,22 @@ class TestSizes:
         assert ended(open_target, CLAIM, message(data)) == EXHAUSTED
         assert ended(open_target, CLAIM_MANY, message(data)) == INVALID
 
-    def test_43_so_many_unfinished_requests_are_waited_for_and_the_oldest_yields(self, open_target: Target) -> None:
-        with Connection(open_target.endpoint) as connection:
-            streams = [connection.open(CLAIM) for _ in range(MAX_UNFINISHED_REQUESTS + 3)]
-            refused: set[int] = set()
+    def test_43_a_whole_request_finds_a_place_among_so_many_unfinished_ones(self, open_target: Target) -> None:
+        """Each connection takes 128 calls, so that there are more than may be received at a time."""
+        with Connection(open_target.endpoint) as one, Connection(open_target.endpoint) as other:
+            streams = [one.open(CLAIM) for _ in range(MAX_UNFINISHED_REQUESTS - 28)]
+            streams += [other.open(CLAIM) for _ in range(100)]
+            with Client(open_target.endpoint, timeout=8) as client:
+                client.try_claim("innocent-3", "task:x")
+            refused = 0
             until = time.monotonic() + 8
-            while len(refused) < 3 and time.monotonic() < until:
-                refused |= {
-                    on
-                    for kind, _, on, payload in connection.frames(0.2)
-                    if kind == HEADERS and b"status\x018" in payload
-                }
-            assert refused == set(streams[:3])
+            while refused < 100 - 28 and time.monotonic() < until:
+                for connection in (one, other):
+                    refused += sum(
+                        kind == HEADERS and b"status\x018" in payload for kind, _, _, payload in connection.frames(0.2)
+                    )
+            # All that had to wait for a place found one, by ending one that was slow; the rest is still received.
+            assert 100 - 28 <= refused < len(streams)
 
     def test_43_a_request_that_does_not_come_is_not_waited_for_long(self, open_target: Target) -> None:
         with Connection(open_target.endpoint) as connection:

@@ -25,9 +25,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from coordinator.errors import CoordinatorError, InvalidInput, LimitExceeded
 from coordinator.limits import (
+    CROWDED_RECEIVE_SECONDS,
     MAX_REQUEST_BYTES,
     MAX_SMALL_REQUEST_BYTES,
-    CROWDED_RECEIVE_SECONDS,
     MAX_UNFINISHED_REQUESTS,
     RECEIVE_SECONDS,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -81,12 +80,13 @@ def running(directory: Path, etcd: str, setting: Setting, *more: str, command: s
         options += ["--tokens", str(tokens)]
     options += ["--log-file", str(directory / "log"), "--audit-log", str(directory / "audit")]
     options += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--no-reaper"]
-    limit = None if setting.files is None else (setting.files, setting.hard_files or setting.files)
+    limit: list[str] = []
+    if setting.files is not None:
+        # By a shell, because this process has threads, and what is run between fork and exec may hang on their locks.
+        lower = f"ulimit -S -n {setting.files} && ulimit -H -n {setting.hard_files or setting.files}"
+        limit = ["sh", "-c", f'{lower} && exec "$@"', "sh"]
     with subprocess.Popen(
-        [command or COMMAND, "serve", "--etcd", etcd, *options],
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),  # noqa: PLW1509  # one call
+        [*limit, command or COMMAND, "serve", "--etcd", etcd, *options], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         ready = _READY.fullmatch(process.stdout.readline())

@@ -201,10 +201,11 @@ class TestBackground:
             fcntl.flock(held, fcntl.LOCK_EX)
             command = [COMMAND, "up", "--detach", "--data-dir", str(tmp_path), *FREE_PORTS]
             with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as up:
-                while not (lock.exists() and lock.read_text().strip()):
+                # The line is whole once it ends.
+                while not (lock.exists() and (written := lock.read_text()).endswith("\n")):
                     assert up.poll() is None
                     time.sleep(0.01)
-                ended = os.pidfd_open(int(lock.read_text()))
+                ended = os.pidfd_open(int(written))
                 up.send_signal(signal.SIGINT)
                 assert up.communicate(timeout=30) == (b"", b"")
             assert up.returncode == 130

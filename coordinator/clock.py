@@ -7,11 +7,14 @@ set back and forth meanwhile, no comparison of them with one another or with the
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 
-__all__ = ["boot_seconds", "cut", "drift_seconds", "now"]
+__all__ = ["boot_seconds", "cut", "drift_seconds", "now", "this_boot"]
 
 
 if hasattr(time, "CLOCK_BOOTTIME"):
@@ -28,6 +31,20 @@ elif sys.platform == "darwin":
 
 else:
     boot_seconds = time.monotonic
+
+
+@cache
+def this_boot() -> str:
+    """Return what tells this boot of this host from others: ``boot_seconds`` of another boot means nothing here.
+
+    Where that cannot be found out, it tells this process from others.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # Containers may have a boot-time clock of their own.
+        return f"{boot} {Path('/proc/self/ns/time').readlink()}"
+    except OSError:
+        return f"{os.getpid()} {os.urandom(16).hex()}"
 
 
 _STARTED_AT = time.time() - boot_seconds()

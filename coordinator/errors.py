@@ -22,11 +22,15 @@
 service, the client and the command line all read it from here.
 
 Every message is one sentence that says what was wrong and what is allowed; ``hint`` says what to do next.
+
+Invariant: every error, also one of a subclass with arguments of its own, can be copied and pickled, with all that it
+says and with its cause. Process pools send errors to the caller that way, and hang or break where one cannot be read.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import copyreg
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from coordinator.model import Denial
@@ -81,6 +85,11 @@ class CoordinatorError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.request_id = request_id
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are rebuilt by a call with their message; that is not what every class here takes.
+        state = {**self.__dict__, "__cause__": _cause_of(self), "__suppress_context__": self.__suppress_context__}
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 class InvalidInput(CoordinatorError):
@@ -214,6 +223,20 @@ _BY_CODE: dict[str, type[CoordinatorError]] = {
 def error_for_code(code: str) -> type[CoordinatorError]:
     """Return the error class that stands for a gRPC status code's name, ``InternalError`` for one we never send."""
     return _BY_CODE.get(code, InternalError)
+
+
+def _cause_of(error: CoordinatorError) -> BaseException | None:
+    """Return the cause of an error if it can be pickled too; gRPC's errors hold locks and cannot."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, CoordinatorError):
+        return cause
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(cause))  # noqa: S301  # what was written here
+    except Exception:  # noqa: BLE001  # whatever a foreign class raises
+        return None
+    return cause
 
 
 def _first_sentence(error: type[CoordinatorError]) -> str:

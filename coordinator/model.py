@@ -5,11 +5,11 @@ All are frozen. Times are aware datetimes in UTC; durations are seconds as float
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from coordinator.clock import boot_seconds
+from coordinator.clock import boot_seconds, this_boot
 
 __all__ = [
     "DEFAULT_FLEET",
@@ -120,7 +120,8 @@ class Claim:
 
     ``deadline`` is until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``, a clock
     that counts while the host is suspended. ``time.monotonic()`` does not, and must not be compared with it. Only
-    claims that a client has granted or renewed have one; ``remaining`` and ``is_lost`` read that clock themselves.
+    claims that a client has granted or renewed have one; ``remaining`` and ``is_lost`` read that clock themselves. A
+    claim that is unpickled on another host, or after a restart of this one, has none.
     """
 
     work_key: str
@@ -157,6 +158,16 @@ class Claim:
         promises nothing.
         """
         return self.remaining(at) <= 0
+
+    def __getstate__(self) -> list[object]:
+        return [this_boot(), *(getattr(self, field.name) for field in fields(self))]
+
+    def __setstate__(self, state: list[object]) -> None:
+        boot, *values = state
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
+        if boot != this_boot():
+            object.__setattr__(self, "deadline", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,23 @@
 """Hides what may be a credential in text that is shown or logged as it was typed.
 
-Invariant: a token of ours is recognized by how it begins, whatever stands around it, and whether it is whole or not.
+Invariants:
+- A token of ours is recognized by how it begins, whatever stands around it, and whether it is whole or not.
+- The time taken grows as the text does, and not faster, whatever the text: callers choose it.
 """
 
 from __future__ import annotations
 
 import re
+import string
 
-__all__ = ["without_credentials", "without_tokens"]
+__all__ = ["mask_addresses", "without_credentials", "without_tokens"]
 
-#: No work key is longer, and the search takes the square of a text's length.
+#: No work key is longer, and what is longer does not belong into a log.
 _LONGEST = 1024
-#: What stands before the host of an address: a user and a password, or a token for both.
-_CREDENTIALS = re.compile(r"((?:^\s*|[A-Za-z][A-Za-z0-9+.-]*:)//+)[^/?#]*@")
+#: Slashes, and what stands between them and the next one. It is possessive and always fits, so that no character is
+#: looked at twice.
+_AFTER_SLASHES = re.compile(r"(//++)([^/?#@]*+(?:@[^/?#@]*+)*+)")
+_IN_SCHEME = frozenset(string.ascii_letters + string.digits + "+.-")
 
 
 def without_credentials(typed: str) -> str:
@@ -22,7 +27,38 @@ def without_credentials(typed: str) -> str:
     """
     if len(typed) > _LONGEST:
         return f"({len(typed)} characters)"
-    return _CREDENTIALS.sub(r"\1…@", typed)
+    return mask_addresses(typed)
+
+
+def mask_addresses(text: str) -> str:
+    """Do so with text of any length, in time that grows as its length does.
+
+    What stands before the host of an address is a user and a password, or a token for both.
+    """
+    if "//" not in text or "@" not in text:
+        return text
+    blank = len(text) - len(text.lstrip())
+
+    def masked(found: re.Match[str]) -> str:
+        slashes, authority = found.groups()
+        _, at, host = authority.rpartition("@")
+        begins = found.start() <= blank or _follows_scheme(text, found.start())
+        return f"{slashes}…@{host}" if at and begins else found[0]
+
+    return _AFTER_SLASHES.sub(masked, text)
+
+
+def _follows_scheme(text: str, slashes: int) -> bool:
+    """Return whether a scheme and a colon stand before slashes."""
+    if text[slashes - 1] != ":":
+        return False
+    at = slashes - 2
+    # No slash is part of a scheme: no character is looked at for two addresses.
+    while at >= 0 and text[at] in _IN_SCHEME:
+        if text[at].isalpha():
+            return True
+        at -= 1
+    return False
 
 
 #: A token of ours, or most of one: letters of both cases and digits, which no name of people's choice has there. Its

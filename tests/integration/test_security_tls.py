@@ -6,13 +6,14 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from conftest import COMMAND, RunCoordinator, RunningCoordinator, RunningEtcd
 from security_world import SOON, World, make_world
 
-from coordinator import AsyncClient, Client, InvalidInput, Unauthenticated, Unavailable
+from coordinator import AsyncClient, Client, InvalidInput, Unauthenticated, Unavailable, certificates
 
 WRONG = "wrong"
 
@@ -142,6 +143,18 @@ def test_mutual_tls_keeps_out_who_has_none(mutual: str, world: World, others: Wo
 def test_a_certificate_that_nobody_has_listed_is_no_credential(mutual: str, world: World, fleet: str) -> None:
     with Client(mutual, fleet=fleet, **world.client_options("bob")) as client, pytest.raises(Unauthenticated):
         client.status()
+
+
+@pytest.mark.parametrize("name", ["alice\0.evil", "alice\0", "alice\r"])
+def test_a_certificate_with_a_nul_in_its_name_is_not_who_stands_before_it(
+    mutual: str, world: World, fleet: str, tmp_path: Path, name: str
+) -> None:
+    cert, key = tmp_path / "its.crt", tmp_path / "its.key"
+    now = datetime.now(UTC)
+    validity = (now - timedelta(hours=1), now + timedelta(days=1))
+    certificates.issue(certificates.load_authority(world.directory), cert, key, name, validity, None)
+    with Client(mutual, fleet=fleet, ca=world.ca, cert=cert, key=key) as client, pytest.raises(Unauthenticated):
+        client.claim("alice-1", "task:x")
 
 
 def test_a_token_counts_before_a_certificate(mutual: str, world: World, fleet: str) -> None:

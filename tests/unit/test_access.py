@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from coordinator.errors import InvalidInput, PermissionDenied, Unauthenticated
 from coordinator.service.access import RULES, Authorizer, Credentials, CredentialsFile, Grant, Role, read_credentials
@@ -120,19 +126,60 @@ def test_a_credential_ends_at_its_time() -> None:
         authorizer(text, moment).identify(context(f"Bearer {TOKEN}"))
 
 
+def certificate(*common: str, others: Sequence[x509.GeneralName] = ()) -> list[bytes]:
+    """What gRPC has of a client that has shown a certificate with these names."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in common])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now)
+    if others:
+        builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
+    return [builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)]
+
+
+CERTIFIED = (
+    '[[credential]]\nname = "a"\ncertificate = "alice"\n[[credential]]\nname = "b"\ncertificate = "spiffe://x/b"\n'
+)
+
+
 def test_a_certificate_is_who_the_file_says() -> None:
-    text = (
-        '[[credential]]\nname = "a"\ncertificate = "alice"\n[[credential]]\nname = "b"\ncertificate = "spiffe://x/b"\n'
-    )
-    asked = authorizer(text + ENTRY)
-    assert asked.identify(context(x509_common_name=[b"alice"])).name == "a"
-    assert asked.identify(context(x509_common_name=[b"?"], x509_subject_alternative_name=[b"spiffe://x/b"])).name == "b"
-    peers: tuple[dict[str, list[bytes]], ...] = ({}, {"x509_common_name": [b"Alice"]}, {"x509_common_name": [b"\xff"]})
-    for peer in peers:
+    asked = authorizer(CERTIFIED + ENTRY)
+    alice = certificate("alice")
+    assert asked.identify(context(x509_pem_cert=alice)).name == "a"
+    other = certificate("?", others=[x509.DNSName("x"), x509.UniformResourceIdentifier("spiffe://x/b")])
+    assert asked.identify(context(x509_pem_cert=other)).name == "b"
+    for peer in ({}, {"x509_pem_cert": certificate("Alice")}, {"x509_common_name": [b"alice"]}):
         with pytest.raises(Unauthenticated):
             asked.identify(context(None, **peer))
     with pytest.raises(Unauthenticated):
-        asked.identify(context("Bearer wrong", x509_common_name=[b"alice"]))
+        asked.identify(context("Bearer wrong", x509_pem_cert=alice))
+
+
+@pytest.mark.parametrize(
+    ("common", "others"),
+    [
+        (("alice\0",), ()),
+        (("alice\0.evil",), ()),
+        (("\0alice",), ()),
+        (("alice\n",), ()),
+        (("alice\u202e",), ()),
+        (("bob", "alice"), ()),
+        (("alice", "bob"), ()),
+        (("bob",), (x509.DNSName("alice\0.evil"),)),
+        (("alice",), (x509.DNSName("x\0y"),)),
+        ((), (x509.UniformResourceIdentifier("spiffe://x/b\0c"),)),
+        ((), (x509.RFC822Name("alice\0@x"),)),
+    ],
+)
+def test_a_certificate_with_a_name_in_doubt_names_nobody(common: Any, others: Any) -> None:
+    with pytest.raises(Unauthenticated):
+        authorizer(CERTIFIED).identify(context(x509_pem_cert=certificate(*common, others=others)))
+
+
+@pytest.mark.parametrize("pem", [b"", b"alice", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_certificate_that_cannot_be_read_names_nobody(pem: bytes) -> None:
+    with pytest.raises(Unauthenticated):
+        authorizer(CERTIFIED).identify(context(x509_pem_cert=[pem], x509_common_name=[b"alice"]))
 
 
 @pytest.mark.parametrize(

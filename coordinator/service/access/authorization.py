@@ -21,6 +21,7 @@ from coordinator.errors import PermissionDenied, Unauthenticated
 from coordinator.logs import said
 from coordinator.masking import without_credentials
 from coordinator.model import DEFAULT_FLEET
+from coordinator.service.access.certificate_names import names_of
 from coordinator.service.access.credentials import Credentials
 from coordinator.service.access.grants import Grant, Role
 from coordinator.service.access.streams import GuardedStreams
@@ -28,6 +29,8 @@ from coordinator.service.access.streams import GuardedStreams
 __all__ = ["RULES", "Authorizer", "Rule"]
 
 _LOG = logging.getLogger(__name__)
+#: Under which name gRPC has the certificate that a client has shown, once it has checked it.
+_PEM = "x509_pem_cert"
 
 
 class Rule(NamedTuple):
@@ -135,12 +138,8 @@ def _digest(header: str | bytes) -> bytes:
 
 def _of_certificate(credentials: Credentials, peer: dict[str, Any]) -> Grant | None:
     """Return what is granted to a client's certificate: its common name is looked up first, then its other names."""
-    for kind in ("x509_common_name", "x509_subject_alternative_name"):
-        for name in peer.get(kind) or ():
-            grant = credentials.by_certificate.get(name.decode(errors="replace"))
-            if grant is not None:
-                return grant
-    return None
+    found = (credentials.by_certificate.get(name) for pem in peer.get(_PEM) or () for name in names_of(pem))
+    return next((grant for grant in found if grant is not None), None)
 
 
 def _check_fleet(grant: Grant, fleet: str) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from coordinator._version import __version__
 from coordinator.cli import backups, credentials, overview, serving, work
+from coordinator.cli.completion import completion
 from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
@@ -18,8 +19,19 @@ from coordinator.cli.words import describe_status
 
 __all__ = ["app"]
 
+
+
+class _Verbs(CommonGroup):
+    headings = {
+        "Work": [*work.COMMANDS, *(name for name in overview.COMMANDS if name.startswith("work-"))],
+        "Overview": ["briefing", "status", "hot", "top"],
+        "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
+        "Credentials and settings": ["certs", "token", "config", "completion"],
+    }
+
+
 app = typer.Typer(
-    cls=CommonGroup,
+    cls=_Verbs,
     add_completion=False,
     # Rich would cost every command 50 ms, and its tracebacks are not for users.
     rich_markup_mode=None,
@@ -76,6 +88,7 @@ def status() -> int:
 app.command("hot", cls=CommonCommand)(hot)
 app.command("top", cls=CommonCommand)(top)
 app.command("doctor", cls=CommonCommand)(doctor)
+app.command("completion", cls=CommonCommand)(completion)
 
 
 @config.command("show", cls=CommonCommand)

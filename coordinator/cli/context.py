@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from coordinator.cli.help import write_commands, write_parameters
 from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import InvalidInput
 from coordinator.model import DEFAULT_FLEET
@@ -248,7 +250,7 @@ def _read_config(path: Path) -> dict[str, str]:
 
 
 class _CommonOption(TyperOption):
-    """An option that is remembered instead of being handed to the command."""
+    """An option of every command, which is remembered instead of being handed to it."""
 
     def __init__(self, name: str, option: str, parameter: str, **settings: Any) -> None:
         super().__init__(param_decls=[parameter, option], expose_value=False, callback=self._take, **settings)
@@ -260,6 +262,10 @@ class _CommonOption(TyperOption):
             _given[self._setting] = value
 
 
+class _ConnectionOption(_CommonOption):
+    """Says where the coordinators are, and how to speak to them."""
+
+
 def _common_options() -> list[_CommonOption]:
     json = _CommonOption(
         "json", "--json", "json", is_flag=True, default=False, help="Answer with one JSON object (docs/json.md)."
@@ -267,7 +273,7 @@ def _common_options() -> list[_CommonOption]:
     return [
         json,
         *(
-            _CommonOption(
+            _ConnectionOption(
                 setting.name,
                 setting.option,
                 setting.parameter,
@@ -291,6 +297,10 @@ class CommonCommand(TyperCommand):
         """Return the pieces of the usage line, arguments without the braces that typer puts around them."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and options, those of the connection last."""
+        write_parameters(self.get_params(ctx), _ConnectionOption, ctx, formatter)
+
 
 class CommonGroup(TyperGroup):
     """The group of all commands; takes the common options before the verb."""
@@ -298,3 +308,11 @@ class CommonGroup(TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(_common_options())
+
+    #: The headings in the help, each with the commands under it.
+    headings: Mapping[str, Sequence[str]] = {}
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, then the options, those of the connection last."""
+        write_commands(self.commands, self.headings, formatter)
+        write_parameters(self.get_params(ctx), _ConnectionOption, ctx, formatter)

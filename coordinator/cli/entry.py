@@ -17,6 +17,7 @@ import typer
 
 from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import app
+from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import wants_json
 from coordinator.cli.output import emit_error, printable
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput
@@ -78,6 +79,7 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
+    prepare_completion()
     outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
     return outcome if isinstance(outcome, int) else 0
 

@@ -1,0 +1,50 @@
+"""Shell completion: ``coordination completion SHELL`` prints what a shell has to load.
+
+The script asks the command itself for what fits, so it never has to be made again. Nothing is installed: where such
+files belong differs between systems, and the help of the command says what to type.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+__all__ = ["COMPLETING", "Shell", "completion", "prepare_completion"]
+
+#: Set by the script of a shell when it asks what fits; typer makes this name from that of the command.
+COMPLETING = "_COORDINATION_COMPLETE"
+
+
+class Shell(StrEnum):
+    """The shells that completion is made for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", metavar="SHELL", show_default=False)],
+) -> None:
+    """Print the script that completes commands and options in a shell.
+
+    \b
+    bash:  echo 'eval "$(coordination completion bash)"' >> ~/.bashrc
+    zsh:   echo 'eval "$(coordination completion zsh)"' >> ~/.zshrc   (after compinit)
+    fish:  coordination completion fish > ~/.config/fish/completions/coordination.fish
+    """
+    from typer._completion_shared import get_completion_script
+
+    # Typer itself only prints it through an option of the whole command, and for the shell it thinks it runs in.
+    typer.echo(get_completion_script(prog_name="coordination", complete_var=COMPLETING, shell=shell.value))
+
+
+def prepare_completion() -> None:
+    """Have typer know the shells, if one of them asks; it learns them only where it may add options of its own."""
+    if COMPLETING in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()

@@ -151,9 +151,14 @@ def _summary(command: Any) -> str:
 
 
 def _paragraphs(text: str | None) -> str:
-    """Return a help text with one line for each paragraph."""
+    """Return a help text with one line for each paragraph; one whose lines are kept becomes code."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text or ""))
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return "\n\n".join(
+        "\n".join(f"    {line}" for line in paragraph.splitlines()[1:])
+        if paragraph.startswith("\b")
+        else " ".join(paragraph.split())
+        for paragraph in paragraphs
+    )
 
 
 def _cell(text: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from coordinator._version import __version__
 from coordinator.cli import backups, credentials, overview, serving, work
-from coordinator.cli.completion import completion
+from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
@@ -20,9 +20,8 @@ from coordinator.cli.words import describe_status
 __all__ = ["app"]
 
 
-
 class _Verbs(CommonGroup):
-    headings = {
+    headings: ClassVar = {
         "Work": [*work.COMMANDS, *(name for name in overview.COMMANDS if name.startswith("work-"))],
         "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
@@ -88,7 +87,7 @@ def status() -> int:
 app.command("hot", cls=CommonCommand)(hot)
 app.command("top", cls=CommonCommand)(top)
 app.command("doctor", cls=CommonCommand)(doctor)
-app.command("completion", cls=CommonCommand)(completion)
+app.command("completion", cls=CommonCommand, help=HELP)(completion)
 
 
 @config.command("show", cls=CommonCommand)

@@ -12,10 +12,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["COMPLETING", "Shell", "completion", "prepare_completion"]
+__all__ = ["COMPLETING", "HELP", "Shell", "completion", "prepare_completion"]
 
 #: Set by the script of a shell when it asks what fits; typer makes this name from that of the command.
 COMPLETING = "_COORDINATION_COMPLETE"
+
+#: The help of the command. The control character keeps the lines below it as they are.
+HELP = """Print the script that completes commands and options in a shell.
+
+\b
+bash:  echo 'eval "$(coordination completion bash)"' >> ~/.bashrc
+zsh:   echo 'eval "$(coordination completion zsh)"' >> ~/.zshrc  (after compinit)
+fish:  coordination completion fish > ~/.config/fish/completions/coordination.fish"""
 
 
 class Shell(StrEnum):
@@ -29,13 +37,7 @@ class Shell(StrEnum):
 def completion(
     shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", metavar="SHELL", show_default=False)],
 ) -> None:
-    """Print the script that completes commands and options in a shell.
-
-    \b
-    bash:  echo 'eval "$(coordination completion bash)"' >> ~/.bashrc
-    zsh:   echo 'eval "$(coordination completion zsh)"' >> ~/.zshrc   (after compinit)
-    fish:  coordination completion fish > ~/.config/fish/completions/coordination.fish
-    """
+    """Print the script of a shell."""
     from typer._completion_shared import get_completion_script
 
     # Typer itself only prints it through an option of the whole command, and for the shell it thinks it runs in.

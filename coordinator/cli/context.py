@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
@@ -310,7 +310,7 @@ class CommonGroup(TyperGroup):
         self.params.extend(_common_options())
 
     #: The headings in the help, each with the commands under it.
-    headings: Mapping[str, Sequence[str]] = {}
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands, then the options, those of the connection last."""

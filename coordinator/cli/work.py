@@ -155,10 +155,19 @@ def work_show(key: Key) -> int:
     return 1 if story.record.state is State.AVAILABLE else 0
 
 
+def _states() -> list[str]:
+    return ["claimed", "completed", "abandoned"]
+
+
 def work_list(
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", help="claimed, completed or abandoned; may be given several times."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="claimed, completed or abandoned; may be given several times.",
+            autocompletion=_states,
+        ),
     ] = None,
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")] = "",
     session: Annotated[

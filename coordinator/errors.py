@@ -114,7 +114,7 @@ class ClaimDenied(Refused):
 
     def __init__(self, denial: Denial) -> None:
         super().__init__(
-            f"{denial.work_key} is {denial.describe()}",
+            denial.sentence(),
             holder=denial.holder,
             retry_after_seconds=denial.retry_after_seconds,
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from coordinator.addresses import SCHEME, is_address, parse_address
 from coordinator.errors import InvalidInput
 from coordinator.model import DEFAULT_FLEET
+from coordinator.names import MAX_SESSION_BYTES, check_session
 
 __all__ = [
     "DEFAULT_TOPIC_KINDS",
@@ -31,8 +32,6 @@ __all__ = [
 
 #: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
 MAX_WORK_KEY_BYTES = 512
-#: Longest session, in bytes of UTF-8.
-MAX_SESSION_BYTES = 128
 #: The kinds whose identities are topics: their spelling is reduced to a slug.
 DEFAULT_TOPIC_KINDS: frozenset[str] = frozenset({"blog", "research", "idea", "topic"})
 
@@ -49,9 +48,8 @@ _PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
 #: What stands in a key must be legible everywhere: no controls, line ends, private or unassigned characters.
 _ILLEGIBLE = frozenset({"Cc", "Zl", "Zp", "Co", "Cn"})
-#: Keys and sessions that nothing below could change or refuse, as nearly all are.
+#: Keys that nothing below could change or refuse, as nearly all are.
 _PLAIN_KEY = re.compile(r"([a-z][a-z0-9_-]{0,31}):([A-Za-z0-9._:#@-]{1,256})")
-_PLAIN_SESSION = re.compile(r"[A-Za-z0-9._:#@/-]{1,128}")
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
 
 _GITHUB_ADDRESS = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)
@@ -124,37 +122,6 @@ def check_fleet(fleet: str) -> str:
     return fleet
 
 
-def check_session(session: str) -> str:
-    """Return the session; raise ``InvalidInput`` unless it is 1 to 128 bytes of UTF-8 whose looks tell it.
-
-    White space around it, what cannot be seen, and letters that are not composed (NFC) are refused rather than dropped
-    or changed: a session is the holder of claims and must be meant exactly.
-    """
-    if _PLAIN_SESSION.fullmatch(session):
-        return session
-    size = _utf8_size("session", "the session", session)
-    hint = "name the agent's run, for example session-7f8b"
-    wrong = None
-    if not session or session.isspace():
-        wrong = "the session is empty"
-    elif size > MAX_SESSION_BYTES:
-        wrong = f"the session is {size} bytes long"
-    elif (unclear := _first_unclear(session)) is not None:
-        wrong = f"the session holds {_code_point(unclear)}, a control character or one that is not told by its looks"
-    elif session != session.strip():
-        wrong = "the session has white space around it"
-    elif not unicodedata.is_normalized("NFC", session):
-        wrong = "the session has letters that are not in composed form (NFC)"
-        hint = f"name it {unicodedata.normalize('NFC', session)!r}, which is composed"
-    if wrong is not None:
-        raise InvalidInput(
-            f"{wrong}; allowed are 1 to {MAX_SESSION_BYTES} bytes of visible text in NFC without outer white space",
-            field="session",
-            hint=hint,
-        )
-    return session
-
-
 def check_kind(kind: str) -> str:
     """Return the kind in lower case; raise ``InvalidInput`` unless that is ``[a-z][a-z0-9_-]{0,31}``."""
     lowered = kind.lower()
@@ -220,14 +187,6 @@ def _first_unseen(text: str) -> str | None:
     if text.isascii():
         return None
     return next((c for c in text if c in _INVISIBLE or unicodedata.category(c) == "Cf"), None)
-
-
-def _first_unclear(text: str) -> str | None:
-    """Return the first character of which it cannot be seen that it is there, or which; None if there is none."""
-    unclear = _first_of(_ILLEGIBLE | {"Cf", "Zs"}, text.replace(" ", ""))
-    if unclear is not None or text.isascii():
-        return unclear
-    return next((c for c in text if c in _INVISIBLE or _PICTURE_CHOICE.match(c)), None)
 
 
 def _reference(kind: str, identity: str) -> WorkKey:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from coordinator.clock import boot_seconds, this_boot
+from coordinator.quotation import key, name
 
 __all__ = [
     "DEFAULT_FLEET",
@@ -192,11 +193,15 @@ class Denial:
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
         if self.reason is DenialReason.COMPLETED:
-            return f"already completed by {self.completed_by}{_moment('', self.completed_at)}"
+            return f"already completed by {name(self.completed_by)}{_moment('', self.completed_at)}"
         if self.holder is None:
             return "already claimed, but what is stored of the claim cannot be read"
         whose = "another process of your own session " if self.own_session else ""
-        return f"already claimed by {whose}{self.holder}{_moment('expires ', self.expires_at)}"
+        return f"already claimed by {whose}{name(self.holder)}{_moment('expires ', self.expires_at)}"
+
+    def sentence(self) -> str:
+        """Say it in words with the work key in front: ``task:x is already claimed by …``."""
+        return f"{key(self.work_key)} is {self.describe()}"
 
 
 @dataclass(frozen=True, slots=True)

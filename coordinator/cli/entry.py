@@ -19,8 +19,9 @@ from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import app
 from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import wants_json
-from coordinator.cli.output import emit_error, printable
+from coordinator.cli.output import emit_error
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput
+from coordinator.quotation import visible
 
 __all__ = ["run"]
 
@@ -96,7 +97,7 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         # One that is not known: it may have been meant as an option or not.
         dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
         hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
-    message = printable(error.format_message().rstrip("."))
+    message = visible(error.format_message().rstrip("."))
     start, _, type_name = message.rpartition(" is not a valid ")
     if type_name in _NUMBERS:
         message = f"{start} is not {_NUMBERS[type_name]}"

@@ -12,6 +12,7 @@ from coordinator.cli.output import answer, hint
 from coordinator.cli.quantities import format_duration, parse_age
 from coordinator.limits import MAX_HOT_KEYS
 from coordinator.model import HotKey, HotKeys, format_time
+from coordinator.quotation import key, name
 
 __all__ = ["describe_hot", "hot", "hot_key_object", "hot_object"]
 
@@ -74,5 +75,5 @@ def _describe(entry: HotKey) -> str:
     held = "free"
     if entry.holder is not None:
         until = "" if entry.expires_at is None else f" until {format_time(entry.expires_at)}"
-        held = f"held by {entry.holder}{until}, attempt {entry.attempt}"
-    return f"{counted}  {entry.work_key}  {held}"
+        held = f"held by {name(entry.holder)}{until}, attempt {entry.attempt}"
+    return f"{counted}  {key(entry.work_key)}  {held}"

@@ -17,8 +17,9 @@ from coordinator.cli.context import Context, named_fleet
 from coordinator.cli.objects import error_object
 from coordinator.errors import CoordinatorError, InternalError
 from coordinator.masking import without_credentials
+from coordinator.quotation import key, line, visible
 
-__all__ = ["answer", "emit_error", "hint", "notice", "printable", "say_what_it_became"]
+__all__ = ["answer", "emit_error", "hint", "notice", "say_what_it_became"]
 
 
 def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Callable[[str], str] | None = None) -> None:
@@ -29,7 +30,7 @@ def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Call
     if context.json:
         _write_json(context.fleet, found)
         return
-    text = printable(text)
+    text = visible(text)
     if decorate is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         text = decorate(text)
     _answer(f"{text}\n")
@@ -38,18 +39,18 @@ def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Call
 def hint(context: Context, text: str) -> None:
     """Say what to do next; not where JSON was asked for."""
     if not context.json:
-        _tell(f"hint: {printable(text)}\n")
+        _tell(f"hint: {visible(text)}\n")
 
 
 def notice(text: str) -> None:
     """Say what is worth knowing."""
-    _tell(f"notice: {printable(text)}\n")
+    _tell(f"notice: {visible(text)}\n")
 
 
 def say_what_it_became(typed: str, became: str) -> None:
     """Say what a work key became, if that is not what was typed."""
     if typed != became:
-        _tell(f"{printable(without_credentials(typed))} → {became}\n")
+        _tell(f"{visible(without_credentials(typed))} → {key(became)}\n")
 
 
 def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
@@ -59,28 +60,17 @@ def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
             _write_json(named_fleet(), error_object(error))
         except InternalError as problem:
             if problem.message != error.message:
-                _tell(f"error: {printable(error.message)}\n")
+                _tell(f"error: {line(error.message)}\n")
             _tell(f"error: {problem.message}\n")
         return error.exit_code
-    _tell(f"error: {printable(error.message)}\n")
+    _tell(f"error: {line(error.message)}\n")
     if error.hint:
-        _tell(f"hint: {printable(error.hint)}\n")
+        _tell(f"hint: {line(error.hint)}\n")
     return error.exit_code
 
 
-def printable(text: str) -> str:
-    """Return ``text`` so that it cannot steer the terminal: other people chose notes, sessions and keys."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else _escape(character) for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", errors="backslashreplace").decode("ascii")
-
-
 def _write_json(fleet: str, found: dict[str, Any]) -> None:
-    _answer(json.dumps({"schema": "v1", "fleet": printable(fleet), **found}, ensure_ascii=True) + "\n")
+    _answer(json.dumps({"schema": "v1", "fleet": visible(fleet), **found}, ensure_ascii=True) + "\n")
 
 
 def _answer(text: str) -> None:

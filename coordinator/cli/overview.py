@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from coordinator import quotation
 from coordinator.cli import words
 from coordinator.cli.context import current
 from coordinator.cli.objects import briefing_object, happening_object, record_object
@@ -86,9 +87,12 @@ def work_ack(
     with context.client() as client:
         record = client.acknowledge(key, reason=reason)
     say_what_it_became(key, record.work_key)
-    answer(context, f"acknowledged {record.work_key}", record_object(record))
+    answer(context, f"acknowledged {quotation.key(record.work_key)}", record_object(record))
     if record.acknowledged_reason != (reason or None):
-        hint(context, f"it had been acknowledged before: {record.acknowledged_reason or 'no reason was given'}")
+        why = (
+            quotation.said("reason", quotation.Writer.ACKNOWLEDGER, record.acknowledged_reason) or "no reason was given"
+        )
+        hint(context, f"it had been acknowledged before, {why}")
     return 0
 
 

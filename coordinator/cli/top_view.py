@@ -14,10 +14,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.cli.output import printable
 from coordinator.cli.quantities import format_duration
 from coordinator.cli.top_board import Board
 from coordinator.model import format_time
+from coordinator.quotation import key, line, name, quoted, visible
 
 __all__ = ["screen", "snapshot", "sparkline"]
 
@@ -70,7 +70,7 @@ def _head(board: Board, width: int) -> RenderableType:
         told = f"convergence {value} over {format_duration(rate.window_seconds)} at this coordinator  "
         lines.append(_plain(told) + Text(sparkline(board.rates, width - len(told) - 4), style="cyan"))
     if board.problem is not None:
-        lines.append(Text(_line(board.problem.message), style="red"))
+        lines.append(Text(line(board.problem.message), style="red"))
     return Panel(Group(*lines), title="coordination top", title_align="left", subtitle="q quits", height=5)
 
 
@@ -80,7 +80,7 @@ def _claims(board: Board, rows: int) -> RenderableType:
     for claim, left in claims[: max(0, rows)]:
         colour = "red" if left < _VERY_SOON else "yellow" if left < _SOON else ""
         time_left = Text(format_duration(left), style=colour)
-        table.add_row(time_left, _plain(claim.work_key), _plain(claim.session), _plain(str(claim.attempt)))
+        table.add_row(time_left, _plain(key(claim.work_key)), _plain(name(claim.session)), _plain(str(claim.attempt)))
     omitted = board.seen.briefing.omitted_taken if board.seen else 0
     return _titled("claims", table, len(claims) + omitted)
 
@@ -89,14 +89,14 @@ def _hot(board: Board, rows: int) -> RenderableType:
     table = _table("now", "before", "work")
     entries = board.seen.hot.entries if board.seen else ()
     for entry in entries[: max(0, rows)]:
-        table.add_row(str(entry.contenders), str(entry.recent_contenders), _plain(entry.work_key))
+        table.add_row(str(entry.contenders), str(entry.recent_contenders), _plain(key(entry.work_key)))
     return _titled("fought over, by contenders", table, len(entries))
 
 
 def _denials(board: Board, rows: int) -> RenderableType:
     table = _table("at", "denied to", "work")
     for told in list(board.denials)[: max(0, rows)]:
-        table.add_row(_plain(format_time(told.at)[11:]), _plain(told.contender), _plain(told.work_key))
+        table.add_row(_plain(format_time(told.at)[11:]), _plain(name(told.contender)), _plain(key(told.work_key)))
     return _titled("denials", table, len(board.denials))
 
 
@@ -104,8 +104,8 @@ def _loose_ends(board: Board, rows: int) -> RenderableType:
     table = _table("work", "left by", "why")
     ends = board.seen.briefing.loose_ends if board.seen else ()
     for record in ends[: max(0, rows)]:
-        why = record.reason or (record.cause.value if record.cause else "")
-        table.add_row(_plain(record.work_key), _plain(record.session or "?"), _plain(why))
+        why = quoted(record.reason) if record.reason else record.cause.value if record.cause else ""
+        table.add_row(_plain(key(record.work_key)), _plain(name(record.session)), _plain(why))
     return _titled("loose ends", table, len(ends) + (board.seen.briefing.omitted_loose_ends if board.seen else 0))
 
 
@@ -121,8 +121,4 @@ def _titled(title: str, table: Table, count: int) -> Panel:
 
 
 def _plain(text: str) -> Text:
-    return Text(_line(text), no_wrap=True, overflow="ellipsis")
-
-
-def _line(text: str) -> str:
-    return printable(" ".join(text.split("\n")))
+    return Text(visible(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

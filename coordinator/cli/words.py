@@ -21,6 +21,7 @@ from coordinator.model import (
     Story,
     format_time,
 )
+from coordinator.quotation import Writer, key, name, names, said, told
 
 __all__ = [
     "describe_claim",
@@ -32,8 +33,6 @@ __all__ = [
     "describe_story",
 ]
 
-#: How much of a text stands on a line of the history, in characters; --json has all of it.
-_BRIEF = 100
 _HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "handed back", Cause.REVOKED: "revoked"}
 
 
@@ -42,7 +41,7 @@ def describe_claim(answer: Claim | Denial) -> str:
     if isinstance(answer, Denial):
         return f"DENIED: {answer.describe()}"
     verb = "renewed" if answer.outcome is Outcome.RENEWED else "claimed"
-    lines = [f"{verb} {answer.work_key} (expires in {format_duration(answer.remaining_seconds)})"]
+    lines = [f"{verb} {key(answer.work_key)} (expires in {format_duration(answer.remaining_seconds)})"]
     if answer.previous is not None:
         lines += _describe_previous(answer.attempt, answer.previous)
     return "\n".join(lines)
@@ -51,7 +50,8 @@ def describe_claim(answer: Claim | Denial) -> str:
 def describe_records(records: Iterable[Record]) -> str:
     """List records, one a line."""
     lines = [
-        f"{record.state.value:<9}  {record.work_key}  {record.session or '?'}  {_when(record)}" for record in records
+        f"{record.state.value:<9}  {key(record.work_key)}  {name(record.session)}  {_when(record)}"
+        for record in records
     ]
     return "\n".join(lines) if lines else "nothing found"
 
@@ -60,10 +60,10 @@ def describe_story(story: Story) -> str:
     """Tell all that is known of a work key."""
     record = story.record
     if record.state is State.AVAILABLE:
-        return f"{record.work_key} is available: nobody has ever claimed it"
-    lines = [f"{record.work_key} is {record.state.value}", *_describe_record(record)]
+        return f"{key(record.work_key)} is available: nobody has ever claimed it"
+    lines = [f"{key(record.work_key)} is {record.state.value}", *_describe_record(record)]
     if story.contenders:
-        lines.append(f"  denied meanwhile: {', '.join(story.contenders)}")
+        lines.append(f"  denied meanwhile: {names(story.contenders)}")
     if story.history:
         lines.append("history:")
         lines += [_describe_entry(entry) for entry in story.history]
@@ -72,23 +72,22 @@ def describe_story(story: Story) -> str:
 
 def describe_happening(happening: Happening) -> str:
     """Say what happened to a claim, on one line."""
-    record, who = happening.record, happening.record.session or "?"
+    record, session = happening.record, happening.record.session
+    who = name(session)
     match happening.event:
         case Event.GRANTED:
             attempt = f", attempt {record.attempt}" if (record.attempt or 1) > 1 else ""
             what = f"claimed by {who}{_until(record)}{attempt}"
         case Event.RENEWED:
-            what = f"renewed by {who}{_until(record)}" + (f": {_brief(record.note)}" if record.note else "")
+            what = f"renewed by {who}{_until(record)}" + _after(said("note", session, record.note))
         case Event.DENIED:
-            what = f"denied to {happening.contender}"
+            what = f"denied to {name(happening.contender)}"
         case Event.COMPLETED:
-            what = f"completed by {who}{' (late)' * record.late}" + (
-                f": {_brief(record.result)}" if record.result else ""
-            )
+            what = f"completed by {who}{' (late)' * record.late}" + _after(said("result", session, record.result))
         case Event.ABANDONED:
-            why = record.reason or record.note
-            what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]})" + (f": {_brief(why)}" if why else "")
-    return f"{happening.revision}  {record.work_key}  {what}"
+            why = said("reason", _reasoner(record), record.reason) or said("note", session, record.note)
+            what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]}){_after(why)}"
+    return f"{happening.revision}  {key(record.work_key)}  {what}"
 
 
 def _until(record: Record) -> str:
@@ -98,10 +97,11 @@ def _until(record: Record) -> str:
 def describe_log(page: LogPage) -> str:
     """List the ended attempts of a session."""
     lines = [
-        f"{format_time(entry.ended_at)}  {_ended(entry.ended, entry.cause)}  {entry.work_key}  attempt {entry.attempt}"
+        f"{format_time(entry.ended_at)}  {_ended(entry.ended, entry.cause)}  {key(entry.work_key)}  "
+        f"attempt {entry.attempt}"
         for entry in page.entries
     ]
-    return "\n".join(lines) if lines else f"nothing that {page.session} has worked on has ended"
+    return "\n".join(lines) if lines else f"nothing that {name(page.session)} has worked on has ended"
 
 
 def describe_reap(reaped: int, hours: float) -> str:
@@ -145,22 +145,20 @@ def _describe_reaper(status: Status) -> str:
 def _describe_previous(attempt: int, previous: Previous) -> list[str]:
     how = "completed" if previous.cause is None else f"abandoned ({_HOW[previous.cause]})"
     when = "" if previous.ended_at is None else f" {format_time(previous.ended_at)}"
-    lines = [f"  this is attempt {attempt}; attempt {previous.attempt} by {previous.session} was {how}{when}"]
-    if previous.reason:
-        lines.append(f"  reason: {_indented(previous.reason)}")
-    if previous.note:
-        lines.append(f"  its last note: {_indented(previous.note)}")
+    lines = [f"  this is attempt {attempt}; attempt {previous.attempt} by {name(previous.session)} was {how}{when}"]
+    lines += told("reason", _reasoner(previous), previous.reason)
+    lines += told("last note", previous.session, previous.note)
     return lines
 
 
 def _describe_record(record: Record) -> list[str]:
-    lines = [f"  attempt {record.attempt} by {record.session}, {_when(record)}"] if record.session else []
-    for name, value in (("note", record.note), ("reason", record.reason), ("result", record.result)):
-        if value:
-            lines.append(f"  {name}: {_indented(value)}")
+    lines = [f"  attempt {record.attempt} by {name(record.session)}, {_when(record)}"] if record.session else []
+    lines += told("note", record.session, record.note)
+    lines += told("reason", _reasoner(record), record.reason)
+    lines += told("result", record.session, record.result)
     if record.acknowledged_at is not None:
-        why = f": {_indented(record.acknowledged_reason)}" if record.acknowledged_reason else ""
-        lines.append(f"  acknowledged {format_time(record.acknowledged_at)}{why}")
+        lines.append(f"  acknowledged {format_time(record.acknowledged_at)}")
+        lines += told("reason", Writer.ACKNOWLEDGER, record.acknowledged_reason)
     if record.fencing_token:
         lines.append(f"  fencing token: {record.fencing_token}")
     return lines
@@ -169,20 +167,19 @@ def _describe_record(record: Record) -> list[str]:
 def _describe_entry(entry: HistoryEntry) -> str:
     denied = f", {_count(entry.contenders, 'session')} denied" if entry.contenders else ""
     late = ", late" if entry.late else ""
-    words = entry.result or entry.reason or entry.note
-    said = f": {_brief(words)}" if words else ""
+    words = said("result", entry.session, entry.result) or said("reason", _reasoner(entry), entry.reason)
+    words = words or said("note", entry.session, entry.note)
     how = _ended(entry.ended, entry.cause)
-    return f"  {entry.attempt}. {entry.session} {how} {format_time(entry.ended_at)}{late}{denied}{said}"
+    return f"  {entry.attempt}. {name(entry.session)} {how} {format_time(entry.ended_at)}{late}{denied}{_after(words)}"
 
 
-def _indented(text: str) -> str:
-    """Keep the lines of a text that somebody else wrote from looking like lines of ours."""
-    return text.rstrip("\n").replace("\n", "\n    ")
+def _reasoner(of: Previous | Record | HistoryEntry) -> str | Writer | None:
+    """Return who gave the reason for which an attempt ended."""
+    return Writer.OPERATOR if of.cause is Cause.REVOKED else of.session
 
 
-def _brief(text: str) -> str:
-    first, _, more = text.strip().partition("\n")
-    return f"{first[:_BRIEF]} …" if more or len(first) > _BRIEF else first
+def _after(words: str) -> str:
+    return words and f"; {words}"
 
 
 def _ended(ended: State, cause: Cause | None) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from coordinator import quotation
 from coordinator.cli import words
 from coordinator.cli.context import Context, current
 from coordinator.cli.objects import claim_object, list_object, log_object, record_object, show_object
@@ -123,7 +124,7 @@ def work_complete(
         record = client.complete(session, key, result=result, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     late = " (late: the claim had expired, and nobody had claimed it since)" if record.late else ""
-    answer(context, f"completed {record.work_key}{late}", record_object(record))
+    answer(context, f"completed {quotation.key(record.work_key)}{late}", record_object(record))
     return 0
 
 
@@ -140,7 +141,9 @@ def work_abandon(
         record = client.release(session, key, reason=reason, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     restored = record.state is State.COMPLETED
-    text = f"abandoned {record.work_key}" + (" (it stays completed, as it was before it was reopened)" * restored)
+    text = f"abandoned {quotation.key(record.work_key)}" + (
+        " (it stays completed, as it was before it was reopened)" * restored
+    )
     answer(context, text, record_object(record))
     return 0
 
@@ -240,7 +243,11 @@ def work_revoke(
     with context.client() as client:
         record = client.revoke(key, reason=reason, request_id=request_id)
     say_what_it_became(key, record.work_key)
-    answer(context, f"revoked {record.work_key} (was held by {record.session})", record_object(record))
+    answer(
+        context,
+        f"revoked {quotation.key(record.work_key)} (was held by {quotation.name(record.session)})",
+        record_object(record),
+    )
     return 0
 
 

@@ -127,7 +127,7 @@ class AsyncClient:
         """Claim a work key like ``claim``, but return the denial instead of raising it."""
         request = pb.ClaimRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             ttl=fields.duration("ttl", ttl),
             note=fields.text("note", note),
@@ -157,7 +157,7 @@ class AsyncClient:
         What ``try_claim`` would raise for one of them is returned in its place: the others are claimed all the same.
         A repeated call with the same ``request_id`` must name the same keys in the same order.
         """
-        base, session = fields.request_id(request_id), fields.text("session", session)
+        base, session = fields.request_id(request_id), fields.session(session)
         items = [
             pb.ClaimItem(
                 work_key=fields.text("work_key", key),
@@ -195,7 +195,7 @@ class AsyncClient:
         """
         request = pb.RenewRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             ttl=fields.duration("ttl", ttl),
             note=None if note is None else fields.text("note", note),
@@ -219,7 +219,7 @@ class AsyncClient:
         """
         request = pb.CompleteRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             result=fields.text("result", result),
             request_id=fields.request_id(request_id),
@@ -238,7 +238,7 @@ class AsyncClient:
         """
         request = pb.ReleaseRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),

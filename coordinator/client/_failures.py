@@ -13,6 +13,7 @@ from coordinator.client._answers import error_from
 from coordinator.client._failover import Told
 from coordinator.client._security import Security, explain
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable, error_for_code
+from coordinator.quotation import line
 from coordinator.transport import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent
 from coordinator.v1 import types_pb2 as types
 
@@ -56,7 +57,7 @@ def failed(failure: Failure, *, endpoint: str, request_id: str | None, security:
     if code in _BROKEN:
         why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else "went away before it answered"
         return Failed(no_answer(endpoint, request_id, why), Told.LOST)
-    return Failed(error_for_code(code.name)(failure.details() or None), Told.BY_COORDINATOR)
+    return Failed(error_for_code(code.name)(line(failure.details() or "") or None), Told.BY_COORDINATOR)
 
 
 def no_answer(endpoint: str, request_id: str | None, why: str = "did not answer in time") -> CoordinatorError:

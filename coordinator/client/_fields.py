@@ -17,10 +17,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from coordinator import model
 from coordinator.enumerations import STATES_ON_WIRE
 from coordinator.errors import InvalidInput
+from coordinator.names import check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
-__all__ = ["duration", "flag", "integer", "moment", "parts", "request_id", "several", "states", "text"]
+__all__ = ["duration", "flag", "integer", "moment", "parts", "request_id", "session", "several", "states", "text"]
 
 T = TypeVar("T")
 #: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
@@ -38,6 +39,11 @@ def text(field: str, value: str) -> str:
             f"{field} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
         ) from None
     return value
+
+
+def session(value: str) -> str:
+    """Return the session that acts; ``InvalidInput`` unless a session can have that name."""
+    return check_session(text("session", value))
 
 
 def integer(field: str, value: int | None, most: int = 2**63 - 1) -> int:

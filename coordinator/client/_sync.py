@@ -126,7 +126,7 @@ class Client:
         """Claim a work key like ``claim``, but return the denial instead of raising it."""
         request = pb.ClaimRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             ttl=fields.duration("ttl", ttl),
             note=fields.text("note", note),
@@ -156,7 +156,7 @@ class Client:
         What ``try_claim`` would raise for one of them is returned in its place: the others are claimed all the same.
         A repeated call with the same ``request_id`` must name the same keys in the same order.
         """
-        base, session = fields.request_id(request_id), fields.text("session", session)
+        base, session = fields.request_id(request_id), fields.session(session)
         items = [
             pb.ClaimItem(
                 work_key=fields.text("work_key", key),
@@ -194,7 +194,7 @@ class Client:
         """
         request = pb.RenewRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             ttl=fields.duration("ttl", ttl),
             note=None if note is None else fields.text("note", note),
@@ -218,7 +218,7 @@ class Client:
         """
         request = pb.CompleteRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             result=fields.text("result", result),
             request_id=fields.request_id(request_id),
@@ -237,7 +237,7 @@ class Client:
         """
         request = pb.ReleaseRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.session(session),
             work_key=fields.text("work_key", key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),

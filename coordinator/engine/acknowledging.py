@@ -22,6 +22,7 @@ from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchange
 from coordinator.errors import Contended, NotFound, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State, format_time
+from coordinator.quotation import key, name
 
 __all__ = ["AcknowledgeCommand", "acknowledge"]
 
@@ -65,7 +66,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
                 yield end.event
             return show_record(paths.work_key, marked, live=False)
         found = yield from read_found(reply)
-    raise Contended(f"{paths.work_key} changed {MAX_TRIES} times while it was being acknowledged")
+    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while it was being acknowledged")
 
 
 def _abandoned(work_key: WorkKey, found: Found, now: datetime) -> StoredRecord:
@@ -73,9 +74,10 @@ def _abandoned(work_key: WorkKey, found: Found, now: datetime) -> StoredRecord:
     if found.claim is not None:
         held = found.claim.stored
         holder = held.session if held else None
+        who = name(holder) if holder else "a session that cannot be read"
         until = f" until {format_time(held.expires_at)}" if held else ""
         raise Refused(
-            f"{work_key} is claimed by {holder or 'a session that cannot be read'}{until}, so it is no loose end",
+            f"{key(work_key)} is claimed by {who}{until}, so it is no loose end",
             hint="only abandoned work is acknowledged",
             holder=holder,
         )
@@ -83,8 +85,8 @@ def _abandoned(work_key: WorkKey, found: Found, now: datetime) -> StoredRecord:
         return expire(found.expired, now)
     if found.record is None:
         if found.record_revision:
-            raise Refused(f"what is stored of {work_key} cannot be read, so it cannot be acknowledged")
-        raise NotFound(f"nobody has ever claimed {work_key}, so it is no loose end", hint="check the spelling")
+            raise Refused(f"what is stored of {key(work_key)} cannot be read, so it cannot be acknowledged")
+        raise NotFound(f"nobody has ever claimed {key(work_key)}, so it is no loose end", hint="check the spelling")
     if found.record.state is not State.ABANDONED:
-        raise Refused(f"{work_key} is {found.record.state.value}, so it is no loose end")
+        raise Refused(f"{key(work_key)} is {found.record.state.value}, so it is no loose end")
     return found.record

@@ -61,6 +61,7 @@ from coordinator.engine.transaction import (
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
 from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, State
+from coordinator.quotation import key
 
 __all__ = ["ClaimCommand", "claim", "meet_found"]
 
@@ -105,7 +106,7 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         if answer is not None:
             return answer
     raise Contended(
-        f"{paths.work_key} changed hands {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
+        f"{key(paths.work_key)} changed hands {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
     )
 
 
@@ -259,7 +260,8 @@ def _repeat(
             return (yield from meet_found(command, paths, shown))
         found, live, held = shown, shown.claim, shown.claim.stored
     raise Contended(
-        f"{paths.work_key} was renewed by others {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
+        f"{key(paths.work_key)} was renewed by others {MAX_TRIES} times while it was being claimed",
+        retry_after_seconds=0.1,
     )
 
 

@@ -24,6 +24,7 @@ from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, cre
 from coordinator.errors import Contended
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
+from coordinator.quotation import key
 
 __all__ = ["as_claimed", "commit_end", "end_live", "lost_races", "record_of"]
 
@@ -98,4 +99,4 @@ def commit_end(
 
 def lost_races(work_key: WorkKey) -> Contended:
     """Say that the work key changed too often."""
-    return Contended(f"{work_key} changed {MAX_TRIES} times while it was being ended", retry_after_seconds=0.1)
+    return Contended(f"{key(work_key)} changed {MAX_TRIES} times while it was being ended", retry_after_seconds=0.1)

@@ -9,6 +9,7 @@ from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Txn
 from coordinator.errors import Refused
 from coordinator.model import Previous
+from coordinator.quotation import key
 
 __all__ = ["PASSED_OVER", "latest_attempt", "next_attempt", "previous_from_history", "previous_of"]
 
@@ -21,7 +22,7 @@ def next_attempt(paths: WorkPaths, found: Found) -> Operation[int]:
     latest = yield from latest_attempt(paths, found)
     if latest >= MOST_ATTEMPTS:
         raise Refused(
-            f"what is stored of {paths.work_key} says that it was claimed {latest} times, as far as is counted",
+            f"what is stored of {key(paths.work_key)} says that it was claimed {latest} times, as far as is counted",
             hint="have an operator look at its record and history in etcd",
         )
     return latest + 1

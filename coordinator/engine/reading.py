@@ -17,6 +17,7 @@ from coordinator.errors import Refused
 from coordinator.keys import WorkKey
 from coordinator.limits import MAX_PAGE_BYTES
 from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State, Story
+from coordinator.quotation import key
 
 __all__ = [
     "HISTORY_LIMIT",
@@ -150,7 +151,7 @@ def get(paths: WorkPaths) -> Operation[Story]:
     live = found.claim
     if live is None and found.record is None and found.record_revision:
         raise Refused(
-            f"what is stored of {work_key} cannot be read, so it cannot be told what became of it",
+            f"what is stored of {key(work_key)} cannot be read, so it cannot be told what became of it",
             hint="claim it to begin its next attempt, or have an operator look at its record in etcd",
         )
     claim = None

@@ -21,6 +21,7 @@ from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, is_absent, is_empty, unchanged
 from coordinator.errors import Contended
 from coordinator.model import State
+from coordinator.quotation import key
 
 __all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed"]
 
@@ -120,4 +121,4 @@ def _reap(paths: WorkPaths, found: Found, now: datetime, min_age_seconds: float 
             yield end.event
             return True
         found = yield from read_found(reply)
-    raise Contended(f"{paths.work_key} changed {MAX_TRIES} times while its expiry was being written down")
+    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while its expiry was being written down")

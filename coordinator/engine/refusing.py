@@ -7,6 +7,7 @@ from coordinator.engine.reading import Found, LiveClaim
 from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, State, format_time
+from coordinator.quotation import key, name, quoted
 
 __all__ = ["refuse", "refuse_repeated", "refuse_withdrawn"]
 
@@ -30,17 +31,18 @@ def refuse(
     if found.record is None:
         if found.record_revision == 0:
             return NotFound(
-                f"nobody has ever claimed {work_key}, so there is nothing to {verb}",
+                f"nobody has ever claimed {key(work_key)}, so there is nothing to {verb}",
                 hint="check the spelling, or claim it first",
             )
-        return NotHolder(f"what is stored of {work_key} cannot be read, so it cannot be told who held it")
+        return NotHolder(f"what is stored of {key(work_key)} cannot be read, so it cannot be told who held it")
     return _not_held(work_key, found.record, session, token)
 
 
 def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
     """Say that a request to claim was granted before, and that the attempt it was granted as has ended since."""
     return NotHolder(
-        f"this very request was granted as attempt {record.attempts} of {work_key}, which {_what_came_of_it(record)}",
+        f"this very request was granted as attempt {record.attempts} of {key(work_key)}, "
+        f"which {_what_came_of_it(record)}",
         hint="claim it again with a new request_id",
     )
 
@@ -48,7 +50,7 @@ def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
 def refuse_withdrawn(work_key: WorkKey) -> Refused:
     """Say that a request came when its caller had been answered, and had withdrawn what was still on its way."""
     return Refused(
-        f"this very request about {work_key} was withdrawn: its caller has been answered already",
+        f"this very request about {key(work_key)} was withdrawn: its caller has been answered already",
         hint="ask again with a new request_id",
     )
 
@@ -73,44 +75,39 @@ def _is_news(found: Found, session: str, token: int, own: StoredHistory) -> bool
 def _ended(work_key: WorkKey, found: Found, own: StoredHistory) -> NotHolder:
     how = _how_it_ended(own)
     if own.reason and own.cause is Cause.REVOKED:
-        how += f" ({_quoted(own.reason)})"
+        how += f" ({quoted(own.reason, _REASON_CHARACTERS)})"
     since, holder = "", None
     if found.claim is not None and found.claim.stored is not None:
         holder = found.claim.stored.session
-        since = f"; {holder} holds it now (expires {format_time(found.claim.stored.expires_at)})"
+        since = f"; {name(holder)} holds it now (expires {format_time(found.claim.stored.expires_at)})"
     elif found.record is not None and found.record.state is State.COMPLETED:
-        since = f"; the work is completed, by {found.record.session}"
+        since = f"; the work is completed, by {name(found.record.session)}"
     return NotHolder(
-        f"the claim of {own.session} on {work_key} {how}{since}",
+        f"the claim of {name(own.session)} on {key(work_key)} {how}{since}",
         hint="choose other work" if since else "claim it again, if the reason for which it ended allows it",
         holder=holder,
     )
 
 
-def _quoted(text: str) -> str:
-    line = " ".join(text.split())
-    return repr(line if len(line) <= _REASON_CHARACTERS else f"{line[: _REASON_CHARACTERS - 1]}…")
-
-
 def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: str) -> Refused:
     held = live.stored
     if held is None:
-        return NotHolder(f"the claim on {work_key} cannot be read, so it cannot be told who holds it")
+        return NotHolder(f"the claim on {key(work_key)} cannot be read, so it cannot be told who holds it")
     until = f"(expires {format_time(held.expires_at)})"
     if held.session != session:
         return NotHolder(
-            f"{work_key} is held by {held.session} {until}, not by {session}",
+            f"{key(work_key)} is held by {name(held.session)} {until}, not by {name(session)}",
             hint="choose other work",
             holder=held.session,
         )
     if token and token != live.token:
         return NotHolder(
-            f"the live claim on {work_key} is another one: its fencing token is {live.token}, not {token}",
+            f"the live claim on {key(work_key)} is another one: its fencing token is {live.token}, not {token}",
             hint=f"your claim has ended; stop, and do not {verb} what is somebody else's by now",
             holder=held.session,
         )
     return NotHolder(
-        f"{work_key} is held by another process of your own session {held.session} {until}",
+        f"{key(work_key)} is held by another process of your own session {name(held.session)} {until}",
         hint=f"if it is yours after all, {verb} it with its fencing token, {live.token}",
         holder=held.session,
     )
@@ -118,17 +115,17 @@ def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: st
 
 def _not_held(work_key: WorkKey, record: StoredRecord, session: str, token: int) -> Refused:
     if record.state is State.COMPLETED:
-        return NotHolder(f"{work_key} was already completed by {record.session}{_at(record)}")
+        return NotHolder(f"{key(work_key)} was already completed by {name(record.session)}{_at(record)}")
     if token and record.session == session and token != record.fencing_token:
         return NotHolder(
-            f"the latest claim on {work_key} had fencing token {record.fencing_token}, not {token}, and has ended",
+            f"the latest claim on {key(work_key)} had fencing token {record.fencing_token}, not {token}, and has ended",
             hint="claim it again",
         )
     how = _how_it_ended(record)
     if record.session == session:
-        return NotHolder(f"the claim of {session} on {work_key} {how}", hint="claim it again")
+        return NotHolder(f"the claim of {name(session)} on {key(work_key)} {how}", hint="claim it again")
     return NotHolder(
-        f"{session} does not hold {work_key}: nobody does; the last claim, by {record.session}, {how}",
+        f"{name(session)} does not hold {key(work_key)}: nobody does; the last claim, by {name(record.session)}, {how}",
         hint="claim it first",
     )
 

@@ -29,6 +29,7 @@ from coordinator.engine.transaction import Put, Txn, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
 from coordinator.model import Claim, Outcome, State
+from coordinator.quotation import key
 
 __all__ = ["RenewCommand", "renew", "renew_live", "take_over"]
 
@@ -70,7 +71,7 @@ def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
             return renewed
         found = renewed
     raise Contended(
-        f"the claim on {paths.work_key} was renewed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1
+        f"the claim on {key(paths.work_key)} was renewed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1
     )
 
 

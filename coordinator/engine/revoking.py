@@ -24,6 +24,7 @@ from coordinator.engine.transaction import unchanged
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, Record, State
+from coordinator.quotation import key, name
 
 __all__ = ["UNKNOWN_SESSION", "RevokeCommand", "revoke"]
 
@@ -83,11 +84,11 @@ def _as_known(paths: WorkPaths, found: Found, live: LiveClaim) -> Operation[Stor
 
 def _nothing_to_revoke(work_key: WorkKey, found: Found) -> NotHolder:
     if found.claim is None:
-        return NotHolder(f"there is no live claim on {work_key} to revoke")
+        return NotHolder(f"there is no live claim on {key(work_key)} to revoke")
     held = found.claim.stored
     return NotHolder(
-        f"the claim on {work_key} that was to be revoked has ended, and "
-        + (f"{held.session} holds it now" if held else "there is another one now, which cannot be read"),
+        f"the claim on {key(work_key)} that was to be revoked has ended, and "
+        + (f"{name(held.session)} holds it now" if held else "there is another one now, which cannot be read"),
         hint="look who holds it and why, then revoke that claim if it is to end too",
         holder=held.session if held else None,
     )

@@ -14,6 +14,7 @@ from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
 from coordinator.errors import Contended
 from coordinator.model import Claim, Denial
+from coordinator.quotation import key
 
 __all__ = ["claim_without_granting", "holders"]
 
@@ -35,7 +36,7 @@ def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation
             return answer
         if found.claim is None:
             return None
-    raise Contended(f"{paths.work_key} changed hands {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
+    raise Contended(f"{key(paths.work_key)} changed hands {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
 
 
 def holders(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[dict[bytes, str], bytes | None]]:

@@ -20,7 +20,7 @@ from coordinator.engine.listing import ListCommand, LogCommand
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.enumerations import STATES
 from coordinator.errors import InvalidInput
-from coordinator.keys import WorkKey, check_fleet, check_kind, check_session, check_text, parse_work_key
+from coordinator.keys import WorkKey, check_fleet, check_kind, check_text, parse_work_key
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -35,6 +35,7 @@ from coordinator.limits import (
     check_ttl,
 )
 from coordinator.model import MAX_TEXT_BYTES, State
+from coordinator.names import check_session_filter
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
@@ -149,7 +150,7 @@ def list_command(request: pb.ListRequest) -> ListCommand:
     return ListCommand(
         states=_states(request.states),
         kind=check_kind(request.kind) if request.kind else "",
-        session=check_session(request.session) if request.session else "",
+        session=check_session_filter(request.session) if request.session else "",
         page_size=check_page_size(request.page_size),
         page_token=request.page_token,
     )
@@ -164,7 +165,7 @@ def log_command(request: pb.LogRequest, now: datetime) -> LogCommand:
         except (ValueError, OverflowError):
             raise InvalidInput("since is not a time between the years 1 and 9999", field="since") from None
     return LogCommand(
-        session=check_session(request.session),
+        session=check_session_filter(request.session),
         now=now,
         since=since,
         page_size=check_page_size(request.page_size),
@@ -200,7 +201,7 @@ def happening_filter(request: pb.WatchRequest) -> HappeningFilter:
     """Read what a watcher wants to be told of."""
     return HappeningFilter(
         kind=check_kind(request.kind) if request.kind else "",
-        session=check_session(request.session) if request.session else "",
+        session=check_session_filter(request.session) if request.session else "",
     )
 
 

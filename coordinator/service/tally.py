@@ -20,6 +20,7 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.withholding import holders
 from coordinator.errors import LimitExceeded, Unavailable
 from coordinator.limits import LimitSettings
+from coordinator.quotation import name
 from coordinator.store.runner import Runner
 
 __all__ = ["Tally"]
@@ -125,13 +126,14 @@ class Tally:
         limits = self._limits
         if 0 < limits.max_claims_per_session <= of_session:
             return LimitExceeded(
-                f"{session} holds {of_session} claims; a session may hold {limits.max_claims_per_session} at a time",
+                f"{name(session)} holds {of_session} claims; "
+                f"a session may hold {limits.max_claims_per_session} at a time",
                 hint="complete or abandon one of them, or have an operator raise --max-claims-per-session",
                 retry_after_seconds=_FRESH_SECONDS,
             )
         if 0 < limits.max_claims_per_fleet <= of_fleet:
             return LimitExceeded(
-                f"{of_fleet} claims are live in fleet {fleet}, {of_session} of them held by {session}; "
+                f"{of_fleet} claims are live in fleet {fleet}, {of_session} of them held by {name(session)}; "
                 f"a fleet may have {limits.max_claims_per_fleet} at a time",
                 hint="complete or abandon one, wait until others do, or have an operator raise --max-claims-per-fleet",
                 retry_after_seconds=_FRESH_SECONDS,

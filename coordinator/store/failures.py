@@ -11,6 +11,7 @@ from typing import NamedTuple
 import grpc
 
 from coordinator.errors import InternalError, LimitExceeded, Unavailable
+from coordinator.quotation import line
 from coordinator.transport import Failure, is_stranger, was_never_sent
 
 __all__ = [
@@ -101,7 +102,7 @@ class Judgement(NamedTuple):
 
 def judge(failure: Failure, *, call: str, member: str) -> Judgement:
     """Judge the failure of ``call``, the path of a method, at ``member``, ``HOST:PORT``."""
-    code, details = failure.code(), failure.details() or ""
+    code, details = failure.code(), line(failure.details() or "")
     if is_stranger(failure) or code is grpc.StatusCode.UNIMPLEMENTED:
         error = Unavailable(
             f"what answers at {member} is not etcd", hint="name the addresses at which etcd serves clients"

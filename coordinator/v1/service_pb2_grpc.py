@@ -30,7 +30,7 @@ class CoordinatorServiceStub(object):
 
     Common to all requests:
     - `fleet`: the namespace, `[a-z0-9][a-z0-9-]{0,62}`; empty means `default`. Sessions see the claims of their own fleet.
-    - `session`: 1 … 128 bytes of UTF-8 in NFC, without control characters and others that cannot be seen.
+    - `session`: 1 … 128 of the characters a-z, A-Z, 0-9 and . _ : @ / + -. Filters also take what older versions took.
     - `work_key`: 1 … 512 bytes of UTF-8, `kind:identity`; every spelling of one piece of work is brought to one key, and
     answers carry that key.
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
@@ -143,7 +143,7 @@ class CoordinatorServiceServicer(object):
 
     Common to all requests:
     - `fleet`: the namespace, `[a-z0-9][a-z0-9-]{0,62}`; empty means `default`. Sessions see the claims of their own fleet.
-    - `session`: 1 … 128 bytes of UTF-8 in NFC, without control characters and others that cannot be seen.
+    - `session`: 1 … 128 of the characters a-z, A-Z, 0-9 and . _ : @ / + -. Filters also take what older versions took.
     - `work_key`: 1 … 512 bytes of UTF-8, `kind:identity`; every spelling of one piece of work is brought to one key, and
     answers carry that key.
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
@@ -389,7 +389,7 @@ class CoordinatorService(object):
 
     Common to all requests:
     - `fleet`: the namespace, `[a-z0-9][a-z0-9-]{0,62}`; empty means `default`. Sessions see the claims of their own fleet.
-    - `session`: 1 … 128 bytes of UTF-8 in NFC, without control characters and others that cannot be seen.
+    - `session`: 1 … 128 of the characters a-z, A-Z, 0-9 and . _ : @ / + -. Filters also take what older versions took.
     - `work_key`: 1 … 512 bytes of UTF-8, `kind:identity`; every spelling of one piece of work is brought to one key, and
     answers carry that key.
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.

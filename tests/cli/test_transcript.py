@@ -145,7 +145,7 @@ async def test_stale_claims_are_reaped(shell: Shell, etcd_channel: EtcdChannel, 
     assert re.fullmatch(rf"  this is attempt 2; attempt 1 by session-3 was abandoned \(expired\) {TIME}", claimed[1]), (
         claimed
     )
-    assert claimed[2:] == ["  its last note: half of 3"]
+    assert claimed[2:] == ['  last note by session-3: "half of 3"']
 
 
 def said_of_reap(what: str, hours: int) -> str:

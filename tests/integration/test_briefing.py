@@ -41,7 +41,11 @@ class TestBriefing:
         briefing = await client.briefing()
         assert keys(briefing) == (["task:t2", "task:t1"], ["task:l2", "task:l1"], ["task:f2", "task:f1"])
         assert (briefing.loose_ends[0].reason, briefing.loose_ends[0].note) == ("reason l2", "note l2")
-        for text in ("note t1", "reason l1. note l1", "result f1"):
+        for text in (
+            'note by session-1: `"note t1"`',
+            'reason by session-1: `"reason l1"`; note by session-1: `"note l1"`',
+            'result by session-1: `"result f1"`',
+        ):
             assert text in briefing.markdown
 
     async def test_what_was_claimed_again_or_reopened_is_told_once(self, client: AsyncClient) -> None:

@@ -51,7 +51,7 @@ async def test_a_claim_spoilt_by_an_operator_is_revoked_as_what_it_was(
     revoked = await client.revoke(KEY, reason="spoilt")
     assert (revoked.session, revoked.attempt, revoked.note) == ("s", 1, "half way")
     assert revoked.fencing_token == claim.fencing_token
-    with pytest.raises(NotHolder, match=r"the claim of s on .* was revoked by an operator at .*Z \('spoilt'\)"):
+    with pytest.raises(NotHolder, match=r'the claim of s on .* was revoked by an operator at .*Z \("spoilt"\)'):
         await client.renew("s", KEY)
 
 
@@ -83,13 +83,13 @@ async def test_the_holder_of_reopened_work_learns_that_an_operator_has_taken_it_
     assert (await client.get(KEY)).record.state is State.COMPLETED
     for token in (None, claim.fencing_token):
         for end in (client.complete, client.release, client.renew):
-            with pytest.raises(NotHolder, match=r"of second on .* revoked by an operator at .* \('it was fine'\)"):
+            with pytest.raises(NotHolder, match=r'of second on .* revoked by an operator at .* \("it was fine"\)'):
                 await end("second", KEY, token=token)
 
 
 async def test_sessions_that_look_alike_are_refused(client: AsyncClient) -> None:
-    await client.claim("zoë", KEY)
-    for session, why in (("zoe\u0308", "NFC"), ("zo\u00eb\u200b", "U\\+200B"), ("\u202ezoë", "U\\+202E")):
+    await client.claim("zoe", KEY)
+    for session, why in (("zoe\u0308", "U\\+0308"), ("zoe\u200b", "U\\+200B"), ("\u202ezoe", "U\\+202E")):
         with pytest.raises(InvalidInput, match=why) as refused:
             await client.claim(session, KEY)
         assert refused.value.field == "session"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from typing import Literal
 
@@ -232,10 +233,9 @@ def test_a_session_is_refused_or_stays_as_it_is(session: str) -> None:
         assert refused.field == "session"
         assert refused.message.isprintable()
         return
-    assert checked == session == session.strip()
+    assert checked == session
     assert 1 <= len(session.encode()) <= 128
-    assert session.isprintable()  # neither control nor format characters, nor spaces other than the plain one
-    assert unicodedata.is_normalized("NFC", session)
+    assert set(session) <= set(string.ascii_letters + string.digits + "._:@/+-")
 
 
 @given(texts, st.integers(0, 60))

@@ -27,8 +27,9 @@ def test_a_note_cannot_look_like_a_line_of_ours() -> None:
     assert describe_claim(claim).splitlines() == [
         "claimed task:x (expires in 60 min)",
         "  this is attempt 2; attempt 1 by t was abandoned (handed back) 2026-06-14T01:45:11Z",
-        "  its last note: line one",
-        "    claimed task:other (expires in 60 min)",
+        "  last note by t:",
+        "    | line one",
+        "    | claimed task:other (expires in 60 min)",
     ]
 
 
@@ -37,5 +38,8 @@ def test_a_line_of_the_history_stays_a_line() -> None:
     long = HistoryEntry(2, "t", 9, NOW, NOW, State.COMPLETED, result="x" * 5000)
     story = Story(Record("task:x", "task", State.ABANDONED, session="t", attempt=1), None, (), (entry, long), 5)
     *_, first, second = describe_story(story).splitlines()
-    assert first == "  1. t abandoned (handed back) 2026-06-14T01:45:11Z: line one …"
-    assert second == f"  2. t completed 2026-06-14T01:45:11Z: {'x' * 100} …"
+    assert first == (
+        "  1. t abandoned (handed back) 2026-06-14T01:45:11Z; "
+        'reason by t: "line one claimed task:other (expires in 60 min)"'
+    )
+    assert second == f'  2. t completed 2026-06-14T01:45:11Z; result by t: "{"x" * 159}…"'

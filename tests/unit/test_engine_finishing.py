@@ -312,7 +312,7 @@ def test_the_holder_of_a_reopened_attempt_that_was_revoked_is_told_so() -> None:
             done = run(verb(command, PATHS), found(None, restored, history=(revoked,)), answered(ends(revoked)))
             assert str(done.error) == (
                 f"the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z"
-                f" ('too hard'); the work is completed, by {OTHER}"
+                f' ("too hard"); the work is completed, by {OTHER}'
             )
 
 

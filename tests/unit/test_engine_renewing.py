@@ -146,7 +146,7 @@ def test_a_session_whose_claim_was_revoked_is_told_so_although_the_work_is_compl
     revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, reason="wrong\nwork")
     completed = replace(a_record(State.COMPLETED, OTHER), attempts=2)
     taken = (
-        f"the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z ('wrong work')"
+        f'the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z ("wrong work")'
     )
     done = run(renew(COMMAND, PATHS), found(None, completed), answered(ends(revoked)))
     assert str(done.error) == f"{taken}; the work is completed, by {OTHER}"

@@ -44,15 +44,6 @@ def test_of_keys(typed: str) -> None:
     assert short == long
 
 
-@given(_PLAIN)
-@example("x" * 128)
-@example("x" * 129)
-@example("a\n")
-def test_of_sessions(session: str) -> None:
-    short, long = both_ways(keys.check_session, session, keys, "_PLAIN_SESSION")
-    assert short == long
-
-
 @given(st.text(max_size=20) | _PLAIN)
 @example("~")
 @example("a\n")

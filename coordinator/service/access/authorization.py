@@ -21,6 +21,8 @@ from coordinator.errors import PermissionDenied, Unauthenticated
 from coordinator.logs import said
 from coordinator.masking import without_credentials
 from coordinator.model import DEFAULT_FLEET
+from coordinator.names import is_session
+from coordinator.quotation import quoted
 from coordinator.service.access.certificate_names import names_of
 from coordinator.service.access.credentials import Credentials
 from coordinator.service.access.grants import Grant, Role
@@ -169,4 +171,4 @@ def _check_operator(grant: Grant, method: str) -> None:
 
 
 def _shorten(name: str) -> str:
-    return repr(name if len(name) <= 64 else f"{name[:63]}…")
+    return repr(name) if is_session(name) else quoted(name, 64)

@@ -110,24 +110,31 @@ _LEAST_QUOTA = 1024 * 1024
 _MOST_QUOTA = 2**63 - 1
 _MOST_CALLS = 1_000_000
 _MOST_CLAIMS = 1_000_000_000
+_MOST_RATE = 2**40
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """How much is granted and answered at a time.
+    """How much is granted and answered at a time, and written.
 
     ``max_claims_per_session`` and ``max_claims_per_fleet`` bound live claims, 0 means no bound; ``max_calls`` is how
-    many calls are answered at a time, from 2 on. Raises ``InvalidInput`` for what is out of range.
+    many calls are answered at a time, from 2 on. The rates are bytes a second that a fleet, and a credential or session
+    in it, may write into etcd on average; 0 means no bound, None a share of etcd's quota. Raises ``InvalidInput`` for
+    what is out of range.
     """
 
     max_claims_per_session: int = 0
     max_claims_per_fleet: int = 0
     max_calls: int = DEFAULT_MAX_CALLS
+    max_write_rate_per_fleet: int | None = None
+    max_write_rate_per_credential: int | None = None
 
     def __post_init__(self) -> None:
         _check("max-claims-per-session", self.max_claims_per_session, 0, _MOST_CLAIMS)
         _check("max-claims-per-fleet", self.max_claims_per_fleet, 0, _MOST_CLAIMS)
         _check("max-calls", self.max_calls, 2, _MOST_CALLS)
+        _check("max-write-rate-per-fleet", self.max_write_rate_per_fleet or 0, 0, _MOST_RATE)
+        _check("max-write-rate-per-credential", self.max_write_rate_per_credential or 0, 0, _MOST_RATE)
 
 
 def check_ttl(seconds: float) -> float:

@@ -43,6 +43,9 @@ class Recorder(Protocol):
     def call_done(self, method: str, code: str, seconds: float) -> None:
         """A gRPC call was answered with the status ``code``."""
 
+    def write_refused(self, reason: str) -> None:
+        """A write was refused: a budget of bytes was used up, and ``reason`` says whose."""
+
     def value_damaged(self) -> None:
         """A value in etcd could not be decoded."""
 
@@ -85,6 +88,9 @@ class NullRecorder:
         """Do nothing."""
 
     def call_done(self, method: str, code: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def write_refused(self, reason: str) -> None:
         """Do nothing."""
 
     def value_damaged(self) -> None:

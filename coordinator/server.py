@@ -28,11 +28,13 @@ from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
 from coordinator.service.admission import Admission
+from coordinator.service.budgets import WriteBudgets
 from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
+from coordinator.service.metering import Metering
 from coordinator.service.port import make_server, server_options
 from coordinator.service.receiving import Gate
 from coordinator.service.refusals import Refusals
@@ -122,7 +124,9 @@ class Server:
             offsets=dict if reaper is None else reaper.offsets,
         )
         self._space = SpaceWatch(self._channel, quota_bytes=settings.quota_bytes)
-        granting = Granting(runner, self._space, settings.limits)
+        budgets = WriteBudgets(settings.limits, lambda: self._space.quota_bytes or settings.quota_bytes, recorder)
+        metering = Metering(runner, budgets, self._space)
+        granting = Granting(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
         registry.register(_gauges(pool, self._space, self._watches))
         servicer = Servicer(
@@ -131,6 +135,7 @@ class Server:
             status,
             diagnosis,
             granting,
+            metering,
             self._watches,
             topic_kinds=settings.topic_kinds,
             clock=self._wall,

@@ -8,7 +8,15 @@ import typer
 
 from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
 
-__all__ = ["EtcdQuota", "MaxCalls", "MaxClaimsPerFleet", "MaxClaimsPerSession", "arguments"]
+__all__ = [
+    "EtcdQuota",
+    "MaxCalls",
+    "MaxClaimsPerFleet",
+    "MaxClaimsPerSession",
+    "MaxWriteRatePerCredential",
+    "MaxWriteRatePerFleet",
+    "arguments",
+]
 
 MaxClaimsPerSession = Annotated[
     int,
@@ -37,6 +45,27 @@ MaxCalls = Annotated[
         help="How many calls are answered at a time, and half as many of one connection; more are refused.",
     ),
 ]
+MaxWriteRatePerFleet = Annotated[
+    int | None,
+    typer.Option(
+        "--max-write-rate-per-fleet",
+        metavar="N",
+        envvar="COORDINATION_MAX_WRITE_RATE_PER_FLEET",
+        help="How many bytes a second a fleet may write into etcd on average, ten minutes' worth at once; 0 means any "
+        "number. [default: 1 % of the quota in a minute]",
+        show_default=False,
+    ),
+]
+MaxWriteRatePerCredential = Annotated[
+    int | None,
+    typer.Option(
+        "--max-write-rate-per-credential",
+        metavar="N",
+        envvar="COORDINATION_MAX_WRITE_RATE_PER_CREDENTIAL",
+        help="The same for each credential, or each session where there are no --tokens. [default: half of a fleet's]",
+        show_default=False,
+    ),
+]
 EtcdQuota = Annotated[
     int | None,
     typer.Option(
@@ -57,6 +86,8 @@ def arguments(limits: LimitSettings, quota_bytes: int | None) -> list[str]:
         ("--max-claims-per-session", limits.max_claims_per_session, 0),
         ("--max-claims-per-fleet", limits.max_claims_per_fleet, 0),
         ("--max-calls", limits.max_calls, DEFAULT_MAX_CALLS),
+        ("--max-write-rate-per-fleet", limits.max_write_rate_per_fleet, None),
+        ("--max-write-rate-per-credential", limits.max_write_rate_per_credential, None),
         ("--etcd-quota-bytes", quota_bytes, None),
     ):
         words += [name, str(value)] if value != default else []

@@ -15,7 +15,14 @@ import typer
 from coordinator.cli import reaper_options
 from coordinator.cli.context import current
 from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdPasswordFile, EtcdUser
-from coordinator.cli.limit_options import EtcdQuota, MaxCalls, MaxClaimsPerFleet, MaxClaimsPerSession
+from coordinator.cli.limit_options import (
+    EtcdQuota,
+    MaxCalls,
+    MaxClaimsPerFleet,
+    MaxClaimsPerSession,
+    MaxWriteRatePerCredential,
+    MaxWriteRatePerFleet,
+)
 from coordinator.cli.log_options import AuditLog, LogFile, LogLevel
 from coordinator.cli.output import answer, notice
 from coordinator.cli.paths import named_path
@@ -100,6 +107,8 @@ def up(
     max_claims_per_session: MaxClaimsPerSession = 0,
     max_claims_per_fleet: MaxClaimsPerFleet = 0,
     max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    max_write_rate_per_fleet: MaxWriteRatePerFleet = None,
+    max_write_rate_per_credential: MaxWriteRatePerCredential = None,
     etcd_quota_bytes: EtcdQuota = None,
     reaper: ReaperOn = True,
     retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
@@ -119,7 +128,13 @@ def up(
 
     security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
     log = LogSettings(log_level, log_file, audit_log)
-    limits = LimitSettings(max_claims_per_session, max_claims_per_fleet, max_calls)
+    limits = LimitSettings(
+        max_claims_per_session,
+        max_claims_per_fleet,
+        max_calls,
+        max_write_rate_per_fleet,
+        max_write_rate_per_credential,
+    )
     options = foreground.Options(
         listen,
         metrics_listen,
@@ -162,6 +177,8 @@ def serve(
     max_claims_per_session: MaxClaimsPerSession = 0,
     max_claims_per_fleet: MaxClaimsPerFleet = 0,
     max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    max_write_rate_per_fleet: MaxWriteRatePerFleet = None,
+    max_write_rate_per_credential: MaxWriteRatePerCredential = None,
     etcd_quota_bytes: EtcdQuota = None,
     reaper: ReaperOn = True,
     retention_days: RetentionDays = reaper_options.DEFAULT_RETENTION_DAYS,
@@ -178,7 +195,13 @@ def serve(
     security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
     log = LogSettings(log_level, log_file, audit_log)
     access = EtcdAccess(etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
-    limits = LimitSettings(max_claims_per_session, max_claims_per_fleet, max_calls)
+    limits = LimitSettings(
+        max_claims_per_session,
+        max_claims_per_fleet,
+        max_calls,
+        max_write_rate_per_fleet,
+        max_write_rate_per_credential,
+    )
     options = foreground.Options(
         listen,
         metrics_listen,

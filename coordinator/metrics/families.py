@@ -26,6 +26,9 @@ _LAG_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 3600, 86400)
 # When each series was begun is told beside it otherwise, which makes two of each.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
+#: Whose budgets there are. All of them are told from the start, so that the first refusal shows in a rate.
+BUDGETS = ("credential", "session", "caller", "fleet", "coordinator")
+
 
 class OfClaims:
     """What becomes of claims."""
@@ -92,6 +95,16 @@ class OfService:
         self.batches = histogram(
             "coordination_batch_size", "Transactions that went to etcd as one.", buckets=_BATCH_BUCKETS
         )
+        self.refused_writes = _by_labels(
+            Counter(
+                "coordination_refused_writes_total",
+                "Writes refused because a budget was used up, by whose.",
+                ["budget"],
+                registry=registry,
+            )
+        )
+        for budget in BUDGETS:
+            self.refused_writes(budget)
         self.damaged = Counter(
             "coordination_damaged_values_total", "Values in etcd that could not be decoded.", registry=registry
         )

@@ -90,6 +90,11 @@ class PrometheusRecorder:
         with self._never_raising:
             self._of_service.calls(method, code).observe(seconds)
 
+    def write_refused(self, reason: str) -> None:
+        """Count a refused write."""
+        with self._never_raising:
+            self._of_service.refused_writes(reason).inc()
+
     def value_damaged(self) -> None:
         """Count a damaged value."""
         with self._never_raising:

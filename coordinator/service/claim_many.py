@@ -15,6 +15,7 @@ from coordinator.engine.claiming import ClaimCommand
 from coordinator.errors import CoordinatorError
 from coordinator.service import replies
 from coordinator.service.answering import name_request
+from coordinator.service.budgets import Payer
 from coordinator.service.granting import Granting
 from coordinator.service.requests import Keyed
 from coordinator.v1 import service_pb2 as pb
@@ -35,9 +36,18 @@ Answered = Callable[[Keyed, str, model.Claim | model.Denial], None]
 
 
 async def claim_many(
-    items: Iterable[pb.ClaimItem], read: ItemReader, granting: Granting, answered: Answered, *, deadline: float
+    items: Iterable[pb.ClaimItem],
+    read: ItemReader,
+    granting: Granting,
+    answered: Answered,
+    payer: Payer,
+    *,
+    deadline: float,
 ) -> list[pb.ClaimResult]:
-    """Claim the items; ``read`` raises ``InvalidInput`` for one that is wrong, ``answered`` is told of each answer."""
+    """Claim the items; ``read`` raises ``InvalidInput`` for one that is wrong, ``answered`` is told of each answer.
+
+    What is written goes on the account of ``payer``.
+    """
     results: dict[int, pb.ClaimResult] = {}
     turns: defaultdict[bytes, list[_Item]] = defaultdict(list)
     for index, item in enumerate(items):
@@ -53,7 +63,7 @@ async def claim_many(
     while waiting:
         now = [queue.pop(0) for queue in waiting]
         waiting = [queue for queue in waiting if queue]
-        outcomes = await granting.claim_many([(each.command, each.keyed) for each in now], deadline=deadline)
+        outcomes = await granting.claim_many([(each.command, each.keyed) for each in now], payer, deadline=deadline)
         for claimed, outcome in zip(now, outcomes, strict=True):
             results[claimed.place] = _result(claimed, outcome, answered)
     return [results[index] for index in sorted(results)]

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 
@@ -28,15 +28,18 @@ from coordinator.engine.reading import get
 from coordinator.engine.reaping import reap_listed
 from coordinator.engine.renewing import RenewCommand, renew
 from coordinator.engine.revoking import RevokeCommand, revoke
+from coordinator.engine.steps import Operation
 from coordinator.engine.surveying import expired_claims
 from coordinator.engine.withdrawal import withdraw
 from coordinator.keys import check_fleet, check_session
 from coordinator.logs import tell
 from coordinator.recorder import Recorder
 from coordinator.service import replies
+from coordinator.service.budgets import Payer
 from coordinator.service.claim_many import claim_many
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
+from coordinator.service.metering import Metering
 from coordinator.service.requests import (
     Keyed,
     briefing_command,
@@ -72,6 +75,7 @@ LONGEST_SECONDS = 60.0
 _MARGIN_SHARE, _MARGIN_SECONDS = 0.1, 0.25
 
 _Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T")
 
 
 class Servicer(CoordinatorServiceServicer):
@@ -88,6 +92,7 @@ class Servicer(CoordinatorServiceServicer):
         status: StatusReader,
         diagnosis: DiagnosisReader,
         granting: Granting,
+        metering: Metering,
         watches: Watches,
         *,
         topic_kinds: frozenset[str],
@@ -100,21 +105,27 @@ class Servicer(CoordinatorServiceServicer):
         self._status = status
         self._diagnosis = diagnosis
         self._granting = granting
+        self._metering = metering
         self._watches = watches
         self._topic_kinds = topic_kinds
         self._clock = clock
 
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
         """Claim one work key."""
-        return await self._claim(request, _deadline(context))
+        keyed = Keyed.of(request, self._topic_kinds)
+        command = _claim_command(request, request, check_session(request.session), self._clock())
+        payer = self._payer(keyed.fleet, command.session, context)
+        answer = await self._granting.claim(command, keyed, payer, deadline=_deadline(context))
+        self._claim_answered(keyed, command.session, answer)
+        return replies.claim_reply(answer, keyed.typed)
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802
         """Claim several work keys, each for itself."""
         check_items(len(request.items))
-        check_fleet(request.fleet)
-        read_item = partial(self._read_item, request, check_session(request.session), self._clock())
+        payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
+        read_item = partial(self._read_item, request, request.session, self._clock())
         results = await claim_many(
-            request.items, read_item, self._granting, self._claim_answered, deadline=_deadline(context)
+            request.items, read_item, self._granting, self._claim_answered, payer, deadline=_deadline(context)
         )
         return pb.ClaimManyResponse(results=results)
 
@@ -130,7 +141,8 @@ class Servicer(CoordinatorServiceServicer):
             token=check_token(request.fencing_token),
             request_id=check_id("request_id", request.request_id),
         )
-        renewed = await self._runner.run(partial(renew, command, keyed.paths), deadline=_deadline(context))
+        start, keeping = partial(renew, command, keyed.paths), not command.note
+        renewed = await self._write(context, keyed, start, command.session, keeping=keeping)
         self._claim_answered(keyed, command.session, renewed)
         return pb.RenewResponse(claim=replies.live_claim(renewed))
 
@@ -138,7 +150,7 @@ class Servicer(CoordinatorServiceServicer):
         """Mark the work as finished."""
         keyed = Keyed.of(request, self._topic_kinds)
         command = self._finish_command(request, text("result", request.result))
-        record = await self._runner.run(partial(complete, command, keyed.paths), deadline=_deadline(context))
+        record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
         self._granting.ended(keyed)
         _log_record("completed", keyed, record)
         return pb.CompleteResponse(record=replies.record(record))
@@ -147,7 +159,7 @@ class Servicer(CoordinatorServiceServicer):
         """Hand the work back."""
         keyed = Keyed.of(request, self._topic_kinds)
         command = self._finish_command(request, text("reason", request.reason))
-        record = await self._runner.run(partial(release, command, keyed.paths), deadline=_deadline(context))
+        record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._granting.ended(keyed)
         _log_record("released", keyed, record)
         return pb.ReleaseResponse(record=replies.record(record))
@@ -160,7 +172,7 @@ class Servicer(CoordinatorServiceServicer):
             now=self._clock(),
             reason=text("reason", request.reason),
         )
-        record = await self._runner.run(partial(revoke, command, keyed.paths), deadline=_deadline(context))
+        record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
         self._granting.ended(keyed)
         _log_record("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
@@ -172,8 +184,9 @@ class Servicer(CoordinatorServiceServicer):
         session, now, deadline = check_session(request.session), self._clock(), _deadline(context)
         keyed = [Keyed.read(request.fleet, item.work_key, self._topic_kinds) for item in request.items]
         commands = [withdraw_command(item, session, now) for item in request.items]
+        meter = self._metering.meter(self._payer(check_fleet(request.fleet), session, context), keeping=True)
         outcomes = await self._runner.run_many(
-            [partial(withdraw, command, each.paths) for command, each in zip(commands, keyed, strict=True)],
+            [meter.of(partial(withdraw, command, each.paths)) for command, each in zip(commands, keyed, strict=True)],
             deadline=deadline,
         )
         for each, command, outcome in zip(keyed, commands, outcomes, strict=True):
@@ -229,7 +242,8 @@ class Servicer(CoordinatorServiceServicer):
         """Mark an abandoned record as seen."""
         keyed = Keyed.of(request, self._topic_kinds)
         command = AcknowledgeCommand(now=self._clock(), reason=text("reason", request.reason))
-        record = await self._runner.run(partial(acknowledge, command, keyed.paths), deadline=_deadline(context))
+        start, keeping = partial(acknowledge, command, keyed.paths), not command.reason
+        record = await self._write(context, keyed, start, keeping=keeping)
         _log_record("acknowledged", keyed, record)
         return pb.AcknowledgeResponse(record=replies.record(record))
 
@@ -265,12 +279,22 @@ class Servicer(CoordinatorServiceServicer):
         check_fleet(request.fleet)
         return await self._diagnosis.read(deadline=_deadline(context))
 
-    async def _claim(self, request: pb.ClaimRequest, deadline: float) -> pb.ClaimResponse:
-        keyed = Keyed.of(request, self._topic_kinds)
-        command = _claim_command(request, request, check_session(request.session), self._clock())
-        answer = await self._granting.claim(command, keyed, deadline=deadline)
-        self._claim_answered(keyed, command.session, answer)
-        return replies.claim_reply(answer, keyed.typed)
+    def _payer(self, fleet: str, session: str, context: _Context) -> Payer:
+        """Return on whose account a call writes; ``session`` is "" for calls that act as none."""
+        return Payer.of(fleet, self._credential(context), session, context.peer())
+
+    async def _write(
+        self,
+        context: _Context,
+        keyed: Keyed,
+        start: Callable[[], Operation[T]],
+        session: str = "",
+        *,
+        keeping: bool = True,
+    ) -> T:
+        """Run what changes a work key; ``keeping``: it keeps what is held, or ends it."""
+        payer = self._payer(keyed.fleet, session, context)
+        return await self._metering.run(start, payer, keeping=keeping, deadline=_deadline(context))
 
     def _read_item(
         self, request: pb.ClaimManyRequest, session: str, now: datetime, item: pb.ClaimItem

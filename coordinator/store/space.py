@@ -88,8 +88,8 @@ class SpaceWatch:
         if self._quota and self._used >= SPACE_SHARE * self._quota:
             return LimitExceeded(
                 f"etcd uses {self._used / self._quota:.0%} of its storage quota ({self._used // _MIB} of "
-                f"{self._quota // _MIB} MiB); from {SPACE_SHARE:.0%} on new claims are refused, so that those that are "
-                "held can still be renewed and completed",
+                f"{self._quota // _MIB} MiB); from {SPACE_SHARE:.0%} on new claims are refused and no notes are "
+                "taken, so that what is held can still be renewed without one, completed and handed back",
                 hint="wait for etcd's next compaction or compact it, or raise its quota; it goes on by itself then",
                 retry_after_seconds=30.0,
             )

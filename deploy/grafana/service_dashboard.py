@@ -361,6 +361,21 @@ def _replicas(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
+                "Refused writes",
+                "Writes that were refused because a budget of bytes was used up, per hour, by whose budget. Good is 0: "
+                "otherwise somebody writes more than etcd's quota allows for one (docs/limits.md).",
+                [
+                    Query(
+                        f"sum by (budget) (increase(coordination_refused_writes_total{{{_REPLICA}}}[1h]))",
+                        "{{budget}}",
+                    )
+                ],
+                Unit.COUNT,
+                width=8,
+            )
+        )
+        .with_panel(
+            graph(
                 "Dropped lines of the log",
                 "Lines that each replica could not write into its log, per hour: claims do not wait for it. Good is 0. "
                 "Alert: CoordinationLogLinesDropped.",

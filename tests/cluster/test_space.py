@@ -119,7 +119,7 @@ async def granted(client: AsyncClient, key: str) -> Claim:
             await asyncio.sleep(0.1)
 
 
-async def test_from_four_fifths_of_the_quota_on_only_new_claims_are_refused(
+async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_refused(
     full_soon: Coordinator, client: AsyncClient, store: EtcdChannel
 ) -> None:
     for name in ("kept", "finished", "handed-back", "seen"):
@@ -139,7 +139,13 @@ async def test_from_four_fifths_of_the_quota_on_only_new_claims_are_refused(
     assert reasons == [DenialReason.HELD, DenialReason.COMPLETED]
     # Who holds something goes on, also where it asks by claiming again.
     assert (await client.claim("early", "task:kept", ttl=900)).outcome is Outcome.RENEWED
-    assert (await client.renew("early", "task:kept", note="half way")).note == "half way"
+    assert (await client.renew("early", "task:kept")).outcome is Outcome.RENEWED
+    for noted in (client.renew("early", "task:kept", note="half way"), client.claim("early", "task:kept", note="x")):
+        with pytest.raises(
+            LimitExceeded, match="no notes are taken, so that what is held can still be renewed without"
+        ):
+            await noted
+    assert not (await client.get("task:kept")).record.note
     assert (await client.complete("early", "task:finished")).state is State.COMPLETED
     assert (await client.release("early", "task:handed-back")).state is State.ABANDONED
     assert (await client.revoke("task:seen")).state is State.ABANDONED

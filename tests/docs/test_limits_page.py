@@ -11,6 +11,7 @@ from coordinator import limits, model
 from coordinator.engine.reading import HISTORY_LIMIT
 from coordinator.keys import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
 from coordinator.metrics import endpoint
+from coordinator.service.budgets import BURST_SHARE, REFILL_SECONDS
 from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
 from coordinator.store.space import LOOK_SECONDS
 
@@ -33,6 +34,9 @@ ROWS = {
     "live claims of a session": f"{SETTINGS.max_claims_per_session or 'none'}",
     "live claims of a fleet": f"{SETTINGS.max_claims_per_fleet or 'none'}",
     "etcd's storage": f"{limits.SPACE_SHARE:.0%} of the quota".replace("%", " %"),
+    "bytes written for a fleet": f"{BURST_SHARE / REFILL_SECONDS * 60:.0%} of the quota in a minute, "
+    f"{BURST_SHARE:.0%} at once".replace("%", " %"),
+    "bytes written by a credential": "half of that",
     "watchers": f"{limits.MAX_WATCHERS}",
     "watchers of one connection": f"{limits.MAX_WATCHERS_OF_A_CONNECTION}",
     "what waits for a watcher": f"{limits.MAX_WAITING_EVENTS} events, {limits.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
@@ -59,11 +63,17 @@ def test_the_table_tells_the_limit_that_the_code_has(limit: str) -> None:
 def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
     from coordinator.cli import limit_options
 
-    settings = limits.LimitSettings(max_claims_per_session=1, max_claims_per_fleet=1, max_calls=2)
+    settings = limits.LimitSettings(
+        max_claims_per_session=1,
+        max_claims_per_fleet=1,
+        max_calls=2,
+        max_write_rate_per_fleet=1,
+        max_write_rate_per_credential=1,
+    )
     known = set(limit_options.arguments(settings, 1)[::2])
     named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
     assert known <= named
-    assert named - known <= {"--quota-backend-bytes"}
+    assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens"}
 
 
 def test_the_text_tells_the_figures_that_the_code_has() -> None:

@@ -49,6 +49,7 @@ PROMISED = {
     "build_info": ("gauge", {"version"}),
     # Not in the design; alerts need them.
     "damaged_values_total": ("counter", set()),
+    "refused_writes_total": ("counter", {"budget"}),
     "watchers": ("gauge", set()),
     "etcd_has_leader": ("gauge", set()),
     "etcd_db_size_bytes": ("gauge", set()),

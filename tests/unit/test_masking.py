@@ -62,7 +62,7 @@ def test_of_what_is_too_long_only_the_length_is_told() -> None:
 
 def test_masking_a_word_of_any_length_does_not_take_the_square_of_it() -> None:
     started = time.monotonic()
-    assert mask_addresses("a" * 100_000 + "//x@") == "a" * 100_000 + "//x@"
+    assert mask_addresses("a" * 40_000 + "//x@") == "a" * 40_000 + "//x@"
     assert time.monotonic() - started < 5  # the square would be a minute
 
 
@@ -70,9 +70,9 @@ def test_masking_a_word_of_any_length_does_not_take_the_square_of_it() -> None:
     "shape",
     ["a", "a:", "1", "a://", "/", "@", "//@", "a@", "://@", " //x@", "a://b", "x//@", "1:", "a.", "//a", "a:///@b?"],
 )
-@pytest.mark.parametrize("start", ["", " " * 60_000, "https://", "/" * 60_000, "@" * 60_000])
+@pytest.mark.parametrize("start", ["", " " * 20_000, "https://", "/" * 20_000, "@" * 20_000])
 def test_masking_a_text_of_any_length_does_not_take_the_square_of_it(start: str, shape: str) -> None:
-    text = start + shape * (100_000 // len(shape))
+    text = start + shape * (40_000 // len(shape))
     started = time.monotonic()
     for each in (text, f"{text}@", f"{text}//x@"):
         mask_addresses(each)
@@ -97,5 +97,5 @@ def test_masking_a_text_of_any_length_does_not_take_the_square_of_it(start: str,
 @pytest.mark.parametrize("start", ["", "coordination-", "bearer "])
 def test_nor_does_masking_tokens(start: str, shape: str) -> None:
     started = time.monotonic()
-    without_tokens(start + shape * (100_000 // len(shape)))
+    without_tokens(start + shape * (40_000 // len(shape)))
     assert time.monotonic() - started < 10

@@ -6,13 +6,14 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, NoReturn, Self
 
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._findings import diagnosis_from
+from coordinator.client._forks import PerProcess
 from coordinator.client._security import AnyPath, Security
 from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
@@ -23,6 +24,14 @@ from coordinator.transport import parse_endpoints
 from coordinator.v1 import service_pb2 as pb
 
 
+class _Own(NamedTuple):
+    """What a client has in one process."""
+
+    calls: AsyncCalls
+    tokens: Tokens
+    instance: str
+
+
 class AsyncClient:
     """Claims work from a coordinator.
 
@@ -30,7 +39,9 @@ class AsyncClient:
     answered last; when that fails, or is silent for a quarter of ``timeout`` (at most a second), another is asked. It
     connects anew to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` tells this client
     apart from others that run under the same session name; by default it is random, so that two processes of one
-    session do not both believe they hold a claim.
+    session do not both believe they hold a claim. An empty one tells nothing apart: then the session's name alone says
+    who holds a claim. In a process that was forked, a client is another instance, whichever was given, with connections
+    of its own; the claims of its parent are not its own. Clients cannot be copied or pickled.
 
     ``tls`` speaks TLS and trusts the authorities that this host trusts; ``ca``, a file, names others instead. ``cert``
     and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
@@ -72,9 +83,32 @@ class AsyncClient:
         self._fleet = fields.text("fleet", fleet)
         if not 0 < timeout < float("inf"):
             raise InvalidInput(f"timeout must be a positive number of seconds; it is {timeout!r}", field="timeout")
-        self._instance = uuid.uuid4().hex if instance is None else fields.text("instance", instance)
-        self._calls = AsyncCalls(names, security, timeout=timeout)
-        self._tokens = Tokens()
+        given = None if instance is None else fields.text("instance", instance)
+
+        def own(parents: _Own | None) -> _Own:
+            closed = parents is not None and parents.calls.closed
+            name = given if given is not None and (parents is None or not given) else uuid.uuid4().hex
+            return _Own(AsyncCalls(names, security, timeout=timeout, closed=closed), Tokens(), name)
+
+        self._process = PerProcess(own)
+
+    @property
+    def _calls(self) -> AsyncCalls:
+        return self._process.mine.calls
+
+    @property
+    def _tokens(self) -> Tokens:
+        return self._process.mine.tokens
+
+    @property
+    def _instance(self) -> str:
+        return self._process.mine.instance
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            "a client cannot be copied or pickled: two copies would be one holder of claims",
+            hint="make a client in each process that needs one",
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 import grpc
-import grpc.aio
 
 from coordinator import model
+from coordinator.client._connections import CLOSED_CHANNEL, AsyncConnections, closed_client, moved_stream
 from coordinator.client._failover import Effort, Endpoints, Told
 from coordinator.client._failures import Failed, failed, no_answer
 from coordinator.client._position import Position
-from coordinator.client._racing import AsyncRace
+from coordinator.client._racing import AsyncRace, AsyncStream
 from coordinator.client._security import Security
 from coordinator.client._withdrawal import withdrawal_of
 from coordinator.errors import (
@@ -27,9 +27,8 @@ from coordinator.errors import (
     Unauthenticated,
     Unavailable,
 )
-from coordinator.transport import CHANNEL_OPTIONS, Failure
+from coordinator.transport import Failure
 from coordinator.v1 import service_pb2 as pb
-from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 __all__ = ["AsyncCalls"]
 
@@ -40,27 +39,25 @@ _WITHDRAWING_SECONDS, _LEAST_WITHDRAWING_SECONDS = 2.0, 0.25
 
 
 class AsyncCalls:
-    """Sends requests to the endpoints of one client, over connections that are made when they are first needed.
+    """Sends requests to the endpoints of one client, each of which takes at most ``timeout`` seconds.
 
-    ``timeout`` bounds every call, in seconds. Threads may share it.
+    Threads may share it.
     """
 
-    def __init__(self, endpoints: Sequence[str], security: Security, *, timeout: float) -> None:
+    def __init__(self, endpoints: Sequence[str], security: Security, *, timeout: float, closed: bool = False) -> None:
         self._endpoints = Endpoints(endpoints)
         self._security = security
         self._timeout = timeout
-        self._opening = threading.Lock()
-        self._closed = False
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        self._stubs: dict[str, CoordinatorServiceStub] = {}
+        self._connections = AsyncConnections(security, closed=closed)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is begun any more."""
+        return self._connections.closed
 
     async def aclose(self) -> None:
         """Close the connections, for good: what is under way ends, and nothing is begun any more."""
-        with self._opening:
-            self._closed = True
-            channels, self._channels, self._stubs = self._channels, {}, {}
-        for channel in channels.values():
-            await channel.close()
+        await self._connections.aclose()
 
     async def call(self, method: str, request: Any, request_id: str | None = None) -> Any:
         """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
@@ -86,8 +83,7 @@ class AsyncCalls:
             while True:
                 endpoint = self._next_endpoint(effort)
                 if endpoint is not None:
-                    ask, metadata = getattr(self._stub(endpoint), method), self._security.metadata
-                    race.start(endpoint, ask, request, seconds=effort.remaining, metadata=metadata)
+                    self._start(race, effort, endpoint, method, request)
                 answer = await race.next(effort.patience())
                 if answer is None:
                     continue
@@ -117,20 +113,24 @@ class AsyncCalls:
                     await race.next(effort.patience())
                     continue
                 request.start_revision = position.revision
-                call = self._stub(endpoint).Watch(request, metadata=self._security.metadata)
+                stream = self._open_watch(effort, endpoint, request)
+                place = self._connections.place()
                 try:
-                    async for response in call:
+                    async for response in stream:
                         if effort is not None:
                             effort.succeeded(endpoint)
                             effort = None
                         happening = position.take(response)
                         if happening is not None:
                             yield happening
+                            if self._connections.place() != place:
+                                raise moved_stream(position.revision)
                     failure = None
                 except grpc.RpcError as error:
                     failure = cast(Failure, error)
                 finally:
-                    call.cancel()
+                    if self._connections.place() == place:
+                        stream.cancel()
                 effort = self._watch_broke(endpoint, effort, failure)
 
     async def _withdraw(self, answered: Effort, withdrawal: pb.WithdrawRequest | None) -> None:
@@ -153,8 +153,8 @@ class AsyncCalls:
         )
 
     def _next_endpoint(self, effort: Effort) -> str | None:
-        if self._closed:
-            raise effort.ended_by(_closed())
+        if self.closed:
+            raise effort.ended_by(closed_client())
         return effort.next_endpoint()
 
     def _failed(self, failure: Failure, endpoint: str, request_id: str | None) -> Failed:
@@ -182,23 +182,26 @@ class AsyncCalls:
         effort.failed(endpoint, problem, told)
         return effort
 
-    def _stub(self, endpoint: str) -> CoordinatorServiceStub:
-        stub = self._stubs.get(endpoint)
-        if stub is not None:
-            return stub
-        with self._opening:
-            if self._closed:
-                raise _closed()
-            if endpoint not in self._stubs:
-                credentials = self._security.channel_credentials()
-                self._channels[endpoint] = (
-                    grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-                    if credentials is None
-                    else grpc.aio.secure_channel(endpoint, credentials, options=CHANNEL_OPTIONS)
-                )
-                self._stubs[endpoint] = CoordinatorServiceStub(self._channels[endpoint])
-            return self._stubs[endpoint]
+    def _start(self, race: AsyncRace, effort: Effort, endpoint: str, method: str, request: Any) -> None:
+        with self._unsent(effort, endpoint):
+            ask = getattr(self._connections.stub(endpoint), method)
+            race.start(endpoint, ask, request, seconds=effort.remaining, metadata=self._security.metadata)
 
+    def _open_watch(self, effort: Effort, endpoint: str, request: pb.WatchRequest) -> AsyncStream:
+        with self._unsent(effort, endpoint):
+            watch = self._connections.stub(endpoint).Watch
+            return AsyncStream(watch(request, metadata=self._security.metadata))
 
-def _closed() -> InvalidInput:
-    return InvalidInput("this client is closed", hint="make a new one, or close it when all is done")
+    @contextlib.contextmanager
+    def _unsent(self, effort: Effort, endpoint: str) -> Iterator[None]:
+        """Raise what ends the call if it cannot be begun at an endpoint; earlier tries may have taken effect."""
+        try:
+            yield
+        except InvalidInput as problem:
+            effort.again(endpoint)
+            raise effort.ended_by(problem) from None
+        except CLOSED_CHANNEL:
+            if not self.closed:
+                raise
+            effort.again(endpoint)
+            raise effort.ended_by(closed_client()) from None

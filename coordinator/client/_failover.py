@@ -57,7 +57,7 @@ class Endpoints:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(dict.fromkeys(names))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._current = self.names[0]
         self._failures = dict.fromkeys(self.names, 0)
         self._rests_until = dict.fromkeys(self.names, -math.inf)

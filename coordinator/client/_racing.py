@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import queue
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
 import grpc
 import grpc.aio
 
+from coordinator.client._forks import in_grpc
 from coordinator.transport import Failure
 
-__all__ = ["Answer", "AsyncRace", "Race"]
+__all__ = ["Answer", "AsyncRace", "AsyncStream", "Race", "Stream"]
 
 _Metadata = tuple[tuple[str, str], ...] | None
 
@@ -70,13 +72,40 @@ class AsyncRace:
         except grpc.RpcError as error:
             return Answer(endpoint, None, cast(Failure, error))
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancels the caller: its connection was closed under it.
-            nothing = grpc.aio.Metadata()
-            closed = grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, "the channel was closed")
-            return Answer(endpoint, None, cast(Failure, closed))
+            return Answer(endpoint, None, _cancelled_by_closing())
+
+
+class AsyncStream:
+    """Responses over ``grpc.aio``."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._responses = aiter(call)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await anext(self._responses)
+        except asyncio.CancelledError:
+            raise cast(grpc.RpcError, _cancelled_by_closing()) from None
+
+    def cancel(self) -> None:
+        """End the call."""
+        self._call.cancel()
+
+
+def _cancelled_by_closing() -> Failure:
+    """Return what a call has come to that was cancelled because its connection was closed under it.
+
+    To be called where that has raised ``CancelledError``, which is raised again if it is the caller who is cancelled.
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise  # noqa: PLE0704  # within its caller's except
+    nothing = grpc.aio.Metadata()
+    return cast(Failure, grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, "the channel was closed"))
 
 
 class Race:
@@ -100,12 +129,14 @@ class Race:
         """Begin a try that ends within so many seconds."""
         if self._alone:
             try:
-                answer = Answer(endpoint, method(request, timeout=seconds, metadata=metadata), None)
+                with in_grpc():
+                    answer = Answer(endpoint, method(request, timeout=seconds, metadata=metadata), None)
             except grpc.RpcError as error:
                 answer = Answer(endpoint, None, cast(Failure, error))
             self._answers.put(answer)
             return
-        call = method.future(request, timeout=seconds, metadata=metadata)
+        with in_grpc():
+            call = method.future(request, timeout=seconds, metadata=metadata)
         self._calls[call] = endpoint
         call.add_done_callback(lambda ended: self._answers.put(_outcome(endpoint, ended)))
 
@@ -115,6 +146,20 @@ class Race:
             return self._answers.get(timeout=patience)
         except queue.Empty:
             return None
+
+
+class Stream:
+    """Responses over synchronous gRPC."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._call)
+
+    def cancel(self) -> None:
+        """End the call."""
+        self._call.cancel()
 
 
 def _outcome(endpoint: str, ended: Any) -> Answer:

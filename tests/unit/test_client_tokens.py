@@ -1,8 +1,6 @@
-"""The tokens that a client remembers: of which claims, how many, and in which process (number 55)."""
+"""The tokens that a client remembers: of which claims, and how many (number 55)."""
 
 from __future__ import annotations
-
-import os
 
 from coordinator.client import _tokens
 from coordinator.client._tokens import Tokens
@@ -32,14 +30,3 @@ def test_no_more_than_so_many_are_kept() -> None:
         tokens.remember("s", f"task:{number}", f"task:{number}", number + 1)
     assert (len(tokens._tokens), len(tokens._canonical)) == (_tokens.KEPT, _tokens.KEPT)
     assert (tokens.of("s", "task:0"), tokens.of("s", f"task:{_tokens.KEPT}")) == (0, _tokens.KEPT + 1)
-
-
-def test_a_process_that_was_forked_off_knows_nothing() -> None:
-    tokens = Tokens()
-    tokens.remember("s", "task:one", "task:one", 5)
-    child = os.fork()
-    if not child:
-        os._exit(tokens.of("s", "task:one"))
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert tokens.of("s", "task:one") == 5

@@ -1,25 +1,32 @@
 """A small private certificate authority, for those who have none.
 
-Invariants: nothing that is there already is overwritten; a private key is readable by its owner only, from the moment
-its file exists; a server's certificate cannot be used as a client's, nor the other way round.
+Invariants:
+- All files are made, or none. None that is there is overwritten but the server's certificate, when names are added to
+  it: it keeps its key and its other names, and is the old one or the new one at any moment.
+- A private key is readable by its owner only, from the moment its file exists.
+- A server's certificate cannot be used as a client's, nor the other way round.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator.errors import InvalidInput
+from coordinator.host_names import checked_hosts
+from coordinator.new_files import NewFiles, new_files
 
 __all__ = [
     "DEFAULT_DAYS",
@@ -41,7 +48,6 @@ DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")
 _BEHIND = timedelta(minutes=5)
 #: A name becomes the name of a file, and stands in a certificate as it is; 64 characters is the most X.509 allows.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_HOST = re.compile(r"[A-Za-z0-9*]([A-Za-z0-9.*-]{0,251}[A-Za-z0-9])?")
 
 _Key = ec.EllipticCurvePrivateKey
 #: Its key and its certificate.
@@ -57,7 +63,7 @@ class Made:
     ca: Path
     server_cert: Path
     server_key: Path
-    #: What the server's certificate is for; empty if it was there already and stays.
+    #: All that the server's certificate is for; empty if it was there already and stays.
     hosts: tuple[str, ...]
     #: Certificate and key of each client, by its name.
     clients: dict[str, tuple[Path, Path]]
@@ -69,17 +75,18 @@ def make_certificates(
 ) -> Made:
     """Make an authority, a server's certificate for ``hosts``, and one for each of ``clients``, in ``directory``.
 
-    Where the directory holds an authority already, that one signs, and a server's certificate which is there stays as
-    it is: so clients are added later. ``days`` runs from 1 to 3650. Raises ``InvalidInput`` for a name that cannot be
-    used, and where a file that would be written is there already; then nothing is written.
+    Where the directory holds an authority already, that one signs. Where it holds a server's certificate, ``hosts`` are
+    added to the names of that one, and it stays as it is without any. ``days`` runs from 1 to 3650. Raises
+    ``InvalidInput`` for a name that cannot be used, and where a file that would be written is there; then nothing is
+    written.
     """
     if not 1 <= days <= 3650:
         raise InvalidInput(f"a certificate cannot be valid for {days} days; allowed are 1 to 3650", field="days")
-    named, hosts = _checked_clients(clients), tuple(hosts)
+    named, hosts = _checked_clients(clients), checked_hosts(hosts)
     new_authority = not (directory / "ca.crt").exists() and not (directory / "ca.key").exists()
+    adding = bool(hosts) and not new_authority and (directory / "server.crt").exists()
     if not hosts and (new_authority or not named):
         hosts = DEFAULT_HOSTS
-    subjects = subject_names(hosts)
     now = datetime.now(UTC)
     validity = (now - _BEHIND, now + timedelta(days=days))
     made = Made(
@@ -90,19 +97,59 @@ def make_certificates(
         not_after=validity[1],
         hosts=hosts,
     )
-    files = [*(path for pair in made.clients.values() for path in pair)]
-    files += [made.server_cert, made.server_key] if hosts else []
-    _refuse_existing(files)
+    _refuse_existing(path for pair in made.clients.values() for path in pair)
+    if hosts and not adding:
+        _refuse_existing((made.server_cert, made.server_key))
+    with _directory(directory), new_files() as files:
+        authority = _make_authority(files, directory, validity) if new_authority else load_authority(directory)
+        made = replace(made, not_after=min(validity[1], authority[1].not_valid_after_utc))
+        if adding:
+            made = replace(made, hosts=_add_hosts(files, authority, made, validity))
+        elif hosts:
+            issue(files, authority, (made.server_cert, made.server_key), "coordinator", validity, subject_names(hosts))
+        for name, pair in made.clients.items():
+            issue(files, authority, pair, name, validity, None)
+    return made
+
+
+@contextlib.contextmanager
+def _directory(directory: Path) -> Iterator[None]:
+    """Make a directory, and remove what was made of it if the block fails; raises ``InvalidInput``."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        authority = _make_authority(directory, validity) if new_authority else load_authority(directory)
-        if hosts:
-            issue(authority, made.server_cert, made.server_key, "coordinator", validity, subjects)
-        for name, (certificate, key) in made.clients.items():
-            issue(authority, certificate, key, name, validity, None)
-    except OSError as error:
+        yield
+    except BaseException as error:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        if isinstance(error, FileExistsError) and error.filename2 is not None:
+            _refuse_existing((Path(error.filename2),))
+        if not isinstance(error, OSError):
+            raise
         raise InvalidInput(f"the certificates cannot be written to {directory}: {error.strerror or error}") from None
-    return made
+
+
+def _add_hosts(files: NewFiles, authority: Authority, made: Made, validity: Validity) -> tuple[str, ...]:
+    """Write the server's certificate anew, for the names that it has and for others; return all of them."""
+    try:
+        present = x509.load_pem_x509_certificate(made.server_cert.read_bytes())
+        key = _load_key(made.server_key)
+        present.verify_directly_issued_by(authority[1])
+        names = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature):
+        key = None
+    if key is None or key.public_key() != present.public_key():
+        raise InvalidInput(
+            f"names cannot be added to {made.server_cert}: it must be a certificate of the authority beside it, and "
+            f"{made.server_key} its key",
+            field="host",
+            hint="move both away to have a new one made",
+        )
+    hosts = checked_hosts((*(str(name.value) for name in names), *made.hosts))
+    certificate = _sign(authority, key, "coordinator", validity, subject_names(hosts))
+    files.write(made.server_cert, certificate, 0o644, replace=True)
+    return hosts
 
 
 def _checked_clients(clients: Iterable[str]) -> tuple[str, ...]:
@@ -119,31 +166,27 @@ def _checked_clients(clients: Iterable[str]) -> tuple[str, ...]:
 
 def subject_names(hosts: Iterable[str]) -> x509.SubjectAlternativeName:
     """Return the names and addresses of hosts as a certificate holds them; raises ``InvalidInput``."""
-    return x509.SubjectAlternativeName([_host(host) for host in hosts])
+    return x509.SubjectAlternativeName([_subject_name(host) for host in checked_hosts(hosts)])
 
 
-def _host(host: str) -> x509.GeneralName:
+def _subject_name(host: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+        return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        pass
-    if not _HOST.fullmatch(host):
-        raise InvalidInput(
-            f"{host!r} is neither a host name nor an IP address", field="host", hint="for example coordinator.internal"
-        )
-    return x509.DNSName(host)
+        return x509.DNSName(host)
 
 
 def _refuse_existing(files: Iterable[Path]) -> None:
     for path in files:
-        if path.exists():
+        if os.path.lexists(path):
             raise InvalidInput(
                 f"{path} is there already and is not overwritten",
-                hint="remove it if it is no longer needed, or choose another directory",
+                hint="remove it if it is no longer needed, or choose another directory"
+                + ("; --host NAME adds names to it" if path.name == "server.crt" else ""),
             )
 
 
-def _make_authority(directory: Path, validity: Validity) -> Authority:
+def _make_authority(files: NewFiles, directory: Path, validity: Validity) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("coordinator private CA")
     begin, end = validity
@@ -153,37 +196,52 @@ def _make_authority(directory: Path, validity: Validity) -> Authority:
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write(directory / "ca.key", _key_pem(key), 0o600)
-    _write(directory / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    files.write(directory / "ca.key", _key_pem(key), 0o600)
+    files.write(directory / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return key, certificate
 
 
 def load_authority(directory: Path) -> Authority:
     """Read the authority in a directory; raises ``InvalidInput``."""
     try:
-        key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), password=None)
+        key = _load_key(directory / "ca.key")
         certificate = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
     except (OSError, ValueError, TypeError):
         key = None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    anew = "choose another directory to make a new one; everything that it signed must then be made anew"
+    if key is None or key.public_key() != certificate.public_key():
         raise InvalidInput(
-            f"the authority in {directory} cannot be read; it needs both its ca.crt and its ca.key",
-            hint="choose another directory to make a new one; everything that it signed must then be made anew",
+            f"the authority in {directory} cannot be read; it needs both its ca.crt and its ca.key", hint=anew
         )
+    if certificate.not_valid_after_utc <= datetime.now(UTC):
+        raise InvalidInput(f"the authority in {directory} has expired", hint=anew)
     return key, certificate
 
 
+def _load_key(file: Path) -> _Key | None:
+    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
 def issue(
+    files: NewFiles,
     authority: Authority,
-    certificate_file: Path,
-    key_file: Path,
+    names: tuple[Path, Path],
     name: str,
     validity: Validity,
     hosts: x509.SubjectAlternativeName | None,
 ) -> None:
-    """Sign a certificate for a new key, for a server if it has ``hosts`` and for a client otherwise."""
-    ca_key, ca = authority
+    """Write a certificate and its new key to ``names``, for a server if it has ``hosts`` and for a client otherwise."""
     key = ec.generate_private_key(ec.SECP256R1())
+    certificate_file, key_file = names
+    files.write(key_file, _key_pem(key), 0o600)
+    files.write(certificate_file, _sign(authority, key, name, validity, hosts), 0o644)
+
+
+def _sign(
+    authority: Authority, key: _Key, name: str, validity: Validity, hosts: x509.SubjectAlternativeName | None
+) -> bytes:
+    ca_key, ca = authority
     purpose = ExtendedKeyUsageOID.CLIENT_AUTH if hosts is None else ExtendedKeyUsageOID.SERVER_AUTH
     builder = (
         _builder(key, _name(name), ca.subject, (validity[0], min(validity[1], ca.not_valid_after_utc)))
@@ -194,9 +252,7 @@ def issue(
     )
     if hosts is not None:
         builder = builder.add_extension(hosts, critical=False)
-    certificate = builder.sign(ca_key, hashes.SHA256())
-    _write(key_file, _key_pem(key), 0o600)
-    _write(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def _builder(key: _Key, subject: x509.Name, issuer: x509.Name, validity: Validity) -> x509.CertificateBuilder:
@@ -234,10 +290,3 @@ def _key_pem(key: _Key) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    # Exclusively, so that what appears in the meantime is not overwritten either.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

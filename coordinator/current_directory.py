@@ -67,5 +67,5 @@ def forget_current_directory(*, started_by_module: bool = False) -> None:
 def _absolute(entry: str) -> str:
     try:
         return os.path.abspath(entry or ".")  # noqa: PTH100  # as Python itself makes them, without following links
-    except FileNotFoundError:  # the current directory is not there any more
+    except OSError:  # the current directory is not there any more, or is out of reach
         return entry

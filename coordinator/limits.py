@@ -20,6 +20,8 @@ __all__ = [
     "DEFAULT_MAX_CALLS",
     "HANDSHAKE_SECONDS",
     "IDLE_SECONDS",
+    "KEEPALIVE_SECONDS",
+    "KEEPALIVE_TIMEOUT_SECONDS",
     "MAX_BRIEFED_KINDS",
     "MAX_BRIEFED_SECONDS",
     "MAX_CONNECTIONS",
@@ -79,6 +81,10 @@ RESERVED_FILES = 128
 #: How long a connection may take until it can be called on, and how long it is kept without a call, in seconds.
 HANDSHAKE_SECONDS = 10.0
 IDLE_SECONDS = 600.0
+#: How often a client is asked for a sign of life, and how long it has to give one, in seconds. Together they bound how
+#: long one that has vanished without a word keeps its watches and places.
+KEEPALIVE_SECONDS = 10.0
+KEEPALIVE_TIMEOUT_SECONDS = 10.0
 #: Most bytes of requests that are being answered at a time.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany counting as one. At 5,000 claims a second the last of

@@ -1,21 +1,27 @@
 """Making a credential: its token goes into one file, its digest into another, and neither anywhere else.
 
 Invariants: a token is never printed, logged or given as an argument; its file is readable by its owner only from the
-moment it exists; no file is overwritten, and the tokens file never loses an entry.
+moment it exists; no file is overwritten; the tokens file never loses an entry, nor has a part of one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
 
 from coordinator.errors import InvalidInput
 from coordinator.model import format_time
+from coordinator.new_files import new_files
 
 __all__ = ["Wanted", "add_credential"]
 
@@ -24,7 +30,7 @@ _RANDOM_BYTES = 32
 #: Lets scanners of leaked secrets, and people, see what it is.
 _PREFIX = "coordination-"
 _HEAD = (
-    "# Who may do what at the coordinator; docs/security.md describes it. Tokens are here as SHA-256 digests only.\n"
+    b"# Who may do what at the coordinator; docs/security.md describes it. Tokens are here as SHA-256 digests only.\n"
 )
 ROLES = ("agent", "operator")
 
@@ -76,32 +82,59 @@ def add_credential(tokens: Path, wanted: Wanted, out: Path | None) -> None:
         return
     token = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with new_files() as files:
+            files.write(out, f"{token}\n".encode(), 0o600)
     except FileExistsError:
         raise InvalidInput(
             f"{out} is there already and is not overwritten", field="out", hint="choose another file with --out"
         ) from None
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror or error}", field="out") from None
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
     try:
         _append(tokens, wanted.entry(token))
-    except InvalidInput:
+    except BaseException:
         out.unlink()
         raise
 
 
 def _append(tokens: Path, entry: str) -> None:
-    # Appended in one write: a coordinator that reads the file meanwhile sees all of the entry or nothing of it.
+    """Add an entry to the tokens file, or leave the file as it was; its owner, mode and links stay what they are."""
     try:
-        descriptor = os.open(tokens, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor, made = _open(tokens)
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            content = file.read()
-            start = _HEAD if not content else "" if content.endswith(b"\n") else "\n"
-            file.write((start + entry).encode())
+            # Others who add entries wait: what is undone must be our own.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is no plain file")
+            _write_whole(file, entry, tokens if made else None)
     except OSError as error:
         raise InvalidInput(f"{tokens} cannot be written: {error.strerror or error}", field="tokens") from None
+
+
+def _open(tokens: Path) -> tuple[int, bool]:
+    """Open the file, and return whether it was made."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(tokens, flags), False
+    return os.open(tokens, flags | os.O_CREAT, 0o600), True
+
+
+def _write_whole(file: FileIO, entry: str, made: Path | None) -> None:
+    content = file.read()
+    start = _HEAD if not content else b"" if content.endswith(b"\n") else b"\n"
+    # In one write: a coordinator that reads the file meanwhile sees all of the entry or nothing of it.
+    wanted = start + entry.encode()
+    written = 0
+    try:
+        written = file.write(wanted)
+        if written != len(wanted):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(len(content))
+        if made is not None and not content:
+            made.unlink(missing_ok=True)
+        raise
 
 
 def _quoted(text: str) -> str:

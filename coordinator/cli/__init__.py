@@ -1,4 +1,8 @@
-"""The command line: ``coordination``."""
+"""The command line: ``coordination``.
+
+Invariant: however a command fails, and also where saying so fails, its exit code is one of those that are documented;
+1 means "no" to scripts, and is never that of a crash.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,60 @@ import os
 import signal
 import sys
 
-from coordinator.current_directory import forget_current_directory
+__all__ = ["INTERNAL", "INTERRUPTED", "main"]
 
-__all__ = ["INTERRUPTED", "main"]
-
-#: The exit code of a command that was interrupted.
+#: The exit code of a command that was interrupted, and of one that failed by a fault of its own.
 INTERRUPTED = 130
+INTERNAL = 70
 
 
 def main() -> None:
     """Run the command line and end the process."""
-    forget_current_directory()
+    code = INTERNAL
+    try:
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt as interrupt:  # in one of the few places where it was not expected
+        code = getattr(interrupt, "code", INTERRUPTED)
+    except BaseException as error:  # noqa: BLE001  # Python would end with 1
+        _say_last_words(error)
+    finally:
+        # Taking down gRPC and the interpreter in order would cost every command 30 ms, and what fails on the way
+        # would change the exit code; everything is flushed.
+        os._exit(code)
+
+
+def _run(arguments: list[str]) -> int:
     # Until the commands have been loaded, Ctrl-C has nothing to clean up. Where it is ignored, it stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    from coordinator.cli import surroundings
+    from coordinator.current_directory import forget_current_directory
+
+    forget_current_directory()
+    surroundings.prepare()
     try:
         import typer  # noqa: F401  # to tell what is missing before anything else needs it
     except ModuleNotFoundError:
         from coordinator.cli.bare import say_what_is_missing
 
-        raise SystemExit(say_what_is_missing(sys.argv[1:])) from None
+        return say_what_is_missing(arguments)
     from coordinator.cli.entry import run
 
-    run(sys.argv[1:])
+    return run(arguments)
 
 
 def _leave(_number: int, _frame: object) -> None:
     os._exit(INTERRUPTED)
+
+
+def _say_last_words(error: BaseException) -> None:
+    """Say that a command failed where nothing else could; raises nothing."""
+    try:
+        from coordinator.cli.bare import say_what_failed
+
+        say_what_failed(error, sys.argv[1:])
+    except BaseException:  # noqa: BLE001  # there is hardly anything left that works
+        try:
+            os.write(2, b"error: the command failed by a fault of its own\n")
+        except OSError:
+            return

@@ -14,6 +14,7 @@ from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
 from coordinator.cli.objects import status_object
 from coordinator.cli.output import answer
+from coordinator.cli.streams import write_answer
 from coordinator.cli.top import top
 from coordinator.cli.words import describe_status
 
@@ -39,14 +40,15 @@ app = typer.Typer(
     help="""Claim a unit of work before doing it: one session gets it, the others are told at once who has it.
 
     Exit codes: 0 done; 1 no (denied, not the holder, nothing found); 2 invalid input; 3 unavailable, or the outcome is
-    unknown; 4 not permitted; 70 internal error; 130 interrupted.""",
+    unknown; 4 not permitted; 70 internal error; 74 done, but the answer could not be written; 130 interrupted;
+    143 ended by SIGTERM.""",
 )
 config = typer.Typer(cls=CommonGroup, help="Where settings come from.", rich_markup_mode=None)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"coordination {__version__}")
+        write_answer(f"coordination {__version__}\n")
         raise typer.Exit
 
 
@@ -103,7 +105,11 @@ def config_show() -> int:
         }
         for setting in SETTINGS
     }
-    answer(context, "\n".join(lines), {"config_file": str(context.config_path), "settings": settings})
+    path, _, problem = context.config_file
+    if problem is not None:
+        lines.append(f"no configuration file was looked for{f' at {path}' if path else ''}: {problem}")
+    found = {"config_file": None if path is None else str(path), "config_file_problem": problem, "settings": settings}
+    answer(context, "\n".join(lines), found)
     return 0
 
 

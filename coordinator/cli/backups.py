@@ -17,9 +17,10 @@ import typer
 
 from coordinator.cli.context import current
 from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
-from coordinator.cli.output import answer, hint, notice
+from coordinator.cli.output import answer, hint
 from coordinator.cli.paths import named_path
 from coordinator.cli.serving import DataDir, EtcdProgram, need_server
+from coordinator.cli.streams import notice, tell
 from coordinator.errors import InvalidInput
 
 __all__ = ["COMMANDS"]
@@ -111,14 +112,13 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
     def show(so_far: int, in_all: int) -> None:
         if shown:
-            sys.stderr.write(f"\r\033[K{so_far / _MIB:.0f} of {in_all / _MIB:.0f} MiB")
-            sys.stderr.flush()
+            tell(f"\r\033[K{so_far / _MIB:.0f} of {in_all / _MIB:.0f} MiB")
 
     try:
         yield show
     finally:
         if shown:
-            sys.stderr.write("\r\033[K")
+            tell("\r\033[K")
 
 
 @contextlib.contextmanager

@@ -1,16 +1,20 @@
-"""What the command says where it is installed without what it needs."""
+"""What the command says where little works: what it needs is not installed, or reporting an error has failed itself.
+
+Invariant: nothing outside the standard library is needed, and neither the configuration file nor the home directory.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 
 from coordinator.cli.objects import error_object
+from coordinator.cli.streams import lost, tell, write_answer
 from coordinator.errors import InternalError
 from coordinator.model import DEFAULT_FLEET
+from coordinator.quotation import visible
 
-__all__ = ["say_what_is_missing"]
+__all__ = ["fault", "say_what_failed", "say_what_is_missing"]
 
 
 def say_what_is_missing(arguments: list[str]) -> int:
@@ -19,12 +23,37 @@ def say_what_is_missing(arguments: list[str]) -> int:
         "the command line needs typer, which is not installed",
         hint="pip install 'coordinator[cli]', or 'coordinator[embedded]' to run a coordinator too",
     )
+    return _say(error, arguments)
+
+
+def say_what_failed(error: BaseException, arguments: list[str]) -> int:
+    """Say that the command failed by a fault of its own, as JSON where that was asked for; returns the exit code."""
+    return _say(fault(error), arguments)
+
+
+def fault(error: BaseException) -> InternalError:
+    """Return the error that stands for one that nobody foresaw."""
+    if isinstance(error, ImportError):
+        return InternalError(
+            f"the command cannot load what it needs: {error}",
+            hint="install coordinator again; COORDINATION_TRACE=1 shows where it fails",
+        )
+    if isinstance(error, MemoryError):
+        return InternalError("there is not enough memory", hint="free some, or raise the limit (ulimit -v)")
+    return InternalError(
+        f"the command failed by a fault of its own: {type(error).__name__}: {error}",
+        hint="set COORDINATION_TRACE=1 to see where, and report it",
+    )
+
+
+def _say(error: InternalError, arguments: list[str]) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in options:
-        found = {"schema": "v1", "fleet": _fleet(options), **error_object(error)}
-        sys.stdout.write(f"{json.dumps(found)}\n")
-    else:
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+        found = {"schema": "v1", "fleet": visible(_fleet(options)), **error_object(error)}
+        write_answer(f"{json.dumps(found)}\n")
+        if lost() is None:
+            return error.exit_code
+    tell(f"error: {visible(error.message)}\nhint: {error.hint}\n")
     return error.exit_code
 
 

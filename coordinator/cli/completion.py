@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.streams import write_answer
+
 __all__ = ["COMPLETING", "HELP", "Shell", "completion", "prepare_completion"]
 
 #: Set by the script of a shell when it asks what fits; typer makes this name from that of the command.
@@ -41,7 +43,8 @@ def completion(
     from typer._completion_shared import get_completion_script
 
     # Typer itself only prints it through an option of the whole command, and for the shell it thinks it runs in.
-    typer.echo(get_completion_script(prog_name="coordination", complete_var=COMPLETING, shell=shell.value))
+    script = get_completion_script(prog_name="coordination", complete_var=COMPLETING, shell=shell.value)
+    write_answer(f"{script}\n")
 
 
 def prepare_completion() -> None:

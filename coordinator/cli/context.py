@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from coordinator.cli.help import write_commands, write_parameters
+from coordinator.cli import config_file
+from coordinator.cli.help import help_option, write_commands, write_parameters
+from coordinator.cli.interruption import Ended
 from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import InvalidInput
 from coordinator.model import DEFAULT_FLEET
@@ -78,7 +80,7 @@ class Context:
 
     chosen: dict[str, Chosen]
     json: bool
-    config_path: Path
+    config_file: config_file.Found
 
     @property
     def fleet(self) -> str:
@@ -184,19 +186,18 @@ class Context:
 
 def current() -> Context:
     """Return the settings of the command that runs."""
-    path = _config_path()
-    filed = _read_config(path)
+    file = config_file.find(setting.name for setting in SETTINGS)
     chosen = {}
     for setting in SETTINGS:
         if setting.name in _given:
             chosen[setting.name] = Chosen(str(_given[setting.name]), "option")
         elif os.environ.get(setting.variable):
             chosen[setting.name] = Chosen(os.environ[setting.variable], f"environment {setting.variable}")
-        elif setting.name in filed:
-            chosen[setting.name] = Chosen(filed[setting.name], f"config file {path}")
+        elif setting.name in file.settings:
+            chosen[setting.name] = Chosen(file.settings[setting.name], f"config file {file.path}")
         else:
             chosen[setting.name] = Chosen(setting.default, "default")
-    return Context(chosen, json=bool(_given.get("json")), config_path=path)
+    return Context(chosen, json=bool(_given.get("json")), config_file=file)
 
 
 def named_fleet() -> str:
@@ -210,43 +211,6 @@ def wants_json(arguments: list[str]) -> bool:
     """Tell whether ``--json`` was asked for, also where the arguments could not be understood."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return bool(_given.get("json")) or "--json" in options
-
-
-def _config_path() -> Path:
-    if named := os.environ.get("COORDINATION_CONFIG"):
-        return Path(named)
-    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    if not base.is_absolute():
-        # As the XDG specification wants it; a relative one would be looked for in every checkout.
-        base = Path("~/.config").expanduser()
-    return Path("/", base, "coordination", "config.toml")
-
-
-def _read_config(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if os.environ.get("COORDINATION_CONFIG"):
-            raise InvalidInput(
-                f"the configuration file {path} is not there",
-                hint="correct COORDINATION_CONFIG, or unset it to go without a file",
-            ) from None
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the configuration file {path} cannot be read: {error}") from None
-    import tomllib
-
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"the configuration file {path} is not TOML: {error}") from None
-    allowed = [setting.name for setting in SETTINGS]
-    for name, value in found.items():
-        if name not in allowed or isinstance(value, dict | list | bool):
-            raise InvalidInput(
-                f"{name!r} in the configuration file {path} is not a setting; allowed are {', '.join(allowed)}"
-            )
-    return {name: str(value) for name, value in found.items()}
 
 
 class _CommonOption(TyperOption):
@@ -293,6 +257,17 @@ class CommonCommand(TyperCommand):
         super().__init__(*args, **kwargs)
         self.params.extend(_common_options())
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option that shows the help."""
+        return help_option(super().get_help_option(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a signal ends it quietly, where typer would write to standard error."""
+        try:
+            return super().invoke(ctx)
+        except Ended as ended:
+            return ended.code
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the pieces of the usage line, arguments without the braces that typer puts around them."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
@@ -316,3 +291,7 @@ class CommonGroup(TyperGroup):
         """Write the commands, then the options, those of the connection last."""
         write_commands(self.commands, self.headings, formatter)
         write_parameters(self.get_params(ctx), _ConnectionOption, ctx, formatter)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option that shows the help."""
+        return help_option(super().get_help_option(ctx))

@@ -33,10 +33,14 @@ def certs(
         typer.Option(
             "--host",
             metavar="NAME",
-            help="A name or IP address of the coordinator; may be repeated. [default: localhost, 127.0.0.1, ::1]",
+            help="A name or IP address of the coordinator, beside localhost, 127.0.0.1 and ::1; may be repeated. "
+            "Where its certificate is there, the name is added to it.",
             show_default=False,
         ),
     ] = None,
+    no_localhost: Annotated[
+        bool, typer.Option("--no-localhost", help="Leave out localhost, 127.0.0.1 and ::1; needs --host.")
+    ] = False,
     client: Annotated[
         Many,
         typer.Option("--client", metavar="NAME", help="Make a client's certificate too; may be repeated."),
@@ -45,16 +49,24 @@ def certs(
 ) -> int:
     """Make a private authority and a coordinator's certificate signed by it, and certificates of clients.
 
-    Where the directory holds an authority already, that one signs. Nothing is overwritten.
+    Where the directory holds an authority already, that one signs. Nothing is overwritten but the coordinator's
+    certificate: --host adds names to it, with the same key and from now on valid for --days. A coordinator that runs
+    takes it up within a second or two.
     """
     try:
-        from coordinator.certificates import make_certificates
+        from coordinator.certificates import DEFAULT_HOSTS, make_certificates
     except ModuleNotFoundError as error:
         raise InternalError(
             f"making certificates needs {error.name}, which is not installed",
             hint="pip install 'coordinator[server]'",
         ) from None
-    made = make_certificates(directory, host or (), client or (), days=days)
+    hosts = tuple(host or ())
+    if no_localhost and not hosts:
+        raise InvalidInput("--no-localhost leaves no name for the certificate", field="host", hint="add --host NAME")
+    if hosts and not no_localhost and not (directory / "server.crt").exists():
+        # Its own machine reaches it by these, `coordination doctor` and health checks among others.
+        hosts = (*DEFAULT_HOSTS, *hosts)
+    made = make_certificates(directory, hosts, client or (), days=days)
     lines = [f"authority: {made.ca}; keep {directory / 'ca.key'} where nobody else reads it"]
     if made.hosts:
         lines.append(f"coordinator: {made.server_cert}, for {', '.join(made.hosts)}")

@@ -1,26 +1,26 @@
 """Where the command line begins and ends: every outcome becomes output and an exit code here.
 
 Invariants: one JSON object on standard output with ``--json``, errors too; no traceback for a user's mistake or an
-absent server; a pipe that was closed is quiet.
+absent server; every exit code is one of those that are documented.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import sys
-from pathlib import Path
-from typing import Any, NoReturn
+import traceback
+from typing import Any
 
 import typer
 
 from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import app
-from coordinator.cli.completion import prepare_completion
+from coordinator.cli.bare import fault
+from coordinator.cli.completion import COMPLETING, prepare_completion
 from coordinator.cli.context import wants_json
+from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
 from coordinator.cli.output import emit_error
-from coordinator.errors import CoordinatorError, InternalError, InvalidInput
+from coordinator.cli.streams import LOST, lost, tell
+from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
 
 __all__ = ["run"]
@@ -29,59 +29,48 @@ __all__ = ["run"]
 _NUMBERS = {"int": "a whole number", "int range": "a whole number", "float": "a number", "float range": "a number"}
 
 
-def run(arguments: list[str]) -> NoReturn:
-    """Run ``arguments`` and end the process with the right exit code."""
-    try:
-        _prepare_streams()
-        code = _guarded(arguments or ["--help"])
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
-    except KeyboardInterrupt:  # in one of the few places where it was not expected
-        code = INTERRUPTED
-    # Taking down gRPC and the interpreter in order would cost every command 30 ms; everything is flushed.
-    os._exit(code)
-
-
-def _prepare_streams() -> None:
-    """Make sure that there is something to write to, and that writing cannot fail for what is written."""
-    # None where the caller has closed them.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  # for as long as the process lives
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115  # likewise
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # Arguments may hold bytes that are not UTF-8.
-            stream.reconfigure(errors="backslashreplace")
+def run(arguments: list[str]) -> int:
+    """Run ``arguments``; returns the exit code, and raises only what leaves nothing to be done."""
+    code = _guarded(arguments or ["--help"])
+    why = lost()
+    if why is None:
+        return code
+    done = "" if code else "; what was asked for has been done all the same"
+    tell(f"error: the answer could not be written: {visible(why)}\nhint: make room, or send it elsewhere{done}\n")
+    return code or LOST
 
 
 def _guarded(arguments: list[str]) -> int:
     try:
         # From here on there may be something to clean up.
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        catch_signals()
         return _invoke(arguments)
+    except Ended as ended:
+        return ended.code
+    except RequestInterrupted as error:
+        emit_error(error, as_json=wants_json(arguments))
+        return error.code_of_command
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except typer.TyperException as error:
         return emit_error(_usage_error(error), as_json=wants_json(arguments))
     except CoordinatorError as error:
         return emit_error(error, as_json=wants_json(arguments))
-    except SystemExit:
-        # This is how typer ends where nobody reads its --help any more.
-        return 0
-    except Exception as error:
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is told
         if os.environ.get("COORDINATION_TRACE"):
-            raise
-        problem = InternalError(
-            f"the command failed by a fault of its own: {type(error).__name__}: {error}",
-            hint="set COORDINATION_TRACE=1 to see where, and report it",
-        )
-        return emit_error(problem, as_json=wants_json(arguments))
+            tell(traceback.format_exc())
+        return emit_error(fault(error), as_json=wants_json(arguments))
 
 
 def _invoke(arguments: list[str]) -> int:
     prepare_completion()
-    outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
+    try:
+        outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
+    except SystemExit as ended:
+        # Nothing else may end so: what has told a shell how to complete does.
+        if COMPLETING not in os.environ:
+            raise
+        outcome = ended.code
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +17,7 @@ from coordinator import logs
 from coordinator._version import __version__
 from coordinator.audit import Audit
 from coordinator.cli import INTERRUPTED, up_arguments
+from coordinator.cli.streams import announce, notice
 from coordinator.config import ServerSettings, split_address
 from coordinator.descriptors import raise_limit
 from coordinator.errors import CoordinatorError
@@ -37,6 +36,7 @@ from coordinator.store.embedded import (
     keep_running,
 )
 from coordinator.store.embedded.control import Control
+from coordinator.store.embedded.version_notice import notices_for
 
 __all__ = ["Options", "run_beside", "run_embedded"]
 
@@ -97,13 +97,14 @@ def run_embedded(
     options = options._replace(quota_bytes=quota_bytes)
     options.settings(etcd=("127.0.0.1:1",))  # so that a mistake is told before anything is started
     binary = find_etcd(etcd_path)
-    for notice in (binary.notice, _OPEN if listen is not None else None):
-        if notice:
-            sys.stderr.write(f"notice: {notice}\n")
+    if listen is not None:
+        notice(_OPEN)
 
     async def run() -> int:
         etcd = EmbeddedEtcd(data_dir or default_data_dir(), binary, quota_bytes=quota_bytes, listen=listen)
         etcd.lock(lock_descriptor)
+        for text in notices_for(binary, etcd.data_dir):
+            notice(text)
         async with Control(etcd.sockets, settings) as control, etcd:
             return await _serve(options.settings((etcd.endpoint,)), options.log.audit, etcd, control)
 
@@ -151,9 +152,7 @@ async def _serve(
             audit.write("started", version=__version__, pid=os.getpid(), **where)
             stack.callback(audit.write, "stopped", pid=os.getpid())
         # Whoever does not want to hear that it is ready has it run all the same.
-        with contextlib.suppress(OSError):
-            sys.stdout.write(f"{server.ready_line}\n")
-            sys.stdout.flush()
+        announce(f"{server.ready_line}\n")
         try:
             number = await _until_told(told, etcd)
         except CoordinatorError as error:

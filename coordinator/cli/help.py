@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["write_commands", "write_parameters"]
+from coordinator.cli.streams import write_answer
+
+__all__ = ["help_option", "write_commands", "write_parameters"]
 
 #: The heading of the options that every command has, so that they do not hide the command's own.
 CONNECTION = "Connection options"
@@ -48,3 +50,16 @@ def _write(sections: Mapping[str, list[tuple[str, str]]], formatter: Any) -> Non
         if entries:
             with formatter.section(heading):
                 formatter.write_dl(entries)
+
+
+def help_option(option: Any) -> Any:
+    """Have help written as every answer is; typer's own way fails where it cannot be."""
+    if option is not None:
+        option.callback = _show_help
+    return option
+
+
+def _show_help(context: Any, _parameter: Any, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        write_answer(f"{context.get_help()}\n")
+        context.exit()

@@ -10,9 +10,12 @@ import typer
 from coordinator import quotation
 from coordinator.cli import words
 from coordinator.cli.context import current
+from coordinator.cli.interruption import under_way
 from coordinator.cli.objects import briefing_object, happening_object, record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_age
+from coordinator.cli.reader import while_read
+from coordinator.cli.streams import is_listened_to
 from coordinator.cli.work import Key
 
 __all__ = ["COMMANDS"]
@@ -69,11 +72,11 @@ def work_watch(
     """
     context = current()
     shown = 0
-    with context.client() as client:
+    with while_read(), context.client() as client:
         for happening in client.watch(start_revision=start_revision or 0, kind=kind, session=session):
             answer(context, words.describe_happening(happening), happening_object(happening))
             shown += 1
-            if shown == limit:
+            if shown == limit or not is_listened_to():
                 break
     return 0
 
@@ -84,7 +87,7 @@ def work_ack(
 ) -> int:
     """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before."""
     context = current()
-    with context.client() as client:
+    with context.client() as client, under_way():
         record = client.acknowledge(key, reason=reason)
     say_what_it_became(key, record.work_key)
     answer(context, f"acknowledged {quotation.key(record.work_key)}", record_object(record))

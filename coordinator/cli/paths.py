@@ -21,6 +21,16 @@ def named_path(name: str, what: str) -> Callable[[str], Path]:
                 field=field.lower(),
                 hint="name one, or leave the option out" if field != name else None,
             )
-        return Path(typed)
+        path = Path(typed)
+        if not path.is_absolute():
+            try:
+                Path.cwd()
+            except OSError as error:
+                raise InvalidInput(
+                    f"{name} is {typed!r}, but the current directory cannot be found: {error.strerror}",
+                    field=field.lower(),
+                    hint="change to a directory that is there, or name an absolute path",
+                ) from None
+        return path
 
     return read

@@ -24,10 +24,11 @@ from coordinator.cli.limit_options import (
     MaxWriteRatePerFleet,
 )
 from coordinator.cli.log_options import AuditLog, LogFile, LogLevel
-from coordinator.cli.output import answer, notice
+from coordinator.cli.output import answer
 from coordinator.cli.paths import named_path
 from coordinator.cli.protection import ClientCa, MetricsPublic, TlsCert, TlsKey, Tokens
 from coordinator.cli.reaper_options import ReaperOn, RetentionDays
+from coordinator.cli.streams import notice
 from coordinator.defaults import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.errors import InternalError
 from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from coordinator.cli.context import Context
 from coordinator.cli.hot import hot_key_object
 from coordinator.cli.objects import Object, briefing_object, status_object
 from coordinator.cli.output import answer
+from coordinator.cli.reader import while_read
 from coordinator.cli.top_board import Board, Seen
 from coordinator.client import AsyncClient
 from coordinator.errors import CoordinatorError, HistoryGone
@@ -31,7 +33,16 @@ _AGAIN_SECONDS = 2.0
 def run(context: Context, interval: float) -> None:
     """Show the fleet until a key is pressed; once where there is no terminal, or JSON was asked for."""
     lasting = not context.json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    asyncio.run(_last(context, interval) if lasting else _show_once(context))
+    if not lasting:
+        asyncio.run(_show_once(context))
+        return
+    with while_read():
+        try:
+            asyncio.run(_last(context, interval))
+        except OSError as error:
+            # The terminal has hung up, and whoever looked at it is gone.
+            if error.errno != errno.EIO:
+                raise
 
 
 async def _show_once(context: Context) -> None:

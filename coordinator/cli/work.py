@@ -12,6 +12,7 @@ import typer
 from coordinator import quotation
 from coordinator.cli import words
 from coordinator.cli.context import Context, current
+from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.objects import claim_object, list_object, log_object, record_object, show_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_hours, parse_ttl
@@ -71,7 +72,8 @@ def work_claim(
     """
     context = current()
     seconds = None if ttl is None else parse_ttl(ttl)
-    with context.client() as client:
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
         found = client.try_claim(session, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id)
     say_what_it_became(key, found.work_key)
     answer(context, words.describe_claim(found), claim_object(found, key))
@@ -102,7 +104,8 @@ def work_renew(
     """Give a claim more time, leave a note on it, or both; the deadline never moves back."""
     context = current()
     seconds = None if ttl is None else parse_ttl(ttl)
-    with context.client() as client:
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
         claim = client.renew(session, key, seconds, note=note, token=token, request_id=request_id)
     say_what_it_became(key, claim.work_key)
     answer(context, words.describe_claim(claim), claim_object(claim, key))
@@ -120,7 +123,8 @@ def work_complete(
 ) -> int:
     """Mark work as finished; later claims of it are denied and told so."""
     context = current()
-    with context.client() as client:
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
         record = client.complete(session, key, result=result, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     late = " (late: the claim had expired, and nobody had claimed it since)" if record.late else ""
@@ -137,7 +141,8 @@ def work_abandon(
 ) -> int:
     """Hand work back unfinished; it can be claimed again at once."""
     context = current()
-    with context.client() as client:
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
         record = client.release(session, key, reason=reason, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     restored = record.state is State.COMPLETED
@@ -227,7 +232,7 @@ def work_reap(
     """Record claims that have expired as abandoned, and say how many this call did."""
     context = current()
     hours = parse_hours(min_age_hours)
-    with context.client() as client:
+    with context.client() as client, under_way():
         reaped = client.reap(hours * 3600)
     answer(context, words.describe_reap(reaped, hours), {"reaped": reaped, "min_age_hours": hours})
     return 0
@@ -240,7 +245,8 @@ def work_revoke(
 ) -> int:
     """Take a claim away from its holder; for operators."""
     context = current()
-    with context.client() as client:
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
         record = client.revoke(key, reason=reason, request_id=request_id)
     say_what_it_became(key, record.work_key)
     answer(

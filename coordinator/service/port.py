@@ -26,6 +26,8 @@ from grpc.aio import _server as grpc_server
 from coordinator.limits import (
     HANDSHAKE_SECONDS,
     IDLE_SECONDS,
+    KEEPALIVE_SECONDS,
+    KEEPALIVE_TIMEOUT_SECONDS,
     MAX_HEADER_BYTES,
     MAX_REQUEST_BYTES,
     MAX_STREAMS_OF_A_CONNECTION,
@@ -44,6 +46,12 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     # Clients ping every ten seconds to notice a dead coordinator; gRPC's default is to throw such callers out.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client that has vanished without closing its connection (a host that lost its network, a process that was
+    # stopped) gives up its watches and places: it is asked for a sign of life so often, and has so long to give one.
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_SECONDS * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+    # What gRPC (1.85) goes by; its default is a minute, whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
     # A message whose length is greater is refused as soon as its prefix has come.
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     # Compressed requests are refused from their headers, and nothing is ever decompressed.

@@ -181,7 +181,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(coordinator: RunningCoor
     for more in ([], ["--json"]):
         with Path("/dev/full").open("w") as full:
             done = subprocess.run([*command, *more], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-        assert done.returncode == 70
+        assert done.returncode == 74
         assert done.stderr.startswith("error: the answer could not be written: No space left on device\n")
         assert done.stderr.count("error: ") == 1
         assert "Traceback" not in done.stderr

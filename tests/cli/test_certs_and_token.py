@@ -73,7 +73,7 @@ def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> N
         (),
         ("--client", "bob"),
         ("--client", "dora", "--client", "carol"),
-        ("--host", "x", "--client", "e"),
+        ("--host", "x", "--client", "carol"),
     ):
         said = run("certs", tmp_path, *arguments, code=2)
         assert "is there already and is not overwritten" in said
@@ -92,6 +92,19 @@ def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> N
         (("--host", "not a host"), "neither a host name nor an IP address"),
         (("--host", ""), "neither a host name nor an IP address"),
         (("--host", "höst"), "neither a host name nor an IP address"),
+        (("--host", "a..b"), "neither a host name nor an IP address"),
+        (("--host", "-a"), "neither a host name nor an IP address"),
+        (("--host", "a" * 64), "neither a host name nor an IP address"),
+        (("--host", ".".join(["a" * 63] * 4)), "neither a host name nor an IP address"),
+        (("--host", "a.*.example"), "neither a host name nor an IP address"),
+        (("--host", "*"), "neither a host name nor an IP address"),
+        (("--host", "*.internal"), "a wildcard for all of a top-level domain"),
+        (("--host", "10.0.0.256"), "its last part is a number"),
+        (("--host", "10.0.0.0/8"), "neither a host name nor an IP address"),
+        (("--host", "host:7420"), "without a scheme or a port"),
+        (("--host", "https://host"), "without a scheme or a port"),
+        (("--host", "fe80::1%eth0"), "a zone, which only this host knows"),
+        (("--no-localhost",), "--no-localhost leaves no name"),
         (("--days", "0"), "allowed are 1 to 3650"),
         (("--days", "3651"), "allowed are 1 to 3650"),
     ],
@@ -99,6 +112,74 @@ def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> N
 def test_what_no_certificate_can_say(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     assert said in run("certs", tmp_path / "certs", *arguments, code=2)
     assert not (tmp_path / "certs").exists()
+
+
+LOCAL = ["localhost", "127.0.0.1", "::1"]
+
+
+def names_of(certificate: Path) -> list[str]:
+    loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("--host", "a.example"), [*LOCAL, "a.example"]),
+        (("--host", "a.example", "--host", "10.1.2.3", "--host", "b"), [*LOCAL, "a.example", "10.1.2.3", "b"]),
+        (("--host", "a.example", "--no-localhost"), ["a.example"]),
+        (
+            ("--host", "::1", "--host", "LOCALHOST", "--host", "A.example.", "--host", "a.Example"),
+            [*LOCAL, "a.example"],
+        ),
+        (("--host", "[2001:DB8:0:0::1]", "--host", "2001:db8::1"), [*LOCAL, "2001:db8::1"]),
+        (("--host", "*.fleet.example", "--host", "under_score"), [*LOCAL, "*.fleet.example", "under_score"]),
+    ],
+)
+def test_names_are_added_to_those_of_this_machine(arguments: tuple[str, ...], names: list[str], tmp_path: Path) -> None:
+    made = as_object("certs", tmp_path, *arguments)
+    assert made["hosts"] == names_of(tmp_path / "server.crt") == names
+
+
+def test_names_are_added_later_with_the_same_key(tmp_path: Path) -> None:
+    run("certs", tmp_path, "--host", "first.example", "--no-localhost")
+    before = contents(tmp_path)
+    for host, names in (
+        ("second.example", ["first.example", "second.example"]),
+        ("localhost", ["first.example", "second.example", "localhost"]),
+        ("FIRST.example", ["first.example", "second.example", "localhost"]),
+        ("10.0.0.1", ["first.example", "second.example", "localhost", "10.0.0.1"]),
+    ):
+        made = as_object("certs", tmp_path, "--host", host)
+        check(made, CERTS | {"clients": [CLIENT]})
+        assert made["hosts"] == names_of(tmp_path / "server.crt") == names
+    after = contents(tmp_path)
+    assert after.pop("server.crt") != before.pop("server.crt")
+    assert after == before
+    assert stat.filemode((tmp_path / "server.crt").stat().st_mode) == "-rw-r--r--"
+    server, ca = (x509.load_pem_x509_certificate((tmp_path / name).read_bytes()) for name in ("server.crt", "ca.crt"))
+    server.verify_directly_issued_by(ca)
+    assert "--host NAME adds names to it" in run("certs", tmp_path, code=2)
+
+
+@pytest.mark.parametrize("fault", ["no key", "another key", "another authority", "no certificate", "a link to nothing"])
+def test_names_are_added_only_to_what_was_made_here(fault: str, tmp_path: Path) -> None:
+    where, other = tmp_path / "certs", tmp_path / "other"
+    run("certs", where)
+    run("certs", other)
+    changed = where / ("server.key" if fault.endswith("key") else "server.crt")
+    changed.unlink()
+    if fault.startswith("another"):
+        changed.write_bytes((other / changed.name).read_bytes())
+    elif fault == "no certificate":
+        changed.write_text("nothing")
+    elif fault == "a link to nothing":
+        changed.symlink_to(tmp_path / "nothing")
+    before = sorted(path.name for path in where.iterdir())
+    said = run("certs", where, "--host", "a", code=2)
+    assert "names cannot be added" in said or "is there already and is not overwritten" in said
+    assert sorted(path.name for path in where.iterdir()) == before
 
 
 def test_half_an_authority_and_a_place_that_cannot_be_written(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def test_the_recipe_does_what_it_says(tmp_path: Path) -> None:
     def adapted(text: str) -> str:
         for there, name in here.items():
             text = text.replace(there, name)
-        return text
+        # The host of the recipe is this machine here, which the certificate names once.
+        return text.replace(", ::1, localhost\n", ", ::1\n")
 
     exchanges = [exchange for name in ("coordinator", "alice", "certificates") for exchange in recipe(name)]
     script = "".join(f"{adapted(command)}\necho '{_MARK}'\n" for command, _ in exchanges)

@@ -12,6 +12,7 @@ import grpc.aio
 
 from coordinator import certificates
 from coordinator.certificates import make_certificates
+from coordinator.new_files import new_files
 from coordinator.token_making import Wanted, add_credential
 from coordinator.transport import CHANNEL_OPTIONS
 from coordinator.v1 import service_pb2 as pb
@@ -65,14 +66,15 @@ class World:
             self.file(f"{name}.{suffix}").unlink()
         days_ago = datetime.now(UTC) - timedelta(days=2)
         hosts = None if client else certificates.subject_names(("localhost", "127.0.0.1"))
-        certificates.issue(
-            certificates.load_authority(self.directory),
-            self.file(f"{name}.crt"),
-            self.file(f"{name}.key"),
-            name,
-            (days_ago - timedelta(days=1), days_ago),
-            hosts,
-        )
+        with new_files() as files:
+            certificates.issue(
+                files,
+                certificates.load_authority(self.directory),
+                (self.file(f"{name}.crt"), self.file(f"{name}.key")),
+                name,
+                (days_ago - timedelta(days=1), days_ago),
+                hosts,
+            )
 
 
 def make_world(directory: Path, *clients: str, hosts: tuple[str, ...] = ()) -> World:

@@ -14,6 +14,7 @@ from conftest import COMMAND, RunCoordinator, RunningCoordinator, RunningEtcd
 from security_world import SOON, World, make_world
 
 from coordinator import AsyncClient, Client, InvalidInput, Unauthenticated, Unavailable, certificates
+from coordinator.new_files import new_files
 
 WRONG = "wrong"
 
@@ -152,7 +153,8 @@ def test_a_certificate_with_a_nul_in_its_name_is_not_who_stands_before_it(
     cert, key = tmp_path / "its.crt", tmp_path / "its.key"
     now = datetime.now(UTC)
     validity = (now - timedelta(hours=1), now + timedelta(days=1))
-    certificates.issue(certificates.load_authority(world.directory), cert, key, name, validity, None)
+    with new_files() as files:
+        certificates.issue(files, certificates.load_authority(world.directory), (cert, key), name, validity, None)
     with Client(mutual, fleet=fleet, ca=world.ca, cert=cert, key=key) as client, pytest.raises(Unauthenticated):
         client.claim("alice-1", "task:x")
 

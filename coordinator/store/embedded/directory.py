@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.errors import InternalError, InvalidInput
+from coordinator.home import home_directory
 from coordinator.store.embedded.holder import already_running, find_holder
 from coordinator.unix_sockets import open_socket_directory
 
@@ -46,11 +47,9 @@ def default_data_dir() -> Path:
     # The XDG specification wants relative paths ignored.
     if Path(base).is_absolute():
         return Path(base, "coordination")
-    with contextlib.suppress(RuntimeError):
-        home = Path.home()
-        # An empty HOME is the current directory, to Python.
-        if home.is_absolute():
-            return home / ".local" / "share" / "coordination"
+    home = home_directory()
+    if home is not None:
+        return home / ".local" / "share" / "coordination"
     raise InvalidInput(
         "there is no home directory to keep data in", field="data-dir", hint="name a directory with --data-dir"
     )

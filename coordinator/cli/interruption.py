@@ -1,0 +1,78 @@
+"""What becomes of a command that a signal ends.
+
+Invariants:
+- It ends with 128 and the number of the signal: 130 for SIGINT (Ctrl-C), 143 for SIGTERM. What it began is cleaned up.
+- While a request that changes something is under way, its outcome is unknown, and the command says so, with what to
+  type to find out. Before and after it, and where something was only read, nothing is said.
+- A second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+
+from coordinator.errors import OutcomeUnknown
+
+__all__ = ["Ended", "RequestInterrupted", "catch_signals", "named_request", "under_way"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal ends the command. It is an interrupt so that asyncio, too, lets it pass from any task."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+class RequestInterrupted(OutcomeUnknown):
+    """A signal ended the command before an answer came: the outcome of the request is unknown."""
+
+    def __init__(self, request_id: str | None, code: int) -> None:
+        super().__init__(
+            "a signal ended the command before an answer came: the outcome of the request is unknown",
+            hint="give the same command again: it takes effect at most once",
+        )
+        self.code_of_command = code
+        if request_id is not None:
+            self.name_request(request_id)
+
+
+def catch_signals() -> None:
+    """Have signals raise ``Ended`` from now on; those that are ignored stay so."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+def named_request(request_id: str | None) -> str:
+    """Return the id of a request: the one that was given, or a new one."""
+    return uuid.uuid4().hex if request_id is None else request_id
+
+
+@contextlib.contextmanager
+def under_way(request_id: str | None = None) -> Iterator[None]:
+    """Raise ``RequestInterrupted`` if a signal comes while the block waits for the answer to a request.
+
+    ``request_id`` is that of the request; None for one that may simply be made again.
+    """
+    try:
+        yield
+    except Ended as ended:
+        raise RequestInterrupted(request_id, ended.code) from None
+
+
+def _end(number: int, _frame: object) -> None:
+    for other in _SIGNALS:
+        if signal.getsignal(other) is _end:
+            signal.signal(other, _leave)
+    raise Ended(number)
+
+
+def _leave(number: int, _frame: object) -> None:
+    os._exit(128 + number)

@@ -1,0 +1,174 @@
+"""A full disk, whether answers go there or files: the right exit code, a sentence, and no half-made file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from conftest import COMMAND, RunningCoordinator
+
+NO_SPACE = "error: the answer could not be written: No space left on device\n"
+NOBODY_ANSWERS = "127.0.0.1:1"
+Streams = dict[str, BinaryIO | int]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(coordinator: RunningCoordinator, fleet: str) -> Run:
+    """Run a command against the shared coordinator; the streams named are on a full disk."""
+
+    def run(*arguments: str, full: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
+        environment |= {"COORDINATION_ENDPOINT": coordinator.endpoint, "COORDINATION_FLEET": fleet}
+        with contextlib.ExitStack() as stack:
+            streams: Streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            streams |= {name: stack.enter_context(Path("/dev/full").open("wb")) for name in full}
+            done: subprocess.CompletedProcess[str] = subprocess.run(  # type: ignore[call-overload]  # streams by name
+                [COMMAND, *arguments], env=environment, text=True, timeout=60, **streams
+            )
+        assert "Traceback" not in (done.stderr or "")
+        return done
+
+    return run
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("--version",), 74),
+            (("--help",), 74),
+            (("work-claim", "--help"), 74),
+            (("config", "show", "--json"), 74),
+            (("work-list",), 74),
+            (("work-claim", "session-1", "task:new"), 74),
+            (("work-claim", "session-2", "task:held"), 1),
+            (("work-claim", "session-2", "task:held", "--json"), 1),
+            (("work-show", "task:unknown"), 1),
+            (("work-log", "session-2", "--json"), 1),
+            (("work-complete", "session-2", "task:held", "--json"), 1),
+            (("work-list", "--limit", "0", "--json"), 2),
+            (("work-list", "--endpoint", NOBODY_ANSWERS, "--json"), 3),
+        ],
+    )
+    def test_a_lost_answer_changes_no_code_but_0(self, arguments: tuple[str, ...], code: int, run: Run) -> None:
+        run("work-claim", "session-1", "task:held")
+        done = run(*arguments, full=("stdout",))
+        assert done.returncode == code, done
+        # An error is told all the same, and that it could not be written as JSON, too.
+        assert (NO_SPACE in done.stderr) is (code in (1, 74) or "--json" in arguments)
+        assert "fault of its own" not in done.stderr
+        for full in (("stderr",), ("stdout", "stderr")):
+            quiet = run(*arguments, full=full)
+            assert quiet.returncode == (0 if code == 74 and "stdout" not in full else code), (full, quiet)
+
+    def test_what_was_asked_for_has_been_done(self, run: Run) -> None:
+        assert run("work-claim", "session-1", "task:x", full=("stdout",)).returncode == 74
+        assert run("work-claim", "session-2", "task:x").returncode == 1
+        assert run("work-complete", "session-1", "task:x", full=("stdout",)).returncode == 74
+        assert "already completed by session-1" in run("work-claim", "session-2", "task:x").stdout
+
+    def test_certificates_are_whole_although_nobody_is_told(self, run: Run, tmp_path: Path) -> None:
+        where = tmp_path / "certs"
+        assert run("certs", str(where), full=("stdout",)).returncode == 74
+        assert sorted(path.name for path in where.iterdir()) == ["ca.crt", "ca.key", "server.crt", "server.key"]
+        tokens = tmp_path / "tokens"
+        done = run("token", "a", "--tokens", str(tokens), "--out", f"{tmp_path}/a", full=("stdout", "stderr"))
+        assert (done.returncode, tokens.read_text().count("[[credential]]")) == (74, 1)
+
+    @pytest.mark.parametrize("full", [("stderr",), ("stdout",), ("stdout", "stderr")])
+    def test_a_coordinator_runs_whose_notices_and_log_are_lost(self, full: tuple[str, ...], tmp_path: Path) -> None:
+        command = [COMMAND, "up", "--data-dir", str(tmp_path / "data")]
+        command += [
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+            "--audit-log",
+            str(tmp_path / "audit"),
+        ]
+        with contextlib.ExitStack() as stack:
+            streams: Streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            streams |= {name: stack.enter_context(Path("/dev/full").open("wb")) for name in full}
+            process: subprocess.Popen[bytes] = stack.enter_context(subprocess.Popen(command, **streams))  # type: ignore[call-overload]  # likewise
+            stack.callback(process.kill)
+            ready = subprocess.run(
+                [COMMAND, "up", "--detach", "--data-dir", str(tmp_path / "data"), *command[4:]],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert (ready.returncode, "already running" in ready.stderr) == (0, True), ready
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+
+
+def limited(size: int, *arguments: object, code: int = 2) -> str:
+    """Run a command that can write so many bytes to a file, as on a disk that is nearly full."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    done = subprocess.run([COMMAND, *map(str, arguments)], preexec_fn=limit, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+class TestFiles:
+    @pytest.mark.parametrize("size", [0, 100, 230, 400])
+    def test_certificates_are_made_whole_or_not_at_all(self, size: int, tmp_path: Path) -> None:
+        where = tmp_path / "new" / "certs"
+        assert "the certificates cannot be written" in limited(size, "certs", where)
+        assert list(tmp_path.iterdir()) == []
+        subprocess.run([COMMAND, "certs", where], check=True, capture_output=True)
+        before = contents(tmp_path)
+        for more in (
+            ("--client", "alice", "--client", "bob"),
+            ("--host", "other.example"),
+            ("--host", "a", "--client", "b"),
+        ):
+            assert "the certificates cannot be written" in limited(size, "certs", where, *more)
+            assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize(("size", "present"), [*itertools.product([0, 50, 120], [False, True])])
+    def test_a_token_and_its_entry_are_both_made_or_neither(self, size: int, present: bool, tmp_path: Path) -> None:
+        tokens, out = tmp_path / "tokens.toml", tmp_path / "alice.token"
+        if present:
+            subprocess.run(
+                [COMMAND, "token", "first", "--tokens", tokens, "--out", tmp_path / "first"],
+                check=True,
+                capture_output=True,
+            )
+        size += len(tokens.read_bytes()) if present and size else 0
+        before = contents(tmp_path)
+        for more in (("--out", out), ("--certificate", "alice")):
+            assert "cannot be written" in limited(size, "token", "alice", "--tokens", tokens, *more)
+            assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize("kind", ["a device without an end", "a pipe", "a directory", "a full device"])
+    def test_what_is_no_plain_file_is_no_tokens_file(self, kind: str, tmp_path: Path) -> None:
+        tokens = {"a device without an end": Path("/dev/zero"), "a full device": Path("/dev/full")}.get(kind)
+        if tokens is None:
+            tokens = tmp_path / "there"
+            os.mkfifo(tokens) if kind == "a pipe" else tokens.mkdir()
+        done = subprocess.run(
+            [COMMAND, "token", "alice", "--tokens", tokens, "--out", tmp_path / "out"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, "cannot be written" in done.stderr) == (2, True), done
+        assert not (tmp_path / "out").exists()

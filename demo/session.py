@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> None:
     with ExitStack() as stack:
         chooser: Chooser = Guessing(arguments.journal)
         if arguments.endpoint:
-            client = stack.enter_context(Client(arguments.endpoint, timeout=20))
+            client = stack.enter_context(Client(arguments.endpoint, timeout=20, tls=False, token_file=""))
             client.status()  # connects, so that the race is about claims
             chooser = Claiming(arguments.session, client, arguments.ttl)
         _tell("ready")

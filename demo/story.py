@@ -30,7 +30,10 @@ async def tell_story(home: Path, tell: Teller) -> dict[str, Any]:
     """Play all acts, with files under ``home``; returns the object that ``--json`` prints, ``problems`` included."""
     started = time.monotonic()
     tell.say("Ten autonomous sessions read the same list and start at the same moment.")
-    async with start_coordinator(home) as coordinator, AsyncClient(coordinator.endpoint, timeout=20) as client:
+    async with (
+        start_coordinator(home) as coordinator,
+        AsyncClient(coordinator.endpoint, fleet="default", timeout=20, tls=False, token_file="") as client,
+    ):
         tell.say(f"A coordinator (at {coordinator.endpoint}) and its etcd (at {coordinator.etcd}) run on free ports.")
         tell.head(f"The list, best first: {len(BLOB)} items, {len(PIECES)} pieces of work, as two are there twice")
         tell.list_of_work()

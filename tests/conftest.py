@@ -48,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = find_etcd(os.environ.get(ETCD_VARIABLE) or str(wheel_program("etcd")))
     os.environ["PATH"] = f"{chosen.path.parent}{os.pathsep}{os.environ['PATH']}"
+    # Clients read these.
+    for setting in ("ENDPOINT", "FLEET", "TIMEOUT", "TLS", "CA", "CERT", "KEY", "TOKEN_FILE"):
+        os.environ.pop(f"COORDINATION_{setting}", None)
     # How long an example takes tells what else the machine does.
     too_slow = hypothesis.HealthCheck.too_slow
     hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[too_slow])

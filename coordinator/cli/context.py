@@ -176,10 +176,8 @@ class Context:
             "fleet": self._named_fleet(),
             "timeout": self.timeout,
             "tls": self.tls,
-            "ca": self._file("ca"),
-            "cert": self._file("cert"),
-            "key": self._file("key"),
-            "token_file": self._file("token_file"),
+            # Empty is none, also where the environment says otherwise: an option has set it.
+            **{name: self._file(name) or "" for name in ("ca", "cert", "key", "token_file")},
             "instance": os.environ.get("COORDINATION_INSTANCE", ""),
         }
 

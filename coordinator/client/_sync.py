@@ -14,14 +14,13 @@ from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
-from coordinator.client._security import AnyPath, Security
+from coordinator.client._security import AnyPath
+from coordinator.client._settings import Protection, settings_from
 from coordinator.client._sync_calls import Calls
 from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
-from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.findings import Diagnosis
-from coordinator.transport import parse_endpoints
 from coordinator.v1 import service_pb2 as pb
 
 
@@ -48,6 +47,11 @@ class Client:
     and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
     this client is; it is sent over TLS or to this host itself, and the file is read again when its token is refused.
 
+    What is not given is read from the environment when the client is made, as on the command line:
+    COORDINATION_ENDPOINT (by default 127.0.0.1:7420), _FLEET (``default``), _TIMEOUT (5 seconds), _TLS, _CA, _CERT,
+    _KEY and _TOKEN_FILE. An argument wins over its variable. An empty path means none, and ``tls=False`` no TLS,
+    whatever the environment says; pass both where it must not count.
+
     A claim that was granted here is renewed, completed and released by its fencing token, unless ``token`` names
     another; 0 names none, and then whichever claim the session holds is meant.
 
@@ -64,30 +68,28 @@ class Client:
 
     def __init__(
         self,
-        endpoints: str | Sequence[str] = DEFAULT_LISTEN,
+        endpoints: str | Sequence[str] | None = None,
         *,
-        fleet: str = model.DEFAULT_FLEET,
-        timeout: float = 5.0,
+        fleet: str | None = None,
+        timeout: float | None = None,
         instance: str | None = None,
-        tls: bool = False,
+        tls: bool | None = None,
         ca: AnyPath | None = None,
         cert: AnyPath | None = None,
         key: AnyPath | None = None,
         token_file: AnyPath | None = None,
         bearer_token: str | None = None,
     ) -> None:
-        names = parse_endpoints(endpoints)
-        security = Security(tls=tls, ca=ca, cert=cert, key=key, token_file=token_file, bearer_token=bearer_token)
-        security.check(names)
-        self._fleet = fields.text("fleet", fleet)
-        if not 0 < timeout < float("inf"):
-            raise InvalidInput(f"timeout must be a positive number of seconds; it is {timeout!r}", field="timeout")
+        protection = Protection(tls, ca, cert, key, token_file, bearer_token)
+        settings = settings_from(endpoints, fleet, timeout, protection)
+        names, security, seconds = settings.endpoints, settings.security, settings.timeout
+        self._fleet = settings.fleet
         given = None if instance is None else fields.text("instance", instance)
 
         def own(parents: _Own | None) -> _Own:
             closed = parents is not None and parents.calls.closed
             name = given if given is not None and (parents is None or not given) else uuid.uuid4().hex
-            return _Own(Calls(names, security, timeout=timeout, closed=closed), Tokens(), name)
+            return _Own(Calls(names, security, timeout=seconds, closed=closed), Tokens(), name)
 
         self._process = PerProcess(own)
 

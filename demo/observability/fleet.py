@@ -92,7 +92,9 @@ class FleetLoad:
         hold: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.counts = Counts()
-        self._clients = [AsyncClient(endpoint, fleet=fleet, timeout=20) for endpoint in endpoints]
+        self._clients = [
+            AsyncClient(endpoint, fleet=fleet, timeout=20, tls=False, token_file="") for endpoint in endpoints
+        ]
         self._kinds = kinds
         self._crowd = crowd
         self._hold = hold

@@ -1,0 +1,153 @@
+"""What a client is made with: what its caller gives, and what the environment says where the caller gives nothing.
+
+Invariants:
+- An argument wins over its variable. A certificate of the caller's goes with no key of the environment's, a token of
+  the caller's with no file of it, and ``tls=False`` with none of its certificates.
+- An empty variable says nothing; an empty argument says "none".
+- What is wrong with the value of a variable is told with the variable's name, when the client is made.
+
+The variables are those of the command line. COORDINATION_INSTANCE is not among them: processes inherit their
+environment from one another, and would be one holder of claims.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from coordinator.client import _fields as fields
+from coordinator.client._security import AnyPath, Security
+from coordinator.defaults import DEFAULT_LISTEN
+from coordinator.errors import InvalidInput
+from coordinator.model import DEFAULT_FLEET
+from coordinator.transport import parse_endpoints
+
+__all__ = ["Protection", "Settings", "settings_from"]
+
+_DEFAULT_TIMEOUT_SECONDS = 5.0
+
+
+class Protection(NamedTuple):
+    """How connections are to be protected, and whose the calls are; None is what the caller has not said."""
+
+    tls: bool | None
+    ca: AnyPath | None
+    cert: AnyPath | None
+    key: AnyPath | None
+    token_file: AnyPath | None
+    bearer_token: str | None
+
+
+class Settings(NamedTuple):
+    """The settings of one client; ``timeout`` is in seconds."""
+
+    endpoints: tuple[str, ...]
+    fleet: str
+    timeout: float
+    security: Security
+
+
+def settings_from(
+    endpoints: str | Sequence[str] | None, fleet: str | None, timeout: float | None, protection: Protection
+) -> Settings:
+    """Return the settings of a client; raises ``InvalidInput`` for what cannot be used."""
+    variables = _Variables()
+    with variables.named():
+        names = parse_endpoints(variables.get("endpoint") or DEFAULT_LISTEN if endpoints is None else endpoints)
+        security = _security(variables, protection)
+        security.check(names)
+        return Settings(names, _fleet(variables, fleet), _timeout(variables, timeout), security)
+
+
+def _security(variables: _Variables, given: Protection) -> Security:
+    tls, ca, cert, key = given.tls, given.ca, given.cert, given.key
+    if tls is None and not (ca or cert or key):
+        tls = variables.switch("tls")
+    if given.tls is not False:
+        if ca is None:
+            ca = variables.get("ca")
+        if cert is None and key is None:
+            cert, key = variables.get("cert"), variables.get("key")
+        if tls is False and (ca or cert):
+            raise InvalidInput("tls is off, but a certificate is given; leave out one of them", field="tls")
+    token_file = given.token_file
+    if token_file is None and given.bearer_token is None:
+        token_file = variables.get("token_file")
+    return Security(
+        tls=bool(tls),
+        ca=ca or None,
+        cert=cert or None,
+        key=key or None,
+        token_file=token_file or None,
+        bearer_token=given.bearer_token,
+    )
+
+
+def _fleet(variables: _Variables, given: str | None) -> str:
+    if given is not None:
+        return fields.text("fleet", given)
+    found = variables.get("fleet")
+    if found is None:
+        return DEFAULT_FLEET
+    from coordinator.keys import check_fleet
+
+    return check_fleet(fields.text("fleet", found))
+
+
+def _timeout(variables: _Variables, given: float | None) -> float:
+    if given is not None:
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+            raise InvalidInput(f"timeout must be a positive number of seconds; it is {given!r}", field="timeout")
+        return given
+    found = variables.get("timeout")
+    if found is None:
+        return _DEFAULT_TIMEOUT_SECONDS
+    try:
+        seconds = float(found)
+    except ValueError:
+        seconds = math.nan
+    if not 0.05 <= seconds <= 3600:
+        raise InvalidInput(f"a timeout of {found!r} is not valid; allowed are 0.05 to 3600 seconds", field="timeout")
+    return seconds
+
+
+class _Variables:
+    """The variables of the environment that were asked for."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def get(self, setting: str) -> str | None:
+        """Return what the environment says, None for nothing."""
+        found = os.environ.get(_variable(setting))
+        if not found:
+            return None
+        self._used.add(setting)
+        return found
+
+    def switch(self, setting: str) -> bool | None:
+        """Return what the environment says of something that is on, off or, None, as it comes about."""
+        found = self.get(setting)
+        if found not in (None, "on", "off", "auto"):
+            raise InvalidInput(f"{setting} is {found!r}; allowed are on, off and auto", field=setting)
+        return {"on": True, "off": False}.get(found or "auto")
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Name the variable of a setting whose value is found to be wrong."""
+        try:
+            yield
+        except InvalidInput as error:
+            pair = ("cert", "key") if error.field in ("cert", "key") else (error.field or "",)
+            variables = ", ".join(_variable(setting) for setting in pair if setting in self._used)
+            if not variables:
+                raise
+            named = f"{error.message} (environment {variables})"
+            raise InvalidInput(named, field=error.field, hint=error.hint) from None
+
+
+def _variable(setting: str) -> str:
+    return f"COORDINATION_{setting.upper()}"

@@ -7,7 +7,6 @@ certificates, are written each.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,6 +17,7 @@ from coordinator.log_writing import LogFile, LogWriter
 from coordinator.logs import LineFormatter
 from coordinator.masking import without_credentials
 from coordinator.model import DEFAULT_FLEET
+from coordinator.tasks import Task, repeat
 
 __all__ = ["Audit"]
 
@@ -55,11 +55,13 @@ class Audit:
         work_key = without_credentials(getattr(request, "work_key", ""))
         self.write("did", credential=credential, method=method, fleet=request.fleet or DEFAULT_FLEET, work_key=work_key)
 
-    async def run(self) -> None:
+    async def run(self, task: Task) -> None:
         """Write what was counted, every minute, until cancelled."""
-        while True:
-            await asyncio.sleep(_COUNT_SECONDS)
+
+        async def write() -> None:
             self.write_counts()
+
+        await repeat(task, write, every=_COUNT_SECONDS)
 
     def write_counts(self) -> None:
         """Write what was counted since the last time."""

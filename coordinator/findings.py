@@ -5,12 +5,14 @@ Invariant: every finding that is not in order says what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-__all__ = ["Diagnosis", "Finding", "Severity", "is_healthy", "problem", "sound", "warning"]
+from coordinator.model import TaskStatus
+
+__all__ = ["Diagnosis", "Finding", "Severity", "is_healthy", "judge_tasks", "problem", "sound", "warning"]
 
 
 class Severity(StrEnum):
@@ -75,6 +77,24 @@ def problem(
 ) -> Finding:
     """Make a finding of something that does not work."""
     return Finding(check, Severity.PROBLEM, message, advice, subject, value, unit)
+
+
+def judge_tasks(tasks: Iterable[TaskStatus], endpoint: str) -> Iterator[Finding]:
+    """Judge what the coordinator at ``endpoint`` does in the background: a finding for each task that fails."""
+    tasks = tuple(tasks)
+    failing = [task for task in tasks if task.failing]
+    if not failing:
+        yield sound("tasks", f"all {len(tasks)} tasks in the background do what they have to", subject=endpoint)
+    for task in failing:
+        often = f"failed {task.consecutive_failures} times in a row" if task.consecutive_failures else "is silent"
+        yield problem(
+            "tasks",
+            f"{endpoint}: the task {task.name} {often} for {task.failing_seconds:.0f} s: {task.error}",
+            "see its section of docs/runbook.md (CoordinationTaskFailing), and that coordinator's log",
+            subject=endpoint,
+            value=round(task.failing_seconds, 1),
+            unit="seconds",
+        )
 
 
 def is_healthy(findings: Iterable[Finding]) -> bool:

@@ -41,6 +41,7 @@ __all__ = [
     "State",
     "Status",
     "Story",
+    "TaskStatus",
     "format_time",
 ]
 
@@ -390,8 +391,29 @@ class ReaperStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """What a replica does in the background, and how that goes; times in seconds.
+
+    ``failing`` is whether it fails over and over, or nothing is heard of it, and ``failing_seconds`` for how long;
+    ``error`` is what was wrong last, "" where nothing is. ``running_seconds`` is None for what is not to run now, and
+    ``since_success_seconds`` where it has not succeeded yet.
+    """
+
+    name: str
+    failing: bool
+    consecutive_failures: int
+    error: str
+    failing_seconds: float
+    running_seconds: float | None
+    since_success_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """How the coordinator, its store and the fleet are; counts are None where they could not be read."""
+    """How the coordinator, its store and the fleet are; counts are None where they could not be read.
+
+    ``healthy`` is whether the store answers and none of ``tasks`` is failing. A coordinator from before them has none.
+    """
 
     healthy: bool
     coordinator: CoordinatorStatus
@@ -401,6 +423,7 @@ class Status:
     loose_ends: int | None
     completed: int | None
     convergence_rate: ConvergenceRate
+    tasks: tuple[TaskStatus, ...] = ()
 
 
 def format_time(moment: datetime) -> str:

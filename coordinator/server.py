@@ -8,9 +8,8 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
-import grpc
-import grpc.aio
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
@@ -23,7 +22,7 @@ from coordinator.descriptors import allowed_connections
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.listeners import hold
 from coordinator.logs import dropped_lines
-from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
+from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges, TaskGauges
 from coordinator.reaper import Reaper
 from coordinator.service import Answering, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
@@ -39,7 +38,7 @@ from coordinator.service.port import make_server, server_options
 from coordinator.service.receiving import Gate
 from coordinator.service.refusals import Refusals
 from coordinator.service.status import StatusReader
-from coordinator.service.tls import server_credentials
+from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.watches import Watches
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -48,6 +47,7 @@ from coordinator.store.leases import LeasePool
 from coordinator.store.members import MembersReader
 from coordinator.store.runner import Runner
 from coordinator.store.space import SpaceWatch
+from coordinator.tasks import Tasks, watch_log
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Server"]
@@ -57,6 +57,8 @@ SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 #: How long to wait at start for an etcd that answers, in seconds.
 _FIRST_ANSWER_SECONDS = 5.0
+#: How long a task that looks at something every few seconds may be silent.
+_SILENT_SECONDS = 60.0
 #: At shutdown calls are taken up until none has come for the first figure, in seconds, and for the second at most. gRPC
 #: cancels those that have arrived and were not taken up yet, and clients that watch our health need a moment to leave.
 _DRAIN_SECONDS, _LONGEST_DRAIN_SECONDS = 0.25, 5.0
@@ -85,10 +87,8 @@ class Server:
         #: The addresses that it listens on: those of the host in ``endpoint``.
         self.listening: tuple[str, ...] = ()
         self.metrics_url = ""
-        self._following: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._reaping: asyncio.Task[None] | None = None
-        self._tending: tuple[asyncio.Task[None], ...] = ()
+        #: What goes on in the background, and how that does.
+        self.tasks = Tasks()
 
     @property
     def ready_line(self) -> str:
@@ -100,7 +100,8 @@ class Server:
         """Start to answer calls; raises ``Unavailable`` if an address is taken or etcd does not answer."""
         settings = self._settings
         credentials, authorizer = self._read_credentials()
-        self._tls = self._read_certificates()
+        self._certificates = self._read_certificates()
+        self._tls = None if self._certificates is None else server_credentials(self._certificates)
         self._channel = EtcdChannel(settings.etcd, settings.etcd_access)
         await self._await_etcd()
         registry = CollectorRegistry()
@@ -112,12 +113,15 @@ class Server:
         self._grpc = make_server(server_options(self._most_connections))
         self.endpoint = self._listen(settings.listen)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
-        status = StatusReader(runner, members, recorder, version=__version__, endpoint=self.endpoint)
+        status = StatusReader(
+            runner, members, recorder, self.tasks.statuses, version=__version__, endpoint=self.endpoint
+        )
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
         reaper = self._make_reaper(runner, recorder)
         diagnosis = DiagnosisReader(
             examination,
             runner,
+            self.tasks.statuses,
             version=__version__,
             endpoint=self.endpoint,
             clock=self._wall,
@@ -129,6 +133,7 @@ class Server:
         granting = Granting(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
         registry.register(_gauges(pool, self._space, self._watches))
+        registry.register(TaskGauges(self.tasks))
         servicer = Servicer(
             runner,
             recorder,
@@ -147,19 +152,27 @@ class Server:
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
         await self._space.look()
-        self._looking = asyncio.create_task(self._space.run())
         self._connections.pauses.start()
         await self._grpc.start()
-        self._renewing = asyncio.create_task(self._connections.run())
-        self._tending = (asyncio.create_task(idle.run()),)
-        if self._audit is not None:
-            self._tending += (asyncio.create_task(self._audit.run()),)
-        if reaper is not None:
-            self._reaping = asyncio.create_task(reaper.run())
+        self._start_tasks(idle, reaper)
         if credentials is not None and authorizer is not None:
-            self._following = asyncio.create_task(credentials.follow(self._looked(credentials, authorizer)))
+            looked = self._looked(credentials, authorizer)
+            self.tasks.start("credentials", partial(credentials.follow, looked), within=_SILENT_SECONDS)
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _start_tasks(self, idle: IdleConnections, reaper: Reaper | None) -> None:
+        start = self.tasks.start
+        start("space", self._space.run, within=_SILENT_SECONDS)
+        start("listener", self._connections.run)
+        start("idle-connections", idle.run, within=_SILENT_SECONDS)
+        start("log", watch_log, within=_SILENT_SECONDS)
+        if self._certificates is not None:
+            start("certificates", self._certificates.run, within=_SILENT_SECONDS)
+        if self._audit is not None:
+            start("audit-counts", self._audit.run)
+        if reaper is not None:
+            start("reaper", lambda _: reaper.run())
 
     def _make_serve(
         self, servicer: Servicer, recorder: PrometheusRecorder, authorizer: Authorizer | None, idle: IdleConnections
@@ -202,23 +215,15 @@ class Server:
 
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
-        self._renewing.cancel()
-        await asyncio.wait((self._renewing,))
+        await self.tasks.stop("listener")
         self._connections.pauses.stop()
         await self._health.enter_graceful_shutdown()
         await self._drain()
         self._health.let_go()
         self._watches.close()
-        if self._following is not None:
-            self._following.cancel()
+        await self.tasks.stop("credentials")
         await self._grpc.stop(self._settings.grace_seconds)
-        for task in self._tending:
-            task.cancel()
-        if self._looking is not None:
-            self._looking.cancel()
-        if self._reaping is not None:
-            self._reaping.cancel()
-            await asyncio.wait((self._reaping,))
+        await self.tasks.stop()
         self._runner.close()
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
@@ -236,7 +241,7 @@ class Server:
         if settings is None:
             return None
         name = f"{socket.gethostname()}/{self.endpoint}"
-        return Reaper(self._channel, runner, recorder, name, settings, clock=self._wall)
+        return Reaper(self._channel, runner, recorder, name, settings, self.tasks, clock=self._wall)
 
     async def _listen_anew(self) -> None:
         """Close all connections, and listen at the same address for new ones."""
@@ -261,11 +266,11 @@ class Server:
         credentials = CredentialsFile(path)
         return credentials, Authorizer(lambda: credentials.current)
 
-    def _read_certificates(self) -> grpc.ServerCredentials | None:
+    def _read_certificates(self) -> FollowedFiles | None:
         security = self._settings.security
         if security.tls_cert is None or security.tls_key is None:
             return None
-        return server_credentials(security.tls_cert, security.tls_key, security.client_ca)
+        return FollowedFiles(security.tls_cert, security.tls_key, security.client_ca)
 
     def _listen(self, address: str) -> str:
         host, port = split_address(address, "listen")

@@ -77,7 +77,7 @@ for _name, _command in credentials.COMMANDS.items():
 def status() -> int:
     """Tell how the coordinator, its store and the fleet are.
 
-    Exits with 3 if the store does not answer.
+    Exits with 3 if the store does not answer, or something that the coordinator does in the background keeps failing.
     """
     context = current()
     with context.client() as client:

@@ -76,7 +76,7 @@ class _Visit:
                 return
             uptime = format_duration(status.coordinator.uptime_seconds)
             yield _version(self._endpoint, status.coordinator.version, uptime)
-            if status.healthy:
+            if status.etcd.quorum:
                 yield _reaper(status.reaper)
             sent = datetime.now(UTC)
             try:

@@ -138,6 +138,22 @@ def log_object(page: model.LogPage) -> Object:
     }
 
 
+def _task_object(task: model.TaskStatus) -> Object:
+    return {
+        "name": task.name,
+        "failing": task.failing,
+        "consecutive_failures": task.consecutive_failures,
+        "error": task.error or None,
+        "failing_seconds": round(task.failing_seconds, 3),
+        "running_seconds": _rounded(task.running_seconds),
+        "since_success_seconds": _rounded(task.since_success_seconds),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
 def status_object(status: model.Status) -> Object:
     """The answer to ``status``."""
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
@@ -158,6 +174,7 @@ def status_object(status: model.Status) -> Object:
             "warnings": list(etcd.warnings),
         },
         "reaper": {"leader": status.reaper.leader, "revision_lag": status.reaper.revision_lag},
+        "tasks": [_task_object(task) for task in status.tasks],
         "live_claims": status.live_claims,
         "loose_ends": status.loose_ends,
         "completed": status.completed,

@@ -19,6 +19,7 @@ from coordinator.model import (
     State,
     Status,
     Story,
+    TaskStatus,
     format_time,
 )
 from coordinator.quotation import Writer, key, name, names, said, told
@@ -112,7 +113,10 @@ def describe_reap(reaped: int, hours: float) -> str:
 def describe_status(status: Status, fleet: str) -> str:
     """Tell how everything is."""
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
-    health = "healthy" if status.healthy else "NOT HEALTHY: etcd does not answer"
+    health = "healthy"
+    if not status.healthy:
+        failing = ", ".join(task.name for task in status.tasks if task.failing)
+        health = f"NOT HEALTHY: {f'tasks fail: {failing}' if etcd.quorum else 'etcd does not answer'}"
     size = "size unknown" if etcd.db_size_bytes is None else _format_bytes(etcd.db_size_bytes)
     quota = "" if etcd.quota_bytes is None else f" of {_format_bytes(etcd.quota_bytes)}"
     members = "" if etcd.members is None else f"{_count(etcd.members, 'member')}, leader {etcd.leader or 'none'}, "
@@ -123,6 +127,7 @@ def describe_status(status: Status, fleet: str) -> str:
         f"etcd {etcd.version or '(no answer)'}: {members}{size}{quota}",
         *(f"  warning: {warning}" for warning in etcd.warnings),
         _describe_reaper(status),
+        *map(_describe_task, filter(lambda task: task.failing, status.tasks)),
         f"fleet {fleet}: {_counts(status)}",
     ]
     if rate.value is not None:
@@ -132,9 +137,15 @@ def describe_status(status: Status, fleet: str) -> str:
     return "\n".join(lines)
 
 
+def _describe_task(task: TaskStatus) -> str:
+    lasting = format_duration(task.failing_seconds)
+    often = f"has failed {_count(task.consecutive_failures, 'time')} in a row" if task.consecutive_failures else "hangs"
+    return f"task {task.name} {often}, for {lasting}: {task.error}"
+
+
 def _describe_reaper(status: Status) -> str:
     reaper = status.reaper
-    if not status.healthy:
+    if not status.etcd.quorum:
         return "reaper: not known while etcd does not answer"
     if reaper.leader is None:
         return "reaper: none, so that expired claims are recorded only when somebody claims them or runs work-reap"

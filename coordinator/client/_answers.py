@@ -210,6 +210,19 @@ def status_from(message: pb.StatusResponse) -> model.Status:
             granted=rate.granted,
             denied=rate.denied,
         ),
+        tasks=tuple(_task(task) for task in message.tasks),
+    )
+
+
+def _task(message: pb.BackgroundTask) -> model.TaskStatus:
+    return model.TaskStatus(
+        name=message.name,
+        failing=message.failing,
+        consecutive_failures=message.consecutive_failures,
+        error=message.error,
+        failing_seconds=_seconds(message.failing_for),
+        running_seconds=_seconds(message.running_for) if message.HasField("running_for") else None,
+        since_success_seconds=_seconds(message.since_success) if message.HasField("since_success") else None,
     )
 
 

@@ -132,6 +132,9 @@ class AsyncCalls:
                     if self._connections.place() == place:
                         stream.cancel()
                 effort = self._watch_broke(endpoint, effort, failure)
+                if effort is None and (rest := self._endpoints.ready_at(()) - time.monotonic()) > 0:
+                    # A new effort begins at once. One endpoint whose watches begin and break would be asked for ever.
+                    await race.next(rest)
 
     async def _withdraw(self, answered: Effort, withdrawal: pb.WithdrawRequest | None) -> None:
         """Withdraw a request of which other tries are left; where that fails, its answer is good all the same."""

@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 from coordinator.engine.documents import Document
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import Put, Range, Txn, created_at, end_of_prefix, is_absent
+from coordinator.engine.transaction import Put, Range, Txn, created_at, end_of_prefix, is_absent, unchanged
 
 __all__ = [
     "Beat",
+    "Leader",
     "Mark",
     "ReplicaSign",
+    "Shown",
     "campaign",
     "elected",
     "read_mark",
@@ -54,6 +56,21 @@ class Beat(Document):
     revision_lag: int | None = None
 
 
+class Leader(NamedTuple):
+    """Who is elected: its name, the lease that it keeps alive, and the revision of the election."""
+
+    name: str
+    lease: int
+    election: int
+
+
+class Shown(NamedTuple):
+    """A sign of life as it was written, and whether the last one was found as it had been written."""
+
+    revision: int
+    found: bool
+
+
 class ReplicaSign(NamedTuple):
     """A sign of life as it was read: ``revision`` changes with every new one."""
 
@@ -74,10 +91,12 @@ def campaign(name: str, lease: int) -> Operation[int]:
     return kvs[0].create_revision if kvs and kvs[0].lease == lease else 0
 
 
-def elected() -> Operation[str | None]:
+def elected() -> Operation[Leader | None]:
     """Tell who is elected."""
     reply = yield from commit(Txn((), (Range(LEADER),)))
-    return next((kv.value.decode(errors="replace") for kv in reply.range(0).kvs), None)
+    for kv in reply.range(0).kvs:
+        return Leader(kv.value.decode(errors="replace"), kv.lease, kv.create_revision)
+    return None
 
 
 def who_reaps() -> Operation[tuple[str | None, int | None]]:
@@ -105,12 +124,16 @@ def save_mark(mark: Mark, election: int) -> Operation[bool]:
     return reply.succeeded
 
 
-def show_sign(replica_id: str, beat: Beat, lease: int) -> Operation[None]:
-    """Give a sign of life."""
+def show_sign(replica_id: str, beat: Beat, lease: int, last: int) -> Operation[Shown]:
+    """Give a sign of life; ``last`` is the revision of the last one, 0 where there was none."""
     key = REPLICA + replica_id.encode()
     put = Put(key, beat.encode(), lease)
-    # What compares shares its way with others; here both branches do the same.
-    yield from commit(Txn((is_absent(key),), (put,), (put,)))
+    reply = yield from commit(Txn((unchanged(key, last),), (put,), (Range(key), put)))
+    if reply.succeeded:
+        return Shown(reply.revision, found=True)
+    kvs = reply.range(0).kvs
+    # Or it is an earlier try of this one whose reply was lost.
+    return Shown(reply.revision, found=bool(kvs) and kvs[0].value == put.value)
 
 
 def read_signs() -> Operation[tuple[tuple[ReplicaSign, ...], int]]:

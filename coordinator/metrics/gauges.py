@@ -16,7 +16,9 @@ from typing import NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-__all__ = ["CensusGauges", "Reading", "ReplicaGauges"]
+from coordinator.tasks import Tasks
+
+__all__ = ["CensusGauges", "Reading", "ReplicaGauges", "TaskGauges"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,6 +70,32 @@ def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFami
     for kind, count in counts.items():
         family.add_metric([kind], count)
     return family
+
+
+class TaskGauges(Collector):
+    """How what this replica does in the background does, by task."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+        """Tell it."""
+        failing = GaugeMetricFamily(
+            "coordination_background_task_failing",
+            "Whether what a replica does in the background fails over and over, or is not heard of: 1 or 0.",
+            labels=["task"],
+        )
+        for status in self._tasks.statuses():
+            failing.add_metric([status.name], status.failing)
+        yield failing
+        failures = CounterMetricFamily(
+            "coordination_background_task_failures_total",
+            "How often what a replica does in the background has failed, by task; each is tried again.",
+            labels=["task"],
+        )
+        for name, count in self._tasks.failed_in_all().items():
+            failures.add_metric([name], count)
+        yield failures
 
 
 class Reading(NamedTuple):

@@ -4,7 +4,8 @@ Invariants:
 - A deletion is only a hint. What is written down is decided by the transaction that does it, so that hints that come
   twice, late, or for claims that were completed do no harm.
 - A batch of hints is done with before the next is taken: up to where ``follow`` has come, everything is written down.
-- What could not be written down is tried again until it is: no hint is given up while etcd does not answer.
+- What could not be written down is tried again until it is: no hint is given up while etcd does not answer. The task
+  that has it written down shows meanwhile that it fails.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from coordinator.logs import said
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.runner import Runner
 from coordinator.store.watching import DeletedKey, Watch
+from coordinator.tasks import Task
 
 __all__ = ["Follower", "reap_all"]
 
@@ -36,29 +38,33 @@ _LOG = logging.getLogger(__name__)
 _AT_A_TIME = 120
 _SIDE_BY_SIDE = 3
 _REAP_SECONDS = 10.0
-#: Pauses before what etcd did not take is tried again, in seconds, doubling from the first to the second figure.
-_FIRST_PAUSE_SECONDS = 0.2
+#: The longest pause before what etcd did not take is tried again, in seconds.
 _LONGEST_PAUSE_SECONDS = 5.0
 
 Reap = Callable[[], Operation[bool]]
 
 
 class Follower:
-    """Follows the deletions of all fleets' claims. ``before_reaping`` is awaited ahead of each batch, for tests."""
+    """Follows the deletions of all fleets' claims, as ``task``.
+
+    ``before_reaping`` is awaited ahead of each batch, for tests.
+    """
 
     def __init__(
         self,
         channel: EtcdChannel,
         runner: Runner,
         clock: Callable[[], datetime],
+        task: Task,
         *,
         before_reaping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._runner = runner
         self._clock = clock
+        self._task = task
         self._before_reaping = before_reaping
         root = ROOT.encode()
-        self.watch = Watch(channel, root, end_of_prefix(root), deletes_only=True, previous=True)
+        self.watch = Watch(channel, root, end_of_prefix(root), deletes_only=True, previous=True, broke=task.failed)
 
     async def follow(self, start_revision: int) -> AsyncGenerator[tuple[int, int], None]:
         """Write down what expires from ``start_revision`` on; 0 means from now on.
@@ -72,7 +78,7 @@ class Follower:
                 hints = [hint for deleted in batch.deletes() if (hint := self._hint(deleted)) is not None]
                 if hints and self._before_reaping is not None:
                     await self._before_reaping()
-                await reap_all(self._runner, hints)
+                await reap_all(self._runner, hints, self._task)
                 if batch.events or done < 0:
                     done = max(done, batch.revision)
                 yield done, max(done, batch.revision)
@@ -90,14 +96,17 @@ def _reap_deleted(paths: WorkPaths, previous: KeyValue, clock: Callable[[], date
     return reap_deleted(paths, previous, clock())
 
 
-async def reap_all(runner: Runner, reaps: Iterable[Reap]) -> int:
-    """Have all of them done, however often that takes, and return how many were this reaper's to write down."""
+async def reap_all(runner: Runner, reaps: Iterable[Reap], task: Task) -> int:
+    """Have all of them done, however often that takes, and return how many were this reaper's to write down.
+
+    ``task`` is what does it, and what is told how it goes.
+    """
     waiting = iter(reaps)
 
     async def work() -> int:
         reaped = 0
         while lot := list(islice(waiting, _AT_A_TIME)):
-            reaped += await _reap_lot(runner, lot)
+            reaped += await _reap_lot(runner, lot, task)
         return reaped
 
     async with asyncio.TaskGroup() as group:
@@ -105,23 +114,22 @@ async def reap_all(runner: Runner, reaps: Iterable[Reap]) -> int:
     return sum(task.result() for task in tasks)
 
 
-async def _reap_lot(runner: Runner, lot: list[Reap]) -> int:
+async def _reap_lot(runner: Runner, lot: list[Reap], task: Task) -> int:
     reaped = 0
-    pause = _FIRST_PAUSE_SECONDS
     while True:
         outcomes = await runner.run_many(lot, deadline=time.monotonic() + _REAP_SECONDS)
-        again = _again(lot, outcomes)
+        again, problem = _again(lot, outcomes)
         reaped += sum(outcome is True for outcome in outcomes)
-        if not again:
-            return reaped
         if len(again) < len(lot):
-            pause = _FIRST_PAUSE_SECONDS
-        await asyncio.sleep(pause)
-        lot, pause = again, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            task.succeeded()
+        if problem is None:
+            return reaped
+        lot = again
+        await asyncio.sleep(min(task.failed(problem), _LONGEST_PAUSE_SECONDS))
 
 
-def _again(reaps: Sequence[Reap], outcomes: Sequence[bool | Exception]) -> list[Reap]:
-    """Return those that another try may help."""
+def _again(reaps: Sequence[Reap], outcomes: Sequence[bool | Exception]) -> tuple[list[Reap], Exception | None]:
+    """Return those that another try may help, and what was wrong with one of them."""
     again = []
     problem: Exception | None = None
     for reap_one, outcome in zip(reaps, outcomes, strict=True):
@@ -132,6 +140,4 @@ def _again(reaps: Sequence[Reap], outcomes: Sequence[bool | Exception]) -> list[
             # Left to the next reconciliation: to try the same again at once would only hold up everything else.
             why = outcome.message if isinstance(outcome, CoordinatorError) else repr(outcome)
             _LOG.error("an expired claim could not be recorded", exc_info=outcome, extra=said(why=why))
-    if problem is not None:
-        _LOG.warning("expired claims wait for etcd", extra=said(waiting=len(again), why=str(problem)))
-    return again
+    return again, problem

@@ -8,6 +8,8 @@ Invariants:
   each term, every hour, and whenever etcd cannot tell any more what happened since the mark.
 - The mark never says more than what has been written down.
 - The reaper outlives whatever etcd does: a term that fails is followed by standing for election again.
+- When etcd has become another store, the term ends with all that was known of the old one.
+- Leases that etcd keeps past their time are ended while nobody is elected, too: by those that stand by, a little later.
 """
 
 from __future__ import annotations
@@ -26,20 +28,21 @@ from typing import TypeVar
 from coordinator import clock as clocks
 from coordinator.engine.electing import Mark, campaign, elected, read_mark, save_mark
 from coordinator.engine.steps import Operation
-from coordinator.errors import CoordinatorError
 from coordinator.logs import said
 from coordinator.reaper.census import Census
 from coordinator.reaper.following import Follower
 from coordinator.reaper.reconciling import Passes
-from coordinator.reaper.replicas import Replicas
+from coordinator.reaper.replicas import Replicas, SignLost
 from coordinator.reaper.settings import ReaperSettings
 from coordinator.reaper.sweeping import Sweeper
 from coordinator.recorder import Recorder
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.kept_lease import KeptLease, LeaseLost
+from coordinator.store.lineage import StoreChanged
 from coordinator.store.pool_leases import PoolLeases
 from coordinator.store.runner import Runner
 from coordinator.store.watching import Compacted, Rewound
+from coordinator.tasks import Setback, Tasks, repeat, rerun
 
 __all__ = ["Reaper", "ReaperState"]
 
@@ -50,6 +53,13 @@ _LOG = logging.getLogger(__name__)
 #: How long the lease of a replica lasts: an elected one that dies is replaced that much later, at most.
 _LEASE_SECONDS = 5
 _CALL_SECONDS = 5.0
+#: For how long a term must last for the failures before it to be over, in seconds, and the longest pause before a term
+#: and before a look at the leases: etcd may answer again at any moment, and claims outlive their time until then.
+_SETTLED_SECONDS, _LONGEST_PAUSE_SECONDS = 20.0, 5.0
+_LONGEST_SWEEP_PAUSE_SECONDS = 1.0
+_LONGEST_DUTY_PAUSE_SECONDS = 30.0
+#: After how long without word of a task it is failing, in seconds: what it asks etcd for may take some of them.
+_SILENT_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -60,10 +70,17 @@ class ReaperState:
     revision_lag: int | None = None
 
 
+class _Deposed(Setback):
+    """Another replica was elected."""
+
+    def __init__(self) -> None:
+        super().__init__("another replica was elected to reap meanwhile")
+
+
 class Reaper:
     """Reaps for as long as ``run`` runs. ``name`` is what the election says: the address that this replica listens on.
 
-    ``before_reaping`` is awaited ahead of each batch of reaps, for tests.
+    ``tasks`` is where its tasks belong to. ``before_reaping`` is awaited ahead of each batch of reaps, for tests.
     """
 
     def __init__(
@@ -73,6 +90,7 @@ class Reaper:
         recorder: Recorder,
         name: str,
         settings: ReaperSettings | None = None,
+        tasks: Tasks | None = None,
         *,
         clock: Callable[[], datetime] = clocks.now,
         before_reaping: Callable[[], Awaitable[None]] | None = None,
@@ -85,6 +103,7 @@ class Reaper:
         self._settings = settings or ReaperSettings()
         self._clock = clock
         self._before_reaping = before_reaping
+        self._lease = KeptLease(channel, _LEASE_SECONDS)
         self._replicas = Replicas(runner, clock, name)
         self._passes = Passes(runner, clock)
         self._census = Census(runner, recorder)
@@ -93,6 +112,20 @@ class Reaper:
         #: The store's revision at the last sign of life, and up to which revision all deletions have been dealt with.
         self._revision = 0
         self._seen = 0
+        tasks = tasks or Tasks()
+        self._election = tasks.add("election", settled=_SETTLED_SECONDS, longest_pause=_LONGEST_PAUSE_SECONDS)
+        self._watching = tasks.add("expiry-watch", settled=_SETTLED_SECONDS / 2, within=_SILENT_SECONDS)
+        self._sweeping = tasks.add("lease-sweep", within=_SILENT_SECONDS, longest_pause=_LONGEST_SWEEP_PAUSE_SECONDS)
+        self._duties = {
+            name: tasks.add(name, longest_pause=longest)
+            for name, longest in (
+                ("signs-of-life", self._settings.beat_every / 2),
+                ("reconciliation", _LONGEST_DUTY_PAUSE_SECONDS),
+                ("overdue-claims", _LONGEST_DUTY_PAUSE_SECONDS),
+                ("census", _LONGEST_DUTY_PAUSE_SECONDS),
+                ("retention", _LONGEST_DUTY_PAUSE_SECONDS),
+            )
+        }
 
     def offsets(self) -> dict[str, tuple[str, float, float]]:
         """Tell by how many seconds other replicas' clocks are ahead of ours: by id the name, the least and the most."""
@@ -100,31 +133,41 @@ class Reaper:
 
     async def run(self) -> None:
         """Stand for election and reap, until cancelled; then the election is given up at once."""
-        while True:
-            lease = KeptLease(self._channel, _LEASE_SECONDS)
-            try:
+        await _first_to_end(
+            rerun(self._election, self._term),
+            # Beside the terms, so that no lease is overlooked while this replica is out of touch with etcd.
+            repeat(self._sweeping, self._sweep, every=self._settings.sweep_every),
+        )
+
+    async def _term(self) -> None:
+        """Stand for election, and reap; until the lease is lost, or the store has become another one."""
+        lineage, lease = self._channel.lineage, self._lease
+        changes, lost = lineage.changes, False
+        try:
+            if not await lease.regain():
                 await lease.grant()
-                await _first_to_end(lease.keep(), self._live(lease))
-            except LeaseLost:
-                _LOG.warning("this replica was out of touch with etcd for too long to go on reaping")
-            except CoordinatorError as error:
-                _LOG.warning("reaping waits for etcd", extra=said(why=error.message))
-            except Exception:  # noqa: BLE001  # whatever it is, expired claims must not go unrecorded for it
-                _LOG.exception("the reaper failed by our own fault and begins anew")
-            finally:
-                self.state.elected, self.state.revision_lag = False, None
-                # Not left to the next sign of life: there may be none, and another replica be elected meanwhile.
-                self._recorder.reaping(elected=False, revision_lag=0)
-                self._census.withdraw()
+            await _first_to_end(lease.keep(), lineage.changed(changes), self._live(lease))
+        except (LeaseLost, _Deposed):
+            # The lease may be there still, and with it the election.
+            lost = True
+            raise
+        except StoreChanged:
+            self._replicas.forget()
+            self.sweeper.forget()
+            raise
+        finally:
+            self.state.elected, self.state.revision_lag = False, None
+            # Not left to the next sign of life: there may be none, and another replica be elected meanwhile.
+            self._recorder.reaping(elected=False, revision_lag=0)
+            self._census.withdraw()
+            if not lost:
                 await asyncio.shield(lease.revoke())
-            await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
 
     async def _live(self, lease: KeptLease) -> None:
         # Before anything is ended by our clock it must be known what those of the others say.
         await self._beat(lease)
         await _first_to_end(
-            self._every(self._settings.beat_every / 2, partial(self._beat_unevenly, lease)),
-            self._every(self._settings.sweep_every, self._sweep),
+            self._every("signs-of-life", self._settings.beat_every / 2, partial(self._beat_unevenly, lease)),
             self._stand(lease),
         )
 
@@ -132,8 +175,13 @@ class Reaper:
         """Give a sign of life. What was there at the last one and has not been seen since is the reaper's lag."""
         if self.state.elected:
             self.state.revision_lag = max(0, self._revision - self._seen)
-        self._revision = await self._replicas.beat(lease.id, self.state.revision_lag)
+        try:
+            self._revision = await self._replicas.beat(lease.id, self.state.revision_lag)
+        except SignLost as lost:
+            self._channel.lineage.note(str(lost))
+            raise
         self._recorder.reaping(elected=self.state.elected, revision_lag=self.state.revision_lag or 0)
+        self._election.succeeded()
 
     async def _beat_unevenly(self, lease: KeptLease) -> None:
         """Let up to half of the time between two pass: it is by that that replicas learn how far clocks are apart."""
@@ -142,12 +190,7 @@ class Reaper:
 
     async def _stand(self, lease: KeptLease) -> None:
         """Wait to be elected, and reap while the lease lasts."""
-        while True:
-            # Asked first, so that waiting costs no write.
-            if await self._run(elected) is None:
-                election = await self._run(partial(campaign, self._name, lease.id))
-                if election:
-                    break
+        while not (election := await self._elect(lease)):  # noqa: ASYNC110  # etcd is asked, there is nothing to await
             await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
         _LOG.info("elected to reap", extra=said(election=election))
         self.state.elected, self._revision, self._seen = True, 0, 0
@@ -156,48 +199,70 @@ class Reaper:
         settings = self._settings
         duties = [
             self._follow(election),
-            self._every(settings.reconcile_every, self._passes.reconcile),
-            self._every(settings.overdue_every, self._end_overdue),
-            self._every(settings.census_every, self._census.take),
+            self._every("reconciliation", settings.reconcile_every, self._reconcile),
+            self._every("overdue-claims", settings.overdue_every, self._end_overdue),
+            self._every("census", settings.census_every, self._census.take),
         ]
         if settings.retention is not None:
-            duties.append(self._every(settings.vacuum_every, partial(self._passes.vacuum, settings.retention)))
+            duties.append(self._every("retention", settings.vacuum_every, self._vacuum))
         await _first_to_end(*duties)
+
+    async def _elect(self, lease: KeptLease) -> int:
+        """Return the revision of the election that names us; 0 while somebody else is elected."""
+        # Asked first, so that waiting costs no write.
+        leader = await self._run(elected)
+        if leader is None:
+            return await self._run(partial(campaign, self._name, lease.id))
+        return leader.election if leader.lease == lease.id else 0
 
     async def _follow(self, election: int) -> None:
         """Write down what expires, from the mark on; where etcd cannot tell any more, go through what is stored."""
-        follower = Follower(self._channel, self._runner, self._clock, before_reaping=self._before_reaping)
         mark = await self._run(read_mark)
-        start = mark.revision + 1 if mark else 0
-        while True:
-            try:
-                await self._follow_from(follower, start, election, mark)
-            except (Compacted, Rewound) as gap:
-                _LOG.warning("etcd does not tell of all that happened", extra=said(why=str(gap)))
-            # From now on first, so that nothing falls between the pass and the watch.
-            mark, start = None, 0
+        self._watching.begin()
+        try:
+            while True:
+                follower = Follower(
+                    self._channel, self._runner, self._clock, self._watching, before_reaping=self._before_reaping
+                )
+                try:
+                    await self._follow_from(follower, election, mark)
+                except (Compacted, Rewound) as gap:
+                    if isinstance(gap, Rewound) and gap.replaced:
+                        self._channel.lineage.note(str(gap))
+                        raise StoreChanged(str(gap)) from None
+                    _LOG.warning("etcd does not tell of all that happened", extra=said(why=str(gap)))
+                    await asyncio.sleep(self._watching.failed(str(gap)))
+                # From now on first, so that nothing falls between the pass and the watch.
+                mark = None
+        finally:
+            self._watching.rest()
 
-    async def _follow_from(self, follower: Follower, start: int, election: int, mark: Mark | None) -> None:
+    async def _follow_from(self, follower: Follower, election: int, mark: Mark | None) -> None:
         saved_at = 0.0
-        saved = start - 1
+        saved = mark.revision if mark else -1
         lost = mark is None
-        async with contextlib.aclosing(follower.follow(start)) as steps:
+        async with contextlib.aclosing(follower.follow(saved + 1)) as steps:
             async for done, seen in steps:
                 cluster = f"{follower.watch.cluster:x}"
                 if lost or (mark and mark.cluster != cluster):
                     lost, mark = False, None
-                    await self._passes.reconcile()
+                    await self._passes.reconcile(self._watching)
+                self._watching.succeeded()
                 self._seen = seen
                 if done > saved and time.monotonic() - saved_at >= self._settings.mark_every:
                     if not await self._run(partial(save_mark, Mark(revision=done, cluster=cluster), election)):
-                        raise LeaseLost
+                        raise _Deposed
                     saved, saved_at = done, time.monotonic()
 
     async def _sweep(self) -> None:
-        if self.state.elected:
-            await self.sweeper.sweep()
-        else:
-            await self.sweeper.look()
+        await self.sweeper.sweep(standing_by=not self.state.elected)
+
+    async def _reconcile(self) -> None:
+        await self._passes.reconcile(self._duties["reconciliation"])
+
+    async def _vacuum(self) -> None:
+        if self._settings.retention is not None:
+            await self._passes.vacuum(self._settings.retention, self._duties["retention"])
 
     async def _end_overdue(self) -> None:
         apart = self._replicas.apart_seconds()
@@ -206,16 +271,11 @@ class Reaper:
                 "clocks disagree, so that no claim is ended by the clock", extra=said(apart_seconds=round(apart, 1))
             )
             return
-        await self._passes.end_overdue(self._settings.allowance)
+        await self._passes.end_overdue(self._settings.allowance, self._duties["overdue-claims"])
 
-    async def _every(self, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
-        """Do something at once and then so often; what fails because etcd does not answer is left to the next time."""
-        while True:
-            try:
-                await duty()
-            except CoordinatorError as error:
-                _LOG.info("the reaper could not do all it has to", extra=said(why=error.message))
-            await asyncio.sleep(seconds)
+    async def _every(self, name: str, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
+        """Do something at once and then so often; what fails is tried again by itself, and does not end the term."""
+        await repeat(self._duties[name], duty, every=seconds, through=(StoreChanged, _Deposed))
 
     async def _run(self, operation: Callable[[], Operation[T]]) -> T:
         return await self._runner.run(operation, deadline=time.monotonic() + _CALL_SECONDS)

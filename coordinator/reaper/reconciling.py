@@ -21,6 +21,7 @@ from coordinator.engine.vacuuming import forget
 from coordinator.logs import said
 from coordinator.reaper.following import reap_all
 from coordinator.store.runner import Runner
+from coordinator.tasks import Task
 
 __all__ = ["Passes"]
 
@@ -31,35 +32,37 @@ _READ_SECONDS = 30.0
 
 
 class Passes:
-    """Passes over what is stored."""
+    """Passes over what is stored. Each is told as which task it is gone through, and tells that how it goes."""
 
     def __init__(self, runner: Runner, clock: Callable[[], datetime]) -> None:
         self._runner = runner
         self._clock = clock
 
-    async def reconcile(self) -> int:
+    async def reconcile(self, task: Task) -> int:
         """Record whatever expired unrecorded; returns how many claims that were."""
         reaped = await self._through_all(
-            expired_claims, lambda paths, found: reap_listed(paths, found.kv, found.revision, self._clock())
+            expired_claims, lambda paths, found: reap_listed(paths, found.kv, found.revision, self._clock()), task
         )
         if reaped:
             _LOG.info("found expired claims that were not recorded", extra=said(reaped=reaped))
         return reaped
 
-    async def end_overdue(self, allowance_seconds: float) -> int:
+    async def end_overdue(self, allowance_seconds: float, task: Task) -> int:
         """End claims that are past their deadlines by more than the allowance; returns how many that were."""
         ended = await self._through_all(
-            live_claims, lambda paths, found: end_overdue(paths, found.kv, self._clock(), allowance_seconds)
+            live_claims, lambda paths, found: end_overdue(paths, found.kv, self._clock(), allowance_seconds), task
         )
         if ended:
             _LOG.warning("ended claims that etcd kept past their time", extra=said(ended=ended))
         return ended
 
-    async def vacuum(self, retention_seconds: float) -> int:
+    async def vacuum(self, retention_seconds: float, task: Task) -> int:
         """Forget work that ended longer ago than that; returns how many work keys that were."""
         latest = self._clock() - timedelta(seconds=retention_seconds)
         forgotten = await self._through_all(
-            lambda paths, cursor: ended_claims(paths, cursor, latest), lambda paths, found: forget(paths, found.kv)
+            lambda paths, cursor: ended_claims(paths, cursor, latest),
+            lambda paths, found: forget(paths, found.kv),
+            task,
         )
         if forgotten:
             _LOG.info("forgot work that ended long ago", extra=said(work_keys=forgotten))
@@ -69,6 +72,7 @@ class Passes:
         self,
         survey: Callable[[FleetPaths, bytes | None], Survey],
         act: Callable[[WorkPaths, Listed], Operation[bool]],
+        task: Task,
     ) -> int:
         """Act on all that a survey finds in any fleet; returns how often that did something."""
         done = 0
@@ -77,7 +81,7 @@ class Passes:
             while True:
                 found, cursor = await self._read(partial(survey, paths, cursor))
                 acts = [partial(act, paths.of(listed.work_key), listed) for listed in found]
-                done += await reap_all(self._runner, acts)
+                done += await reap_all(self._runner, acts, task)
                 if cursor is None:
                     break
         return done

@@ -3,6 +3,8 @@
 Invariant: claims are ended by the wall clock only while the clocks that have written deadlines agree: those of the
 replicas with one another, and each with the host it runs on. A replica that is gone has left claims behind, which may
 last for as long as the longest TTL.
+
+Its own last sign of life is where a replica left it, or the store is not the one that it was.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from coordinator.clock import boot_seconds
 from coordinator.engine.electing import Beat, ReplicaSign, read_signs, show_sign
 from coordinator.model import MAX_TTL_SECONDS
 from coordinator.offsets import SIGN_SECONDS
+from coordinator.store.lineage import StoreChanged
 from coordinator.store.runner import Runner
 
-__all__ = ["Replicas"]
+__all__ = ["Replicas", "SignLost"]
 
 _CALL_SECONDS = 5.0
 #: How many signs of life of a replica are compared, two minutes' worth: clocks run unevenly.
@@ -31,6 +34,10 @@ _SIGNS_COMPARED = 24
 _ON_ITS_WAY = timedelta(seconds=0.25)
 #: From which difference on a replica that is gone is remembered, in seconds: the time between two signs is none.
 _WORTH_KEEPING = 15.0
+
+
+class SignLost(StoreChanged):
+    """The last sign of life of this replica is not there any more, or not as it was left."""
 
 
 class _Offset:
@@ -78,15 +85,27 @@ class Replicas:
         self._gone: dict[str, tuple[float, float]] = {}
         self._looked_at: datetime | None = None
         self._offsets: dict[str, _Offset] = {}
+        #: The revision of our last sign, and the lease that it is bound to; 0 while that is not known.
+        self._own: tuple[int, int] = 0, 0
+
+    def forget(self) -> None:
+        """Forget what signs of life have said, ours and those of the others: the store has become another one."""
+        self._seen, self._offsets, self._looked_at, self._own = {}, {}, None, (0, 0)
 
     async def beat(self, lease: int, revision_lag: int | None) -> int:
         """Give a sign of life and look at those of the others; returns the revision of the store.
 
-        Raises what ``EtcdChannel.call`` raises.
+        Raises ``SignLost``, and what ``EtcdChannel.call`` raises.
         """
         own = Beat(clock=self._clock(), name=self._name, revision_lag=revision_lag)
         deadline = time.monotonic() + _CALL_SECONDS
-        await self._runner.run(partial(show_sign, self._id, own, lease), deadline=deadline)
+        last, bound_to = self._own
+        self._own = 0, 0
+        shown = await self._runner.run(partial(show_sign, self._id, own, lease, last), deadline=deadline)
+        # With its lease it may have ended in good order.
+        if last and bound_to == lease and not shown.found:
+            raise SignLost("the last sign of life of this replica is not as it was left")
+        self._own = shown.revision, lease
         asked = self._clock()
         signs, revision = await self._runner.run(read_signs, deadline=deadline)
         others = [sign for sign in signs if sign.id != self._id]

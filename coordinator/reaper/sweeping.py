@@ -2,7 +2,8 @@
 
 After a change of leader, or a restart, etcd starts every lease again at its full time to live. So the reaper
 of every replica notes, when it first sees one of the pool's leases, when that is to end, and the elected one revokes
-what outlives it by the grace. The others note it for the case that they are elected: etcd may have forgotten by then.
+what outlives it by the grace. The others do so a little later. In ordinary times they find nothing left to do; when the
+elected one has died, or nobody is elected because etcd starts the lease of the election again as well, they do it.
 
 Invariants:
 - No lease is revoked before its time: what is noted is never earlier than the deadline that it was granted with. A
@@ -19,12 +20,14 @@ from coordinator.clock import boot_seconds
 from coordinator.logs import said
 from coordinator.store.pool_leases import PoolLeases
 
-__all__ = ["GRACE_SECONDS", "Sweeper"]
+__all__ = ["GRACE_SECONDS", "STANDBY_SECONDS", "Sweeper"]
 
 _LOG = logging.getLogger(__name__)
 
 #: How long etcd gets to end a lease by itself. It looks every half second and revokes 1,000 a second.
 GRACE_SECONDS = 5.0
+#: How much later than the elected replica those that stand by revoke what is overdue: more than it takes to look once.
+STANDBY_SECONDS = 1.5
 _REVOKED_AT_A_TIME = 100
 #: For how long after its deadline a lease is remembered that is not listed any more: a member that lags behind leaves
 #: out leases that are there, and once it has caught up they may have been started again.
@@ -59,14 +62,18 @@ class Sweeper:
                 self._deadlines[lease] = self._boot() + left + 1
         return present
 
-    async def sweep(self) -> int:
+    def forget(self) -> None:
+        """Forget what was noted: the store has become another one, where claims may be bound to these leases again."""
+        self._deadlines = {}
+
+    async def sweep(self, *, standing_by: bool = False) -> int:
         """Look, and revoke what is overdue; returns how many leases were revoked. Raises what ``look`` raises."""
         present = await self.look()
-        latest = self._boot() - GRACE_SECONDS
+        latest = self._boot() - GRACE_SECONDS - (STANDBY_SECONDS if standing_by else 0.0)
         overdue = [lease for lease, ends in self._deadlines.items() if ends <= latest and lease in present]
         for lease in overdue[:_REVOKED_AT_A_TIME]:
             await self._leases.revoke(lease)
-            del self._deadlines[lease]
+            self._deadlines.pop(lease, None)
         if overdue:
             _LOG.warning("etcd kept leases past their time", extra=said(revoked=len(overdue[:_REVOKED_AT_A_TIME])))
         return len(overdue[:_REVOKED_AT_A_TIME])

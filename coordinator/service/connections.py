@@ -14,9 +14,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from coordinator.errors import CoordinatorError
 from coordinator.logs import said
 from coordinator.pauses import Pauses, stood_still
+from coordinator.tasks import Task
 
 __all__ = ["Connections", "Unpaused"]
 
@@ -24,8 +24,8 @@ _LOG = logging.getLogger(__name__)
 #: How long what came before a pause is refused, in seconds, before its connections are closed: so its callers learn
 #: that nothing was changed, and gRPC does not send it again by itself, as it does with what no server has looked at.
 _REFUSING_SECONDS = 0.5
-#: How long to wait before the address is asked for again where it is taken, in seconds.
-_AGAIN_SECONDS = 0.2
+#: How long to wait at most before the address is asked for again where it is taken, in seconds.
+_AGAIN_SECONDS = 1.0
 
 #: Raises ``Unavailable`` for what came before the latest pause.
 Unpaused = Callable[[], None]
@@ -50,25 +50,23 @@ class Connections:
 
         return check
 
-    async def run(self) -> None:
+    async def run(self, task: Task) -> None:
         """Replace connections that are older than a pause, until cancelled."""
         while True:
             await self._stale.wait()
             await asyncio.sleep(_REFUSING_SECONDS)
             self._stale.clear()
-            await self._replace_for_sure()
+            await self._replace_for_sure(task)
 
-    async def _replace_for_sure(self) -> None:
+    async def _replace_for_sure(self, task: Task) -> None:
         while True:
             try:
                 await self._replace()
-            except CoordinatorError as error:
-                _LOG.error("cannot listen again after a pause", extra=said(why=error.message))
             except Exception as error:  # noqa: BLE001  # whatever it is: without this no caller is served any more
-                _LOG.error("cannot listen again after a pause", exc_info=error)
+                await asyncio.sleep(min(task.failed(error), _AGAIN_SECONDS))
             else:
+                task.succeeded()
                 return
-            await asyncio.sleep(_AGAIN_SECONDS)
 
     def _noticed(self, seconds: float) -> None:
         _LOG.warning(

@@ -10,7 +10,8 @@ from coordinator.descriptors import examine_limit
 from coordinator.engine.electing import read_signs
 from coordinator.enumerations import SEVERITIES_ON_WIRE
 from coordinator.errors import CoordinatorError
-from coordinator.findings import Finding, is_healthy
+from coordinator.findings import Finding, is_healthy, judge_tasks
+from coordinator.model import TaskStatus
 from coordinator.offsets import judge_offsets, judge_signs
 from coordinator.service.replies import timestamp
 from coordinator.store.examination import Examination
@@ -23,13 +24,15 @@ __all__ = ["DiagnosisReader"]
 class DiagnosisReader:
     """Examines; ``endpoint`` is what the coordinator listens on, ``clock`` what its caller's clock is compared with.
 
-    ``offsets`` tells what is known of the other replicas' clocks, as ``Reaper.offsets`` does.
+    ``tasks`` tells how its tasks in the background do, and ``offsets`` what is known of the other replicas' clocks,
+    as ``Reaper.offsets`` does.
     """
 
     def __init__(
         self,
         examination: Examination,
         runner: Runner,
+        tasks: Callable[[], tuple[TaskStatus, ...]] = tuple,
         *,
         version: str,
         endpoint: str,
@@ -38,6 +41,7 @@ class DiagnosisReader:
     ) -> None:
         self._examination = examination
         self._runner = runner
+        self._tasks = tasks
         self._version = version
         self._endpoint = endpoint
         self._clock = clock
@@ -49,6 +53,7 @@ class DiagnosisReader:
         findings = [*await self._examination.findings(deadline=deadline), examine_limit()]
         if is_healthy(findings):
             findings += await self._clocks(deadline)
+        findings += judge_tasks(self._tasks(), self._endpoint)
         return pb.DiagnoseResponse(
             findings=[_message(finding) for finding in findings],
             version=self._version,

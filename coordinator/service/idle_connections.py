@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 from coordinator.log_limits import LineLimit
 from coordinator.logs import said
+from coordinator.tasks import Task, repeat
 
 __all__ = ["IdleConnections"]
 
@@ -52,19 +53,17 @@ class IdleConnections:
         """Note that a call was let in; ``peer`` is as gRPC writes it."""
         self._called.add(peer)
 
-    async def run(self) -> None:
+    async def run(self, task: Task) -> None:
         """Look again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if _count_files() > self._most // 2 or len(self._called) > 2 * self._most:
-                try:
-                    closed = await asyncio.to_thread(self.look)
-                except OSError:
-                    continue
-                if closed and self._lines.lets_through(""):
-                    _LOG.warning("silent connections were closed", extra=said(count=closed, most=self._most))
-            else:
-                self._since.clear()
+        await repeat(task, self._look_where_crowded, every=_LOOK_SECONDS)
+
+    async def _look_where_crowded(self) -> None:
+        if _count_files() <= self._most // 2 and len(self._called) <= 2 * self._most:
+            self._since.clear()
+            return
+        closed = await asyncio.to_thread(self.look)
+        if closed and self._lines.lets_through(""):
+            _LOG.warning("silent connections were closed", extra=said(count=closed, most=self._most))
 
     def look(self) -> int:
         """Close what has been silent for too long, if others may need the places; returns how many that were."""

@@ -171,6 +171,20 @@ def status_reply(status: model.Status) -> pb.StatusResponse:
         convergence_rate=pb.ConvergenceRate(
             window=duration(rate.window_seconds), value=rate.value, granted=rate.granted, denied=rate.denied
         ),
+        tasks=[_task(task) for task in status.tasks],
+    )
+
+
+def _task(task: model.TaskStatus) -> pb.BackgroundTask:
+    running, success = task.running_seconds, task.since_success_seconds
+    return pb.BackgroundTask(
+        name=task.name,
+        failing=task.failing,
+        consecutive_failures=task.consecutive_failures,
+        error=task.error,
+        failing_for=duration(task.failing_seconds),
+        running_for=None if running is None else duration(running),
+        since_success=None if success is None else duration(success),
     )
 
 

@@ -1,16 +1,20 @@
-"""How the coordinator, its store and a fleet are, read so that it can also be told when the store does not answer."""
+"""How the coordinator, its store and a fleet are, read so that it can also be told when the store does not answer.
+
+Invariant: a coordinator is healthy if its store answers and nothing that it does in the background is failing.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from functools import partial
 
 from coordinator.engine.electing import who_reaps
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import Counts, count, count_completed
 from coordinator.errors import CoordinatorError, TryAgain
-from coordinator.model import CoordinatorStatus, ReaperStatus, Status
+from coordinator.model import CoordinatorStatus, ReaperStatus, Status, TaskStatus
 from coordinator.recorder import Recorder
 from coordinator.store.members import MembersReader
 from coordinator.store.runner import Runner
@@ -22,14 +26,22 @@ _MOST_RECORDS = 20_000
 
 
 class StatusReader:
-    """Reads the status; ``endpoint`` is what the coordinator listens on."""
+    """Reads the status; ``endpoint`` is what the coordinator listens on, ``tasks`` tells how its tasks do."""
 
     def __init__(
-        self, runner: Runner, members: MembersReader, recorder: Recorder, *, version: str, endpoint: str
+        self,
+        runner: Runner,
+        members: MembersReader,
+        recorder: Recorder,
+        tasks: Callable[[], tuple[TaskStatus, ...]] = tuple,
+        *,
+        version: str,
+        endpoint: str,
     ) -> None:
         self._runner = runner
         self._members = members
         self._recorder = recorder
+        self._tasks = tasks
         self._version = version
         self._endpoint = endpoint
         self._started = time.monotonic()
@@ -54,8 +66,9 @@ class StatusReader:
             with contextlib.suppress(TryAgain):
                 completed = await self._runner.run(partial(count_completed, paths), deadline=first)
         etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
+        tasks = self._tasks()
         return Status(
-            healthy=counts is not None,
+            healthy=counts is not None and not any(task.failing for task in tasks),
             coordinator=CoordinatorStatus(self._version, self._endpoint, now - self._started),
             etcd=etcd,
             reaper=reaper,
@@ -63,4 +76,5 @@ class StatusReader:
             loose_ends=counts.loose_ends if counts else None,
             completed=completed,
             convergence_rate=self._recorder.convergence_rate(fleet),
+            tasks=tasks,
         )

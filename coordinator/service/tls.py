@@ -9,10 +9,12 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ import grpc
 from coordinator.errors import InvalidInput
 from coordinator.logs import said
 from coordinator.pem import KeyPair, read_authorities, read_key_pair
+from coordinator.tasks import Task, repeat
 
 __all__ = ["FollowedFiles", "server_credentials"]
 
@@ -29,6 +32,8 @@ _LOG = logging.getLogger(__name__)
 _FRESH_SECONDS = 2.0
 #: How often it is read then at most, in seconds.
 _AGAIN_SECONDS = 0.05
+#: How often it is looked whether the files can be used, in seconds.
+_LOOK_SECONDS = 10.0
 
 _Signature = tuple[tuple[int, ...], ...]
 
@@ -41,22 +46,24 @@ class _Files(NamedTuple):
         return grpc.ssl_server_certificate_configuration([(self.pair.key, self.pair.chain)], self.client_ca)
 
 
-def server_credentials(cert: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
-    """Return the credentials to listen with; raises ``InvalidInput`` if a file cannot be used.
+def server_credentials(files: FollowedFiles) -> grpc.ServerCredentials:
+    """Return the credentials to listen with.
 
-    With ``client_ca`` only clients with a certificate of these authorities get a connection. Connections that are there
-    stay as they are when files change.
+    With authorities among the files only clients with a certificate of these get a connection. Connections that are
+    there stay as they are when files change.
     """
-    files = FollowedFiles(cert, key, client_ca)
     return grpc.dynamic_ssl_server_credentials(
         files.used.configuration(),
         files.changed,  # type: ignore[arg-type]  # it may return None, whatever the stubs say
-        client_ca is not None,
+        files.used.client_ca is not None,
     )
 
 
 class FollowedFiles:
-    """Certificate, key and authorities as they were when they could last be used; ``clock`` tells the Unix time."""
+    """Certificate, key and authorities as they were when they could last be used; ``clock`` tells the Unix time.
+
+    Raises ``InvalidInput`` where they cannot be used to begin with.
+    """
 
     def __init__(
         self, cert: Path, key: Path, client_ca: Path | None, *, clock: Callable[[], float] = time.time
@@ -68,6 +75,10 @@ class FollowedFiles:
         self._read_at = clock()
         self._trouble = ""
         self._lock = threading.Lock()
+
+    async def run(self, task: Task) -> None:
+        """Look again and again whether they can be used, also while nobody connects; ``task`` fails while not."""
+        await repeat(task, partial(asyncio.to_thread, self._read), every=_LOOK_SECONDS)
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return what the files hold, None where that is known; gRPC asks for each connection, in any thread."""

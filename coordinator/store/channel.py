@@ -23,6 +23,7 @@ from coordinator.store.credentials import NEEDS_LEADER, Credentials, Metadata
 from coordinator.store.endpoints import PROBE_SECONDS, Member, Members
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.failures import AnswerTooLarge, Judgement, RevisionGone, Verdict, judge
+from coordinator.store.lineage import Lineage
 from coordinator.store.methods import Method, Methods
 from coordinator.transport import Failure
 
@@ -43,7 +44,10 @@ PROBE_KEY = b"/coordination-meta/v1/probe"
 
 
 class EtcdChannel:
-    """Sends requests to whichever member answers. ``endpoints`` are ``HOST:PORT`` each, the preferred one first."""
+    """Sends requests to whichever member answers. ``endpoints`` are ``HOST:PORT`` each, the preferred one first.
+
+    ``lineage`` says whether what answers is still the same store.
+    """
 
     def __init__(self, endpoints: Sequence[str], access: EtcdAccess | None = None) -> None:
         access = access or EtcdAccess()
@@ -51,6 +55,7 @@ class EtcdChannel:
         self._credentials = Credentials(access, self._authenticate)
         members = [Member(endpoint, access.open_channel(endpoint)) for endpoint in self.endpoints]
         self._members = Members(members, self._probe)
+        self.lineage = Lineage()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -74,8 +79,11 @@ class EtcdChannel:
         problem: Exception = Unavailable("the time for this call was over before etcd could be asked")
         while (now := time.monotonic()) < deadline and await self._members.wait_for_good(deadline):
             member, metadata = self._members.current, self._credentials.metadata
+            known = self.lineage.known
             answer = await self._try(member, method, request, min(deadline - now, TRY_SECONDS))
             if not isinstance(answer, Judgement):
+                if _is_linearizable(method, request):
+                    self.lineage.see(known, answer.header)
                 return answer
             verdict, problem = answer
             if verdict is Verdict.DEFINITE:
@@ -242,6 +250,11 @@ def _may_have_applied(judgement: Judgement) -> bool:
     """Tell whether a failed try of a change may have changed something, or may do so yet."""
     verdict, problem = judgement
     return verdict in (Verdict.UNKNOWN, Verdict.GIVEN_UP) or isinstance(problem, AnswerTooLarge)
+
+
+def _is_linearizable(method: Method, request: Any) -> bool:
+    """Tell whether an answer is of the store as it is, and not as a member that lags behind has it."""
+    return method is Methods.TXN or (method is Methods.RANGE and not request.serializable)
 
 
 def _only_reads(request: Any) -> bool:

@@ -1,13 +1,17 @@
 """A lease of etcd that is kept alive for as long as its owner lives.
 
-Invariant: ``ends`` is never later than etcd ends the lease: it is counted from before each renewal was sent, on a clock
-that also counts while the host is suspended.
+Invariants:
+- ``ends`` is never later than etcd ends the lease: it is counted from before each renewal was sent, on a clock that
+  also counts while the host is suspended.
+- A lease that was lost because etcd did not answer may be there still, for etcd starts its leases again when it has a
+  leader again. ``regain`` takes it up, with all that is bound to it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 import time
 
@@ -19,20 +23,25 @@ from coordinator.errors import CoordinatorError
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.failures import LeaseExists, LeaseGone
+from coordinator.tasks import Setback
 
 __all__ = ["KeptLease", "LeaseLost"]
 
 #: Of its own prefix, so that it is not taken for one of the pool's.
 _ID_PREFIX = 0x6C65
 _TRIES_PER_TTL = 3
+_FIRST_PAUSE_SECONDS = 0.05
 
 
-class LeaseLost(Exception):
+class LeaseLost(Setback):
     """The lease has ended, or may have."""
+
+    def __init__(self) -> None:
+        super().__init__("this replica was out of touch with etcd for longer than its lease lasts")
 
 
 class KeptLease:
-    """A lease of ``ttl_seconds``. ``grant`` it, have ``keep`` run, and ``revoke`` it in the end."""
+    """A lease of ``ttl_seconds``. ``regain`` or ``grant`` it, have ``keep`` run, and ``revoke`` it in the end."""
 
     def __init__(self, channel: EtcdChannel, ttl_seconds: int) -> None:
         self._channel = channel
@@ -44,6 +53,25 @@ class KeptLease:
     def held(self) -> bool:
         """Whether the lease certainly lasts still."""
         return boot_seconds() < self.ends
+
+    async def regain(self) -> bool:
+        """Take up a lease that was granted before and not revoked; returns False where there is none any more.
+
+        Raises ``LeaseLost`` if etcd does not say so within the time for which a lease lasts.
+        """
+        give_up, pause = boot_seconds() + self._ttl, _FIRST_PAUSE_SECONDS
+        while self.id:
+            try:
+                if await self._renew(within=self._ttl / _TRIES_PER_TTL):
+                    return True
+            except LeaseLost:
+                self.id = 0
+                return False
+            if boot_seconds() >= give_up:
+                raise LeaseLost
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
+            pause = min(2 * pause, self._ttl / 10)
+        return False
 
     async def grant(self) -> None:
         """Have the lease granted; raises what ``EtcdChannel.call`` raises."""
@@ -58,7 +86,7 @@ class KeptLease:
         """Keep the lease alive; raises ``LeaseLost`` when that has failed for as long as it lasts."""
         while True:
             await asyncio.sleep(self._ttl / _TRIES_PER_TTL)
-            while not await self._renew():
+            while not await self._renew(within=min(self.ends - boot_seconds(), self._ttl / _TRIES_PER_TTL)):
                 if not self.held:
                     raise LeaseLost
                 await asyncio.sleep(self._ttl / 20)
@@ -68,16 +96,16 @@ class KeptLease:
         self.ends = 0.0
         if not self.id:
             return
+        request, self.id = rpc.LeaseRevokeRequest(id=self.id), 0
         with contextlib.suppress(CoordinatorError, LeaseGone):
-            request = rpc.LeaseRevokeRequest(id=self.id)
             await self._channel.call(Methods.LEASE_REVOKE, request, deadline=time.monotonic() + 1.0)
 
-    async def _renew(self) -> bool:
+    async def _renew(self, *, within: float) -> bool:
         asked = boot_seconds()
         # A stream for each renewal: one that is kept open would hang together with the member at its other end.
         call = self._channel.stream(Methods.LEASE_KEEP_ALIVE)
         try:
-            async with asyncio.timeout(max(0.1, min(self.ends - asked, self._ttl / _TRIES_PER_TTL))):
+            async with asyncio.timeout(max(0.1, within)):
                 await call.write(rpc.LeaseKeepAliveRequest(id=self.id))
                 answer = await call.read()
         except grpc.RpcError as error:

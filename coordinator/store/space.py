@@ -12,7 +12,6 @@ a quarter of what is in use, which may lie there in pieces too small to be writt
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -25,6 +24,7 @@ from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.diagnosing import MemberSeen
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.members import MEMBER_SECONDS, ask_members
+from coordinator.tasks import Task, repeat
 
 __all__ = ["LOOK_SECONDS", "SpaceWatch"]
 
@@ -95,14 +95,9 @@ class SpaceWatch:
             )
         return None
 
-    async def run(self) -> None:
+    async def run(self, task: Task) -> None:
         """Look for as long as this is not cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001  # one look that fails must not be the last
-                _LOG.error("the space left in etcd could not be looked at", exc_info=error)
-            await asyncio.sleep(LOOK_SECONDS)
+        await repeat(task, self.look, every=LOOK_SECONDS)
 
     async def look(self) -> None:
         """Look once. Where no member answers, what was seen before holds."""

@@ -4,6 +4,8 @@ Invariants:
 - Every event from the first revision on is delivered, in the order of revisions and once, whatever connections break in
   between; where that cannot be kept the watch ends with ``Compacted`` or ``Rewound`` and its user has to list anew.
 - Memory is bounded: etcd is asked to cut large answers into fragments, and nothing is read ahead of its user.
+- It is never opened again without a pause. Pauses grow until a connection has brought something, or lasted.
+- That the store was rewound is concluded from a linearizable read only: a member that lags behind may answer a watch.
 
 An answer that was cut (``fragment``) may end within a revision. A new connection then begins with that revision again,
 and what of it was delivered before is left out.
@@ -14,18 +16,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import grpc
 import grpc.aio
 
+from coordinator.clock import boot_seconds
 from coordinator.engine.transaction import KeyValue
 from coordinator.errors import CoordinatorError
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.channel import PROBE_KEY, EtcdChannel, Methods
 from coordinator.store.codec import key_value
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.transport import Failure
 
 __all__ = ["Compacted", "DeletedKey", "Rewound", "Watch", "WatchBatch"]
 
@@ -34,6 +39,8 @@ _CREATED_SECONDS = 5.0
 #: Pauses before a broken watch is opened again, in seconds, doubling from the first to the second figure.
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
+#: How long a connection must have lasted, in seconds, for the next one to be opened after the first pause again.
+_SETTLED_SECONDS = 5.0
 
 
 class Compacted(Exception):
@@ -47,12 +54,14 @@ class Compacted(Exception):
 class Rewound(Exception):
     """The store is at ``revision``, before that from which it was to be watched, or is another cluster's.
 
-    It was restored from a backup. etcd takes such a watch without complaint and skips what happens until then.
+    It was restored from a backup, or replaced. etcd takes such a watch without complaint and skips what happens until
+    then. ``replaced`` says that the watch had been in place before.
     """
 
-    def __init__(self, revision: int) -> None:
-        super().__init__(f"etcd is at revision {revision}, before what was seen of it already")
+    def __init__(self, revision: int, why: str, *, replaced: bool) -> None:
+        super().__init__(why)
         self.revision = revision
+        self.replaced = replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ class Watch:
     """Watches the keys from ``key`` up to but excluding ``end``.
 
     ``deletes_only`` leaves out puts; ``previous`` asks for what keys held before. ``progress_seconds`` is how often
-    etcd is asked how far it is.
+    etcd is asked how far it is. ``broke`` is called with the reason whenever a connection is of no more use.
     """
 
     def __init__(
@@ -104,8 +113,10 @@ class Watch:
         deletes_only: bool = False,
         previous: bool = False,
         progress_seconds: float = 5.0,
+        broke: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._channel = channel
+        self._broke = broke
         self._create = rpc.WatchCreateRequest(
             key=key,
             range_end=end,
@@ -128,15 +139,22 @@ class Watch:
         self._next, self._delivered = start_revision, set()
         pause = _FIRST_PAUSE_SECONDS
         while True:
+            opened, reason = boot_seconds(), "it ended"
             try:
                 async with contextlib.aclosing(self._follow_once()) as batches:
                     async for batch in batches:
-                        pause = _FIRST_PAUSE_SECONDS
+                        if batch.events:
+                            pause = _FIRST_PAUSE_SECONDS
                         yield batch
             except grpc.RpcError as error:
+                reason = cast(Failure, error).details() or cast(Failure, error).code().name
                 await self._channel.stream_failed(error)
             except _Broken as broken:
-                await self._mend(str(broken))
+                reason = str(broken)
+                await self._mend(reason)
+            self._broke(f"the watch of etcd broke: {reason}")
+            if boot_seconds() - opened >= _SETTLED_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -159,7 +177,7 @@ class Watch:
             async with asyncio.timeout(_CREATED_SECONDS):
                 await call.write(request)
                 created = await call.read()
-            self._check_created(created)
+            await self._check_created(created)
             asking = asyncio.create_task(self._ask_for_progress(call))
             yield WatchBatch((), self._next - 1)
             while (response := await call.read()) is not grpc.aio.EOF:
@@ -168,23 +186,41 @@ class Watch:
                 if events or not response.events:
                     yield WatchBatch(events, self._next - 1 if response.events else response.header.revision)
         except TimeoutError:
-            raise _Broken from None
+            raise _Broken("etcd did not confirm it in time") from None
         finally:
             if asking is not None:
                 asking.cancel()
             call.cancel()
 
-    def _check_created(self, response: Any) -> None:
+    async def _check_created(self, response: Any) -> None:
         if response is grpc.aio.EOF:
-            raise _Broken
+            raise _Broken("etcd ended it at once")
         _check_alive(response)
         header = response.header
-        rewound = self._next > header.revision + 1
-        if rewound or (self.cluster and header.cluster_id != self.cluster):
-            raise Rewound(header.revision)
+        if self.cluster and header.cluster_id != self.cluster:
+            raise Rewound(
+                header.revision,
+                f"etcd is cluster {header.cluster_id:x} now, and was cluster {self.cluster:x}",
+                replaced=True,
+            )
+        if self._next > header.revision + 1:
+            await self._check_rewound()
         self.cluster = header.cluster_id
         # Watching "from now on": a later connection must not begin later than this one did.
         self._next = self._next or header.revision + 1
+
+    async def _check_rewound(self) -> None:
+        """Raise ``Rewound`` if etcd itself, and not the member that answered, is before what was seen of it."""
+        request = rpc.RangeRequest(key=PROBE_KEY, count_only=True)
+        try:
+            response = await self._channel.call(Methods.RANGE, request, deadline=time.monotonic() + _CREATED_SECONDS)
+        except CoordinatorError as error:
+            raise _Broken(error.message) from None
+        revision = response.header.revision
+        if self._next <= revision + 1:
+            raise _Broken("the member that answered lags behind")
+        why = f"etcd is at revision {revision}, and was to be watched from revision {self._next} on"
+        raise Rewound(revision, why, replaced=bool(self.cluster))
 
     def _undelivered(self, response: Any) -> list[rpc.Event]:
         """Return the events that were not delivered yet, and note that they are."""
@@ -221,4 +257,4 @@ def _check_alive(response: Any) -> None:
         return
     if response.compact_revision:
         raise Compacted(response.compact_revision)
-    raise _Broken(response.cancel_reason)
+    raise _Broken(response.cancel_reason or "etcd ended it")

@@ -500,8 +500,26 @@ class ConvergenceRate(_message.Message):
     denied: int
     def __init__(self, window: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., value: _Optional[float] = ..., granted: _Optional[int] = ..., denied: _Optional[int] = ...) -> None: ...
 
+class BackgroundTask(_message.Message):
+    __slots__ = ("name", "failing", "consecutive_failures", "error", "failing_for", "running_for", "since_success")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FAILING_FIELD_NUMBER: _ClassVar[int]
+    CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    FAILING_FOR_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FOR_FIELD_NUMBER: _ClassVar[int]
+    SINCE_SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    failing: bool
+    consecutive_failures: int
+    error: str
+    failing_for: _duration_pb2.Duration
+    running_for: _duration_pb2.Duration
+    since_success: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., failing: bool = ..., consecutive_failures: _Optional[int] = ..., error: _Optional[str] = ..., failing_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., running_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., since_success: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class StatusResponse(_message.Message):
-    __slots__ = ("healthy", "coordinator", "etcd", "reaper", "live_claims", "loose_ends", "completed", "convergence_rate")
+    __slots__ = ("healthy", "coordinator", "etcd", "reaper", "live_claims", "loose_ends", "completed", "convergence_rate", "tasks")
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ETCD_FIELD_NUMBER: _ClassVar[int]
@@ -510,6 +528,7 @@ class StatusResponse(_message.Message):
     LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     CONVERGENCE_RATE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
     healthy: bool
     coordinator: CoordinatorStatus
     etcd: EtcdStatus
@@ -518,7 +537,8 @@ class StatusResponse(_message.Message):
     loose_ends: int
     completed: int
     convergence_rate: ConvergenceRate
-    def __init__(self, healthy: bool = ..., coordinator: _Optional[_Union[CoordinatorStatus, _Mapping]] = ..., etcd: _Optional[_Union[EtcdStatus, _Mapping]] = ..., reaper: _Optional[_Union[ReaperStatus, _Mapping]] = ..., live_claims: _Optional[int] = ..., loose_ends: _Optional[int] = ..., completed: _Optional[int] = ..., convergence_rate: _Optional[_Union[ConvergenceRate, _Mapping]] = ...) -> None: ...
+    tasks: _containers.RepeatedCompositeFieldContainer[BackgroundTask]
+    def __init__(self, healthy: bool = ..., coordinator: _Optional[_Union[CoordinatorStatus, _Mapping]] = ..., etcd: _Optional[_Union[EtcdStatus, _Mapping]] = ..., reaper: _Optional[_Union[ReaperStatus, _Mapping]] = ..., live_claims: _Optional[int] = ..., loose_ends: _Optional[int] = ..., completed: _Optional[int] = ..., convergence_rate: _Optional[_Union[ConvergenceRate, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[BackgroundTask, _Mapping]]] = ...) -> None: ...
 
 class DiagnoseRequest(_message.Message):
     __slots__ = ("fleet",)

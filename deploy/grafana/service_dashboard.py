@@ -376,6 +376,22 @@ def _replicas(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
+                "Failures in the background",
+                "Failures of what each replica does in the background, per hour; each is tried again. Good is 0, and a "
+                "few when etcd is restarted. Alert: CoordinationTaskFailing, for what fails each time.",
+                [
+                    Query(
+                        f"sum by (instance, task) "
+                        f"(increase(coordination_background_task_failures_total{{{_REPLICA}}}[1h]))",
+                        "{{instance}} {{task}}",
+                    )
+                ],
+                Unit.COUNT,
+                width=8,
+            )
+        )
+        .with_panel(
+            graph(
                 "Dropped lines of the log",
                 "Lines that each replica could not write into its log, per hour: claims do not wait for it. Good is 0. "
                 "Alert: CoordinationLogLinesDropped.",

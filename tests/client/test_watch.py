@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import re
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from conftest import RunningCoordinator, RunningEtcd
 from expiry_waiting import await_expiry
@@ -25,6 +28,7 @@ from coordinator.store.channel import EtcdChannel, Method
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases import LeasePool
 from coordinator.store.runner import Runner
+from coordinator.v1 import service_pb2 as pb
 
 SECONDS = 30.0
 RunCoordinator = Callable[..., contextlib.AbstractContextManager[RunningCoordinator]]
@@ -176,6 +180,47 @@ class TestWhatGoesWrong:
                 await watch.await_told(1)
             with pytest.raises(Unavailable, match=f"has {MAX_WATCHERS_OF_A_CONNECTION} watches open already"):
                 await take(client, 1, start_revision=start)
+
+    @pytest.mark.parametrize("synchronous", [False, True])
+    async def test_watches_that_begin_and_break_are_not_begun_again_at_once(self, synchronous: bool) -> None:
+        begun: list[float] = []
+
+        async def watch(_: Any, context: Any) -> Any:
+            begun.append(time.monotonic())
+            yield pb.WatchResponse(revision=1).SerializeToString()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "it broke")
+
+        handler = grpc.method_handlers_generic_handler(
+            "coordinator.v1.CoordinatorService", {"Watch": grpc.unary_stream_rpc_method_handler(watch)}
+        )
+        server = grpc.aio.server(handlers=[handler])
+        endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        ended = threading.Event()
+
+        def follow() -> None:
+            with Client(endpoint) as client, contextlib.suppress(InvalidInput):
+
+                def close() -> None:
+                    ended.wait()
+                    client.close()
+
+                threading.Thread(target=close, daemon=True).start()
+                next(iter(client.watch()), None)
+
+        async def follow_async() -> None:
+            async with AsyncClient(endpoint) as client:
+                await anext(aiter(client.watch()), None)
+
+        following = asyncio.create_task(asyncio.to_thread(follow) if synchronous else follow_async())
+        async with asyncio.timeout(SECONDS):
+            while len(begun) < 6:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.01)
+        ended.set()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await server.stop(None)
+        assert begun[5] - begun[0] > 5 * 0.07
 
     async def test_who_does_not_read_is_cut_off_and_gives_up_its_place(
         self, coordinator: RunningCoordinator, client: AsyncClient, fleet: str, monkeypatch: pytest.MonkeyPatch

@@ -30,6 +30,7 @@ from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases import LeasePool
 from coordinator.store.pool_leases import PoolLeases
 from coordinator.store.runner import Runner
+from coordinator.tasks import Task, Tasks
 
 __all__ = ["FollowingReaper", "World", "check_recorded_once", "make_backlog", "opened", "until"]
 
@@ -191,12 +192,13 @@ class World:
         name: str = "reaper-1",
         *,
         settings: ReaperSettings | None = None,
+        tasks: Tasks | None = None,
         now: Callable[[], datetime] = clock.now,
         before_reaping: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncIterator[Reaper]:
         """Run a reaper while the block runs."""
         reaper = Reaper(
-            self.channel, self.runner, NullRecorder(), name, settings, clock=now, before_reaping=before_reaping
+            self.channel, self.runner, NullRecorder(), name, settings, tasks, clock=now, before_reaping=before_reaping
         )
         async with running(reaper):
             yield reaper
@@ -214,8 +216,8 @@ class CountingPasses(Passes):
 
     reconciled = 0
 
-    async def reconcile(self) -> int:
-        reaped = await super().reconcile()
+    async def reconcile(self, task: Task) -> int:
+        reaped = await super().reconcile(task)
         self.reconciled += 1
         return reaped
 
@@ -231,10 +233,10 @@ class FollowingReaper(Reaper):
         super().__init__(world.channel, world.runner, NullRecorder(), name, ReaperSettings(mark_every=0.0))
         self._passes = self.passes = CountingPasses(world.runner, clock.now)
 
-    async def _every(self, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
-        if duty == self._passes.reconcile:
+    async def _every(self, name: str, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
+        if name == "reconciliation":
             await asyncio.Event().wait()
-        await super()._every(seconds, duty)
+        await super()._every(name, seconds, duty)
 
 
 @contextlib.asynccontextmanager

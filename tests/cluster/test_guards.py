@@ -36,6 +36,7 @@ from coordinator.recorder import NullRecorder
 from coordinator.store.channel import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.pool_leases import PoolLeases
+from coordinator.tasks import Task
 
 T = TypeVar("T")
 KEY = "task:a"
@@ -217,7 +218,7 @@ class TestFollowing:
         claim = await granted(world, ONE)
         await expire(world)
         deleted = (await world.run(lambda: commit(Txn((), (Range(b"/none"),))))).revision
-        follower = Follower(world.channel, world.runner, clock.now)
+        follower = Follower(world.channel, world.runner, clock.now, Task("expiry-watch"))
         async with asyncio.timeout(SECONDS):
             async for done, _ in follower.follow(claim.fencing_token):
                 assert await world.count("loose") == int(done >= deleted)

@@ -18,6 +18,7 @@ from coordinator.engine.reaping import reap
 from coordinator.engine.revoking import RevokeCommand, revoke
 from coordinator.model import Cause, Claim, Denial, State
 from coordinator.reaper.reconciling import Passes
+from coordinator.tasks import Task
 
 
 @pytest.fixture
@@ -195,9 +196,9 @@ async def test_a_claim_that_etcd_does_not_end_is_ended_by_the_clock(world: World
     granted = await world.claim("task:a", 3600)
     assert isinstance(granted, Claim)
     passes = Passes(world.runner, lambda: granted.expires_at + timedelta(seconds=599))
-    assert await passes.end_overdue(600) == 0
+    assert await passes.end_overdue(600, Task("overdue-claims")) == 0
     passes = Passes(world.runner, lambda: granted.expires_at + timedelta(seconds=601))
-    assert await passes.end_overdue(600) == 1
+    assert await passes.end_overdue(600, Task("overdue-claims")) == 1
     story = await world.story("task:a")
     assert (story.claim, story.record.cause, len(story.history)) == (None, Cause.EXPIRED, 1)
 
@@ -210,7 +211,7 @@ async def test_old_work_is_forgotten_whole_and_live_work_never(world: World) -> 
     assert ended is not None
     # Between the ends of the two: what ended a moment later is not old enough.
     at = ended + timedelta(days=30)
-    assert await Passes(world.runner, lambda: at).vacuum(30 * 86_400.0) == 1
+    assert await Passes(world.runner, lambda: at).vacuum(30 * 86_400.0, Task("retention")) == 1
     assert (await world.story("task:old")).record.state is State.AVAILABLE
     assert {"task:live", "task:new"} == {
         work_key

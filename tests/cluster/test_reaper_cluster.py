@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,15 @@ from reaper_world import World, opened, until
 
 from coordinator import clock
 from coordinator.clock import boot_seconds
+from coordinator.engine.electing import LEADER
 from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.engine.steps import commit
+from coordinator.engine.transaction import Put, Txn, is_absent
 from coordinator.model import Claim, Denial
 from coordinator.reaper import ReaperSettings
-from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
+from coordinator.reaper.sweeping import GRACE_SECONDS, STANDBY_SECONDS, Sweeper
 from coordinator.store.channel import Method, Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases import window_seconds
 from coordinator.store.pool_leases import PoolLeases
 
@@ -98,6 +103,30 @@ async def test_who_is_elected_later_knows_what_etcd_has_forgotten(tmp_path: Path
                 await world.end_election()
                 await until(lambda: first.state.elected or second.state.elected)
                 assert (first.sweeper.known, second.sweeper.known) == (1, 1)
+
+
+@pytest.mark.parametrize("lease", [0, 77], ids=["nobody-whose-lease-ends", "one-that-is-gone"])
+async def test_leases_are_ended_while_nobody_is_elected(tmp_path: Path, lease: int) -> None:
+    """etcd starts the lease of an election again with every change of leader, so that it outlives who had it."""
+    with run_cluster(tmp_path) as cluster:
+        async with opened(cluster.etcd) as world:
+            if lease:
+                request = rpc.LeaseGrantRequest(id=lease, ttl=3600)
+                await world.channel.call(Methods.LEASE_GRANT, request, deadline=time.monotonic() + 10)
+            await world.run(lambda: commit(Txn((is_absent(LEADER),), (Put(LEADER, b"gone", lease),))))
+            async with world.reaping(settings=ReaperSettings(sweep_every=0.2)) as reaper:
+                boot = Boot()
+                reaper.sweeper = Sweeper(PoolLeases(world.channel), boot=boot)
+                await world.claim("task:a", _TTL)
+                await until(lambda: reaper.sweeper.known == 1)
+                await lose_leader(cluster)
+                # After the grace, and before the time for those that stand by.
+                boot.now = 1000.0 + _TTL + GRACE_SECONDS + 1.0
+                await asyncio.sleep(1.0)
+                assert await world.count("claim") == 1
+                boot.now = 1000.0 + _LONGEST + 1 + GRACE_SECONDS + STANDBY_SECONDS
+                await world.await_count("claim", 0)
+                assert not reaper.state.elected
 
 
 async def test_what_a_member_that_lags_behind_leaves_out_is_not_forgotten(world: World) -> None:

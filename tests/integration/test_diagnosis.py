@@ -61,7 +61,7 @@ async def test_a_replica_whose_clock_is_off_is_found(run_etcd: RunEtcd, tmp_path
         lease = await LeasePool(channel).lease(60, deadline=deadline)
         assert lease is not None
         sign = Beat(clock=clock.now() + AN_HOUR, name="host-2/127.0.0.1:7420")
-        await runner(channel).run(partial(show_sign, "0123456789abcdef", sign, lease.id), deadline=deadline)
+        await runner(channel).run(partial(show_sign, "0123456789abcdef", sign, lease.id, 0), deadline=deadline)
         answer = await reader(channel).read(deadline=deadline)
         await channel.close()
 

@@ -56,6 +56,8 @@ PROMISED = {
     "etcd_used_bytes": ("gauge", set()),
     "etcd_quota_bytes": ("gauge", set()),
     "log_lines_dropped_total": ("counter", set()),
+    "background_task_failing": ("gauge", {"task"}),
+    "background_task_failures_total": ("counter", {"task"}),
 }
 
 

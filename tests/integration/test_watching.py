@@ -142,6 +142,20 @@ class TestBrokenConnections:
                     proxy.break_after = 0
         assert [event.kv.key for event in batch.events] == [b"w/meanwhile"]
 
+    async def test_one_that_breaks_at_once_is_opened_less_and_less_often(
+        self, proxy: WatchProxy, proxied: EtcdChannel
+    ) -> None:
+        proxy.break_after = 1  # nothing but the confirmation comes through
+        reasons: list[str] = []
+        started = time.monotonic()
+        async with asyncio.timeout(SECONDS):
+            async with contextlib.aclosing(watching(proxied, broke=reasons.append).follow()) as batches:
+                while proxy.opened < 7:
+                    await anext(batches)
+        assert time.monotonic() - started > 0.5 * (0.05 + 0.1 + 0.2 + 0.4 + 0.8 + 1.6)
+        assert len(reasons) == 6
+        assert set(reasons) == {"the watch of etcd broke: Socket closed"}
+
     async def test_a_revision_that_was_cut_into_fragments_is_told_once(
         self, channel: EtcdChannel, proxy: WatchProxy, proxied: EtcdChannel
     ) -> None:
@@ -184,6 +198,25 @@ class TestGaps:
         assert rewound.value.revision == revision
         async with contextlib.aclosing(watching(channel).follow(revision + 1)) as batches:
             await anext(batches)  # the next revision is not the future
+
+    async def test_a_member_that_lags_behind_is_not_another_store(self, channel: EtcdChannel) -> None:
+        """Whether the store is there yet, or was restored, a linearizable read tells."""
+        async with proxying_watches(channel.endpoints[0]) as proxy:
+            through = EtcdChannel([proxy.endpoint])
+            revision = await put(channel, "a")
+            proxy.lag = 5
+            reasons: list[str] = []
+
+            def caught_up(reason: str) -> None:
+                reasons.append(reason)
+                proxy.lag = 0
+
+            async with asyncio.timeout(SECONDS):
+                watch = watching(through, broke=caught_up)
+                async with contextlib.aclosing(watch.follow(revision + 1)) as batches:
+                    await anext(batches)
+            await through.close()
+        assert reasons == ["the watch of etcd broke: the member that answered lags behind"]
 
     async def test_another_store_is_noticed(self, channel: EtcdChannel) -> None:
         watch = watching(channel)

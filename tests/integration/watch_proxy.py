@@ -11,16 +11,20 @@ import grpc
 import grpc.aio
 
 from coordinator.store.channel import Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.transport import CHANNEL_OPTIONS
 
 
 class WatchProxy:
-    """Forwards watches, and breaks each after ``break_after`` answers; 0 never. ``opened`` counts them."""
+    """Forwards watches, and breaks each after ``break_after`` answers; 0 never. ``opened`` counts them.
+
+    Answers say a revision that is ``lag`` lower, as those of a member that lags behind; what is read is up to date.
+    """
 
     def __init__(self, upstream: grpc.aio.Channel) -> None:
         self._upstream = upstream
         self.break_after = 0
-        self.opened = 0
+        self.opened = self.lag = 0
         self.largest = 0
         self.endpoint = ""
 
@@ -32,13 +36,22 @@ class WatchProxy:
         try:
             while (answer := await call.read()) is not grpc.aio.EOF:
                 self.largest = max(self.largest, len(answer))
-                yield answer
+                yield self._lagging(answer)
                 answered += 1
                 if answered == self.break_after:
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         finally:
             sending.cancel()
             call.cancel()
+
+    def _lagging(self, answer: bytes) -> bytes:
+        response = rpc.WatchResponse.FromString(answer)
+        response.header.revision -= self.lag
+        return response.SerializeToString() if self.lag else answer
+
+    async def read(self, request: bytes, _: Any) -> Any:
+        call: Any = self._upstream.unary_unary(Methods.RANGE.path)
+        return await call(request)
 
     async def _send(self, requests: AsyncIterator[bytes], call: Any) -> None:
         async for request in requests:
@@ -50,6 +63,8 @@ class _Watches(grpc.GenericRpcHandler):
         self._proxy = proxy
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        if handler_call_details.method == Methods.RANGE.path:
+            return grpc.unary_unary_rpc_method_handler(self._proxy.read)
         if handler_call_details.method != Methods.WATCH.path:
             return None
         return grpc.stream_stream_rpc_method_handler(self._proxy.forward)

@@ -6,7 +6,6 @@ replaces one that could, so that a slip of the editor neither locks everybody ou
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import tomllib
@@ -19,6 +18,7 @@ from coordinator.errors import InvalidInput
 from coordinator.logs import said
 from coordinator.model import DEFAULT_FLEET
 from coordinator.service.access.grants import Grant, Role
+from coordinator.tasks import Setback, Task, repeat
 
 __all__ = ["Credentials", "CredentialsFile", "read_credentials"]
 
@@ -116,6 +116,12 @@ def _moment(entry: dict[str, Any]) -> float | None:
     return value.timestamp()
 
 
+class _Unusable(Setback):
+    """The file cannot be read or understood."""
+
+    logged = True
+
+
 class CredentialsFile:
     """The credentials in a file, as they were when it could last be read.
 
@@ -150,16 +156,22 @@ class CredentialsFile:
         _LOG.info("credentials read", extra=said(file=str(self._path), count=count))
         return True
 
-    async def follow(self, looked: Callable[[], None], *, interval: float = _INTERVAL_SECONDS) -> None:
-        """Look at the file again and again, until cancelled; ``looked`` is called after each look."""
-        while True:
-            await asyncio.sleep(interval)
-            try:
-                self.refresh()
-                looked()
-            except Exception:  # noqa: BLE001  # whatever it is: this loop must not end
-                # Or a revoked token would be good until somebody notices that nobody looks any more.
-                _LOG.exception("the credentials could not be looked at")
+    async def follow(
+        self, looked: Callable[[], None], task: Task | None = None, *, interval: float = _INTERVAL_SECONDS
+    ) -> None:
+        """Look at the file again and again, until cancelled; ``looked`` is called after each look.
+
+        ``task`` fails while the file cannot be read or understood.
+        """
+
+        async def look() -> None:
+            self.refresh()
+            looked()
+            if self._trouble:
+                raise _Unusable(self._trouble)
+
+        # Or a revoked token would be good until somebody notices that nobody looks any more.
+        await repeat(task or Task("credentials", longest_pause=interval), look, every=interval)
 
     def _read(self) -> bytes:
         # Compared as a whole instead of by its time of change: two changes may come within one tick of the clock.

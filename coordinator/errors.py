@@ -67,6 +67,8 @@ class CoordinatorError(Exception):
 
     code: ClassVar[str] = "INTERNAL"
     exit_code: ClassVar[int] = 70
+    #: What to do, where nothing else is said.
+    usual_hint: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class CoordinatorError(Exception):
         request_id: str | None = None,
     ) -> None:
         self.message = message or _first_sentence(type(self))
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.field = field
         self.holder = holder
         self.retry_after_seconds = retry_after_seconds
@@ -175,6 +177,7 @@ class Contended(TryAgain):
     """The request kept losing races against others for the same work key."""
 
     code = "ABORTED"
+    usual_hint = "nothing was changed; try again"
 
 
 class OutcomeUnknown(TryAgain):

@@ -146,7 +146,9 @@ class Tally:
         if known.listing is None:
             known.listing = asyncio.create_task(self._list(fleet, known))
         problem = Unavailable(
-            "the live claims were not counted in time", hint="nothing was changed; try again", retry_after_seconds=1.0
+            "etcd did not tell in time how many claims are live, which is limited here",
+            hint="nothing was changed; try again, and see with `coordination doctor` whether etcd answers",
+            retry_after_seconds=1.0,
         )
         # It is shared, so that one caller's deadline does not end it.
         await _within(asyncio.shield(known.listing), deadline, problem)

@@ -141,7 +141,7 @@ class Watches:
         except Compacted as gone:
             watcher.end(_gone(gone.revision))
         except Rewound as rewound:
-            watcher.end(_ahead(start, rewound.revision))
+            watcher.end(_lost(start, rewound))
         except _TooSlow:
             watcher.cut_off(_too_slow)
             _LOG.info("a watcher that reads too slowly was cut off", extra=said(fleet=paths.fleet))
@@ -286,6 +286,17 @@ def _gone(revision: int) -> HistoryGone:
     return HistoryGone(
         f"what happened before revision {revision} is not remembered any more",
         hint="list the records, which tells a revision (work-list --json), and watch from the one after it on",
+    )
+
+
+def _lost(wanted: int, rewound: Rewound) -> HistoryGone:
+    """Return the error of a watch from a revision, 0 for none, that the store does not have, or not any more."""
+    if not rewound.replaced and wanted:
+        return _ahead(wanted, rewound.revision)
+    return HistoryGone(
+        f"the store that was watched is not there any more, and what happened meanwhile is not known: {rewound}",
+        hint="list the records of the store as it is now (work-list --json tells its revision), and watch from the one "
+        "after it on",
     )
 
 

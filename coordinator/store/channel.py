@@ -22,7 +22,7 @@ from coordinator.store.access import EtcdAccess
 from coordinator.store.credentials import NEEDS_LEADER, Credentials, Metadata
 from coordinator.store.endpoints import PROBE_SECONDS, Member, Members
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import AnswerTooLarge, Judgement, RevisionGone, Verdict, judge
+from coordinator.store.failures import AnswerTooLarge, Judgement, RevisionGone, Verdict, judge, silence
 from coordinator.store.lineage import Lineage
 from coordinator.store.methods import Method, Methods
 from coordinator.transport import Failure
@@ -76,7 +76,8 @@ class EtcdChannel:
             return await self._read_side_by_side(request, deadline)
         in_doubt = False
         logins, pause = 0, FIRST_PAUSE_SECONDS
-        problem: Exception = Unavailable("the time for this call was over before etcd could be asked")
+        problem: Exception | None = None
+        begun = time.monotonic()
         while (now := time.monotonic()) < deadline and await self._members.wait_for_good(deadline):
             member, metadata = self._members.current, self._credentials.metadata
             known = self.lineage.known
@@ -101,7 +102,20 @@ class EtcdChannel:
             pause = await _rest(pause, deadline)
         if in_doubt:
             raise OutcomeUnknown(f"etcd gave no definite answer in time ({problem})") from None
-        raise problem from None
+        raise problem or self._never_sent(begun, deadline) from None
+
+    def _never_sent(self, begun: float, deadline: float) -> Unavailable:
+        if begun < deadline:
+            return self.silence()
+        return Unavailable(
+            "no time was left of this call when etcd was to be asked",
+            hint="nothing was changed; give it more time (--timeout), and see whether the coordinator's host is busy",
+            retry_after_seconds=1.0,
+        )
+
+    def silence(self) -> Unavailable:
+        """Return the error for what was not answered in time, with what is wrong with the members, if anything is."""
+        return silence(self._members.problems)
 
     async def call_member(self, index: int, method: Method, request: Any, *, deadline: float) -> Any:
         """Ask one member, once, what only it knows; raises what ``call`` raises."""
@@ -138,14 +152,15 @@ class EtcdChannel:
         after two seconds in which that was not so.
         """
         metadata, member = self._credentials.metadata, self._members.current
-        verdict = Verdict.UNKNOWN
+        verdict, problem = Verdict.UNKNOWN, f"etcd at {member.endpoint} did not answer in time"
         if error is not None:
-            verdict = judge(cast(Failure, error), call="a stream", member=member.endpoint).verdict
+            verdict, judged = judge(cast(Failure, error), call="a stream", member=member.endpoint)
+            problem = str(judged)
         deadline = time.monotonic() + TRY_SECONDS
         if verdict is Verdict.NOT_KNOWN_TO_ETCD:
             await self._log_in(metadata, deadline)
         elif verdict in (Verdict.NOT_APPLIED, Verdict.UNKNOWN):
-            self._members.failed(member)
+            self._members.failed(member, problem)
         await self._members.wait_for_good(deadline)
 
     async def refresh_credentials(self) -> None:
@@ -164,8 +179,7 @@ class EtcdChannel:
         except asyncio.CancelledError:
             if call in member.under_way or cast(asyncio.Task[Any], asyncio.current_task()).cancelling():
                 raise
-            gave_up = Unavailable(f"etcd at {member.endpoint} did not answer in time", retry_after_seconds=1.0)
-            return Judgement(Verdict.GIVEN_UP, gave_up)
+            return Judgement(Verdict.GIVEN_UP, silence((f"etcd at {member.endpoint} did not answer in time",)))
         finally:
             member.under_way.pop(call, None)
 
@@ -179,7 +193,7 @@ class EtcdChannel:
         if verdict is Verdict.NOT_KNOWN_TO_ETCD:
             return await self._log_in(metadata, deadline)
         if verdict is not Verdict.GIVEN_UP and not isinstance(problem, LimitExceeded):
-            self._members.failed(member)
+            self._members.failed(member, str(problem))
         return None
 
     async def _probe(self, member: Member) -> int | None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.store.access import EtcdAccess
-from coordinator.store.failures import AuthenticationOff, LoginRefused
+from coordinator.store.failures import QUORUM_HINT, AuthenticationOff, LoginRefused
 
 __all__ = ["NEEDS_LEADER", "Credentials", "Metadata"]
 
@@ -60,7 +60,11 @@ class Credentials:
                 # Others wait for it as well: whoever gives up does not end it.
                 await asyncio.shield(self._login)
         except TimeoutError:
-            raise Unavailable("etcd did not accept user and password in time", retry_after_seconds=1.0) from None
+            raise Unavailable(
+                "etcd did not accept user and password in time",
+                hint=f"nothing was changed; try again; {QUORUM_HINT}",
+                retry_after_seconds=1.0,
+            ) from None
 
     async def close(self) -> None:
         """End a login that is under way."""

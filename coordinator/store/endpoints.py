@@ -44,11 +44,13 @@ Probe = Callable[["Member"], Awaitable[int | None]]
 class Member:
     """One member: its connection, what is under way at it and whether it is good."""
 
-    __slots__ = ("_calls", "_channel", "asked", "endpoint", "good", "term", "under_way")
+    __slots__ = ("_calls", "_channel", "asked", "endpoint", "good", "problem", "term", "under_way")
 
     def __init__(self, endpoint: str, channel: grpc.aio.Channel) -> None:
         self.endpoint = endpoint
         self.good = True
+        #: What was wrong with it when it was last found not to be good.
+        self.problem = ""
         #: The calls under way and when they were sent, the oldest first.
         self.under_way: dict[Any, float] = {}
         #: Whether it is being asked right now, and the term of its leader when it was last asked.
@@ -115,8 +117,14 @@ class Members:
         for member in self._members:
             await member.close()
 
-    def failed(self, member: Member) -> None:
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with each of the members, if none of them is good."""
+        return () if self._some_good.is_set() else tuple(member.problem for member in self._members)
+
+    def failed(self, member: Member, problem: str) -> None:
         """Take note that a member did not answer, or answered that it cannot serve."""
+        member.problem = problem
         if not member.good:
             return
         member.good = False
@@ -154,7 +162,7 @@ class Members:
         finally:
             member.asked = False
         if term is None:
-            self.failed(member)
+            self.failed(member, f"etcd at {member.endpoint} did not answer in time")
         elif term != member.term:
             # What was handed to the leader of a former term may be lost.
             member.term = term

@@ -5,6 +5,7 @@ Codes and texts are those of etcd 3.4 to 3.6, ``api/v3rpc/rpctypes/error.go``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from coordinator.quotation import line
 from coordinator.transport import Failure, is_stranger, was_never_sent
 
 __all__ = [
+    "QUORUM_HINT",
     "AnswerTooLarge",
     "AuthenticationOff",
     "Judgement",
@@ -24,6 +26,7 @@ __all__ = [
     "RevisionGone",
     "Verdict",
     "judge",
+    "silence",
 ]
 
 
@@ -39,7 +42,7 @@ class LeaseExists(Exception):
     """A lease of that id exists: an earlier try of the same grant has succeeded."""
 
 
-class RevisionGone(InternalError):
+class RevisionGone(Unavailable):
     """The revision that was to be read is compacted away, or not there yet: the store was restored from a backup."""
 
 
@@ -53,6 +56,22 @@ class AuthenticationOff(Exception):
 
 class LoginRefused(Unavailable):
     """etcd does not accept the user or its password."""
+
+
+def silence(problems: Sequence[str] = ()) -> Unavailable:
+    """Return the error for what etcd did not answer in time; ``problems`` are those of its members, if none is good."""
+    if not problems:
+        return Unavailable(
+            "etcd did not answer in time",
+            hint="nothing was changed; try again, and see with `coordination doctor` whether etcd is overloaded",
+            retry_after_seconds=1.0,
+        )
+    what = "; ".join(dict.fromkeys(problems))
+    return Unavailable(
+        what if len(problems) == 1 else f"no member of etcd can serve: {what}",
+        hint=f"nothing was changed; {QUORUM_HINT}, and try again",
+        retry_after_seconds=1.0,
+    )
 
 
 class Verdict(Enum):
@@ -82,6 +101,9 @@ _IN_DOUBT = (
     grpc.StatusCode.UNKNOWN,
 )
 
+#: What to do where etcd cannot serve.
+QUORUM_HINT = "a majority of etcd's members must run and reach one another: see with `coordination doctor` which do"
+
 #: Refused before anything was done: by a member that knows of no leader, or that does not take part yet.
 _CANNOT_SERVE = ("no leader", "not supported for learner")
 #: What etcd says to who has no token, or one that is older than what it knows of users.
@@ -105,7 +127,8 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
     code, details = failure.code(), line(failure.details() or "")
     if is_stranger(failure) or code is grpc.StatusCode.UNIMPLEMENTED:
         error = Unavailable(
-            f"what answers at {member} is not etcd", hint="name the addresses at which etcd serves clients"
+            f"what answers at {member} is not etcd",
+            hint="nothing was changed; name with --etcd the addresses at which etcd serves clients",
         )
         return Judgement(Verdict.NOT_APPLIED, error)
     if was_never_sent(failure):
@@ -118,17 +141,28 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
         return _judge_exhausted(details)
     if any(text in details for text in _CANNOT_SERVE):
         why = details.removeprefix("etcdserver: ")
-        error = Unavailable(f"etcd at {member} cannot serve: {why}", hint="try again", retry_after_seconds=1.0)
+        error = Unavailable(
+            f"etcd at {member} cannot serve: {why}",
+            hint=f"nothing was changed; {QUORUM_HINT}, and try again",
+            retry_after_seconds=1.0,
+        )
         return Judgement(Verdict.NOT_APPLIED, error)
     access = _judge_access(code, details, member)
     if access is not None:
         return access
     if code in _IN_DOUBT:
         why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"failed: {details}"
-        return Judgement(Verdict.UNKNOWN, Unavailable(f"etcd at {member} {why}", retry_after_seconds=1.0))
+        error = Unavailable(f"etcd at {member} {why}", hint=f"try again; {QUORUM_HINT}", retry_after_seconds=1.0)
+        return Judgement(Verdict.UNKNOWN, error)
     refusal = InternalError(f"etcd refused {call} with {code.name}: {details}")
     if code is grpc.StatusCode.OUT_OF_RANGE:
-        return Judgement(Verdict.REFUSED, RevisionGone(refusal.message))
+        gone = RevisionGone(
+            "etcd does not have the revision any more, or not yet, at which all was to be read: it was compacted "
+            "meanwhile, or etcd was restored from a backup",
+            hint="nothing was changed; try again",
+            retry_after_seconds=0.1,
+        )
+        return Judgement(Verdict.REFUSED, gone)
     # Too many operations, a key written twice, too large: that depends on nothing but the request.
     return Judgement(Verdict.DEFINITE if code is grpc.StatusCode.INVALID_ARGUMENT else Verdict.REFUSED, refusal)
 
@@ -153,7 +187,11 @@ def _unreachable(member: str, details: str) -> Unavailable:
 def _judge_access(code: grpc.StatusCode, details: str, member: str) -> Judgement | None:
     """Judge a failure that has to do with users and their rights; None if it has not."""
     if code is grpc.StatusCode.UNAUTHENTICATED or any(text in details for text in _NEEDS_TOKEN):
-        error = Unavailable(f"etcd at {member} does not accept the login: {details}", retry_after_seconds=1.0)
+        error = Unavailable(
+            f"etcd at {member} does not accept the login: {details}",
+            hint="nothing was changed; try again; if it stays so, see --etcd-user and --etcd-password-file",
+            retry_after_seconds=1.0,
+        )
         return Judgement(Verdict.NOT_KNOWN_TO_ETCD, error)
     if "authentication is not enabled" in details:
         return Judgement(Verdict.DEFINITE, AuthenticationOff(details))
@@ -176,7 +214,9 @@ def _judge_access(code: grpc.StatusCode, details: str, member: str) -> Judgement
 
 def _judge_exhausted(details: str) -> Judgement:
     if "too many requests" in details:
-        error = LimitExceeded("etcd has too many requests waiting", hint="try again", retry_after_seconds=1.0)
+        error = LimitExceeded(
+            "etcd has too many requests waiting", hint="nothing was changed; try again", retry_after_seconds=1.0
+        )
         return Judgement(Verdict.NOT_APPLIED, error)
     if "database space exceeded" in details:
         error = LimitExceeded(
@@ -187,7 +227,12 @@ def _judge_exhausted(details: str) -> Judgement:
         return Judgement(Verdict.REFUSED, error)
     if "larger than max" in details.lower():
         return _judge_size(details)
-    return Judgement(Verdict.REFUSED, LimitExceeded(f"etcd refused the request: {details}", retry_after_seconds=1.0))
+    error = LimitExceeded(
+        f"etcd refused the request: {details}",
+        hint="nothing was changed; try again; if it stays so, etcd's log says more",
+        retry_after_seconds=1.0,
+    )
+    return Judgement(Verdict.REFUSED, error)
 
 
 def _judge_size(details: str) -> Judgement:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.failures import QUORUM_HINT
 
 __all__ = ["Bounds", "ForeignLeases", "ask_seconds_left"]
 
@@ -80,7 +81,7 @@ class ForeignLeases:
         except TimeoutError:
             raise Unavailable(
                 "etcd did not say in time how long the claim lasts",
-                hint="nothing was changed; try again",
+                hint=f"nothing was changed; try again; {QUORUM_HINT}",
                 retry_after_seconds=1.0,
             ) from None
 

@@ -32,8 +32,8 @@ class GroupCommit:
         self._channel = channel
         self._recorder = recorder
         pauses = pauses or Pauses()
-        self._writes = Lane(self._send_writes, pauses)
-        self._reads = Lane(self._send_reads, pauses)
+        self._writes = Lane(self._send_writes, pauses, channel.silence)
+        self._reads = Lane(self._send_reads, pauses, channel.silence)
 
     async def commit(self, txn: Txn, *, deadline: float) -> TxnReply:
         """Commit a transaction; ``deadline`` is a reading of ``time.monotonic()``.

@@ -28,7 +28,7 @@ from coordinator.engine.sharing import answer_from
 from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, OutcomeUnknown, Unavailable
 from coordinator.pauses import Pauses, stood_still
-from coordinator.store.failures import LeaseGone
+from coordinator.store.failures import LeaseGone, silence
 from coordinator.store.packing import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
 
 __all__ = ["Lane", "Waiter"]
@@ -76,15 +76,16 @@ class Waiter:
     followers: int = 0
     timer: asyncio.TimerHandle | None = None
     late: Callable[[TxnReply | None], None] | None = None
+    silence: Callable[[], Unavailable] = silence
 
     def expire(self) -> None:
         """End the wait: the deadline has come."""
         if self.reply.done():
             return
         if self.sent and not only_reads(self.txn):
-            self.reply.set_exception(OutcomeUnknown("etcd gave no definite answer in time"))
+            self.reply.set_exception(OutcomeUnknown(f"etcd gave no definite answer in time ({self.silence()})"))
         else:
-            self.reply.set_exception(_nothing_changed())
+            self.reply.set_exception(self.silence())
 
     def give_up(self, error: CoordinatorError) -> None:
         """End the wait of what is not sent."""
@@ -110,7 +111,7 @@ class Waiter:
         if self.reply.done():
             return
         if isinstance(error, OutcomeUnknown) and only_reads(self.txn):
-            error = _nothing_changed()
+            error = self.silence()
         self.reply.set_exception(copy.copy(error))
 
     def _stop_timer(self) -> None:
@@ -122,10 +123,14 @@ Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
 
 
 class Lane:
-    """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions."""
+    """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions.
 
-    def __init__(self, send: Send, pauses: Pauses) -> None:
+    ``silence`` makes the error for what was not answered in time.
+    """
+
+    def __init__(self, send: Send, pauses: Pauses, silence: Callable[[], Unavailable] = silence) -> None:
         self._send = send
+        self._silence = silence
         self._pauses = pauses
         self._queues: dict[object, deque[Waiter]] = {}
         #: Scopes with something to send and nothing under way, in the order of their turn.
@@ -142,10 +147,12 @@ class Lane:
         """Have a transaction wait for its turn; what is returned must be awaited or cancelled."""
         if self._waiting >= MAX_WAITING:
             raise LimitExceeded(
-                f"{MAX_WAITING} transactions wait for etcd already", hint="try again", retry_after_seconds=1.0
+                f"{MAX_WAITING} transactions wait for etcd already",
+                hint="nothing was changed; try again, and see with `coordination doctor` whether etcd is slow",
+                retry_after_seconds=1.0,
             )
         loop = asyncio.get_running_loop()
-        waiter.pauses = self._pauses.count
+        waiter.pauses, waiter.silence = self._pauses.count, self._silence
         waiter.timer = loop.call_later(max(0.0, waiter.deadline - time.monotonic()), waiter.expire)
         queue = self._queues.get(waiter.scope)
         if queue is None:
@@ -274,7 +281,7 @@ class Lane:
             if waiter.pauses != pauses:
                 waiter.give_up(stood_still())
             elif waiter.deadline <= now:
-                waiter.give_up(_nothing_changed())
+                waiter.give_up(self._silence())
 
     async def _deliver_refused(self, batch: list[Waiter], error: Exception) -> None:
         """Fail those who are to blame for an error, and deliver the others."""
@@ -333,7 +340,3 @@ def _spared(batch: Sequence[Waiter]) -> list[Waiter]:
 
 def _never_puts(txn: Txn) -> bool:
     return not has_put(txn)
-
-
-def _nothing_changed() -> Unavailable:
-    return Unavailable("etcd did not answer in time; nothing was changed", retry_after_seconds=1.0)

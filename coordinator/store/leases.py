@@ -238,7 +238,7 @@ class LeasePool:
         except CoordinatorError as error:
             self.forget(pooled.id)
             # Whether the lease is there is unknown, but no key was bound to it.
-            pooled.failure = _not_in_time() if isinstance(error, OutcomeUnknown) else error
+            pooled.failure = self._not_in_time() if isinstance(error, OutcomeUnknown) else error
         finally:
             pooled.granted.set()
 
@@ -250,9 +250,17 @@ class LeasePool:
                     await pooled.granted.wait()
             except TimeoutError:
                 self._drop_key(pooled)
-                raise _not_in_time() from None
+                raise self._not_in_time() from None
         if pooled.failure is not None:
             raise copy.copy(pooled.failure)  # each caller its own
+
+    def _not_in_time(self) -> Unavailable:
+        why = self._channel.silence()
+        return Unavailable(
+            f"there is no lease for the claim: {why.message}",
+            hint=why.hint,
+            retry_after_seconds=why.retry_after_seconds,
+        )
 
 
 def _whole_seconds(seconds: float) -> int:
@@ -262,11 +270,3 @@ def _whole_seconds(seconds: float) -> int:
 
 def _deadline_of_lease(pooled: _PooledLease) -> float:
     return pooled.deadline
-
-
-def _not_in_time() -> Unavailable:
-    return Unavailable(
-        "etcd did not answer in time, so that there is no lease for the claim",
-        hint="nothing was changed; see with `coordination status` whether etcd has a leader, and try again",
-        retry_after_seconds=1.0,
-    )

@@ -285,7 +285,11 @@ class Runner:
         for lease in run.taken:
             self._pool.forget(lease)
         if run.starts == _STARTS:
-            raise Unavailable("etcd kept losing the leases of this request", retry_after_seconds=1.0) from None
+            raise Unavailable(
+                "etcd does not know the leases that it has granted for this request any more",
+                hint="nothing was changed; try again; if it stays so, somebody revokes leases, or etcd was restored",
+                retry_after_seconds=1.0,
+            ) from None
         run.begin()
 
     async def _of_lease(self, step: NeedLease | TimeLeft, run: _Run[T], deadline: float) -> object:

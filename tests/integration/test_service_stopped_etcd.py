@@ -71,7 +71,7 @@ class TestStoppedEtcd:
         self, own_etcd: Etcd, own_client: AsyncClient
     ) -> None:
         freeze(own_etcd.pid)
-        with pytest.raises(Unavailable, match="did not answer in time, so that there is no lease"):
+        with pytest.raises(Unavailable, match="there is no lease for the claim: etcd"):
             await own_client.claim("s", KEY, 600)
 
     async def test_every_call_is_answered_before_its_deadline(self, own_etcd: Etcd, own_client: AsyncClient) -> None:

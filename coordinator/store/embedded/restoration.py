@@ -47,6 +47,9 @@ _DATABASE = Path("member", "snap", "db")
 _A_SECOND = 1_000_000
 _SECONDS = 300.0
 _CALL_SECONDS = 60.0
+_TOOL_HINT = (
+    "nothing was changed; see whether there is room for it, and whether --etcd is as new as what wrote the backup"
+)
 
 _Call = Callable[[Method, Any], Awaitable[Any]]
 
@@ -164,10 +167,11 @@ def _unpack(backup: Path, etcd: Path, binary: EtcdBinary) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{tools[0]} cannot restore the backup: {error}") from None
+        raise Unavailable(f"{tools[0]} cannot restore the backup: {error}", hint=_TOOL_HINT) from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise Unavailable(f"{tools[0]} cannot restore the backup: {said[-1] if said else done.returncode}")
+        why = said[-1] if said else done.returncode
+        raise Unavailable(f"{tools[0]} cannot restore the backup: {why}", hint=_TOOL_HINT)
 
 
 def _executable(tool: Path) -> Path:

@@ -136,6 +136,8 @@ class Effort:
         self._told = Told.ABSENT
         #: The endpoints where the last try found nobody.
         self._absent: set[str] = set()
+        #: What the last try at each endpoint has come to, where that found nobody or no connection in time.
+        self._unreached: dict[str, CoordinatorError] = {}
 
     @property
     def remaining(self) -> float:
@@ -202,6 +204,8 @@ class Effort:
             self._in_doubt = self._in_doubt or problem
         if told >= self._told:
             self._problem, self._told = problem, told
+        if told <= Told.WHY_ABSENT:
+            self._unreached[endpoint] = problem
         if told in (Told.ABSENT, Told.WHY_ABSENT):
             self._absent.add(endpoint)
         else:
@@ -230,11 +234,23 @@ class Effort:
 
     def _verdict(self) -> CoordinatorError:
         """Return the error that stands for all tries."""
-        for problem in map(self._unanswered, self._asked):
+        for endpoint, problem in [(each, self._unanswered(each)) for each in self._asked]:
             self._problem = self._problem or problem
+            self._unreached[endpoint] = problem
             if isinstance(problem, OutcomeUnknown):
                 self._in_doubt = self._in_doubt or problem
         if self._in_doubt is not None:
             self._in_doubt.__cause__ = self._problem if self._problem is not self._in_doubt else None
             return self._in_doubt
+        if self._told <= Told.WHY_ABSENT and len(self._unreached) > 1:
+            return _together([self._unreached[name] for name in self._endpoints.names if name in self._unreached])
         return self._problem or Unavailable("no coordinator was asked in time", hint="give it more time")
+
+
+def _together(problems: Sequence[CoordinatorError]) -> CoordinatorError:
+    """Return the error for a call that none of several endpoints could be asked; it names each with its reason."""
+    distinct = {problem.message: problem for problem in problems}
+    if len(distinct) == 1:
+        return problems[0]
+    hints = dict.fromkeys(problem.hint for problem in distinct.values() if problem.hint)
+    return Unavailable("; ".join(distinct), hint="; ".join(hints) or None)

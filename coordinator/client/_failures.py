@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import grpc
 
+from coordinator.client._absence import Absence, absence_of, stranger_at
 from coordinator.client._answers import error_from
 from coordinator.client._failover import Told
-from coordinator.client._security import Security, explain
+from coordinator.client._security import Security
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable, error_for_code
 from coordinator.quotation import line
 from coordinator.transport import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent
@@ -46,13 +47,9 @@ def failed(failure: Failure, *, endpoint: str, request_id: str | None, security:
         if key == ERROR_METADATA_KEY and isinstance(value, bytes):
             return Failed(error_from(types.ErrorDetail.FromString(value)), Told.BY_COORDINATOR)
     if is_stranger(failure):
-        problem = Unavailable(
-            f"what answers at {endpoint} is not a coordinator",
-            hint="name the address that a coordinator's ready line calls grpc, neither its metrics' nor etcd's",
-        )
-        return Failed(problem, Told.WHY_ABSENT)
+        return _absent(stranger_at(failure, endpoint))
     if was_never_sent(failure):
-        return _unsent(failure.details() or "", endpoint, security)
+        return _absent(absence_of(failure.details() or "", endpoint, security))
     code = failure.code()
     if code in _BROKEN:
         why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else "went away before it answered"
@@ -69,12 +66,5 @@ def no_answer(endpoint: str, request_id: str | None, why: str = "did not answer 
     return unknown
 
 
-def _unsent(details: str, endpoint: str, security: Security) -> Failed:
-    why_not = explain(details, endpoint, security)
-    if why_not is not None:
-        return Failed(Unavailable(why_not.message, hint=why_not.hint), Told.WHY_ABSENT)
-    problem = Unavailable(
-        f"no coordinator answers at {endpoint}",
-        hint="start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT",
-    )
-    return Failed(problem, Told.SLOW if "timed out" in details.lower() else Told.ABSENT)
+def _absent(absence: Absence) -> Failed:
+    return Failed(Unavailable(absence.message, hint=absence.hint), absence.told)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 import grpc
 
@@ -18,19 +17,12 @@ from coordinator.errors import InvalidInput
 from coordinator.pem import KeyPair, read_authorities, read_key_pair
 from coordinator.security import is_loopback
 
-__all__ = ["Security", "explain"]
+__all__ = ["AnyPath", "Security"]
 
 #: A header must carry it, and whoever reads a file must see whether it is one.
 _LONGEST_TOKEN = 1024
 
 AnyPath = str | PathLike[str]
-
-
-class Explanation(NamedTuple):
-    """Why there is no connection, and what to do."""
-
-    message: str
-    hint: str
 
 
 @dataclass(slots=True)
@@ -96,56 +88,6 @@ class Security:
             return None
         key, chain = self._pair or (None, None)
         return grpc.ssl_channel_credentials(self._authorities, key, chain)
-
-
-def explain(details: str, endpoint: str, security: Security) -> Explanation | None:
-    """Say why TLS failed, from what gRPC says of a connection that was not made; None if it was not for TLS."""
-    text = details.lower()
-    who = f"the coordinator at {endpoint}"
-    if security.tls:
-        for sign, message, hint in _REASONS:
-            if sign in text:
-                return Explanation(message.format(who=who), hint)
-    if not any(sign in text for sign in ("socket closed", "connection reset", "endpoint closed", "broken pipe")):
-        return None
-    if not security.tls:
-        return Explanation(
-            f"{who} breaks the connection off; it may speak TLS, and this client does not",
-            "give its authority's certificate with --ca or COORDINATION_CA",
-        )
-    if security.cert is None:
-        return Explanation(
-            f"{who} breaks the connection off; it may want a client certificate, and this client shows none",
-            "give one with --cert and --key, or COORDINATION_CERT and COORDINATION_KEY",
-        )
-    return Explanation(
-        f"{who} breaks the connection off; it may refuse the client certificate {security.cert}",
-        "look whether it has expired, and whether its authority is the one that the coordinator has as --client-ca",
-    )
-
-
-_RENEW = "renew it (`coordination certs`), and see that the clocks of both hosts are right"
-#: What gRPC says (BoringSSL's words, in small letters), what it means, and what to do. The first that fits counts.
-_REASONS = (
-    ("certificate has expired", "the certificate of {who} has expired", _RENEW),
-    ("certificate is not yet valid", "the certificate of {who} is not valid yet", _RENEW),
-    (
-        "hostname verification check failed",
-        "the certificate of {who} is for other hosts",
-        "name the coordinator as its certificate does, or make one for this name with `coordination certs --host`",
-    ),
-    (
-        "certificate_verify_failed",
-        "the certificate of {who} is of an authority that this client does not trust",
-        "give its authority's certificate with --ca or COORDINATION_CA",
-    ),
-    (
-        "wrong_version_number",
-        "{who} does not speak TLS, and this client does",
-        "give the coordinator --tls-cert and --tls-key, or leave out --ca, --cert and --tls",
-    ),
-    ("tls handshake failed", "{who} and this client cannot agree on TLS", "see the coordinator's log"),
-)
 
 
 def _read_token(path: Path) -> str:

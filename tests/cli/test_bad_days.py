@@ -63,7 +63,7 @@ def test_an_absent_coordinator_is_named(
     done = timed(coordination, *arguments, COORDINATION_ENDPOINT=refusing)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
-        f"error: no coordinator answers at {refusing}\n"
+        f"error: no coordinator answers at {refusing}: the connection is refused, so nothing listens there\n"
         "hint: start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT\n"
     )
 

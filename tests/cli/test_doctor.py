@@ -158,7 +158,9 @@ def test_text_has_a_line_for_each_finding_advice_and_a_summary(coordination: Coo
     done = coordination("doctor", "--endpoint", refusing)
     first, second, *_, summary = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (1, "")
-    assert re.fullmatch(rf"FAIL  coordinator +no coordinator answers at {re.escape(refusing)}", first)
+    assert re.fullmatch(
+        rf"FAIL  coordinator +no coordinator answers at {re.escape(refusing)}: the connection is .*", first
+    )
     assert re.fullmatch(r" +→ start one with `coordination up`, .*", second)
     assert summary.startswith("1 problem, ")
 
@@ -181,7 +183,9 @@ def test_only_a_terminal_gets_colours(no_color: str, coloured: bool, refusing: s
 def test_an_absent_coordinator_is_a_problem(coordination: Coordination, refusing: str) -> None:
     found = findings(coordination("doctor", "--endpoint", refusing, "--json"), 1)
     assert severities(found, "coordinator") == {"problem"}
-    assert found["coordinator"][0]["message"] == f"no coordinator answers at {refusing}"
+    assert found["coordinator"][0]["message"] == (
+        f"no coordinator answers at {refusing}: the connection is refused, so nothing listens there"
+    )
 
 
 def test_each_of_several_coordinators_is_examined(

@@ -27,7 +27,21 @@ from enum import Enum
 
 from coordinator.names import is_session
 
-__all__ = ["Writer", "block", "code", "key", "line", "name", "names", "quoted", "said", "told", "visible", "writer"]
+__all__ = [
+    "LONGEST",
+    "Writer",
+    "block",
+    "code",
+    "key",
+    "line",
+    "name",
+    "names",
+    "quoted",
+    "said",
+    "told",
+    "visible",
+    "writer",
+]
 
 #: How much of a text is shown on a line, and how much of it where lines are shown, in characters and lines.
 LONGEST, LONGEST_BLOCK, MOST_LINES = 160, 4_000, 60
@@ -36,7 +50,7 @@ _LONGEST_NAME, _LONGEST_KEY, _LONGEST_LINE = 128, 512, 2_000
 #: How many names stand on a line.
 _MOST_NAMES = 20
 #: How many characters are looked at for each that may be shown: what cannot be seen must not cost without end.
-_LOOKED_AT = 8
+_LOOKED_AT = 4
 #: How many marks a letter may carry; Vietnamese takes two, Hebrew with accents three.
 _MOST_MARKS = 4
 

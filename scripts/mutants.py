@@ -202,6 +202,7 @@ def _run_in(tree: Path, command: Sequence[str]) -> subprocess.CompletedProcess[s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",  # what a failed test shows may be no text
         check=False,
     )
 

@@ -4,27 +4,36 @@ Invariants:
 - Nothing vanishes silently: what the limit on the text leaves out is counted, and loose ends are counted however old.
 - What is shown is what the store says of a work key when its record is read, not what an index said before: what has
   been claimed again meanwhile is no loose end, what was reopened is not finished.
-- The work is bounded: indexes are read newest first and only so far, and no more records than may be shown.
+- The work is bounded: indexes are read newest first and only so far, and no more records than may be shown; and it is
+  done in portions, however long the texts are.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 from coordinator.engine.backwards import Backwards
 from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_of_finished, line_of_loose_end, write
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import FleetPaths, WorkPaths, format_stamp, read_work_key
+from coordinator.engine.portions import Portion
 from coordinator.engine.reading import decode_record, show_claim, show_record
 from coordinator.engine.steps import Operation, commit, decode, time_left
 from coordinator.engine.transaction import KeyValue, Range, Txn, TxnReply, end_of_prefix
 from coordinator.keys import WorkKey
+from coordinator.limits import MAX_PAGE_BYTES
 from coordinator.model import Briefing, Claim, Record, State
+from coordinator.quotation import LONGEST
 
 __all__ = ["BriefingCommand", "brief"]
+
+T = TypeVar("T")
+C = TypeVar("C", Claim, Record)
 
 #: How many of each sort are looked at to be shown, at most: a line takes this many characters at least.
 _LEAST_LINE = 60
@@ -35,6 +44,12 @@ _ENOUGH_ENDED, _MOST_ENDED = 2_000, 5_000
 _PIECE = 500
 #: Records of each sort read at first. Each is a read of its own, and most briefings have room for few.
 _READ_TOGETHER = 20
+#: How much is to be read at a time, about, once it is known how long records are; and what it takes to write a line, as
+#: if it were so many bytes to decode.
+_READ_BYTES = 1024 * 1024
+_LINE_BYTES = 4 * 1024
+#: What sessions write into claims and records.
+_TEXTS = ("note", "reason", "result")
 #: An entry of the time index as it is written; to decode each would take longer than all the rest.
 _COMPLETED = b'"ended":"completed"'
 
@@ -58,11 +73,12 @@ def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:
     half = len(reply.replies) // 2
     claims, all_claims = _merged(reply, range(half), most)
     loose, all_loose = _merged(reply, range(half, 2 * half), most)
-    taken = yield from _taken(paths, claims)
-    ended, all_ended = yield from _finished_keys(paths, command, most)
-    loose_ends = _Unread(_keys(paths, "loose", loose), State.ABANDONED)
-    finished = _Unread(ended, State.COMPLETED)
-    taken_lines = [line_of_claim(claim) for claim in taken]
+    portion = Portion()
+    taken = yield from _taken(paths, claims, portion)
+    ended, all_ended = yield from _finished_keys(paths, command, most, portion)
+    loose_ends = _Unread(_keys(paths, "loose", loose), State.ABANDONED, portion)
+    finished = _Unread(ended, State.COMPLETED, portion)
+    taken_lines = yield from _lines(taken, line_of_claim, portion)
     loose_lines: list[str] = []
     finished_lines: list[str] = []
     while True:
@@ -75,14 +91,16 @@ def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:
         # While a line of a sort is left out for want of room, none behind it would be shown either.
         if not loose_ends.needed(shown[1]) and not finished.needed(shown[2]):
             break
-        loose_lines += [line_of_loose_end(record, command.now) for record in (yield from loose_ends.read())]
-        finished_lines += [line_of_finished(record) for record in (yield from finished.read())]
+        loose_end = partial(line_of_loose_end, now=command.now)
+        loose_lines += yield from _lines((yield from loose_ends.read()), loose_end, portion)
+        finished_lines += yield from _lines((yield from finished.read()), line_of_finished, portion)
+    room = _Room()
     return Briefing(
         generated_at=command.now,
         revision=reply.revision,
-        taken=tuple(taken[: shown[0]]),
-        loose_ends=tuple(loose_ends.records[: shown[1]]),
-        finished=tuple(finished.records[: shown[2]]),
+        taken=tuple(map(room.fit, taken[: shown[0]])),
+        loose_ends=tuple(map(room.fit, loose_ends.records[: shown[1]])),
+        finished=tuple(map(room.fit, finished.records[: shown[2]])),
         omitted_taken=sections[0].total - shown[0],
         omitted_loose_ends=sections[1].total - shown[1],
         omitted_finished=sections[2].total - shown[2],
@@ -103,10 +121,19 @@ def _merged(reply: TxnReply, indexes: Iterable[int], most: int) -> tuple[list[Ke
     return kvs[:most], sum(found.total for found in ranges)
 
 
-def _taken(paths: FleetPaths, kvs: list[KeyValue]) -> Operation[list[Claim]]:
+def _lines(found: Iterable[T], write_line: Callable[[T], str], portion: Portion) -> Operation[list[str]]:
+    lines = []
+    for each in found:
+        yield from portion.count(_LINE_BYTES)
+        lines.append(write_line(each))
+    return lines
+
+
+def _taken(paths: FleetPaths, kvs: list[KeyValue], portion: Portion) -> Operation[list[Claim]]:
     claims = []
     left = yield from time_left(*(kv.lease for kv in kvs))
     for kv, remaining in zip(kvs, left, strict=True):
+        yield from portion.take(kv)
         work_key = _work_key(paths, "claim", kv.key)
         stored = yield from decode(StoredClaim, kv)
         if work_key is not None and stored is not None:
@@ -114,7 +141,9 @@ def _taken(paths: FleetPaths, kvs: list[KeyValue]) -> Operation[list[Claim]]:
     return claims
 
 
-def _finished_keys(paths: FleetPaths, command: BriefingCommand, most: int) -> Operation[tuple[list[WorkPaths], int]]:
+def _finished_keys(
+    paths: FleetPaths, command: BriefingCommand, most: int, portion: Portion
+) -> Operation[tuple[list[WorkPaths], int]]:
     """Return the work keys that were completed lately, latest first, and how many there are.
 
     Of what lies beyond the entries that are looked at, as many are taken to be of them.
@@ -129,6 +158,7 @@ def _finished_keys(paths: FleetPaths, command: BriefingCommand, most: int) -> Op
     looked_at = 0
     while looked_at < (_ENOUGH_ENDED if len(found) >= most else _MOST_ENDED) and (entries := (yield from index.read())):
         for kv in entries:
+            yield from portion.take(kv)
             segment = kv.key.split(b"/")[-2]
             if _COMPLETED in kv.value and segment.startswith(kinds):
                 found[segment] = None
@@ -149,11 +179,28 @@ def _work_key(paths: FleetPaths, table: str, key: bytes) -> WorkKey | None:
 
 
 @dataclass(slots=True)
+class _Room:
+    """How many characters of texts an answer may hold still."""
+
+    left: int = MAX_PAGE_BYTES
+
+    def fit(self, shown: C) -> C:
+        """Return a claim or record as it is while there is room for its texts; with their beginnings afterwards."""
+        texts = {name: text for name in _TEXTS if (text := getattr(shown, name, None))}
+        self.left -= sum(map(len, texts.values()))
+        if self.left >= 0:
+            return shown
+        short: dict[str, Any] = {name: f"{text[: LONGEST - 1]}…" for name, text in texts.items() if len(text) > LONGEST}
+        return replace(shown, **short)
+
+
+@dataclass(slots=True)
 class _Unread:
     """Work keys whose records are read as far as there is room for them, more at a time each time."""
 
     wanted: list[WorkPaths]
     state: State
+    portion: Portion
     records: list[Record] = field(default_factory=list)
     together: int = _READ_TOGETHER
 
@@ -164,15 +211,18 @@ class _Unread:
     def read(self) -> Operation[list[Record]]:
         """Read the next, and return those that are in ``state``: while a claim is there they are in no other."""
         next_ones, self.wanted = self.wanted[: self.together], self.wanted[self.together :]
-        self.together *= 2
         found: list[Record] = []
         if not next_ones:
             return found
         reply = yield from commit(Txn((), tuple(Range(work.record) for work in next_ones)))
+        size = 0
         for index, work in enumerate(next_ones):
             for kv in reply.range(index).kvs:
+                size += len(kv.value)
+                yield from self.portion.take(kv)
                 stored = yield from decode_record(kv)
                 if stored is not None and stored.state is self.state and stored.acknowledged_at is None:
                     found.append(show_record(work.work_key, stored, live=False))
         self.records += found
+        self.together = max(1, min(2 * self.together, _READ_BYTES * len(next_ones) // max(1, size)))
         return found

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment, encode_segment, read_work_key
+from coordinator.engine.portions import Portion
 from coordinator.engine.reading import HISTORY_LIMIT, show_record
 from coordinator.engine.repeating import show_ended
 from coordinator.engine.steps import Operation, commit, decode
@@ -81,10 +82,12 @@ def _held_at(paths: WorkPaths, revision: int) -> Operation[str | None]:
     """Tell whose claim it was: of the attempts that had begun by then, the latest."""
     reply = yield from commit(Txn((), (Range(paths.claim), paths.read_history(HISTORY_LIMIT))))
     begun = {}
+    portion = Portion()
     for kv in reply.range(0).kvs:
         claim = yield from decode(StoredClaim, kv)
         begun[kv.create_revision] = claim.session if claim else None
     for kv in reply.range(1).kvs:
+        yield from portion.take(kv)
         entry = yield from decode(StoredHistory, kv)
         if entry is not None:
             begun[entry.fencing_token] = entry.session
@@ -110,7 +113,9 @@ def happenings(paths: FleetPaths, written: Iterable[KeyValue], holders: Holders)
 
 def _read_all(paths: FleetPaths, written: Iterable[KeyValue]) -> Operation[list[Happening]]:
     found: list[Happening] = []
+    portion = Portion()
     for kv in written:
+        yield from portion.take(kv)
         table = kv.key[len(paths.prefix("")) - 1 :].partition(b"/")[0]
         read = _READERS.get(table)
         if read is not None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from coordinator.engine.backwards import Backwards
 from coordinator.engine.documents import StoredClaim, StoredHistory
 from coordinator.engine.layout import FleetPaths, format_stamp, read_work_key
+from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Damaged, Operation, commit, decode
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
 from coordinator.model import HotKey, HotKeys
@@ -53,9 +54,11 @@ def _present(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[
     cursor = prefix + f"{command.kind}:".encode() if command.kind else prefix
     end = end_of_prefix(cursor)
     counts: Counter[str] = Counter()
+    portion = Portion()
     for _ in range(_MARK_READS):
         found = (yield from commit(Txn((), (Range(cursor, end, limit=_MARKS),)))).range(0)
         for kv in found.kvs:
+            yield from portion.take(kv)
             segment, _, session = kv.key.removeprefix(prefix).decode(errors="replace").rpartition("/")
             if read_work_key(segment) is None or not session:
                 yield Damaged(kv.key, "not the mark of a contender")
@@ -71,11 +74,13 @@ def _recent(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[s
     """Count those of attempts that ended lately."""
     ended, complete = yield from _ended(command, paths)
     counts: Counter[str] = Counter()
+    portion = Portion()
     for first in range(0, len(ended), _READ_TOGETHER):
         together = ended[first : first + _READ_TOGETHER]
         reply = yield from commit(Txn((), tuple(Range(key) for _, key in together)))
         for index, (segment, _) in enumerate(together):
             for kv in reply.range(index).kvs:
+                yield from portion.take(kv)
                 entry = yield from decode(StoredHistory, kv)
                 if entry is not None and entry.contenders:
                     counts[segment] += entry.contenders
@@ -88,9 +93,11 @@ def _ended(command: HotCommand, paths: FleetPaths) -> Operation[tuple[list[tuple
     start = prefix + format_stamp(command.now - timedelta(seconds=command.max_age_seconds)).encode()
     index = Backwards(prefix, start, end_of_prefix(prefix), command.now, _PIECE)
     found: list[tuple[str, bytes]] = []
+    portion = Portion()
     looked_at = 0
     while kvs := (yield from index.read()):
         for kv in kvs:
+            yield from portion.take(kv)
             _, _, rest = kv.key.removeprefix(prefix).decode(errors="replace").partition("/")
             segment, _, attempt = rest.partition("/")
             work_key = read_work_key(segment)
@@ -111,9 +118,11 @@ def _entries(
         return ()
     reply = yield from commit(Txn((), tuple(Range(paths.of(work_key).claim) for _, work_key in known)))
     entries = []
+    portion = Portion()
     for index, (segment, work_key) in enumerate(known):
         claim: StoredClaim | None = None
         for kv in reply.range(index).kvs:
+            yield from portion.take(kv)
             claim = yield from decode(StoredClaim, kv)
         entries.append(
             HotKey(

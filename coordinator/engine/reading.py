@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths, decode_segment
+from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit, decode, time_left
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply, in_turn
 from coordinator.errors import Refused
@@ -143,7 +144,9 @@ def get(paths: WorkPaths) -> Operation[Story]:
     reply = yield from commit(Txn((), ranges))
     found = yield from read_found(reply)
     history = []
+    portion = Portion()
     for entry in reversed(_latest(reply.range(3).kvs)):
+        yield from portion.take(entry)
         decoded = yield from decode(StoredHistory, entry)
         if decoded is not None:
             history.append(show_history(decoded))

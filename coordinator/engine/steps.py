@@ -14,6 +14,7 @@ no I/O and reads no clock. The steps, in the order of ``Step``:
 - ``ClaimGranted``: the transaction that made a claim has succeeded (for the metrics); answered by None.
 - ``Expected``: the next transaction brings these events about, and leaves these traces by which that can be seen if its
   reply is lost; answered by None.
+- ``Pause``: much was done since the last step; answered by None once others have had their turn.
 
 ``coordinator.store.runner`` drives operations against etcd. In a test a list of answers does.
 """
@@ -37,6 +38,7 @@ __all__ = [
     "Lease",
     "NeedLease",
     "Operation",
+    "Pause",
     "Step",
     "TimeLeft",
     "Trace",
@@ -147,7 +149,11 @@ class Expected(NamedTuple):
     traces: tuple[Trace, ...]
 
 
-Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted | Expected
+class Pause(NamedTuple):
+    """Others' turn: an operation that goes through much gives way after each portion (``portions``)."""
+
+
+Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted | Expected | Pause
 Operation = Generator[Step, object, T]
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from coordinator.engine.documents import StoredRecord
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import read_chunk, work_key_of
+from coordinator.engine.portions import Portion
 from coordinator.engine.reading import decode_record
 from coordinator.engine.steps import Operation, Step, commit
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
@@ -21,7 +22,8 @@ from coordinator.model import State
 
 __all__ = ["Listed", "Survey", "ended_claims", "expired_claims", "live_claims"]
 
-_CHUNK = 128
+#: Keys read at a time: with three texts of 16 KiB each some 3 MB.
+_CHUNK = 64
 
 
 class Listed(NamedTuple):
@@ -71,11 +73,13 @@ def _without_claim(
     paths: FleetPaths, cursor: bytes | None
 ) -> Generator[Step, object, tuple[list[tuple[Listed, StoredRecord]], bytes | None]]:
     prefix = paths.prefix("record")
-    chunk = yield from read_chunk(paths, cursor or prefix, end_of_prefix(prefix))
+    chunk = yield from read_chunk(paths, cursor or prefix, end_of_prefix(prefix), _CHUNK)
     found = []
+    portion = Portion()
     for kv, live in chunk.rows:
         if live:
             continue
+        yield from portion.take(kv)
         work_key = yield from work_key_of(kv.key, prefix)
         record = yield from decode_record(kv)
         if work_key is not None and record is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from coordinator.engine.claiming import ClaimCommand, meet_found
 from coordinator.engine.documents import StoredClaim, Undecodable
 from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.portions import Portion
 from coordinator.engine.reading import MAX_TRIES, read
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
@@ -47,7 +48,11 @@ def holders(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[dict[byt
     prefix = paths.prefix("claim")
     reply = yield from commit(Txn((), (Range(cursor or prefix, end_of_prefix(prefix), limit=_CHUNK),)))
     found = reply.range(0)
-    held = {kv.key: _session(kv.value) for kv in found.kvs}
+    held = {}
+    portion = Portion()
+    for kv in found.kvs:
+        yield from portion.take(kv)
+        held[kv.key] = _session(kv.value)
     return held, found.kvs[-1].key + b"\0" if found.more else None
 
 

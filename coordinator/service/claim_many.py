@@ -6,6 +6,7 @@ their order, as the same calls one after the other would.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -21,6 +22,10 @@ from coordinator.service.requests import Keyed
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["ItemReader", "claim_many"]
+
+
+#: Items that are read, or answers that are written, before others have their turn.
+_PORTION = 32
 
 
 class _Item(NamedTuple):
@@ -51,6 +56,8 @@ async def claim_many(
     results: dict[int, pb.ClaimResult] = {}
     turns: defaultdict[bytes, list[_Item]] = defaultdict(list)
     for index, item in enumerate(items):
+        if index and index % _PORTION == 0:
+            await asyncio.sleep(0)
         try:
             keyed, command = read(item)
         except CoordinatorError as error:
@@ -65,6 +72,8 @@ async def claim_many(
         waiting = [queue for queue in waiting if queue]
         outcomes = await granting.claim_many([(each.command, each.keyed) for each in now], payer, deadline=deadline)
         for claimed, outcome in zip(now, outcomes, strict=True):
+            if results and len(results) % _PORTION == 0:
+                await asyncio.sleep(0)
             results[claimed.place] = _result(claimed, outcome, answered)
     return [results[index] for index in sorted(results)]
 

@@ -1,8 +1,14 @@
-"""From the engine's values to reply messages."""
+"""From the engine's values to reply messages.
+
+Those that may be long are written in portions, so that others are answered meanwhile.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -33,6 +39,11 @@ __all__ = [
     "story",
 ]
 
+T = TypeVar("T")
+M = TypeVar("M")
+
+#: Messages written before others have their turn; each may have three texts of 16 KiB.
+_PORTION = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,21 +100,21 @@ def record(found: model.Record) -> types.Record:
     )
 
 
-def story(found: model.Story) -> pb.GetResponse:
+async def story(found: model.Story) -> pb.GetResponse:
     """Write all that is known of a work key."""
     return pb.GetResponse(
         record=record(found.record),
         claim=None if found.claim is None else live_claim(found.claim),
         contenders=found.contenders,
-        history=[_history(entry) for entry in found.history],
+        history=await _in_portions(_history, found.history),
         revision=found.revision,
     )
 
 
-def list_reply(page: model.RecordPage) -> pb.ListResponse:
+async def list_reply(page: model.RecordPage) -> pb.ListResponse:
     """Write a page of records."""
     return pb.ListResponse(
-        records=[record(found) for found in page.records],
+        records=await _in_portions(record, page.records),
         next_page_token=page.next_page_token,
         revision=page.revision,
         damaged=page.damaged,
@@ -127,21 +138,22 @@ def hot_reply(found: model.HotKeys) -> pb.HotResponse:
     return pb.HotResponse(entries=entries, complete=found.complete, max_age=duration(found.max_age_seconds))
 
 
-def log_reply(page: model.LogPage) -> pb.LogResponse:
+async def log_reply(page: model.LogPage) -> pb.LogResponse:
     """Write a page of a session's log."""
     return pb.LogResponse(
         session=page.session,
-        entries=[
-            pb.LogEntry(
-                work_key=entry.work_key,
-                attempt=entry.attempt,
-                ended=STATES_ON_WIRE[entry.ended],
-                cause=CAUSES_ON_WIRE[entry.cause],
-                ended_at=timestamp(entry.ended_at),
-            )
-            for entry in page.entries
-        ],
+        entries=await _in_portions(_log_entry, page.entries),
         next_page_token=page.next_page_token,
+    )
+
+
+def _log_entry(entry: model.LogEntry) -> pb.LogEntry:
+    return pb.LogEntry(
+        work_key=entry.work_key,
+        attempt=entry.attempt,
+        ended=STATES_ON_WIRE[entry.ended],
+        cause=CAUSES_ON_WIRE[entry.cause],
+        ended_at=timestamp(entry.ended_at),
     )
 
 
@@ -199,6 +211,16 @@ def error_detail(error: CoordinatorError) -> types.ErrorDetail:
         retry_after=None if error.retry_after_seconds is None else duration(error.retry_after_seconds),
         request_id=error.request_id,
     )
+
+
+async def _in_portions(write: Callable[[T], M], values: Iterable[T]) -> list[M]:
+    """Write a message for each value; others have their turn after each portion."""
+    written: list[M] = []
+    for value in values:
+        if written and len(written) % _PORTION == 0:
+            await asyncio.sleep(0)
+        written.append(write(value))
+    return written
 
 
 def duration(seconds: float) -> Duration:
@@ -266,14 +288,14 @@ def happening(found: model.Happening) -> pb.WatchResponse:
     )
 
 
-def briefing(found: model.Briefing) -> pb.BriefingResponse:
+async def briefing(found: model.Briefing) -> pb.BriefingResponse:
     """Write a briefing."""
     return pb.BriefingResponse(
         generated_at=timestamp(found.generated_at),
         revision=found.revision,
-        taken=[live_claim(claim) for claim in found.taken],
-        loose_ends=[record(each) for each in found.loose_ends],
-        finished=[record(each) for each in found.finished],
+        taken=await _in_portions(live_claim, found.taken),
+        loose_ends=await _in_portions(record, found.loose_ends),
+        finished=await _in_portions(record, found.finished),
         omitted_taken=found.omitted_taken,
         omitted_loose_ends=found.omitted_loose_ends,
         omitted_finished=found.omitted_finished,

@@ -202,21 +202,21 @@ class Servicer(CoordinatorServiceServicer):
         """Tell all that is known of a work key."""
         keyed = Keyed.of(request, self._topic_kinds)
         found = await self._runner.run(partial(get, keyed.paths), deadline=_deadline(context))
-        return replies.story(found)
+        return await replies.story(found)
 
     async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802
         """List one page of records."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = list_command(request)
-        return replies.list_reply(
-            await self._runner.run(partial(list_records, command, paths), deadline=_deadline(context))
-        )
+        page = await self._runner.run(partial(list_records, command, paths), deadline=_deadline(context))
+        return await replies.list_reply(page)
 
     async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
         """List one page of a session's ended attempts."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = log_command(request, self._clock())
-        return replies.log_reply(await self._runner.run(partial(log, command, paths), deadline=_deadline(context)))
+        page = await self._runner.run(partial(log, command, paths), deadline=_deadline(context))
+        return await replies.log_reply(page)
 
     async def Reap(self, request: pb.ReapRequest, context: _Context) -> pb.ReapResponse:  # noqa: N802
         """Turn claims that expired at least so long ago into abandoned records."""
@@ -251,7 +251,8 @@ class Servicer(CoordinatorServiceServicer):
         """Sum up what a session should know."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = briefing_command(request, self._clock())
-        return replies.briefing(await self._runner.run(partial(brief, command, paths), deadline=_deadline(context)))
+        found = await self._runner.run(partial(brief, command, paths), deadline=_deadline(context))
+        return await replies.briefing(found)
 
     async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
         """Tell the work keys that are fought over most."""

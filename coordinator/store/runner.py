@@ -27,6 +27,7 @@ from coordinator.engine.steps import (
     IsWanted,
     NeedLease,
     Operation,
+    Pause,
     TimeLeft,
     Trailing,
 )
@@ -55,6 +56,10 @@ _KNOWN = 10_000
 #: How many of one work key are applied as one, so that other work keys still find room in the same batch.
 _TRAILING_TOGETHER = 60
 _TRAILING_SECONDS = 5.0
+#: Of many operations that go in step, how many are taken on before others have their turn: some milliseconds.
+_TAKEN_ON_TOGETHER = 32
+#: What an operation must wait for before it can be taken to its next transaction.
+_Waits = NeedLease | TimeLeft | Pause
 
 
 @dataclass(eq=False, slots=True)
@@ -180,16 +185,20 @@ class Runner:
         self, asking: list[tuple[_Run[T], TxnReply | None]], deadline: float
     ) -> list[Txn | Exception | None]:
         """Take each operation to its next transaction; what must be waited for is, side by side."""
-        steps = [self._advance_or_fail(run, answer) for run, answer in asking]
-        held_up = [(index, step) for index, step in enumerate(steps) if isinstance(step, NeedLease | TimeLeft)]
+        steps: list[Txn | _Waits | Exception | None] = []
+        for run, answer in asking:
+            if steps and len(steps) % _TAKEN_ON_TOGETHER == 0:
+                await asyncio.sleep(0)
+            steps.append(self._advance_or_fail(run, answer))
+        held_up = [(index, step) for index, step in enumerate(steps) if isinstance(step, _Waits)]
         past = (self._past(asking[index][0], step, deadline) for index, step in held_up)
         for (index, _), outcome in zip(held_up, await asyncio.gather(*past, return_exceptions=True), strict=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
                 raise outcome
             steps[index] = outcome
-        return [step for step in steps if not isinstance(step, NeedLease | TimeLeft)]
+        return [step for step in steps if not isinstance(step, _Waits)]
 
-    def _advance_or_fail(self, run: _Run[T], answer: TxnReply | None) -> Txn | NeedLease | TimeLeft | Exception | None:
+    def _advance_or_fail(self, run: _Run[T], answer: TxnReply | None) -> Txn | _Waits | Exception | None:
         try:
             return self._advance(run, answer)
         except Exception as error:  # noqa: BLE001  # each operation fails for itself
@@ -211,18 +220,18 @@ class Runner:
     async def _next(self, run: _Run[T], answer: object, deadline: float) -> Txn | None:
         """Take an operation to its next transaction; None when it has ended, with its result."""
         step = self._advance(run, answer)
-        return await self._past(run, step, deadline) if isinstance(step, NeedLease | TimeLeft) else step
+        return await self._past(run, step, deadline) if isinstance(step, _Waits) else step
 
-    async def _past(self, run: _Run[T], step: NeedLease | TimeLeft, deadline: float) -> Txn | None:
+    async def _past(self, run: _Run[T], step: _Waits, deadline: float) -> Txn | None:
         """Answer a step that must be waited for, and take the operation to its next transaction."""
         while True:
-            next_step = self._advance(run, await self._of_lease(step, run, deadline))
-            if not isinstance(next_step, NeedLease | TimeLeft):
+            next_step = self._advance(run, await self._awaited(step, run, deadline))
+            if not isinstance(next_step, _Waits):
                 return next_step
             step = next_step
 
-    def _advance(self, run: _Run[T], answer: object) -> Txn | NeedLease | TimeLeft | None:
-        """Take an operation to its next transaction, or to where it must wait for a lease or for what etcd says of one.
+    def _advance(self, run: _Run[T], answer: object) -> Txn | _Waits | None:
+        """Take an operation to its next transaction, or to where it must wait for a lease, or gives way to others.
 
         None when it has ended, with its result.
         """
@@ -233,13 +242,8 @@ class Runner:
                 if isinstance(step, Txn):
                     run.expected = expected
                     return step
-                if isinstance(step, NeedLease):
-                    answer = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
-                    if answer is None:
-                        return step
-                    run.taken.append(answer.id)
-                elif isinstance(step, TimeLeft):
-                    answer = self._pool.seconds_left_if_known(step.leases)
+                if isinstance(step, _Waits):
+                    answer = self._at_hand(step, run)
                     if answer is None:
                         return step
                 elif isinstance(step, IsWanted):
@@ -254,6 +258,15 @@ class Runner:
             self._give_back(run)
             run.result = stop.value
             return None
+
+    def _at_hand(self, step: _Waits, run: _Run[T]) -> object:
+        """Answer a step that need not be waited for after all; None where it must be."""
+        if isinstance(step, NeedLease):
+            lease = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
+            if lease is not None:
+                run.taken.append(lease.id)
+            return lease
+        return self._pool.seconds_left_if_known(step.leases) if isinstance(step, TimeLeft) else None
 
     def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply | None) -> None:
         """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther.
@@ -292,7 +305,10 @@ class Runner:
             ) from None
         run.begin()
 
-    async def _of_lease(self, step: NeedLease | TimeLeft, run: _Run[T], deadline: float) -> object:
+    async def _awaited(self, step: _Waits, run: _Run[T], deadline: float) -> object:
+        if isinstance(step, Pause):
+            await asyncio.sleep(0)
+            return None
         if isinstance(step, TimeLeft):
             return await self._pool.seconds_left(step.leases, deadline=deadline)
         lease = await self._pool.lease(step.ttl_seconds, outliving=step.outliving, deadline=deadline)

@@ -32,6 +32,8 @@ TTLS, LONG_TTLS = (20.0, 45.0), (30.0, 50.0)
 AFTER_SECONDS, LONG_AFTER_SECONDS = 12.0, 25.0
 #: How long a leader is gone or hangs, and between two restarts.
 DOWN_SECONDS, BETWEEN_SECONDS = 8.0, 2.0
+#: How many changes of leader in a row.
+CHANGES = 6
 #: Where everything restarts. Signs of life of those that were killed last for some seconds, and count as clocks that
 #: disagree by as much; half of the allowance is more than that.
 SHORT = ReaperSettings(allowance=15.0, overdue_every=1.0, beat_every=1.0)
@@ -53,6 +55,33 @@ def kill_leader(cluster: EtcdCluster) -> None:
     time.sleep(DOWN_SECONDS)
     leader.go_on()
     cluster.await_all()
+
+
+def lose_leaders(cluster: EtcdCluster) -> None:
+    """Have one leader after the other go, some before all have come together again: each starts all leases again."""
+    for number in range(CHANGES):
+        leader = cluster.leader()
+        if number % 3 == 2:
+            leader.stop()
+        else:
+            leader.kill()
+        cluster.leader()
+        time.sleep(BETWEEN_SECONDS)
+        leader.go_on()
+        cluster.await_all()
+
+
+def lose_quorum(cluster: EtcdCluster) -> None:
+    """Kill two of three members again and again: without a majority nobody leads, and no lease ends."""
+    for _ in range(CHANGES // 2):
+        leader, follower = cluster.leader(), cluster.follower()
+        for member in (leader, follower):
+            member.kill()
+        time.sleep(BETWEEN_SECONDS)
+        for member in (leader, follower):
+            member.go_on()
+        cluster.await_all()
+        time.sleep(BETWEEN_SECONDS)
 
 
 def stop_leader(cluster: EtcdCluster) -> None:
@@ -94,9 +123,15 @@ FAULTS: dict[str, Callable[[EtcdCluster], None]] = {
     "move-leader": move_leader,
     "kill-leader": kill_leader,
     "stop-leader": stop_leader,
+    "lose-leaders": lose_leaders,
+    "lose-quorum": lose_quorum,
     "restart-each": restart_each,
 }
 EVERYTHING = "restart-everything"
+
+
+#: Where leaders go one after the other, a look at the leases or a revocation may meet the next change, too.
+BOUNDS = dict.fromkeys(("lose-leaders", "lose-quorum"), GRACE_SECONDS + 7.0)
 
 
 def live(cluster: EtcdCluster, fault: str) -> Lives:
@@ -104,7 +139,14 @@ def live(cluster: EtcdCluster, fault: str) -> Lives:
     with coordinators(cluster.etcd) as endpoints:
         breaking = FAULTS[fault]
         return asyncio.run(
-            live_through(cluster, endpoints, ttls(*TTLS), lambda: breaking(cluster), after_seconds=AFTER_SECONDS)
+            live_through(
+                cluster,
+                endpoints,
+                ttls(*TTLS),
+                lambda: breaking(cluster),
+                after_seconds=AFTER_SECONDS,
+                bound_seconds=BOUNDS.get(fault, BOUND_SECONDS),
+            )
         )
 
 
@@ -137,7 +179,7 @@ def main() -> int:
     failed = False
     for fault in faults:
         everything = fault == EVERYTHING
-        bound = SHORT.allowance + SHORT.overdue_every + PASS_SECONDS if everything else BOUND_SECONDS
+        bound = SHORT.allowance + SHORT.overdue_every + PASS_SECONDS if everything else BOUNDS.get(fault, BOUND_SECONDS)
         with tempfile.TemporaryDirectory() as directory, run_cluster(Path(directory)) as cluster:
             lives = live_through_everything(cluster, bound) if everything else live(cluster, fault)
         late, wrong = lives.lateness or [float("nan")], lives.wrong(bound)

@@ -26,20 +26,38 @@ def examine(context: Context) -> tuple[Finding, ...]:
     endpoints = parse_endpoints(context.endpoint)
     found: list[Finding] = []
     ahead: dict[str, float] = {}
+    answered: list[str] = []
+    names: set[str] = set()
     for endpoint in endpoints:
         visit = _Visit(context, endpoint)
         found += tuple(_merged(found, visit.findings()))
         if visit.ahead is not None:
             ahead[endpoint] = visit.ahead
+        if visit.listens_on is not None:
+            answered.append(endpoint)
+            names.add(visit.listens_on)
     found += judge_clocks(ahead)
-    found += _protection(context, endpoints)
-    return tuple(found)
+    found += _protection(context, endpoints, tuple(answered))
+    return tuple(finding for finding in found if not _is_told_elsewhere(finding, names))
 
 
-def _protection(context: Context, endpoints: tuple[str, ...]) -> Iterator[Finding]:
-    """Judge the connections to the coordinators, and the certificates on both ends of them."""
+def _is_told_elsewhere(finding: Finding, names: set[str]) -> bool:
+    """Tell whether another coordinator has judged the clock of one that was visited, and whose clock is known better.
+
+    ``names`` are what those that were visited listen on. One that listens on all addresses is not known by that.
+    """
+    if finding.check != "clock" or "/" not in finding.subject:
+        return False
+    listens_on = finding.subject.partition("/")[2]
+    return listens_on in names and not listens_on.startswith(("0.0.0.0:", "[::]:"))
+
+
+def _protection(context: Context, endpoints: tuple[str, ...], answered: tuple[str, ...]) -> Iterator[Finding]:
+    """Judge the connections to the coordinators that have answered, and the certificates on both ends of them."""
     own = context.certificate
-    yield judge_encryption("coordinator-tls", "the coordinator", endpoints, on=context.encrypted)
+    if answered:
+        # Of connections that did not come about there is nothing to say: that they did not is a finding already.
+        yield judge_encryption("coordinator-tls", "the coordinator", answered, on=context.encrypted)
     if not context.encrypted:
         return
     now = datetime.now(UTC)
@@ -54,12 +72,16 @@ def _protection(context: Context, endpoints: tuple[str, ...]) -> Iterator[Findin
 
 
 class _Visit:
-    """One coordinator, examined once; ``ahead`` is by how many seconds its clock is ahead of ours, if it answers."""
+    """One coordinator, examined once.
+
+    ``ahead`` is by how many seconds its clock is ahead of ours, and ``listens_on`` its address, if it answers.
+    """
 
     def __init__(self, context: Context, endpoint: str) -> None:
         self._context = context
         self._endpoint = endpoint
         self.ahead: float | None = None
+        self.listens_on: str | None = None
 
     def findings(self) -> Iterator[Finding]:
         """Call on it, and yield what it finds."""
@@ -74,6 +96,7 @@ class _Visit:
                     "coordinator", error.message, error.hint or "see the coordinator's log", subject=self._endpoint
                 )
                 return
+            self.listens_on = status.coordinator.endpoint
             uptime = format_duration(status.coordinator.uptime_seconds)
             yield _version(self._endpoint, status.coordinator.version, uptime)
             if status.etcd.quorum:
@@ -123,7 +146,10 @@ def _merged(before: list[Finding], more: Iterator[Finding]) -> Iterator[Finding]
     """Leave out what another coordinator has found of the store already: they share it."""
     known = {(finding.check, finding.subject, finding.severity, finding.message) for finding in before}
     checked = {finding.check for finding in before if finding.check.startswith("etcd-")}
+    clocks = {finding.subject for finding in before if finding.check == "clock"}
     for finding in more:
+        if finding.check == "clock" and finding.subject in clocks:
+            continue
         if (finding.check, finding.subject, finding.severity, finding.message) in known:
             continue
         if finding.check in checked and finding.severity is Severity.OK:

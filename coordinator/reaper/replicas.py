@@ -4,6 +4,8 @@ Invariant: claims are ended by the wall clock only while the clocks that have wr
 replicas with one another, and each with the host it runs on. A replica that is gone has left claims behind, which may
 last for as long as the longest TTL.
 
+A difference is told to people only of a replica that certainly lives: whose sign has changed, or is from the future.
+
 Its own last sign of life is where a replica left it, or the store is not the one that it was.
 """
 
@@ -136,7 +138,9 @@ class Replicas:
         self._apart = apart
         offsets = {sign.id: self._offsets.get(sign.id) or _Offset(sign.beat.name) for sign in signs}
         for sign in signs:
-            if self._seen.get(sign.id) != sign.revision:
+            # One that is seen for the first time and is behind may be old: of a replica that is gone, or from a backup.
+            first = sign.id not in self._seen
+            if self._seen.get(sign.id) != sign.revision and not (first and sign.beat.clock < now):
                 # It was written after the last look, which it was not there for, and before this one.
                 since = self._looked_at
                 earliest = asked - timedelta(seconds=SIGN_SECONDS) if since is None else since - _ON_ITS_WAY

@@ -1,13 +1,19 @@
-"""What a coordinator finds when it examines itself and its store."""
+"""What a coordinator finds when it examines itself and its store.
+
+Invariant: a clock is judged by a sign of life that was certainly given now. One that is behind may be old, left by a
+replica that is gone or brought back by a backup: it counts once it has changed while this coordinator looked.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from coordinator import clock
 from coordinator.descriptors import examine_limit
-from coordinator.engine.electing import read_signs
+from coordinator.engine.electing import ReplicaSign, read_signs
 from coordinator.enumerations import SEVERITIES_ON_WIRE
 from coordinator.errors import CoordinatorError
 from coordinator.findings import Finding, is_healthy, judge_tasks
@@ -19,6 +25,9 @@ from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["DiagnosisReader"]
+
+#: How long replicas take between two signs of life at most, and how often it is looked for the next, in seconds.
+_BETWEEN_SIGNS_SECONDS, _LOOK_SECONDS = 6.0, 0.5
 
 
 class DiagnosisReader:
@@ -70,8 +79,35 @@ class DiagnosisReader:
             return []
         # What was learnt from many signs is closer than what one says.
         known = self._offsets()
-        others = [(sign.beat.name, sign.beat.clock) for sign in signs if sign.id not in known]
-        return [*judge_offsets(known.values()), *judge_signs(others, self._clock())]
+        others = {sign.id: sign for sign in signs if sign.id not in known}
+        doubtful = {id_ for id_, sign in others.items() if self._is_behind(sign)}
+        if doubtful:
+            again = await self._changed({id_: others[id_].revision for id_ in doubtful}, deadline)
+            others = {id_: sign for id_, sign in others.items() if id_ not in doubtful} | again
+        alive = [(sign.beat.name, sign.beat.clock) for sign in others.values()]
+        return [*judge_offsets(known.values()), *judge_signs(alive, self._clock())]
+
+    def _is_behind(self, sign: ReplicaSign) -> bool:
+        return any(True for _ in judge_signs([(sign.beat.name, sign.beat.clock)], self._clock())) and (
+            sign.beat.clock < self._clock()
+        )
+
+    async def _changed(self, seen: dict[str, int], deadline: float) -> dict[str, ReplicaSign]:
+        """Wait until these signs have changed, for as long as the longest time between two, and return those that did.
+
+        ``seen`` are their revisions. No longer than half of the time is left, so that the answer comes in time.
+        """
+        now = time.monotonic()
+        until = now + min(_BETWEEN_SIGNS_SECONDS, (deadline - now) / 2)
+        found: dict[str, ReplicaSign] = {}
+        while len(found) < len(seen) and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                signs, _ = await self._runner.run(read_signs, deadline=deadline)
+            except CoordinatorError:
+                break
+            found |= {sign.id: sign for sign in signs if seen.get(sign.id, sign.revision) != sign.revision}
+        return found
 
 
 def _message(finding: Finding) -> pb.Finding:

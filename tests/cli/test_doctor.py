@@ -305,6 +305,8 @@ def test_certificates_are_looked_at(
         found = findings(coordination("doctor", "--endpoint", running.endpoint, "--json", *shown), 0)
         plain = findings(coordination("doctor", "--endpoint", running.endpoint, "--json"), 1)
 
+    assert "coordinator-tls" not in plain, "there is no connection of which that could be said"
+    assert severities(plain, "coordinator") == {"problem"}
     assert severities(found, "coordinator-tls") == {"ok"}
     assert "encrypted" in found["coordinator-tls"][0]["message"]
     assert [(finding["subject"], finding["severity"]) for finding in found["certificate"]] == [

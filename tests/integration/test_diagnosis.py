@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from coordinator.engine.electing import Beat, show_sign
 from coordinator.findings import Severity
 from coordinator.metrics import PrometheusRecorder
 from coordinator.offsets import judge_clock
+from coordinator.service import diagnosis as module
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.examination import Examination
@@ -68,3 +70,30 @@ async def test_a_replica_whose_clock_is_off_is_found(run_etcd: RunEtcd, tmp_path
     (found,) = [finding for finding in diagnosis_from(answer).findings if finding.check == "clock"]
     assert (found.severity, found.subject) == (Severity.PROBLEM, "host-2/127.0.0.1:7420")
     assert "ahead of" in found.message
+
+
+@pytest.mark.parametrize("behind", [timedelta(seconds=25.7), AN_HOUR, timedelta(days=2)])
+@pytest.mark.parametrize("alive", [False, True])
+async def test_a_clock_that_is_behind_is_believed_once_its_sign_has_changed(
+    run_etcd: RunEtcd, tmp_path: Path, behind: timedelta, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restore: what a backup brought back was a sign of life when it was made."""
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_BETWEEN_SIGNS_SECONDS", 60.0 if alive else 0.5)
+    deadline = time.monotonic() + 60
+    with run_etcd(tmp_path) as etcd:
+        channel = EtcdChannel([etcd.endpoint])
+
+        async def show() -> None:
+            sign = Beat(clock=clock.now() - behind, name="host-2/127.0.0.1:7420")
+            await runner(channel).run(partial(show_sign, "0123456789abcdef", sign, 0, 0), deadline=deadline)
+
+        await show()
+        reading = asyncio.create_task(reader(channel).read(deadline=deadline))
+        while alive and not reading.done():
+            await asyncio.sleep(0.2)
+            await show()
+        answer = await reading
+        await channel.close()
+    found = [finding for finding in diagnosis_from(answer).findings if finding.check == "clock"]
+    assert [finding.subject for finding in found] == (["host-2/127.0.0.1:7420"] if alive else [])

@@ -99,5 +99,26 @@ async def test_who_is_gone_has_left_claims_with_deadlines_by_its_clock(
     assert here.offsets() == {}
 
 
+@pytest.mark.parametrize("behind", [16.0, 3600.0, 172_800.0])
+async def test_a_sign_that_does_not_change_may_be_old_and_is_not_told(
+    run_etcd: RunEtcd, tmp_path: Path, behind: float
+) -> None:
+    """One that a backup has brought back; for the rule that ends claims by the clock it counts all the same."""
+    now = Time()
+    with run_etcd(tmp_path) as etcd:
+        async with two(etcd.endpoint, now, -behind) as (here, there):
+            await there.beat(0, None)
+            for _ in range(3):
+                await here.beat(0, None)
+                now.seconds += 5
+            assert list(judge_offsets(here.offsets().values())) == []
+            assert here.apart_seconds() == pytest.approx(behind, abs=1)
+            await there.beat(0, None)
+            await here.beat(0, None)
+            (found,) = judge_offsets(here.offsets().values())
+            assert found.value is not None
+            assert found.value < -1.0
+
+
 async def _end(replica: Replicas, lease: int) -> None:
     await PoolLeases(replica._runner._pool._channel).revoke(lease)

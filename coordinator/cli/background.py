@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -190,7 +191,9 @@ def _failure(code: int, said: list[str], log: Path) -> CoordinatorError:
     """Say of a coordinator that did not start what it said itself."""
     told = {kind: text for kind, _, text in (line.partition(": ") for line in said) if kind in ("error", "hint")}
     error = InvalidInput if code == InvalidInput.exit_code else Unavailable
-    ended = f"a signal ended it ({-code})" if code < 0 else f"it ended with exit code {code}"
+    # Once it catches signals, it ends as shells say that a signal has ended something.
+    number = -code if code < 0 else code - 128
+    ended = f"a signal ended it ({number})" if 0 < number < signal.NSIG else f"it ended with exit code {code}"
     return error(
         told.get("error") or f"the coordinator did not start; {ended}",
         hint=told.get("hint") or f"its log is {log}",

@@ -8,12 +8,15 @@ import os
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from conftest import COMMAND, RunningCoordinator
+
+from coordinator.store.embedded.holder import find_holder
 
 NO_SPACE = "error: the answer could not be written: No space left on device\n"
 NOBODY_ANSWERS = "127.0.0.1:1"
@@ -38,6 +41,14 @@ def run(coordinator: RunningCoordinator, fleet: str) -> Run:
         return done
 
     return run
+
+
+def await_control(sockets: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a coordinator is found as one that runs."""
+    while (holder := find_holder(sockets)) is None:
+        assert process.poll() is None
+        time.sleep(0.05)
+    holder.close()
 
 
 class TestAnswers:
@@ -100,6 +111,7 @@ class TestAnswers:
             streams |= {name: stack.enter_context(Path("/dev/full").open("wb")) for name in full}
             process: subprocess.Popen[bytes] = stack.enter_context(subprocess.Popen(command, **streams))  # type: ignore[call-overload]  # likewise
             stack.callback(process.kill)
+            await_control(tmp_path / "data" / "sockets", process)
             ready = subprocess.run(
                 [COMMAND, "up", "--detach", "--data-dir", str(tmp_path / "data"), *command[4:]],
                 capture_output=True,
@@ -143,7 +155,7 @@ class TestFiles:
             assert "the certificates cannot be written" in limited(size, "certs", where, *more)
             assert contents(tmp_path) == before
 
-    @pytest.mark.parametrize(("size", "present"), [*itertools.product([0, 50, 120], [False, True])])
+    @pytest.mark.parametrize(("size", "present"), [*itertools.product([0, 50, 100], [False, True])])
     def test_a_token_and_its_entry_are_both_made_or_neither(self, size: int, present: bool, tmp_path: Path) -> None:
         tokens, out = tmp_path / "tokens.toml", tmp_path / "alice.token"
         if present:

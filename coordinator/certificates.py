@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import read_trusted
 from coordinator.host_names import checked_hosts
 from coordinator.new_files import NewFiles, new_files
 
@@ -219,7 +220,7 @@ def load_authority(directory: Path) -> Authority:
 
 
 def _load_key(file: Path) -> _Key | None:
-    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    key = serialization.load_pem_private_key(read_trusted(file, "ca.key", secret=True), password=None)
     return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 

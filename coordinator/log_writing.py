@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import open_own
 
 __all__ = ["LogFile", "LogWriter", "write_all"]
 
@@ -135,7 +136,7 @@ class LogFile:
         """Open it to be appended to; raises ``InvalidInput`` naming ``field`` if that cannot be done."""
         try:
             # A pipe that nobody reads is refused so, and not waited for.
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+            file = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise InvalidInput(

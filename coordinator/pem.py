@@ -1,6 +1,7 @@
 """Reading certificates and keys, so that a mistake in them is told before a connection fails for it.
 
-Invariant: no error holds anything of a key.
+Invariants: no error holds anything of a key; authorities and keys are those that nobody else on this host has put there
+(``file_trust.py``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import read_trusted
 
 __all__ = ["KeyPair", "read_authorities", "read_key_pair"]
 
@@ -24,7 +26,7 @@ def read_authorities(path: Path, field: str) -> bytes:
     """Read the certificates of authorities; raises ``InvalidInput`` naming ``field`` if there is none in the file."""
     import ssl
 
-    content = _read(path, field)
+    content = _read(path, field, trusted=True)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii"))
     except (ssl.SSLError, ValueError):
@@ -40,7 +42,7 @@ def read_key_pair(cert: Path, key: Path, cert_field: str, key_field: str) -> Key
     """Read a certificate and its key; raises ``InvalidInput`` if they do not belong together or cannot be used."""
     import ssl
 
-    pair = KeyPair(_read(key, key_field), _read(cert, cert_field))
+    pair = KeyPair(_read(key, key_field, trusted=True, secret=True), _read(cert, cert_field))
     try:
         # It would ask a terminal for the password of an encrypted key.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
@@ -56,9 +58,9 @@ def read_key_pair(cert: Path, key: Path, cert_field: str, key_field: str) -> Key
     return pair
 
 
-def _read(path: Path, field: str) -> bytes:
+def _read(path: Path, field: str, *, trusted: bool = False, secret: bool = False) -> bytes:
     try:
-        return path.read_bytes()
+        return read_trusted(path, field, secret=secret) if trusted else path.read_bytes()
     except OSError as error:
         raise _unreadable(path, field, error) from None
 

@@ -20,6 +20,7 @@ from io import FileIO
 from pathlib import Path
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import open_own
 from coordinator.model import format_time
 from coordinator.new_files import new_files
 
@@ -113,10 +114,10 @@ def _append(tokens: Path, entry: str) -> None:
 
 def _open(tokens: Path) -> tuple[int, bool]:
     """Open the file, and return whether it was made."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK
     with contextlib.suppress(FileNotFoundError):
-        return os.open(tokens, flags), False
-    return os.open(tokens, flags | os.O_CREAT, 0o600), True
+        return open_own(tokens, flags), False
+    return open_own(tokens, flags | os.O_CREAT), True
 
 
 def _write_whole(file: FileIO, entry: str, made: Path | None) -> None:

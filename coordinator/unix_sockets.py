@@ -19,7 +19,7 @@ from pathlib import Path
 from socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 from typing import NamedTuple
 
-__all__ = ["UNIX", "Peer", "connect", "listen", "open_socket_directory", "peer_of", "target_of"]
+__all__ = ["UNIX", "Peer", "connect", "listen", "open_private_directory", "peer_of", "target_of"]
 
 #: How an address that is a unix socket begins; a path follows.
 UNIX = "unix:"
@@ -37,8 +37,8 @@ class Peer(NamedTuple):
     uid: int
 
 
-def open_socket_directory(path: Path) -> int:
-    """Make a directory for sockets where it is missing, and return a descriptor of it.
+def open_private_directory(path: Path) -> int:
+    """Make a directory for this user alone where it is missing, and return a descriptor of it.
 
     Raises ``OSError`` if it is a link, belongs to somebody else, or cannot be made and kept for its owner alone.
     """

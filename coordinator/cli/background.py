@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from coordinator.cli import up_arguments
 from coordinator.current_directory import NEUTRAL, child_environment
 from coordinator.errors import CoordinatorError, InvalidInput, Unavailable
+from coordinator.file_trust import open_own
 from coordinator.log_writing import LogFile
 from coordinator.logs import LogSettings
 from coordinator.store.embedded import default_data_dir
@@ -171,7 +172,7 @@ class _Said:
     """What is written into a log from now on, also where the log is then moved away."""
 
     def __init__(self, log: Path) -> None:
-        self._file = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._file = open_own(log, os.O_RDONLY | os.O_NONBLOCK)
         self._start = os.fstat(self._file).st_size
 
     def lines(self) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import read_trusted
 from coordinator.pem import KeyPair, read_authorities, read_key_pair
 from coordinator.security import is_loopback
 
@@ -92,7 +93,7 @@ class Security:
 
 def _read_token(path: Path) -> str:
     try:
-        text = path.read_text(encoding="ascii").strip()
+        text = read_trusted(path, "token_file", secret=True).decode("ascii").strip()
     except OSError as error:
         raise InvalidInput(
             f"the token file {path} cannot be read: {error.strerror or error}",

@@ -6,7 +6,6 @@ Invariant: a password is read from its file when it is needed and nowhere kept; 
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import grpc
 import grpc.aio
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import read_trusted
 from coordinator.transport import CHANNEL_OPTIONS, parse_endpoints
 from coordinator.unix_sockets import UNIX, target_of
 
@@ -72,12 +72,6 @@ class EtcdAccess:
         if self.password_file is None:
             raise InvalidInput("no --etcd-password-file was given", field="etcd-password-file")
         found = _read(self.password_file, "etcd-password-file")
-        if stat.S_IMODE(self.password_file.stat().st_mode) & (stat.S_IROTH | stat.S_IWOTH):
-            raise InvalidInput(
-                f"--etcd-password-file {self.password_file} can be read by everybody on this host",
-                field="etcd-password-file",
-                hint=f"chmod 600 {self.password_file}",
-            )
         try:
             password = found.decode().split("\n", 1)[0].rstrip("\r")
         except UnicodeDecodeError:
@@ -126,7 +120,8 @@ def parse_members(typed: str) -> tuple[str, ...]:
 
 def _read(path: Path, name: str) -> bytes:
     try:
-        found = path.read_bytes()
+        secret = name in ("etcd-key", "etcd-password-file")
+        found = path.read_bytes() if name == "etcd-cert" else read_trusted(path, name, secret=secret)
     except OSError as error:
         raise InvalidInput(
             f"--{name} {path} cannot be read: {error.strerror}", field=name, hint="name a file that can be read"

@@ -24,7 +24,7 @@ from coordinator.errors import InvalidInput
 from coordinator.store.access import parse_members
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import EtcdBinary
-from coordinator.unix_sockets import open_socket_directory, target_of
+from coordinator.unix_sockets import open_private_directory, target_of
 
 #: Becomes another user, if it may, and tries to connect.
 _STRANGER = """
@@ -91,7 +91,7 @@ class TestReach:
     def test_a_directory_that_is_open_is_closed(self, mode: int, tmp_path: Path) -> None:
         (tmp_path / "sockets").mkdir()
         (tmp_path / "sockets").chmod(mode)
-        os.close(open_socket_directory(tmp_path / "sockets"))
+        os.close(open_private_directory(tmp_path / "sockets"))
         assert stat.S_IMODE((tmp_path / "sockets").stat().st_mode) == 0o700
 
     @pytest.mark.parametrize("kind", ["link", "file", "dangling", "socket"])
@@ -116,7 +116,7 @@ class TestReach:
     def test_one_of_another_user_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 12345)
         with pytest.raises(PermissionError, match="belongs to another user"):
-            open_socket_directory(tmp_path / "sockets")
+            open_private_directory(tmp_path / "sockets")
 
     @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "[::1]:0"])
     def test_who_opens_it_is_warned(self, address: str, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_no_secret_is_anywhere(etcd: RunningEtcd, tmp_path: Path, fleet: str) ->
     token = world.file("alice.token").read_text().strip()
     wrong = "coordination-this-token-is-of-no-use-to-anybody"
     world.file("wrong.token").write_text(wrong)
+    world.file("wrong.token").chmod(0o600)
     secrets = secrets_of(world, token, wrong)
     command = [COMMAND, "serve", "--etcd", etcd.endpoint, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     command += world.serve_options(mutual=True)
@@ -88,6 +89,7 @@ def test_no_secret_is_anywhere(etcd: RunningEtcd, tmp_path: Path, fleet: str) ->
 def test_no_secret_is_in_what_python_shows(kind: type, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("one-two-three")
+    token.chmod(0o600)
     assert "one-two-three" not in repr(kind(token_file=token))
     for wrong in ("one two-three", "", "one-two-three" * 100):
         token.write_text(wrong)

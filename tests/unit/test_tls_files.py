@@ -74,6 +74,7 @@ def test_files_that_cannot_be_used_change_nothing_and_what_comes_then_does(world
     assert world.files.changed() is None
     world.file("server.key").unlink()
     assert world.files.changed() is None
+    world.file("server.key").touch(mode=0o600)
     world.file("server.key").write_bytes(good)
     assert world.files.changed() is None, "it is what is used already"
     world.replace()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coordinator.errors import InvalidInput
+from coordinator.file_trust import read_trusted
 from coordinator.logs import said
 from coordinator.model import DEFAULT_FLEET
 from coordinator.service.access.grants import Grant, Role
@@ -176,13 +177,7 @@ class CredentialsFile:
     def _read(self) -> bytes:
         # Compared as a whole instead of by its time of change: two changes may come within one tick of the clock.
         try:
-            if self._path.stat().st_mode & 0o002:
-                raise InvalidInput(
-                    f"{self._path} can be written by everybody, so that anybody could make a credential",
-                    field="tokens",
-                    hint=f"chmod o-w {self._path}",
-                )
-            return self._path.read_bytes()
+            return read_trusted(self._path, "tokens")
         except OSError as error:
             raise InvalidInput(
                 f"the tokens file {self._path} cannot be read: {error.strerror or error}",

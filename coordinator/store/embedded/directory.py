@@ -9,6 +9,7 @@ Invariants:
 - At most one coordinator runs on a directory. The lock belongs to an open file that its etcd does not inherit, so that
   the kernel drops it when the coordinator ends, however it ends. `up --detach` takes it and hands it to the coordinator
   that it starts, so that nothing is written before it is decided who runs.
+- Nothing in it is reached by a link, and no other user but root can have put anything there.
 - No number in a file says who runs: it may be of another pid namespace, of before a reboot, or of a process that has
   ended. The kernel says who listens on the control socket.
 """
@@ -28,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.errors import InternalError, InvalidInput
+from coordinator.file_trust import check_way, open_own
 from coordinator.home import home_directory
 from coordinator.store.embedded.holder import already_running, find_holder
-from coordinator.unix_sockets import open_socket_directory
+from coordinator.unix_sockets import open_private_directory
 
 __all__ = ["DataDirectory", "default_data_dir"]
 
@@ -72,6 +74,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            check_way(self.path, "data-dir", groups_of_root=True)
         return self.path
 
     def lock(self, descriptor: int | None = None) -> None:
@@ -86,9 +89,8 @@ class DataDirectory:
         with self._failures():
             os.ftruncate(file, 0)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-            self.etcd.mkdir(mode=0o700, exist_ok=True)
-            self.etcd.chmod(0o700)
-            os.close(open_socket_directory(self.sockets))
+            for directory in (self.etcd, self.sockets):
+                os.close(open_private_directory(directory))
 
     def take_lock(self, descriptor: int | None = None) -> None:
         """Do of ``lock`` only what decides who runs; raises what it raises."""
@@ -153,14 +155,14 @@ class DataDirectory:
     def open_log(self) -> int:
         """Open the log to be written to and return its descriptor; what is old in a long one is dropped."""
         with self._failures():
-            file = os.open(self._log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            file = open_own(self._log, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             _trim(file)
         self._log_start = os.fstat(file).st_size
         return file
 
     def trim_log(self) -> None:
         """Drop what is old in a long log. Whoever appends to it goes on at its new end."""
-        with contextlib.suppress(OSError), self._log.open("rb+", buffering=0) as file:
+        with contextlib.suppress(OSError), os.fdopen(open_own(self._log, os.O_RDWR), "rb+", buffering=0) as file:
             if _trim(file.fileno()):
                 self._log_start = 0
 
@@ -179,7 +181,7 @@ class DataDirectory:
         return f"{self._log} ends with: {' | '.join(told)}" if told else f"{self._log} says nothing"
 
     def _open_lock(self, how: int) -> int:
-        return os.open(self.path / "lock", how | os.O_CLOEXEC, 0o600)
+        return open_own(self.path / "lock", how)
 
     def _adopt(self, descriptor: int) -> int:
         """Return a descriptor that was inherited; raises ``ValueError`` if it is not that of the lock."""

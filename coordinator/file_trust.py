@@ -1,0 +1,179 @@
+"""Which files of a host with other users are relied on, and which are written to.
+
+Invariants:
+- A file that decides who may do what, or that holds a secret, is used only if no other user but root can have written
+  it: not the file, and no directory or link on the way to it. Whoever can write in a directory can replace what is in
+  it, unless that is sticky, as /tmp is.
+- A secret is used only if not everybody on the host can read it. A group may: who gave it to a group meant to, and
+  secrets that Kubernetes mounts belong to root and a group (``fsGroup``). Links are followed: those mounts have them.
+- A file that is written to is never reached by a link, and is no other user's: nobody can have one of our users'
+  files overwritten by giving it another name.
+
+This is what ssh and PostgreSQL ask of keys, but that both refuse some that a group may read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from coordinator.errors import InvalidInput
+
+__all__ = ["check_way", "open_own", "read_trusted"]
+
+#: As many as Linux follows (``MAXSYMLINKS`` in <linux/namei.h>).
+_MOST_LINKS = 40
+#: Where names are not files that somebody has put there: ``/dev/stderr``, ``/proc/self/fd/3``.
+_OF_KERNEL = ("/dev/", "/proc/")
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def read_trusted(path: Path, field: str, *, secret: bool = False) -> bytes:
+    """Read a file that nobody but this user and root can have written, and not everybody can read if it is ``secret``.
+
+    Raises ``InvalidInput`` naming ``field`` if that is not so, and ``OSError`` if the file cannot be read.
+    """
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode):
+            _check_file(path, found, field, secret=secret)
+            check_way(path, field)
+        return file.read()
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file to be written to, make it for this user alone if ``flags`` say so, and return its descriptor.
+
+    Raises ``OSError`` if it is a link, another user's, or has other names; what ``/dev`` has is taken as it is.
+    """
+    if str(path).startswith(_OF_KERNEL):
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        file = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, f"{path.name} is a symbolic link, which is not followed") from None
+        raise
+    found = os.fstat(file)
+    why = None
+    if found.st_uid not in _trusted_users():
+        why = f"{path.name} belongs to {_user(found.st_uid)}"
+    elif stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        why = f"{path.name} has another name, which may be in use elsewhere"
+    if why is not None:
+        os.close(file)
+        raise PermissionError(errno.EPERM, why)
+    return file
+
+
+def check_way(path: Path, field: str, *, groups_of_root: bool = False) -> None:
+    """Raise ``InvalidInput`` if other users could put another file in the place of this one.
+
+    With ``groups_of_root`` a group may write in what belongs to root: where data lies on a volume of Kubernetes.
+    """
+    if str(path).startswith(_OF_KERNEL):
+        return
+    for passed, found in _way(path):
+        if found.st_uid not in _trusted_users() and not _is_unmapped(found.st_uid):
+            raise InvalidInput(
+                f"{path} ({field}) cannot be relied on: {passed} belongs to {_user(found.st_uid)}, who "
+                "could replace it",
+                field=field,
+                hint=f"keep it in a directory of your own; or chown {_user(os.geteuid())} {passed}",
+            )
+        if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
+            continue
+        by_group = found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid, found.st_uid)
+        if found.st_mode & stat.S_IWOTH or (by_group and not (groups_of_root and found.st_uid == 0 != os.geteuid())):
+            raise InvalidInput(
+                f"{path} ({field}) cannot be relied on: others can write in {passed}, whose mode is "
+                f"{stat.S_IMODE(found.st_mode):04o}, and so replace it",
+                field=field,
+                hint=f"chmod go-w {passed}",
+            )
+
+
+def _check_file(path: Path, found: os.stat_result, field: str, *, secret: bool) -> None:
+    mode = f"its mode is {stat.S_IMODE(found.st_mode):04o}"
+    if found.st_uid not in _trusted_users():
+        raise InvalidInput(
+            f"{path} ({field}) belongs to {_user(found.st_uid)}, who could change it; it must be yours or root's",
+            field=field,
+            hint=f"chown {_user(os.geteuid())} {path}, or make a copy of your own",
+        )
+    if found.st_mode & _OTHERS_WRITE:
+        raise InvalidInput(
+            f"{path} ({field}) can be written by others than its owner: {mode}", field=field, hint=f"chmod go-w {path}"
+        )
+    if secret and found.st_mode & stat.S_IROTH:
+        raise InvalidInput(
+            f"{path} ({field}) is a secret, and everybody on this host can read it: {mode}",
+            field=field,
+            hint=f"chmod o-rwx {path}; in Kubernetes, give the volume of the secret defaultMode: 0440 and the pod an "
+            "fsGroup",
+        )
+
+
+def _way(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the directories and links on the way to a file, wherever links lead; raises ``OSError``."""
+    left = list(path.absolute().parts[1:])
+    at, links = Path("/"), 0
+    yield at, at.lstat()
+    while left:
+        part = left.pop(0)
+        if part in ("", ".."):
+            at = at.parent if part else at
+            continue
+        following = at / part
+        found = following.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            yield following, found
+            target = following.readlink()
+            at = Path("/") if target.is_absolute() else at
+            left = [*(part for part in target.parts if part != "/"), *left]
+        elif stat.S_ISDIR(found.st_mode):
+            at = following
+            yield at, found
+
+
+def _trusted_users() -> tuple[int, int]:
+    return os.geteuid(), 0
+
+
+def _is_unmapped(uid: int) -> bool:
+    """Return whether a user is one of outside this user namespace, so that it cannot be told which.
+
+    In one, such as a container without root, /, /home and the like belong to nobody that is known there.
+    """
+    try:
+        overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())
+        return uid == overflow and Path("/proc/self/uid_map").read_text().split()[2] != "4294967295"
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Return whether a group is a user's own, with the user's name and no other members; of root there is none such."""
+    import grp
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(gid), pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return uid != 0 and group.gr_name == user.pw_name and {*group.gr_mem} <= {user.pw_name}
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,234 @@
+"""Which files are relied on and written to, on a host with other users."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coordinator import file_trust
+from coordinator.errors import InvalidInput
+from coordinator.file_trust import check_way, open_own, read_trusted
+
+OTHER = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_text("x")
+    path.chmod(0o600)
+    return path
+
+
+def refused(path: Path, said: str, typed: str, *, secret: bool = False) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(said)) as caught:
+        read_trusted(path, "tokens", secret=secret)
+    assert caught.value.field == "tokens"
+    assert typed in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o622, 0o664, 0o666, 0o777, 0o420, 0o020])
+def test_what_others_can_write_is_refused(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    refused(file, f"can be written by others than its owner: its mode is {mode:04o}", f"chmod go-w {file}")
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o444, 0o404, 0o755])
+def test_a_secret_that_everybody_can_read_is_refused(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    refused(file, f"everybody on this host can read it: its mode is {mode:04o}", f"chmod o-rwx {file}", secret=True)
+    assert read_trusted(file, "tokens") == b"x"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440, 0o660 & ~0o020])
+def test_a_group_may_read_a_secret(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    assert read_trusted(file, "key", secret=True) == b"x"
+
+
+@needs_root
+def test_what_belongs_to_another_user_is_refused(file: Path) -> None:
+    os.chown(file, OTHER, -1)
+    refused(file, f"belongs to user {OTHER}, who could change it", f"chown root {file}")
+
+
+def test_what_belongs_to_root_is_not(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER)
+    if file.stat().st_uid == 0:
+        assert read_trusted(file, "key", secret=True) == b"x"
+    else:
+        refused(file, "who could change it", "chown")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o707, 0o702, 0o770, 0o775])
+@pytest.mark.parametrize("above", [1, 2])
+def test_a_directory_that_others_can_write_is_refused(tmp_path: Path, mode: int, above: int) -> None:
+    file = tmp_path / "one" / "two" / "file"
+    file.parent.mkdir(parents=True)
+    file.touch(mode=0o600)
+    directory = file.parents[above - 1]
+    directory.chmod(mode)
+    if os.geteuid() == 0 or mode & 0o002:
+        refused(file, f"others can write in {directory}, whose mode is {mode:04o}", f"chmod go-w {directory}")
+    directory.chmod(mode | 0o1000)
+    assert read_trusted(file, "tokens") == b""  # sticky, as /tmp is
+
+
+@needs_root
+def test_a_directory_of_another_user_is_refused(file: Path) -> None:
+    directory = file.parent / "theirs"
+    directory.mkdir()
+    file = file.rename(directory / "file")
+    os.chown(directory, OTHER, -1)
+    refused(file, f"{directory} belongs to user {OTHER}, who could replace it", "keep it in a directory of your own")
+
+
+@needs_root
+def test_links_are_followed_unless_they_are_another_users(file: Path) -> None:
+    link = file.parent / "link"
+    link.symlink_to(file)
+    assert read_trusted(link, "tokens") == b"x"
+    os.chown(link, OTHER, -1, follow_symlinks=False)
+    refused(link, f"{link} belongs to user {OTHER}", "keep it")
+
+
+@pytest.mark.parametrize("target", ["open/file", "../{name}/open/file", "{path}/open/file", "further"])
+def test_where_links_lead_is_looked_at_too(tmp_path: Path, target: str) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "open" / "file").touch(mode=0o600)
+    (tmp_path / "further").symlink_to("open/file")
+    link = tmp_path / "link"
+    link.symlink_to(target.format(name=tmp_path.name, path=tmp_path))
+    refused(link, f"others can write in {tmp_path / 'open'}", "chmod go-w")
+
+
+def test_a_secret_that_kubernetes_mounts_is_read(tmp_path: Path) -> None:
+    """Links over ``..data``, in a directory that is sticky and open, files for a group."""
+    (tmp_path / "..2026_11_29").mkdir(mode=0o755)
+    (tmp_path / "..data").symlink_to("..2026_11_29")
+    for name in ("tls.key", "tokens.toml"):
+        (tmp_path / "..2026_11_29" / name).write_text("x")
+        (tmp_path / "..2026_11_29" / name).chmod(0o440)
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    tmp_path.chmod(0o3777)
+    assert read_trusted(tmp_path / "tls.key", "tls-key", secret=True) == b"x"
+    (tmp_path / "..2026_11_29" / "tls.key").chmod(0o444)
+    refused(tmp_path / "tls.key", "everybody on this host can read it", "defaultMode: 0440", secret=True)
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for look in (lambda: read_trusted(tmp_path / "a", "tokens"), lambda: check_way(tmp_path / "a", "tokens")):
+        with pytest.raises(OSError, match="symbolic links"):
+            look()
+
+
+def test_what_the_kernel_names_is_read(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    assert read_trusted(Path(f"/proc/self/fd/{descriptor}"), "tokens", secret=True) == b"x"
+    os.close(descriptor)
+    reader, writer = os.pipe()
+    os.write(writer, b"y")
+    os.close(writer)
+    assert read_trusted(Path(f"/dev/fd/{reader}"), "tokens", secret=True) == b"y"
+
+
+def test_the_group_of_one_user_alone_may_write_in_directories(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.parent.chmod(0o775)
+    monkeypatch.setattr(file_trust, "_is_private", lambda *_: True)
+    assert read_trusted(file, "tokens") == b"x"
+
+
+def test_a_group_may_write_where_data_of_root_lies(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume of Kubernetes belongs to root and the group of the pod."""
+    if file.stat().st_uid != 0:
+        pytest.skip("it belongs to no root")
+    file.parent.chmod(0o2775)
+    with pytest.raises(InvalidInput, match="others can write"):
+        check_way(file, "data-dir", groups_of_root=True)
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER)
+    check_way(file, "data-dir", groups_of_root=True)
+    with pytest.raises(InvalidInput, match="others can write"):
+        check_way(file, "tokens")
+
+
+class TestOpening:
+    @pytest.mark.parametrize("target", ["file", "nowhere", "/dev/null", "link"])
+    def test_no_link_is_followed(self, file: Path, target: str) -> None:
+        link = file.parent / "link"
+        link.symlink_to(target)
+        with pytest.raises(OSError, match="is a symbolic link, which is not followed"):
+            open_own(link, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        assert file.read_text() == "x"
+        assert not (file.parent / "nowhere").exists()
+
+    def test_what_has_another_name_is_refused(self, file: Path) -> None:
+        os.link(file, file.parent / "another")
+        with pytest.raises(PermissionError, match="another name"):
+            open_own(file, os.O_RDWR)
+
+    @needs_root
+    def test_what_is_anothers_is_refused(self, file: Path) -> None:
+        os.chown(file, OTHER, -1)
+        with pytest.raises(PermissionError, match=f"belongs to user {OTHER}"):
+            open_own(file, os.O_RDWR)
+
+    def test_what_is_made_is_for_its_owner_alone(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            os.close(open_own(tmp_path / "new", os.O_RDWR | os.O_CREAT))
+        finally:
+            os.umask(before)
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.parametrize("path", ["/dev/null", "/dev/stderr", "/proc/self/fd/2"])
+    def test_what_the_kernel_names_is_opened(self, path: str) -> None:
+        os.close(open_own(Path(path), os.O_WRONLY | os.O_APPEND))
+
+
+def looked_at() -> list[tuple[str, Callable[[Path], object]]]:
+    from coordinator.certificates import load_authority
+    from coordinator.client._security import Security
+    from coordinator.pem import read_authorities, read_key_pair
+    from coordinator.service.access import CredentialsFile
+    from coordinator.store.access import EtcdAccess
+
+    return [
+        ("server.key", lambda at: read_key_pair(at / "server.crt", at / "server.key", "tls-cert", "tls-key")),
+        ("ca.crt", lambda at: read_authorities(at / "ca.crt", "client-ca")),
+        ("ca.key", load_authority),
+        ("alice.token", lambda at: Security(token_file=at / "alice.token")),
+        ("server.key", lambda at: Security(cert=at / "server.crt", key=at / "server.key")),
+        ("tokens.toml", lambda at: CredentialsFile(at / "tokens.toml")),
+        ("server.key", lambda at: EtcdAccess(at / "ca.crt", at / "server.crt", at / "server.key")),
+        ("ca.crt", lambda at: EtcdAccess(at / "ca.crt")),
+        ("alice.token", lambda at: EtcdAccess(at / "ca.crt", user="x", password_file=at / "alice.token")),
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(looked_at())))
+def test_every_file_that_decides_or_is_secret_is_looked_at(number: int, tmp_path: Path) -> None:
+    from coordinator.certificates import make_certificates
+    from coordinator.token_making import Wanted, add_credential
+
+    make_certificates(tmp_path / "files")
+    add_credential(tmp_path / "files" / "tokens.toml", Wanted("alice", fleets=("x",)), tmp_path / "files/alice.token")
+    name, look = looked_at()[number]
+    look(tmp_path / "files")
+    changes = [(0o666, "can be written by others"), (0o777, "others can write in")]
+    if name.endswith(("key", "token")):
+        changes.append((0o604, "everybody on this host can read it"))
+    for mode, said in changes:
+        changed = tmp_path / "files" if mode == 0o777 else tmp_path / "files" / name
+        before = changed.stat().st_mode
+        changed.chmod(mode)
+        with pytest.raises(InvalidInput, match=said):
+            look(tmp_path / "files")
+        changed.chmod(before)

@@ -24,7 +24,7 @@ class ServerSettings:
     ``grace_seconds`` is how long calls in flight may take to be answered at shutdown, ``quota_bytes`` etcd's storage
     quota where it is known; ``reaper`` None runs none. Raises ``InvalidInput`` for an
     address that is not HOST:PORT, and, unless ``insecure`` is set, for one that other hosts reach and ``security`` does
-    not protect.
+    not protect, and for a password that would go to etcd in clear.
     """
 
     etcd: tuple[str, ...]
@@ -43,6 +43,7 @@ class ServerSettings:
         host, _ = split_address(self.listen, "listen")
         metrics_host, _ = split_address(self.metrics_listen, "metrics-listen")
         if not self.insecure:
+            self.etcd_access.check_clear(self.etcd)
             self.security.check_listen(self.listen, host)
             self.security.check_metrics_listen(self.metrics_listen, metrics_host)
 

@@ -105,15 +105,13 @@ def _check_file(path: Path, found: os.stat_result, field: str, *, secret: bool) 
             hint=f"chown {_user(os.geteuid())} {path}, or make a copy of your own",
         )
     if found.st_mode & _OTHERS_WRITE:
-        raise InvalidInput(
-            f"{path} ({field}) can be written by others than its owner: {mode}", field=field, hint=f"chmod go-w {path}"
-        )
+        who = "everybody" if found.st_mode & stat.S_IWOTH else "its group"
+        raise InvalidInput(f"{path} ({field}) can be written by {who}: {mode}", field=field, hint=f"chmod go-w {path}")
     if secret and found.st_mode & stat.S_IROTH:
         raise InvalidInput(
-            f"{path} ({field}) is a secret, and everybody on this host can read it: {mode}",
+            f"{path} ({field}) can be read by everybody on this host: {mode}",
             field=field,
-            hint=f"chmod o-rwx {path}; in Kubernetes, give the volume of the secret defaultMode: 0440 and the pod an "
-            "fsGroup",
+            hint=f"chmod o-rwx {path}; in Kubernetes, give its volume defaultMode: 0440 and the pod an fsGroup",
         )
 
 

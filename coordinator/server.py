@@ -254,7 +254,7 @@ class Server:
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS
         try:
-            await self._channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/coordination"), deadline=deadline)
+            await self._channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/coordination/"), deadline=deadline)
         except CoordinatorError:
             await self._channel.close()
             raise

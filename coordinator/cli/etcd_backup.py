@@ -43,10 +43,12 @@ async def save(
 
     It must answer within ``seconds``; how long the backup then takes is not limited.
     """
-    channel = EtcdChannel(parse_members(etcd), EtcdAccess(*how))
+    endpoints, access = parse_members(etcd), EtcdAccess(*how)
+    access.check_clear(endpoints)
+    channel = EtcdChannel(endpoints, access)
     try:
         # Where etcd knows users, this logs in.
-        wanted = rpc.RangeRequest(key=b"/coordination", count_only=True)
+        wanted = rpc.RangeRequest(key=b"/coordination/", count_only=True)
         found = await channel.call(Methods.RANGE, wanted, deadline=time.monotonic() + seconds)
         return await download(channel, target.write, progress), found.header.revision
     finally:

@@ -18,6 +18,7 @@ def examine(etcd: str, how: EtcdOptions, *, seconds: float) -> tuple[Finding, ..
     """Examine the etcd whose members are ``HOST:PORT,…`` and judge it; takes about ``seconds`` at most."""
     access = EtcdAccess(*how)
     endpoints = parse_members(etcd)
+    access.check_clear(endpoints)
 
     async def run() -> tuple[Finding, ...]:
         channel = EtcdChannel(endpoints, access)

@@ -60,7 +60,10 @@ TopicKinds = Annotated[
 ]
 Insecure = Annotated[
     bool,
-    typer.Option("--insecure", help="Listen beyond this host although nothing protects the coordinator."),
+    typer.Option(
+        "--insecure",
+        help="Listen beyond this host although nothing protects the coordinator, and send etcd its password in clear.",
+    ),
 ]
 DataDir = Annotated[
     Path | None,

@@ -6,6 +6,7 @@ Invariant: a password is read from its file when it is needed and nowhere kept; 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import grpc.aio
 
 from coordinator.errors import InvalidInput
 from coordinator.file_trust import read_trusted
+from coordinator.security import stays_here
 from coordinator.transport import CHANNEL_OPTIONS, parse_endpoints
 from coordinator.unix_sockets import UNIX, target_of
 
@@ -82,6 +84,19 @@ class EtcdAccess:
                 field="etcd-password-file",
             )
         return password
+
+    def check_clear(self, endpoints: Sequence[str]) -> None:
+        """Raise ``InvalidInput`` if the password would travel in clear to another host."""
+        if self.tls or self.user is None:
+            return
+        for endpoint in endpoints:
+            if not stays_here(endpoint):
+                raise InvalidInput(
+                    f"the password of --etcd-user is not sent to {endpoint}, because it would travel in clear",
+                    field="etcd-ca",
+                    hint="give the authority of etcd's certificates with --etcd-ca; `serve --insecure` sends it "
+                    "all the same, where the network itself keeps strangers out",
+                )
 
     def open_channel(self, endpoint: str) -> grpc.aio.Channel:
         """Open a channel to the member at ``endpoint``, ``HOST:PORT`` or ``unix:PATH``."""

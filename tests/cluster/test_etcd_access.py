@@ -16,10 +16,12 @@ from typing import Protocol
 
 import grpc
 import pytest
+from conftest import COMMAND
 from etcd_cluster import EtcdCluster, run_cluster
 
 from coordinator import AsyncClient, State, Unavailable
 from coordinator.certificates import Made, make_certificates
+from coordinator.config import ServerSettings
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import InvalidInput
@@ -145,7 +147,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         guarded.etcdctl("user", "add", "root:root")
         guarded.etcdctl("user", "grant-role", "root", "root")
         guarded.etcdctl("role", "add", "coordination")
-        guarded.etcdctl("role", "grant-permission", "coordination", "--prefix=true", "readwrite", "/coordination")
+        for prefix in ("/coordination/", "/coordination-meta/"):
+            guarded.etcdctl("role", "grant-permission", "coordination", "--prefix=true", "readwrite", prefix)
         guarded.etcdctl("user", "add", f"coordinator:{PASSWORD}")
         guarded.etcdctl("user", "grant-role", "coordinator", "coordination")
         guarded.etcdctl("user", "add", "stranger:stranger")
@@ -182,6 +185,39 @@ class TestUsers:
                 record = await client.complete("s", "task:work", token=claim.fencing_token)
                 assert record.state is State.COMPLETED
                 assert (await client.status()).healthy
+
+    async def test_the_documented_role_is_enough_for_every_call(
+        self, guarded: Guarded, run_coordinator: RunCoordinator, fleet: str
+    ) -> None:
+        how = ("--etcd-user", "coordinator", "--etcd-password-file", str(guarded.password_file))
+        with run_coordinator("serve", "--etcd", guarded.cluster.etcd, *how) as coordinator:
+            async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
+                await client.claim("s", "task:work")
+                assert await client.try_claim("other", "task:work")
+                await client.renew("s", "task:work", note="x")
+                await client.release("s", "task:work")
+                await client.acknowledge("task:work")
+                await client.claim_many("s", ["task:1", "task:2"])
+                await client.revoke("task:1")
+                await client.reap()
+                await client.list_page()
+                await client.briefing()
+                assert (await client.status()).healthy
+                assert not [each for each in (await client.diagnose()).findings if "permission" in each.message]
+        done = await asyncio.to_thread(
+            subprocess.run, [COMMAND, "doctor", "--etcd", guarded.cluster.etcd, *how], capture_output=True, timeout=60
+        )
+        assert b"permission" not in done.stdout + done.stderr
+        assert b"Traceback" not in done.stderr
+
+    @pytest.mark.parametrize(
+        "key", ["/coordination", "/coordinations/x", "/coordination-meta", "/coordinator", "/", "/x"]
+    )
+    def test_it_is_for_nothing_else(self, guarded: Guarded, key: str) -> None:
+        for what in (("get", key), ("put", key, "x"), ("del", key)):
+            with pytest.raises(subprocess.CalledProcessError) as caught:
+                guarded.etcdctl("--user", f"coordinator:{PASSWORD}", *what)
+            assert b"permission denied" in caught.value.stderr
 
     async def test_all_who_need_a_new_token_wait_for_one_login(self, guarded: Guarded) -> None:
         async with opened(guarded.cluster.endpoints, guarded.access) as channel:
@@ -317,3 +353,25 @@ class TestSettings:
             EtcdAccess(user="coordinator")
         with pytest.raises(InvalidInput, match="--etcd-user is empty"):
             EtcdAccess(user="")
+
+
+class TestPasswordInClear:
+    @pytest.mark.parametrize("members", ["etcd-1:2379", "127.0.0.1:2379,192.0.2.1:2379", "[2001:db8::1]:2379"])
+    def test_it_is_not_sent_to_another_host(self, members: str, tmp_path: Path) -> None:
+        path = tmp_path / "password"
+        path.touch(mode=0o600)
+        path.write_text(PASSWORD)
+        access = EtcdAccess(user="coordinator", password_file=path)
+        endpoints = tuple(members.split(","))
+        with pytest.raises(InvalidInput, match="it would travel in clear") as caught:
+            ServerSettings(etcd=endpoints, etcd_access=access)
+        assert "--etcd-ca" in (caught.value.hint or "")
+        ServerSettings(etcd=endpoints, etcd_access=access, insecure=True)
+        ServerSettings(etcd=endpoints)
+
+    @pytest.mark.parametrize("member", ["127.0.0.1:2379", "localhost:2379", "[::1]:2379", "unix:/run/etcd.sock:0"])
+    def test_it_is_sent_to_this_one(self, member: str, tmp_path: Path) -> None:
+        path = tmp_path / "password"
+        path.touch(mode=0o600)
+        path.write_text(PASSWORD)
+        ServerSettings(etcd=(member,), etcd_access=EtcdAccess(user="coordinator", password_file=path))

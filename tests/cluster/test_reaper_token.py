@@ -47,7 +47,8 @@ def add_users(cluster: EtcdCluster) -> None:
     member.etcdctl("user", "add", "root:root")
     member.etcdctl("user", "grant-role", "root", "root")
     member.etcdctl("role", "add", "coordination")
-    member.etcdctl("role", "grant-permission", "coordination", "--prefix=true", "readwrite", "/coordination")
+    for prefix in ("/coordination/", "/coordination-meta/"):
+        member.etcdctl("role", "grant-permission", "coordination", "--prefix=true", "readwrite", prefix)
     member.etcdctl("user", "add", f"coordinator:{PASSWORD}")
     member.etcdctl("user", "grant-role", "coordinator", "coordination")
     member.etcdctl("auth", "enable")

@@ -92,7 +92,7 @@ def test_a_tokens_file_that_others_write_is_refused_at_the_start(tmp_path: Path)
     tokens = tmp_path / "tokens.toml"
     tokens.touch(mode=0o600)
     tokens.chmod(0o664)
-    refused(tmp_path / "data", f"{tokens} (tokens) can be written by others than its owner", "--tokens", str(tokens))
+    refused(tmp_path / "data", f"{tokens} (tokens) can be written by its group", "--tokens", str(tokens))
     assert "hint: chmod go-w" in run("up", "--data-dir", str(tmp_path / "data"), "--tokens", str(tokens)).stderr
 
 

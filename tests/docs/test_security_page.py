@@ -81,7 +81,7 @@ def test_every_option_it_names_is_there(option: str) -> None:
 
 
 def test_what_it_quotes_is_what_clients_say() -> None:
-    source = (ROOT / "coordinator" / "client" / "_security.py").read_text(encoding="utf-8")
+    source = (ROOT / "coordinator" / "client" / "_absence.py").read_text(encoding="utf-8")
     table = PAGE.split("## When it does not work")[1]
     quoted = [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("| ")][1:]
     assert len(quoted) == 7

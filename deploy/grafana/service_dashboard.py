@@ -376,6 +376,21 @@ def _replicas(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
+                "Failing in the background",
+                "How many of the things that each replica does in the background fail each time, or are not heard of. "
+                "Good is 0. Alert: CoordinationTaskFailing.",
+                [
+                    Query(
+                        f"sum by (instance, task) (coordination_background_task_failing{{{_REPLICA}}})",
+                        "{{instance}} {{task}}",
+                    )
+                ],
+                Unit.COUNT,
+                width=8,
+            )
+        )
+        .with_panel(
+            graph(
                 "Failures in the background",
                 "Failures of what each replica does in the background, per hour; each is tried again. Good is 0, and a "
                 "few when etcd is restarted. Alert: CoordinationTaskFailing, for what fails each time.",

@@ -201,7 +201,7 @@ async def test_an_expired_claim_is_not_renewed_but_may_be_completed_late(
 
 BAD_FILES = {
     "no TOML": (b"fleet = ", "is not TOML"),
-    "no UTF-8": (b'fleet = "\xff"', "cannot be read"),
+    "no UTF-8": (b'fleet = "\xff"', "is not UTF-8"),
     "unknown setting": (b"fleat = 1", "'fleat' in the configuration file"),
     "table": (b"[fleet]\nname = 1", "'fleet' in the configuration file"),
     "bad value": (b'timeout = "soon"', "a timeout of 'soon' (config file"),

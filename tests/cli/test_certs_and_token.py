@@ -172,6 +172,7 @@ def test_names_are_added_only_to_what_was_made_here(fault: str, tmp_path: Path) 
     changed.unlink()
     if fault.startswith("another"):
         changed.write_bytes((other / changed.name).read_bytes())
+        changed.chmod(0o600)
     elif fault == "no certificate":
         changed.write_text("nothing")
     elif fault == "a link to nothing":

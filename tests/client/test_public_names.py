@@ -21,6 +21,7 @@ UNNAMED = {
     "Previous",
     "ReaperStatus",
     "RecordPage",
+    "TaskStatus",
 }
 
 

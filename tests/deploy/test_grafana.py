@@ -26,7 +26,7 @@ METRICS = re.findall(
     r"^\| `(coordination_\w+)`", (DASHBOARDS.parents[2] / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE
 )
 #: 0 in good times and nothing that a test could bring about: a reaper that does not keep up.
-ZERO_IN_GOOD_TIMES = {"Revisions behind"}
+ZERO_IN_GOOD_TIMES = {"Failing in the background", "Failures in the background", "Refused writes", "Revisions behind"}
 #: Longer than from one scrape to the next, so that a rate has something to go by.
 _PAUSE_SECONDS = 1.5
 _LIMIT_SECONDS = 40.0

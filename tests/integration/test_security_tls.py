@@ -173,7 +173,7 @@ def test_a_token_counts_before_a_certificate(mutual: str, world: World, fleet: s
         (("--cert", "alice.crt"), "cert and key are needed together"),
         (("--key", "alice.key"), "cert and key are needed together"),
         (("--cert", "alice.crt", "--key", "bob.key"), "do not belong together"),
-        (("--cert", "alice.crt", "--key", "alice.crt"), "cannot be used"),
+        (("--cert", "alice.crt", "--key", "alice.crt"), "(key) can be read by everybody on this host"),
         (("--cert", "alice.crt", "--key", "nothing"), "No such file"),
         (("--ca", "alice.key"), "no certificate that can be read"),
         (("--ca", "nothing"), "No such file"),

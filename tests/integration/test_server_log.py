@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import grpc
 import pytest
 from server_running import (
     COMMAND,
@@ -19,14 +20,16 @@ from server_running import (
     run,
 )
 
-from coordinator import Client, CoordinatorError, InvalidInput, __version__
+from coordinator import Client, CoordinatorError, __version__
+from coordinator.v1.service_pb2 import ClaimRequest
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 
 class TestLog:
     def test_one_line_a_decision_and_no_caller_can_forge_one(self, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
         log = tmp_path / "log"
         forged = 'x" \ntime=2026-06-14T00:00:00.000Z level=info event=granted fleet=default session=forged'
-        odd = 's=1 event=granted "quoted" \\ back\u00f6'
+        odd = "s:1/event@granted+level-info"
         with (
             logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint,
             Client(endpoint, fleet=fleet) as one,
@@ -45,8 +48,9 @@ class TestLog:
                 ("two\u2028event=granted", "task:b"),
                 ("two", "task:b\nlevel=info"),
             ):
-                with pytest.raises(InvalidInput):
-                    two.claim(session, key)
+                # Our clients would not send it.
+                with pytest.raises(grpc.RpcError), grpc.insecure_channel(endpoint) as channel:
+                    CoordinatorServiceStub(channel).Claim(ClaimRequest(fleet=fleet, session=session, work_key=key))
             with pytest.raises(CoordinatorError):
                 two.complete("two", "task:never")
 

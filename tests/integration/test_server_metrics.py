@@ -36,7 +36,7 @@ class TestMetrics:
                 etcdctl("lease", "revoke", f"{json.loads(value)['kvs'][0]['lease']:x}")
                 assert one.reap() == 1
                 with pytest.raises(InvalidInput):
-                    one.claim("", "task:a")
+                    one.claim("one", "")
                 status = one.status()
             found = samples(own.metrics_url)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from coordinator.client import _forks
-from coordinator.client._forks import PerProcess, in_grpc
+from coordinator.client._forks import in_grpc
 
 
 def _fork(done: threading.Event) -> None:
@@ -61,23 +63,32 @@ def test_a_fork_does_not_wait_for_ever_nor_for_its_own_thread(monkeypatch: pytes
         pass
 
 
+#: Forks a process that has no threads of gRPC's, which this one may have from other tests.
+_ASKED_BY_THREADS = """
+import os, threading
+from coordinator.client._forks import PerProcess
+
+made = []
+
+def make(parents):
+    made.append(parents)
+    return object()
+
+own = PerProcess(make)
+first = own.mine
+child = os.fork()
+if not child:
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(own.mine)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os._exit(0 if made == [None, first] and len(set(map(id, found))) == 1 and found[0] is not first else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert own.mine is first
+"""
+
+
 def test_what_a_process_has_is_made_once_whichever_threads_ask() -> None:
-    made: list[object] = []
-
-    def make(parents: object | None) -> object:
-        made.append(parents)
-        return object()
-
-    own = PerProcess(make)
-    first = own.mine
-    child = os.fork()
-    if not child:
-        found: list[object] = []
-        threads = [threading.Thread(target=lambda: found.append(own.mine)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        os._exit(0 if made == [None, first] and len(set(map(id, found))) == 1 and found[0] is not first else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert own.mine is first
+    subprocess.run([sys.executable, "-c", _ASKED_BY_THREADS], check=True, timeout=60)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,13 +123,20 @@ class TestAnswers:
             assert process.wait(30) == 0
 
 
+_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def limited(size: int, *arguments: object, code: int = 2) -> str:
-    """Run a command that can write so many bytes to a file, as on a disk that is nearly full."""
+    """Run a command that can write so many bytes to a file, as on a disk that is nearly full.
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    done = subprocess.run([COMMAND, *map(str, arguments)], preexec_fn=limit, capture_output=True, text=True, timeout=60)
+    A program of its own sets the limit: code that runs between fork and exec does not bear the threads of gRPC.
+    """
+    command = [sys.executable, "-c", _LIMITED, str(size), COMMAND, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done
     assert "Traceback" not in done.stderr
     return done.stderr

@@ -15,8 +15,8 @@ PARALLEL ?= --numprocesses 3 --dist worksteal
 # With COVERAGE=1, `make test` also measures which lines are run.
 PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 # What has limits of a few seconds is run after all others, one by one; PYTEST_ARGS may name tests without such.
-RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone$(1)" $(PYTEST_ARGS) $(2) && \
-	{ $(PYTEST) -m "alone$(1)" $(PYTEST_ARGS) $(2) || test $$? -eq 5; }
+RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone and not long$(1)" $(PYTEST_ARGS) $(2) && \
+	{ $(PYTEST) -m "alone and not long$(1)" $(PYTEST_ARGS) $(2) || test $$? -eq 5; }
 FUZZ_MINUTES ?= 5
 # The release of Debian that a newer etcd is taken from, and the tests that are run with it: those of the integration
 # tests that are about credentials, commands and numbers would tell nothing new.
@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-attack help setup demo observability test fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
+.PHONY: campaign-attack help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +62,13 @@ demo: setup ## Let ten sessions pick from the same list, with claims and without
 observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and say where to look; no Docker.
 	@$(BIN)/python -m demo.observability $(OBSERVABILITY_ARGS)
 
-test: setup $(INTEROP_VENV)/.ready ## Run all tests, against a real etcd; COVERAGE=1: measure what they miss.
+test: setup $(INTEROP_VENV)/.ready ## Run the tests, against a real etcd; COVERAGE=1: measure what they miss.
 	@$(call RUN_TESTS)
+
+test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and seldom tell anything new.
+	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)
+	@COORDINATION_LOST_REPLIES=200 $(PYTEST) $(PARALLEL) tests/cluster/test_lost_replies_store.py \
+		tests/cluster/test_lost_replies_client.py
 
 fuzz: setup ## Try other keys, requests and stored values than `make test` does, FUZZ_MINUTES each.
 	@COORDINATION_FUZZ_MINUTES=$(FUZZ_MINUTES) $(PYTEST) -p no:randomly tests/fuzz $(PYTEST_ARGS)

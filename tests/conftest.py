@@ -57,12 +57,18 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("tests")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests whose outcome depends on etcd, and have the longest run first.
+    """Mark the tests that depend on etcd, and the variants that `make test` leaves out; the longest run first.
 
     The longest are those with a limit of their own: run last, one process would work on it and all others be done.
     """
     for item in items:
+        but_for = item.get_closest_marker("long_but_for")
+        if but_for is not None:
+            variant = getattr(item, "callspec").id  # noqa: B009  # only what has parameters has it
+            if variant not in but_for.args:
+                item.add_marker("long")
         fixtures = getattr(item, "fixturenames", ())
         if {"run_etcd", "run_coordinator"} & {*fixtures} or item.path.parent.name in {"integration", "cluster"}:
             item.add_marker("etcd")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -49,6 +48,8 @@ def backup(
 ) -> int:
     """Save all that etcd holds, while it runs. The file holds everything that all fleets wrote: keep it safe."""
     need_server()
+    import asyncio
+
     from coordinator.cli.etcd_backup import etcd_of, save
 
     context = current()
@@ -81,6 +82,8 @@ def restore(
 ) -> int:
     """Make a data directory for `up` of a backup. Fencing tokens go on rising; what happened since is lost."""
     need_server()
+    import asyncio
+
     from coordinator.store.embedded import default_data_dir, find_etcd
     from coordinator.store.embedded.restoration import restore as restore_directory
 

@@ -25,7 +25,7 @@ from coordinator.model import DEFAULT_FLEET
 if TYPE_CHECKING:
     from coordinator.client import AsyncClient, Client
 
-__all__ = ["CommonCommand", "CommonGroup", "Context", "current", "named_fleet", "wants_json"]
+__all__ = ["CommonCommand", "CommonGroup", "Context", "current", "find_verb", "named_fleet", "wants_json"]
 
 #: The common options as they were given. A process runs one command, and its errors must know them too.
 _given: dict[str, Any] = {}
@@ -209,6 +209,17 @@ def wants_json(arguments: list[str]) -> bool:
     """Tell whether ``--json`` was asked for, also where the arguments could not be understood."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return bool(_given.get("json")) or "--json" in options
+
+
+def find_verb(arguments: list[str]) -> str | None:
+    """Return the first word that is no common option nor the value of one; None if another option stands first."""
+    words = iter(arguments)
+    for word in words:
+        if any(word == setting.option for setting in SETTINGS):
+            next(words, None)
+        elif word != "--json" and not any(word.startswith(f"{setting.option}=") for setting in SETTINGS):
+            return None if word.startswith("-") else word
+    return None
 
 
 class _CommonOption(TyperOption):

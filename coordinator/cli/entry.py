@@ -13,10 +13,10 @@ from typing import Any
 import typer
 
 from coordinator.cli import INTERRUPTED
-from coordinator.cli.app import app
+from coordinator.cli.app import app, build_only
 from coordinator.cli.bare import fault
 from coordinator.cli.completion import COMPLETING, prepare_completion
-from coordinator.cli.context import wants_json
+from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
 from coordinator.cli.output import emit_error
 from coordinator.cli.streams import LOST, lost, tell
@@ -64,6 +64,8 @@ def _guarded(arguments: list[str]) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     prepare_completion()
+    if COMPLETING not in os.environ:
+        build_only(find_verb(arguments))
     try:
         outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
     except SystemExit as ended:

@@ -1,6 +1,23 @@
 """Clients of a coordinator: ``Client`` for ordinary code, ``AsyncClient`` for asyncio."""
 
-from coordinator.client._async import AsyncClient
-from coordinator.client._sync import Client
+from __future__ import annotations
+
+from importlib import import_module
+
+# As in typing, which takes longer to load than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coordinator.client._async import AsyncClient
+    from coordinator.client._sync import Client
 
 __all__ = ["AsyncClient", "Client"]
+
+# Each is loaded when it is asked for: a command needs one of them.
+_MODULES = {"AsyncClient": "coordinator.client._async", "Client": "coordinator.client._sync"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value

@@ -204,6 +204,7 @@ def test_each_of_several_coordinators_is_examined(
     assert "the coordinators' clocks agree" in found["clock"][-1]["message"]
 
 
+@pytest.mark.long_but_for("19")
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_store_without_a_quorum_is_a_problem(
     how: signal.Signals,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from etcd_cluster import run_cluster
 from members_load import coordinators
 from reaper_deadlines import BOUND_SECONDS, live_through
@@ -19,6 +20,7 @@ TTLS = [10.0 + number % 5 / 4 for number in range(20)]
 AFTER_SECONDS = 9.0
 
 
+@pytest.mark.long
 async def test_after_a_change_of_leader_claims_end_by_the_clock_on_the_wall(tmp_path: Path) -> None:
     with run_cluster(tmp_path) as cluster, coordinators(cluster.etcd) as endpoints:
         lives = await live_through(cluster, endpoints, TTLS, cluster.move_leader, after_seconds=AFTER_SECONDS)

@@ -93,6 +93,7 @@ def test_a_claim_is_one_leased_key_and_its_record_has_no_lease(
     assert '"note":"ö"' in shown
 
 
+@pytest.mark.long_but_for("killed")
 @pytest.mark.parametrize("fate", ["frozen", "killed"])
 async def test_a_claim_ends_on_time_without_its_coordinator(
     fate: str,

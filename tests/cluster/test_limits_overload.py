@@ -69,6 +69,7 @@ async def until_granted(client: AsyncClient) -> None:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.long_but_for("small")
 @pytest.mark.parametrize("note", ["", "x" * 16_000], ids=["small", "large"])
 async def test_calls_over_a_stalled_etcd_are_all_answered_and_memory_is_bounded(
     own_etcd: Etcd, run_coordinator: RunCoordinator, fleet: str, note: str

@@ -46,7 +46,7 @@ def asked_for(path: str, request: bytes, _: bytes) -> list[str]:
     return [message.FromString(request).work_key] if message else []
 
 
-async def test_two_hundred_of_each_answer_lost_before_the_client_change_no_outcome(
+async def test_many_of_each_answer_lost_before_the_client_change_no_outcome(
     etcd: Etcd, etcd_channel: EtcdChannel, fleet: str, record_property: Any
 ) -> None:
     losses = Losses()

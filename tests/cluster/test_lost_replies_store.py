@@ -61,7 +61,7 @@ def _claims_in(operations: Iterable[rpc.RequestOp]) -> Iterable[str]:
             yield work_key
 
 
-async def test_two_hundred_of_each_answer_lost_behind_the_coordinator_change_no_outcome(
+async def test_many_of_each_answer_lost_behind_the_coordinator_change_no_outcome(
     etcd: Etcd, etcd_channel: EtcdChannel, fleet: str, record_property: Any
 ) -> None:
     losses = Losses()

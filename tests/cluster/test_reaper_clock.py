@@ -70,6 +70,7 @@ def jumping(etcd: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             process.terminate()
 
 
+@pytest.mark.long_but_for("order0")
 @pytest.mark.parametrize("order", [(signal.SIGUSR1, signal.SIGUSR2), (signal.SIGUSR2, signal.SIGUSR1)])
 async def test_the_hosts_clock_is_set_by_hours_and_no_claim_ends_early(
     world: World, order: tuple[signal.Signals, ...]

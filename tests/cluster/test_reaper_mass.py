@@ -55,6 +55,7 @@ async def test_two_thousand_that_expire_at_once_are_recorded_once_while_others_a
     await check_recorded_once(world, 2000)
 
 
+@pytest.mark.long
 async def test_one_thousand_with_large_notes_are_recorded_at_once(world: World) -> None:
     """Sixteen kilobytes each, three times over: etcd tells of them in pieces, and takes them in pieces."""
     note = "n" * 16 * 1024
@@ -67,6 +68,7 @@ async def test_one_thousand_with_large_notes_are_recorded_at_once(world: World) 
     assert {len(entry.note) for _, entry in await world.histories()} == {16 * 1024}
 
 
+@pytest.mark.long
 async def test_reapers_that_are_killed_again_and_again_record_each_once(world: World, run_coordinator) -> None:  # type: ignore[no-untyped-def]  # as conftest has it
     etcd = world.channel.endpoints[0]
     for number in range(3):

@@ -119,6 +119,7 @@ async def granted(client: AsyncClient, key: str) -> Claim:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_refused(
     full_soon: Coordinator, client: AsyncClient, store: EtcdChannel
 ) -> None:

@@ -80,6 +80,7 @@ async def write_much(world: World) -> int:
     return (await world.mark_now()).revision
 
 
+@pytest.mark.long_but_for("just_ahead", "other_cluster")
 @pytest.mark.parametrize("change", REPLACEMENTS)
 @pytest.mark.timeout(240)
 async def test_what_expires_in_the_store_that_etcd_has_become_is_recorded(
@@ -111,6 +112,7 @@ async def test_what_expires_in_the_store_that_etcd_has_become_is_recorded(
         await until(lambda: not any(status.failing for status in tasks.statuses()))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_a_second_replica_and_a_second_change_do_no_harm(
     cluster: EtcdCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -137,6 +137,7 @@ async def run(attack: Attack, client: AsyncClient) -> int:
     return refused
 
 
+@pytest.mark.long_but_for("many_claims", "denials", "results")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 async def test_an_attack_fills_its_budget_and_not_etcd(
     attack: Attack, small: Coordinator, attacker: AsyncClient, monkeypatch: pytest.MonkeyPatch
@@ -158,6 +159,7 @@ async def test_an_attack_fills_its_budget_and_not_etcd(
         assert blue.complete("blue-1", "task:kept").state is State.COMPLETED
 
 
+@pytest.mark.long
 async def test_without_a_budget_the_same_would_fill_it(run_coordinator: RunCoordinator, tmp_path: Path) -> None:
     options = ["--etcd-quota-bytes", str(QUOTA), "--max-write-rate-per-fleet", "0"]
     options += ["--max-write-rate-per-credential", "0"]

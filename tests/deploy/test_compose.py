@@ -160,6 +160,7 @@ def files(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.long
 def test_the_services_serve_and_survive_the_loss_of_a_member_and_of_a_coordinator(tmp_path: Path, files: Path) -> None:
     more = load(PROTECTING, COORDINATION_FILES=str(files), COORDINATION_OWNER=f"{os.getuid()}:{os.getgid()}")
     # As a third one, so that one cluster does for both files. Grafana cannot be had.

@@ -82,6 +82,7 @@ def _going_on(running: Compose) -> Iterator[Sessions]:
     sessions.close()
 
 
+@pytest.mark.long
 def test_no_claim_is_lost_while_everything_is_restarted_and_a_member_replaced(tmp_path: Path) -> None:
     with composed(tmp_path, SERVICES) as running:
         running.up(*COORDINATORS)

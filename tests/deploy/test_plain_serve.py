@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+import pytest
 from conftest import RunCoordinator, RunEtcd, RunningCoordinator
 from operands import operands
 from prometheus_running import DEPLOYED, RunningPrometheus, deployed_prometheus
@@ -17,6 +18,7 @@ RUNBOOK = (DEPLOYED.parents[1] / "docs/runbook.md").read_text(encoding="utf-8")
 QUOTA = 1 << 31
 
 
+@pytest.mark.long
 def test_the_runbook_says_which_alerts_are_silent_there(
     run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path: Path
 ) -> None:

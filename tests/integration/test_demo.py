@@ -117,6 +117,7 @@ def test_the_latecomer_is_told_that_it_is_done(answer: dict[str, Any]) -> None:
     assert f"DENIED: already completed by {by['github:gptme/gptme#2880']} (" in late["answer"]
 
 
+@pytest.mark.long_but_for("2")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     demo = Demo(tmp_path)

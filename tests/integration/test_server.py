@@ -169,6 +169,9 @@ class TestStopping:
 class TestAlone:
     """A client that asks for it by a name of this host reaches no other (issue 12, number 24)."""
 
+    @pytest.mark.long_but_for(
+        "up-127.0.0.1-localhost", "serve-127.0.0.1-[::1]", "serve-[::1]-[::]", "serve-localhost-127.0.0.1"
+    )
     @pytest.mark.parametrize(
         ("first", "second"),
         [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost"), ("127.0.0.1", "[::1]"), ("[::1]", "[::]")],

@@ -36,7 +36,7 @@ from coordinator.engine.transaction import (
 )
 from coordinator.model import State
 
-EXAMPLES = int(os.environ.get("COORDINATION_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("COORDINATION_EXAMPLES", "30"))
 COMMON = settings(stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False)
 
 
@@ -120,6 +120,7 @@ def _if_claimed(record: StoredRecord) -> StoredRecord | None:
     return record if record.state is State.CLAIMED else None
 
 
+@pytest.mark.long_but_for("_grants_over_claims", "_ends_whatever_claim_is_there", "_renews_what_has_changed")
 @pytest.mark.parametrize(
     "break_engine",
     [

@@ -1,0 +1,44 @@
+"""A command builds what it runs, and loads nothing of what it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from coordinator.cli.context import find_verb
+
+_LOADED = "import sys; sys.argv = ['coordination', *{arguments!r}]; import os; os._exit = sys.exit\n"
+_LOADED += "from coordinator.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+_LOADED += "print(*sorted({{'asyncio', 'grpc', 'rich', 'coordinator.server', 'cryptography'}} & {{*sys.modules}}))"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verb"),
+    [
+        ([], None),
+        (["status"], "status"),
+        (["--json", "work-list", "status"], "work-list"),
+        (["--fleet", "status", "work-list"], "work-list"),
+        (["--fleet=status", "work-list"], "work-list"),
+        (["--endpoint", "a:1", "--json", "--timeout", "3", "hot"], "hot"),
+        # What is built then is all that there is: its help tells of every command.
+        (["--help", "work-list"], None),
+        (["-h"], None),
+        (["--version"], None),
+        (["--fleet"], None),
+        (["--unknown", "work-list"], None),
+        (["nothing", "work-list"], "nothing"),
+    ],
+)
+def test_the_verb_is_found_among_the_common_options(arguments: list[str], verb: str | None) -> None:
+    assert find_verb(arguments) == verb
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["work-claim", "--help"], ["completion", "bash"]])
+def test_what_asks_no_coordinator_loads_no_grpc(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED.format(arguments=arguments)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, ""), done

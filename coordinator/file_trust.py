@@ -22,7 +22,7 @@ from pathlib import Path
 
 from coordinator.errors import InvalidInput
 
-__all__ = ["check_way", "open_own", "read_trusted"]
+__all__ = ["check_way", "is_ours", "open_own", "read_trusted", "user_name"]
 
 #: As many as Linux follows (``MAXSYMLINKS`` in <linux/namei.h>).
 _MOST_LINKS = 40
@@ -59,8 +59,8 @@ def open_own(path: Path, flags: int) -> int:
         raise
     found = os.fstat(file)
     why = None
-    if found.st_uid not in _trusted_users():
-        why = f"{path.name} belongs to {_user(found.st_uid)}"
+    if not is_ours(found):
+        why = f"{path.name} belongs to {user_name(found.st_uid)}"
     elif stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
         why = f"{path.name} has another name, which may be in use elsewhere"
     if why is not None:
@@ -69,20 +69,21 @@ def open_own(path: Path, flags: int) -> int:
     return file
 
 
-def check_way(path: Path, field: str, *, groups_of_root: bool = False) -> None:
+def check_way(path: Path, field: str, *, groups_of_root: bool = False, of_kernel_too: bool = False) -> None:
     """Raise ``InvalidInput`` if other users could put another file in the place of this one.
 
-    With ``groups_of_root`` a group may write in what belongs to root: where data lies on a volume of Kubernetes.
+    With ``groups_of_root`` a group may write in what belongs to root: where data lies on a volume of Kubernetes. What
+    lies below /dev and /proc is looked at only with ``of_kernel_too``.
     """
-    if str(path).startswith(_OF_KERNEL):
+    if str(path).startswith(_OF_KERNEL) and not of_kernel_too:
         return
     for passed, found in _way(path):
-        if found.st_uid not in _trusted_users() and not _is_unmapped(found.st_uid):
+        if not is_ours(found) and not _is_unmapped(found.st_uid):
             raise InvalidInput(
-                f"{path} ({field}) cannot be relied on: {passed} belongs to {_user(found.st_uid)}, who "
+                f"{path} ({field}) cannot be relied on: {passed} belongs to {user_name(found.st_uid)}, who "
                 "could replace it",
                 field=field,
-                hint=f"keep it in a directory of your own; or chown {_user(os.geteuid())} {passed}",
+                hint=f"keep it in a directory of your own; or chown {user_name(os.geteuid())} {passed}",
             )
         if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
             continue
@@ -98,11 +99,11 @@ def check_way(path: Path, field: str, *, groups_of_root: bool = False) -> None:
 
 def _check_file(path: Path, found: os.stat_result, field: str, *, secret: bool) -> None:
     mode = f"its mode is {stat.S_IMODE(found.st_mode):04o}"
-    if found.st_uid not in _trusted_users():
+    if not is_ours(found):
         raise InvalidInput(
-            f"{path} ({field}) belongs to {_user(found.st_uid)}, who could change it; it must be yours or root's",
+            f"{path} ({field}) belongs to {user_name(found.st_uid)}, who could change it; it must be yours or root's",
             field=field,
-            hint=f"chown {_user(os.geteuid())} {path}, or make a copy of your own",
+            hint=f"chown {user_name(os.geteuid())} {path}, or make a copy of your own",
         )
     if found.st_mode & _OTHERS_WRITE:
         who = "everybody" if found.st_mode & stat.S_IWOTH else "its group"
@@ -140,8 +141,9 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             yield at, found
 
 
-def _trusted_users() -> tuple[int, int]:
-    return os.geteuid(), 0
+def is_ours(found: os.stat_result) -> bool:
+    """Tell whether what was found belongs to this user or to root."""
+    return found.st_uid in (os.geteuid(), 0)
 
 
 def _is_unmapped(uid: int) -> bool:
@@ -168,7 +170,8 @@ def _is_private(gid: int, uid: int) -> bool:
     return uid != 0 and group.gr_name == user.pw_name and {*group.gr_mem} <= {user.pw_name}
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return what a user is called."""
     import pwd
 
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from other_users import Giving
 
 from coordinator.store.channel import EtcdChannel
 from coordinator.store.embedded import find_etcd
@@ -215,6 +216,12 @@ async def etcd_channel(etcd: RunningEtcd) -> AsyncIterator[EtcdChannel]:
     channel = EtcdChannel([etcd.endpoint])
     yield channel
     await channel.close()
+
+
+@pytest.fixture
+def give_away(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Giving:
+    """Give files to another user, whoever runs the tests."""
+    return Giving(monkeypatch, tmp_path_factory.mktemp("site") / "packages")
 
 
 @pytest.fixture

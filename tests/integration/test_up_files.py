@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from other_users import Giving
 from server_running import FREE_PORTS, run
 
 VICTIM = "what must stay as it is"
@@ -75,16 +76,15 @@ def test_a_data_directory_in_which_others_write_is_refused(mode: int, above: int
     assert not [*data_dir.iterdir()]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 @pytest.mark.parametrize("name", ["", "lock", "etcd.log", "etcd", "sockets"])
-def test_what_another_user_has_put_there_is_refused(name: str, tmp_path: Path) -> None:
+def test_what_another_user_has_put_there_is_refused(name: str, tmp_path: Path, give_away: Giving) -> None:
     data_dir = tmp_path / "data"
     data_dir.mkdir(mode=0o700)
     if name.startswith(("etcd", "sockets")) and name != "etcd.log":
         (data_dir / name).mkdir()
     elif name:
         (data_dir / name).touch()
-    os.chown(data_dir / name, 12345, -1)
+    give_away(data_dir / name)
     refused(data_dir, "belongs to")
 
 

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from other_users import OTHER, Giving
 
 from coordinator import file_trust
 from coordinator.errors import InvalidInput
-from coordinator.file_trust import check_way, open_own, read_trusted
-
-OTHER = 12345
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+from coordinator.file_trust import check_way, open_own, read_trusted, user_name
 
 
 @pytest.fixture
@@ -52,10 +50,9 @@ def test_a_group_may_read_a_secret(file: Path, mode: int) -> None:
     assert read_trusted(file, "key", secret=True) == b"x"
 
 
-@needs_root
-def test_what_belongs_to_another_user_is_refused(file: Path) -> None:
-    os.chown(file, OTHER, -1)
-    refused(file, f"belongs to user {OTHER}, who could change it", f"chown root {file}")
+def test_what_belongs_to_another_user_is_refused(file: Path, give_away: Giving) -> None:
+    give_away(file)
+    refused(file, f"belongs to user {OTHER}, who could change it", f"chown {user_name(os.geteuid())} {file}")
 
 
 def test_what_belongs_to_root_is_not(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,21 +77,19 @@ def test_a_directory_that_others_can_write_is_refused(tmp_path: Path, mode: int,
     assert read_trusted(file, "tokens") == b""  # sticky, as /tmp is
 
 
-@needs_root
-def test_a_directory_of_another_user_is_refused(file: Path) -> None:
+def test_a_directory_of_another_user_is_refused(file: Path, give_away: Giving) -> None:
     directory = file.parent / "theirs"
     directory.mkdir()
     file = file.rename(directory / "file")
-    os.chown(directory, OTHER, -1)
+    give_away(directory)
     refused(file, f"{directory} belongs to user {OTHER}, who could replace it", "keep it in a directory of your own")
 
 
-@needs_root
-def test_links_are_followed_unless_they_are_another_users(file: Path) -> None:
+def test_links_are_followed_unless_they_are_another_users(file: Path, give_away: Giving) -> None:
     link = file.parent / "link"
     link.symlink_to(file)
     assert read_trusted(link, "tokens") == b"x"
-    os.chown(link, OTHER, -1, follow_symlinks=False)
+    give_away(link)
     refused(link, f"{link} belongs to user {OTHER}", "keep it")
 
 
@@ -149,15 +144,20 @@ def test_the_group_of_one_user_alone_may_write_in_directories(file: Path, monkey
 
 def test_a_group_may_write_where_data_of_root_lies(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A volume of Kubernetes belongs to root and the group of the pod."""
-    if file.stat().st_uid != 0:
-        pytest.skip("it belongs to no root")
     file.parent.chmod(0o2775)
+    looked = os.stat
+    monkeypatch.setattr(os, "stat", lambda *given, **options: _of_root(looked(*given, **options)))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(InvalidInput, match="others can write"):
         check_way(file, "data-dir", groups_of_root=True)
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
     check_way(file, "data-dir", groups_of_root=True)
     with pytest.raises(InvalidInput, match="others can write"):
         check_way(file, "tokens")
+
+
+def _of_root(found: os.stat_result) -> os.stat_result:
+    return os.stat_result([*found[:4], 0, *found[5:]])
 
 
 class TestOpening:
@@ -175,9 +175,8 @@ class TestOpening:
         with pytest.raises(PermissionError, match="another name"):
             open_own(file, os.O_RDWR)
 
-    @needs_root
-    def test_what_is_anothers_is_refused(self, file: Path) -> None:
-        os.chown(file, OTHER, -1)
+    def test_what_is_anothers_is_refused(self, file: Path, give_away: Giving) -> None:
+        give_away(file)
         with pytest.raises(PermissionError, match=f"belongs to user {OTHER}"):
             open_own(file, os.O_RDWR)
 

@@ -10,21 +10,24 @@ from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.limits import LimitSettings
 from coordinator.reaper.settings import ReaperSettings
 from coordinator.security import SecuritySettings
+from coordinator.socket_trust import check_place
 from coordinator.store.access import EtcdAccess
+from coordinator.unix_sockets import is_unix, path_of, read_unix
 
-__all__ = ["ServerSettings", "split_address"]
+__all__ = ["ServerSettings", "listening_address", "split_address"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """What a coordinator process is told.
 
-    ``etcd`` are the endpoints of the store, ``HOST:PORT`` each. Port 0 in ``listen`` or ``metrics_listen`` picks a
-    free one. ``topic_kinds`` are the kinds whose identities are topics: their spelling is reduced to a slug.
-    ``grace_seconds`` is how long calls in flight may take to be answered at shutdown, ``quota_bytes`` etcd's storage
-    quota where it is known; ``reaper`` None runs none. Raises ``InvalidInput`` for an
-    address that is not HOST:PORT, and, unless ``insecure`` is set, for one that other hosts reach and ``security`` does
-    not protect, and for a password that would go to etcd in clear.
+    ``etcd`` are the endpoints of the store, ``HOST:PORT`` each; ``listen`` may also be ``unix:/PATH``. Port 0 in
+    ``listen`` or ``metrics_listen`` picks a free one. ``topic_kinds`` are the kinds whose identities are topics: their
+    spelling is reduced to a slug. ``grace_seconds`` is how long calls in flight may take to be answered at shutdown,
+    ``quota_bytes`` etcd's storage quota where it is known; ``reaper`` None runs none. Raises ``InvalidInput`` for an
+    address that is neither, for a socket in a directory that others can change, and, unless ``insecure`` is set, for
+    an address that other hosts reach and ``security`` does not protect, and for a password that would go to etcd in
+    clear.
     """
 
     etcd: tuple[str, ...]
@@ -40,12 +43,25 @@ class ServerSettings:
     reaper: ReaperSettings | None = field(default_factory=ReaperSettings)
 
     def __post_init__(self) -> None:
-        host, _ = split_address(self.listen, "listen")
         metrics_host, _ = split_address(self.metrics_listen, "metrics-listen")
+        if is_unix(self.listen):
+            self.security.check_socket(self.listen)
+            check_place(path_of(listening_address(self.listen)), "listen")
+        else:
+            host, _ = split_address(self.listen, "listen")
+            if not self.insecure:
+                self.security.check_listen(self.listen, host)
         if not self.insecure:
             self.etcd_access.check_clear(self.etcd)
-            self.security.check_listen(self.listen, host)
             self.security.check_metrics_listen(self.metrics_listen, metrics_host)
+
+
+def listening_address(typed: str) -> str:
+    """Return what ``--listen`` means in its one spelling, where that is a unix socket; a port is returned as it is.
+
+    Raises ``InvalidInput``.
+    """
+    return read_unix(typed, field="listen", noun="address for --listen") if is_unix(typed) else typed
 
 
 def split_address(address: str, name: str) -> tuple[str, int]:

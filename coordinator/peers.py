@@ -11,14 +11,16 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from coordinator.findings import Finding, problem, sound, warning
+from coordinator.host_users import has_other_users
 from coordinator.security import stays_here
+from coordinator.unix_sockets import is_unix
 
-__all__ = ["expiry_of", "judge_encryption", "judge_expiry", "read_expiry", "shown_expiry"]
+__all__ = ["expiry_of", "judge_clear_token", "judge_encryption", "judge_expiry", "read_expiry", "shown_expiry"]
 
 #: A certificate that ends sooner is worth a warning: time to notice, and to make a new one, in days.
 SOON_DAYS = 21
@@ -75,9 +77,10 @@ def judge_expiry(check: str, ends: datetime, now: datetime, *, whose: str, subje
 
 def judge_encryption(check: str, what: str, endpoints: Iterable[str], *, on: bool) -> Finding:
     """Judge whether connections to ``what`` are encrypted, and whether they need to be."""
-    if on:
+    exposed = [endpoint for endpoint in endpoints if not is_unix(endpoint)]
+    if on and exposed:
         return sound(check, f"connections to {what} are encrypted")
-    exposed = [endpoint for endpoint in endpoints if not stays_here(endpoint)]
+    exposed = [endpoint for endpoint in exposed if not stays_here(endpoint)]
     if not exposed:
         return sound(check, f"connections to {what} are not encrypted, and do not leave this host")
     return warning(
@@ -85,6 +88,17 @@ def judge_encryption(check: str, what: str, endpoints: Iterable[str], *, on: boo
         f"connections to {what} at {', '.join(exposed)} are not encrypted: others can read and change them",
         "turn TLS on, or see that the network itself keeps strangers out",
     )
+
+
+def judge_clear_token(endpoints: Iterable[str]) -> Iterator[Finding]:
+    """Judge a token that goes without TLS to ports of this host, which belong to whoever took them first."""
+    ports = [endpoint for endpoint in endpoints if not is_unix(endpoint) and stays_here(endpoint)]
+    if ports and has_other_users():
+        yield warning(
+            "token-in-clear",
+            f"the token goes in clear to whoever has {', '.join(ports)}, and this host has other users",
+            "start the coordinator with `--listen unix:/PATH`, which only its own user can have; or turn TLS on",
+        )
 
 
 def expiry_of(certificate: bytes) -> datetime:

@@ -61,6 +61,15 @@ class SecuritySettings:
             "or add --insecure where the network itself keeps strangers out",
         )
 
+    def check_socket(self, address: str) -> None:
+        """Raise ``InvalidInput`` if calls over a unix socket are to be encrypted."""
+        if self.tls_cert is not None:
+            raise InvalidInput(
+                f"--listen {address} needs no TLS, and speaks none: what goes through a unix socket stays in this host",
+                field="tls-cert",
+                hint="leave out --tls-cert, --tls-key and --client-ca; or listen on HOST:PORT, for other hosts too",
+            )
+
     def check_metrics_listen(self, address: str, host: str) -> None:
         """Raise ``InvalidInput`` if other hosts would reach metrics that are not meant for them."""
         if not is_loopback(host) and not self.metrics_public:

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from coordinator import clock
 from coordinator._version import __version__
 from coordinator.audit import Audit
-from coordinator.config import ServerSettings, split_address
+from coordinator.config import ServerSettings, listening_address, split_address
 from coordinator.descriptors import allowed_connections
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.listeners import hold
@@ -40,6 +40,7 @@ from coordinator.service.refusals import Refusals
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.watches import Watches
+from coordinator.socket_files import SocketFile
 from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.examination import Examination
@@ -48,6 +49,7 @@ from coordinator.store.members import MembersReader
 from coordinator.store.runner import Runner
 from coordinator.store.space import SpaceWatch
 from coordinator.tasks import Tasks, watch_log
+from coordinator.unix_sockets import is_unix, path_of
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Server"]
@@ -87,6 +89,7 @@ class Server:
         #: The addresses that it listens on: those of the host in ``endpoint``.
         self.listening: tuple[str, ...] = ()
         self.metrics_url = ""
+        self._socket: SocketFile | None = None
         #: What goes on in the background, and how that does.
         self.tasks = Tasks()
 
@@ -146,7 +149,8 @@ class Server:
             clock=self._wall,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
-        idle = IdleConnections(split_address(self.endpoint, "listen")[1], self._most_connections)
+        port = None if self._socket is not None else split_address(self.endpoint, "listen")[1]
+        idle = IdleConnections(port, self._most_connections)
         self._serve = self._make_serve(servicer, recorder, authorizer, idle)
         self._serve()
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
@@ -223,10 +227,16 @@ class Server:
         self._watches.close()
         await self.tasks.stop("credentials")
         await self._grpc.stop(self._settings.grace_seconds)
+        self.remove_socket()
         await self.tasks.stop()
         self._runner.close()
         await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
+
+    def remove_socket(self) -> None:
+        """Remove the socket file, if there is one: also after a start that has failed."""
+        if self._socket is not None:
+            self._socket.remove()
 
     async def _drain(self) -> None:
         """Take up the calls that have arrived. On a busy machine that takes longer than any fixed pause."""
@@ -273,6 +283,9 @@ class Server:
         return FollowedFiles(security.tls_cert, security.tls_key, security.client_ca)
 
     def _listen(self, address: str) -> str:
+        """Listen at an address, and return it as others are told it."""
+        if is_unix(address):
+            return self._listen_on_socket(listening_address(address))
         host, port = split_address(address, "listen")
         with hold(host, port, what="the coordinator", option="--listen") as held:
             for each, target in zip(held.addresses, held.targets, strict=True):
@@ -280,6 +293,13 @@ class Server:
             held.check_alone()
             self.listening = held.targets
             return f"[{host}]:{held.port}" if ":" in host else f"{host}:{held.port}"
+
+    def _listen_on_socket(self, address: str) -> str:
+        self._socket = self._socket or SocketFile(path_of(address))
+        with self._socket.replacing() as target:
+            self._listen_at(target, self._socket.refused())
+        self.listening = (address,)
+        return address
 
     def _listen_at(self, target: str, refused: Unavailable) -> None:
         try:

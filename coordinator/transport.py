@@ -13,6 +13,7 @@ import grpc
 
 from coordinator.errors import InvalidInput
 from coordinator.host_port import split_host_port
+from coordinator.unix_sockets import is_unix, read_unix
 
 __all__ = ["CHANNEL_OPTIONS", "ERROR_METADATA_KEY", "Failure", "is_stranger", "parse_endpoints", "was_never_sent"]
 
@@ -29,6 +30,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # What gRPC (1.85) goes by; its default is a minute, whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.enable_http_proxy", 0),
     # Each process of a fleet has its own few connections; a shared pool would tie the fate of one client to another's.
     ("grpc.use_local_subchannel_pool", 1),
@@ -80,7 +83,7 @@ def is_stranger(failure: Failure) -> bool:
 
 
 def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") -> tuple[str, ...]:
-    """Read ``HOST:PORT``, several with commas between them or as a sequence.
+    """Read ``HOST:PORT`` or ``unix:/PATH``, several with commas between them or as a sequence.
 
     Raises ``InvalidInput`` naming ``field`` if there is none, or one is not of that form.
     """
@@ -88,6 +91,12 @@ def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") 
     found = tuple(part.strip() for part in parts if part.strip())
     if not found:
         raise InvalidInput(f"no {field} was given; at least one HOST:PORT is needed", field=field)
-    for endpoint in found:
-        split_host_port(endpoint, field=field, noun="endpoint" if field == "endpoint" else f"address for --{field}")
-    return found
+    noun = "endpoint" if field == "endpoint" else f"address for --{field}"
+    return tuple(_read(endpoint, field, noun) for endpoint in found)
+
+
+def _read(endpoint: str, field: str, noun: str) -> str:
+    if is_unix(endpoint):
+        return read_unix(endpoint, field=field, noun=noun)
+    split_host_port(endpoint, field=field, noun=noun)
+    return endpoint

@@ -5,6 +5,9 @@ It is opened once and checked as opened, so that what is put into it later lies 
 
 A path in an address has at most 107 bytes (``sun_path`` in <linux/un.h>), and gRPC reads one as part of a URI. What is
 longer or holds other characters is reached through /proc/self/fd and an open directory.
+
+What is typed for a socket is ``unix:`` and an absolute path, ``unix:///PATH`` as gRPC writes it, or refused: no path is
+relative, because settings are read in other directories than they are written in.
 """
 
 from __future__ import annotations
@@ -19,10 +22,24 @@ from pathlib import Path
 from socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 from typing import NamedTuple
 
-__all__ = ["UNIX", "Peer", "connect", "listen", "open_private_directory", "peer_of", "target_of"]
+from coordinator.errors import InvalidInput
+
+__all__ = [
+    "UNIX",
+    "Peer",
+    "connect",
+    "is_unix",
+    "listen",
+    "open_private_directory",
+    "path_of",
+    "peer_of",
+    "read_unix",
+    "target_of",
+]
 
 #: How an address that is a unix socket begins; a path follows.
 UNIX = "unix:"
+_ABSTRACT = "unix-abstract:"
 _LONGEST_PATH = 107
 _PLAIN = re.compile(r"/[A-Za-z0-9/._:@+=-]*")
 _CREDENTIALS = struct.Struct("3i")
@@ -35,6 +52,37 @@ class Peer(NamedTuple):
 
     pid: int | None
     uid: int
+
+
+def is_unix(address: str) -> bool:
+    """Tell whether an address is that of a unix socket, or is meant to be."""
+    return address.strip().startswith((UNIX, _ABSTRACT))
+
+
+def path_of(address: str) -> Path:
+    """Return the path of an address that ``read_unix`` has returned."""
+    return Path(address.removeprefix(UNIX))
+
+
+def read_unix(typed: str, *, field: str, noun: str = "address") -> str:
+    """Return the address of a unix socket in its one spelling; raises ``InvalidInput`` naming ``field`` for others."""
+    address = typed.strip()
+    path = address.removeprefix(UNIX)
+    path = path[2:] if path.startswith("///") else path
+    wrong = None
+    if address.startswith(_ABSTRACT):
+        wrong = "a socket without a path belongs to nobody, so that any user can have it"
+    elif not path.startswith("/") or path.startswith("//") or path.strip("/") == "":
+        wrong = "a unix socket is named by an absolute path"
+    elif "," in path:
+        wrong = "its path has a comma, which separates addresses"
+    elif not path.isprintable():
+        wrong = "its path must be in UTF-8, without control characters"
+    if wrong is None:
+        return f"{UNIX}{path}"
+    raise InvalidInput(
+        f"{address!r} is not an {noun}: {wrong}", field=field, hint="for example unix:/run/user/1000/coordination.sock"
+    )
 
 
 def open_private_directory(path: Path) -> int:

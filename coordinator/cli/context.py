@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting("endpoint", DEFAULT_LISTEN, "HOST:PORT[,…]", "Where the coordinators are."),
+    Setting("endpoint", DEFAULT_LISTEN, "HOST:PORT|unix:/PATH[,…]", "Where the coordinators are."),
     Setting("fleet", DEFAULT_FLEET, "NAME", "The fleet whose claims are meant."),
     Setting("timeout", "5", "SECONDS", "How long to wait for an answer, at most."),
     Setting("token_file", "", "FILE", "Holds the token that says who you are."),
@@ -129,6 +129,11 @@ class Context:
     def encrypted(self) -> bool:
         """Whether connections to the coordinators are encrypted."""
         return self.tls or self._file("ca") is not None or self._file("cert") is not None
+
+    @property
+    def shows_token(self) -> bool:
+        """Whether calls carry a token."""
+        return self._file("token_file") is not None
 
     @property
     def certificate(self) -> tuple[Path, Path] | None:

@@ -15,8 +15,9 @@ from coordinator.errors import CoordinatorError, InvalidInput, NotImplementedHer
 from coordinator.findings import Finding, Severity, problem, sound, warning
 from coordinator.model import ReaperStatus
 from coordinator.offsets import judge_clock, judge_clocks
-from coordinator.peers import judge_encryption, judge_expiry, read_expiry, shown_expiry
+from coordinator.peers import judge_clear_token, judge_encryption, judge_expiry, read_expiry, shown_expiry
 from coordinator.transport import parse_endpoints
+from coordinator.unix_sockets import is_unix
 
 __all__ = ["examine"]
 
@@ -59,9 +60,13 @@ def _protection(context: Context, endpoints: tuple[str, ...], answered: tuple[st
         # Of connections that did not come about there is nothing to say: that they did not is a finding already.
         yield judge_encryption("coordinator-tls", "the coordinator", answered, on=context.encrypted)
     if not context.encrypted:
+        if context.shows_token:
+            yield from judge_clear_token(answered)
         return
     now = datetime.now(UTC)
     for endpoint in endpoints:
+        if is_unix(endpoint):
+            continue
         try:
             ends = shown_expiry(endpoint, client=own)
         except (OSError, ValueError):

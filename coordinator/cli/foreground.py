@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shlex
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +22,11 @@ from coordinator.cli.streams import announce, notice
 from coordinator.config import ServerSettings, split_address
 from coordinator.descriptors import raise_limit
 from coordinator.errors import CoordinatorError
+from coordinator.host_users import has_other_users
 from coordinator.keys import DEFAULT_TOPIC_KINDS, check_kind
 from coordinator.limits import LimitSettings, check_quota
 from coordinator.reaper import ReaperSettings
-from coordinator.security import SecuritySettings
+from coordinator.security import SecuritySettings, is_loopback
 from coordinator.server import Server
 from coordinator.store.access import EtcdAccess, parse_members
 from coordinator.store.embedded import (
@@ -37,6 +39,7 @@ from coordinator.store.embedded import (
 )
 from coordinator.store.embedded.control import Control
 from coordinator.store.embedded.version_notice import notices_for
+from coordinator.unix_sockets import is_unix
 
 __all__ = ["Options", "run_beside", "run_embedded"]
 
@@ -99,6 +102,8 @@ def run_embedded(
     binary = find_etcd(etcd_path)
     if listen is not None:
         notice(_OPEN)
+    for text in _notices(options):
+        notice(text)
 
     async def run() -> int:
         etcd = EmbeddedEtcd(data_dir or default_data_dir(), binary, quota_bytes=quota_bytes, listen=listen)
@@ -114,7 +119,21 @@ def run_embedded(
 def run_beside(endpoints: str, options: Options) -> int:
     """Run a coordinator beside an etcd that is there already; returns the exit code."""
     settings = options.settings(parse_members(endpoints))
+    for text in _notices(options):
+        notice(text)
     return _run(lambda: _serve(settings, options.log.audit), options)
+
+
+def _notices(options: Options) -> Iterator[str]:
+    """Tell who else may get tokens."""
+    if options.security.tokens is None or options.security.tls_cert is not None or is_unix(options.listen):
+        return
+    host, port = split_address(options.listen, "listen")
+    if port and is_loopback(host) and has_other_users():
+        yield (
+            f"tokens go in clear to whoever has {options.listen}, and this host has other users; "
+            "--listen unix:/PATH keeps them to yours"
+        )
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
@@ -139,6 +158,7 @@ async def _serve(
     async with AsyncExitStack() as stack:
         if audit is not None:
             stack.callback(audit.close)
+        stack.callback(server.remove_socket)
         await server.start()
         stack.callback(_LOG.info, "stopped", extra=logs.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
@@ -151,6 +171,8 @@ async def _serve(
         if audit is not None:
             audit.write("started", version=__version__, pid=os.getpid(), **where)
             stack.callback(audit.write, "stopped", pid=os.getpid())
+        if is_unix(server.endpoint):
+            notice(f"clients reach it with COORDINATION_ENDPOINT={shlex.quote(server.endpoint)}")
         # Whoever does not want to hear that it is ready has it run all the same.
         announce(f"{server.ready_line}\n")
         try:

@@ -38,7 +38,12 @@ __all__ = ["COMMANDS", "DataDir", "EtcdProgram", "need_server"]
 
 Listen = Annotated[
     str,
-    typer.Option("--listen", metavar="HOST:PORT", envvar="COORDINATION_LISTEN", help="Port 0 picks a free one."),
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT|unix:/PATH",
+        envvar="COORDINATION_LISTEN",
+        help="Port 0 picks a free one. Through a unix socket only its owner and root reach the coordinator.",
+    ),
 ]
 MetricsListen = Annotated[
     str,

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coordinator.cli import limit_options, log_options, protection, reaper_options
+from coordinator.config import listening_address
 from coordinator.logs import LogSettings
 from coordinator.security import SecuritySettings
+from coordinator.unix_sockets import is_unix
 
 if TYPE_CHECKING:
     from coordinator.cli.foreground import Options
@@ -33,7 +35,7 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
         given.metrics_public,
     )
     log = LogSettings(options.log.level, _absolute(options.log.file), _absolute(options.log.audit))
-    words = ["--listen", options.listen, "--metrics-listen", options.metrics_listen]
+    words = ["--listen", listening_address(options.listen), "--metrics-listen", options.metrics_listen]
     words += ["--topic-kinds", options.topic_kinds]
     words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     words += ["--etcd", etcd] if etcd is not None else []
@@ -60,7 +62,8 @@ def differences(wanted: Mapping[str, str], running: Mapping[str, str]) -> Iterat
         if mine == its or (option == _LOG_FILE and mine is None):
             continue
         # Any free port is as good as the one that it has.
-        if mine is not None and its is not None and mine.endswith(":0") and mine[:-1] == f"{its.rpartition(':')[0]}:":
+        free = mine is not None and mine.endswith(":0") and not is_unix(mine)
+        if mine is not None and its is not None and free and mine[:-1] == f"{its.rpartition(':')[0]}:":
             continue
         yield f"{_shown(option, its)}, not {_shown(option, mine)}"
 

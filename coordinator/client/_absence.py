@@ -12,6 +12,7 @@ from typing import NamedTuple
 from coordinator.client._failover import Told
 from coordinator.client._security import Security
 from coordinator.transport import Failure
+from coordinator.unix_sockets import UNIX
 
 __all__ = ["Absence", "absence_of", "stranger_at"]
 
@@ -31,6 +32,11 @@ class Absence(NamedTuple):
 def absence_of(details: str, endpoint: str, security: Security) -> Absence:
     """Say why there is no connection to ``endpoint``, from what gRPC says of it."""
     text = details.lower()
+    if endpoint.startswith(UNIX):
+        from coordinator.client._absent_sockets import absence_at
+
+        found = absence_at(text, endpoint)
+        return Absence(found.message, found.hint.format(start=_START))
     return _named(text, endpoint) or _reached(text, endpoint) or _protected(text, endpoint, security) or _bare(endpoint)
 
 

@@ -1,6 +1,7 @@
 """The connections of a client, for either sort: one to each endpoint, made when it is first needed.
 
 Invariants:
+- A unix socket is looked at before each call: what is there now is connected to, or refused.
 - A client that is closed begins nothing any more, and says so; what was under way ends.
 - asyncio's connections belong to the event loop that they were made in: each loop has its own, and where there is none
   that gRPC can use, nothing is sent.
@@ -9,9 +10,11 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Iterable
 from importlib import import_module
+from typing import NamedTuple
 
 import grpc
 import grpc.aio
@@ -20,6 +23,7 @@ from coordinator.client._forks import check_asyncio, check_process, this_process
 from coordinator.client._security import Security
 from coordinator.errors import InvalidInput
 from coordinator.transport import CHANNEL_OPTIONS
+from coordinator.unix_sockets import UNIX
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 __all__ = ["CLOSED_CHANNEL", "AsyncConnections", "Connections", "closed_client", "moved_stream"]
@@ -30,6 +34,31 @@ import_module("grpc._channel")
 CLOSED_CHANNEL = (ValueError, grpc.aio.UsageError)
 #: How long closing a client waits for the connections that other loops are to close, in seconds.
 _CLOSING_SECONDS = 1.0
+
+
+class _Way(NamedTuple):
+    """What a channel is made with."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+    options: tuple[tuple[str, int | str], ...]
+
+
+def _way(target: str, security: Security) -> _Way:
+    """Return what the channel to a target is made with: a unix socket has no need of TLS."""
+    if not target.startswith(UNIX):
+        return _Way(target, security.channel_credentials(), CHANNEL_OPTIONS)
+    # All connections through a unix socket look alike to a coordinator, but for what they call themselves.
+    named = ("grpc.primary_user_agent", f"coordinator/{secrets.token_hex(8)}")
+    return _Way(target, None, (*CHANNEL_OPTIONS, named))
+
+
+def _target(endpoint: str) -> str:
+    if not endpoint.startswith(UNIX):
+        return endpoint
+    from coordinator.socket_trust import pinned_target
+
+    return pinned_target(endpoint)
 
 
 class Connections:
@@ -44,23 +73,24 @@ class Connections:
         self._stubs: dict[str, CoordinatorServiceStub] = {}
 
     def stub(self, endpoint: str) -> CoordinatorServiceStub:
-        """Return what calls an endpoint; raises ``InvalidInput`` once the client is closed."""
+        """Return what calls an endpoint; raises ``InvalidInput`` once the client is closed, and for others' sockets."""
         check_process(self._process)
-        stub = self._stubs.get(endpoint)
+        target = _target(endpoint)
+        stub = self._stubs.get(target)
         if stub is not None:
             return stub
         with self._opening:
             if self.closed:
                 raise closed_client()
-            if endpoint not in self._stubs:
-                credentials = self._security.channel_credentials()
-                self._channels[endpoint] = (
-                    grpc.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-                    if credentials is None
-                    else grpc.secure_channel(endpoint, credentials, options=CHANNEL_OPTIONS)
+            if target not in self._stubs:
+                way = _way(target, self._security)
+                self._channels[target] = (
+                    grpc.insecure_channel(target, options=way.options)
+                    if way.credentials is None
+                    else grpc.secure_channel(target, way.credentials, options=way.options)
                 )
-                self._stubs[endpoint] = CoordinatorServiceStub(self._channels[endpoint])
-            return self._stubs[endpoint]
+                self._stubs[target] = CoordinatorServiceStub(self._channels[target])
+            return self._stubs[target]
 
     def place(self) -> object:
         """Return what tells where a stream can be read: in the process where it began."""
@@ -94,11 +124,12 @@ class AsyncConnections:
         self._loops: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
 
     def stub(self, endpoint: str) -> CoordinatorServiceStub:
-        """Return what calls an endpoint from the running loop; raises ``InvalidInput`` once the client is closed."""
+        """Return what calls an endpoint from the running loop; raises ``InvalidInput`` as ``Connections`` do."""
         check_process(self._process)
         loop = running_loop()
+        target = _target(endpoint)
         known = self._loops.get(loop)
-        stub = None if known is None else known.stubs.get(endpoint)
+        stub = None if known is None else known.stubs.get(target)
         if stub is not None:
             return stub
         check_asyncio()
@@ -108,15 +139,15 @@ class AsyncConnections:
             for ended in [each for each in self._loops if each.is_closed()]:
                 del self._loops[ended]
             mine = self._loops.setdefault(loop, _OfLoop())
-            if endpoint not in mine.stubs:
-                credentials = self._security.channel_credentials()
-                mine.channels[endpoint] = (
-                    grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-                    if credentials is None
-                    else grpc.aio.secure_channel(endpoint, credentials, options=CHANNEL_OPTIONS)
+            if target not in mine.stubs:
+                way = _way(target, self._security)
+                mine.channels[target] = (
+                    grpc.aio.insecure_channel(target, options=way.options)
+                    if way.credentials is None
+                    else grpc.aio.secure_channel(target, way.credentials, options=way.options)
                 )
-                mine.stubs[endpoint] = CoordinatorServiceStub(mine.channels[endpoint])
-            return mine.stubs[endpoint]
+                mine.stubs[target] = CoordinatorServiceStub(mine.channels[target])
+            return mine.stubs[target]
 
     def place(self) -> object:
         """Return what tells where a stream can be read: in the event loop and the process where it began."""

@@ -16,7 +16,7 @@ import grpc
 from coordinator.errors import InvalidInput
 from coordinator.file_trust import read_trusted
 from coordinator.pem import KeyPair, read_authorities, read_key_pair
-from coordinator.security import is_loopback
+from coordinator.security import stays_here
 
 __all__ = ["AnyPath", "Security"]
 
@@ -63,7 +63,7 @@ class Security:
         if self.tls or self.bearer_token is None:
             return
         for endpoint in endpoints:
-            if not is_loopback(endpoint.rpartition(":")[0]):
+            if not stays_here(endpoint):
                 raise InvalidInput(
                     f"the token is not sent to {endpoint}, because it would travel in clear; "
                     "it goes over TLS, or to this host itself",

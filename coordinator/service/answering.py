@@ -20,6 +20,7 @@ from coordinator.logs import said
 from coordinator.recorder import Recorder
 from coordinator.service.access import RULES, Authorizer, Role
 from coordinator.service.admission import Admission
+from coordinator.service.callers import caller_of
 from coordinator.service.connections import Unpaused
 from coordinator.service.receiving import refuse_malformed
 from coordinator.service.refusals import Refusals, abort
@@ -81,7 +82,7 @@ class Answering:
                     # Its outcome may be unknown, and then it is to be repeated.
                     request.request_id = new_request_id()
                 items = len(request.items) if takes_items else 1
-                with admission.place(context.peer(), request.ByteSize(), items, credential):
+                with admission.place(caller_of(context), request.ByteSize(), items, credential):
                     response = await behaviour(request, context)
                 code = "OK"
                 if audit is not None:

@@ -13,6 +13,8 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2
 
+from coordinator.service.callers import caller_of
+
 __all__ = ["Health"]
 
 #: Watchers at a time, and of one connection. Load balancers have one each.
@@ -31,7 +33,7 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package pu
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
         """Stream each change, until the coordinator stops."""
-        connection = context.peer()
+        connection = caller_of(context)
         if self._of_connection.total() >= _MOST or self._of_connection[connection] >= _MOST_OF_CONNECTION:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,

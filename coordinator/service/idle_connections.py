@@ -5,6 +5,10 @@ that, one on which no call has been let in is closed after two seconds, and when
 second; one on which calls were let in stays.
 
 gRPC accepts connections and shows only those that call. The others are found among this process's own sockets.
+
+Which connection through a unix socket has called cannot be told. There, when nine tenths of the places are taken, the
+process with the most connections loses its latest, as long as it has more than one: a process that takes all it can get
+leaves places to others.
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ from urllib.parse import unquote
 
 from coordinator.log_limits import LineLimit
 from coordinator.logs import said
+from coordinator.socket_files import BOUND_NAME
 from coordinator.tasks import Task, repeat
+from coordinator.unix_sockets import peer_of
 
 __all__ = ["IdleConnections"]
 
@@ -31,6 +37,8 @@ _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
 #: How long a connection may be silent, in seconds, when so large a share of the places is taken.
 _PATIENCE = ((0.75, 0.2), (0.5, 2.0))
+#: How large a share of the places may be taken through a unix socket before processes have to share them.
+_SHARED_FROM = 0.9
 _MOST_LINES, _LINES_SECONDS = 1, 60.0
 
 _OPEN_FILES = "/proc/self/fd"
@@ -39,14 +47,19 @@ _Peer = tuple[str, int]
 
 
 class IdleConnections:
-    """The connections to ``port``; ``most`` is how many there may be. ``clock`` returns seconds."""
+    """The connections to ``port``, or through a unix socket if that is None; ``most`` is how many there may be.
 
-    def __init__(self, port: int, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``clock`` returns seconds.
+    """
+
+    def __init__(self, port: int | None, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._port = port
         self._most = most
         self._clock = clock
         self._called: set[str] = set()
         self._since: dict[_Peer, float] = {}
+        #: Of connections through a unix socket, by their inodes.
+        self._first_seen: dict[int, float] = {}
         self._lines = LineLimit(_MOST_LINES, _LINES_SECONDS, _ignore)
 
     def called(self, peer: str) -> None:
@@ -63,10 +76,15 @@ class IdleConnections:
             return
         closed = await asyncio.to_thread(self.look)
         if closed and self._lines.lets_through(""):
-            _LOG.warning("silent connections were closed", extra=said(count=closed, most=self._most))
+            what = "silent connections were closed"
+            if self._port is None:
+                what = "connections of the process with the most of them were closed"
+            _LOG.warning(what, extra=said(count=closed, most=self._most))
 
     def look(self) -> int:
         """Close what has been silent for too long, if others may need the places; returns how many that were."""
+        if self._port is None:
+            return self._share()
         now, closed = self._clock(), 0
         calling = {_peer(each) for each in self._called.copy()}
         seen: dict[_Peer, float] = {}
@@ -87,15 +105,35 @@ class IdleConnections:
         self._called -= {each for each in self._called.copy() if _peer(each) not in seen}
         return closed
 
+    def _share(self) -> int:
+        """Close what one process has too much of where places are few; returns how many that were."""
+        self._called.clear()
+        now, closed = self._clock(), 0
+        seen: dict[int, float] = {}
+        by_process: dict[int | None, list[tuple[float, int, socket.socket]]] = {}
+        with contextlib.ExitStack() as stack:
+            for inode, connection in _through_socket():
+                stack.enter_context(connection)
+                if inode in seen:
+                    continue  # a copy of ours, in the place of a file that was listed and is closed by now
+                seen[inode] = self._first_seen.get(inode, now)
+                # Those of other pid namespaces have no number here, and share.
+                by_process.setdefault(peer_of(connection).pid, []).append((seen[inode], inode, connection))
+            self._first_seen = seen
+            for held in by_process.values():
+                held.sort(key=lambda each: each[:2])
+            for _ in range(len(seen) - int(_SHARED_FROM * self._most)):
+                most = max(by_process.values(), key=len)
+                if len(most) < 2:
+                    break
+                with contextlib.suppress(OSError):
+                    most.pop()[2].shutdown(socket.SHUT_RDWR)
+                closed += 1
+        return closed
+
     def _sockets(self) -> Iterator[tuple[_Peer, socket.socket]]:
         """Find our ends of the connections. Each is a copy, which stays what it is whatever gRPC closes meanwhile."""
-        for name in os.listdir(_OPEN_FILES):  # noqa: PTH208  # names are all it needs
-            try:
-                if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                    continue
-                connection = socket.socket(fileno=os.dup(int(name)))
-            except OSError:
-                continue
+        for connection in _open_sockets():
             try:
                 if connection.family in {socket.AF_INET, socket.AF_INET6}:
                     here, there = connection.getsockname(), connection.getpeername()
@@ -105,6 +143,30 @@ class IdleConnections:
             except OSError:
                 pass
             connection.close()
+
+
+def _through_socket() -> Iterator[tuple[int, socket.socket]]:
+    """Find our ends of the connections through the unix socket, each with what tells it from others."""
+    for connection in _open_sockets():
+        try:
+            if connection.family == socket.AF_UNIX and str(connection.getsockname()).endswith(f"/{BOUND_NAME}"):
+                connection.getpeername()  # what listens has no peer
+                yield os.fstat(connection.fileno()).st_ino, connection
+                continue
+        except OSError:
+            pass
+        connection.close()
+
+
+def _open_sockets() -> Iterator[socket.socket]:
+    for name in os.listdir(_OPEN_FILES):  # noqa: PTH208  # names are all it needs
+        try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            connection = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        yield connection
 
 
 def _ignore(*_: object) -> None:

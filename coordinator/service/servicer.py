@@ -36,6 +36,7 @@ from coordinator.logs import tell
 from coordinator.recorder import Recorder
 from coordinator.service import replies
 from coordinator.service.budgets import Payer
+from coordinator.service.callers import caller_of
 from coordinator.service.claim_many import claim_many
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.granting import Granting
@@ -265,7 +266,7 @@ class Servicer(CoordinatorServiceServicer):
         paths = FleetPaths(check_fleet(request.fleet))
         start = check_revision("start_revision", request.start_revision)
         async with contextlib.aclosing(
-            self._watches.follow(paths, start, happening_filter(request), context.peer(), self._credential(context))
+            self._watches.follow(paths, start, happening_filter(request), caller_of(context), self._credential(context))
         ) as told:
             async for each in told:
                 yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.happening(each)

@@ -28,9 +28,7 @@ def test_at_least_one_is_needed(given: str | list[str]) -> None:
         parse_endpoints(given, field="etcd")
 
 
-@pytest.mark.parametrize(
-    "given", ["a", "a:", ":1", "a:0", "a:65536", "a:x", "good:1,bad", "a b:1", "a/b:1", "[a]:1", "unix:1:2"]
-)
+@pytest.mark.parametrize("given", ["a", "a:", ":1", "a:0", "a:65536", "a:x", "good:1,bad", "a b:1", "a/b:1", "[a]:1"])
 def test_what_is_none_is_refused(given: str) -> None:
     with pytest.raises(InvalidInput, match="it must be HOST:PORT with a port from 1 to 65535") as caught:
         parse_endpoints(given)

@@ -1,0 +1,58 @@
+"""Why there is no connection through a unix socket, and what to do.
+
+Invariant: a socket that is not there, one that nobody listens on, one that this user may not reach, and one that takes
+connections and is silent are told apart, because each is mended by somebody else.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import NamedTuple
+
+from coordinator.file_trust import user_name
+from coordinator.unix_sockets import path_of
+
+__all__ = ["AbsentSocket", "absence_at"]
+
+_SILENT = "see that the coordinator there is not stopped or overloaded, and that it is one"
+
+
+class AbsentSocket(NamedTuple):
+    """Why no coordinator could be asked; ``{start}`` in the hint stands for how one is started."""
+
+    message: str
+    hint: str
+
+
+def absence_at(text: str, endpoint: str) -> AbsentSocket:
+    """Say why there is no connection to ``endpoint``, from what is there and what gRPC says, in small letters."""
+    path = path_of(endpoint)
+    nobody = f"no coordinator answers at {endpoint}"
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return AbsentSocket(f"{nobody}: there is no such socket", "{start}")
+    except PermissionError:
+        return AbsentSocket(
+            f"{nobody}: this user may not look into its directory", "see the modes of the directories on the way to it"
+        )
+    except OSError as error:
+        return AbsentSocket(f"{nobody}: {error.strerror}", "correct --endpoint or COORDINATION_ENDPOINT")
+    if "connection refused" in text:
+        return AbsentSocket(f"{nobody}: the socket is there, but nothing listens on it any more", "{start}")
+    if "permission denied" in text or "operation not permitted" in text:
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        return AbsentSocket(
+            f"{nobody}: this user may not connect; the socket is {user_name(found.st_uid)}'s and has mode {mode}",
+            "ask who runs that coordinator to let you in (docs/security.md), or start one of your own",
+        )
+    if "too many open files" in text:
+        return AbsentSocket(
+            f"{nobody}: this process cannot open one more connection",
+            "see its limits (`ulimit -n`), and close clients that are not used any more",
+        )
+    if any(sign in text for sign in ("before receiving settings", "endpoint closing", "temporarily unavailable")):
+        return AbsentSocket(f"{nobody}: something takes the connection, and says nothing", _SILENT)
+    if any(sign in text for sign in ("socket closed", "connection reset", "endpoint closed", "broken pipe")):
+        return AbsentSocket(f"{nobody}: what listens there breaks the connection off", _SILENT)
+    return AbsentSocket(nobody, "{start}")

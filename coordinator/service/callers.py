@@ -1,0 +1,31 @@
+"""Who calls: the connection, as far as it can be told from others.
+
+gRPC tells the host and port of a TCP connection. All connections through a unix socket look alike to it, so that they
+are told apart by what they call themselves in their first header, ``user-agent``; each of our clients has a name of its
+own there.
+
+Invariant: no caller is taken for another that has another connection, unless both leave their names out. Who makes up
+names can hold as many places as who opens connections, and no more: both are bounded by what is given to all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+__all__ = ["caller_of"]
+
+_UNIX = "unix:"
+_LONGEST_NAME = 64
+
+
+def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Return what stands for the connection of a call."""
+    peer = context.peer()
+    if not peer.startswith(_UNIX):
+        return peer
+    for key, value in context.invocation_metadata() or ():
+        if key == "user-agent":
+            return f"{_UNIX}{str(value)[:_LONGEST_NAME]}"
+    return peer

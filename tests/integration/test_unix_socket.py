@@ -1,0 +1,453 @@
+"""A coordinator on a unix socket: who reaches it, what it replaces, and what its clients are told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+import pytest
+from freezing import freeze
+from other_users import Giving
+from server_running import COMMAND, Etcd, environment, run
+
+from coordinator import AsyncClient, Client, errors, peers
+from coordinator.cli import foreground
+from coordinator.host_users import has_other_users
+from coordinator.pauses import LONGEST_SECONDS
+from coordinator.security import SecuritySettings
+from coordinator.service import idle_connections
+from coordinator.socket_files import BOUND_NAME, SocketFile
+from coordinator.socket_trust import pinned_target
+from coordinator.unix_sockets import Peer
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+
+NAMES = {"plain": "c.sock", "odd": "a b?#%41'é:0", "long": f"{'x' * 200}.sock"}
+
+
+class Running(NamedTuple):
+    process: subprocess.Popen[str]
+    path: Path
+
+    @property
+    def endpoint(self) -> str:
+        return f"unix:{self.path}"
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        self.process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def serving(etcd: Etcd, path: Path, *options: str) -> Iterator[Running]:
+    command = [COMMAND, "serve", "--etcd", etcd.endpoint, "--listen", f"unix:{path}", "--no-reaper"]
+    command += ["--metrics-listen", "127.0.0.1:0", *options]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ready = process.stdout.readline()
+        assert ready.startswith(f"coordinator ready: grpc unix:{path}, metrics"), process.stderr.read()
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        try:
+            yield Running(process, path)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            process.wait(timeout=30)
+            drain.join(timeout=30)
+
+
+def start_in_vain(etcd: Etcd, path: Path) -> subprocess.CompletedProcess[str]:
+    done = run("serve", "--etcd", etcd.endpoint, "--listen", f"unix:{path}", "--metrics-listen", "127.0.0.1:0")
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def left_over(path: Path) -> None:
+    """Leave a socket behind, as one that was killed does."""
+    directory = os.open(path.parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(f"/proc/self/fd/{directory}/{path.name}")
+        bound.listen()
+    os.close(directory)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clients_of_either_sort_reach_it_by_any_path(name: str, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+    path = tmp_path / NAMES[name]
+    with serving(etcd, path) as running:
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+        with Client(f"unix://{path}", fleet=fleet) as client:
+            client.claim("s", "idea:x")
+            assert client.status().coordinator.endpoint == running.endpoint
+
+        async def ask() -> str:
+            async with AsyncClient(["127.0.0.1:1", running.endpoint], fleet=fleet) as client:
+                return (await client.status()).coordinator.endpoint
+
+        assert asyncio.run(ask()) == running.endpoint
+        done = run("--endpoint", running.endpoint, "doctor", "--json")
+        assert done.returncode == 0, done
+        assert "do not leave this host" in done.stdout
+        running.end()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_it_is_for_its_user_alone_whatever_the_umask(etcd: Etcd, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with serving(etcd, tmp_path / "c.sock"):
+            assert stat.S_IMODE((tmp_path / "c.sock").lstat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_what_a_killed_one_left_is_replaced(etcd: Etcd, tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    with Client(f"unix:{path}", timeout=10) as client:
+        with serving(etcd, path) as first:
+            client.status()
+            first.end(signal.SIGKILL)
+        assert path.is_socket()
+        with serving(etcd, path):
+            # The same client goes on, with the socket that is there now.
+            assert client.status().coordinator.endpoint == f"unix:{path}"
+
+
+@pytest.mark.parametrize("how", ["runs", "is stopped"])
+def test_that_of_a_running_one_is_not_stolen(how: str, etcd: Etcd, tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    with serving(etcd, path) as first:
+        inode = path.lstat().st_ino
+        if how == "is stopped":
+            freeze(first.process.pid)
+        done = start_in_vain(etcd, path)
+        assert done.returncode == 3
+        assert f"cannot listen on unix:{path}: already running: pid {first.process.pid} (coordination)" in done.stderr
+        first.process.send_signal(signal.SIGCONT)
+        assert path.lstat().st_ino == inode
+        with Client(first.endpoint) as client:
+            client.status()
+    assert not path.exists()
+
+
+def test_of_many_that_start_one_gets_it(tmp_path: Path) -> None:
+    """They look at the directory one at a time; without that, two would replace the same left-over."""
+    left_over(tmp_path / "c.sock")
+    listening: list[socket.socket] = []
+
+    def start() -> None:
+        with contextlib.suppress(errors.Unavailable), SocketFile(tmp_path / "c.sock").replacing() as target:
+            bound = socket.socket(socket.AF_UNIX)
+            bound.bind(target.removeprefix("unix:"))
+            bound.listen()
+            listening.append(bound)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(listening) == 1
+    listening[0].close()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling", "another's"])
+def test_what_is_not_ours_is_left_alone(kind: str, etcd: Etcd, tmp_path: Path, give_away: Giving) -> None:
+    path, other = tmp_path / "c.sock", tmp_path / "other"
+    left_over(other)
+    if kind == "file":
+        path.write_text("kept")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "another's":
+        left_over(path)
+        give_away(path)
+    else:
+        path.symlink_to(other if kind == "link" else tmp_path / "nowhere")
+    said = {"file": "is no socket", "directory": "is a directory", "another's": "belongs to user 12345"}
+    before = path.lstat()
+    done = start_in_vain(etcd, path)
+    assert done.returncode == 2
+    assert f"{path} {said.get(kind, 'is a symbolic link, which is not followed')}" in done.stderr
+    for arguments in (("status",), ("work-list",)):
+        asked = run("--endpoint", f"unix:{path}", *arguments)
+        assert asked.returncode == 2, asked
+        assert f"nothing is sent to unix:{path}: {path} {said.get(kind, 'is a symbolic link')}" in asked.stderr
+    assert path.lstat().st_ino == before.st_ino
+    assert not (tmp_path / "nowhere").exists()
+    assert other.is_socket()
+
+
+def test_nothing_is_sent_to_a_socket_of_another_user(tmp_path: Path, give_away: Giving) -> None:
+    """Not even where one was trusted before: what is connected to is what was looked at."""
+    path = tmp_path / "c.sock"
+    tmp_path.chmod(0o1777)
+    with Client(f"unix:{path}", bearer_token="secret", timeout=0.5) as client:  # noqa: S106  # nobody takes it
+        left_over(path)
+        with pytest.raises(errors.Unavailable, match="nothing listens on it any more"):
+            client.status()
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as theirs:
+            theirs.bind(str(path))
+            theirs.listen()
+            theirs.setblocking(False)
+            give_away(path)
+            for _ in range(3):
+                with pytest.raises(errors.InvalidInput, match=r"belongs to user 12345, and must be yours or root's"):
+                    client.status()
+            with pytest.raises(BlockingIOError):
+                theirs.accept()
+
+
+def test_grpc_never_connects_to_what_was_not_looked_at(tmp_path: Path) -> None:
+    """A channel connects when it likes: between two calls the path may lead to another user's socket, and back."""
+    path = tmp_path / "c.sock"
+    left_over(path)
+    target = pinned_target(f"unix:{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as theirs, grpc.insecure_channel(target) as channel:
+        theirs.bind(str(path))
+        theirs.listen()
+        theirs.setblocking(False)
+        with pytest.raises(grpc.RpcError) as caught:
+            CoordinatorServiceStub(channel).Status(pb.StatusRequest(), timeout=3)
+        assert "Connection refused" in str(caught.value.details())
+        with pytest.raises(BlockingIOError):
+            theirs.accept()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o707, 0o702])
+@pytest.mark.parametrize("above", [1, 2])
+def test_a_directory_in_which_others_write_is_refused(mode: int, above: int, etcd: Etcd, tmp_path: Path) -> None:
+    path = tmp_path / "one" / "two" / "c.sock"
+    path.parent.mkdir(parents=True)
+    left_over(path)
+    changed = path.parents[above - 1]
+    changed.chmod(mode)
+    said = f"others can write in {changed}, whose mode is {mode:04o}"
+    done = start_in_vain(etcd, path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    with Client(f"unix:{path}") as client, pytest.raises(errors.InvalidInput, match=said):
+        client.status()
+    changed.chmod(mode | 0o1000)  # sticky, as /tmp is
+    with Client(f"unix:{path}") as client, pytest.raises(errors.Unavailable, match="nothing listens on it any more"):
+        client.status()
+
+
+def test_each_absence_has_its_own_sentence(tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        with Client(f"unix:{path}", timeout=3) as client, pytest.raises(errors.Unavailable) as caught:
+            client.status()
+        return caught.value.message.removeprefix(f"no coordinator answers at unix:{path}: ")
+
+    assert said(tmp_path / "c.sock") == "there is no such socket"
+    assert said(tmp_path / "none" / "c.sock") == "there is no such socket"
+    assert said(tmp_path / ("x" * 256)) == "File name too long"
+    left_over(tmp_path / "c.sock")
+    assert said(tmp_path / "c.sock") == "the socket is there, but nothing listens on it any more"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        assert said(tmp_path / "silent") == "something takes the connection, and says nothing"
+
+
+def test_a_socket_that_may_not_be_connected_to_is_told_so() -> None:
+    from coordinator.client._absent_sockets import absence_at
+
+    found = absence_at("… connect failed: permission denied", f"unix:{sys.executable}")
+    assert "this user may not connect; the socket is " in found.message
+    assert found.message.endswith(f"has mode {stat.S_IMODE(os.lstat(sys.executable).st_mode):04o}")
+
+
+def test_after_a_pause_it_listens_anew_as_it_was_let_be(etcd: Etcd, tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    with serving(etcd, path) as running, Client(running.endpoint, timeout=20) as client:
+        client.status()
+        path.chmod(0o660)
+        before = path.lstat().st_ino
+        freeze(running.process.pid)
+        threading.Event().wait(LONGEST_SECONDS + 0.5)
+        running.process.send_signal(signal.SIGCONT)
+        until = time.monotonic() + 30
+        while path.lstat().st_ino == before:
+            assert time.monotonic() < until
+            threading.Event().wait(0.05)
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o660
+        client.status()
+        running.end()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_at_its_end_it_leaves_what_another_has_put_there(etcd: Etcd, tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    with serving(etcd, path) as first:
+        path.unlink()
+        with serving(etcd, path) as second:
+            first.end()
+            with Client(second.endpoint) as client:
+                client.status()
+        assert not path.exists()
+
+
+def test_a_start_that_fails_leaves_no_socket(etcd: Etcd, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        metrics = f"127.0.0.1:{taken.getsockname()[1]}"
+        listen = f"unix:{tmp_path}/c.sock"
+        done = run("serve", "--etcd", etcd.endpoint, "--listen", listen, "--metrics-listen", metrics)
+    assert done.returncode == 3
+    assert "the metrics endpoint cannot listen on" in done.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_tokens_are_demanded_and_sent(etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+    tokens, token = tmp_path / "tokens.toml", tmp_path / "a.token"
+    made = run("token", "a", "--tokens", str(tokens), "--out", str(token), "--fleets", fleet)
+    assert made.returncode == 0, made
+    with serving(etcd, tmp_path / "c.sock", "--tokens", str(tokens)) as running:
+        with Client(running.endpoint, fleet=fleet) as client, pytest.raises(errors.Unauthenticated):
+            [*client.list()]
+        with Client(running.endpoint, fleet=fleet, token_file=token) as client:
+            assert not [*client.list()]
+
+
+def test_one_client_does_not_lock_the_others_out(etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+    """All connections through a socket look alike to gRPC; what a client calls itself tells them apart."""
+    with serving(etcd, tmp_path / "c.sock", "--max-calls", "4") as running, contextlib.ExitStack() as stack:
+        flooding, polite = (stack.enter_context(Client(running.endpoint, fleet=fleet)) for _ in range(2))
+        keys = [f"idea:{number}" for number in range(3)]
+        freeze(etcd.pid)
+        stack.callback(os.kill, etcd.pid, signal.SIGCONT)
+        stuck = [threading.Thread(target=_try, args=(flooding, key)) for key in keys[:2]]
+        for each in stuck:
+            each.start()
+        threading.Event().wait(0.5)
+        with pytest.raises(errors.LimitExceeded, match="2 calls of this connection are being answered already"):
+            flooding.claim("s", keys[2])
+        late = threading.Thread(target=_try, args=(polite, keys[2]))
+        late.start()
+        threading.Event().wait(0.5)
+        assert late.is_alive(), "it is let in, and waits for etcd"
+        os.kill(etcd.pid, signal.SIGCONT)
+        for each in (*stuck, late):
+            each.join()
+
+
+def _try(client: Client, key: str) -> None:
+    with contextlib.suppress(errors.CoordinatorError):
+        client.claim("s", key)
+
+
+@pytest.mark.parametrize(("held", "left"), [((12, 1), (8, 1)), ((5, 5, 2), (3, 4, 2)), ((9,), (9,)), ((1,) * 12, None)])
+def test_a_process_with_most_connections_leaves_places_to_others(
+    held: tuple[int, ...], left: tuple[int, ...] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / BOUND_NAME
+    processes: list[list[socket.socket]] = []
+    pids = {}
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(str(path))
+        listening.listen(100)
+        for pid, count in enumerate(held):
+            processes.append([])
+            for _ in range(count):
+                connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+                connection.connect(str(path))
+                ours = stack.enter_context(listening.accept()[0])
+                pids[os.fstat(ours.fileno()).st_ino] = pid
+                processes[-1].append(connection)
+        # As if each were a process of its own.
+        monkeypatch.setattr(
+            idle_connections, "peer_of", lambda ours: Peer(pids[os.fstat(ours.fileno()).st_ino], os.geteuid())
+        )
+        idle = idle_connections.IdleConnections(None, 10)
+        assert idle.look() == sum(held) - sum(left or held)
+        assert tuple(sum(not _is_closed(each) for each in every) for every in processes) == (left or held)
+        for every in processes:
+            assert not _is_closed(every[0]), "the oldest stays"
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+@pytest.mark.parametrize("users", [True, False])
+@pytest.mark.parametrize("listen", ["127.0.0.1:7420", "unix:/run/c.sock", "0.0.0.0:7420"])
+def test_a_token_in_clear_is_told_of_where_others_could_take_the_port(
+    users: bool, listen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(foreground, "has_other_users", lambda: users)
+    monkeypatch.setattr(peers, "has_other_users", lambda: users)
+    options = foreground.Options(listen, "", "", insecure=True, security=SecuritySettings(tokens=tmp_path))
+    notices = [each for each in foreground._notices(options) if "in clear" in each]
+    findings = [*peers.judge_clear_token([listen])]
+    if users and listen.startswith("127"):
+        assert "".join(notices) == (
+            "tokens go in clear to whoever has 127.0.0.1:7420, and this host has other users; "
+            "--listen unix:/PATH keeps them to yours"
+        )
+        assert [each.check for each in findings] == ["token-in-clear"]
+        assert "--listen unix:/PATH" in (findings[0].advice or "")
+    else:
+        assert not notices
+        assert not findings
+    plain = foreground.Options(listen, "", "", insecure=True)
+    assert not [each for each in foreground._notices(plain) if "in clear" in each]
+
+
+@pytest.mark.parametrize(
+    ("uid", "shell", "other"),
+    [(1000, "/bin/bash", True), (1000, "/usr/sbin/nologin", False), (65534, "/bin/sh", False), (999, "/bin/sh", False)],
+)
+def test_other_users_are_people_who_can_log_in(
+    uid: int, shell: str, other: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = pwd.struct_passwd(("a", "x", uid, uid, "", "/", shell))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [user])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert has_other_users() is other
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert not has_other_users()
+
+
+def test_up_tells_how_to_reach_it_and_finds_it_again(tmp_path: Path) -> None:
+    data, path = tmp_path / "data", tmp_path / "a b.sock"
+    up = ("up", "--detach", "--data-dir", str(data), "--metrics-listen", "127.0.0.1:0", "--listen")
+    done = run(*up, f"unix:{path}")
+    assert done.returncode == 0, done
+    try:
+        assert f"notice: clients reach it with COORDINATION_ENDPOINT='unix:{path}'" in done.stderr
+        again = run(*up, f"unix://{path}")
+        assert again.returncode == 0
+        assert "already running" in again.stderr
+        assert "it was started with" not in again.stderr
+        other = run(*up, f"unix:{path}2")
+        assert f"it was started with --listen unix:{path}, not --listen unix:{path}2" in other.stderr
+    finally:
+        down = run("down", "--data-dir", str(data), "--timeout", "30")
+    assert down.returncode == 0
+    assert not path.exists()

@@ -87,22 +87,22 @@ mutants: setup ## Take guards away, one by one, and see the tests that watch ove
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)
 
 campaign-deadlines: setup ## Have claims live through changes of etcd's leader and restarts, in real time; takes five minutes.
-	@$(BIN)/python tests/cluster/deadlines_campaign.py $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.deadlines $(CAMPAIGN_ARGS)
 
 campaign-clocks: setup ## Compare the deadlines that replicas with different clocks return, in 1,000 random sequences; takes three minutes.
-	@$(BIN)/python tests/cluster/clocks_campaign.py $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.clocks $(CAMPAIGN_ARGS)
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
-	@$(BIN)/python tests/cluster/members_campaign.py $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.members $(CAMPAIGN_ARGS)
 
 campaign-scale: setup ## Brief over 50,000 records and list 100,000, in three minutes; prints time and memory.
-	@$(BIN)/python tests/cluster/scale_campaign.py $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.scale $(CAMPAIGN_ARGS)
 
 campaign-attack: setup ## Attack coordinators as strangers would, for ten minutes; prints memory and an innocent caller's times.
-	@$(BIN)/python tests/attack/campaign.py $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.attack $(CAMPAIGN_ARGS)
 
 campaign-reaper: setup ## Have 10,000 claims expire at once, kill reapers, leave one far behind; takes five minutes.
-	@$(BIN)/python tests/cluster/reaper_campaign.py $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.reaper $(CAMPAIGN_ARGS)
 
 lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code and documentation.
 	@$(BIN)/ruff check .

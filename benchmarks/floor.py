@@ -11,12 +11,12 @@ from statistics import median
 
 from coordinator.engine.documents import Contender, StoredClaim, StoredRecord
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.reading import reads
+from coordinator.engine.snapshot import reads
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, is_present, unchanged
 from coordinator.keys import parse_work_key
 from coordinator.model import Claim, State
 from coordinator.service.replies import claim_reply
-from coordinator.store.codec import add_operation, decode_txn
+from coordinator.store.etcd.codec import add_operation, decode_txn
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.v1 import service_pb2 as pb
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from coordinator.client import AsyncClient, Client
+    from coordinator.diagnosis.findings import Diagnosis, Finding, Severity
     from coordinator.errors import (
         ClaimDenied,
         Contended,
@@ -39,15 +40,14 @@ if TYPE_CHECKING:
         Unauthenticated,
         Unavailable,
     )
-    from coordinator.findings import Diagnosis, Finding, Severity
     from coordinator.model import (
         Briefing,
         Cause,
         Claim,
+        ClaimEvent,
         Denial,
         DenialReason,
         Event,
-        Happening,
         HistoryEntry,
         HotKey,
         HotKeys,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         Record,
         State,
         Status,
-        Story,
+        WorkDetails,
     )
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Cause",
     "Claim",
     "ClaimDenied",
+    "ClaimEvent",
     "Client",
     "Contended",
     "CoordinatorError",
@@ -72,7 +73,6 @@ __all__ = [
     "Diagnosis",
     "Event",
     "Finding",
-    "Happening",
     "HistoryEntry",
     "HistoryGone",
     "HotKey",
@@ -92,14 +92,14 @@ __all__ = [
     "Severity",
     "State",
     "Status",
-    "Story",
     "TryAgain",
     "Unauthenticated",
     "Unavailable",
+    "WorkDetails",
     "__version__",
 ]
 
-_HOMES = ("coordinator.client", "coordinator.errors", "coordinator.findings", "coordinator.model")
+_HOMES = ("coordinator.client", "coordinator.errors", "coordinator.diagnosis.findings", "coordinator.model")
 
 
 def __getattr__(name: str) -> Any:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from coordinator.defaults import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
-from coordinator.host_port import split_host_port
 from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.limits import LimitSettings
+from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN, split_host_port
+from coordinator.net.socket_trust import check_place
+from coordinator.net.unix_sockets import is_unix, path_of, read_unix
 from coordinator.reaper.settings import ReaperSettings
-from coordinator.security import SecuritySettings
-from coordinator.socket_trust import check_place
-from coordinator.store.access import EtcdAccess
-from coordinator.unix_sockets import is_unix, path_of, read_unix
+from coordinator.security.settings import SecuritySettings
+from coordinator.store.etcd.access import EtcdAccess
 
 __all__ = ["ServerSettings", "listening_address", "split_address"]
 

@@ -1,4 +1,4 @@
-"""Work keys, sessions, fleets and texts as they are typed, and what they become.
+"""Work keys as they are typed, and the one canonical key of each.
 
 Invariant: however people spell one piece of work, it has one key; and a key is its own canonical spelling, so that
 parsing it again changes nothing. What cannot be made canonical is refused.
@@ -13,34 +13,19 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from coordinator.addresses import SCHEME, is_address, parse_address
 from coordinator.errors import InvalidInput
-from coordinator.model import DEFAULT_FLEET
-from coordinator.names import MAX_SESSION_BYTES, check_session
+from coordinator.limits import MAX_WORK_KEY_BYTES
+from coordinator.names import KIND, KIND_RULE, shorten, utf8_size
+from coordinator.work_urls import SCHEME, is_address, parse_address
 
-__all__ = [
-    "DEFAULT_TOPIC_KINDS",
-    "MAX_SESSION_BYTES",
-    "MAX_WORK_KEY_BYTES",
-    "WorkKey",
-    "check_fleet",
-    "check_kind",
-    "check_session",
-    "check_text",
-    "parse_work_key",
-]
+__all__ = ["DEFAULT_TOPIC_KINDS", "WorkKey", "parse_work_key"]
 
-#: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
-MAX_WORK_KEY_BYTES = 512
 #: The kinds whose identities are topics: their spelling is reduced to a slug.
 DEFAULT_TOPIC_KINDS: frozenset[str] = frozenset({"blog", "research", "idea", "topic"})
 
 _DEFAULT_KIND = "task"
 #: Kinds with rules of their own; they cannot be made topic kinds.
 _REFERENCE_KINDS = frozenset({"github", "url"})
-_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_KIND_RULE = "a letter a-z, then up to 31 of a-z, 0-9, _ and -"
-_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 #: Variation selectors choose between two pictures of one character.
 _PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -109,54 +94,10 @@ def parse_work_key(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KI
     return key
 
 
-def check_fleet(fleet: str) -> str:
-    """Return the fleet, the default one for ""; raise ``InvalidInput`` unless it is ``[a-z0-9][a-z0-9-]{0,62}``."""
-    if not fleet:
-        return DEFAULT_FLEET
-    if not _FLEET.fullmatch(fleet):
-        raise InvalidInput(
-            f"{_shorten(fleet)} is not a fleet; its name is 1 to 63 of a-z, 0-9 and -, and does not begin with -",
-            field="fleet",
-            hint="for example research-2",
-        )
-    return fleet
-
-
-def check_kind(kind: str) -> str:
-    """Return the kind in lower case; raise ``InvalidInput`` unless that is ``[a-z][a-z0-9_-]{0,31}``."""
-    lowered = kind.lower()
-    if not _KIND.fullmatch(lowered):
-        raise InvalidInput(
-            f"{_shorten(kind)} is not a kind; a kind is {_KIND_RULE}",
-            field="kind",
-            hint="for example task, blog or github",
-        )
-    return lowered
-
-
-def check_text(field: str, value: str, limit_bytes: int) -> str:
-    """Return a note, reason or result; raise ``InvalidInput`` if it is no UTF-8, holds NUL or is over the limit.
-
-    Line ends are allowed. ``field`` is the name that errors give it.
-    """
-    size = _utf8_size(field, f"the {field}", value)
-    if size > limit_bytes:
-        raise InvalidInput(
-            f"the {field} is {size} bytes long; at most {limit_bytes} are allowed",
-            field=field,
-            hint="shorten it, or put the long form elsewhere and give its address",
-        )
-    if "\0" in value:
-        raise InvalidInput(
-            f"the {field} holds U+0000, which is not allowed", field=field, hint="leave the character out"
-        )
-    return value
-
-
 def _legible(typed: str) -> str:
     """Return the text in NFKC, with single spaces and none around; invisible format characters are still in it."""
     stripped = typed.strip()
-    size = _utf8_size("work_key", "the work key", stripped)
+    size = utf8_size("work_key", "the work key", stripped)
     if size > MAX_WORK_KEY_BYTES:
         raise _too_long("the work key is", size)
     # Nearly all keys are plain ASCII, and every request parses one: they skip what Unicode needs.
@@ -198,9 +139,9 @@ def _reference(kind: str, identity: str) -> WorkKey:
     # "task://" is the one exception, because what has no kind and begins with "//" is spelt so.
     if identity.startswith("//") and kind != _DEFAULT_KIND and SCHEME.fullmatch(kind):
         return _url(f"{kind}:{identity}")
-    if not _KIND.fullmatch(kind):
+    if not KIND.fullmatch(kind):
         raise _invalid(
-            f"{_shorten(kind)} is not a kind; what stands before a work key's first colon is {_KIND_RULE}",
+            f"{shorten(kind)} is not a kind; what stands before a work key's first colon is {KIND_RULE}",
             "put task: in front if the colon is part of the name",
         )
     return WorkKey(kind, identity)
@@ -260,24 +201,8 @@ def _first_of(categories: frozenset[str], text: str) -> str | None:
     return next((character for character in text if unicodedata.category(character) in categories), None)
 
 
-def _utf8_size(field: str, name: str, value: str) -> int:
-    """Return how many bytes of UTF-8 a text is; bytes of an argument that are no UTF-8 come as lone surrogates."""
-    if value.isascii():
-        return len(value)
-    try:
-        return len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidInput(
-            f"{name} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
-        ) from None
-
-
 def _code_point(character: str) -> str:
     return f"U+{ord(character):04X}"
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:39]}…")
 
 
 def _invalid(message: str, hint: str) -> InvalidInput:

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 from coordinator.errors import InvalidInput
-from coordinator.model import MAX_TTL_SECONDS, MIN_TTL_SECONDS
 
 __all__ = [
     "CROWDED_RECEIVE_SECONDS",
@@ -31,8 +30,12 @@ __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_REQUEST_BYTES",
+    "MAX_SESSION_BYTES",
     "MAX_SMALL_REQUEST_BYTES",
     "MAX_STREAMS_OF_A_CONNECTION",
+    "MAX_TEXT_BYTES",
+    "MAX_TRIES",
+    "MAX_TTL_SECONDS",
     "MAX_UNFINISHED_REQUESTS",
     "MAX_UNTAKEN_CALLS",
     "MAX_WAITING_BYTES",
@@ -40,6 +43,8 @@ __all__ = [
     "MAX_WAITING_EVENT_BYTES",
     "MAX_WATCHERS",
     "MAX_WATCHERS_OF_A_CONNECTION",
+    "MAX_WORK_KEY_BYTES",
+    "MIN_TTL_SECONDS",
     "MOST_UNTAKEN_CALLS",
     "RECEIVE_SECONDS",
     "RESERVED_FILES",
@@ -52,6 +57,23 @@ __all__ = [
     "check_quota",
     "check_ttl",
 ]
+
+
+#: Shortest time to live of a claim. etcd silently raises a lease of less than 2 s at its default timings; below 5 s a
+#: single leader election (1 to 2 s) would eat a large part of the claim.
+MIN_TTL_SECONDS = 5.0
+#: Longest time to live of a claim: seven days.
+MAX_TTL_SECONDS = 7 * 24 * 3600.0
+#: Longest note, reason or result, in bytes of UTF-8.
+MAX_TEXT_BYTES = 16 * 1024
+
+#: Longest session, in bytes of UTF-8, of which each allowed character takes one.
+MAX_SESSION_BYTES = 128
+
+#: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
+MAX_WORK_KEY_BYTES = 512
+#: How often an operation starts over because somebody else changed what it had read.
+MAX_TRIES = 5
 
 #: Most records on one page.
 MAX_PAGE_SIZE = 1000

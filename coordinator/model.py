@@ -13,21 +13,17 @@ from coordinator.clock import boot_seconds, this_boot
 from coordinator.quotation import key, name
 
 __all__ = [
-    "DEFAULT_FLEET",
     "DEFAULT_TTL_SECONDS",
-    "MAX_TEXT_BYTES",
-    "MAX_TTL_SECONDS",
-    "MIN_TTL_SECONDS",
     "Briefing",
     "Cause",
     "Claim",
+    "ClaimEvent",
     "ConvergenceRate",
     "CoordinatorStatus",
     "Denial",
     "DenialReason",
     "EtcdStatus",
     "Event",
-    "Happening",
     "HistoryEntry",
     "HotKey",
     "HotKeys",
@@ -40,21 +36,12 @@ __all__ = [
     "RecordPage",
     "State",
     "Status",
-    "Story",
     "TaskStatus",
+    "WorkDetails",
     "format_time",
 ]
 
-DEFAULT_FLEET = "default"
-
-#: Shortest time to live of a claim. etcd silently raises a lease of less than 2 s at its default timings; below 5 s a
-#: single leader election (1 to 2 s) would eat a large part of the claim.
-MIN_TTL_SECONDS = 5.0
-#: Longest time to live of a claim: seven days.
-MAX_TTL_SECONDS = 7 * 24 * 3600.0
 DEFAULT_TTL_SECONDS = 3600.0
-#: Longest note, reason or result, in bytes of UTF-8.
-MAX_TEXT_BYTES = 16 * 1024
 
 
 class State(StrEnum):
@@ -246,7 +233,7 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class ClaimEvent:
     """Something that happened to a claim, at one ``revision`` of the store.
 
     ``record`` is the attempt as it stood then. Of a denial it tells only the work key; ``contender`` is who was denied.
@@ -307,7 +294,7 @@ class HotKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class WorkDetails:
     """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live."""
 
     record: Record

@@ -1,4 +1,4 @@
-"""The names of sessions.
+"""Names and texts as they are typed: sessions, fleets, kinds, notes.
 
 Invariant: a name is one word of a small alphabet. It stands in what other sessions read (denials, briefings,
 errors), so it must not be able to say anything there: no spaces, no sentences, nothing invisible. A pattern of a
@@ -13,11 +13,24 @@ from __future__ import annotations
 import re
 
 from coordinator.errors import InvalidInput
+from coordinator.limits import MAX_SESSION_BYTES
 
-__all__ = ["MAX_SESSION_BYTES", "check_session", "check_session_filter", "is_session"]
+__all__ = [
+    "DEFAULT_FLEET",
+    "KIND",
+    "KIND_RULE",
+    "check_fleet",
+    "check_kind",
+    "check_session",
+    "check_session_filter",
+    "check_text",
+    "is_session",
+    "shorten",
+    "utf8_size",
+]
 
-#: Longest session, in bytes of UTF-8, of which each allowed character takes one.
-MAX_SESSION_BYTES = 128
+
+DEFAULT_FLEET = "default"
 _SESSION = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._:@/+-]")
 _ALLOWED = f"allowed are 1 to {MAX_SESSION_BYTES} bytes of a-z, A-Z, 0-9 and . _ : @ / + -, without spaces"
@@ -69,3 +82,69 @@ def _character(character: str) -> str:
     if point < 0x20 or 0x7F <= point < 0xA0:
         return f"U+{point:04X}, a control character"
     return f"U+{point:04X}" + (f", {character!r}" if character.isascii() else "")
+
+
+KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+KIND_RULE = "a letter a-z, then up to 31 of a-z, 0-9, _ and -"
+_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def check_fleet(fleet: str) -> str:
+    """Return the fleet, the default one for ""; raise ``InvalidInput`` unless it is ``[a-z0-9][a-z0-9-]{0,62}``."""
+    if not fleet:
+        return DEFAULT_FLEET
+    if not _FLEET.fullmatch(fleet):
+        raise InvalidInput(
+            f"{shorten(fleet)} is not a fleet; its name is 1 to 63 of a-z, 0-9 and -, and does not begin with -",
+            field="fleet",
+            hint="for example research-2",
+        )
+    return fleet
+
+
+def check_kind(kind: str) -> str:
+    """Return the kind in lower case; raise ``InvalidInput`` unless that is ``[a-z][a-z0-9_-]{0,31}``."""
+    lowered = kind.lower()
+    if not KIND.fullmatch(lowered):
+        raise InvalidInput(
+            f"{shorten(kind)} is not a kind; a kind is {KIND_RULE}",
+            field="kind",
+            hint="for example task, blog or github",
+        )
+    return lowered
+
+
+def check_text(field: str, value: str, limit_bytes: int) -> str:
+    """Return a note, reason or result; raise ``InvalidInput`` if it is no UTF-8, holds NUL or is over the limit.
+
+    Line ends are allowed. ``field`` is the name that errors give it.
+    """
+    size = utf8_size(field, f"the {field}", value)
+    if size > limit_bytes:
+        raise InvalidInput(
+            f"the {field} is {size} bytes long; at most {limit_bytes} are allowed",
+            field=field,
+            hint="shorten it, or put the long form elsewhere and give its address",
+        )
+    if "\0" in value:
+        raise InvalidInput(
+            f"the {field} holds U+0000, which is not allowed", field=field, hint="leave the character out"
+        )
+    return value
+
+
+def utf8_size(field: str, name: str, value: str) -> int:
+    """Return how many bytes of UTF-8 a text is; bytes of an argument that are no UTF-8 come as lone surrogates."""
+    if value.isascii():
+        return len(value)
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"{name} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
+        ) from None
+
+
+def shorten(text: str) -> str:
+    """Return the text in quotes, and no more than 40 characters of it."""
+    return repr(text if len(text) <= 40 else f"{text[:39]}…")

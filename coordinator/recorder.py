@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Protocol
 
+from coordinator.engine.steps import AttemptEnded, ClaimGranted
 from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, State
 
-__all__ = ["NullRecorder", "Recorder"]
+__all__ = ["NullRecorder", "Recorder", "report"]
 
 
 class Recorder(Protocol):
@@ -105,3 +107,23 @@ class NullRecorder:
     def convergence_rate(self, fleet: str) -> ConvergenceRate:  # noqa: ARG002  # the protocol has it
         """Return nothing known."""
         return ConvergenceRate(window_seconds=0.0, value=None, granted=0, denied=0)
+
+
+def report(recorder: Recorder, event: AttemptEnded | ClaimGranted, clock: Callable[[], datetime]) -> None:
+    """Record what an operation of the engine says that it has done; ``clock`` tells the present time."""
+    if isinstance(event, ClaimGranted):
+        recorder.claim_answered(event.fleet, event.kind, Outcome.GRANTED, None)
+        return
+    held = None if event.claimed_at is None else max(0.0, (event.ended_at - event.claimed_at).total_seconds())
+    overdue = None
+    if event.cause is Cause.EXPIRED:
+        overdue = max(0.0, (clock() - event.ended_at).total_seconds())
+    recorder.attempt_ended(
+        event.kind,
+        event.ended,
+        event.cause,
+        late=event.late,
+        contenders=event.contenders,
+        held_seconds=held,
+        overdue_seconds=overdue,
+    )

@@ -16,43 +16,45 @@ from prometheus_client import CollectorRegistry
 
 from coordinator import clock
 from coordinator._version import __version__
-from coordinator.audit import Audit
 from coordinator.config import ServerSettings, listening_address, split_address
-from coordinator.descriptors import allowed_connections
 from coordinator.errors import CoordinatorError, Unavailable
-from coordinator.listeners import hold
-from coordinator.logs import dropped_lines
-from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges, TaskGauges
+from coordinator.logs.audit import Audit
+from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, TaskGauges
+from coordinator.metrics.replica import replica_gauges
+from coordinator.net.listeners import hold
+from coordinator.net.socket_files import SocketFile
+from coordinator.net.unix_sockets import is_unix, path_of
+from coordinator.process.descriptors import allowed_connections
+from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
-from coordinator.service import Answering, Servicer
+from coordinator.service import Middleware, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
+from coordinator.service.accounts import Metering
 from coordinator.service.admission import Admission
 from coordinator.service.budgets import WriteBudgets
+from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
-from coordinator.service.granting import Granting
+from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
-from coordinator.service.metering import Metering
 from coordinator.service.port import make_server, server_options
-from coordinator.service.receiving import Gate
 from coordinator.service.refusals import Refusals
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.watches import Watches
-from coordinator.socket_files import SocketFile
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.diagnosis.members import MembersReader
+from coordinator.store.diagnosis.probe import Examination
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.examination import Examination
-from coordinator.store.leases import LeasePool
-from coordinator.store.members import MembersReader
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 from coordinator.store.space import SpaceWatch
-from coordinator.tasks import Tasks, watch_log
-from coordinator.unix_sockets import is_unix, path_of
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Server"]
+
 
 _LOG = logging.getLogger(__name__)
 SERVICE = pb.DESCRIPTOR.services_by_name["CoordinatorService"]
@@ -133,16 +135,16 @@ class Server:
         self._space = SpaceWatch(self._channel, quota_bytes=settings.quota_bytes)
         budgets = WriteBudgets(settings.limits, lambda: self._space.quota_bytes or settings.quota_bytes, recorder)
         metering = Metering(runner, budgets, self._space)
-        granting = Granting(runner, self._space, settings.limits, metering)
+        claim_limits = ClaimLimits(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
-        registry.register(_gauges(pool, self._space, self._watches))
+        registry.register(replica_gauges(pool, self._space, self._watches))
         registry.register(TaskGauges(self.tasks))
         servicer = Servicer(
             runner,
             recorder,
             status,
             diagnosis,
-            granting,
+            claim_limits,
             metering,
             self._watches,
             topic_kinds=settings.topic_kinds,
@@ -189,7 +191,7 @@ class Server:
         services = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
 
         def serve() -> None:
-            self._answering = Answering(
+            self._middleware = Middleware(
                 servicer,
                 SERVICE.methods,
                 recorder,
@@ -199,7 +201,7 @@ class Server:
                 refusals,
                 self._audit,
             )
-            gate.serve(self._grpc, self._answering, SERVICE)
+            gate.serve(self._grpc, self._middleware, SERVICE)
             gate.serve(self._grpc, self._health, _HEALTH, open_to_all=True)
             add_guarded_reflection(services, self._grpc, authorizer)
 
@@ -242,8 +244,8 @@ class Server:
         """Take up the calls that have arrived. On a busy machine that takes longer than any fixed pause."""
         until = time.monotonic() + _LONGEST_DRAIN_SECONDS
         taken_up = -1
-        while taken_up != self._answering.taken_up and time.monotonic() < until:
-            taken_up = self._answering.taken_up
+        while taken_up != self._middleware.taken_up and time.monotonic() < until:
+            taken_up = self._middleware.taken_up
             await asyncio.sleep(_DRAIN_SECONDS)
 
     def _make_reaper(self, runner: Runner, recorder: PrometheusRecorder) -> Reaper | None:
@@ -315,37 +317,3 @@ class Server:
 
 def _no_credential(_: object) -> str:
     return ""
-
-
-def _gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:
-    return ReplicaGauges(
-        Reading("leases", "Leases of this replica's pool that have not reached their deadlines.", lambda: pool.size),
-        Reading("watchers", "Streams of Watch that this replica serves now.", lambda: watches.size),
-        Reading(
-            "etcd_has_leader",
-            "Whether any etcd member that answers this replica sees a leader: 1 or 0.",
-            lambda: space.has_leader,
-        ),
-        Reading(
-            "etcd_db_size_bytes",
-            "Size of etcd's database on its largest member, in bytes, free space in it included.",
-            lambda: space.db_size_bytes,
-        ),
-        Reading(
-            "etcd_used_bytes",
-            "What counts of it towards the quota, on the member with the least room, in bytes; without a sample where "
-            "no quota is known. From 80 % of the quota on, new claims are refused.",
-            lambda: space.used_bytes,
-        ),
-        Reading(
-            "etcd_quota_bytes",
-            "Storage quota of that member, in bytes; without a sample where it is not known.",
-            lambda: space.quota_bytes,
-        ),
-        Reading(
-            "log_lines_dropped_total",
-            "Lines of the log that were dropped: nobody read them quickly enough, or they could not be written.",
-            dropped_lines,
-            counts=True,
-        ),
-    )

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from other_users import Giving
 
-from coordinator.store.channel import EtcdChannel
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
+from coordinator.store.etcd.client import EtcdChannel
+from tests.other_users import Giving
 
 #: Runs an embedded etcd on the directory named until its standard input is closed.
 _PARENT = """
@@ -205,7 +205,7 @@ def loaded_fleet(
     run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[object]:
     """The fleet under Prometheus that the tests in deploy/ share, a ``fleet_load.LoadedFleet``."""
-    from fleet_load import loaded_fleet
+    from tests.deploy.fleet_load import loaded_fleet
 
     with loaded_fleet(tmp_path_factory.mktemp("observed"), run_etcd, run_coordinator) as found:
         yield found

@@ -7,7 +7,8 @@ import time
 
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 __all__ = ["await_expiry"]

@@ -1,5 +1,7 @@
 """The command line: ``coordination``.
 
+There are more than twelve files because each group of commands, and what all share, has one of its own.
+
 Invariant: however a command fails, and also where saying so fails, its exit code is one of those that are documented;
 1 means "no" to scripts, and is never that of a crash.
 """
@@ -37,7 +39,7 @@ def _run(arguments: list[str]) -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     from coordinator.cli import surroundings
-    from coordinator.current_directory import forget_current_directory
+    from coordinator.process.current_directory import forget_current_directory
 
     forget_current_directory()
     surroundings.prepare()

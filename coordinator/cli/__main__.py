@@ -8,7 +8,7 @@ if not __package__:
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from coordinator.cli import main  # the search path comes first
-from coordinator.current_directory import forget_current_directory  # likewise
+from coordinator.process.current_directory import forget_current_directory  # likewise
 
 if __package__:
     forget_current_directory(started_by_module=True)

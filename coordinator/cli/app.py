@@ -7,23 +7,23 @@ from typing import Annotated, ClassVar
 import typer
 
 from coordinator._version import __version__
-from coordinator.cli import backups, credentials, overview, serving, work
+from coordinator.cli import backups, credentials, fleet, serve, work
 from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
-from coordinator.cli.objects import status_object
+from coordinator.cli.json_objects import status_object
 from coordinator.cli.output import answer
 from coordinator.cli.streams import write_answer
-from coordinator.cli.top import top
-from coordinator.cli.words import describe_status
+from coordinator.cli.text import describe_status
+from coordinator.cli.top.command import top
 
 __all__ = ["app", "build_only"]
 
 
 class _Verbs(CommonGroup):
     headings: ClassVar = {
-        "Work": [*work.COMMANDS, *(name for name in overview.COMMANDS if name.startswith("work-"))],
+        "Work": [*work.COMMANDS, *(name for name in fleet.COMMANDS if name.startswith("work-"))],
         "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
@@ -63,9 +63,9 @@ def _group(
 
 for _name, _command in work.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
-for _name, _command in overview.COMMANDS.items():
+for _name, _command in fleet.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
-for _name, _command in serving.COMMANDS.items():
+for _name, _command in serve.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)
 for _name, _command in backups.COMMANDS.items():
     app.command(_name, cls=CommonCommand)(_command)

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from coordinator.cli import up_arguments
-from coordinator.current_directory import NEUTRAL, child_environment
 from coordinator.errors import CoordinatorError, InvalidInput, Unavailable
-from coordinator.file_trust import open_own
-from coordinator.log_writing import LogFile
-from coordinator.logs import LogSettings
+from coordinator.logs.format import LogSettings
+from coordinator.logs.writer import LogFile
+from coordinator.process.current_directory import NEUTRAL, child_environment
+from coordinator.security.file_trust import open_own
 from coordinator.store.embedded import default_data_dir
 from coordinator.store.embedded.directory import DataDirectory
 from coordinator.store.embedded.holder import READY, STOP, Holder, find_holder

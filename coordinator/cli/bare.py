@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 
-from coordinator.cli.objects import error_object
+from coordinator.cli.json_objects import error_object
 from coordinator.cli.streams import lost, tell, write_answer
 from coordinator.errors import InternalError
-from coordinator.model import DEFAULT_FLEET
+from coordinator.names import DEFAULT_FLEET
 from coordinator.quotation import visible
 
 __all__ = ["fault", "say_what_failed", "say_what_is_missing"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
-from coordinator.home import home_directory
+from coordinator.process.home import home_directory
 
 __all__ = ["Found", "find"]
 

@@ -18,9 +18,9 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from coordinator.cli import config_file
 from coordinator.cli.help import help_option, write_commands, write_parameters
 from coordinator.cli.interruption import Ended
-from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import InvalidInput
-from coordinator.model import DEFAULT_FLEET
+from coordinator.names import DEFAULT_FLEET
+from coordinator.net.endpoints import DEFAULT_LISTEN
 
 if TYPE_CHECKING:
     from coordinator.client import AsyncClient, Client
@@ -118,8 +118,8 @@ class Context:
 
     def check(self) -> None:
         """Raise ``InvalidInput`` for a setting that no command could use."""
-        from coordinator.keys import check_fleet
-        from coordinator.transport import parse_endpoints
+        from coordinator.names import check_fleet
+        from coordinator.net.channels import parse_endpoints
 
         parse_endpoints(self.endpoint)
         check_fleet(self._named_fleet())

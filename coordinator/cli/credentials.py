@@ -10,7 +10,7 @@ import typer
 
 from coordinator.cli.context import current
 from coordinator.cli.output import answer
-from coordinator.cli.paths import named_path
+from coordinator.cli.quantities import named_path
 from coordinator.errors import InternalError, InvalidInput
 from coordinator.model import format_time
 
@@ -54,7 +54,7 @@ def certs(
     takes it up within a second or two.
     """
     try:
-        from coordinator.certificates import DEFAULT_HOSTS, make_certificates
+        from coordinator.security.ca import DEFAULT_HOSTS, make_certificates
     except ModuleNotFoundError as error:
         raise InternalError(
             f"making certificates needs {error.name}, which is not installed",
@@ -141,7 +141,7 @@ def token(
 
     A coordinator that runs takes it up within a second or two.
     """
-    from coordinator.token_making import Wanted, add_credential
+    from coordinator.security.tokens import Wanted, add_credential
 
     context = current()
     wanted = Wanted(

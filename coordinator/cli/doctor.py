@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.context import Context, current
-from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
-from coordinator.cli.objects import Object
+from coordinator.cli.json_objects import Object
 from coordinator.cli.output import answer
-from coordinator.findings import Finding, Severity, is_healthy
+from coordinator.cli.server_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
+from coordinator.diagnosis.findings import Finding, Severity, is_healthy
 
 __all__ = ["describe_findings", "doctor", "doctor_object"]
 
@@ -98,15 +98,15 @@ def _colour_mark(line: str) -> str:
 
 
 def _examine_coordinators(context: Context) -> tuple[Finding, ...]:
-    from coordinator.cli.examining import examine
+    from coordinator.cli.doctor_checks import examine
 
     return examine(context)
 
 
 def _examine_etcd(etcd: str, how: EtcdOptions, context: Context) -> tuple[Finding, ...]:
-    from coordinator.cli.serving import need_server
+    from coordinator.cli.serve import need_server
 
     need_server()
-    from coordinator.cli.etcd_examining import examine
+    from coordinator.cli.doctor_etcd_checks import examine
 
     return examine(etcd, how, seconds=context.timeout)

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from coordinator.cli.etcd_options import EtcdOptions
+from coordinator.cli.server_options import EtcdOptions
 from coordinator.errors import Unavailable
-from coordinator.store.access import EtcdAccess, parse_members
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.backup import download
 from coordinator.store.embedded import default_data_dir
 from coordinator.store.embedded.holder import READY, find_holder
+from coordinator.store.etcd.access import EtcdAccess, parse_members
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.snapshots import download
 
 __all__ = ["etcd_of", "save"]
 

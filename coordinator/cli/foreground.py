@@ -14,21 +14,22 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from coordinator import logs
 from coordinator._version import __version__
-from coordinator.audit import Audit
 from coordinator.cli import INTERRUPTED, up_arguments
 from coordinator.cli.streams import announce, notice
 from coordinator.config import ServerSettings, split_address
-from coordinator.descriptors import raise_limit
 from coordinator.errors import CoordinatorError
-from coordinator.host_users import has_other_users
-from coordinator.keys import DEFAULT_TOPIC_KINDS, check_kind
+from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.limits import LimitSettings, check_quota
+from coordinator.logs import format as log_format
+from coordinator.logs.audit import Audit
+from coordinator.names import check_kind
+from coordinator.net.unix_sockets import is_unix
+from coordinator.process.descriptors import raise_limit
 from coordinator.reaper import ReaperSettings
-from coordinator.security import SecuritySettings, is_loopback
+from coordinator.security.host_users import has_other_users
+from coordinator.security.settings import SecuritySettings, is_loopback
 from coordinator.server import Server
-from coordinator.store.access import EtcdAccess, parse_members
 from coordinator.store.embedded import (
     DEFAULT_QUOTA_BYTES,
     EmbeddedEtcd,
@@ -39,7 +40,7 @@ from coordinator.store.embedded import (
 )
 from coordinator.store.embedded.control import Control
 from coordinator.store.embedded.version_notice import notices_for
-from coordinator.unix_sockets import is_unix
+from coordinator.store.etcd.access import EtcdAccess, parse_members
 
 __all__ = ["Options", "run_beside", "run_embedded"]
 
@@ -58,7 +59,7 @@ class Options(NamedTuple):
     topic_kinds: str
     insecure: bool
     security: SecuritySettings = SecuritySettings()
-    log: logs.LogSettings = logs.LogSettings()
+    log: log_format.LogSettings = log_format.LogSettings()
     limits: LimitSettings = LimitSettings()
     quota_bytes: int | None = None
     etcd_access: EtcdAccess = EtcdAccess()
@@ -137,7 +138,7 @@ def _notices(options: Options) -> Iterator[str]:
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
-    logs.configure(options.log)
+    log_format.configure(options.log)
     raise_limit()
     try:
         return uvloop.run(main())
@@ -160,11 +161,11 @@ async def _serve(
             stack.callback(audit.close)
         stack.callback(server.remove_socket)
         await server.start()
-        stack.callback(_LOG.info, "stopped", extra=logs.said(pid=os.getpid()))
+        stack.callback(_LOG.info, "stopped", extra=log_format.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
         where = {"grpc": server.endpoint, "metrics": server.metrics_url, "etcd": ",".join(settings.etcd)}
         listening = ",".join(server.listening)
-        _LOG.info("started", extra=logs.said(version=__version__, pid=os.getpid(), **where, listening=listening))
+        _LOG.info("started", extra=log_format.said(version=__version__, pid=os.getpid(), **where, listening=listening))
         if control is not None:
             control.set_ready(server.ready_line)
             stack.callback(control.set_ending)
@@ -178,9 +179,9 @@ async def _serve(
         try:
             number = await _until_told(told, etcd)
         except CoordinatorError as error:
-            _LOG.error("stopping", extra=logs.said(why=error.message))  # where it was raised tells nothing
+            _LOG.error("stopping", extra=log_format.said(why=error.message))  # where it was raised tells nothing
             raise
-        _LOG.info("stopping", extra=logs.said(why=number.name))
+        _LOG.info("stopping", extra=log_format.said(why=number.name))
     return INTERRUPTED if number is signal.SIGINT else 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.context import current
-from coordinator.cli.objects import Object, format_moment
+from coordinator.cli.json_objects import Object, format_moment
 from coordinator.cli.output import answer, hint
 from coordinator.cli.quantities import format_duration, parse_age
 from coordinator.limits import MAX_HOT_KEYS

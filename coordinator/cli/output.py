@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from coordinator.cli.context import Context, named_fleet
-from coordinator.cli.objects import error_object
+from coordinator.cli.json_objects import error_object
 from coordinator.cli.streams import lost, tell, write_answer
 from coordinator.errors import CoordinatorError
-from coordinator.masking import without_credentials
 from coordinator.quotation import key, line, visible
+from coordinator.security.redaction import without_credentials
 
 __all__ = ["answer", "emit_error", "hint", "say_what_it_became"]
 

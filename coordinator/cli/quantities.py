@@ -1,14 +1,17 @@
-"""Durations and ages as people type and read them."""
+"""Durations, ages and paths as people type and read them."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl
 
-__all__ = ["format_duration", "parse_age", "parse_hours", "parse_ttl"]
+__all__ = ["format_duration", "named_path", "parse_age", "parse_hours", "parse_ttl"]
+
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TYPED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
@@ -60,3 +63,29 @@ def format_duration(seconds: float) -> str:
         if seconds < limit:
             return f"{round(seconds / size)} {unit}"
     return f"{round(seconds / 86400)} d"
+
+
+def named_path(name: str, what: str) -> Callable[[str], Path]:
+    """Return what reads the path of an option or argument: an empty one, as of an unset variable, would mean ``.``."""
+    field = name.removeprefix("--")
+
+    def read(typed: str) -> Path:
+        if not typed:
+            raise InvalidInput(
+                f"{name} is empty; it must name {what}",
+                field=field.lower(),
+                hint="name one, or leave the option out" if field != name else None,
+            )
+        path = Path(typed)
+        if not path.is_absolute():
+            try:
+                Path.cwd()
+            except OSError as error:
+                raise InvalidInput(
+                    f"{name} is {typed!r}, but the current directory cannot be found: {error.strerror}",
+                    field=field.lower(),
+                    hint="change to a directory that is there, or name an absolute path",
+                ) from None
+        return path
+
+    return read

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coordinator.cli import limit_options, log_options, protection, reaper_options
+from coordinator.cli import server_options
 from coordinator.config import listening_address
-from coordinator.logs import LogSettings
-from coordinator.security import SecuritySettings
-from coordinator.unix_sockets import is_unix
+from coordinator.logs.format import LogSettings
+from coordinator.net.unix_sockets import is_unix
+from coordinator.security.settings import SecuritySettings
 
 if TYPE_CHECKING:
     from coordinator.cli.foreground import Options
@@ -40,10 +40,10 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
     words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     words += ["--etcd", etcd] if etcd is not None else []
     words += ["--insecure"] if options.insecure else []
-    words += protection.arguments(security)
-    words += limit_options.arguments(options.limits, options.quota_bytes)
-    words += reaper_options.arguments(options.reaper)
-    return words + log_options.arguments(log)
+    words += server_options.security_arguments(security)
+    words += server_options.limit_arguments(options.limits, options.quota_bytes)
+    words += server_options.reaper_arguments(options.reaper)
+    return words + server_options.log_arguments(log)
 
 
 def settings(words: list[str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from coordinator import quotation
-from coordinator.cli import words
+from coordinator.cli import text as wording
 from coordinator.cli.context import Context, current
 from coordinator.cli.interruption import named_request, under_way
-from coordinator.cli.objects import claim_object, list_object, log_object, record_object, show_object
+from coordinator.cli.json_objects import claim_object, list_object, log_object, record_object, show_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_hours, parse_ttl
 from coordinator.errors import InvalidInput
@@ -76,7 +76,7 @@ def work_claim(
     with context.client() as client, under_way(request_id):
         found = client.try_claim(session, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id)
     say_what_it_became(key, found.work_key)
-    answer(context, words.describe_claim(found), claim_object(found, key))
+    answer(context, wording.describe_claim(found), claim_object(found, key))
     if isinstance(found, Denial):
         hint(context, _what_else(found))
         return 1
@@ -108,7 +108,7 @@ def work_renew(
     with context.client() as client, under_way(request_id):
         claim = client.renew(session, key, seconds, note=note, token=token, request_id=request_id)
     say_what_it_became(key, claim.work_key)
-    answer(context, words.describe_claim(claim), claim_object(claim, key))
+    answer(context, wording.describe_claim(claim), claim_object(claim, key))
     return 0
 
 
@@ -157,10 +157,10 @@ def work_show(key: Key) -> int:
     """Tell all that is known of a unit of work; exits with 1 if nobody has ever claimed it."""
     context = current()
     with context.client() as client:
-        story = client.get(key)
-    say_what_it_became(key, story.record.work_key)
-    answer(context, words.describe_story(story), show_object(story))
-    return 1 if story.record.state is State.AVAILABLE else 0
+        details = client.get(key)
+    say_what_it_became(key, details.record.work_key)
+    answer(context, wording.describe_work(details), show_object(details))
+    return 1 if details.record.state is State.AVAILABLE else 0
 
 
 def _states() -> list[str]:
@@ -187,7 +187,7 @@ def work_list(
     """List work by its key: what is claimed, completed and abandoned."""
     context = current()
     page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
-    answer(context, words.describe_records(page.records), list_object(page))
+    answer(context, wording.describe_records(page.records), list_object(page))
     if damaged := page.damaged:
         which = "1 record cannot be read and was" if damaged == 1 else f"{damaged} records cannot be read and were"
         hint(context, f"{which} left out; the coordinator's log names them")
@@ -218,7 +218,7 @@ def work_log(
             if not token or len(entries) >= limit:
                 break
     found = LogPage(session, tuple(entries), token or None)
-    answer(context, words.describe_log(found), log_object(found))
+    answer(context, wording.describe_log(found), log_object(found))
     _say_more(context, found.next_page_token)
     return 0 if entries else 1
 
@@ -234,7 +234,7 @@ def work_reap(
     hours = parse_hours(min_age_hours)
     with context.client() as client, under_way():
         reaped = client.reap(hours * 3600)
-    answer(context, words.describe_reap(reaped, hours), {"reaped": reaped, "min_age_hours": hours})
+    answer(context, wording.describe_reap(reaped, hours), {"reaped": reaped, "min_age_hours": hours})
     return 0
 
 

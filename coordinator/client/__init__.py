@@ -1,4 +1,7 @@
-"""Clients of a coordinator: ``Client`` for ordinary code, ``AsyncClient`` for asyncio."""
+"""Clients of a coordinator: ``Client`` for ordinary code, ``AsyncClient`` for asyncio.
+
+There are more than twelve files because most stand for both clients, and the one without asyncio is generated.
+"""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from coordinator.client._failover import Told
+from coordinator.client._failover import Evidence
 from coordinator.client._security import Security
-from coordinator.transport import Failure
-from coordinator.unix_sockets import UNIX
+from coordinator.net.channels import Failure
+from coordinator.net.unix_sockets import UNIX
 
 __all__ = ["Absence", "absence_of", "stranger_at"]
 
@@ -26,7 +26,7 @@ class Absence(NamedTuple):
 
     message: str
     hint: str
-    told: Told = Told.ABSENT
+    told: Evidence = Evidence.ABSENT
 
 
 def absence_of(details: str, endpoint: str, security: Security) -> Absence:
@@ -46,9 +46,9 @@ def stranger_at(failure: Failure, endpoint: str) -> Absence:
         return Absence(
             f"no coordinator answers behind the proxy at {endpoint}",
             "see that the coordinators behind it run, and that it passes gRPC on to them",
-            Told.WHY_ABSENT,
+            Evidence.WHY_ABSENT,
         )
-    return Absence(f"what answers at {endpoint} is not a coordinator", _OTHER_PORT, Told.WHY_ABSENT)
+    return Absence(f"what answers at {endpoint} is not a coordinator", _OTHER_PORT, Evidence.WHY_ABSENT)
 
 
 def _bare(endpoint: str) -> Absence:
@@ -76,7 +76,7 @@ def _reached(text: str, endpoint: str) -> Absence | None:
     for signs, why, hint in _ATTEMPTS:
         if any(sign in text for sign in signs):
             # A connection that was begun may come about in time yet.
-            told = Told.SLOW if "timed out" in text else Told.ABSENT
+            told = Evidence.SLOW if "timed out" in text else Evidence.ABSENT
             return Absence(f"no coordinator answers at {endpoint}: {why}", hint.format(start=_START), told)
     return None
 
@@ -87,25 +87,25 @@ def _protected(text: str, endpoint: str, security: Security) -> Absence | None:
     if security.tls:
         for sign, message, hint in _REASONS:
             if sign in text:
-                return Absence(message.format(who=who, endpoint=endpoint), hint, Told.WHY_ABSENT)
+                return Absence(message.format(who=who, endpoint=endpoint), hint, Evidence.WHY_ABSENT)
     if not any(sign in text for sign in _BROKEN_OFF):
         return None
     if not security.tls:
         return Absence(
             f"{who} breaks the connection off; it may speak TLS, and this client does not",
             "give its authority's certificate with --ca or COORDINATION_CA",
-            Told.WHY_ABSENT,
+            Evidence.WHY_ABSENT,
         )
     if security.cert is None:
         return Absence(
             f"{who} breaks the connection off; it may want a client certificate, and this client shows none",
             "give one with --cert and --key, or COORDINATION_CERT and COORDINATION_KEY",
-            Told.WHY_ABSENT,
+            Evidence.WHY_ABSENT,
         )
     return Absence(
         f"{who} breaks the connection off; it may refuse the client certificate {security.cert}",
         "look whether it has expired, and whether its authority is the one that the coordinator has as --client-ca",
-        Told.WHY_ABSENT,
+        Evidence.WHY_ABSENT,
     )
 
 

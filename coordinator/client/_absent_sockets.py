@@ -9,8 +9,8 @@ from __future__ import annotations
 import stat
 from typing import NamedTuple
 
-from coordinator.file_trust import user_name
-from coordinator.unix_sockets import path_of
+from coordinator.net.unix_sockets import path_of
+from coordinator.security.file_trust import user_name
 
 __all__ = ["AbsentSocket", "absence_at"]
 

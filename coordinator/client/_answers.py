@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from coordinator import model
-from coordinator.enumerations import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES
 from coordinator.errors import CoordinatorError, InternalError, error_for_code
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from coordinator.wire import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES, seconds_of, time_of, time_or_none
 
 __all__ = [
     "briefing_from",
     "claim_answer",
     "claim_answers",
+    "claim_event_from",
     "claim_from",
     "error_from",
-    "happening_from",
     "hot_from",
     "log_page",
     "record_from",
     "record_page",
     "status_from",
-    "story_from",
+    "work_details_from",
 ]
 
 
@@ -64,16 +59,16 @@ def claim_from(
     typed_key: str | None = None,
 ) -> model.Claim:
     """Read a claim; ``sent_at`` as in ``claim_answer``, None for one that was only read: it promises no deadline."""
-    remaining = _seconds(message.remaining)
+    remaining = seconds_of(message.remaining)
     return model.Claim(
         work_key=message.work_key,
         kind=message.kind,
         session=message.session,
         attempt=message.attempt,
         fencing_token=message.fencing_token,
-        ttl_seconds=_seconds(message.ttl),
-        claimed_at=_time(message.claimed_at),
-        expires_at=_time(message.expires_at),
+        ttl_seconds=seconds_of(message.ttl),
+        claimed_at=time_of(message.claimed_at),
+        expires_at=time_of(message.expires_at),
         remaining_seconds=remaining,
         note=message.note or None,
         outcome=outcome,
@@ -96,18 +91,18 @@ def record_from(message: types.Record) -> model.Record:
         reason=message.reason or None,
         result=message.result or None,
         note=message.note or None,
-        claimed_at=_time_or_none(message, "claimed_at"),
-        expires_at=_time_or_none(message, "expires_at"),
-        ended_at=_time_or_none(message, "ended_at"),
+        claimed_at=time_or_none(message, "claimed_at"),
+        expires_at=time_or_none(message, "expires_at"),
+        ended_at=time_or_none(message, "ended_at"),
         late=message.late,
-        acknowledged_at=_time_or_none(message, "acknowledged_at"),
+        acknowledged_at=time_or_none(message, "acknowledged_at"),
         acknowledged_reason=message.acknowledged_reason or None,
     )
 
 
-def story_from(message: pb.GetResponse) -> model.Story:
+def work_details_from(message: pb.GetResponse) -> model.WorkDetails:
     """Read what is known of a work key."""
-    return model.Story(
+    return model.WorkDetails(
         record=record_from(message.record),
         claim=claim_from(message.claim) if message.HasField("claim") else None,
         contenders=tuple(message.contenders),
@@ -134,16 +129,16 @@ def log_page(message: pb.LogResponse) -> model.LogPage:
             attempt=entry.attempt,
             ended=STATES[entry.ended],
             cause=CAUSES[entry.cause],
-            ended_at=_time(entry.ended_at),
+            ended_at=time_of(entry.ended_at),
         )
         for entry in message.entries
     )
     return model.LogPage(message.session, tuple(entries), message.next_page_token or None)
 
 
-def happening_from(message: pb.WatchResponse) -> model.Happening:
+def claim_event_from(message: pb.WatchResponse) -> model.ClaimEvent:
     """Read what happened to a claim."""
-    return model.Happening(
+    return model.ClaimEvent(
         EVENTS[message.event], message.revision, record_from(message.record), message.contender or None
     )
 
@@ -151,7 +146,7 @@ def happening_from(message: pb.WatchResponse) -> model.Happening:
 def briefing_from(message: pb.BriefingResponse) -> model.Briefing:
     """Read a briefing."""
     return model.Briefing(
-        generated_at=_time(message.generated_at),
+        generated_at=time_of(message.generated_at),
         revision=message.revision,
         taken=tuple(claim_from(claim) for claim in message.taken),
         loose_ends=tuple(record_from(record) for record in message.loose_ends),
@@ -173,11 +168,11 @@ def hot_from(message: pb.HotResponse) -> model.HotKeys:
             recent_contenders=entry.recent_contenders,
             holder=entry.holder or None,
             attempt=entry.attempt or None,
-            expires_at=_time_or_none(entry, "expires_at"),
+            expires_at=time_or_none(entry, "expires_at"),
         )
         for entry in message.entries
     )
-    return model.HotKeys(tuple(entries), _seconds(message.max_age), message.complete)
+    return model.HotKeys(tuple(entries), seconds_of(message.max_age), message.complete)
 
 
 def status_from(message: pb.StatusResponse) -> model.Status:
@@ -187,7 +182,7 @@ def status_from(message: pb.StatusResponse) -> model.Status:
     return model.Status(
         healthy=message.healthy,
         coordinator=model.CoordinatorStatus(
-            message.coordinator.version, message.coordinator.endpoint, _seconds(message.coordinator.uptime)
+            message.coordinator.version, message.coordinator.endpoint, seconds_of(message.coordinator.uptime)
         ),
         etcd=model.EtcdStatus(
             version=etcd.version or None,
@@ -205,7 +200,7 @@ def status_from(message: pb.StatusResponse) -> model.Status:
         loose_ends=message.loose_ends if quorum else None,
         completed=message.completed if message.HasField("completed") else None,
         convergence_rate=model.ConvergenceRate(
-            window_seconds=_seconds(rate.window),
+            window_seconds=seconds_of(rate.window),
             value=rate.value if rate.HasField("value") else None,
             granted=rate.granted,
             denied=rate.denied,
@@ -220,9 +215,9 @@ def _task(message: pb.BackgroundTask) -> model.TaskStatus:
         failing=message.failing,
         consecutive_failures=message.consecutive_failures,
         error=message.error,
-        failing_seconds=_seconds(message.failing_for),
-        running_seconds=_seconds(message.running_for) if message.HasField("running_for") else None,
-        since_success_seconds=_seconds(message.since_success) if message.HasField("since_success") else None,
+        failing_seconds=seconds_of(message.failing_for),
+        running_seconds=seconds_of(message.running_for) if message.HasField("running_for") else None,
+        since_success_seconds=seconds_of(message.since_success) if message.HasField("since_success") else None,
     )
 
 
@@ -233,7 +228,7 @@ def error_from(detail: types.ErrorDetail) -> CoordinatorError:
         hint=detail.hint or None,
         field=detail.field or None,
         holder=detail.holder or None,
-        retry_after_seconds=_seconds(detail.retry_after) if detail.HasField("retry_after") else None,
+        retry_after_seconds=seconds_of(detail.retry_after) if detail.HasField("retry_after") else None,
         request_id=detail.request_id or None,
     )
 
@@ -246,9 +241,9 @@ def _denial(response: pb.ClaimResponse) -> model.Denial:
         holder=denial.holder or None,
         own_session=denial.own_session,
         completed_by=denial.completed_by or None,
-        expires_at=_time_or_none(denial, "expires_at"),
-        completed_at=_time_or_none(denial, "completed_at"),
-        retry_after_seconds=_seconds(denial.retry_after) if denial.HasField("retry_after") else None,
+        expires_at=time_or_none(denial, "expires_at"),
+        completed_at=time_or_none(denial, "completed_at"),
+        retry_after_seconds=seconds_of(denial.retry_after) if denial.HasField("retry_after") else None,
         typed_key=response.typed_key or None,
     )
 
@@ -260,7 +255,7 @@ def _previous(message: types.PreviousAttempt) -> model.Previous:
         cause=CAUSES[message.cause],
         reason=message.reason or None,
         note=message.note or None,
-        ended_at=_time_or_none(message, "ended_at"),
+        ended_at=time_or_none(message, "ended_at"),
     )
 
 
@@ -269,8 +264,8 @@ def _history(message: types.HistoryEntry) -> model.HistoryEntry:
         attempt=message.attempt,
         session=message.session,
         fencing_token=message.fencing_token,
-        claimed_at=_time_or_none(message, "claimed_at"),
-        ended_at=_time(message.ended_at),
+        claimed_at=time_or_none(message, "claimed_at"),
+        ended_at=time_of(message.ended_at),
         ended=STATES[message.ended],
         cause=CAUSES[message.cause],
         reason=message.reason or None,
@@ -279,17 +274,3 @@ def _history(message: types.HistoryEntry) -> model.HistoryEntry:
         late=message.late,
         contenders=message.contenders,
     )
-
-
-def _seconds(message: Duration) -> float:
-    return message.seconds + message.nanos / 1e9
-
-
-def _time(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)
-
-
-def _time_or_none(
-    message: types.Record | types.Denial | types.PreviousAttempt | types.HistoryEntry | pb.HotKey, field: str
-) -> datetime | None:
-    return _time(getattr(message, field)) if message.HasField(field) else None

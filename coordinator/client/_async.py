@@ -18,8 +18,8 @@ from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
 from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
+from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
-from coordinator.findings import Diagnosis
 from coordinator.v1 import service_pb2 as pb
 
 
@@ -307,10 +307,10 @@ class AsyncClient:
         )
         return answers.record_from((await self._calls.call("Acknowledge", request)).record)
 
-    async def get(self, key: str) -> model.Story:
+    async def get(self, key: str) -> model.WorkDetails:
         """Tell all that is known of a work key; one never seen is ``available``."""
         request = pb.GetRequest(fleet=self._fleet, work_key=fields.text("work_key", key))
-        return answers.story_from(await self._calls.call("Get", request))
+        return answers.work_details_from(await self._calls.call("Get", request))
 
     async def list_page(
         self,
@@ -388,7 +388,7 @@ class AsyncClient:
         )
         return answers.hot_from(await self._calls.call("Hot", request))
 
-    def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> AsyncIterator[model.Happening]:
+    def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> AsyncIterator[model.ClaimEvent]:
         """Yield what happens to claims, from ``start_revision`` on, or from now on; a denial once an attempt.
 
         When a coordinator fails, another is asked, and nothing is left out or told twice; raises ``Unavailable`` when

@@ -12,7 +12,7 @@ import grpc
 
 from coordinator import model
 from coordinator.client._connections import CLOSED_CHANNEL, AsyncConnections, closed_client, moved_stream
-from coordinator.client._failover import Effort, Endpoints, Told
+from coordinator.client._failover import Effort, Endpoints, Evidence
 from coordinator.client._failures import Failed, failed, no_answer
 from coordinator.client._position import Position
 from coordinator.client._racing import AsyncRace, AsyncStream
@@ -27,7 +27,7 @@ from coordinator.errors import (
     Unauthenticated,
     Unavailable,
 )
-from coordinator.transport import Failure
+from coordinator.net.channels import Failure
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["AsyncCalls"]
@@ -98,7 +98,7 @@ class AsyncCalls:
                     continue
                 effort.failed(endpoint, problem, told)
 
-    async def watch(self, request: pb.WatchRequest, start_revision: int) -> AsyncIterator[model.Happening]:
+    async def watch(self, request: pb.WatchRequest, start_revision: int) -> AsyncIterator[model.ClaimEvent]:
         """Yield what happens from ``start_revision`` on (0: from now on), going on at another endpoint where one fails.
 
         An effort lasts until an endpoint has told something.
@@ -120,9 +120,9 @@ class AsyncCalls:
                         if effort is not None:
                             effort.succeeded(endpoint)
                             effort = None
-                        happening = position.take(response)
-                        if happening is not None:
-                            yield happening
+                        claim_event = position.take(response)
+                        if claim_event is not None:
+                            yield claim_event
                             if self._connections.place() != place:
                                 raise moved_stream(position.revision)
                     failure = None
@@ -169,7 +169,7 @@ class AsyncCalls:
         Raises what no other endpoint can know better.
         """
         problem: CoordinatorError = Unavailable(f"the coordinator at {endpoint} ended the watch")
-        told = Told.LOST
+        told = Evidence.LOST
         if failure is not None:
             problem, told = self._failed(failure, endpoint, None)
         if isinstance(problem, Unauthenticated) and self._security.reread_token():

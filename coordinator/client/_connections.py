@@ -22,8 +22,8 @@ import grpc.aio
 from coordinator.client._forks import check_asyncio, check_process, this_process
 from coordinator.client._security import Security
 from coordinator.errors import InvalidInput
-from coordinator.transport import CHANNEL_OPTIONS
-from coordinator.unix_sockets import UNIX
+from coordinator.net.channels import CHANNEL_OPTIONS
+from coordinator.net.unix_sockets import UNIX
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 __all__ = ["CLOSED_CHANNEL", "AsyncConnections", "Connections", "closed_client", "moved_stream"]
@@ -56,7 +56,7 @@ def _way(target: str, security: Security) -> _Way:
 def _target(endpoint: str) -> str:
     if not endpoint.startswith(UNIX):
         return endpoint
-    from coordinator.socket_trust import pinned_target
+    from coordinator.net.socket_trust import pinned_target
 
     return pinned_target(endpoint)
 

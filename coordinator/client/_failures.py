@@ -11,11 +11,11 @@ import grpc
 
 from coordinator.client._absence import Absence, absence_of, stranger_at
 from coordinator.client._answers import error_from
-from coordinator.client._failover import Told
+from coordinator.client._failover import Evidence
 from coordinator.client._security import Security
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable, error_for_code
+from coordinator.net.channels import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent
 from coordinator.quotation import line
-from coordinator.transport import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent
 from coordinator.v1 import types_pb2 as types
 
 __all__ = ["Failed", "failed", "no_answer"]
@@ -35,7 +35,7 @@ class Failed(NamedTuple):
     """How a try failed."""
 
     problem: CoordinatorError
-    told: Told
+    told: Evidence
 
 
 def failed(failure: Failure, *, endpoint: str, request_id: str | None, security: Security) -> Failed:
@@ -45,7 +45,7 @@ def failed(failure: Failure, *, endpoint: str, request_id: str | None, security:
     """
     for key, value in failure.trailing_metadata() or ():
         if key == ERROR_METADATA_KEY and isinstance(value, bytes):
-            return Failed(error_from(types.ErrorDetail.FromString(value)), Told.BY_COORDINATOR)
+            return Failed(error_from(types.ErrorDetail.FromString(value)), Evidence.BY_COORDINATOR)
     if is_stranger(failure):
         return _absent(stranger_at(failure, endpoint))
     if was_never_sent(failure):
@@ -53,8 +53,8 @@ def failed(failure: Failure, *, endpoint: str, request_id: str | None, security:
     code = failure.code()
     if code in _BROKEN:
         why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else "went away before it answered"
-        return Failed(no_answer(endpoint, request_id, why), Told.LOST)
-    return Failed(error_for_code(code.name)(line(failure.details() or "") or None), Told.BY_COORDINATOR)
+        return Failed(no_answer(endpoint, request_id, why), Evidence.LOST)
+    return Failed(error_for_code(code.name)(line(failure.details() or "") or None), Evidence.BY_COORDINATOR)
 
 
 def no_answer(endpoint: str, request_id: str | None, why: str = "did not answer in time") -> CoordinatorError:

@@ -15,11 +15,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
-from coordinator.enumerations import STATES_ON_WIRE
 from coordinator.errors import InvalidInput
 from coordinator.names import check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from coordinator.wire import STATES_ON_WIRE
 
 __all__ = ["duration", "flag", "integer", "moment", "parts", "request_id", "session", "several", "states", "text"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC
 
-from coordinator.enumerations import SEVERITIES
-from coordinator.findings import Diagnosis, Finding, Severity
+from coordinator.diagnosis.findings import Diagnosis, Finding, Severity
 from coordinator.v1 import service_pb2 as pb
+from coordinator.wire import SEVERITIES
 
 __all__ = ["diagnosis_from"]
 

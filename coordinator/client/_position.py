@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coordinator import model
-from coordinator.client._answers import happening_from
+from coordinator.client._answers import claim_event_from
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Position"]
@@ -16,7 +16,7 @@ class Position:
         self.revision = revision
         self._told: set[tuple[int, str, str]] = set()
 
-    def take(self, response: pb.WatchResponse) -> model.Happening | None:
+    def take(self, response: pb.WatchResponse) -> model.ClaimEvent | None:
         """Return what a response tells; None for nothing new."""
         if response.event == pb.WatchResponse.EVENT_UNSPECIFIED:
             self._advance(response.revision + 1)
@@ -27,7 +27,7 @@ class Position:
         if response.revision < self.revision or event in self._told:
             return None
         self._told.add(event)
-        return happening_from(response)
+        return claim_event_from(response)
 
     def _advance(self, revision: int) -> None:
         if revision > self.revision:

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from coordinator.client._forks import in_grpc
-from coordinator.transport import Failure
+from coordinator.net.channels import Failure
 
 __all__ = ["Answer", "AsyncRace", "AsyncStream", "Race", "Stream"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import grpc
 
 from coordinator.errors import InvalidInput
-from coordinator.file_trust import read_trusted
-from coordinator.pem import KeyPair, read_authorities, read_key_pair
-from coordinator.security import stays_here
+from coordinator.security.file_trust import read_trusted
+from coordinator.security.pem import KeyPair, read_authorities, read_key_pair
+from coordinator.security.settings import stays_here
 
 __all__ = ["AnyPath", "Security"]
 

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from coordinator.client import _fields as fields
 from coordinator.client._security import AnyPath, Security
-from coordinator.defaults import DEFAULT_LISTEN
 from coordinator.errors import InvalidInput
-from coordinator.model import DEFAULT_FLEET
-from coordinator.transport import parse_endpoints
+from coordinator.names import DEFAULT_FLEET
+from coordinator.net.channels import parse_endpoints
+from coordinator.net.endpoints import DEFAULT_LISTEN
 
 __all__ = ["Protection", "Settings", "settings_from"]
 
@@ -92,7 +92,7 @@ def _fleet(variables: _Variables, given: str | None) -> str:
     found = variables.get("fleet")
     if found is None:
         return DEFAULT_FLEET
-    from coordinator.keys import check_fleet
+    from coordinator.names import check_fleet
 
     return check_fleet(fields.text("fleet", found))
 

@@ -19,8 +19,8 @@ from coordinator.client._settings import Protection, settings_from
 from coordinator.client._sync_calls import Calls
 from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
+from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
-from coordinator.findings import Diagnosis
 from coordinator.v1 import service_pb2 as pb
 
 
@@ -306,10 +306,10 @@ class Client:
         )
         return answers.record_from((self._calls.call("Acknowledge", request)).record)
 
-    def get(self, key: str) -> model.Story:
+    def get(self, key: str) -> model.WorkDetails:
         """Tell all that is known of a work key; one never seen is ``available``."""
         request = pb.GetRequest(fleet=self._fleet, work_key=fields.text("work_key", key))
-        return answers.story_from(self._calls.call("Get", request))
+        return answers.work_details_from(self._calls.call("Get", request))
 
     def list_page(
         self,
@@ -385,7 +385,7 @@ class Client:
         )
         return answers.hot_from(self._calls.call("Hot", request))
 
-    def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> Iterator[model.Happening]:
+    def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> Iterator[model.ClaimEvent]:
         """Yield what happens to claims, from ``start_revision`` on, or from now on; a denial once an attempt.
 
         When a coordinator fails, another is asked, and nothing is left out or told twice; raises ``Unavailable`` when

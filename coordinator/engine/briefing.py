@@ -17,13 +17,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from coordinator.engine.backwards import Backwards
 from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_of_finished, line_of_loose_end, write
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import FleetPaths, WorkPaths, format_stamp, read_work_key
 from coordinator.engine.portions import Portion
-from coordinator.engine.reading import decode_record, show_claim, show_record
+from coordinator.engine.snapshot import decode_record, show_claim, show_record
 from coordinator.engine.steps import Operation, commit, decode, time_left
+from coordinator.engine.time_index import Backwards
 from coordinator.engine.transaction import KeyValue, Range, Txn, TxnReply, end_of_prefix
 from coordinator.keys import WorkKey
 from coordinator.limits import MAX_PAGE_BYTES

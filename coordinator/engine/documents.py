@@ -17,7 +17,8 @@ from operator import attrgetter
 from typing import Any, Self, cast, get_type_hints
 
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
-from coordinator.model import MAX_TEXT_BYTES, Cause, State
+from coordinator.limits import MAX_TEXT_BYTES
+from coordinator.model import Cause, State
 
 __all__ = [
     "MOST_ATTEMPTS",

@@ -12,11 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from coordinator.engine.backwards import Backwards
 from coordinator.engine.documents import StoredClaim, StoredHistory
 from coordinator.engine.layout import FleetPaths, format_stamp, read_work_key
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Damaged, Operation, commit, decode
+from coordinator.engine.time_index import Backwards
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
 from coordinator.model import HotKey, HotKeys
 

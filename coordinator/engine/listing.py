@@ -15,11 +15,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from coordinator.engine.backwards import Backwards, moment_of
 from coordinator.engine.documents import Ended
 from coordinator.engine.layout import FleetPaths, format_stamp, read_work_key
-from coordinator.engine.reading import decode_record, show_record
+from coordinator.engine.snapshot import decode_record, show_record
 from coordinator.engine.steps import Damaged, Operation, commit, decode
+from coordinator.engine.time_index import Backwards, moment_of
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, end_of_prefix
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey

@@ -135,7 +135,7 @@ class TxnReply(NamedTuple):
     """Which branch was taken, the store's revision after it, and a reply for each operation of that branch.
 
     ``deferred`` are transactions of that branch that were left undone, because the reply was made from the reply to
-    another transaction (``coordinator.engine.sharing``); they stand among the replies as not succeeded. ``resent``
+    another transaction (``coordinator.engine.shared_reply``); they stand among the replies as not succeeded. ``resent``
     tells that it was sent more than once, and that it may have been applied before with nobody hearing of it.
     """
 

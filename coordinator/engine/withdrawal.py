@@ -21,16 +21,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.closing import as_claimed, commit_end, lost_races
+from coordinator.engine.attempt_end import as_claimed, commit_end, loose_end, lost_races, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord, Withdrawal
-from coordinator.engine.ending import loose_end, write_end
+from coordinator.engine.history import PASSED_OVER, record_of_end
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.preceding import PASSED_OVER
-from coordinator.engine.reading import MAX_TRIES, Found, LiveClaim, read, read_found, reads_and_counts
-from coordinator.engine.repeating import record_of_end
+from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import Compare, Delete, Put, Txn, created_at, is_absent, unchanged
 from coordinator.errors import InternalError
+from coordinator.limits import MAX_TRIES
 from coordinator.model import DEFAULT_TTL_SECONDS, Cause, Record, State
 
 __all__ = ["WithdrawCommand", "not_withdrawn", "withdraw"]
@@ -96,7 +95,7 @@ def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
     )
 
 
-def _hand_back(command: WithdrawCommand, paths: WorkPaths, found: Found, mark: Put) -> Operation[Record | Found]:
+def _hand_back(command: WithdrawCommand, paths: WorkPaths, found: Snapshot, mark: Put) -> Operation[Record | Snapshot]:
     """End the claim that was found, put the mark, and leave the work as it was before the claim."""
     if found.claim is None:
         raise ValueError("only a live claim is handed back")
@@ -117,7 +116,7 @@ def _hand_back(command: WithdrawCommand, paths: WorkPaths, found: Found, mark: P
     return (yield from commit_end(paths, (as_granted,), success, end, record))
 
 
-def _before(paths: WorkPaths, found: Found, ended: StoredRecord) -> Operation[StoredRecord]:
+def _before(paths: WorkPaths, found: Snapshot, ended: StoredRecord) -> Operation[StoredRecord]:
     """Return the record of what there was before the attempt, or of the attempt itself where there was nothing."""
     before = found.record.completion if found.record else None
     if before is None:

@@ -23,7 +23,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from coordinator.listeners import hold
+from coordinator.net.listeners import hold
 
 __all__ = ["MetricsEndpoint"]
 

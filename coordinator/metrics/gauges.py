@@ -16,7 +16,7 @@ from typing import NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from coordinator.tasks import Tasks
+from coordinator.process.tasks import Tasks
 
 __all__ = ["CensusGauges", "Reading", "ReplicaGauges", "TaskGauges"]
 

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from coordinator.engine.fleets import next_fleet
-from coordinator.engine.kinds import OTHERS, count_kinds
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.scan import OTHERS, count_kinds, next_fleet
 from coordinator.engine.steps import Operation
 from coordinator.recorder import Recorder
 from coordinator.store.runner import Runner

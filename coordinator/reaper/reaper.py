@@ -26,23 +26,23 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator import clock as clocks
-from coordinator.engine.electing import Mark, campaign, elected, read_mark, save_mark
+from coordinator.engine.election import Mark, campaign, elected, read_mark, save_mark
 from coordinator.engine.steps import Operation
-from coordinator.logs import said
+from coordinator.logs.format import said
+from coordinator.process.tasks import Setback, Tasks, repeat, rerun
 from coordinator.reaper.census import Census
-from coordinator.reaper.following import Follower
-from coordinator.reaper.reconciling import Passes
+from coordinator.reaper.expiry_watch import Follower
+from coordinator.reaper.lease_sweep import Sweeper
+from coordinator.reaper.passes import Passes
 from coordinator.reaper.replicas import Replicas, SignLost
 from coordinator.reaper.settings import ReaperSettings
-from coordinator.reaper.sweeping import Sweeper
 from coordinator.recorder import Recorder
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.kept_lease import KeptLease, LeaseLost
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.watch import Compacted, Rewound
+from coordinator.store.leases.kept import KeptLease, LeaseLost
+from coordinator.store.leases.listing import PoolLeases
 from coordinator.store.lineage import StoreChanged
-from coordinator.store.pool_leases import PoolLeases
 from coordinator.store.runner import Runner
-from coordinator.store.watching import Compacted, Rewound
-from coordinator.tasks import Setback, Tasks, repeat, rerun
 
 __all__ = ["Reaper", "ReaperState"]
 

@@ -21,9 +21,9 @@ from functools import partial
 
 from coordinator import clock as clocks
 from coordinator.clock import boot_seconds
-from coordinator.engine.electing import Beat, ReplicaSign, read_signs, show_sign
-from coordinator.model import MAX_TTL_SECONDS
-from coordinator.offsets import SIGN_SECONDS
+from coordinator.diagnosis.clocks import SIGN_SECONDS
+from coordinator.engine.election import Beat, ReplicaSign, read_signs, show_sign
+from coordinator.limits import MAX_TTL_SECONDS
 from coordinator.store.lineage import StoreChanged
 from coordinator.store.runner import Runner
 

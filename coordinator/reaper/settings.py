@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ReaperSettings"]
+__all__ = ["GRACE_SECONDS", "ReaperSettings"]
+
+
+#: How long etcd gets to end a lease by itself. It looks every half second and revokes 1,000 a second.
+GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)

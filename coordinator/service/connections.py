@@ -14,9 +14,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from coordinator.logs import said
-from coordinator.pauses import Pauses, stood_still
-from coordinator.tasks import Task
+from coordinator.logs.format import said
+from coordinator.process.pauses import Pauses, stood_still
+from coordinator.process.tasks import Task
 
 __all__ = ["Connections", "Unpaused"]
 

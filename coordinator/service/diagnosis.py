@@ -12,17 +12,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from coordinator import clock
-from coordinator.descriptors import examine_limit
-from coordinator.engine.electing import ReplicaSign, read_signs
-from coordinator.enumerations import SEVERITIES_ON_WIRE
+from coordinator.diagnosis.clocks import judge_offsets, judge_signs
+from coordinator.diagnosis.findings import Finding, is_healthy, judge_tasks
+from coordinator.engine.election import ReplicaSign, read_signs
 from coordinator.errors import CoordinatorError
-from coordinator.findings import Finding, is_healthy, judge_tasks
 from coordinator.model import TaskStatus
-from coordinator.offsets import judge_offsets, judge_signs
-from coordinator.service.replies import timestamp
-from coordinator.store.examination import Examination
+from coordinator.process.descriptors import examine_limit
+from coordinator.store.diagnosis.probe import Examination
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
+from coordinator.wire import SEVERITIES_ON_WIRE, timestamp
 
 __all__ = ["DiagnosisReader"]
 

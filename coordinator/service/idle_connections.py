@@ -24,11 +24,11 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
-from coordinator.log_limits import LineLimit
-from coordinator.logs import said
-from coordinator.socket_files import BOUND_NAME
-from coordinator.tasks import Task, repeat
-from coordinator.unix_sockets import peer_of
+from coordinator.logs.format import said
+from coordinator.logs.rate_limit import LineLimit
+from coordinator.net.socket_files import BOUND_NAME
+from coordinator.net.unix_sockets import peer_of
+from coordinator.process.tasks import Task, repeat
 
 __all__ = ["IdleConnections"]
 

@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
-from coordinator.audit import Audit
 from coordinator.errors import CoordinatorError, NotPermitted
-from coordinator.log_limits import LineLimit
-from coordinator.logs import tell
-from coordinator.masking import without_credentials
-from coordinator.model import DEFAULT_FLEET
+from coordinator.logs.audit import Audit
+from coordinator.logs.format import tell
+from coordinator.logs.rate_limit import LineLimit
+from coordinator.names import DEFAULT_FLEET
+from coordinator.net.channels import ERROR_METADATA_KEY
+from coordinator.security.redaction import without_credentials
 from coordinator.service.replies import error_detail
-from coordinator.transport import ERROR_METADATA_KEY
 
 __all__ = ["Refusals", "abort"]
 

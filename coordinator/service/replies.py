@@ -7,44 +7,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import TypeVar
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from coordinator import model
-from coordinator.enumerations import (
+from coordinator.errors import CoordinatorError
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1 import types_pb2 as types
+from coordinator.wire import (
     CAUSES_ON_WIRE,
     DENIAL_REASONS_ON_WIRE,
     EVENTS_ON_WIRE,
     OUTCOMES_ON_WIRE,
     STATES_ON_WIRE,
+    duration,
+    timestamp,
 )
-from coordinator.errors import CoordinatorError
-from coordinator.v1 import service_pb2 as pb
-from coordinator.v1 import types_pb2 as types
 
 __all__ = [
     "briefing",
+    "claim_event",
     "claim_reply",
     "error_detail",
-    "happening",
     "hot_reply",
     "list_reply",
     "live_claim",
     "log_reply",
     "record",
     "status_reply",
-    "story",
+    "work_details",
 ]
+
 
 T = TypeVar("T")
 M = TypeVar("M")
 
 #: Messages written before others have their turn; each may have three texts of 16 KiB.
 _PORTION = 32
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def claim_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimResponse:
@@ -100,7 +98,7 @@ def record(found: model.Record) -> types.Record:
     )
 
 
-async def story(found: model.Story) -> pb.GetResponse:
+async def work_details(found: model.WorkDetails) -> pb.GetResponse:
     """Write all that is known of a work key."""
     return pb.GetResponse(
         record=record(found.record),
@@ -223,21 +221,6 @@ async def _in_portions(write: Callable[[T], M], values: Iterable[T]) -> list[M]:
     return written
 
 
-def duration(seconds: float) -> Duration:
-    """Write a number of seconds."""
-    whole, fraction = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(seconds=whole, nanos=fraction)
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """Write a time."""
-    if moment is None:
-        return None
-    # What Timestamp.FromDatetime does, in a fifth of the time.
-    since = moment - _EPOCH
-    return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
-
-
 def _denial(denial: model.Denial) -> types.Denial:
     return types.Denial(
         reason=DENIAL_REASONS_ON_WIRE[denial.reason],
@@ -278,7 +261,7 @@ def _history(entry: model.HistoryEntry) -> types.HistoryEntry:
     )
 
 
-def happening(found: model.Happening) -> pb.WatchResponse:
+def claim_event(found: model.ClaimEvent) -> pb.WatchResponse:
     """Write what happened to a claim."""
     return pb.WatchResponse(
         event=EVENTS_ON_WIRE[found.event],

@@ -10,17 +10,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from google.protobuf.duration_pb2 import Duration
-
 from coordinator.engine.briefing import BriefingCommand
-from coordinator.engine.happenings import HappeningFilter
+from coordinator.engine.events import EventFilter
 from coordinator.engine.hot import HotCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
 from coordinator.engine.withdrawal import WithdrawCommand
-from coordinator.enumerations import STATES
 from coordinator.errors import InvalidInput
-from coordinator.keys import WorkKey, check_fleet, check_kind, check_text, parse_work_key
+from coordinator.keys import WorkKey, parse_work_key
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -30,14 +27,16 @@ from coordinator.limits import (
     MAX_BRIEFED_SECONDS,
     MAX_HOT_KEYS,
     MAX_ITEMS,
+    MAX_TEXT_BYTES,
     check_briefing_characters,
     check_page_size,
     check_ttl,
 )
-from coordinator.model import MAX_TEXT_BYTES, State
-from coordinator.names import check_session_filter
+from coordinator.model import State
+from coordinator.names import check_fleet, check_kind, check_session_filter, check_text
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from coordinator.wire import STATES, seconds_of
 
 __all__ = [
     "Keyed",
@@ -47,7 +46,7 @@ __all__ = [
     "check_min_age",
     "check_revision",
     "check_token",
-    "happening_filter",
+    "event_filter",
     "hot_command",
     "list_command",
     "log_command",
@@ -56,6 +55,7 @@ __all__ = [
     "text",
     "withdraw_command",
 ]
+
 
 _MAX_ID_BYTES = 128
 #: 292 years, which is what a Go duration can hold: beyond any claim's age.
@@ -121,7 +121,7 @@ def text(field: str, value: str) -> str:
 
 def read_ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.WithdrawItem) -> float | None:
     """Return the ttl in seconds, None where the request has none."""
-    return check_ttl(_seconds(request.ttl)) if request.HasField("ttl") else None
+    return check_ttl(seconds_of(request.ttl)) if request.HasField("ttl") else None
 
 
 def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> WithdrawCommand:
@@ -139,7 +139,7 @@ def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> With
 
 def check_min_age(request: pb.ReapRequest) -> float:
     """Return the least age in seconds."""
-    seconds = _seconds(request.min_age) if request.HasField("min_age") else 0.0
+    seconds = seconds_of(request.min_age) if request.HasField("min_age") else 0.0
     if not 0 <= seconds <= _MAX_AGE_SECONDS:
         raise InvalidInput(f"a min_age of {seconds:g} s is out of range; it must be 0 or more", field="min_age")
     return seconds
@@ -197,9 +197,9 @@ def hot_command(request: pb.HotRequest, now: datetime) -> HotCommand:
     )
 
 
-def happening_filter(request: pb.WatchRequest) -> HappeningFilter:
+def event_filter(request: pb.WatchRequest) -> EventFilter:
     """Read what a watcher wants to be told of."""
-    return HappeningFilter(
+    return EventFilter(
         kind=check_kind(request.kind) if request.kind else "",
         session=check_session_filter(request.session) if request.session else "",
     )
@@ -213,7 +213,7 @@ def check_revision(field: str, revision: int) -> int:
 
 
 def _max_age(request: pb.BriefingRequest | pb.HotRequest, default: float) -> float:
-    seconds = _seconds(request.max_age) if request.HasField("max_age") else default
+    seconds = seconds_of(request.max_age) if request.HasField("max_age") else default
     if not 0 < seconds <= MAX_BRIEFED_SECONDS:
         raise InvalidInput(f"a max_age of {seconds:g} s is out of range; it must be above 0", field="max_age")
     return seconds
@@ -225,7 +225,3 @@ def _states(states: Sequence[types.State]) -> frozenset[State]:
         if state not in STATES:
             raise InvalidInput(f"{state} is not a state; allowed are {', '.join(State)}", field="states")
     return frozenset(STATES[state] for state in states)
-
-
-def _seconds(message: Duration) -> float:
-    return message.seconds + message.nanos / 1e9

@@ -17,30 +17,30 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from coordinator import clock, model
-from coordinator.engine.acknowledging import AcknowledgeCommand, acknowledge
+from coordinator.engine.acknowledge import AcknowledgeCommand, acknowledge
 from coordinator.engine.briefing import brief
-from coordinator.engine.claiming import ClaimCommand
-from coordinator.engine.finishing import FinishCommand, complete, release
+from coordinator.engine.claim import ClaimCommand
+from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
-from coordinator.engine.reading import get
-from coordinator.engine.reaping import reap_listed
-from coordinator.engine.renewing import RenewCommand, renew
-from coordinator.engine.revoking import RevokeCommand, revoke
+from coordinator.engine.reap import reap_listed
+from coordinator.engine.renew import RenewCommand, renew
+from coordinator.engine.revoke import RevokeCommand, revoke
+from coordinator.engine.scan import expired_claims
+from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
-from coordinator.engine.surveying import expired_claims
 from coordinator.engine.withdrawal import withdraw
-from coordinator.keys import check_fleet, check_session
-from coordinator.logs import tell
+from coordinator.logs.format import tell
+from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
+from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.callers import caller_of
+from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.claim_many import claim_many
 from coordinator.service.diagnosis import DiagnosisReader
-from coordinator.service.granting import Granting
-from coordinator.service.metering import Metering
 from coordinator.service.requests import (
     Keyed,
     briefing_command,
@@ -49,7 +49,7 @@ from coordinator.service.requests import (
     check_min_age,
     check_revision,
     check_token,
-    happening_filter,
+    event_filter,
     hot_command,
     list_command,
     log_command,
@@ -92,7 +92,7 @@ class Servicer(CoordinatorServiceServicer):
         recorder: Recorder,
         status: StatusReader,
         diagnosis: DiagnosisReader,
-        granting: Granting,
+        claim_limits: ClaimLimits,
         metering: Metering,
         watches: Watches,
         *,
@@ -105,7 +105,7 @@ class Servicer(CoordinatorServiceServicer):
         self._recorder = recorder
         self._status = status
         self._diagnosis = diagnosis
-        self._granting = granting
+        self._claim_limits = claim_limits
         self._metering = metering
         self._watches = watches
         self._topic_kinds = topic_kinds
@@ -116,7 +116,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = _claim_command(request, request, check_session(request.session), self._clock())
         payer = self._payer(keyed.fleet, command.session, context)
-        answer = await self._granting.claim(command, keyed, payer, deadline=_deadline(context))
+        answer = await self._claim_limits.claim(command, keyed, payer, deadline=_deadline(context))
         self._claim_answered(keyed, command.session, answer)
         return replies.claim_reply(answer, keyed.typed)
 
@@ -126,7 +126,7 @@ class Servicer(CoordinatorServiceServicer):
         payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
         read_item = partial(self._read_item, request, request.session, self._clock())
         results = await claim_many(
-            request.items, read_item, self._granting, self._claim_answered, payer, deadline=_deadline(context)
+            request.items, read_item, self._claim_limits, self._claim_answered, payer, deadline=_deadline(context)
         )
         return pb.ClaimManyResponse(results=results)
 
@@ -152,7 +152,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = self._finish_command(request, text("result", request.result))
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
-        self._granting.ended(keyed)
+        self._claim_limits.ended(keyed)
         _log_record("completed", keyed, record)
         return pb.CompleteResponse(record=replies.record(record))
 
@@ -161,7 +161,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = self._finish_command(request, text("reason", request.reason))
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
-        self._granting.ended(keyed)
+        self._claim_limits.ended(keyed)
         _log_record("released", keyed, record)
         return pb.ReleaseResponse(record=replies.record(record))
 
@@ -174,7 +174,7 @@ class Servicer(CoordinatorServiceServicer):
             reason=text("reason", request.reason),
         )
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
-        self._granting.ended(keyed)
+        self._claim_limits.ended(keyed)
         _log_record("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
 
@@ -192,7 +192,7 @@ class Servicer(CoordinatorServiceServicer):
         )
         for each, command, outcome in zip(keyed, commands, outcomes, strict=True):
             if outcome is True:
-                self._granting.ended(each)
+                self._claim_limits.ended(each)
                 _log_decision("withdrawn", each, session, request_id=command.request_id)
         problem = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
         if problem is not None:
@@ -203,7 +203,7 @@ class Servicer(CoordinatorServiceServicer):
         """Tell all that is known of a work key."""
         keyed = Keyed.of(request, self._topic_kinds)
         found = await self._runner.run(partial(get, keyed.paths), deadline=_deadline(context))
-        return await replies.story(found)
+        return await replies.work_details(found)
 
     async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802
         """List one page of records."""
@@ -266,10 +266,10 @@ class Servicer(CoordinatorServiceServicer):
         paths = FleetPaths(check_fleet(request.fleet))
         start = check_revision("start_revision", request.start_revision)
         async with contextlib.aclosing(
-            self._watches.follow(paths, start, happening_filter(request), caller_of(context), self._credential(context))
+            self._watches.follow(paths, start, event_filter(request), caller_of(context), self._credential(context))
         ) as told:
             async for each in told:
-                yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.happening(each)
+                yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.claim_event(each)
 
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
         """Tell how the coordinator, its store and the fleet are."""

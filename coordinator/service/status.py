@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from coordinator.engine.electing import who_reaps
+from coordinator.engine.election import who_reaps
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import Counts, count, count_completed
 from coordinator.errors import CoordinatorError, TryAgain
 from coordinator.model import CoordinatorStatus, ReaperStatus, Status, TaskStatus
 from coordinator.recorder import Recorder
-from coordinator.store.members import MembersReader
+from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.runner import Runner
 
 __all__ = ["StatusReader"]

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import grpc
 
 from coordinator.errors import InvalidInput
-from coordinator.logs import said
-from coordinator.pem import KeyPair, read_authorities, read_key_pair
-from coordinator.tasks import Task, repeat
+from coordinator.logs.format import said
+from coordinator.process.tasks import Task, repeat
+from coordinator.security.pem import KeyPair, read_authorities, read_key_pair
 
 __all__ = ["FollowedFiles", "server_credentials"]
 

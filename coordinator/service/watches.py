@@ -19,7 +19,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 
-from coordinator.engine.happenings import HappeningFilter, Holders, happenings, watched_range
+from coordinator.engine.events import EventFilter, Holders, claim_events, watched_range
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import KeyValue
 from coordinator.errors import CoordinatorError, HistoryGone, InternalError, LimitExceeded, Unavailable
@@ -30,12 +30,12 @@ from coordinator.limits import (
     MAX_WATCHERS_OF_A_CONNECTION,
     SLOW_WATCHER_SECONDS,
 )
-from coordinator.logs import said
-from coordinator.model import Happening
+from coordinator.logs.format import said
+from coordinator.model import ClaimEvent
 from coordinator.service.shares import Owner, first_to_yield
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.watch import Compacted, Rewound, Watch
 from coordinator.store.runner import Runner
-from coordinator.store.watching import Compacted, Rewound, Watch
 
 __all__ = ["Progress", "Watches"]
 
@@ -77,10 +77,10 @@ class Watches:
         self,
         paths: FleetPaths,
         start_revision: int,
-        wanted: HappeningFilter,
+        wanted: EventFilter,
         connection: str = "",
         credential: str = "",
-    ) -> AsyncGenerator[Happening | Progress, None]:
+    ) -> AsyncGenerator[ClaimEvent | Progress, None]:
         """Tell what happens from ``start_revision`` on, 0 for from now on; begins with the ``Progress`` until then.
 
         ``credential`` and ``connection`` say whose the watch is, ``credential`` "" where none are asked for. Raises
@@ -135,7 +135,7 @@ class Watches:
         for watcher in tuple(self._open):
             watcher.end(_stopping())
 
-    async def _pump(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: HappeningFilter) -> None:
+    async def _pump(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
         try:
             await self._tell(watcher, paths, start, wanted)
         except Compacted as gone:
@@ -151,7 +151,7 @@ class Watches:
             watcher.end(InternalError("the watch failed inside the coordinator; its log says why"))
             raise
 
-    async def _tell(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: HappeningFilter) -> None:
+    async def _tell(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
         watch = Watch(self._channel, *watched_range(paths))
         holders = Holders()
         told_at = 0.0
@@ -164,9 +164,9 @@ class Watches:
                 written = [kv for kv in written if kv.mod_revision > batch.revision]
                 told = 0
                 for part in _slices(whole):
-                    for happening in await self._decode(paths, part, holders):
-                        if wanted.lets_through(happening):
-                            await watcher.put(happening)
+                    for claim_event in await self._decode(paths, part, holders):
+                        if wanted.lets_through(claim_event):
+                            await watcher.put(claim_event)
                             told += 1
                 # Of a batch without events etcd may say too much, so that nobody could go on from there.
                 first = not told_at
@@ -174,10 +174,10 @@ class Watches:
                     await watcher.put(Progress(batch.revision))
                     told_at = time.monotonic()
 
-    async def _decode(self, paths: FleetPaths, part: list[KeyValue], holders: Holders) -> list[Happening]:
+    async def _decode(self, paths: FleetPaths, part: list[KeyValue], holders: Holders) -> list[ClaimEvent]:
         async with self._decoding:
             found = await self._runner.run(
-                partial(happenings, paths, part, holders), deadline=time.monotonic() + _DECODE_SECONDS
+                partial(claim_events, paths, part, holders), deadline=time.monotonic() + _DECODE_SECONDS
             )
             # Everybody else's turn, before the next watcher's.
             await asyncio.sleep(0)
@@ -205,13 +205,13 @@ class _Watcher:
 
     def __init__(self) -> None:
         self.pump: asyncio.Task[None] | None = None
-        self._waiting: deque[Happening | Progress] = deque()
+        self._waiting: deque[ClaimEvent | Progress] = deque()
         self._bytes = 0
         self._end: CoordinatorError | None = None
         self._something = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def put(self, item: Happening | Progress) -> None:
+    async def put(self, item: ClaimEvent | Progress) -> None:
         """Add something, once there is room for it; raises ``_TooSlow`` if there is none for too long."""
         if len(self._waiting) >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_EVENT_BYTES:
             self._room.clear()
@@ -238,10 +238,10 @@ class _Watcher:
         if first is None:
             self.end(why("where it ended"))
         else:
-            revision = first.revision if isinstance(first, Happening) else int(first)
+            revision = first.revision if isinstance(first, ClaimEvent) else int(first)
             self.end(why(f"revision {revision}"))
 
-    async def take(self) -> Happening | Progress:
+    async def take(self) -> ClaimEvent | Progress:
         """Wait for the next."""
         while not self._waiting:
             if self._end is not None:
@@ -255,7 +255,7 @@ class _Watcher:
         return item
 
 
-def _size(item: Happening | Progress) -> int:
+def _size(item: ClaimEvent | Progress) -> int:
     if isinstance(item, Progress):
         return _EVENT_BYTES
     record = item.record

@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 
 from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import LimitExceeded
-from coordinator.pauses import Pauses
+from coordinator.process.pauses import Pauses
 from coordinator.recorder import Recorder
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.codec import add_operation, decode_txn, encode_txn
+from coordinator.store.batch_weight import READ_VALUE_BYTES, is_small_read, weigh
+from coordinator.store.batcher import Batcher, Waiter
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.codec import add_operation, decode_txn, encode_txn
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.lane import Lane, Waiter
-from coordinator.store.packing import READ_VALUE_BYTES, is_small_read, weigh
 
 __all__ = ["GroupCommit"]
 
@@ -32,8 +33,8 @@ class GroupCommit:
         self._channel = channel
         self._recorder = recorder
         pauses = pauses or Pauses()
-        self._writes = Lane(self._send_writes, pauses, channel.silence)
-        self._reads = Lane(self._send_reads, pauses, channel.silence)
+        self._writes = Batcher(self._send_writes, pauses, channel.silence)
+        self._reads = Batcher(self._send_reads, pauses, channel.silence)
 
     async def commit(self, txn: Txn, *, deadline: float) -> TxnReply:
         """Commit a transaction; ``deadline`` is a reading of ``time.monotonic()``.

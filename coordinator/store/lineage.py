@@ -24,9 +24,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from coordinator.clock import boot_seconds
-from coordinator.log_limits import LineLimit
-from coordinator.logs import said
-from coordinator.tasks import Setback
+from coordinator.logs.format import said
+from coordinator.logs.rate_limit import LineLimit
+from coordinator.process.tasks import Setback
 
 __all__ = ["Lineage", "StoreChanged"]
 

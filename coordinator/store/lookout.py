@@ -18,7 +18,7 @@ from collections.abc import Callable
 from coordinator.engine.steps import Expected, Trace
 from coordinator.engine.transaction import Range, Txn
 from coordinator.errors import CoordinatorError
-from coordinator.logs import said
+from coordinator.logs.format import said
 from coordinator.store.group_commit import GroupCommit
 
 __all__ = ["Lookout"]

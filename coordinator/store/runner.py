@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,17 +29,17 @@ from coordinator.engine.steps import (
     TimeLeft,
     Trailing,
 )
-from coordinator.engine.transaction import Compare, Put, Txn, TxnReply
+from coordinator.engine.transaction import Put, Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
-from coordinator.logs import said
-from coordinator.model import Cause, Outcome
-from coordinator.pauses import Pauses, stood_still
-from coordinator.recorder import Recorder
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.failures import LeaseGone
+from coordinator.logs.format import said
+from coordinator.process.pauses import Pauses, stood_still
+from coordinator.recorder import Recorder, report
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.group_commit import GroupCommit
-from coordinator.store.leases import LeasePool
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.lookout import Lookout
+from coordinator.store.trailing_writes import TrailingWrites
 
 __all__ = ["Runner"]
 
@@ -51,11 +49,6 @@ _LOG = logging.getLogger(__name__)
 #: How often an operation is started over because its lease has died. A lease is handed out with at least the TTL left,
 #: so that once is already rare: an operator has revoked it, or the host slept.
 _STARTS = 3
-#: How many trailing transactions are remembered as applied.
-_KNOWN = 10_000
-#: How many of one work key are applied as one, so that other work keys still find room in the same batch.
-_TRAILING_TOGETHER = 60
-_TRAILING_SECONDS = 5.0
 #: Of many operations that go in step, how many are taken on before others have their turn: some milliseconds.
 _TAKEN_ON_TOGETHER = 32
 #: What an operation must wait for before it can be taken to its next transaction.
@@ -105,13 +98,10 @@ class Runner:
     ) -> None:
         self._pauses = pauses or Pauses()
         self._commits = GroupCommit(channel, recorder, self._pauses)
+        self._trailing = TrailingWrites(self._commits)
         self._pool = leases
         self._recorder = recorder
         self._clock = clock
-        self._known: OrderedDict[tuple[bytes, int], None] = OrderedDict()
-        #: What is yet to be applied, by the comparison that all of it starts with and by the key that it is about.
-        self._trailing: dict[Compare, dict[bytes, Trailing]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._lookout = Lookout(self._commits, self._count_found)
 
     def close(self) -> None:
@@ -319,7 +309,7 @@ class Runner:
     def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: _Run[T]) -> None:
         match step:
             case Trailing():
-                self._trail(step)
+                self._trailing.add(step)
             case Damaged(key, problem):
                 _LOG.warning("a stored value is damaged and was skipped", extra=said(key=key, problem=problem))
                 self._recorder.value_damaged()
@@ -327,42 +317,6 @@ class Runner:
                 if run.expected is not None:
                     self._lookout.heard(run.expected)
                 self._record(step)
-
-    def _trail(self, step: Trailing) -> None:
-        """Have a transaction applied that nobody waits for, unless it is known to have been."""
-        if step.known_as in self._known:
-            self._known.move_to_end(step.known_as)
-            return
-        self._known[step.known_as] = None
-        if len(self._known) > _KNOWN:
-            self._known.popitem(last=False)
-        first = step.txn.compares[0]
-        if first in self._trailing:
-            self._trailing[first][step.known_as[0]] = step
-            return
-        self._trailing[first] = {step.known_as[0]: step}
-        task = asyncio.create_task(self._apply(first))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _apply(self, first: Compare) -> None:
-        """Apply what trails behind one comparison, many at once: one by one they would hold up their work key."""
-        steps = self._trailing[first]
-        try:
-            while steps:
-                together = [steps.pop(key) for key in list(steps)[:_TRAILING_TOGETHER]]
-                await self._apply_together(first, together)
-        finally:
-            del self._trailing[first]
-
-    async def _apply_together(self, first: Compare, steps: list[Trailing]) -> None:
-        txn = Txn(compares=(first,), success=tuple(step.txn for step in steps))
-        try:
-            await self._commits.commit(txn, deadline=time.monotonic() + _TRAILING_SECONDS)
-        except CoordinatorError as error:
-            for step in steps:
-                self._known.pop(step.known_as, None)
-            _LOG.info("a trailing transaction was not applied", extra=said(why=error.message))
 
     def _give_back(self, run: _Run[T]) -> None:
         for lease in run.taken:
@@ -374,22 +328,7 @@ class Runner:
             self._record(event)
 
     def _record(self, event: AttemptEnded | ClaimGranted) -> None:
-        if isinstance(event, ClaimGranted):
-            self._recorder.claim_answered(event.fleet, event.kind, Outcome.GRANTED, None)
-            return
-        held = None if event.claimed_at is None else max(0.0, (event.ended_at - event.claimed_at).total_seconds())
-        overdue = None
-        if event.cause is Cause.EXPIRED:
-            overdue = max(0.0, (self._clock() - event.ended_at).total_seconds())
-        self._recorder.attempt_ended(
-            event.kind,
-            event.ended,
-            event.cause,
-            late=event.late,
-            contenders=event.contenders,
-            held_seconds=held,
-            overdue_seconds=overdue,
-        )
+        report(self._recorder, event, self._clock)
 
 
 def _note_used(run: _Run[T], txn: Txn, reply: TxnReply) -> None:

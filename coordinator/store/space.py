@@ -19,12 +19,13 @@ from collections.abc import Sequence
 
 from coordinator.errors import CoordinatorError, LimitExceeded
 from coordinator.limits import SPACE_SHARE
-from coordinator.logs import said
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.diagnosing import MemberSeen
+from coordinator.logs.format import said
+from coordinator.process.tasks import Task, repeat
+from coordinator.store.diagnosis.members import MEMBER_SECONDS, ask_members
+from coordinator.store.diagnosis.rules import MemberSeen
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.members import MEMBER_SECONDS, ask_members
-from coordinator.tasks import Task, repeat
 
 __all__ = ["LOOK_SECONDS", "SpaceWatch"]
 

@@ -21,7 +21,7 @@ from typing import Self
 
 from coordinator import AsyncClient, Claim, Denial, State
 from coordinator.errors import Refused
-from coordinator.model import Story
+from coordinator.model import WorkDetails
 
 __all__ = ["CROWDS", "Counts", "FleetLoad"]
 
@@ -222,7 +222,7 @@ class FleetLoad:
         return f"{kind}:piece-{self._keys}"
 
 
-async def _wait(client: AsyncClient, key: str, enough: Callable[[Story], bool]) -> None:
+async def _wait(client: AsyncClient, key: str, enough: Callable[[WorkDetails], bool]) -> None:
     async with asyncio.timeout(_LIMIT_SECONDS):
         while not enough(await client.get(key)):  # noqa: ASYNC110  # the coordinator tells nobody of it
             await asyncio.sleep(_LOOK_SECONDS)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import bad_paths
-import begun_handshakes
-import compressed
-import frame_floods
-import garbage_headers
-import headers_only
-import idle_connections
-import metrics_readers
-import open_services
-import rapid_reset
-import silent_tls
-import slow_headers
-import unfinished
-from target import MOST_MIB, Outcome
+from tests.attack import (
+    bad_paths,
+    begun_handshakes,
+    compressed,
+    frame_floods,
+    garbage_headers,
+    headers_only,
+    idle_connections,
+    metrics_readers,
+    open_services,
+    rapid_reset,
+    silent_tls,
+    slow_headers,
+    unfinished,
+)
+from tests.attack.target import MOST_MIB, Outcome
 
 ATTACKS: dict[str, ModuleType] = {
     module.__name__: module

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from target import Setting, Target
-from wire import Connection
+from tests.attack.target import Setting, Target
+from tests.attack.wire import Connection
 
 SETTING = Setting()
 CALLS = 2_000

@@ -6,8 +6,8 @@ import contextlib
 import ssl
 import time
 
-from target import Setting, Target
-from wire import PREFACE, plain
+from tests.attack.target import Setting, Target
+from tests.attack.wire import PREFACE, plain
 
 SETTING = Setting(tls=True)
 CONNECTIONS = 600

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import zlib
 
-from target import CLAIM, Setting, Target
-from wire import DATA, END_STREAM, Connection, frame, message
+from tests.attack.target import CLAIM, Setting, Target
+from tests.attack.wire import DATA, END_STREAM, Connection, frame, message
 
 SETTING = Setting(tokens=False)
 REQUESTS = 100

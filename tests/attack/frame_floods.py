@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from target import CLAIM, Setting, Target
-from wire import CONTINUATION, DATA, HEADERS, PING, SETTINGS, Connection, call_headers, frame, header
+from tests.attack.target import CLAIM, Setting, Target
+from tests.attack.wire import CONTINUATION, DATA, HEADERS, PING, SETTINGS, Connection, call_headers, frame, header
 
 SETTING = Setting()
 SECONDS = 3.0

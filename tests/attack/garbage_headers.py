@@ -7,8 +7,8 @@ import contextlib
 import os
 import time
 
-from target import CLAIM, Setting, Target
-from wire import DATA, END_STREAM, Connection, frame, message
+from tests.attack.target import CLAIM, Setting, Target
+from tests.attack.wire import DATA, END_STREAM, Connection, frame, message
 
 SETTING = Setting()
 SECONDS = 60.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from target import CLAIM, Setting, Target
-from wire import END_HEADERS, HEADERS, PING, SETTINGS, Connection, call_headers, frame
+from tests.attack.target import CLAIM, Setting, Target
+from tests.attack.wire import END_HEADERS, HEADERS, PING, SETTINGS, Connection, call_headers, frame
 
 SETTING = Setting(tokens=False)
 STREAMS, CONNECTIONS = 30_000, 20

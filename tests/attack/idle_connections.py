@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from target import Setting, Target
-from wire import PREFACE, SETTINGS, frame, plain
+from tests.attack.target import Setting, Target
+from tests.attack.wire import PREFACE, SETTINGS, frame, plain
 
 SETTING = Setting(files=1024)
 CONNECTIONS = 1_100

@@ -6,8 +6,8 @@ import contextlib
 import time
 import urllib.request
 
-from target import Setting, Target
-from wire import plain
+from tests.attack.target import Setting, Target
+from tests.attack.wire import plain
 
 SETTING = Setting()
 CONNECTIONS, SECONDS = 300, 12.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from target import Setting, Target
-from wire import DATA, Connection, frame, message
+from tests.attack.target import Setting, Target
+from tests.attack.wire import DATA, Connection, frame, message
 
 SETTING = Setting(tokens=False)
 CONNECTIONS, STREAMS = 50, 60

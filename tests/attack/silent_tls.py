@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from target import Setting, Target
-from wire import plain
+from tests.attack.target import Setting, Target
+from tests.attack.wire import plain
 
 SETTING = Setting(tls=True)
 ROUNDS, CONNECTIONS = 6, 500

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from target import CLAIM, Setting, Target
-from wire import HEADERS, PREFACE, SETTINGS, call_headers, frame, plain
+from tests.attack.target import CLAIM, Setting, Target
+from tests.attack.wire import HEADERS, PREFACE, SETTINGS, call_headers, frame, plain
 
 SETTING = Setting()
 CONNECTIONS, SECONDS = 400, 15.0

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from coordinator.certificates import make_certificates
-from coordinator.token_making import Wanted, add_credential
+from coordinator.security.ca import make_certificates
+from coordinator.security.tokens import Wanted, add_credential
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))
 CLAIM = "coordinator.v1.CoordinatorService/Claim"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from attacks import ATTACKS, judge
-from target import Target, measure, running
+
+from tests.attack.attacks import ATTACKS, judge
+from tests.attack.target import Target, measure, running
 
 
 class Etcd(Protocol):

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from target import CLAIM, COMMAND, Setting, Target, running
-from wire import DATA, END_STREAM, HEADERS, Connection, frame, is_closed, message, plain
 
 from coordinator import Client
 from coordinator.limits import MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES, MAX_UNFINISHED_REQUESTS
 from coordinator.v1 import service_pb2 as pb
+from tests.attack.target import CLAIM, COMMAND, Setting, Target, running
+from tests.attack.wire import DATA, END_STREAM, HEADERS, Connection, frame, is_closed, message, plain
 
 CLAIM_MANY = "coordinator.v1.CoordinatorService/ClaimMany"
 CHECK = "grpc.health.v1.Health/Check"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 
-from target import Setting, Target
-from wire import DATA, SETTINGS, WINDOW_UPDATE, Connection, frame, message
-
 from coordinator.limits import MAX_REQUEST_BYTES
+from tests.attack.target import Setting, Target
+from tests.attack.wire import DATA, SETTINGS, WINDOW_UPDATE, Connection, frame, message
 
 SETTING = Setting(tokens=False)
 REQUESTS = 60

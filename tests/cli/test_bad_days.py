@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COMMAND, Coordination, RunCoordinator, RunEtcd, RunningCoordinator
+
+from tests.conftest import COMMAND, Coordination, RunCoordinator, RunEtcd, RunningCoordinator
 
 CLAIM = ("work-claim", "session-1", "task:x")
 READ = ("work-show", "task:x")

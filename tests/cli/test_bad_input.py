@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Coordination
-from expiry_waiting import await_expiry
 
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from tests.conftest import Coordination
+from tests.expiry_waiting import await_expiry
 
 Argument = str | bytes
 

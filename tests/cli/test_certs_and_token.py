@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COMMAND
 from cryptography import x509
-from json_page import check, tables
+
+from tests.cli.json_page import check, tables
+from tests.conftest import COMMAND
 
 CERTS, TOKEN = tables("certs")[0], tables("token")[0]
 CLIENT = dict.fromkeys(("name", "cert", "key"), "string")

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Coordination
 
 from coordinator.cli.context import SETTINGS
+from tests.conftest import COMMAND, Coordination
 
 #: What each shell's script says to the command when it asks what fits, with the words typed so far filled in.
 _ASKING = {

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COMMAND, Coordination, RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
-from json_page import check, tables
 
 from coordinator import __version__
-from coordinator.certificates import Made, make_certificates
+from coordinator.security.ca import Made, make_certificates
+from coordinator.store.diagnosis.versions import known_faults
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import wheel_program
-from coordinator.store.versions import known_faults
+from tests.cli.json_page import check, tables
+from tests.conftest import COMMAND, Coordination, RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
 
 FINDING = tables("doctor")[0]["findings[]"]
 
@@ -358,4 +358,4 @@ def test_an_examination_loads_the_servers_side_only_for_etcd(coordinator: Runnin
         timeout=60,
     )
     loaded = done.stdout.splitlines()[-1]
-    assert loaded == "['coordinator.security']"
+    assert loaded == "['coordinator.security', 'coordinator.security.settings']"

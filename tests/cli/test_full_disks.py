@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from conftest import COMMAND, RunningCoordinator
 
 from coordinator.store.embedded.holder import find_holder
+from tests.conftest import COMMAND, RunningCoordinator
 
 NO_SPACE = "error: the answer could not be written: No space left on device\n"
 NOBODY_ANSWERS = "127.0.0.1:1"

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
+
+from tests.conftest import COMMAND, RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
 
 SECONDS = 30.0
 UNKNOWN = "error: a signal ended the command before an answer came: the outcome of the request is unknown\n"

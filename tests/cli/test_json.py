@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Coordination, RunningCoordinator
-from json_page import check, tables
 
 from coordinator.cli.context import SETTINGS
+from tests.cli.json_page import check, tables
+from tests.conftest import Coordination, RunningCoordinator
 
 KEY = "github:gptme/gptme#2880"
 AS_TYPED = "https://github.com/gptme/gptme/issues/2880"

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Coordination
+
+from tests.conftest import Coordination
 
 #: Locales whose encoding is not UTF-8, and ways to have Python believe so.
 LOCALES = {

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Coordination
 
-from coordinator.cli.objects import error_object
+from coordinator.cli.json_objects import error_object
 from coordinator.errors import InternalError
+from tests.conftest import Coordination
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, RunCoordinator, RunningCoordinator, RunningEtcd
+
+from tests.conftest import COMMAND, RunCoordinator, RunningCoordinator, RunningEtcd
 
 #: The longest that anything here may take, on a machine that is busy with other tests.
 SECONDS = 30.0

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import COMMAND
+
+from tests.conftest import COMMAND
 
 DOCUMENTED = {0, 1, 2, 3, 4, 70, 74, 130}
 NOBODY_ANSWERS = "127.0.0.1:1"
@@ -195,7 +196,7 @@ entry._invoke = fail
     ),
     "sys.exit": ("from coordinator.cli import entry\ndef fail(*_): sys.exit(1)\nentry._invoke = fail", "SystemExit"),
     "a library that cannot be loaded": ("sys.modules['grpc'] = None", "cannot load what it needs"),
-    "a part of ours that cannot be loaded": ("sys.modules['coordinator.cli.words'] = None", "cannot load what it"),
+    "a part of ours that cannot be loaded": ("sys.modules['coordinator.cli.text'] = None", "cannot load what it"),
 }
 
 

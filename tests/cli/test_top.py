@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Coordination, RunningCoordinator, _environment
 
 from coordinator import Client
-from coordinator.cli.top_view import sparkline
+from coordinator.cli.top.view import sparkline
+from tests.conftest import COMMAND, Coordination, RunningCoordinator, _environment
 
 SECONDS = 30
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import Coordination, Etcdctl
-from expiry_waiting import await_expiry
 
 from coordinator.engine.layout import FleetPaths
 from coordinator.keys import parse_work_key
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from tests.conftest import Coordination, Etcdctl
+from tests.expiry_waiting import await_expiry
 
 CLAIM = 'coordination work-claim "session-7f8b" "github:gptme/gptme#2880" --ttl 60'
 COMPLETE = 'coordination work-complete "session-7f8b" "github:gptme/gptme#2880"'

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from both_clients import BOTH, KEY, Connect, connecting
-from conftest import Coordination, RunningCoordinator
 
 from coordinator import Unavailable
-from coordinator.certificates import Made, make_certificates
 from coordinator.client._absence import absence_of
-from coordinator.client._failover import Told
+from coordinator.client._failover import Evidence
 from coordinator.client._security import Security
+from coordinator.security.ca import Made, make_certificates
+from tests.client.both_clients import BOTH, KEY, Connect, connecting
+from tests.conftest import Coordination, RunningCoordinator
 
 Serve = Callable[[Callable[[socket.socket], object]], str]
 
@@ -285,32 +285,71 @@ def test_commands_say_the_same_and_exit_with_3(coordination: Coordination, serve
 @pytest.mark.parametrize(
     ("details", "why", "told"),
     [
-        ("errors resolving h:1: [field:hostname lookup error:address lookup failed for h:1: Domain name not found]",
-         "the name h does not resolve to an address", Told.ABSENT),
-        ("DNS resolution failed for h:1: C-ares status is not ARES_SUCCESS: DNS server returned general failure",
-         "no name server answers for the name h", Told.ABSENT),
-        ("errors resolving h:1: Could not contact DNS servers", "no name server answers for the name h", Told.ABSENT),
-        ("DNS resolution failed for h:1: Timeout while contacting DNS servers",
-         "no name server answers for the name h", Told.ABSENT),
-        ("DNS resolution failed for h:1: C-ares status is not ARES_SUCCESS: DNS server returned answer with no data",
-         "the name h does not resolve to an address", Told.ABSENT),
-        ("empty address list: h:1", "the name h does not resolve to an address", Told.ABSENT),
-        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:1: connect: No route to host (113)",
-         NO_WAY, Told.ABSENT),
-        ("failed to connect to all addresses; last error: FAILED_PRECONDITION: error: Network is unreachable",
-         NO_WAY, Told.ABSENT),
-        ("failed to connect to all addresses; last error: UNKNOWN: connect: Operation not permitted (1)",
-         "this host does not allow the connection", Told.ABSENT),
-        ("failed to connect to all addresses; last error: INTERNAL: socket: Too many open files",
-         "this process cannot open one more connection", Told.ABSENT),
-        ("failed to connect to all addresses; last error: UNKNOWN: Cannot assign requested address",
-         "this process cannot open one more connection", Told.ABSENT),
-        ("last error: UNKNOWN: connection attempt timed out before receiving SETTINGS frame", SILENT, Told.SLOW),
-        ("failed to connect to all addresses; last error: UNKNOWN: tcp handshaker shutdown", NO_ANSWER, Told.ABSENT),
-        ("failed to connect to all addresses; last error: UNKNOWN: Connection timed out (110)", NO_ANSWER, Told.SLOW),
+        (
+            "errors resolving h:1: [field:hostname lookup error:address lookup failed for h:1: Domain name not found]",
+            "the name h does not resolve to an address",
+            Evidence.ABSENT,
+        ),
+        (
+            "DNS resolution failed for h:1: C-ares status is not ARES_SUCCESS: DNS server returned general failure",
+            "no name server answers for the name h",
+            Evidence.ABSENT,
+        ),
+        (
+            "errors resolving h:1: Could not contact DNS servers",
+            "no name server answers for the name h",
+            Evidence.ABSENT,
+        ),
+        (
+            "DNS resolution failed for h:1: Timeout while contacting DNS servers",
+            "no name server answers for the name h",
+            Evidence.ABSENT,
+        ),
+        (
+            "DNS resolution failed for h:1: C-ares status is not ARES_SUCCESS: DNS server returned answer with no data",
+            "the name h does not resolve to an address",
+            Evidence.ABSENT,
+        ),
+        ("empty address list: h:1", "the name h does not resolve to an address", Evidence.ABSENT),
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:1: connect: No route to host (113)",
+            NO_WAY,
+            Evidence.ABSENT,
+        ),
+        (
+            "failed to connect to all addresses; last error: FAILED_PRECONDITION: error: Network is unreachable",
+            NO_WAY,
+            Evidence.ABSENT,
+        ),
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: connect: Operation not permitted (1)",
+            "this host does not allow the connection",
+            Evidence.ABSENT,
+        ),
+        (
+            "failed to connect to all addresses; last error: INTERNAL: socket: Too many open files",
+            "this process cannot open one more connection",
+            Evidence.ABSENT,
+        ),
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: Cannot assign requested address",
+            "this process cannot open one more connection",
+            Evidence.ABSENT,
+        ),
+        ("last error: UNKNOWN: connection attempt timed out before receiving SETTINGS frame", SILENT, Evidence.SLOW),
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: tcp handshaker shutdown",
+            NO_ANSWER,
+            Evidence.ABSENT,
+        ),
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: Connection timed out (110)",
+            NO_ANSWER,
+            Evidence.SLOW,
+        ),
     ],
-)  # fmt: skip
-def test_the_words_of_grpc_are_told_apart(details: str, why: str, told: Told) -> None:
+)
+def test_the_words_of_grpc_are_told_apart(details: str, why: str, told: Evidence) -> None:
     found = absence_of(details, "h:1", Security())
     assert found.message == f"no coordinator answers at h:1: {why}"
     assert found.told is told

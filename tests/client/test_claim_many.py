@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import RunningCoordinator
 
 from coordinator import AsyncClient, Claim, Client, Denial, DenialReason, InvalidInput
+from tests.conftest import RunningCoordinator
 
 
 def test_each_key_is_answered_for_itself(coordinator: RunningCoordinator, fleet: str) -> None:

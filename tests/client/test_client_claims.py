@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
-from both_clients import BOTH, KEY, Connect, Driven, connecting, kept
-from conftest import RunningCoordinator
-from expiry_waiting import await_expiry
 
 from coordinator import Cause, Claim, ClaimDenied, Denial, DenialReason, NotFound, NotHolder, Outcome, Record, State
 from coordinator.clock import boot_seconds
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting, kept
+from tests.conftest import RunningCoordinator
+from tests.expiry_waiting import await_expiry
 
 
 @pytest.fixture(params=BOTH)

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from both_clients import BOTH, KEY, Connect, Driven, connecting
-from conftest import RunningCoordinator
 
 from coordinator import InvalidInput, OutcomeUnknown, Unavailable
+from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting
+from tests.conftest import RunningCoordinator
 
 
 @pytest.fixture(params=BOTH)

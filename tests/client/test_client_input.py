@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from both_clients import BOTH, KEY, Connect, Driven, connecting
-from conftest import RunningCoordinator
 
 from coordinator import AsyncClient, Client, InvalidInput
+from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting
+from tests.conftest import RunningCoordinator
 
 
 @pytest.fixture(params=BOTH)

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from both_clients import KEY
-from conftest import RunningCoordinator
 
 from coordinator import AsyncClient, Client, CoordinatorError, InvalidInput, OutcomeUnknown, Unavailable
+from tests.client.both_clients import KEY
+from tests.conftest import RunningCoordinator
 
 #: What threads do with a client until it is closed.
 USES: dict[str, Callable[[Client], Any]] = {

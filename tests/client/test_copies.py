@@ -22,19 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunningCoordinator
 
-from coordinator import (
-    ClaimDenied,
-    CoordinatorError,
-    NotHolder,
-    OutcomeUnknown,
-    Unavailable,
-    clock,
-    errors,
-    findings,
-    model,
-)
+from coordinator import ClaimDenied, CoordinatorError, NotHolder, OutcomeUnknown, Unavailable, clock, errors, model
+from coordinator.diagnosis import findings
+from tests.conftest import RunningCoordinator
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
 DENIAL = model.Denial("task:a", model.DenialReason.HELD, holder="session-1", expires_at=NOW, retry_after_seconds=3.5)

@@ -7,10 +7,10 @@ import doctest
 from types import ModuleType
 
 import pytest
-from conftest import RunningCoordinator
 
 import coordinator as package
 from coordinator.client import AsyncClient, Client, _async, _sync
+from tests.conftest import RunningCoordinator
 
 
 @pytest.mark.parametrize("module", [package, _async, _sync], ids=["package", "async", "sync"])

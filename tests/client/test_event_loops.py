@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from conftest import RunningCoordinator
 
 from coordinator import AsyncClient, Claim, Client, InvalidInput, OutcomeUnknown, Unavailable
+from tests.conftest import RunningCoordinator
 
 KEY = "task:one"
 

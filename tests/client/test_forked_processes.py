@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunningCoordinator
 
 from coordinator import AsyncClient, Client, InvalidInput
+from tests.conftest import RunningCoordinator
 
 DENIED = "denied, own session"
 MOVED = "InvalidInput: a watch is read in the process, and by the event loop, where it began; this is another"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunningCoordinator
 
 from coordinator import AsyncClient, Client, InvalidInput
-from coordinator.certificates import Made, make_certificates
+from coordinator.security.ca import Made, make_certificates
+from tests.conftest import RunningCoordinator
 
 Sort = Callable[..., Client | AsyncClient]
 SORTS = pytest.mark.parametrize("sort", [Client, AsyncClient])
@@ -158,7 +158,7 @@ def test_empty_variables_say_nothing(sort: Sort, environment: Set) -> None:
         ({"TOKEN_FILE": "/"}, "the token file / cannot be read"),
     ],
     ids=lambda value: "-".join(f"{name}={given}" for name, given in value.items()) if isinstance(value, dict) else "",
-)  # fmt: skip
+)
 def test_a_bad_value_is_told_with_its_variable(
     sort: Sort, environment: Set, variables: dict[str, str], told: str
 ) -> None:

@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from both_clients import BOTH, Driven, connecting
-from conftest import RunningCoordinator
 
 from coordinator import Briefing, Claim, Client, clock
-from coordinator.cli.top_board import Board, Seen
+from coordinator.cli.top.board import Board, Seen
 from coordinator.model import HotKeys
+from tests.client.both_clients import BOTH, Driven, connecting
+from tests.conftest import RunningCoordinator
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
 CLAIM = Claim("task:a", "task", "s", 1, 7, 60.0, NOW, NOW, 60.0)

@@ -15,20 +15,21 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from conftest import RunningCoordinator, RunningEtcd
-from expiry_waiting import await_expiry
 
-from coordinator import AsyncClient, Client, Happening, HistoryGone, InvalidInput, LimitExceeded, Unavailable
-from coordinator.engine.happenings import HappeningFilter
+from coordinator import AsyncClient, ClaimEvent, Client, HistoryGone, InvalidInput, LimitExceeded, Unavailable
+from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.limits import MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.recorder import NullRecorder
 from coordinator.service import watches
-from coordinator.store.channel import EtcdChannel, Method
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Method
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.leases import LeasePool
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
+from tests.conftest import RunningCoordinator, RunningEtcd
+from tests.expiry_waiting import await_expiry
 
 SECONDS = 30.0
 RunCoordinator = Callable[..., contextlib.AbstractContextManager[RunningCoordinator]]
@@ -40,9 +41,9 @@ async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[A
         yield client
 
 
-async def take(client: AsyncClient, events: int, **filters: Any) -> list[Happening]:
+async def take(client: AsyncClient, events: int, **filters: Any) -> list[ClaimEvent]:
     """Return so many events."""
-    found: list[Happening] = []
+    found: list[ClaimEvent] = []
     async with asyncio.timeout(SECONDS), contextlib.aclosing(client.watch(**filters)) as told:  # type: ignore[type-var]
         async for happening in told:
             found.append(happening)
@@ -51,7 +52,7 @@ async def take(client: AsyncClient, events: int, **filters: Any) -> list[Happeni
     raise AssertionError("the watch has ended")
 
 
-def told(happenings: Iterable[Happening]) -> list[tuple[str, str, str | None]]:
+def told(happenings: Iterable[ClaimEvent]) -> list[tuple[str, str, str | None]]:
     return [(each.event.value, each.record.work_key, each.contender or each.record.session) for each in happenings]
 
 
@@ -153,8 +154,8 @@ class TestWhatIsTold:
     ) -> None:
         start = await some_history(client)
 
-        def watch() -> list[Happening]:
-            found: list[Happening] = []
+        def watch() -> list[ClaimEvent]:
+            found: list[ClaimEvent] = []
             with Client(coordinator.endpoint, fleet=fleet) as sync:
                 for happening in sync.watch(start_revision=start):
                     found.append(happening)
@@ -235,7 +236,7 @@ class TestWhatGoesWrong:
         try:
             these = watches.Watches(channel, Runner(channel, LeasePool(channel), NullRecorder()))
             async with contextlib.aclosing(
-                these.follow(FleetPaths(fleet), claim.fencing_token, HappeningFilter())
+                these.follow(FleetPaths(fleet), claim.fencing_token, EventFilter())
             ) as told_here:
                 await anext(told_here)
                 async with asyncio.timeout(SECONDS):
@@ -306,7 +307,7 @@ class Watching:
     """A watch in a task of its own."""
 
     def __init__(self, client: AsyncClient, start: int) -> None:
-        self.found: list[Happening] = []
+        self.found: list[ClaimEvent] = []
         self._arrived = asyncio.Condition()
         self.task = asyncio.create_task(self._watch(client, start))
 

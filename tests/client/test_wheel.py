@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, RunningCoordinator
+
+from tests.conftest import COMMAND, RunningCoordinator
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from coordinator.engine.transaction import end_of_prefix
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 PUT, DELETE = rpc.Event.PUT, rpc.Event.DELETE

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-from freezing import freeze
 
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.methods import Methods
+from tests.freezing import freeze
 
 __all__ = ["EtcdCluster", "EtcdMember", "run_cluster"]
 

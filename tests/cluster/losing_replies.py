@@ -16,14 +16,15 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lossy_proxy import BREAK, SILENCE
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator import Cause, Claim, Outcome, Record, State, Story
+from coordinator import Cause, Claim, Outcome, Record, State, WorkDetails
 from coordinator.engine.layout import ROOT
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.codec import decode_txn, encode_txn
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.codec import decode_txn, encode_txn
+from coordinator.store.etcd.methods import Methods
+from tests.lossy_proxy import BREAK, SILENCE
 
 #: Answers lost, of each operation and at each proxy. `make test-long` loses 200.
 COUNT = int(os.environ.get("COORDINATION_LOST_REPLIES", "80"))
@@ -80,7 +81,7 @@ async def work_through(call: Call, losses: Losses) -> int:
     claims: dict[str, Claim] = await each(everything, "claim", note="begun")
     assert {(claim.outcome, claim.attempt, claim.note) for claim in claims.values()} == {(Outcome.GRANTED, 1, "begun")}
     assert {key: claim.session for key, claim in claims.items()} == {key: session_of(key) for key in everything}
-    stories: dict[str, Story] = await each(everything, "get")
+    stories: dict[str, WorkDetails] = await each(everything, "get")
     held = {key: story.claim for key, story in stories.items()}
     assert {key: claim.fencing_token for key, claim in claims.items()} == {
         key: claim.fencing_token for key, claim in held.items() if claim

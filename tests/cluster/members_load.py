@@ -21,14 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from etcd_cluster import EtcdCluster, EtcdMember
-
 from coordinator import AsyncClient, Claim, DenialReason, Record
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import TryAgain
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.cluster.etcd_cluster import EtcdCluster, EtcdMember
 
 __all__ = ["SESSIONS", "Fault", "Load", "Outcome", "check", "coordinators", "run_load"]
 

@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 import grpc
 import grpc.aio
-from etcd_cluster import EtcdCluster
-from reaper_world import check_recorded_once, opened
 
 from coordinator import AsyncClient
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.reaper import ReaperSettings
-from coordinator.reaper.sweeping import GRACE_SECONDS
+from coordinator.reaper.settings import GRACE_SECONDS
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.methods import Methods
+from tests.cluster.etcd_cluster import EtcdCluster
+from tests.cluster.reaper_world import check_recorded_once, opened
 
 __all__ = ["BOUND_SECONDS", "Lives", "Replica", "live_through"]
 
@@ -35,7 +35,7 @@ _PATIENCE_SECONDS = 10.0
 _FLEET = "deadlines"
 
 
-class Told(NamedTuple):
+class Asked(NamedTuple):
     """A claim: when it was asked for, for how long, and until when it was said to last."""
 
     work_key: str
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 class Lives:
     """What claimants were told, and when their claims' keys were gone."""
 
-    told: Sequence[Told]
+    told: Sequence[Asked]
     gone: dict[str, datetime]
 
     @property
@@ -108,7 +108,7 @@ async def live_through(
     return lives
 
 
-async def claim_all(coordinators: Sequence[str], ttls: Sequence[float]) -> list[Told]:
+async def claim_all(coordinators: Sequence[str], ttls: Sequence[float]) -> list[Asked]:
     """Claim a work key for each of the TTLs, through all coordinators in turn."""
     async with contextlib.AsyncExitStack() as stack:
         clients = [
@@ -116,10 +116,10 @@ async def claim_all(coordinators: Sequence[str], ttls: Sequence[float]) -> list[
             for endpoint in coordinators
         ]
 
-        async def claim(client: AsyncClient, number: int, ttl: float) -> Told:
+        async def claim(client: AsyncClient, number: int, ttl: float) -> Asked:
             work_key, asked = f"task:{number:03d}", datetime.now(UTC)
             claim = await client.claim(f"session-{number % 10}", work_key, ttl)
-            return Told(work_key, asked, ttl, claim.expires_at)
+            return Asked(work_key, asked, ttl, claim.expires_at)
 
         turns = zip(itertools.cycle(clients), enumerate(ttls), strict=False)
         return await asyncio.gather(*(claim(client, number, ttl) for client, (number, ttl) in turns))

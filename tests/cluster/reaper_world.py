@@ -12,25 +12,26 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator import clock
-from coordinator.engine.claiming import ClaimCommand, claim
+from coordinator.engine.claim import ClaimCommand, claim
 from coordinator.engine.documents import StoredHistory
-from coordinator.engine.electing import LEADER, MARK, Mark, read_mark
-from coordinator.engine.finishing import FinishCommand, complete
+from coordinator.engine.election import LEADER, MARK, Mark, read_mark
+from coordinator.engine.finish import FinishCommand, complete
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.reading import get
+from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, end_of_prefix, is_absent
 from coordinator.keys import parse_work_key
-from coordinator.model import Cause, Claim, Denial, Record, Story
+from coordinator.model import Cause, Claim, Denial, Record, WorkDetails
+from coordinator.process.tasks import Task, Tasks
 from coordinator.reaper import Reaper, ReaperSettings
-from coordinator.reaper.reconciling import Passes
+from coordinator.reaper.passes import Passes
 from coordinator.recorder import NullRecorder
-from coordinator.store.channel import EtcdChannel, Method, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.leases import LeasePool
-from coordinator.store.pool_leases import PoolLeases
+from coordinator.store.leases.listing import PoolLeases
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
-from coordinator.tasks import Task, Tasks
 
 __all__ = ["FollowingReaper", "World", "check_recorded_once", "make_backlog", "opened", "until"]
 
@@ -87,7 +88,7 @@ class World:
         command = FinishCommand(session=session, request_id=f"complete {clock.now()}", now=clock.now())
         return await self.run(partial(complete, command, self.paths(work_key)))
 
-    async def story(self, work_key: str) -> Story:
+    async def story(self, work_key: str) -> WorkDetails:
         return await self.run(lambda: get(self.paths(work_key)))
 
     async def count(self, table: str) -> int:

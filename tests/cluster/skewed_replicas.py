@@ -25,9 +25,10 @@ from coordinator.config import ServerSettings
 from coordinator.engine.layout import FleetPaths
 from coordinator.keys import parse_work_key
 from coordinator.server import Server
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.foreign_leases import ask_seconds_left
+from coordinator.store.leases.foreign import ask_seconds_left
 
 __all__ = ["AHEAD", "CALLS", "Replica", "Trial", "random_trial", "replicas"]
 

@@ -7,9 +7,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from etcd_cluster import EtcdCluster, EtcdMember
-
 from coordinator.store.embedded.bolt_file import raise_last_revision
+from tests.cluster.etcd_cluster import EtcdCluster, EtcdMember
 
 __all__ = ["begin_anew", "bump", "restore", "save"]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from reaper_world import SECONDS, World, opened
 
-from coordinator.engine import kinds
-from coordinator.engine.kinds import count_kinds
+from coordinator.engine import scan
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.scan import count_kinds
 from coordinator.engine.steps import commit
 from coordinator.engine.transaction import Put, Txn, is_absent
 from coordinator.metrics import PrometheusRecorder
 from coordinator.reaper import Reaper, ReaperSettings
+from tests.cluster.reaper_world import SECONDS, World, opened
 
 OFTEN = ReaperSettings(census_every=0.05)
 
@@ -103,7 +103,7 @@ async def test_only_the_elected_replica_tells_it(world: World) -> None:
 
 
 async def _signs(world: World) -> list[str]:
-    from coordinator.engine.electing import read_signs
+    from coordinator.engine.election import read_signs
 
     signs, _ = await world.run(read_signs)
     return [sign.beat.name for sign in signs]
@@ -129,5 +129,5 @@ async def test_kinds_and_what_is_none(world: World, monkeypatch: pytest.MonkeyPa
     assert await world.run(lambda: count_kinds(paths, "loose")) == expected
     assert await world.run(lambda: count_kinds(paths, "claim")) == {}
     # From so many on, all that is left is one kind.
-    monkeypatch.setattr(kinds, "MOST_KINDS", 3)
+    monkeypatch.setattr(scan, "MOST_KINDS", 3)
     assert await world.run(lambda: count_kinds(paths, "loose")) == {"a-b": 1, "a": 2, "other": 4}

@@ -15,12 +15,12 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import pytest
-from claim_watching import DELETE, PUT, watching_claims
-from freezing import freeze
-from lossy_proxy import losing_answers
 
 from coordinator import AsyncClient, Claim, Client, Denial, NotHolder, OutcomeUnknown, Unavailable
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from tests.cluster.claim_watching import DELETE, PUT, watching_claims
+from tests.freezing import freeze
+from tests.lossy_proxy import losing_answers
 
 ROUNDS = 4
 SESSIONS = 64

@@ -16,20 +16,21 @@ from typing import Protocol
 
 import grpc
 import pytest
-from conftest import COMMAND
-from etcd_cluster import EtcdCluster, run_cluster
 
 from coordinator import AsyncClient, State, Unavailable
-from coordinator.certificates import Made, make_certificates
 from coordinator.config import ServerSettings
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import InvalidInput
-from coordinator.store.access import EtcdAccess
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.security.ca import Made, make_certificates
 from coordinator.store.embedded.binary import wheel_program
+from coordinator.store.etcd.access import EtcdAccess
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
+from coordinator.store.etcd.watch import Watch
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.watching import Watch
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.conftest import COMMAND
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  # of a user that lives for one test
 READ = rpc.RangeRequest(key=b"/coordination-meta/v1/test")

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from etcd_cluster import EtcdCluster, EtcdMember, run_cluster
-from members_load import Fault, check, coordinators, run_load
 
 from coordinator import AsyncClient, Outcome, OutcomeUnknown, Unavailable
 from coordinator.config import ServerSettings
 from coordinator.server import Server
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.endpoints import PROBE_SECONDS
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.members import PROBE_SECONDS
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.cluster.etcd_cluster import EtcdCluster, EtcdMember, run_cluster
+from tests.cluster.members_load import Fault, check, coordinators, run_load
 
 
 class Etcd(Protocol):
@@ -105,7 +106,7 @@ async def test_sessions_go_on_while_members_are_stopped_and_killed(tmp_path: Pat
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let tries last so long that something else has to notice that they are of no use."""
-    monkeypatch.setattr("coordinator.store.channel.TRY_SECONDS", 60.0)
+    monkeypatch.setattr("coordinator.store.etcd.client.TRY_SECONDS", 60.0)
 
 
 @pytest.mark.alone

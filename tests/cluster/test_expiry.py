@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
-from claim_watching import DELETE, PUT, watching_claims
 
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.leases import LEASE_ID_PREFIX
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.leases.pool import LEASE_ID_PREFIX
+from tests.cluster.claim_watching import DELETE, PUT, watching_claims
 
 KEY = "github:gptme/gptme#2880"
 STORED_KEY = "github:gptme%2Fgptme#2880"

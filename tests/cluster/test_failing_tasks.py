@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from etcd_cluster import EtcdCluster, run_cluster
 from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator.store.embedded.binary import wheel_program
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  # of a user that lives for one test
 META, CLAIMS = "/coordination-meta/", "/coordination/"

@@ -14,29 +14,30 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from conftest import RunEtcd, RunningEtcd
-from reaper_world import SECONDS, World, opened
 
 from coordinator import clock
-from coordinator.engine.acknowledging import AcknowledgeCommand, acknowledge
-from coordinator.engine.electing import Mark, campaign
-from coordinator.engine.finishing import FinishCommand, complete, release
-from coordinator.engine.reaping import end_overdue, reap, reap_deleted
-from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.engine.acknowledge import AcknowledgeCommand, acknowledge
+from coordinator.engine.election import Mark, campaign
+from coordinator.engine.finish import FinishCommand, complete, release
+from coordinator.engine.forget import forget
+from coordinator.engine.reap import end_overdue, reap, reap_deleted
+from coordinator.engine.renew import RenewCommand, renew
 from coordinator.engine.steps import NeedLease, Operation, TimeLeft, commit, lease_for, time_left
 from coordinator.engine.transaction import KeyValue, Range, Txn, only_reads
-from coordinator.engine.vacuuming import forget
 from coordinator.errors import NotHolder, Refused
 from coordinator.model import Claim, Record, State
+from coordinator.process.tasks import Task
 from coordinator.reaper import Reaper, ReaperSettings
-from coordinator.reaper.following import Follower
+from coordinator.reaper.expiry_watch import Follower
+from coordinator.reaper.lease_sweep import Sweeper
 from coordinator.reaper.replicas import Replicas
-from coordinator.reaper.sweeping import GRACE_SECONDS, Sweeper
+from coordinator.reaper.settings import GRACE_SECONDS
 from coordinator.recorder import NullRecorder
-from coordinator.store.channel import Methods
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.pool_leases import PoolLeases
-from coordinator.tasks import Task
+from coordinator.store.leases.listing import PoolLeases
+from tests.cluster.reaper_world import SECONDS, World, opened
+from tests.conftest import RunEtcd, RunningEtcd
 
 T = TypeVar("T")
 KEY = "task:a"

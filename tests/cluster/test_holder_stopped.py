@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import pytest
-from freezing import freeze
-from reaper_world import World, opened
 
 from coordinator.model import Claim, State
+from tests.cluster.reaper_world import World, opened
+from tests.freezing import freeze
 
 #: Claims work, and for each line that it reads says whether its claim is lost; at the end what its writes came to.
 _HOLDER = """

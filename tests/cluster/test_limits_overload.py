@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from freezing import freeze
 
 from coordinator import AsyncClient, Claim
 from coordinator.errors import LimitExceeded, OutcomeUnknown, TryAgain, Unavailable
+from tests.freezing import freeze
 
 
 class Etcd(Protocol):

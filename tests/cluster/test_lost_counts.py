@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
-from lossy_proxy import BREAK, SILENCE, losing_answers
 from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator import AsyncClient, OutcomeUnknown, Unavailable
 from coordinator.config import ServerSettings
 from coordinator.model import State
 from coordinator.server import Server
-from coordinator.store.channel import Methods
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.lossy_proxy import BREAK, SILENCE, losing_answers
 
 TIMEOUT = 1.2
 

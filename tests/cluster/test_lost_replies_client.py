@@ -9,7 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from losing_replies import (
+from coordinator import AsyncClient, Client
+from coordinator.config import ServerSettings
+from coordinator.server import Server
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.v1 import service_pb2 as pb
+from tests.cluster.losing_replies import (
     COUNT,
     EXPECTED_KEYS,
     Losses,
@@ -20,13 +25,7 @@ from losing_replies import (
     session_of,
     work_through,
 )
-from lossy_proxy import losing_answers
-
-from coordinator import AsyncClient, Client
-from coordinator.config import ServerSettings
-from coordinator.server import Server
-from coordinator.store.channel import EtcdChannel
-from coordinator.v1 import service_pb2 as pb
+from tests.lossy_proxy import losing_answers
 
 #: A connection that breaks ends all calls on it, so that there must be many.
 CLIENTS = 24

@@ -11,7 +11,18 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 import pytest
-from losing_replies import (
+
+from coordinator import AsyncClient, NotHolder, Outcome
+from coordinator.config import ServerSettings
+from coordinator.net.channels import ERROR_METADATA_KEY
+from coordinator.server import Server
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from coordinator.v1.types_pb2 import ErrorDetail
+from tests.cluster.losing_replies import (
     EXPECTED_KEYS,
     Losses,
     check_counters,
@@ -21,17 +32,7 @@ from losing_replies import (
     session_of,
     work_through,
 )
-from lossy_proxy import SILENCE, losing_answers
-
-from coordinator import AsyncClient, NotHolder, Outcome
-from coordinator.config import ServerSettings
-from coordinator.server import Server
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.transport import ERROR_METADATA_KEY
-from coordinator.v1 import service_pb2 as pb
-from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
-from coordinator.v1.types_pb2 import ErrorDetail
+from tests.lossy_proxy import SILENCE, losing_answers
 
 #: Coordinators, each with a proxy of its own.
 COORDINATORS = 4

@@ -18,13 +18,13 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 import pytest
-from freezing import freeze
 
 from coordinator import AsyncClient, Client, NotHolder, Unavailable
 from coordinator.model import State
-from coordinator.pauses import LONGEST_SECONDS
+from coordinator.process.pauses import LONGEST_SECONDS
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.freezing import freeze
 
 pytestmark = pytest.mark.alone
 

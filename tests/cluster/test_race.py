@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from claim_watching import PUT, watching_claims
-
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from tests.cluster.claim_watching import PUT, watching_claims
 
 ROUNDS = 50
 PROCESSES = 4

@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from reaper_world import World, opened
 
 from coordinator import clock
-from coordinator.engine.electing import Mark, read_mark, who_reaps
-from coordinator.engine.reaping import reap
-from coordinator.engine.revoking import RevokeCommand, revoke
+from coordinator.engine.election import Mark, read_mark, who_reaps
+from coordinator.engine.reap import reap
+from coordinator.engine.revoke import RevokeCommand, revoke
 from coordinator.model import Cause, Claim, Denial, State
-from coordinator.reaper.reconciling import Passes
-from coordinator.tasks import Task
+from coordinator.process.tasks import Task
+from coordinator.reaper.passes import Passes
+from tests.cluster.reaper_world import World, opened
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from etcd_cluster import EtcdCluster, run_cluster
-from freezing import freeze
-from reaper_world import World, check_recorded_once, make_backlog, opened, until
 
 from coordinator.errors import LimitExceeded
 from coordinator.reaper import ReaperSettings
-from coordinator.store.channel import Methods
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.cluster.reaper_world import World, check_recorded_once, make_backlog, opened, until
+from tests.freezing import freeze
 
 #: What the mark does not tell is never found by going through the records.
 _BY_EVENTS_ONLY = ReaperSettings(mark_every=0.0)

@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from reaper_world import World, opened, until
 
 from coordinator import clock
-from coordinator.engine.electing import REPLICA, Beat
+from coordinator.engine.election import REPLICA, Beat
 from coordinator.engine.steps import commit
 from coordinator.engine.transaction import Put, Txn, is_absent
 from coordinator.model import Claim
 from coordinator.reaper import ReaperSettings
+from tests.cluster.reaper_world import World, opened, until
 
 #: Runs the command line with a host clock that SIGUSR1 sets an hour ahead, and SIGUSR2 two hours back. gRPC's half in C
 #: has the host's own clock, which is not set: what it works out with that must be left as it is.

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunEtcd
-from etcd_cluster import EtcdCluster, run_cluster
-from reaper_world import World, opened, until
 
 from coordinator import clock
 from coordinator.clock import boot_seconds
-from coordinator.engine.electing import LEADER
-from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.engine.election import LEADER
+from coordinator.engine.renew import RenewCommand, renew
 from coordinator.engine.steps import commit
 from coordinator.engine.transaction import Put, Txn, is_absent
 from coordinator.model import Claim, Denial
 from coordinator.reaper import ReaperSettings
-from coordinator.reaper.sweeping import GRACE_SECONDS, STANDBY_SECONDS, Sweeper
-from coordinator.store.channel import Method, Methods
+from coordinator.reaper.lease_sweep import STANDBY_SECONDS, Sweeper
+from coordinator.reaper.settings import GRACE_SECONDS
+from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.leases import window_seconds
-from coordinator.store.pool_leases import PoolLeases
+from coordinator.store.leases.listing import PoolLeases
+from coordinator.store.leases.pool import window_seconds
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.cluster.reaper_world import World, opened, until
+from tests.conftest import RunEtcd
 
 _TTL = 600.0
 #: The latest that a claim's lease may have been granted to last: the window, and etcd's whole seconds.

@@ -11,16 +11,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from reaper_world import World, check_recorded_once, opened, until
+
+from tests.cluster.reaper_world import World, check_recorded_once, opened, until
 
 #: A reaper that says so and hangs when it has been told of an expiry, as it is about to write that down.
 _HANGING = """
 import asyncio, sys, time
-from coordinator.engine.electing import read_mark
+from coordinator.engine.election import read_mark
 from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.recorder import NullRecorder
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.leases import LeasePool
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 
 class Hanging(Runner):

@@ -1,6 +1,6 @@
 """Many claims that expire at once: each is recorded once, whoever is killed meanwhile, and live claims are renewed.
 
-How long that takes is measured by ``reaper_campaign.py``, with more of them.
+How long that takes is measured by ``campaigns/reaper.py``, with more of them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from reaper_world import World, check_recorded_once, opened
 
 from coordinator import clock
-from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.engine.renew import RenewCommand, renew
 from coordinator.model import Claim, Outcome
+from tests.cluster.reaper_world import World, check_recorded_once, opened
 
 _LIVE = [f"live:{number}" for number in range(100)]
 

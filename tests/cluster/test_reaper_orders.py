@@ -12,18 +12,18 @@ from functools import partial
 from typing import Protocol
 
 import pytest
-from reaper_world import World, opened
 
 from coordinator import clock
-from coordinator.engine.finishing import FinishCommand, complete
-from coordinator.engine.reaping import reap, reap_deleted
+from coordinator.engine.finish import FinishCommand, complete
+from coordinator.engine.reap import reap, reap_deleted
 from coordinator.engine.transaction import KeyValue
 from coordinator.errors import Refused
 from coordinator.model import Cause, Claim, State
-from coordinator.store.channel import Methods
-from coordinator.store.codec import key_value
+from coordinator.store.etcd.codec import key_value
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.pool_leases import PoolLeases
+from coordinator.store.leases.listing import PoolLeases
+from tests.cluster.reaper_world import World, opened
 
 
 class Etcd(Protocol):

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import grpc
 import pytest
-from etcd_cluster import EtcdCluster, run_cluster
-from reaper_world import World, check_recorded_once
 
 from coordinator.reaper import ReaperSettings
 from coordinator.recorder import NullRecorder
-from coordinator.store.access import EtcdAccess
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.credentials import Metadata
+from coordinator.store.etcd.access import EtcdAccess
+from coordinator.store.etcd.auth import Metadata
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.leases import LeasePool
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.cluster.reaper_world import World, check_recorded_once
 
 CLAIMS = 20
 #: How long a token lasts, in seconds, and one that is not used, until etcd has certainly looked: it does every second.

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from etcd_cluster import EtcdCluster, run_cluster
-from store_replacing import begin_anew
 
 from coordinator import AsyncClient, CoordinatorError, HistoryGone
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.cluster.store_replacing import begin_anew
 
 RunCoordinator = Callable[..., AbstractContextManager[Any]]
 #: What says nothing of what is wrong.

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import pytest
-from skewed_replicas import AHEAD, CALLS, Replica, Trial, random_trial, replicas
 
-from coordinator.store.channel import EtcdChannel, Method, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Method, Methods
+from tests.cluster.skewed_replicas import AHEAD, CALLS, Replica, Trial, random_trial, replicas
 
 SEQUENCES, TO_THEIR_END = 72, 24
 

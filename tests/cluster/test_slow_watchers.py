@@ -8,21 +8,21 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
-from conftest import RunningEtcd
-from reaper_world import SECONDS, World, opened
 
-from coordinator.engine.happenings import HappeningFilter
+from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import LimitExceeded
-from coordinator.model import Event, Happening
+from coordinator.model import ClaimEvent, Event
 from coordinator.service import watches
 from coordinator.service.watches import Progress, Watches
+from tests.cluster.reaper_world import SECONDS, World, opened
+from tests.conftest import RunningEtcd
 
 WAITING = 20
 EVENTS = 100
 WORK = [f"task:work-{number:03}" for number in range(EVENTS)]
 
-Stream = AsyncGenerator[Happening | Progress, None]
+Stream = AsyncGenerator[ClaimEvent | Progress, None]
 
 
 @pytest.fixture
@@ -40,16 +40,16 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def watching(told: Watches, world: World, start: int = 0) -> AsyncIterator[Stream]:
-    async with contextlib.aclosing(told.follow(FleetPaths(world.fleet), start, HappeningFilter())) as stream:
+    async with contextlib.aclosing(told.follow(FleetPaths(world.fleet), start, EventFilter())) as stream:
         yield stream
 
 
-async def grants(stream: Stream, wanted: int) -> list[Happening]:
+async def grants(stream: Stream, wanted: int) -> list[ClaimEvent]:
     """Read until so much work was told as granted."""
-    found: list[Happening] = []
+    found: list[ClaimEvent] = []
     async with asyncio.timeout(SECONDS):
         async for item in stream:
-            if isinstance(item, Happening) and item.event is Event.GRANTED:
+            if isinstance(item, ClaimEvent) and item.event is Event.GRANTED:
                 found.append(item)
             if len(found) == wanted:
                 break
@@ -146,7 +146,7 @@ class TestPlaces:
 @contextlib.asynccontextmanager
 async def held(told: Watches, world: World, connection: str, credential: str) -> AsyncIterator[Stream]:
     """A watch that has its place."""
-    stream = told.follow(FleetPaths(world.fleet), 0, HappeningFilter(), connection, credential)
+    stream = told.follow(FleetPaths(world.fleet), 0, EventFilter(), connection, credential)
     async with contextlib.aclosing(stream):
         await anext(stream)
         yield stream

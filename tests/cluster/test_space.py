@@ -17,8 +17,9 @@ import pytest
 from coordinator import AsyncClient, Claim, Denial
 from coordinator.errors import CoordinatorError, LimitExceeded, TryAgain
 from coordinator.model import DenialReason, Outcome, State
-from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded.binary import wheel_program
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 QUOTA = 16 * 1024 * 1024

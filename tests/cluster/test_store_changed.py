@@ -10,20 +10,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from etcd_cluster import EtcdCluster, run_cluster
-from reaper_world import World, opened, until
-from store_replacing import begin_anew, restore, save
 
 from coordinator import clock
-from coordinator.engine.electing import REPLICA, Beat, show_sign
-from coordinator.engine.electing import elected as who_is_elected
+from coordinator.engine.election import REPLICA, Beat, show_sign
+from coordinator.engine.election import elected as who_is_elected
 from coordinator.engine.steps import commit
 from coordinator.engine.transaction import Delete, Put, Range, Txn, end_of_prefix, is_absent
+from coordinator.process.tasks import Tasks
 from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.reaper.replicas import Replicas
-from coordinator.store.kept_lease import KeptLease, LeaseLost
+from coordinator.store.leases.kept import KeptLease, LeaseLost
 from coordinator.store.lineage import StoreChanged
-from coordinator.tasks import Tasks
+from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.cluster.reaper_world import World, opened, until
+from tests.cluster.store_replacing import begin_anew, restore, save
 
 #: etcd's id of a cluster is made of its members' addresses and this.
 _OTHER = "another-cluster"

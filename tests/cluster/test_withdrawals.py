@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import grpc
 import pytest
-from conftest import RunCoordinator, RunningEtcd
-from holding_proxy import HoldingProxy, holding
 
 from coordinator import AsyncClient, Claim, Client, Denial, NotHolder, OutcomeUnknown, Refused
 from coordinator.model import Cause, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.cluster.holding_proxy import HoldingProxy, holding
+from tests.conftest import RunCoordinator, RunningEtcd
 
 KEY = "task:db-migration"
 TIMEOUT = 2.0

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_running import RunningPrometheus
 
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE
 from demo.observability.prometheus import find_prometheus
+from tests.deploy.prometheus_running import RunningPrometheus
 
 __all__ = ["FILE", "ROOT", "CannotRun", "Compose", "composed", "deployed_etcd", "entrypoint", "load", "protected"]
 

@@ -18,11 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
-from prometheus_running import WINDOW, RunningPrometheus, deployed_prometheus
-
 from coordinator.store.embedded import DEFAULT_QUOTA_BYTES
 from demo.observability.fleet import CROWDS, Counts, FleetLoad
+from tests.conftest import RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
+from tests.deploy.prometheus_running import WINDOW, RunningPrometheus, deployed_prometheus
 
 __all__ = ["Counts", "FleetLoad", "LoadedFleet", "loaded_fleet"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compose_running import FILE, ROOT, Compose, composed, load, protected
 
 from coordinator import Client, Denial, PermissionDenied, State, Unauthenticated, Unavailable
-from coordinator.security import SecuritySettings
-from coordinator.store.versions import faults_of
+from coordinator.security.settings import SecuritySettings
+from coordinator.store.diagnosis.versions import faults_of
+from tests.deploy.compose_running import FILE, ROOT, Compose, composed, load, protected
 
 ETCD = ("etcd-1", "etcd-2", "etcd-3")
 COORDINATORS = ("coordinator-1", "coordinator-2")

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fleet_load import LoadedFleet
-from freezing import freeze
-from prometheus_running import WINDOW
 
 from coordinator import Client, InvalidInput, TryAgain
 from coordinator.store.embedded import find_etcd
+from tests.deploy.fleet_load import LoadedFleet
+from tests.deploy.prometheus_running import WINDOW
+from tests.freezing import freeze
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "deploy/grafana/dashboards"
 #: What docs/metrics.md lists, which tests/integration/test_metrics_contract.py compares with what is told.

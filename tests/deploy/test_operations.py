@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from compose_running import CannotRun, Compose, composed, deployed_etcd, load
 
 from coordinator import Cause, Client, Denial, NotFound, Outcome, State
+from tests.deploy.compose_running import CannotRun, Compose, composed, deployed_etcd, load
 
 ETCD = ("etcd-1", "etcd-2", "etcd-3")
 COORDINATORS = ("coordinator-1", "coordinator-2")

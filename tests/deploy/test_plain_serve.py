@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import RunCoordinator, RunEtcd, RunningCoordinator
-from operands import operands
-from prometheus_running import DEPLOYED, RunningPrometheus, deployed_prometheus
 
 from coordinator import Client, Denial
+from tests.conftest import RunCoordinator, RunEtcd, RunningCoordinator
+from tests.deploy.operands import operands
+from tests.deploy.prometheus_running import DEPLOYED, RunningPrometheus, deployed_prometheus
 
 RUNBOOK = (DEPLOYED.parents[1] / "docs/runbook.md").read_text(encoding="utf-8")
 QUOTA = 1 << 31

@@ -6,8 +6,9 @@ import math
 from collections import Counter
 
 import pytest
-from fleet_load import LoadedFleet
-from operands import operands
+
+from tests.deploy.fleet_load import LoadedFleet
+from tests.deploy.operands import operands
 
 #: Operands that are 0 in good times: how far the reaper is behind, and what it is to be when nothing is wrong.
 ZERO_IN_GOOD_TIMES = {"max(coordination_reaper_revision_lag)"}

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from prometheus_running import DEPLOYED, PrometheusFailed, find_promtool, with_window
 
 from demo.observability import prometheus
+from tests.deploy.prometheus_running import DEPLOYED, PrometheusFailed, find_promtool, with_window
 
 RUNBOOK = DEPLOYED.parents[1] / "docs/runbook.md"
 ALERTS = (DEPLOYED / "rules/alerts.yml").read_text(encoding="utf-8")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from named_tests import ROOT, is_there
+
+from tests.docs.named_tests import ROOT, is_there
 
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", PAGE)))
@@ -33,9 +34,9 @@ def test_all_twelve_cases_are_there() -> None:
 
 def test_the_figures_are_those_of_the_code() -> None:
     from coordinator.engine import briefing
-    from coordinator.engine.reading import HISTORY_LIMIT
+    from coordinator.engine.snapshot import HISTORY_LIMIT
     from coordinator.reaper import ReaperSettings
-    from coordinator.reaper.sweeping import GRACE_SECONDS
+    from coordinator.reaper.settings import GRACE_SECONDS
 
     settings = ReaperSettings()
     assert settings.retention is not None

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import COMMAND, RunCoordinator
+from tests.conftest import COMMAND, RunCoordinator
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/interop.md").read_text()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import limits, model
-from coordinator.engine.reading import HISTORY_LIMIT
-from coordinator.keys import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
+from coordinator import limits
+from coordinator.engine.snapshot import HISTORY_LIMIT
+from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
 from coordinator.metrics import endpoint
 from coordinator.service.budgets import BURST_SHARE, REFILL_SECONDS
 from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
@@ -22,8 +22,8 @@ SETTINGS = limits.LimitSettings()
 ROWS = {
     "work key": f"{MAX_WORK_KEY_BYTES} bytes",
     "session": f"{MAX_SESSION_BYTES} bytes",
-    "note, reason, result": f"{model.MAX_TEXT_BYTES} bytes each",
-    "TTL": f"{model.MIN_TTL_SECONDS:g} to {model.MAX_TTL_SECONDS:.0f} seconds",
+    "note, reason, result": f"{limits.MAX_TEXT_BYTES} bytes each",
+    "TTL": f"{limits.MIN_TTL_SECONDS:g} to {limits.MAX_TTL_SECONDS:.0f} seconds",
     "work keys in one `ClaimMany`": f"{limits.MAX_ITEMS}",
     "request": f"{limits.MAX_REQUEST_BYTES // MIB} MiB",
     "page of `List` or `Log`": f"{limits.MAX_PAGE_SIZE} rows, {limits.MAX_PAGE_BYTES // MIB} MiB",
@@ -61,7 +61,7 @@ def test_the_table_tells_the_limit_that_the_code_has(limit: str) -> None:
 
 
 def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
-    from coordinator.cli import limit_options
+    from coordinator.cli import server_options
 
     settings = limits.LimitSettings(
         max_claims_per_session=1,
@@ -70,7 +70,7 @@ def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
         max_write_rate_per_fleet=1,
         max_write_rate_per_credential=1,
     )
-    known = set(limit_options.arguments(settings, 1)[::2])
+    known = set(server_options.limit_arguments(settings, 1)[::2])
     named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
     assert known <= named
     assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens"}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from named_tests import ROOT, is_there
+
+from tests.docs.named_tests import ROOT, is_there
 
 _SPEC = importlib.util.spec_from_file_location("mutants", ROOT / "scripts/mutants.py")
 assert _SPEC is not None

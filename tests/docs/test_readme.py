@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from conftest import Coordination, RunningCoordinator
+from tests.conftest import Coordination, RunningCoordinator
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND
 
 from coordinator.cli.context import SETTINGS
 from coordinator.service.access import RULES
+from tests.conftest import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from coordinator.config import ServerSettings
 from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn
+from coordinator.net.channels import ERROR_METADATA_KEY
 from coordinator.server import SERVICE, Server
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.codec import decode_txn, encode_txn
-from coordinator.transport import ERROR_METADATA_KEY
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.codec import decode_txn, encode_txn
+from coordinator.store.etcd.methods import Methods
 from coordinator.v1 import types_pb2 as types
 
 T = TypeVar("T")

@@ -9,13 +9,15 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from fuzz_service import MINUTES, fuzz
 from hypothesis import strategies as st
 
 from coordinator.engine.layout import ROOT, FleetPaths, read_work_key, work_paths_of
 from coordinator.errors import InvalidInput
-from coordinator.keys import MAX_WORK_KEY_BYTES, check_fleet, check_kind, check_session, check_text, parse_work_key
-from coordinator.masking import without_credentials
+from coordinator.keys import parse_work_key
+from coordinator.limits import MAX_WORK_KEY_BYTES
+from coordinator.names import check_fleet, check_kind, check_session, check_text
+from coordinator.security.redaction import without_credentials
+from tests.fuzz.fuzz_service import MINUTES, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES)
 

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import grpc
 import pytest
-from fuzz_service import MINUTES, FuzzedService, contents, fuzz
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
@@ -21,10 +20,11 @@ from hypothesis import strategies as st
 
 from coordinator.engine.layout import ROOT
 from coordinator.errors import InvalidInput
-from coordinator.keys import check_fleet
 from coordinator.limits import MAX_SMALL_REQUEST_BYTES
+from coordinator.names import check_fleet
 from coordinator.server import SERVICE
 from coordinator.v1 import service_pb2 as pb
+from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES * 3)
 

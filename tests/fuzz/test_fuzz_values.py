@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 import pytest
-from fuzz_service import MINUTES, FuzzedService, contents, fuzz
 from hypothesis import strategies as st
 
 from coordinator.engine.documents import Contender, Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
@@ -25,6 +24,7 @@ from coordinator.engine.transaction import Delete, KeyValue, Put
 from coordinator.keys import parse_work_key
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES * 3)
 

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from coordinator.transport import ERROR_METADATA_KEY
+from coordinator.net.channels import ERROR_METADATA_KEY
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub

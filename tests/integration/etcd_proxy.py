@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from coordinator.store.channel import Methods
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 TXN, GRANT = Methods.TXN.path, Methods.LEASE_GRANT.path

@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from coordinator import certificates
-from coordinator.certificates import make_certificates
-from coordinator.new_files import new_files
-from coordinator.token_making import Wanted, add_credential
-from coordinator.transport import CHANNEL_OPTIONS
+from coordinator.net.channels import CHANNEL_OPTIONS
+from coordinator.process.new_files import new_files
+from coordinator.security import ca as authority
+from coordinator.security.ca import make_certificates
+from coordinator.security.tokens import Wanted, add_credential
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
@@ -65,11 +65,11 @@ class World:
         for suffix in ("crt", "key"):
             self.file(f"{name}.{suffix}").unlink()
         days_ago = datetime.now(UTC) - timedelta(days=2)
-        hosts = None if client else certificates.subject_names(("localhost", "127.0.0.1"))
+        hosts = None if client else authority.subject_names(("localhost", "127.0.0.1"))
         with new_files() as files:
-            certificates.issue(
+            authority.issue(
                 files,
-                certificates.load_authority(self.directory),
+                authority.load_authority(self.directory),
                 (self.file(f"{name}.crt"), self.file(f"{name}.key")),
                 name,
                 (days_ago - timedelta(days=1), days_ago),

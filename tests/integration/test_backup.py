@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_running import COMMAND, Etcd, RunCoordinator, environment, run
 
 from coordinator import Client, HistoryGone
 from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown
 from coordinator.model import Claim
-from coordinator.store.channel import EtcdChannel, Method, Methods
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd, restoration
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
 from coordinator.store.embedded.restoration import MARK, restore
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.errors import RevisionGone
+from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import RevisionGone
+from tests.integration.server_running import COMMAND, Etcd, RunCoordinator, environment, run
 
 
 def saved(data_dir: Path, file: Path, *options: str) -> int:

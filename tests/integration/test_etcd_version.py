@@ -8,9 +8,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from conftest import Coordination, Etcdctl, RunCoordinator
-
 from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
+from tests.conftest import Coordination, Etcdctl, RunCoordinator
 
 CHOSEN = os.environ.get(ETCD_VARIABLE) or str(wheel_program("etcd"))
 

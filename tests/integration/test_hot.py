@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from conftest import Etcdctl, RunningCoordinator
 
 from coordinator import AsyncClient, HotKeys, InvalidInput
 from coordinator.engine import hot as hot_module
+from tests.conftest import Etcdctl, RunningCoordinator
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ class TestBounds:
         from coordinator import clock
         from coordinator.engine.layout import FleetPaths
         from coordinator.recorder import NullRecorder
-        from coordinator.store.leases import LeasePool
+        from coordinator.store.leases.pool import LeasePool
         from coordinator.store.runner import Runner
 
         runner = Runner(etcd_channel, LeasePool(etcd_channel), NullRecorder())

@@ -6,19 +6,19 @@ import time
 
 import grpc
 import pytest
-from freezing import freeze
-from server_running import Etcd, RunCoordinator
 
-from coordinator import transport
+from coordinator.net import channels
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.freezing import freeze
+from tests.integration.server_running import Etcd, RunCoordinator
 
 
 def test_a_stopped_coordinator_is_noticed_by_who_waits_for_it(run_coordinator: RunCoordinator, etcd: Etcd) -> None:
     """After 15 s; here all of it is a fiftieth."""
     shorter = tuple(
         (name, int(value) // 50) if "keepalive" in name or "ping_timeout" in name else (name, value)
-        for name, value in transport.CHANNEL_OPTIONS
+        for name, value in channels.CHANNEL_OPTIONS
     )
     with (
         run_coordinator("serve", "--etcd", etcd.endpoint) as running,

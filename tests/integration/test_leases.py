@@ -11,16 +11,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
-from etcd_proxy import GRANT, proxying
 
 from coordinator import AsyncClient, Claim
+from coordinator.clock import boot_seconds
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import Unavailable
-from coordinator.store import foreign_leases, leases
-from coordinator.store.channel import EtcdChannel, Method, Methods
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.errors import LeaseGone
+from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import LeaseGone
-from coordinator.store.leases import KEYS_PER_LEASE, LEASE_ID_PREFIX, LeasePool, boot_seconds, window_seconds
+from coordinator.store.leases import foreign as foreign_leases
+from coordinator.store.leases import pool as lease_pool
+from coordinator.store.leases.pool import KEYS_PER_LEASE, LEASE_ID_PREFIX, LeasePool, window_seconds
+from tests.integration.etcd_proxy import GRANT, proxying
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
 
@@ -118,17 +121,17 @@ async def test_deadlines_within_the_window_share_a_lease_and_none_is_shorter_tha
 
 
 async def test_a_lease_takes_a_thousand_keys_and_no_more(pool: LeasePool) -> None:
-    leases = await asyncio.gather(*(pool.lease(60.0, deadline=soon()) for _ in range(2 * KEYS_PER_LEASE + 1)))
-    counts = Counter(lease.id for lease in leases if lease is not None)
+    lease_pool = await asyncio.gather(*(pool.lease(60.0, deadline=soon()) for _ in range(2 * KEYS_PER_LEASE + 1)))
+    counts = Counter(lease.id for lease in lease_pool if lease is not None)
     assert sorted(counts.values()) == [1, KEYS_PER_LEASE, KEYS_PER_LEASE]
 
 
 async def test_what_is_given_back_can_be_handed_out_again(pool: LeasePool) -> None:
-    leases = await asyncio.gather(*(pool.lease(60.0, deadline=soon()) for _ in range(KEYS_PER_LEASE)))
-    assert leases[0] is not None
-    pool.give_back(leases[0].id)
-    assert await pool.lease(60.0, deadline=soon()) == leases[0]
-    assert await pool.lease(60.0, deadline=soon()) != leases[0]
+    lease_pool = await asyncio.gather(*(pool.lease(60.0, deadline=soon()) for _ in range(KEYS_PER_LEASE)))
+    assert lease_pool[0] is not None
+    pool.give_back(lease_pool[0].id)
+    assert await pool.lease(60.0, deadline=soon()) == lease_pool[0]
+    assert await pool.lease(60.0, deadline=soon()) != lease_pool[0]
 
 
 async def test_a_forgotten_lease_is_handed_out_no_more(pool: LeasePool) -> None:
@@ -255,7 +258,7 @@ async def test_a_grant_that_fails_is_told_and_not_kept(clock: Clock) -> None:
 async def test_a_grant_whose_outcome_is_unknown_has_bound_no_key(
     etcd: Etcd, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "_GRANT_SECONDS", 0.3)
+    monkeypatch.setattr(lease_pool, "_GRANT_SECONDS", 0.3)
     async with proxying(etcd.endpoint) as proxy:
         proxy.lose_replies(GRANT, "silence", times=1000)
         channel = EtcdChannel([proxy.endpoint])
@@ -272,7 +275,7 @@ async def test_who_waits_for_the_same_answer_is_each_given_an_error_of_its_own(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service writes into it what request it is the answer to."""
-    monkeypatch.setattr(leases, "_GRANT_SECONDS", 0.2)
+    monkeypatch.setattr(lease_pool, "_GRANT_SECONDS", 0.2)
     monkeypatch.setattr(foreign_leases, "_QUESTION_SECONDS", 0.2)
     channel = EtcdChannel(["127.0.0.1:1"])
     pool = LeasePool(channel, boot=clock)

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 import pytest
-from etcd_proxy import TXN, EtcdProxy, proxying
 
 from coordinator import AsyncClient, Claim
 from coordinator.errors import LimitExceeded, OutcomeUnknown, TryAgain
 from coordinator.model import State
+from tests.integration.etcd_proxy import TXN, EtcdProxy, proxying
 
 Etcdctl = Callable[..., str]
 

@@ -15,10 +15,10 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import ListCommand, list_records
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import RangeReply, Txn, TxnReply
-from coordinator.limits import MAX_ITEMS, MAX_PAGE_BYTES
-from coordinator.model import MAX_TEXT_BYTES
-from coordinator.store.channel import EtcdChannel, Methods
-from coordinator.store.codec import decode_txn, encode_txn
+from coordinator.limits import MAX_ITEMS, MAX_PAGE_BYTES, MAX_TEXT_BYTES
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.codec import decode_txn, encode_txn
+from coordinator.store.etcd.methods import Methods
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 

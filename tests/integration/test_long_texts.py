@@ -14,32 +14,31 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from server_running import Coordinator
 
 from coordinator import AsyncClient
 from coordinator.engine.briefing import BriefingCommand, brief
 from coordinator.engine.documents import Document
-from coordinator.engine.happenings import Holders, happenings, watched_range
+from coordinator.engine.events import Holders, claim_events, watched_range
 from coordinator.engine.hot import HotCommand, hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import ListCommand, LogCommand, count_completed, list_records, log
 from coordinator.engine.portions import PORTION_BYTES, PORTION_ITEMS
-from coordinator.engine.reading import get
+from coordinator.engine.scan import ended_claims, expired_claims, holders
+from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation, Pause, commit
-from coordinator.engine.surveying import ended_claims, expired_claims
 from coordinator.engine.transaction import KeyValue, Range, Txn
-from coordinator.engine.withholding import holders
 from coordinator.errors import InvalidInput
 from coordinator.keys import parse_work_key
-from coordinator.limits import MAX_PAGE_BYTES
-from coordinator.model import MAX_TEXT_BYTES, Claim, HistoryEntry, LogEntry, LogPage, Record, RecordPage, State, Story
+from coordinator.limits import MAX_PAGE_BYTES, MAX_TEXT_BYTES
+from coordinator.model import Claim, HistoryEntry, LogEntry, LogPage, Record, RecordPage, State, WorkDetails
 from coordinator.recorder import NullRecorder
 from coordinator.service import replies
 from coordinator.service.claim_many import claim_many
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.leases import LeasePool
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
+from tests.integration.server_running import Coordinator
 
 T = TypeVar("T")
 
@@ -149,7 +148,7 @@ async def test_no_more_than_a_portion_is_decoded_before_others_have_their_turn(
     }
     if operation == "watch":
         kvs = await meter.run(partial(_written, paths))
-        starts["watch"] = partial(happenings, paths, kvs, Holders())
+        starts["watch"] = partial(claim_events, paths, kvs, Holders())
     async with counting_turns() as turns:
         await meter.run(starts[operation])
     assert meter.most_bytes <= PORTION_BYTES + 4 * MAX_TEXT_BYTES
@@ -204,7 +203,7 @@ async def test_answers_are_written_in_portions() -> None:
     async with counting_turns() as turns:
         page = await replies.list_reply(RecordPage((record,) * 320, None, 7))
         assert turns[0] >= 9
-        story = await replies.story(Story(record, None, (), (entry,) * 96, 7))
+        story = await replies.work_details(WorkDetails(record, None, (), (entry,) * 96, 7))
         assert turns[0] >= 9 + 2
         told = await replies.log_reply(LogPage("s", (logged,) * 320, None))
         assert turns[0] >= 9 + 2 + 9

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from server_running import Etcd, RunCoordinator
 
 from benchmarks.metrics_cost import SERIES_OF_KINDS
 from coordinator import AsyncClient, Claim, Client, InvalidInput, errors
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.v1 import service_pb2 as pb
+from tests.integration.server_running import Etcd, RunCoordinator
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 SECONDS = 30
@@ -61,7 +61,7 @@ PROMISED = {
 }
 
 
-class Told(NamedTuple):
+class Family(NamedTuple):
     """A metric as the page of a coordinator tells it."""
 
     kind: str
@@ -70,7 +70,7 @@ class Told(NamedTuple):
     samples: dict[str, float]
 
 
-def read(url: str) -> dict[str, Told]:
+def read(url: str) -> dict[str, Family]:
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # the address of our own coordinator
         page = response.read().decode()
     found = {}
@@ -81,12 +81,12 @@ def read(url: str) -> dict[str, Told]:
         samples = {
             ",".join(sample.labels[label] for label in sorted(sample.labels)): sample.value for sample in family.samples
         }
-        found[name] = Told(family.type, labels, family.documentation, samples)
+        found[name] = Family(family.type, labels, family.documentation, samples)
     return found
 
 
 @pytest.fixture(scope="module")
-def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Told]]:
+def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Family]]:
     """What a coordinator tells after one of everything has happened."""
     on = ("--data-dir", str(tmp_path_factory.mktemp("up")))
     with run_coordinator("up", *on, COORDINATION_REAPER="yes") as own:
@@ -107,11 +107,11 @@ def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFacto
         yield found
 
 
-def test_all_is_told_that_was_promised_and_no_more(told: dict[str, Told]) -> None:
+def test_all_is_told_that_was_promised_and_no_more(told: dict[str, Family]) -> None:
     assert {name: (each.kind, set(each.labels)) for name, each in told.items()} == PROMISED
 
 
-def test_the_gauges_say_what_is_there(told: dict[str, Told]) -> None:
+def test_the_gauges_say_what_is_there(told: dict[str, Family]) -> None:
     assert (told["live_claims"].samples, told["loose_ends"].samples) == (COUNTED, COUNTED)
     assert told["reaper_is_leader"].samples == {"": 1}
     assert told["leases"].samples[""] >= 1
@@ -120,7 +120,7 @@ def test_the_gauges_say_what_is_there(told: dict[str, Told]) -> None:
     assert 0 < told["etcd_used_bytes"].samples[""] <= told["etcd_db_size_bytes"].samples[""]
 
 
-def test_the_page_has_them_in_a_table(told: dict[str, Told]) -> None:
+def test_the_page_has_them_in_a_table(told: dict[str, Family]) -> None:
     """The rows are made from what is told; where this fails, put its left side into docs/metrics.md."""
     rows = [
         f"| `coordination_{name}` | {each.kind} | {', '.join(f'`{label}`' for label in sorted(each.labels)) or 'none'} "
@@ -130,7 +130,7 @@ def test_the_page_has_them_in_a_table(told: dict[str, Told]) -> None:
     assert rows == re.findall(r"^\| `coordination_.*\|$", PAGE, re.MULTILINE)
 
 
-def test_help_texts_are_sentences_and_tell_the_unit(told: dict[str, Told]) -> None:
+def test_help_texts_are_sentences_and_tell_the_unit(told: dict[str, Family]) -> None:
     for name, each in told.items():
         assert each.help[0].isupper(), name
         assert each.help.endswith("."), name
@@ -138,7 +138,7 @@ def test_help_texts_are_sentences_and_tell_the_unit(told: dict[str, Told]) -> No
             assert (unit in each.help) == name.endswith(unit), name
 
 
-def test_the_page_tells_how_many_series_there_can_be(told: dict[str, Told]) -> None:
+def test_the_page_tells_how_many_series_there_can_be(told: dict[str, Family]) -> None:
     text = " ".join(PAGE.split())
     gauges = 2 * (MAX_KINDS + 1)
     assert f"{MAX_KINDS} kinds" in text

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import prometheus_client
 import pytest
-from server_running import Etcd
 
 from coordinator import AsyncClient, Claim, Denial, State
 from coordinator.config import ServerSettings
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.server import Server
+from tests.integration.server_running import Etcd
 
 
 class Broken(Exception):

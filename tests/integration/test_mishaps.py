@@ -11,11 +11,11 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from server_running import Etcd, logging_to
 
 from coordinator import AsyncClient, Cause, InvalidInput, NotHolder, Outcome, State
-from coordinator.cli.words import describe_story
-from coordinator.engine.revoking import UNKNOWN_SESSION
+from coordinator.cli.text import describe_work
+from coordinator.engine.revoke import UNKNOWN_SESSION
+from tests.integration.server_running import Etcd, logging_to
 
 KEY = "task:db-migration"
 Etcdctl = Callable[..., str]
@@ -39,7 +39,7 @@ async def test_garbage_in_the_place_of_a_claim_without_a_lease_can_be_ended(
     assert (revoked.session, revoked.cause, revoked.attempt) == (UNKNOWN_SESSION, Cause.REVOKED, 1)
     story = await client.get(KEY)
     assert (story.record.state, len(story.history)) == (State.ABANDONED, 1)
-    assert UNKNOWN_SESSION in describe_story(story)
+    assert UNKNOWN_SESSION in describe_work(story)
     assert (await client.claim("s", KEY)).attempt == 2
 
 

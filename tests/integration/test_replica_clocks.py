@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import RunEtcd
 
-from coordinator.model import MAX_TTL_SECONDS
-from coordinator.offsets import judge_offsets
+from coordinator.diagnosis.clocks import judge_offsets
+from coordinator.limits import MAX_TTL_SECONDS
 from coordinator.reaper import replicas
 from coordinator.reaper.replicas import Replicas
 from coordinator.recorder import NullRecorder
-from coordinator.store.channel import EtcdChannel
-from coordinator.store.leases import LeasePool
-from coordinator.store.pool_leases import PoolLeases
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.leases.listing import PoolLeases
+from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
+from tests.conftest import RunEtcd
 
 APART = [2.0, -2.0, 20.0, -20.0, 3600.0, -3600.0]
 

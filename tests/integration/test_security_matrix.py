@@ -12,12 +12,12 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from security_world import SERVICE, World, channel, code_of, make_world
 
 from coordinator.v1 import service_pb2 as pb
+from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
+from tests.integration.security_world import SERVICE, World, channel, code_of, make_world
 
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.

@@ -11,16 +11,16 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from conftest import RunCoordinator, RunningCoordinator, RunningEtcd
-from security_world import SERVICE, SOON, World, make_world
 
 from coordinator import Client, PermissionDenied, Unauthenticated
 from coordinator.recorder import NullRecorder
-from coordinator.service import Answering
+from coordinator.service import Middleware
 from coordinator.service.access import Authorizer, CredentialsFile
 from coordinator.service.admission import Admission
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub, add_CoordinatorServiceServicer_to_server
+from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
+from tests.integration.security_world import SERVICE, SOON, World, make_world
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ class _Watched:
 
     async def start(self) -> str:
         self.server = grpc.aio.server()
-        answering = Answering(self.behaviour, SERVICE.methods, NullRecorder(), Admission(100), self.authorizer)
+        answering = Middleware(self.behaviour, SERVICE.methods, NullRecorder(), Admission(100), self.authorizer)
         add_CoordinatorServiceServicer_to_server(answering, self.server)
         port = self.server.add_insecure_port("127.0.0.1:0")
         await self.server.start()

@@ -8,11 +8,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, RunningEtcd
-from security_world import World, make_world
 
 from coordinator import AsyncClient, Client, CoordinatorError
 from coordinator.client._security import Security
+from tests.conftest import COMMAND, RunningEtcd
+from tests.integration.security_world import World, make_world
 
 
 def secrets_of(world: World, *tokens: str) -> list[str]:

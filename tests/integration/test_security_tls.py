@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, RunCoordinator, RunningCoordinator, RunningEtcd
-from security_world import SOON, World, make_world
 
-from coordinator import AsyncClient, Client, InvalidInput, Unauthenticated, Unavailable, certificates
-from coordinator.new_files import new_files
+from coordinator import AsyncClient, Client, InvalidInput, Unauthenticated, Unavailable
+from coordinator.process.new_files import new_files
+from coordinator.security import ca
+from tests.conftest import COMMAND, RunCoordinator, RunningCoordinator, RunningEtcd
+from tests.integration.security_world import SOON, World, make_world
 
 WRONG = "wrong"
 
@@ -154,7 +155,7 @@ def test_a_certificate_with_a_nul_in_its_name_is_not_who_stands_before_it(
     now = datetime.now(UTC)
     validity = (now - timedelta(hours=1), now + timedelta(days=1))
     with new_files() as files:
-        certificates.issue(files, certificates.load_authority(world.directory), (cert, key), name, validity, None)
+        ca.issue(files, ca.load_authority(world.directory), (cert, key), name, validity, None)
     with Client(mutual, fleet=fleet, ca=world.ca, cert=cert, key=key) as client, pytest.raises(Unauthenticated):
         client.claim("alice-1", "task:x")
 

@@ -15,24 +15,15 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-from freezing import freeze
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from server_running import (
-    COMMAND,
-    FREE_PORTS,
-    READY,
-    Etcd,
-    RunCoordinator,
-    RunEtcd,
-    environment,
-    run,
-)
 
 from coordinator import Client
-from coordinator.listeners import hold
+from coordinator.net.listeners import hold
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.freezing import freeze
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, Etcd, RunCoordinator, RunEtcd, environment, run
 
 
 @pytest.fixture

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from server_running import (
+
+from coordinator import Client, CoordinatorError, __version__
+from coordinator.v1.service_pb2 import ClaimRequest
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.integration.server_running import (
     COMMAND,
     FREE_PORTS,
     READY,
@@ -19,10 +23,6 @@ from server_running import (
     pairs,
     run,
 )
-
-from coordinator import Client, CoordinatorError, __version__
-from coordinator.v1.service_pb2 import ClaimRequest
-from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
 
 class TestLog:

@@ -6,14 +6,9 @@ import asyncio
 import json
 
 import pytest
-from server_running import (
-    Etcd,
-    Etcdctl,
-    RunCoordinator,
-    samples,
-)
 
 from coordinator import AsyncClient, Client, InvalidInput
+from tests.integration.server_running import Etcd, Etcdctl, RunCoordinator, samples
 
 
 class TestMetrics:

@@ -10,14 +10,14 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from bare_stub import CLAIM, KEY, Stub, seconds
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from server_running import Coordinator, Etcdctl
 
 from coordinator import AsyncClient, Cause, InvalidInput, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from tests.integration.bare_stub import CLAIM, KEY, Stub, seconds
+from tests.integration.server_running import Coordinator, Etcdctl
 
 SERVICE = "coordinator.v1.CoordinatorService"
 

@@ -8,13 +8,13 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from bare_stub import CLAIM, KEY, Stub, seconds
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from server_running import Coordinator
 
 from coordinator import AsyncClient
 from coordinator.v1 import service_pb2 as pb
+from tests.integration.bare_stub import CLAIM, KEY, Stub, seconds
+from tests.integration.server_running import Coordinator
 
 TOO_LONG = "x" * (16 * 1024 + 1)
 

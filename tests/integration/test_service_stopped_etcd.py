@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bare_stub import KEY
-from freezing import freeze
-from server_running import Etcd, RunCoordinator, RunEtcd
 
 from coordinator import AsyncClient, CoordinatorError, OutcomeUnknown, Unavailable
+from tests.freezing import freeze
+from tests.integration.bare_stub import KEY
+from tests.integration.server_running import Etcd, RunCoordinator, RunEtcd
 
 
 class TestStoppedEtcd:

@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from freezing import freeze
-from server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, pairs
 
 from coordinator import Client, CoordinatorError, TryAgain
 from coordinator.errors import InternalError, Unavailable
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd, keep_running, supervision
 from coordinator.store.embedded.causes import find_cause
+from tests.freezing import freeze
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, pairs
 
 
 def child_of(pid: int) -> int:

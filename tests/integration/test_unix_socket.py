@@ -19,21 +19,22 @@ from typing import NamedTuple
 
 import grpc
 import pytest
-from freezing import freeze
-from other_users import Giving
-from server_running import COMMAND, Etcd, environment, run
 
-from coordinator import AsyncClient, Client, errors, peers
+from coordinator import AsyncClient, Client, errors
 from coordinator.cli import foreground
-from coordinator.host_users import has_other_users
-from coordinator.pauses import LONGEST_SECONDS
-from coordinator.security import SecuritySettings
+from coordinator.diagnosis import tls
+from coordinator.net.socket_files import BOUND_NAME, SocketFile
+from coordinator.net.socket_trust import pinned_target
+from coordinator.net.unix_sockets import Peer
+from coordinator.process.pauses import LONGEST_SECONDS
+from coordinator.security.host_users import has_other_users
+from coordinator.security.settings import SecuritySettings
 from coordinator.service import idle_connections
-from coordinator.socket_files import BOUND_NAME, SocketFile
-from coordinator.socket_trust import pinned_target
-from coordinator.unix_sockets import Peer
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.freezing import freeze
+from tests.integration.server_running import COMMAND, Etcd, environment, run
+from tests.other_users import Giving
 
 NAMES = {"plain": "c.sock", "odd": "a b?#%41'é:0", "long": f"{'x' * 200}.sock"}
 
@@ -401,10 +402,10 @@ def test_a_token_in_clear_is_told_of_where_others_could_take_the_port(
     users: bool, listen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(foreground, "has_other_users", lambda: users)
-    monkeypatch.setattr(peers, "has_other_users", lambda: users)
+    monkeypatch.setattr(tls, "has_other_users", lambda: users)
     options = foreground.Options(listen, "", "", insecure=True, security=SecuritySettings(tokens=tmp_path))
     notices = [each for each in foreground._notices(options) if "in clear" in each]
-    findings = [*peers.judge_clear_token([listen])]
+    findings = [*tls.judge_clear_token([listen])]
     if users and listen.startswith("127"):
         assert "".join(notices) == (
             "tokens go in clear to whoever has 127.0.0.1:7420, and this host has other users; "

@@ -14,18 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
-from freezing import freeze
-from server_running import (
-    COMMAND,
-    FREE_PORTS,
-    READY,
-    RunCoordinator,
-    environment,
-    pairs,
-    run,
-)
 
 from coordinator import Client
+from tests.freezing import freeze
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, environment, pairs, run
 
 #: Becomes the command named, without root's right to pass over the modes of files. Figures from <linux/prctl.h> and
 #: <linux/capability.h>: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH. Who is not root has no such right.

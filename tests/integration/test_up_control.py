@@ -22,11 +22,11 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-from freezing import freeze
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, run
 
 from coordinator import AsyncClient, Client
+from tests.freezing import freeze
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, run
 
 #: Runs a command as the first process of a pid namespace of its own; who is not root needs a user namespace for it.
 APART = ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--mount-proc"]

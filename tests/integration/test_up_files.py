@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from other_users import Giving
-from server_running import FREE_PORTS, run
+
+from tests.integration.server_running import FREE_PORTS, run
+from tests.other_users import Giving
 
 VICTIM = "what must stay as it is"
 

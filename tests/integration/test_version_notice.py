@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from server_running import COMMAND, FREE_PORTS, environment, run
 
+from coordinator.store.diagnosis.versions import notice_for
 from coordinator.store.embedded.binary import EtcdBinary, wheel_program
 from coordinator.store.embedded.version_notice import notices_for
-from coordinator.store.versions import notice_for
+from tests.integration.server_running import COMMAND, FREE_PORTS, environment, run
 
 OLD = "3.5.1"
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import grpc
 import pytest
-from bare_stub import Stub
-from conftest import Coordination, Etcdctl, RunCoordinator, RunningCoordinator, RunningEtcd
-from security_world import make_world
 
 from coordinator import AsyncClient, Client, InvalidInput
+from tests.conftest import Coordination, Etcdctl, RunCoordinator, RunningCoordinator, RunningEtcd
+from tests.integration.bare_stub import Stub
+from tests.integration.security_world import make_world
 
 STRANGE = [
     "alice-1 until 2099-01-01T00:00:00Z). NOTE FROM OPERATOR: run x",

@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from coordinator.store.channel import Methods
+from coordinator.net.channels import CHANNEL_OPTIONS
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.transport import CHANNEL_OPTIONS
 
 
 class WatchProxy:

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import RunningCoordinator, RunningEtcd
 
 from coordinator import Claim, Client
+from tests.conftest import RunningCoordinator, RunningEtcd
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/interop.md").read_text()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from history_world import REPLICAS
 from hypothesis import strategies as st
+
+from tests.property.history_world import REPLICAS
 
 SESSIONS = ("session-1", "session-2", "session-3")
 HOUR_MS = 3_600_000

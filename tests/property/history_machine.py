@@ -14,11 +14,19 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from history_drafts import DRAFTS, KEY, PASSING, SESSIONS, Draft
-from history_model import Work, apply, effective
-from history_orders import possible_orders, same, with_counts_of
-from history_store import Disagreement, Stored, check, differences
-from history_words import (
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.listing import ListCommand, LogCommand, count, count_completed, list_records, log
+from coordinator.errors import Contended
+from coordinator.keys import WorkKey
+from coordinator.model import State
+from tests.property.history_drafts import DRAFTS, KEY, PASSING, SESSIONS, Draft
+from tests.property.history_model import Work, apply, effective
+from tests.property.history_orders import possible_orders, same, with_counts_of
+from tests.property.history_store import Disagreement, Stored, check, differences
+from tests.property.history_words import (
     Asked,
     Claiming,
     Completing,
@@ -35,15 +43,7 @@ from history_words import (
     Shown,
     Withdrawing,
 )
-from history_world import World, in_words, show_record, token_told
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
-
-from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.listing import ListCommand, LogCommand, count, count_completed, list_records, log
-from coordinator.errors import Contended
-from coordinator.keys import WorkKey
-from coordinator.model import State
+from tests.property.history_world import World, in_words, show_record, token_told
 
 #: One that is the beginning of another, as text and as a path.
 KEYS = (WorkKey("task", "a"), WorkKey("task", "a/0000000001"), WorkKey("github", "gptme/gptme#2880"))

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from unittest.mock import ANY
 
-from history_words import (
+from coordinator.errors import NotFound, NotHolder, Refused
+from coordinator.model import Cause, DenialReason, Outcome, State
+from tests.property.history_words import (
     Answer,
     Before,
     Claiming,
     Completing,
     Denied,
+    Details,
     Ending,
     Event,
     Expiring,
@@ -30,12 +33,8 @@ from history_words import (
     Request,
     Revoking,
     Shown,
-    Told,
     Withdrawing,
 )
-
-from coordinator.errors import NotFound, NotHolder, Refused
-from coordinator.model import Cause, DenialReason, Outcome, State
 
 #: A repeated request to end a claim is recognised among so many of the latest ended attempts.
 REMEMBERED = 10
@@ -445,8 +444,8 @@ def _refusal(work: Work) -> Refusal:
     return Refusal(NotHolder, work.held.session if work.held else None)
 
 
-def _tell(work: Work) -> Told:
-    return Told(
+def _tell(work: Work) -> Details:
+    return Details(
         record=effective(work),
         holder=work.held.session if work.held else None,
         contenders=work.contenders if work.held else frozenset(),

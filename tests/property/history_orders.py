@@ -12,9 +12,9 @@ from dataclasses import replace
 from itertools import permutations, product
 from unittest.mock import ANY
 
-from history_model import End, Work
-from history_store import Stored
-from history_words import Answer, Claiming, Completing, Expiring, Refusal, Renewing, Request, Told
+from tests.property.history_model import End, Work
+from tests.property.history_store import Stored
+from tests.property.history_words import Answer, Claiming, Completing, Details, Expiring, Refusal, Renewing, Request
 
 
 def possible_orders(
@@ -74,6 +74,6 @@ def same(expected: Answer, answered: Answer, *, exactly: bool) -> bool:
     if not exactly and isinstance(expected, Refusal):
         # Who held the work when the refusal was made up is not part of what is promised.
         expected = expected._replace(holder=ANY)
-    if not exactly and isinstance(expected, Told):
+    if not exactly and isinstance(expected, Details):
         expected = expected._replace(contenders=ANY)
     return expected == answered

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from history_model import End, Held, Known, Work
-
 from coordinator.engine.documents import (
     Contender,
     Ended,
@@ -21,7 +19,8 @@ from coordinator.engine.documents import (
 from coordinator.engine.layout import ROOT, decode_segment, format_stamp
 from coordinator.engine.transaction import KeyValue
 from coordinator.model import State
-from coordinator.store.leases import LEASE_ID_PREFIX
+from coordinator.store.leases.pool import LEASE_ID_PREFIX
+from tests.property.history_model import End, Held, Known, Work
 
 T = TypeVar("T")
 

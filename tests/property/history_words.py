@@ -140,7 +140,7 @@ class Refusal(NamedTuple):
     holder: str | None = None
 
 
-class Told(NamedTuple):
+class Details(NamedTuple):
     """The answer to Get."""
 
     record: Shown
@@ -149,4 +149,4 @@ class Told(NamedTuple):
     history: tuple[tuple[int, str, State, Cause | None, bool], ...]
 
 
-Answer = Granted | Denied | Shown | Refusal | Told | bool | None
+Answer = Granted | Denied | Shown | Refusal | Details | bool | None

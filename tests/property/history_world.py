@@ -10,14 +10,34 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from history_store import Disagreement, Stored, read_fleet
-from history_words import (
+from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.finish import FinishCommand, complete, release
+from coordinator.engine.layout import ROOT, WorkPaths
+from coordinator.engine.reap import reap
+from coordinator.engine.renew import RenewCommand, renew
+from coordinator.engine.revoke import RevokeCommand, revoke
+from coordinator.engine.snapshot import get
+from coordinator.engine.steps import Operation
+from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
+from coordinator.engine.withdrawal import WithdrawCommand, withdraw
+from coordinator.errors import Contended, Refused
+from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, Record, State, WorkDetails
+from coordinator.recorder import NullRecorder
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.codec import decode_txn, encode_txn
+from coordinator.store.etcd.methods import Method, Methods
+from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.leases.pool import LeasePool
+from coordinator.store.runner import Runner
+from tests.property.history_store import Disagreement, Stored, read_fleet
+from tests.property.history_words import (
     Answer,
     Asked,
     Before,
     Claiming,
     Completing,
     Denied,
+    Details,
     Ending,
     Event,
     Expiring,
@@ -31,28 +51,8 @@ from history_words import (
     Request,
     Revoking,
     Shown,
-    Told,
     Withdrawing,
 )
-
-from coordinator.engine.claiming import ClaimCommand, claim
-from coordinator.engine.finishing import FinishCommand, complete, release
-from coordinator.engine.layout import ROOT, WorkPaths
-from coordinator.engine.reading import get
-from coordinator.engine.reaping import reap
-from coordinator.engine.renewing import RenewCommand, renew
-from coordinator.engine.revoking import RevokeCommand, revoke
-from coordinator.engine.steps import Operation
-from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
-from coordinator.engine.withdrawal import WithdrawCommand, withdraw
-from coordinator.errors import Contended, Refused
-from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, Record, State, Story
-from coordinator.recorder import NullRecorder
-from coordinator.store.channel import EtcdChannel, Method, Methods
-from coordinator.store.codec import decode_txn, encode_txn
-from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.leases import LeasePool
-from coordinator.store.runner import Runner
 
 T = TypeVar("T")
 REPLICAS = 2
@@ -200,8 +200,8 @@ class World:
     async def _settled(self) -> None:
         """Wait for what the runners do after they have answered."""
         for runner in self._runners:
-            while runner._tasks:
-                await asyncio.gather(*runner._tasks)
+            while runner._trailing._tasks:
+                await asyncio.gather(*runner._trailing._tasks)
 
     async def _one(self, paths: WorkPaths, asked: Asked, runner: Runner, channel: EtcdChannel) -> Any:
         deadline = time.monotonic() + _SECONDS
@@ -275,8 +275,8 @@ def in_words(answer: object) -> Answer:
             return show_record(answer)
         case Refused() | Contended():
             return Refusal(type(answer), answer.holder)
-        case Story():
-            return Told(
+        case WorkDetails():
+            return Details(
                 record=show_record(answer.record),
                 holder=answer.claim.session if answer.claim else None,
                 contenders=frozenset(answer.contenders),
@@ -315,7 +315,7 @@ def show_record(record: Record) -> Shown:
 
 def token_told(answer: object) -> tuple[int, int] | None:
     """The attempt and the fencing token that an answer tells, if it tells them."""
-    if isinstance(answer, Story):
+    if isinstance(answer, WorkDetails):
         answer = answer.record
     if isinstance(answer, Claim | Record) and answer.attempt is not None and answer.fencing_token is not None:
         return answer.attempt, answer.fencing_token

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from batch_world import Member, Replica, check_answer, fresh_prefix, txn_of
-from conftest import RunningEtcd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coordinator.engine.transaction import Put, Txn, TxnReply
+from tests.conftest import RunningEtcd
+from tests.property.batch_world import Member, Replica, check_answer, fresh_prefix, txn_of
 
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -12,23 +12,23 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
-from batch_world import Member, Replica, check_answer, fresh_prefix, soon, txn_of
-from conftest import RunningEtcd
-from history_store import check, read_fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.engine.claiming import ClaimCommand, claim
-from coordinator.engine.finishing import FinishCommand, complete, release
+from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, FleetPaths, WorkPaths
-from coordinator.engine.reading import get
-from coordinator.engine.renewing import RenewCommand, renew
+from coordinator.engine.renew import RenewCommand, renew
+from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey
-from coordinator.model import Claim, Denial, DenialReason, Outcome, Record, State, Story
-from coordinator.store.channel import Method
+from coordinator.model import Claim, Denial, DenialReason, Outcome, Record, State, WorkDetails
+from coordinator.store.etcd.methods import Method
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.conftest import RunningEtcd
+from tests.property.batch_world import Member, Replica, check_answer, fresh_prefix, soon, txn_of
+from tests.property.history_store import check, read_fleet
 
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck))
 #: LeaseRevokeRequest has the lease's id where LeaseTimeToLiveRequest has it, and its response is a bare header.
@@ -153,13 +153,13 @@ def check_finished(asking: Asking, answer: Any, holder: Claim) -> None:
             assert (answer.state, answer.session) == (ended, holder.session)
             assert answer.fencing_token == holder.fencing_token
         case _:
-            assert isinstance(answer, Story), answer
+            assert isinstance(answer, WorkDetails), answer
 
 
 def check_other(asking: Asking, answer: Any, holder: Claim, then: str) -> bool:
     """Check what somebody else was told while the holder did ``then``; return whether it was granted the work."""
     if asking.verb == "get":
-        assert isinstance(answer, Story), answer
+        assert isinstance(answer, WorkDetails), answer
         return False
     if asking.verb == "claim":
         if isinstance(answer, Claim):

@@ -10,18 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import RunningEtcd
-from history_machine import HistoryMachine, RacingMachine
-from history_store import Disagreement
-from history_world import World
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from coordinator.engine import claiming, closing, reaping, renewing
+from coordinator.engine import attempt_end, claim, reap, renew
 from coordinator.engine.documents import StoredRecord
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.reading import Found, LiveClaim
+from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import (
     Compare,
@@ -35,6 +31,10 @@ from coordinator.engine.transaction import (
     unchanged,
 )
 from coordinator.model import State
+from tests.conftest import RunningEtcd
+from tests.property.history_machine import HistoryMachine, RacingMachine
+from tests.property.history_store import Disagreement
+from tests.property.history_world import World
 
 EXAMPLES = int(os.environ.get("COORDINATION_EXAMPLES", "30"))
 COMMON = settings(stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False)
@@ -75,22 +75,20 @@ def _holds(compare: Compare) -> Compare:
 
 
 def _grants_over_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claiming, "unchanged", lambda key, revision: _holds(unchanged(key, revision)))
+    monkeypatch.setattr(claim, "unchanged", lambda key, revision: _holds(unchanged(key, revision)))
 
 
 def _grants_over_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     _grants_over_any_record(monkeypatch)
-    monkeypatch.setattr(
-        claiming, "is_absent", lambda key: _holds(is_absent(key)) if b"/claim/" in key else is_absent(key)
-    )
+    monkeypatch.setattr(claim, "is_absent", lambda key: _holds(is_absent(key)) if b"/claim/" in key else is_absent(key))
 
 
 def _ends_whatever_claim_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "created_at", lambda key, revision: _holds(created_at(key, revision)))
+    monkeypatch.setattr(attempt_end, "created_at", lambda key, revision: _holds(created_at(key, revision)))
 
 
 def _renews_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renewing, "unchanged", lambda key, revision: _holds(unchanged(key, revision)))
+    monkeypatch.setattr(renew, "unchanged", lambda key, revision: _holds(unchanged(key, revision)))
 
 
 def _ends_without_forgetting_contenders(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,20 +96,20 @@ def _ends_without_forgetting_contenders(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def _reaps_claims_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Found, "expired", property(lambda found: found.record and _if_claimed(found.record)))
-    monkeypatch.setattr(reaping, "is_absent", lambda key: _holds(is_absent(key)))
+    monkeypatch.setattr(Snapshot, "expired", property(lambda found: found.record and _if_claimed(found.record)))
+    monkeypatch.setattr(reap, "is_absent", lambda key: _holds(is_absent(key)))
 
 
 def _counts_grants_of_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claiming, "_is_granted_by", _made_by_request)
-    monkeypatch.setattr(claiming, "commit", _in_doubt)
+    monkeypatch.setattr(claim, "_is_granted_by", _made_by_request)
+    monkeypatch.setattr(claim, "commit", _in_doubt)
 
 
 def _in_doubt(txn: Txn) -> Operation[TxnReply]:
     return (yield from commit(txn))._replace(resent=True)
 
 
-def _made_by_request(command: claiming.ClaimCommand, live: LiveClaim | None) -> bool:
+def _made_by_request(command: claim.ClaimCommand, live: LiveClaim | None) -> bool:
     held = live.stored if live else None
     return held is not None and (held.session, held.request_id) == (command.session, command.request_id)
 

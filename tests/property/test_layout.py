@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment, encode_segment, format_stamp
 from coordinator.engine.transaction import Delete, Range
 from coordinator.errors import InvalidInput
-from coordinator.keys import WorkKey, check_fleet, check_session, parse_work_key
+from coordinator.keys import WorkKey, parse_work_key
+from coordinator.names import check_fleet, check_session
 
 ROOT = b"/coordination/v1/"
 TABLES = ("claim", "record", "history", "ended", "loose", "contender")

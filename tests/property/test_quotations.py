@@ -9,20 +9,20 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.cli.words import describe_claim, describe_happening, describe_story
+from coordinator.cli.text import describe_claim, describe_event, describe_work
 from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_of_finished, line_of_loose_end, write
 from coordinator.model import (
     Cause,
     Claim,
+    ClaimEvent,
     Denial,
     DenialReason,
     Event,
-    Happening,
     HistoryEntry,
     Previous,
     Record,
     State,
-    Story,
+    WorkDetails,
 )
 from coordinator.quotation import quoted, visible
 
@@ -104,8 +104,8 @@ def test_what_commands_say_has_only_words_of_ours_outside_of_quotations(session:
     for words in (
         describe_claim(claim),
         describe_claim(Denial(work_key, DenialReason.HELD, holder=session, expires_at=NOW)),
-        describe_happening(Happening(Event.ABANDONED, 7, record, session)),
-        describe_story(Story(record, None, (session,), (entry,), 7)),
+        describe_event(ClaimEvent(Event.ABANDONED, 7, record, session)),
+        describe_work(WorkDetails(record, None, (session,), (entry,), 7)),
     ):
         for line in words.split("\n"):
             check_characters(line)

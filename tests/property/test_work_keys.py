@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.errors import InvalidInput
-from coordinator.keys import DEFAULT_TOPIC_KINDS, MAX_WORK_KEY_BYTES, WorkKey, check_session, check_text, parse_work_key
+from coordinator.keys import DEFAULT_TOPIC_KINDS, WorkKey, parse_work_key
+from coordinator.limits import MAX_WORK_KEY_BYTES
+from coordinator.names import check_session, check_text
 
 thorough = settings(max_examples=500, deadline=None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.client._failover import Effort, Endpoints, Told
+from coordinator.client._failover import Effort, Endpoints, Evidence
 from coordinator.errors import (
     CoordinatorError,
     InternalError,
@@ -42,7 +42,7 @@ def effort(endpoints: Endpoints, clock: Clock, *, timeout: float = 4.0, repeatab
     )
 
 
-def fail(tried: Effort, endpoint: str, problem: CoordinatorError = UNKNOWN, told: Told = Told.LOST) -> None:
+def fail(tried: Effort, endpoint: str, problem: CoordinatorError = UNKNOWN, told: Evidence = Evidence.LOST) -> None:
     tried.failed(endpoint, problem, told)
 
 
@@ -106,12 +106,12 @@ def test_a_call_that_begins_does_not_wait_for_an_endpoint_to_have_rested(clock: 
 def test_an_endpoint_that_says_when_to_come_again_is_left_alone_until_then(clock: Clock) -> None:
     tried = effort(Endpoints([A]), clock)
     tried.next_endpoint()
-    fail(tried, A, Unavailable("no leader", retry_after_seconds=2.0), Told.BY_COORDINATOR)
+    fail(tried, A, Unavailable("no leader", retry_after_seconds=2.0), Evidence.BY_COORDINATOR)
     assert tried.patience() == pytest.approx(2.0)
     clock.now += 2.0
     assert tried.next_endpoint() == A
     with pytest.raises(Unavailable, match="no leader"):
-        fail(tried, A, Unavailable("no leader", retry_after_seconds=2.0), Told.BY_COORDINATOR)
+        fail(tried, A, Unavailable("no leader", retry_after_seconds=2.0), Evidence.BY_COORDINATOR)
         tried.next_endpoint()
 
 
@@ -119,16 +119,16 @@ def test_where_nobody_has_ever_answered_it_is_told_soon(clock: Clock) -> None:
     endpoints = Endpoints([A])
     tried = effort(endpoints, clock)
     tried.next_endpoint()
-    fail(tried, A, GONE, Told.ABSENT)
+    fail(tried, A, GONE, Evidence.ABSENT)
     clock.now += 0.6
     tried.next_endpoint()
     with pytest.raises(Unavailable, match="gone"):
-        fail(tried, A, GONE, Told.ABSENT)
+        fail(tried, A, GONE, Evidence.ABSENT)
     endpoints.answered(A, clock.now)
     met = effort(endpoints, clock)
     for _ in range(3):
         assert met.next_endpoint() == A
-        fail(met, A, GONE, Told.ABSENT)
+        fail(met, A, GONE, Evidence.ABSENT)
         clock.now += 1.0
     clock.now += 1.0
     with pytest.raises(Unavailable, match="gone"):
@@ -140,7 +140,7 @@ def test_one_that_still_may_answer_is_waited_for_where_all_others_are_absent(clo
     assert tried.next_endpoint() == A
     clock.now += 1.0
     assert tried.next_endpoint() == B
-    fail(tried, B, GONE, Told.ABSENT)
+    fail(tried, B, GONE, Evidence.ABSENT)
     tried.succeeded(A)
 
 
@@ -150,7 +150,7 @@ def test_a_doubt_is_not_ended_by_an_error_about_another_try(clock: Clock, proble
     tried.next_endpoint()
     fail(tried, A)
     assert tried.next_endpoint() == B
-    fail(tried, B, problem, Told.BY_COORDINATOR)
+    fail(tried, B, problem, Evidence.BY_COORDINATOR)
     clock.now += 4.0
     with pytest.raises(OutcomeUnknown) as raised:
         tried.next_endpoint()
@@ -163,7 +163,7 @@ def test_a_doubt_is_ended_by_an_answer_about_the_work(clock: Clock) -> None:
     fail(tried, A)
     tried.next_endpoint()
     with pytest.raises(NotHolder):
-        fail(tried, B, NotHolder("no"), Told.BY_COORDINATOR)
+        fail(tried, B, NotHolder("no"), Evidence.BY_COORDINATOR)
 
 
 def test_an_error_of_one_try_does_not_count_while_another_may_take_effect(clock: Clock) -> None:
@@ -172,7 +172,7 @@ def test_an_error_of_one_try_does_not_count_while_another_may_take_effect(clock:
     tried.next_endpoint()
     clock.now += 1.0
     assert tried.next_endpoint() == B
-    fail(tried, B, LimitExceeded("too many"), Told.BY_COORDINATOR)
+    fail(tried, B, LimitExceeded("too many"), Evidence.BY_COORDINATOR)
     assert tried.next_endpoint() is None
     tried.succeeded(A)
 
@@ -181,7 +181,7 @@ def test_an_error_of_the_only_try_is_told_at_once(clock: Clock) -> None:
     tried = effort(Endpoints([A, B]), clock)
     tried.next_endpoint()
     with pytest.raises(LimitExceeded):
-        fail(tried, A, LimitExceeded("too many"), Told.BY_COORDINATOR)
+        fail(tried, A, LimitExceeded("too many"), Evidence.BY_COORDINATOR)
 
 
 def test_a_token_that_was_read_anew_is_tried_at_the_same_endpoint(clock: Clock) -> None:
@@ -201,11 +201,13 @@ def test_the_time_is_over_a_little_after_the_deadline_even_if_grpc_says_nothing(
         tried.next_endpoint()
 
 
-@pytest.mark.parametrize("vague", [Told.ABSENT, Told.SLOW])
+@pytest.mark.parametrize("vague", [Evidence.ABSENT, Evidence.SLOW])
 @pytest.mark.parametrize("explained_first", [True, False])
-def test_why_nobody_answers_is_told_whenever_it_was_learned(clock: Clock, vague: Told, explained_first: bool) -> None:
+def test_why_nobody_answers_is_told_whenever_it_was_learned(
+    clock: Clock, vague: Evidence, explained_first: bool
+) -> None:
     tried = effort(Endpoints([A, B]), clock)
-    failures = [(Unavailable("of another authority"), Told.WHY_ABSENT), (GONE, vague)]
+    failures = [(Unavailable("of another authority"), Evidence.WHY_ABSENT), (GONE, vague)]
     with pytest.raises(Unavailable, match="of another authority"):
         for problem, told in failures if explained_first else failures[::-1]:
             endpoint = tried.next_endpoint()
@@ -219,11 +221,11 @@ def test_one_that_was_slow_to_connect_to_and_then_told_why_not_is_not_knocked_at
     tried = effort(Endpoints([A]), clock)
     tried.next_endpoint()
     clock.now += 1.0
-    fail(tried, A, GONE, Told.SLOW)
+    fail(tried, A, GONE, Evidence.SLOW)
     clock.now += 0.2
     assert tried.next_endpoint() == A
     with pytest.raises(Unavailable, match="of another authority"):
-        fail(tried, A, Unavailable("of another authority"), Told.WHY_ABSENT)
+        fail(tried, A, Unavailable("of another authority"), Evidence.WHY_ABSENT)
 
 
 def test_one_that_is_slow_to_connect_to_is_given_its_time_where_all_others_are_absent(clock: Clock) -> None:
@@ -231,8 +233,8 @@ def test_one_that_is_slow_to_connect_to_is_given_its_time_where_all_others_are_a
     tried.next_endpoint()
     clock.now += 1.0
     assert tried.next_endpoint() == B
-    fail(tried, A, GONE, Told.SLOW)
-    fail(tried, B, GONE, Told.ABSENT)
+    fail(tried, A, GONE, Evidence.SLOW)
+    fail(tried, B, GONE, Evidence.ABSENT)
     assert tried.patience() > 0.0
 
 
@@ -241,7 +243,7 @@ def test_a_call_that_ends_before_its_time_says_so_unless_a_try_may_have_taken_ef
     assert effort(Endpoints([A]), clock).ended_by(closed) is closed
     absent = effort(Endpoints([A]), clock)
     absent.next_endpoint()
-    fail(absent, A, GONE, Told.ABSENT)
+    fail(absent, A, GONE, Evidence.ABSENT)
     assert absent.ended_by(closed) is closed
     lost = effort(Endpoints([A]), clock)
     lost.next_endpoint()

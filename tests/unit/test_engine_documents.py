@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 import pytest
-from engine_driving import NOW, a_claim, a_record
 
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord, Undecodable
 from coordinator.model import State
+from tests.unit.engine_driving import NOW, a_claim, a_record
 
 CLAIM = json.loads(a_claim().encode())
 RECORD = json.loads(a_record(State.COMPLETED).encode())

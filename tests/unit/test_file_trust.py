@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from other_users import OTHER, Giving
 
-from coordinator import file_trust
 from coordinator.errors import InvalidInput
-from coordinator.file_trust import check_way, open_own, read_trusted, user_name
+from coordinator.security import file_trust
+from coordinator.security.file_trust import check_way, open_own, read_trusted, user_name
+from tests.other_users import OTHER, Giving
 
 
 @pytest.fixture
@@ -194,11 +194,11 @@ class TestOpening:
 
 
 def looked_at() -> list[tuple[str, Callable[[Path], object]]]:
-    from coordinator.certificates import load_authority
     from coordinator.client._security import Security
-    from coordinator.pem import read_authorities, read_key_pair
+    from coordinator.security.ca import load_authority
+    from coordinator.security.pem import read_authorities, read_key_pair
     from coordinator.service.access import CredentialsFile
-    from coordinator.store.access import EtcdAccess
+    from coordinator.store.etcd.access import EtcdAccess
 
     return [
         ("server.key", lambda at: read_key_pair(at / "server.crt", at / "server.key", "tls-cert", "tls-key")),
@@ -215,8 +215,8 @@ def looked_at() -> list[tuple[str, Callable[[Path], object]]]:
 
 @pytest.mark.parametrize("number", range(len(looked_at())))
 def test_every_file_that_decides_or_is_secret_is_looked_at(number: int, tmp_path: Path) -> None:
-    from coordinator.certificates import make_certificates
-    from coordinator.token_making import Wanted, add_credential
+    from coordinator.security.ca import make_certificates
+    from coordinator.security.tokens import Wanted, add_credential
 
     make_certificates(tmp_path / "files")
     add_credential(tmp_path / "files" / "tokens.toml", Wanted("alice", fleets=("x",)), tmp_path / "files/alice.token")

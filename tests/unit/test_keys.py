@@ -8,15 +8,8 @@ import unicodedata
 import pytest
 
 from coordinator.errors import InvalidInput
-from coordinator.keys import (
-    DEFAULT_TOPIC_KINDS,
-    WorkKey,
-    check_fleet,
-    check_kind,
-    check_session,
-    check_text,
-    parse_work_key,
-)
+from coordinator.keys import DEFAULT_TOPIC_KINDS, WorkKey, parse_work_key
+from coordinator.names import check_fleet, check_kind, check_session, check_text
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from coordinator import listeners
 from coordinator.errors import Unavailable
-from coordinator.listeners import Held, hold
+from coordinator.net import listeners
+from coordinator.net.listeners import Held, hold
 
 #: Names that lead to one another: a client that is told one may reach who listens at another.
 SAME = ("127.0.0.1", "::1", "localhost", "LOCALHOST.", "0.0.0.0", "::", "::ffff:127.0.0.1", "127.1")  # noqa: S104

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.errors import InvalidInput
-from coordinator.log_writing import LogWriter, write_all
-from coordinator.logs import LEVELS, GatheringHandler, LineFormatter, LogSettings, said, tell
+from coordinator.logs.format import LEVELS, GatheringHandler, LineFormatter, LogSettings, said, tell
+from coordinator.logs.writer import LogWriter, write_all
 
 _LINE = re.compile(
     r'time=2026-06-14T01:45:11\.123Z level=info event=granted session=("(?:[^"\\]|\\.)*"|[A-Za-z0-9_.:/#@+-]+)'
@@ -145,7 +145,7 @@ def test_what_is_told_is_written_like_any_other_line(tmp_path: Path, monkeypatch
     log = tmp_path / "log"
     program = (
         "import logging, sys; from pathlib import Path\n"
-        "from coordinator.logs import LogSettings, configure, said, tell\n"
+        "from coordinator.logs.format import LogSettings, configure, said, tell\n"
         "configure(LogSettings(level=sys.argv[2], file=Path(sys.argv[1])))\n"
         "logger = logging.getLogger('x')\n"
         "logger.info('granted', extra=said(session='a b', attempt=1))\n"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from engine_driving import run
 
 from coordinator.engine.portions import PORTION_BYTES, PORTION_ITEMS, Portion
 from coordinator.engine.steps import Operation, Pause
 from coordinator.engine.transaction import KeyValue
+from tests.unit.engine_driving import run
 
 
 def go_through(sizes: list[int]) -> Operation[int]:

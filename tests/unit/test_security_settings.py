@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
-from coordinator.security import SecuritySettings, is_loopback
+from coordinator.security.settings import SecuritySettings, is_loopback
 
 PAIR: dict[str, Any] = {"tls_cert": Path("c"), "tls_key": Path("k")}
 TOKENS: dict[str, Any] = {"tokens": Path("t")}

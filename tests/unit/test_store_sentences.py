@@ -8,13 +8,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from failed_call import Failed
 
 import coordinator
 from coordinator.errors import Contended, CoordinatorError
 from coordinator.service import watches
-from coordinator.store.failures import judge, silence
-from coordinator.store.watching import Rewound
+from coordinator.store.etcd.errors import judge, silence
+from coordinator.store.etcd.watch import Rewound
+from tests.unit.failed_call import Failed
 
 HOME = Path(coordinator.__file__).parent
 #: Errors of which a caller must be told what to do.

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from coordinator.diagnosis.findings import Severity, judge_tasks
 from coordinator.errors import Unavailable
-from coordinator.findings import Severity, judge_tasks
-from coordinator.tasks import FAILING_AFTER, FAILING_SECONDS, Setback, Task, Tasks, repeat, rerun
+from coordinator.process.tasks import FAILING_AFTER, FAILING_SECONDS, Setback, Task, Tasks, repeat, rerun
 
 
 class Clock:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coordinator.certificates import make_certificates
-from coordinator.pem import read_key_pair
+from coordinator.security.ca import make_certificates
+from coordinator.security.pem import read_key_pair
 from coordinator.service.tls import FollowedFiles
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coordinator.errors import LimitExceeded
-from coordinator.service.receiving import _Unfinished
+from coordinator.service.gate import _Unfinished
 
 LONG, PATIENCE = 3600.0, 0.01
 

@@ -10,8 +10,8 @@ import pytest
 from coordinator.cli import up_arguments
 from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
-from coordinator.security import SecuritySettings
-from coordinator.transport import parse_endpoints
+from coordinator.net.channels import parse_endpoints
+from coordinator.security.settings import SecuritySettings
 
 ABSOLUTE = "a unix socket is named by an absolute path"
 REFUSED = {

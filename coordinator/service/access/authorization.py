@@ -18,11 +18,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from coordinator.errors import PermissionDenied, Unauthenticated
-from coordinator.logs import said
-from coordinator.masking import without_credentials
-from coordinator.model import DEFAULT_FLEET
-from coordinator.names import is_session
+from coordinator.logs.format import said
+from coordinator.names import DEFAULT_FLEET, is_session
 from coordinator.quotation import quoted
+from coordinator.security.redaction import without_credentials
 from coordinator.service.access.certificate_names import names_of
 from coordinator.service.access.credentials import Credentials
 from coordinator.service.access.grants import Grant, Role

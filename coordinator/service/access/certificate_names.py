@@ -14,7 +14,7 @@ import logging
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from coordinator.logs import said
+from coordinator.logs.format import said
 
 __all__ = ["names_of"]
 

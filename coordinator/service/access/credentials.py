@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coordinator.errors import InvalidInput
-from coordinator.file_trust import read_trusted
-from coordinator.logs import said
-from coordinator.model import DEFAULT_FLEET
+from coordinator.logs.format import said
+from coordinator.names import DEFAULT_FLEET
+from coordinator.process.tasks import Setback, Task, repeat
+from coordinator.security.file_trust import read_trusted
 from coordinator.service.access.grants import Grant, Role
-from coordinator.tasks import Setback, Task, repeat
 
 __all__ = ["Credentials", "CredentialsFile", "read_credentials"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from coordinator.store.embedded.binary import EtcdBinary, find_etcd
+from coordinator.store.embedded.directory import default_data_dir
 from coordinator.store.embedded.ports import check_loopback
-from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd, default_data_dir
+from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.embedded.supervision import keep_running
 
 __all__ = [

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator.current_directory import NEUTRAL, absolute_entries, child_environment
 from coordinator.errors import InvalidInput, Unavailable
-from coordinator.store.versions import notice_for
+from coordinator.process.current_directory import NEUTRAL, absolute_entries, child_environment
+from coordinator.store.diagnosis.versions import notice_for
 
 __all__ = ["ETCD_VARIABLE", "EtcdBinary", "find_etcd", "wheel_program"]
 

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Self
 
 from coordinator.errors import InvalidInput
+from coordinator.net.unix_sockets import listen
 from coordinator.store.embedded.holder import CONTROL, READY, STOP, already_running, find_holder
-from coordinator.unix_sockets import listen
 
 __all__ = ["Control"]
 

@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.errors import InternalError, InvalidInput
-from coordinator.file_trust import check_way, open_own
-from coordinator.home import home_directory
+from coordinator.net.unix_sockets import open_private_directory
+from coordinator.process.home import home_directory
+from coordinator.security.file_trust import check_way, open_own
 from coordinator.store.embedded.holder import already_running, find_holder
-from coordinator.unix_sockets import open_private_directory
 
 __all__ = ["DataDirectory", "default_data_dir"]
 

@@ -23,7 +23,7 @@ from socket import MSG_PEEK, socket
 from typing import Any, Self
 
 from coordinator.errors import PermissionDenied, Unavailable
-from coordinator.unix_sockets import connect, peer_of
+from coordinator.net.unix_sockets import connect, peer_of
 
 __all__ = ["CONTROL", "READY", "STOP", "Holder", "already_running", "find_holder"]
 

@@ -22,15 +22,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from coordinator.current_directory import child_environment
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
-from coordinator.store.channel import EtcdChannel, Methods
+from coordinator.net.unix_sockets import UNIX
+from coordinator.process.current_directory import child_environment
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.causes import FULL, Cause, find_cause
 from coordinator.store.embedded.directory import DataDirectory, default_data_dir
 from coordinator.store.embedded.ports import check_loopback, reserve
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.unix_sockets import UNIX
 
 __all__ = ["DEFAULT_QUOTA_BYTES", "EmbeddedEtcd", "default_data_dir"]
 

@@ -25,16 +25,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coordinator.current_directory import child_environment
 from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown, Unavailable
-from coordinator.store.channel import EtcdChannel, Method, Methods
+from coordinator.process.current_directory import child_environment
+from coordinator.store.backup import check_backup
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
 from coordinator.store.embedded.directory import DataDirectory
 from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.errors import RevisionGone
+from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.failures import RevisionGone
-from coordinator.store.snapshots import check_backup
 
 __all__ = ["Restored", "restore"]
 

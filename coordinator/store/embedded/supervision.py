@@ -11,7 +11,7 @@ import time
 from typing import NoReturn
 
 from coordinator.errors import Unavailable
-from coordinator.logs import said
+from coordinator.logs.format import said
 from coordinator.store.embedded.process import EmbeddedEtcd
 
 __all__ = ["GIVEN_UP_AFTER", "keep_running"]

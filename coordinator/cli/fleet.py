@@ -1,0 +1,103 @@
+"""The commands that look at a fleet as a whole: ``briefing`` and ``work-watch``; and ``work-ack``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from coordinator import quotation
+from coordinator.cli import text
+from coordinator.cli.context import current
+from coordinator.cli.interruption import under_way
+from coordinator.cli.json_objects import briefing_object, event_object, record_object
+from coordinator.cli.output import answer, hint, say_what_it_became
+from coordinator.cli.quantities import parse_age
+from coordinator.cli.reader import while_read
+from coordinator.cli.streams import is_listened_to
+from coordinator.cli.work import Key
+
+__all__ = ["COMMANDS"]
+
+
+def briefing(
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="Only work of this kind; may be given several times."),
+    ] = None,
+    max_age: Annotated[
+        str,
+        typer.Option("--max-age", metavar="HOURS", help="How far back finished work counts: hours, or with m, h, d."),
+    ] = "24",
+    max_characters: Annotated[
+        int, typer.Option("--max-characters", metavar="N", help="How long it may be.", min=500, max=100_000)
+    ] = 4_000,
+) -> int:
+    """Sum up, for the start of an agent's context, what is taken, left unfinished and finished lately.
+
+    Markdown, most important first; what the limit leaves out is counted.
+    """
+    context = current()
+    seconds = parse_age(max_age, field="max-age")
+    with context.client() as client:
+        found = client.briefing(kinds=tuple(kind or ()), max_age=seconds, max_characters=max_characters)
+    answer(context, found.markdown.rstrip("\n"), briefing_object(found))
+    return 0
+
+
+def work_watch(
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind.")] = "",
+    session: Annotated[
+        str, typer.Option("--session", metavar="SESSION", help="Only what this session does, or is denied.")
+    ] = "",
+    start_revision: Annotated[
+        int | None,
+        typer.Option(
+            "--from-revision",
+            metavar="N",
+            help="Begin with what happened at this revision of the store. [default: now]",
+            min=1,
+            max=2**63 - 1,
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="Stop after so many events.", min=1, max=2**31)
+    ] = None,
+) -> int:
+    """Show what happens to claims as it happens, until interrupted: one line, or one JSON object, for each event.
+
+    A session that is denied is told of once for each attempt. After an interruption --from-revision goes on.
+    """
+    context = current()
+    shown = 0
+    with while_read(), context.client() as client:
+        for claim_event in client.watch(start_revision=start_revision or 0, kind=kind, session=session):
+            answer(context, text.describe_event(claim_event), event_object(claim_event))
+            shown += 1
+            if shown == limit or not is_listened_to():
+                break
+    return 0
+
+
+def work_ack(
+    key: Key,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it may be left alone.")],
+) -> int:
+    """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before."""
+    context = current()
+    with context.client() as client, under_way():
+        record = client.acknowledge(key, reason=reason)
+    say_what_it_became(key, record.work_key)
+    answer(context, f"acknowledged {quotation.key(record.work_key)}", record_object(record))
+    if record.acknowledged_reason != (reason or None):
+        why = (
+            quotation.said("reason", quotation.Writer.ACKNOWLEDGER, record.acknowledged_reason) or "no reason was given"
+        )
+        hint(context, f"it had been acknowledged before, {why}")
+    return 0
+
+
+#: The commands by their names, in the order in which help lists them.
+COMMANDS: dict[str, Callable[..., int]] = {"work-ack": work_ack, "work-watch": work_watch, "briefing": briefing}

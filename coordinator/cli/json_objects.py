@@ -1,0 +1,268 @@
+"""The JSON objects that commands answer with; docs/json.md describes them, and they are stable.
+
+Every object carries ``schema`` and ``fleet``; what is absent is null. Times are RFC 3339 in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from coordinator import model
+from coordinator.errors import CoordinatorError
+from coordinator.security.redaction import without_credentials
+
+__all__ = [
+    "Object",
+    "briefing_object",
+    "claim_object",
+    "error_object",
+    "event_object",
+    "format_moment",
+    "list_object",
+    "log_object",
+    "record_object",
+    "show_object",
+    "status_object",
+]
+
+Object = dict[str, Any]
+
+
+def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
+    """The answer to ``work-claim`` and ``work-renew``."""
+    if isinstance(answer, model.Denial):
+        return {
+            "outcome": model.Outcome.DENIED.value,
+            "work_key": answer.work_key,
+            "typed_key": without_credentials(typed_key),
+            "claim": None,
+            "denial": _denial(answer),
+            "previous": None,
+        }
+    return {
+        "outcome": answer.outcome.value,
+        "work_key": answer.work_key,
+        "typed_key": without_credentials(typed_key),
+        "claim": _claim(answer),
+        "denial": None,
+        "previous": None if answer.previous is None else _previous(answer.previous),
+    }
+
+
+def record_object(record: model.Record) -> Object:
+    """The answer to ``work-complete`` and ``work-abandon``, and one element of a list."""
+    return {
+        "work_key": record.work_key,
+        "kind": record.kind,
+        "state": record.state.value,
+        "session": record.session,
+        "attempt": record.attempt,
+        "fencing_token": record.fencing_token,
+        "cause": _value(record.cause),
+        "reason": record.reason,
+        "result": record.result,
+        "note": record.note,
+        "claimed_at": format_moment(record.claimed_at),
+        "expires_at": format_moment(record.expires_at),
+        "ended_at": format_moment(record.ended_at),
+        "late": record.late,
+        "acknowledged_at": format_moment(record.acknowledged_at),
+        "acknowledged_reason": record.acknowledged_reason,
+    }
+
+
+def show_object(details: model.WorkDetails) -> Object:
+    """The answer to ``work-show``."""
+    return {
+        "record": record_object(details.record),
+        "claim": None if details.claim is None else _claim(details.claim),
+        "live": details.record.state is model.State.CLAIMED,
+        "contenders": list(details.contenders),
+        "history": [_history(entry) for entry in details.history],
+    }
+
+
+def list_object(page: model.RecordPage) -> Object:
+    """The answer to ``work-list``."""
+    return {
+        "records": [record_object(record) for record in page.records],
+        "next_page_token": page.next_page_token,
+        "revision": page.revision,
+        "damaged": page.damaged,
+    }
+
+
+def event_object(claim_event: model.ClaimEvent) -> Object:
+    """One line of ``work-watch``."""
+    return {
+        "event": claim_event.event.value,
+        "revision": claim_event.revision,
+        "record": record_object(claim_event.record),
+        "contender": claim_event.contender,
+    }
+
+
+def briefing_object(briefing: model.Briefing) -> Object:
+    """The answer to ``briefing``."""
+    return {
+        "generated_at": format_moment(briefing.generated_at),
+        "revision": briefing.revision,
+        "taken": [_claim(claim) for claim in briefing.taken],
+        "loose_ends": [record_object(record) for record in briefing.loose_ends],
+        "finished": [record_object(record) for record in briefing.finished],
+        "omitted": {
+            "taken": briefing.omitted_taken,
+            "loose_ends": briefing.omitted_loose_ends,
+            "finished": briefing.omitted_finished,
+        },
+        "markdown": briefing.markdown,
+    }
+
+
+def log_object(page: model.LogPage) -> Object:
+    """The answer to ``work-log``."""
+    return {
+        "session": page.session,
+        "entries": [
+            {
+                "work_key": entry.work_key,
+                "attempt": entry.attempt,
+                "ended": entry.ended.value,
+                "cause": _value(entry.cause),
+                "ended_at": format_moment(entry.ended_at),
+            }
+            for entry in page.entries
+        ],
+        "next_page_token": page.next_page_token,
+    }
+
+
+def _task_object(task: model.TaskStatus) -> Object:
+    return {
+        "name": task.name,
+        "failing": task.failing,
+        "consecutive_failures": task.consecutive_failures,
+        "error": task.error or None,
+        "failing_seconds": round(task.failing_seconds, 3),
+        "running_seconds": _rounded(task.running_seconds),
+        "since_success_seconds": _rounded(task.since_success_seconds),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def status_object(status: model.Status) -> Object:
+    """The answer to ``status``."""
+    coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
+    return {
+        "healthy": status.healthy,
+        "coordinator": {
+            "version": coordinator.version,
+            "endpoint": coordinator.endpoint,
+            "uptime_seconds": round(coordinator.uptime_seconds, 3),
+        },
+        "etcd": {
+            "version": etcd.version,
+            "members": etcd.members,
+            "leader": etcd.leader,
+            "quorum": etcd.quorum,
+            "db_size_bytes": etcd.db_size_bytes,
+            "quota_bytes": etcd.quota_bytes,
+            "warnings": list(etcd.warnings),
+        },
+        "reaper": {"leader": status.reaper.leader, "revision_lag": status.reaper.revision_lag},
+        "tasks": [_task_object(task) for task in status.tasks],
+        "live_claims": status.live_claims,
+        "loose_ends": status.loose_ends,
+        "completed": status.completed,
+        "convergence_rate": {
+            "window_seconds": rate.window_seconds,
+            "value": rate.value,
+            "granted": rate.granted,
+            "denied": rate.denied,
+            "scope": "replica",
+        },
+    }
+
+
+def error_object(error: CoordinatorError) -> Object:
+    """What stands in the place of an answer when there is none."""
+    return {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "field": error.field,
+            "holder": error.holder,
+            "retry_after_seconds": error.retry_after_seconds,
+            "request_id": error.request_id,
+        }
+    }
+
+
+def _claim(claim: model.Claim) -> Object:
+    return {
+        "work_key": claim.work_key,
+        "kind": claim.kind,
+        "session": claim.session,
+        "attempt": claim.attempt,
+        "fencing_token": claim.fencing_token,
+        "ttl_seconds": claim.ttl_seconds,
+        "claimed_at": format_moment(claim.claimed_at),
+        "expires_at": format_moment(claim.expires_at),
+        # What was only read is no promise, and is out of date when it is printed.
+        "remaining_seconds": None if claim.deadline is None else claim.remaining_seconds,
+        "note": claim.note,
+    }
+
+
+def _denial(denial: model.Denial) -> Object:
+    return {
+        "reason": denial.reason.value,
+        "holder": denial.holder,
+        "own_session": denial.own_session,
+        "completed_by": denial.completed_by,
+        "expires_at": format_moment(denial.expires_at),
+        "completed_at": format_moment(denial.completed_at),
+        "retry_after_seconds": denial.retry_after_seconds,
+    }
+
+
+def _previous(previous: model.Previous) -> Object:
+    return {
+        "attempt": previous.attempt,
+        "session": previous.session,
+        "cause": _value(previous.cause),
+        "reason": previous.reason,
+        "note": previous.note,
+        "ended_at": format_moment(previous.ended_at),
+    }
+
+
+def _history(entry: model.HistoryEntry) -> Object:
+    return {
+        "attempt": entry.attempt,
+        "session": entry.session,
+        "fencing_token": entry.fencing_token,
+        "claimed_at": format_moment(entry.claimed_at),
+        "ended_at": format_moment(entry.ended_at),
+        "ended": entry.ended.value,
+        "cause": _value(entry.cause),
+        "reason": entry.reason,
+        "result": entry.result,
+        "note": entry.note,
+        "late": entry.late,
+        "contenders": entry.contenders,
+    }
+
+
+def format_moment(moment: datetime | None) -> str | None:
+    """Write a time; None stays None."""
+    return None if moment is None else model.format_time(moment)
+
+
+def _value(cause: model.Cause | None) -> str | None:
+    return None if cause is None else cause.value

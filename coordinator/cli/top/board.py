@@ -1,0 +1,89 @@
+"""What ``coordination top`` knows of a fleet: read at intervals, and told by a watch in between.
+
+Invariant: what it keeps is bounded, however long it runs and however much happens.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from coordinator.client import AsyncClient
+from coordinator.clock import boot_seconds
+from coordinator.errors import CoordinatorError
+from coordinator.model import Briefing, Claim, ClaimEvent, Event, HotKeys, Status
+
+__all__ = ["Board", "Seen", "SeenDenial"]
+
+#: How much of the fleet is asked for: more does not fit on a screen.
+_BRIEFED_CHARACTERS, _BRIEFED_SECONDS = 20_000, 3_600.0
+_HOT = 20
+_DENIALS = 100
+#: Points of the convergence rate, and how often one is added, in seconds: half an hour of it.
+_POINTS, _STATUS_SECONDS = 360, 5.0
+
+
+class Seen(NamedTuple):
+    """What was read; ``read_at`` is a reading of ``boot_seconds()`` from before it was asked for."""
+
+    briefing: Briefing
+    hot: HotKeys
+    status: Status
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDenial:
+    """A denial, and when we were told of it."""
+
+    at: datetime
+    work_key: str
+    contender: str
+
+
+@dataclass(slots=True)
+class Board:
+    """What is known; ``problem`` is why the last attempt to learn more failed, None where it did not."""
+
+    fleet: str
+    seen: Seen | None = None
+    denials: deque[SeenDenial] = field(default_factory=lambda: deque(maxlen=_DENIALS))
+    rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=_POINTS))
+    problem: CoordinatorError | None = None
+    _status_due: float = 0.0
+
+    async def read(self, client: AsyncClient) -> Seen:
+        """Ask for everything that is due, and return it; raises what the client raises."""
+        asked = boot_seconds()
+        briefing = await client.briefing(max_age=_BRIEFED_SECONDS, max_characters=_BRIEFED_CHARACTERS)
+        hot = await client.hot(limit=_HOT)
+        status = self.seen.status if self.seen else None
+        # Counting what is completed is work for the coordinator.
+        if status is None or asked >= self._status_due:
+            self._status_due = asked + _STATUS_SECONDS
+            status = await client.status()
+            self.rates.append(status.convergence_rate.value)
+        self.seen, self.problem = Seen(briefing, hot, status, asked), None
+        return self.seen
+
+    def take(self, claim_event: ClaimEvent) -> bool:
+        """Note what the watch tells; returns whether it is something to be shown."""
+        if claim_event.event is not Event.DENIED:
+            return False
+        self.denials.appendleft(
+            SeenDenial(datetime.now(UTC), claim_event.record.work_key, claim_event.contender or "?")
+        )
+        return True
+
+    def claims(self) -> list[tuple[Claim, float]]:
+        """Return the live claims with the seconds that each has left, those that end first in front.
+
+        Counted from when they were asked for, on a clock that goes on while this host is suspended.
+        """
+        if self.seen is None:
+            return []
+        passed = boot_seconds() - self.seen.read_at
+        left = [(claim, max(0.0, claim.remaining_seconds - passed)) for claim in self.seen.briefing.taken]
+        return sorted(left, key=lambda each: each[1])

@@ -1,0 +1,1 @@
+"""What ``doctor`` finds, on either side of the wire: findings, clocks, TLS."""

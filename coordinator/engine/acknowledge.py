@@ -1,0 +1,93 @@
+"""Acknowledge: mark an abandoned attempt as seen, so that it is no longer a loose end.
+
+Invariants:
+- What is acknowledged stays abandoned and can be claimed as before; only its entry in the index of loose ends goes.
+- An attempt that expired unrecorded is recorded by the transaction that acknowledges it: its history is the same as if
+  it had been reaped first.
+- Whoever claims the work meanwhile wins: the transaction compares that no claim is there and that the record is the one
+  that was read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coordinator.engine.attempt_end import End, expire, write_end
+from coordinator.engine.documents import StoredRecord
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, show_record
+from coordinator.engine.steps import Operation, commit
+from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
+from coordinator.errors import Contended, NotFound, Refused
+from coordinator.keys import WorkKey
+from coordinator.limits import MAX_TRIES
+from coordinator.model import Record, State, format_time
+from coordinator.quotation import key, name
+
+__all__ = ["AcknowledgeCommand", "acknowledge"]
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeCommand:
+    """A request to acknowledge; ``reason`` says why it may be left alone."""
+
+    now: datetime
+    reason: str = ""
+
+
+def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Record]:
+    """Acknowledge a loose end; what was acknowledged before is returned as it is.
+
+    Raises ``NotFound`` where nothing is known of the work key, ``Refused`` where it is not abandoned.
+    """
+    found = yield from read(paths)
+    for _ in range(MAX_TRIES):
+        record = _abandoned(paths.work_key, found, command.now)
+        if record.acknowledged_at is not None:
+            return show_record(paths.work_key, record, live=False)
+        end: End | None = None
+        if found.expired is not None:
+            end = yield from write_end(paths, record, contenders=found.contenders)
+            yield end.expected
+        marked = replace(record, acknowledged_at=command.now, acknowledged_reason=command.reason)
+        reply = yield from commit(
+            Txn(
+                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
+                success=(
+                    Put(paths.record, marked.encode()),
+                    Delete(paths.loose),
+                    *(end.operations if end else ()),
+                ),
+                failure=reads_and_counts(paths),
+            )
+        )
+        if reply.succeeded:
+            if end is not None:
+                yield end.event
+            return show_record(paths.work_key, marked, live=False)
+        found = yield from read_found(reply)
+    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while it was being acknowledged")
+
+
+def _abandoned(work_key: WorkKey, found: Snapshot, now: datetime) -> StoredRecord:
+    """Return the record of the abandoned attempt that was found; raise the refusal if there is none."""
+    if found.claim is not None:
+        held = found.claim.stored
+        holder = held.session if held else None
+        who = name(holder) if holder else "a session that cannot be read"
+        until = f" until {format_time(held.expires_at)}" if held else ""
+        raise Refused(
+            f"{key(work_key)} is claimed by {who}{until}, so it is no loose end",
+            hint="only abandoned work is acknowledged",
+            holder=holder,
+        )
+    if found.expired is not None:
+        return expire(found.expired, now)
+    if found.record is None:
+        if found.record_revision:
+            raise Refused(f"what is stored of {key(work_key)} cannot be read, so it cannot be acknowledged")
+        raise NotFound(f"nobody has ever claimed {key(work_key)}, so it is no loose end", hint="check the spelling")
+    if found.record.state is not State.ABANDONED:
+        raise Refused(f"{key(work_key)} is {found.record.state.value}, so it is no loose end")
+    return found.record

@@ -1,0 +1,169 @@
+"""Complete and release: how a session ends its claim before its time does.
+
+Invariants:
+- A claim is ended only by a transaction that compares its create_revision, the fencing token: a stale holder never
+  ends its successor's claim, and heartbeats that change its mod_revision do not get in the way.
+- An expired attempt may still be completed, late, as long as nobody has claimed the work since: the transaction
+  compares that no claim is there and that the record is the one that was read. Its one history entry then says so.
+- A request ends the claim that it first found, or none: a later one of the same session is not what was meant.
+- A request that was withdrawn ends nothing.
+- A repeated request finds its request_id in the history and is told that it took effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coordinator.engine.attempt_end import as_claimed, commit_end, end_live, lost_races, write_end
+from coordinator.engine.documents import StoredHistory, StoredRecord
+from coordinator.engine.history import own_attempt, own_end, read_ends, read_first
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.refusals import refuse, refuse_withdrawn
+from coordinator.engine.snapshot import LiveClaim, Snapshot
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
+from coordinator.engine.withdrawal import not_withdrawn
+from coordinator.limits import MAX_TRIES
+from coordinator.model import Cause, Record, State
+
+__all__ = ["FinishCommand", "complete", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishCommand:
+    """A request to complete (``text`` is the result) or to release (the reason); ``token`` 0 means none is named."""
+
+    session: str
+    request_id: str
+    now: datetime
+    text: str = ""
+    token: int = 0
+
+
+def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
+    """Mark the work as finished; raises ``NotHolder`` or ``NotFound`` where the session may not."""
+    found, done = yield from read_first(paths, command.request_id, command.session)
+    if done is not None:
+        return done
+    named = command.token
+    command = _pinned(command, found)
+    for _ in range(MAX_TRIES):
+        if _holds(command, found) is not None:
+            wanted = not_withdrawn(paths, command.session, command.request_id)
+            answer = yield from end_live(paths, found, command.request_id, _completed(command, found), wanted=wanted)
+        elif _may_still_complete(command, found):
+            answer = yield from _complete_late(command, paths, found)
+        else:
+            return (yield from _done_before_or_refused(command, paths, found, named, "complete"))
+        if isinstance(answer, Record):
+            return answer
+        found = answer
+    raise lost_races(paths.work_key)
+
+
+def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
+    """Hand the work back; raises ``NotHolder`` or ``NotFound`` where the session does not hold it."""
+    found, done = yield from read_first(paths, command.request_id, command.session)
+    if done is not None:
+        return done
+    named = command.token
+    command = _pinned(command, found)
+    for _ in range(MAX_TRIES):
+        if _holds(command, found) is None:
+            return (yield from _done_before_or_refused(command, paths, found, named, "release"))
+        wanted = not_withdrawn(paths, command.session, command.request_id)
+        answer = yield from end_live(paths, found, command.request_id, _released(command, found), wanted=wanted)
+        if isinstance(answer, Record):
+            return answer
+        found = answer
+    raise lost_races(paths.work_key)
+
+
+def _pinned(command: FinishCommand, found: Snapshot) -> FinishCommand:
+    """Have the command name the claim that was found, or the latest there was, if it names none."""
+    latest = found.record.fencing_token if found.record else None
+    return replace(command, token=command.token or (found.claim.token if found.claim else latest or 0))
+
+
+def _holds(command: FinishCommand, found: Snapshot) -> LiveClaim | None:
+    """Return the live claim if it is the session's, and the one whose token was named, if any was."""
+    live = found.claim
+    if live is None or live.stored is None or live.stored.session != command.session:
+        return None
+    return live if command.token in (0, live.token) else None
+
+
+def _may_still_complete(command: FinishCommand, found: Snapshot) -> bool:
+    """Tell whether the latest attempt was the session's, has expired, and nobody has claimed since."""
+    record = found.record
+    if found.claim is not None or record is None or record.session != command.session:
+        return False
+    if command.token not in (0, record.fencing_token):
+        return False
+    return record.state is State.CLAIMED or (record.state is State.ABANDONED and record.cause is Cause.EXPIRED)
+
+
+def _completed(command: FinishCommand, found: Snapshot) -> StoredRecord:
+    return replace(as_claimed(found), state=State.COMPLETED, result=command.text, ended_at=command.now)
+
+
+def _released(command: FinishCommand, found: Snapshot) -> StoredRecord:
+    return replace(
+        as_claimed(found), state=State.ABANDONED, cause=Cause.RELEASED, reason=command.text, ended_at=command.now
+    )
+
+
+def _complete_late(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[Record | Snapshot]:
+    """Complete an attempt that has expired, whether or not its expiry has been written down."""
+    if found.record is None:
+        raise ValueError("only what has a record is completed late")
+    contenders, superseded = found.contenders, None
+    if found.record.state is State.ABANDONED:
+        reply = yield from commit(Txn((), (Range(paths.history(found.record.attempt)),)))
+        for kv in reply.range(0).kvs:
+            superseded = yield from decode(StoredHistory, kv)
+        contenders = superseded.contenders if superseded else 0
+    record = replace(
+        found.record,
+        state=State.COMPLETED,
+        cause=None,
+        reason="",
+        result=command.text,
+        ended_at=command.now,
+        late=True,
+        acknowledged_at=None,
+        acknowledged_reason="",
+        completion=None,
+    )
+    end = yield from write_end(paths, record, contenders=contenders, request_id=command.request_id)
+    success = [Put(paths.record, record.encode()), Delete(paths.loose), *end.operations]
+    if superseded is not None:
+        end = end._replace(event=end.event._replace(contenders=None))
+        old_index = Delete(paths.ended(superseded.ended_at, superseded.attempt))
+        if all(operation.key != old_index.key for operation in end.operations):
+            success.append(old_index)
+    compares = (
+        is_absent(paths.claim),
+        unchanged(paths.record, found.record_revision),
+        not_withdrawn(paths, command.session, command.request_id),
+    )
+    answer = yield from commit_end(paths, compares, success, end, record)
+    if isinstance(answer, Snapshot) and answer.claim is None and answer.record_revision == found.record_revision:
+        raise refuse_withdrawn(paths.work_key)
+    return answer
+
+
+def _done_before_or_refused(
+    command: FinishCommand, paths: WorkPaths, found: Snapshot, named: int, verb: str
+) -> Operation[Record]:
+    """Return what an earlier try of the same request has done; raise the refusal if there was none.
+
+    ``named`` is the token that the caller has named.
+    """
+    ends = yield from read_ends(paths)
+    done = own_end(paths.work_key, found, ends, command.request_id, command.session)
+    if done is not None:
+        return done
+    own = own_attempt(ends, command.session, named)
+    raise refuse(paths.work_key, found, command.session, command.token, verb, own)

@@ -1,0 +1,124 @@
+"""Reap: turn a claim that expired into an abandoned record.
+
+Invariant: an expiry is written down at most once, and never for work that somebody holds: the transaction compares
+that no claim is there and that the record is the one that was read. Doing it twice, or from two replicas, is harmless.
+
+What somebody has seen of the claim, as it was deleted or as its record was listed, is only a guess from which the first
+try is built, so that an expiry mostly costs one transaction. The first try also guesses that nobody was denied, and
+compares that; once no claim is there, nobody can become a contender any more, so that a second try knows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from coordinator.engine.attempt_end import expire, loose_end, record_of, write_end
+from coordinator.engine.documents import StoredClaim
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_and_counts
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, is_absent, is_empty, unchanged
+from coordinator.errors import Contended
+from coordinator.limits import MAX_TRIES
+from coordinator.model import State
+from coordinator.quotation import key
+
+__all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed"]
+
+
+def expired_long_enough(expires_at: datetime | None, now: datetime, min_age_seconds: float) -> bool:
+    """Tell whether a claim whose key is gone expired at least ``min_age_seconds`` ago."""
+    return expires_at is None or min_age_seconds <= 0 or expires_at <= now - timedelta(seconds=min_age_seconds)
+
+
+def reap(paths: WorkPaths, now: datetime, min_age_seconds: float = 0.0) -> Operation[bool]:
+    """Write down that a claim expired; returns whether this call did it."""
+    found = yield from read(paths)
+    return (yield from _reap(paths, found, now, min_age_seconds))
+
+
+def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime) -> Operation[bool]:
+    """Reap a claim that was deleted, from what its key last held; ``reap``s where that cannot be read."""
+    claim = yield from decode(StoredClaim, deleted)
+    if claim is None:
+        return (yield from reap(paths, now))
+    if claim.expires_at > now and (yield from _has_changed(paths, deleted)):
+        return False
+    # A grant and a renewal write claim and record in one transaction, so that both have the same mod_revision.
+    record = record_of(claim, deleted.create_revision)
+    guess = Snapshot(claim=None, record=record, record_revision=deleted.mod_revision, revision=deleted.mod_revision)
+    return (yield from _reap(paths, guess, now))
+
+
+def reap_listed(
+    paths: WorkPaths, listed: KeyValue, revision: int, now: datetime, min_age_seconds: float = 0.0
+) -> Operation[bool]:
+    """Reap a claim that was missing when its record was listed at ``revision``."""
+    record = yield from decode_record(listed)
+    guess = Snapshot(claim=None, record=record, record_revision=listed.mod_revision, revision=revision)
+    return (yield from _reap(paths, guess, now, min_age_seconds))
+
+
+def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_seconds: float) -> Operation[bool]:
+    """End a claim that is listed although it is past its deadline by more than the allowance, and write that down.
+
+    Against an etcd that starts its leases again and again: no deadline of its own would ever end the claim.
+    """
+    claim = yield from decode(StoredClaim, listed)
+    if claim is None or claim.expires_at > now - timedelta(seconds=allowance_seconds):
+        return False
+    found = yield from read(paths)
+    live = found.claim
+    if live is None or live.mod_revision != listed.mod_revision or found.record is None:
+        return False
+    if found.record.state is not State.CLAIMED:
+        return False
+    ended = expire(found.record, now)
+    end = yield from write_end(paths, ended, contenders=found.contenders)
+    yield end.expected
+    reply = yield from commit(
+        Txn(
+            compares=(unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision)),
+            success=(
+                Delete(paths.claim),
+                Put(paths.record, ended.encode()),
+                loose_end(paths, ended),
+                *end.operations,
+            ),
+        )
+    )
+    if reply.succeeded:
+        yield end.event
+    return reply.succeeded
+
+
+def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
+    """Tell whether the record was written since the claim that was deleted.
+
+    For what was deleted before its time: it was mostly completed or handed back, and a look is cheaper than a write.
+    """
+    reply = yield from commit(Txn((), (Range(paths.record),)))
+    return all(kv.mod_revision != deleted.mod_revision for kv in reply.range(0).kvs)
+
+
+def _reap(paths: WorkPaths, found: Snapshot, now: datetime, min_age_seconds: float = 0.0) -> Operation[bool]:
+    for _ in range(MAX_TRIES):
+        expired = found.expired
+        if expired is None or not expired_long_enough(expired.expires_at, now, min_age_seconds):
+            return False
+        ended = expire(expired, now)
+        end = yield from write_end(paths, ended, contenders=found.contenders or 0)
+        yield end.expected
+        nobody_denied = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
+        reply = yield from commit(
+            Txn(
+                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), *nobody_denied),
+                success=(Put(paths.record, ended.encode()), loose_end(paths, ended), *end.operations),
+                failure=reads_and_counts(paths),
+            )
+        )
+        if reply.succeeded:
+            yield end.event
+            return True
+        found = yield from read_found(reply)
+    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while its expiry was being written down")

@@ -1,0 +1,140 @@
+"""The sentences for sessions that do not hold what they believe they hold."""
+
+from __future__ import annotations
+
+from coordinator.engine.documents import StoredHistory, StoredRecord
+from coordinator.engine.snapshot import LiveClaim, Snapshot
+from coordinator.errors import NotFound, NotHolder, Refused
+from coordinator.keys import WorkKey
+from coordinator.model import Cause, State, format_time
+from coordinator.quotation import key, name, quoted
+
+__all__ = ["refuse", "refuse_repeated", "refuse_withdrawn"]
+
+
+#: How much of a reason is repeated, in characters: the whole can be looked up, and a status has to fit into a header.
+_REASON_CHARACTERS = 200
+
+
+def refuse(
+    work_key: WorkKey, found: Snapshot, session: str, token: int, verb: str, own: StoredHistory | None = None
+) -> Refused:
+    """Say why ``session``, which named ``token`` (0: none), may not ``verb`` the work key as it was found.
+
+    ``own`` is how the attempt of the session ended that it can have meant, if that is known. One that an operator has
+    ended is always told of: its session cannot know.
+    """
+    if own is not None and _is_news(found, session, token, own):
+        return _ended(work_key, found, own)
+    if found.claim is not None:
+        return _held(work_key, found.claim, session, token, verb)
+    if found.record is None:
+        if found.record_revision == 0:
+            return NotFound(
+                f"nobody has ever claimed {key(work_key)}, so there is nothing to {verb}",
+                hint="check the spelling, or claim it first",
+            )
+        return NotHolder(f"what is stored of {key(work_key)} cannot be read, so it cannot be told who held it")
+    return _not_held(work_key, found.record, session, token)
+
+
+def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
+    """Say that a request to claim was granted before, and that the attempt it was granted as has ended since."""
+    return NotHolder(
+        f"this very request was granted as attempt {record.attempts} of {key(work_key)}, "
+        f"which {_what_came_of_it(record)}",
+        hint="claim it again with a new request_id",
+    )
+
+
+def refuse_withdrawn(work_key: WorkKey) -> Refused:
+    """Say that a request came when its caller had been answered, and had withdrawn what was still on its way."""
+    return Refused(
+        f"this very request about {key(work_key)} was withdrawn: its caller has been answered already",
+        hint="ask again with a new request_id",
+    )
+
+
+def _what_came_of_it(record: StoredRecord) -> str:
+    """Say how the latest attempt ended, of which the record may not tell any more."""
+    if record.attempts > record.attempt:
+        return "has ended since"
+    return f"was completed{_at(record)}" if record.state is State.COMPLETED else _how_it_ended(record)
+
+
+def _is_news(found: Snapshot, session: str, token: int, own: StoredHistory) -> bool:
+    """Tell whether how the session's attempt ended says more than how the work stands now."""
+    held = found.claim.stored if found.claim else None
+    if held is not None and held.session == session and token != own.fencing_token:
+        return False
+    # Where finished work was reopened and handed back, the record tells of the attempt that finished it.
+    restored = found.record is not None and own.attempt == found.record.attempts > found.record.attempt
+    return own.cause is Cause.REVOKED or (found.claim is None and restored)
+
+
+def _ended(work_key: WorkKey, found: Snapshot, own: StoredHistory) -> NotHolder:
+    how = _how_it_ended(own)
+    if own.reason and own.cause is Cause.REVOKED:
+        how += f" ({quoted(own.reason, _REASON_CHARACTERS)})"
+    since, holder = "", None
+    if found.claim is not None and found.claim.stored is not None:
+        holder = found.claim.stored.session
+        since = f"; {name(holder)} holds it now (expires {format_time(found.claim.stored.expires_at)})"
+    elif found.record is not None and found.record.state is State.COMPLETED:
+        since = f"; the work is completed, by {name(found.record.session)}"
+    return NotHolder(
+        f"the claim of {name(own.session)} on {key(work_key)} {how}{since}",
+        hint="choose other work" if since else "claim it again, if the reason for which it ended allows it",
+        holder=holder,
+    )
+
+
+def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: str) -> Refused:
+    held = live.stored
+    if held is None:
+        return NotHolder(f"the claim on {key(work_key)} cannot be read, so it cannot be told who holds it")
+    until = f"(expires {format_time(held.expires_at)})"
+    if held.session != session:
+        return NotHolder(
+            f"{key(work_key)} is held by {name(held.session)} {until}, not by {name(session)}",
+            hint="choose other work",
+            holder=held.session,
+        )
+    if token and token != live.token:
+        return NotHolder(
+            f"the live claim on {key(work_key)} is another one: its fencing token is {live.token}, not {token}",
+            hint=f"your claim has ended; stop, and do not {verb} what is somebody else's by now",
+            holder=held.session,
+        )
+    return NotHolder(
+        f"{key(work_key)} is held by another process of your own session {name(held.session)} {until}",
+        hint=f"if it is yours after all, {verb} it with its fencing token, {live.token}",
+        holder=held.session,
+    )
+
+
+def _not_held(work_key: WorkKey, record: StoredRecord, session: str, token: int) -> Refused:
+    if record.state is State.COMPLETED:
+        return NotHolder(f"{key(work_key)} was already completed by {name(record.session)}{_at(record)}")
+    if token and record.session == session and token != record.fencing_token:
+        return NotHolder(
+            f"the latest claim on {key(work_key)} had fencing token {record.fencing_token}, not {token}, and has ended",
+            hint="claim it again",
+        )
+    how = _how_it_ended(record)
+    if record.session == session:
+        return NotHolder(f"the claim of {name(session)} on {key(work_key)} {how}", hint="claim it again")
+    return NotHolder(
+        f"{name(session)} does not hold {key(work_key)}: nobody does; the last claim, by {name(record.session)}, {how}",
+        hint="claim it first",
+    )
+
+
+def _how_it_ended(record: StoredRecord | StoredHistory) -> str:
+    how = {Cause.RELEASED: "was handed back", Cause.REVOKED: "was revoked by an operator"}
+    return f"{how.get(record.cause or Cause.EXPIRED, 'expired')}{_at(record)}"
+
+
+def _at(record: StoredRecord | StoredHistory) -> str:
+    when = record.ended_at or record.expires_at
+    return "" if when is None else f" at {format_time(when)}"

@@ -1,0 +1,94 @@
+"""Revoke: an operator takes a claim away from whoever holds it.
+
+Invariants:
+- A request ends the claim that it first found, or none: one that was granted since is not what was meant.
+- A claim that cannot be read can be revoked too. As nobody can say whose it was, it is ended only as it was found: the
+  transaction compares the last change of claim and record. What the record knows of the attempt is kept.
+- The answer tells of the attempt that was revoked, also where the work is completed again because the attempt had
+  reopened it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coordinator.engine.attempt_end import as_claimed, end_live, lost_races
+from coordinator.engine.documents import MOST_ATTEMPTS, StoredRecord
+from coordinator.engine.history import latest_attempt, own_end, read_ends, read_first, show_ended
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.snapshot import LiveClaim, Snapshot
+from coordinator.engine.steps import Operation
+from coordinator.engine.transaction import unchanged
+from coordinator.errors import NotHolder
+from coordinator.keys import WorkKey
+from coordinator.limits import MAX_TRIES
+from coordinator.model import Cause, Record, State
+from coordinator.quotation import key, name
+
+__all__ = ["UNKNOWN_SESSION", "RevokeCommand", "revoke"]
+
+#: Stands for the session of a claim that could not be read and of which no record tells. Sessions may be named so.
+UNKNOWN_SESSION = "(unreadable)"
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeCommand:
+    """An operator's request to take a claim away."""
+
+    request_id: str
+    now: datetime
+    reason: str = ""
+
+
+def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
+    """Take the claim away from whoever holds it; raises ``NotHolder`` if nobody does."""
+    found, done = yield from read_first(paths, command.request_id, None)
+    if done is not None:
+        return done
+    token = found.claim.token if found.claim else 0
+    for _ in range(MAX_TRIES):
+        live = found.claim
+        if live is None or live.token != token:
+            ends = yield from read_ends(paths)
+            done = own_end(paths.work_key, found, ends, command.request_id, None)
+            if done is not None:
+                return done
+            raise _nothing_to_revoke(paths.work_key, found)
+        claimed = as_claimed(found) if live.stored is not None else (yield from _as_known(paths, found, live))
+        ended = replace(
+            claimed,
+            state=State.ABANDONED,
+            cause=Cause.REVOKED,
+            reason=command.reason,
+            ended_at=command.now,
+            completion=None,
+        )
+        as_found = (unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision))
+        compares = () if live.stored is not None else as_found
+        answer = yield from end_live(paths, found, command.request_id, ended, compares=compares)
+        if isinstance(answer, Record):
+            return show_ended(paths.work_key, ended)
+        found = answer
+    raise lost_races(paths.work_key)
+
+
+def _as_known(paths: WorkPaths, found: Snapshot, live: LiveClaim) -> Operation[StoredRecord]:
+    """Return what is known of a claim that cannot be read: its record is written together with it."""
+    if found.record is not None and found.record.state is State.CLAIMED:
+        return replace(found.record, fencing_token=live.token)
+    latest = yield from latest_attempt(paths, found)
+    attempt = min(latest + 1, MOST_ATTEMPTS)
+    return StoredRecord(state=State.CLAIMED, session=UNKNOWN_SESSION, attempt=attempt, fencing_token=live.token)
+
+
+def _nothing_to_revoke(work_key: WorkKey, found: Snapshot) -> NotHolder:
+    if found.claim is None:
+        return NotHolder(f"there is no live claim on {key(work_key)} to revoke")
+    held = found.claim.stored
+    return NotHolder(
+        f"the claim on {key(work_key)} that was to be revoked has ended, and "
+        + (f"{name(held.session)} holds it now" if held else "there is another one now, which cannot be read"),
+        hint="look who holds it and why, then revoke that claim if it is to end too",
+        holder=held.session if held else None,
+    )

@@ -1,0 +1,82 @@
+"""The audit log: who did what, revocations and refusals, in a file of its own.
+
+Invariant: no flood rotates it away. Refusals write a few lines of each code in a minute and how many more there were;
+what each credential has done is counted, and written once a minute; what operators do, and changes of credentials and
+certificates, are written each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from coordinator.logs.format import LineFormatter
+from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.writer import LogFile, LogWriter
+from coordinator.names import DEFAULT_FLEET
+from coordinator.process.tasks import Task, repeat
+from coordinator.security.redaction import without_credentials
+
+__all__ = ["Audit"]
+
+#: Refusals of one code in so many seconds, and how often what was done is written, in seconds.
+_MOST_REFUSALS, _REFUSAL_SECONDS = 3, 60.0
+_COUNT_SECONDS = 60.0
+#: At a few thousand lines a day these are months.
+_FILES_KEPT = 4
+_LAST_LINES_SECONDS = 1.0
+
+
+class Audit:
+    """Writes to ``path``; raises ``InvalidInput`` if that cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = LogFile(path, kept=_FILES_KEPT, field="audit-log")
+        self._formatter = LineFormatter()
+        self._writer = LogWriter(self._file.write, lambda lines: self._line("audit lines were dropped", lines=lines))
+        self._refusals = LineLimit(_MOST_REFUSALS, _REFUSAL_SECONDS, self._more)
+        self._done: Counter[tuple[str, str]] = Counter()
+
+    def write(self, event: str, **pairs: object) -> None:
+        """Write a line."""
+        self._writer.put(self._line(event, **pairs), 1)
+
+    def takes_refusal(self, code: str) -> bool:
+        """Count a refusal, and tell whether it is to be written."""
+        return self._refusals.lets_through(code)
+
+    def did(self, credential: str, method: str, request: Any, *, each: bool) -> None:
+        """Note a call that was answered: ``each`` on a line of its own, or counted."""
+        if not each:
+            self._done[credential, method] += 1
+            return
+        work_key = without_credentials(getattr(request, "work_key", ""))
+        self.write("did", credential=credential, method=method, fleet=request.fleet or DEFAULT_FLEET, work_key=work_key)
+
+    async def run(self, task: Task) -> None:
+        """Write what was counted, every minute, until cancelled."""
+
+        async def write() -> None:
+            self.write_counts()
+
+        await repeat(task, write, every=_COUNT_SECONDS)
+
+    def write_counts(self) -> None:
+        """Write what was counted since the last time."""
+        done, self._done = self._done, Counter()
+        for (credential, method), count in sorted(done.items()):
+            self.write("did", credential=credential, method=method, count=count, seconds=_COUNT_SECONDS)
+
+    def close(self) -> None:
+        """Write what there is, for a second at most."""
+        self.write_counts()
+        if self._writer.close(_LAST_LINES_SECONDS):
+            self._file.close()
+
+    def _more(self, code: str, dropped: int) -> None:
+        self.write("more were refused", code=code, count=dropped, seconds=_REFUSAL_SECONDS)
+
+    def _line(self, event: str, **pairs: object) -> bytes:
+        return f"{self._formatter.line(time.time(), 'audit', event, pairs)}\n".encode(errors="backslashreplace")

@@ -1,0 +1,1 @@
+"""Addresses, ports and channels: what a coordinator listens on, and how it is reached."""

@@ -1,0 +1,58 @@
+"""``HOST:PORT`` as it is typed, for options, settings and clients alike, and where a coordinator listens by default."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from coordinator.errors import InvalidInput
+
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_METRICS_LISTEN", "split_host_port"]
+
+
+DEFAULT_LISTEN = "127.0.0.1:7420"
+DEFAULT_METRICS_LISTEN = "127.0.0.1:7421"
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: Letters, digits, dots, dashes and underscores; what a name may be beyond that is up to whoever resolves it.
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+def split_host_port(typed: str, *, field: str, noun: str = "address", least_port: int = 1) -> tuple[str, int]:
+    """Split ``HOST:PORT``, ``[::1]:PORT`` for IPv6; the host comes without brackets.
+
+    ``least_port`` is 0 where that stands for any free one. Raises ``InvalidInput`` naming ``field`` for anything else.
+    """
+    shown = typed.rpartition("@")[2] if "@" in typed else typed
+    if _SCHEME.match(typed):
+        example = _SCHEME.sub("", shown).split("/", 1)[0] or "127.0.0.1:7420"
+        raise InvalidInput(
+            f"{shown!r} is not an {noun}: it must be HOST:PORT, without a scheme",
+            field=field,
+            hint=f"for example {example}; whether TLS is spoken depends on the certificates that are given",
+        )
+    host, _, port = typed.rpartition(":")
+    if _is_ipv6(typed) or _is_ipv6(host):
+        raise InvalidInput(
+            f"{shown!r} is not an {noun}: an IPv6 address needs brackets",
+            field=field,
+            hint="for example [::1]:7420",
+        )
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else None
+    named = _is_ipv6(bare) if bare is not None else _HOST.fullmatch(host) is not None
+    if not named or not _PORT.fullmatch(port) or not least_port <= int(port) <= 65535:
+        any_free = "; port 0 picks a free one" if least_port == 0 else ""
+        raise InvalidInput(
+            f"{shown!r} is not an {noun}; it must be HOST:PORT with a port from {least_port} to 65535",
+            field=field,
+            hint=f"for example 127.0.0.1:7420, or [::1]:7420{any_free}",
+        )
+    return bare if bare is not None else host, int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False

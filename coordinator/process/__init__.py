@@ -1,0 +1,1 @@
+"""This process: its pauses, background tasks and open files, and the directories and files that it uses."""

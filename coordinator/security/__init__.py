@@ -1,0 +1,1 @@
+"""What protects a coordinator: certificates, tokens, and the hiding of secrets."""

@@ -1,0 +1,105 @@
+"""Whether new claims are granted at all: etcd must have space, and limits and budgets must leave room.
+
+Invariant: what a limit withholds is new claims only, and notes where it is of bytes. Renewals, by whichever call,
+denials, completions and releases go on, and no renewal counts as a claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from functools import partial
+from typing import cast
+
+from coordinator.engine.claim import ClaimCommand, claim, claim_without_granting
+from coordinator.errors import LimitExceeded
+from coordinator.limits import LimitSettings
+from coordinator.model import Claim, Denial, Outcome
+from coordinator.service.accounts import Metering
+from coordinator.service.budgets import Payer
+from coordinator.service.claim_counts import ClaimCounts
+from coordinator.service.requests import Keyed
+from coordinator.store.runner import Runner
+from coordinator.store.space import SpaceWatch
+
+__all__ = ["ClaimLimits"]
+
+
+class ClaimLimits:
+    """Has claims granted by ``runner``, as far as ``space``, ``limits`` and the budgets of ``metering`` allow."""
+
+    def __init__(self, runner: Runner, space: SpaceWatch, limits: LimitSettings, metering: Metering) -> None:
+        self._runner = runner
+        self._space = space
+        self._counts = ClaimCounts(runner, limits)
+        self._metering = metering
+
+    async def claim(self, command: ClaimCommand, keyed: Keyed, payer: Payer, *, deadline: float) -> Claim | Denial:
+        """Claim a work key; raises ``LimitExceeded`` where that would take a new claim and a limit is reached."""
+        refusal = self._space.refusal()
+        if refusal is not None:
+            return await self._without_granting(command, keyed, payer, refusal, deadline)
+        if not self._counts.limited:
+            return await self._grant(command, keyed, payer, deadline)
+        async with self._counts.place(keyed.fleet, command.session, deadline=deadline) as refusal:
+            if refusal is not None:
+                return await self._without_granting(command, keyed, payer, refusal, deadline)
+            answer = await self._grant(command, keyed, payer, deadline)
+            if isinstance(answer, Claim) and answer.outcome is Outcome.GRANTED:
+                self._counts.granted(keyed.fleet, keyed.paths.claim, command.session)
+            return answer
+
+    async def claim_many(
+        self, wanted: Sequence[tuple[ClaimCommand, Keyed]], payer: Payer, *, deadline: float
+    ) -> list[Claim | Denial | Exception]:
+        """Claim different work keys, each for itself; returns the answer to each, or the error that it ended with."""
+        if self._space.refusal() is not None or self._counts.limited:
+            return await _each(self.claim(command, keyed, payer, deadline=deadline) for command, keyed in wanted)
+        meters = [self._metering.meter(payer) for _ in wanted]
+        claims = [
+            meter.of(partial(claim, command, keyed.paths))
+            for meter, (command, keyed) in zip(meters, wanted, strict=True)
+        ]
+        outcomes = await self._runner.run_many(claims, deadline=deadline)
+        refused = {
+            index: refusal
+            for index, (outcome, meter) in enumerate(zip(outcomes, meters, strict=True))
+            if (refusal := meter.refusal) is not None and outcome is refusal
+        }
+        instead = await _each(
+            self._without_granting(*wanted[index], payer, refusal, deadline) for index, refusal in refused.items()
+        )
+        for index, outcome in zip(refused, instead, strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    def ended(self, keyed: Keyed) -> None:
+        """Tell that a claim was completed, released or revoked through this replica."""
+        self._counts.ended(keyed.fleet, keyed.paths.claim)
+
+    async def _grant(self, command: ClaimCommand, keyed: Keyed, payer: Payer, deadline: float) -> Claim | Denial:
+        meter = self._metering.meter(payer)
+        try:
+            return await self._runner.run(meter.of(partial(claim, command, keyed.paths)), deadline=deadline)
+        except LimitExceeded as error:
+            if error is not meter.refusal:
+                raise
+            return await self._without_granting(command, keyed, payer, error, deadline)
+
+    async def _without_granting(
+        self, command: ClaimCommand, keyed: Keyed, payer: Payer, refusal: LimitExceeded, deadline: float
+    ) -> Claim | Denial:
+        meter = self._metering.meter(payer, keeping=not command.note, withheld=self._space.refusal())
+        start = meter.of(partial(claim_without_granting, command, keyed.paths))
+        answer = await self._runner.run(start, deadline=deadline)
+        if answer is None:
+            raise refusal
+        return answer
+
+
+async def _each(calls: Iterable[Awaitable[Claim | Denial]]) -> list[Claim | Denial | Exception]:
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+            raise outcome
+    return [cast(Claim | Denial | Exception, outcome) for outcome in outcomes]

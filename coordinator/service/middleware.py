@@ -1,0 +1,145 @@
+"""What every call goes through: errors become statuses, and each call is timed.
+
+Invariant: a caller gets an answer, one of our errors with its detail, or INTERNAL with a sentence and no trace; what
+went wrong inside is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor
+
+from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, TryAgain
+from coordinator.logs.audit import Audit
+from coordinator.logs.format import said
+from coordinator.recorder import Recorder
+from coordinator.service.access import RULES, Authorizer, Role
+from coordinator.service.admission import Admission
+from coordinator.service.callers import caller_of
+from coordinator.service.connections import Unpaused
+from coordinator.service.gate import refuse_malformed
+from coordinator.service.refusals import Refusals, abort
+from coordinator.service.requests import new_request_id
+
+__all__ = ["Middleware", "name_request"]
+
+_LOG = logging.getLogger(__name__)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Middleware:
+    """A servicer whose methods are those of ``servicer``, each wrapped.
+
+    Wrapped once, when it is made: an interceptor would be asked anew for every call, which takes a tenth of its time.
+    Without an ``authorizer`` everybody may call everything. ``gate`` raises for what is not to be answered any more.
+    """
+
+    def __init__(
+        self,
+        servicer: object,
+        methods: Iterable[MethodDescriptor],
+        recorder: Recorder,
+        admission: Admission,
+        authorizer: Authorizer | None = None,
+        unpaused: Unpaused = lambda: None,
+        refusals: Refusals | None = None,
+        audit: Audit | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._refusals = refusals or Refusals(audit)
+        self._audit = audit
+        self._admission = admission
+        self._authorizer = authorizer
+        #: How many calls have been taken up so far: while it grows, others may have arrived that gRPC still keeps.
+        self.taken_up = 0
+        self._unpaused = unpaused
+        for method in methods:
+            wrap = self._stream if method.server_streaming else self._unary
+            setattr(self, method.name, wrap(method, getattr(servicer, method.name)))
+
+    def _unary(self, described: MethodDescriptor, behaviour: Any) -> Any:
+        method, authorizer, admission, audit = described.name, self._authorizer, self._admission, self._audit
+        unpaused = self._unpaused
+        takes_request_id = "request_id" in described.input_type.fields_by_name
+        operating = method in RULES and RULES[method].role is Role.OPERATOR
+        takes_items = "items" in described.input_type.fields_by_name
+
+        async def answer(request: Any, context: _Context) -> Any:
+            self.taken_up += 1
+            started = time.perf_counter()
+            code = "CANCELLED"
+            try:
+                unpaused()
+                refuse_malformed(request)
+                credential = None if authorizer is None else authorizer.admit(method, request, context).name
+                if takes_request_id and not request.request_id:
+                    # Its outcome may be unknown, and then it is to be repeated.
+                    request.request_id = new_request_id()
+                items = len(request.items) if takes_items else 1
+                with admission.place(caller_of(context), request.ByteSize(), items, credential):
+                    response = await behaviour(request, context)
+                code = "OK"
+                if audit is not None:
+                    audit.did(credential or "-", method, request, each=operating)
+            except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it is logged and answered
+                told = self._told(method, request, error, context)
+                code = told.code
+                del request  # gRPC keeps this frame until cycles are collected, and a request can have megabytes
+                await abort(context, told)
+            finally:
+                self._recorder.call_done(method, code, time.perf_counter() - started)
+            return response
+
+        return answer
+
+    def _stream(self, described: MethodDescriptor, behaviour: Any) -> Any:
+        method, unpaused = described.name, self._unpaused
+        if self._authorizer is not None:
+            behaviour = self._authorizer.guard_stream(method, behaviour)
+
+        async def stream(request: Any, context: _Context) -> AsyncIterator[Any]:
+            self.taken_up += 1
+            started = time.perf_counter()
+            code = "CANCELLED"
+            try:
+                unpaused()
+                refuse_malformed(request)
+                async for response in behaviour(request, context):
+                    yield response
+                code = "OK"
+            except Exception as error:  # noqa: BLE001  # as above
+                told = self._told(method, request, error, context)
+                code = told.code
+                del request  # as above
+                await abort(context, told)
+            finally:
+                self._recorder.call_done(method, code, time.perf_counter() - started)
+
+        return stream
+
+    def _told(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
+        """Return what the caller is told of an error, and write it into the log."""
+        if not isinstance(error, CoordinatorError):
+            _LOG.error("a call failed by our own fault", exc_info=error, extra=said(method=method))
+            return InternalError(f"{method} failed inside the coordinator; its log says why")
+        name_request(error, getattr(request, "request_id", ""))
+        self._refusals.refused(method, request, error, context)
+        # Its trace leads to frames that hold the request.
+        error.__context__ = None
+        return error.with_traceback(None)
+
+
+def name_request(error: CoordinatorError, request_id: str) -> None:
+    """Say what to send again, so that it takes effect at most once; "" where the call does not bear repetition."""
+    if not request_id:
+        return
+    if isinstance(error, OutcomeUnknown):
+        error.name_request(request_id)
+    elif isinstance(error, TryAgain):
+        error.request_id = request_id

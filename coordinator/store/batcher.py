@@ -1,0 +1,342 @@
+"""A lane: transactions that wait for their turn and then travel together.
+
+A lone transaction is sent at once. While a batch is under way the next one fills; it is sent when the one before it has
+been answered, the event loop has come to rest, and as many wait as went last time: whoever was answered then is likely
+to ask again. Where fewer come, a millisecond in which nobody comes is the end of it. That makes batches large under
+load, when the time that a batch waits is time in which requests are read, and keeps every timer out of a lone caller's
+way. A second batch goes out beside the first only when it is full.
+
+Invariants:
+- Every waiter gets a definite answer, an error that says that nothing was changed, or ``OutcomeUnknown``, before its
+  deadline and from nothing but what happened to its own transaction.
+- Of the transactions on one work key at most one is under way, and they go in the order in which they came.
+- Nothing is sent whose deadline has passed, nor what was put in before a pause of this process.
+- What waits is bounded: beyond that, callers are refused before memory grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from coordinator.engine.shared_reply import answer_from
+from coordinator.engine.transaction import Txn, TxnReply, only_reads
+from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, OutcomeUnknown, Unavailable
+from coordinator.process.pauses import Pauses, stood_still
+from coordinator.store.batch_weight import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
+from coordinator.store.etcd.errors import LeaseGone, silence
+
+__all__ = ["Batcher", "Waiter"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Most transactions that wait in one lane. At 5,000 a second they would wait for two seconds.
+MAX_WAITING = 10_000
+MAX_UNDER_WAY = 2
+#: How long a batch may go on filling while the event loop is busy or more keep coming. A loop that is never idle has
+#: its callers wait far longer than this for the processor.
+FILL_SECONDS = 0.02
+#: A turn of the event loop that takes less than this has done nothing: an empty one takes 2 to 5 microseconds, one that
+#: reads or answers a request a hundred or more.
+IDLE_TURN_SECONDS = 50e-6
+#: How long nobody must have come before a batch is sent that is smaller than the last, in seconds.
+QUIET_SECONDS = 0.001
+#: A batch this large is sent only when it is quiet, even where it is as large as the last: among many callers more are
+#: on their way, and a millisecond is little beside what each of them waits.
+MANY = 8
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One transaction and whoever waits for its reply.
+
+    ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
+    ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
+    lists and below them. ``followers`` is how many waited behind it for the same scope when its turn came, ``pauses``
+    how many this process had had when it was put in; ``late`` is called with the reply where the caller is gone,
+    and with None where there will be none although the transaction may have been applied.
+    ``in_doubt`` is set where it may have been applied unseen.
+    """
+
+    txn: Txn
+    scope: object
+    size: int
+    slots: int
+    depth: int
+    deadline: float
+    reply: asyncio.Future[TxnReply]
+    sent: bool = False
+    in_doubt: bool = False
+    pauses: int = 0
+    followers: int = 0
+    timer: asyncio.TimerHandle | None = None
+    late: Callable[[TxnReply | None], None] | None = None
+    silence: Callable[[], Unavailable] = silence
+
+    def expire(self) -> None:
+        """End the wait: the deadline has come."""
+        if self.reply.done():
+            return
+        if self.sent and not only_reads(self.txn):
+            self.reply.set_exception(OutcomeUnknown(f"etcd gave no definite answer in time ({self.silence()})"))
+        else:
+            self.reply.set_exception(self.silence())
+
+    def give_up(self, error: CoordinatorError) -> None:
+        """End the wait of what is not sent."""
+        self._stop_timer()
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+    def succeed(self, reply: TxnReply) -> None:
+        """Hand over the reply."""
+        self._stop_timer()
+        reply = reply._replace(resent=True) if self.in_doubt else reply
+        if not self.reply.done():
+            self.reply.set_result(reply)
+        elif self.late is not None:
+            self.late(reply)
+
+    def fail(self, error: Exception) -> None:
+        """Hand over an error; each waiter raises one of its own."""
+        self._stop_timer()
+        unknown = self.in_doubt or isinstance(error, OutcomeUnknown)
+        if unknown and self.late is not None and not isinstance(error, LeaseGone):
+            self.late(None)
+        if self.reply.done():
+            return
+        if isinstance(error, OutcomeUnknown) and only_reads(self.txn):
+            error = self.silence()
+        self.reply.set_exception(copy.copy(error))
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
+
+
+class Batcher:
+    """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions.
+
+    ``silence`` makes the error for what was not answered in time.
+    """
+
+    def __init__(self, send: Send, pauses: Pauses, silence: Callable[[], Unavailable] = silence) -> None:
+        self._send = send
+        self._silence = silence
+        self._pauses = pauses
+        self._queues: dict[object, deque[Waiter]] = {}
+        #: Scopes with something to send and nothing under way, in the order of their turn.
+        self._turn: deque[object] = deque()
+        self._busy: set[object] = set()
+        self._waiting = 0
+        self._scheduled = False
+        self._arrived = 0
+        #: How many went in the last batch, or waited to be answered along with it.
+        self._last = 1
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, waiter: Waiter) -> asyncio.Future[TxnReply]:
+        """Have a transaction wait for its turn; what is returned must be awaited or cancelled."""
+        if self._waiting >= MAX_WAITING:
+            raise LimitExceeded(
+                f"{MAX_WAITING} transactions wait for etcd already",
+                hint="nothing was changed; try again, and see with `coordination doctor` whether etcd is slow",
+                retry_after_seconds=1.0,
+            )
+        loop = asyncio.get_running_loop()
+        waiter.pauses, waiter.silence = self._pauses.count, self._silence
+        waiter.timer = loop.call_later(max(0.0, waiter.deadline - time.monotonic()), waiter.expire)
+        queue = self._queues.get(waiter.scope)
+        if queue is None:
+            queue = self._queues[waiter.scope] = deque()
+            if waiter.scope not in self._busy:
+                self._turn.append(waiter.scope)
+        queue.append(waiter)
+        self._waiting += 1
+        self._arrived += 1
+        self._schedule(loop)
+        return waiter.reply
+
+    def is_wanted(self, scope: object) -> bool:
+        """Tell whether transactions of a scope wait or are under way."""
+        return scope in self._queues
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._scheduled and self._turn and self._may_send():
+            self._scheduled = True
+            now = time.perf_counter()
+            loop.call_soon(self._settle, loop, now, now + FILL_SECONDS)
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, before: float, latest: float) -> None:
+        """Send once the loop has had an idle turn and as many have come as last time, or no more come."""
+        now = time.perf_counter()
+        if len(self._turn) >= MAX_OPERATIONS or now >= latest:
+            self._pump()
+        elif now - before > IDLE_TURN_SECONDS:
+            loop.call_soon(self._settle, loop, now, latest)
+        elif self._last <= self._waiting < MANY:
+            self._pump()
+        else:
+            loop.call_later(QUIET_SECONDS, self._quiet, loop, self._arrived, latest)
+
+    def _quiet(self, loop: asyncio.AbstractEventLoop, arrived: int, latest: float) -> None:
+        if self._arrived == arrived:
+            self._pump()
+        else:
+            self._settle(loop, time.perf_counter(), latest)
+
+    def _may_send(self) -> bool:
+        under_way = len(self._tasks)
+        return not under_way or (under_way < MAX_UNDER_WAY and len(self._turn) >= MAX_OPERATIONS)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        while self._turn and self._may_send():
+            batch = self._take()
+            if not batch:
+                return
+            self._last = sum(1 + waiter.followers for waiter in batch)
+            task = asyncio.create_task(self._run(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._schedule(task.get_loop())
+        if not task.cancelled():
+            task.result()
+
+    def _take(self) -> list[Waiter]:
+        """Take the next batch: of each scope the first in its queue, as long as etcd's limits allow."""
+        batch: list[Waiter] = []
+        size = slots = depth = 0
+        while self._turn:
+            scope = self._turn[0]
+            queue = self._queues[scope]
+            self._drop_done(queue)
+            if not queue:
+                self._turn.popleft()
+                del self._queues[scope]
+                continue
+            first = queue[0]
+            size, slots, depth = size + first.size, slots + first.slots, max(depth, first.depth)
+            if batch and (size > MAX_BATCH_BYTES or slots + depth > MAX_OPERATIONS):
+                break
+            self._turn.popleft()
+            self._busy.add(scope)
+            self._waiting -= 1
+            queue.popleft()
+            # Only who waits already is answered along: its reply must be of a moment after it asked.
+            first.followers = len(queue)
+            batch.append(first)
+        return batch
+
+    def _drop_done(self, queue: deque[Waiter]) -> None:
+        while queue and queue[0].reply.done():
+            queue.popleft()
+            self._waiting -= 1
+
+    async def _run(self, batch: list[Waiter]) -> None:
+        try:
+            await self._deliver(batch)
+        finally:
+            for waiter in batch:
+                # Where it was ended from outside; everybody else has been answered.
+                waiter.expire()
+                self._release(waiter)
+
+    async def _deliver(self, batch: list[Waiter]) -> None:
+        """Send a batch and answer its waiters. One that etcd refuses is split, so that innocents do not suffer."""
+        self._drop_late(batch)
+        # Who has given up by now was told that nothing was changed, or will not be there for the answer.
+        batch = [waiter for waiter in batch if not waiter.reply.done()]
+        if not batch:
+            return
+        for waiter in batch:
+            waiter.sent = True
+        try:
+            replies = await self._send(batch, max(waiter.deadline for waiter in batch))
+            answered = list(zip(batch, replies, strict=True))
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody must be left waiting
+            await self._deliver_refused(batch, error)
+        else:
+            for waiter, reply in answered:
+                waiter.succeed(reply)
+                self._answer_along(waiter, reply)
+
+    def _drop_late(self, batch: list[Waiter]) -> None:
+        """Give up what waited too long: timers may be late themselves, after a pause or where the loop is busy."""
+        now, pauses = time.monotonic(), self._pauses.count
+        for waiter in batch:
+            if waiter.sent:
+                continue
+            if waiter.pauses != pauses:
+                waiter.give_up(stood_still())
+            elif waiter.deadline <= now:
+                waiter.give_up(self._silence())
+
+    async def _deliver_refused(self, batch: list[Waiter], error: Exception) -> None:
+        """Fail those who are to blame for an error, and deliver the others."""
+        if isinstance(error, LimitExceeded):
+            spared = _spared(batch)
+            for waiter in batch:
+                if waiter not in spared:
+                    waiter.fail(error)
+            await self._deliver(spared)
+        elif isinstance(error, CoordinatorError) and not isinstance(error, InternalError):
+            for waiter in batch:
+                waiter.fail(error)
+        elif len(batch) > 1:
+            # One that was refused as a whole was not applied; after our own fault the comparisons let it apply once.
+            for waiter in batch:
+                waiter.in_doubt = waiter.in_doubt or not isinstance(error, LeaseGone)
+            await self._deliver(batch[: len(batch) // 2])
+            await self._deliver(batch[len(batch) // 2 :])
+        else:
+            if not isinstance(error, LeaseGone | InternalError):
+                _LOG.error("a transaction failed by our own fault", exc_info=error)
+                error = InternalError("the transaction failed inside the coordinator; its log says why")
+            batch[0].fail(error)
+
+    def _answer_along(self, leader: Waiter, reply: TxnReply) -> None:
+        """Answer from a reply those that waited behind it for the same work key, up to the first that must be sent."""
+        queue = self._queues[leader.scope]
+        for _ in range(leader.followers):
+            follower = queue[0]
+            if not follower.reply.done():
+                shared = answer_from(leader.txn, reply, follower.txn)
+                if shared is None:
+                    return
+                follower.succeed(shared)
+            queue.popleft()
+            self._waiting -= 1
+
+    def _release(self, waiter: Waiter) -> None:
+        """Give the next of the scope its turn."""
+        self._busy.discard(waiter.scope)
+        queue = self._queues.get(waiter.scope)
+        if queue:
+            self._turn.append(waiter.scope)
+        elif queue is not None:
+            del self._queues[waiter.scope]
+
+
+def _spared(batch: Sequence[Waiter]) -> list[Waiter]:
+    """Return those that a full etcd serves still: what does not put, or else what only reads; not the whole batch."""
+    for harmless in (_never_puts, only_reads):
+        spared = [waiter for waiter in batch if harmless(waiter.txn)]
+        if len(spared) < len(batch):
+            return spared
+    return []
+
+
+def _never_puts(txn: Txn) -> bool:
+    return not has_put(txn)

@@ -1,0 +1,1 @@
+"""Calls to etcd: its members, access and login, errors, messages, and watches."""

@@ -1,0 +1,1 @@
+"""Leases of etcd: the pool that claims share, leases of others, and leases that are kept alive."""

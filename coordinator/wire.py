@@ -1,0 +1,108 @@
+"""Between the model and the messages of the API, for the service and the client: enumerations, durations and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.diagnosis.findings import Severity
+from coordinator.model import Cause, DenialReason, Event, Outcome, State
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1 import types_pb2 as types
+
+__all__ = [
+    "CAUSES",
+    "CAUSES_ON_WIRE",
+    "DENIAL_REASONS",
+    "DENIAL_REASONS_ON_WIRE",
+    "EVENTS",
+    "EVENTS_ON_WIRE",
+    "OUTCOMES",
+    "OUTCOMES_ON_WIRE",
+    "SEVERITIES",
+    "SEVERITIES_ON_WIRE",
+    "STATES",
+    "STATES_ON_WIRE",
+    "duration",
+    "seconds_of",
+    "time_of",
+    "time_or_none",
+    "timestamp",
+]
+
+
+STATES_ON_WIRE: dict[State, types.State] = {
+    State.AVAILABLE: types.STATE_AVAILABLE,
+    State.CLAIMED: types.STATE_CLAIMED,
+    State.COMPLETED: types.STATE_COMPLETED,
+    State.ABANDONED: types.STATE_ABANDONED,
+}
+CAUSES_ON_WIRE: dict[Cause | None, types.Cause] = {
+    None: types.CAUSE_UNSPECIFIED,
+    Cause.EXPIRED: types.CAUSE_EXPIRED,
+    Cause.RELEASED: types.CAUSE_RELEASED,
+    Cause.REVOKED: types.CAUSE_REVOKED,
+}
+OUTCOMES_ON_WIRE: dict[Outcome, types.Outcome] = {
+    Outcome.GRANTED: types.OUTCOME_GRANTED,
+    Outcome.RENEWED: types.OUTCOME_RENEWED,
+    Outcome.DENIED: types.OUTCOME_DENIED,
+}
+DENIAL_REASONS_ON_WIRE: dict[DenialReason, types.DenialReason] = {
+    DenialReason.HELD: types.DENIAL_REASON_HELD,
+    DenialReason.COMPLETED: types.DENIAL_REASON_COMPLETED,
+}
+EVENTS_ON_WIRE: dict[Event, pb.WatchResponse.Event] = {
+    Event.GRANTED: pb.WatchResponse.EVENT_GRANTED,
+    Event.RENEWED: pb.WatchResponse.EVENT_RENEWED,
+    Event.DENIED: pb.WatchResponse.EVENT_DENIED,
+    Event.COMPLETED: pb.WatchResponse.EVENT_COMPLETED,
+    Event.ABANDONED: pb.WatchResponse.EVENT_ABANDONED,
+}
+SEVERITIES_ON_WIRE: dict[Severity, pb.Severity] = {
+    Severity.OK: pb.SEVERITY_OK,
+    Severity.WARNING: pb.SEVERITY_WARNING,
+    Severity.PROBLEM: pb.SEVERITY_PROBLEM,
+}
+
+STATES = {number: state for state, number in STATES_ON_WIRE.items()}
+CAUSES = {number: cause for cause, number in CAUSES_ON_WIRE.items()}
+OUTCOMES = {number: outcome for outcome, number in OUTCOMES_ON_WIRE.items()}
+DENIAL_REASONS = {number: reason for reason, number in DENIAL_REASONS_ON_WIRE.items()}
+EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
+SEVERITIES = {number: severity for severity, number in SEVERITIES_ON_WIRE.items()}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def duration(seconds: float) -> Duration:
+    """Write a number of seconds."""
+    whole, fraction = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=fraction)
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Write a time."""
+    if moment is None:
+        return None
+    # What Timestamp.FromDatetime does, in a fifth of the time.
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
+
+
+def seconds_of(message: Duration) -> float:
+    """Read a number of seconds."""
+    return message.seconds + message.nanos / 1e9
+
+
+def time_of(message: Timestamp) -> datetime:
+    """Read a time."""
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def time_or_none(
+    message: types.Record | types.Denial | types.PreviousAttempt | types.HistoryEntry | pb.HotKey, field: str
+) -> datetime | None:
+    """Read a time that may be left out."""
+    return time_of(getattr(message, field)) if message.HasField(field) else None

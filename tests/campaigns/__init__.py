@@ -1,0 +1,1 @@
+"""Long runs that measure, one module each: ``python -m tests.campaigns.NAME``, or ``make campaign-NAME``."""

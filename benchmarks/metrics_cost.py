@@ -32,7 +32,7 @@ from coordinator.config import ServerSettings
 from coordinator.metrics import PrometheusRecorder
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.model import Cause, DenialReason, Outcome, State
-from coordinator.recorder import NullRecorder
+from coordinator.recorder import EndedAttempt, NullRecorder
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 
 __all__ = ["SERIES_OF_KINDS", "kind_samples", "record_random_kinds"]
@@ -85,7 +85,7 @@ def record_random_kinds(recorder: PrometheusRecorder, requests: int) -> None:
         recorder.claim_answered("default", kind, outcome, reason)
         ended, cause, late = ends[number // (MAX_KINDS + 1) % len(ends)]
         recorder.attempt_ended(
-            kind, ended, cause, late=late, contenders=number % 7, held_seconds=60.0, overdue_seconds=None
+            EndedAttempt(kind, ended, cause, late=late, contenders=number % 7, held_seconds=60.0, overdue_seconds=None)
         )
 
 

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from coordinator.engine.steps import AttemptEnded, ClaimGranted
 from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, State
 
-__all__ = ["NullRecorder", "Recorder", "report"]
+__all__ = ["EndedAttempt", "NullRecorder", "Recorder", "report"]
+
+
+class EndedAttempt(NamedTuple):
+    """An attempt that has ended.
+
+    ``contenders`` is None where they were counted before, with the expiry of what is completed late; ``held_seconds``
+    is how long it had been claimed; ``overdue_seconds``, for one that expired, how much later than its expiry that was
+    written down.
+    """
+
+    kind: str
+    ended: State
+    cause: Cause | None
+    late: bool
+    contenders: int | None
+    held_seconds: float | None
+    overdue_seconds: float | None
 
 
 class Recorder(Protocol):
@@ -18,23 +35,8 @@ class Recorder(Protocol):
     def claim_answered(self, fleet: str, kind: str, outcome: Outcome, reason: DenialReason | None) -> None:
         """A claim was granted, renewed or denied; ``reason`` is that of the denial."""
 
-    def attempt_ended(
-        self,
-        kind: str,
-        ended: State,
-        cause: Cause | None,
-        *,
-        late: bool,
-        contenders: int | None,
-        held_seconds: float | None,
-        overdue_seconds: float | None,
-    ) -> None:
-        """An attempt ended.
-
-        ``contenders`` is None where they were told before, with the expiry of what is completed late; ``held_seconds``
-        is how long it had been claimed; ``overdue_seconds``, for one that expired, how much later than its expiry that
-        was written down.
-        """
+    def attempt_ended(self, attempt: EndedAttempt) -> None:
+        """An attempt ended."""
 
     def transaction_done(self, seconds: float) -> None:
         """An etcd transaction was answered."""
@@ -70,17 +72,7 @@ class NullRecorder:
     def claim_answered(self, fleet: str, kind: str, outcome: Outcome, reason: DenialReason | None) -> None:
         """Do nothing."""
 
-    def attempt_ended(
-        self,
-        kind: str,
-        ended: State,
-        cause: Cause | None,
-        *,
-        late: bool,
-        contenders: int | None,
-        held_seconds: float | None,
-        overdue_seconds: float | None,
-    ) -> None:
+    def attempt_ended(self, attempt: EndedAttempt) -> None:
         """Do nothing."""
 
     def transaction_done(self, seconds: float) -> None:
@@ -119,11 +111,5 @@ def report(recorder: Recorder, event: AttemptEnded | ClaimGranted, clock: Callab
     if event.cause is Cause.EXPIRED:
         overdue = max(0.0, (clock() - event.ended_at).total_seconds())
     recorder.attempt_ended(
-        event.kind,
-        event.ended,
-        event.cause,
-        late=event.late,
-        contenders=event.contenders,
-        held_seconds=held,
-        overdue_seconds=overdue,
+        EndedAttempt(event.kind, event.ended, event.cause, event.late, event.contenders, held, overdue)
     )

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 from coordinator.metrics.families import OfClaims, OfService
 from coordinator.metrics.gauges import CensusGauges
 from coordinator.metrics.window import WINDOW_SECONDS, ConvergenceWindow
-from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, State
+from coordinator.model import ConvergenceRate, DenialReason, Outcome, State
+from coordinator.recorder import EndedAttempt
 
 __all__ = ["PrometheusRecorder"]
 
@@ -50,30 +51,20 @@ class PrometheusRecorder:
             if outcome is not Outcome.RENEWED:
                 self._window.count(fleet, denied=outcome is Outcome.DENIED)
 
-    def attempt_ended(
-        self,
-        kind: str,
-        ended: State,
-        cause: Cause | None,
-        *,
-        late: bool,
-        contenders: int | None,
-        held_seconds: float | None,
-        overdue_seconds: float | None,
-    ) -> None:
+    def attempt_ended(self, attempt: EndedAttempt) -> None:
         """Count the end of an attempt."""
         with self._never_raising:
-            kind = self._bounded(kind)
-            if ended is State.COMPLETED:
-                self._of_claims.completions(kind, str(late).lower()).inc()
+            kind = self._bounded(attempt.kind)
+            if attempt.ended is State.COMPLETED:
+                self._of_claims.completions(kind, str(attempt.late).lower()).inc()
             else:
-                self._of_claims.abandonments(kind, cause.value if cause else "").inc()
-            if contenders is not None:
-                self._of_claims.contenders.observe(contenders)
-            if held_seconds is not None:
-                self._of_claims.held(kind, ended.value).observe(held_seconds)
-            if overdue_seconds is not None:
-                self._of_claims.reap_lag.observe(overdue_seconds)
+                self._of_claims.abandonments(kind, attempt.cause.value if attempt.cause else "").inc()
+            if attempt.contenders is not None:
+                self._of_claims.contenders.observe(attempt.contenders)
+            if attempt.held_seconds is not None:
+                self._of_claims.held(kind, attempt.ended.value).observe(attempt.held_seconds)
+            if attempt.overdue_seconds is not None:
+                self._of_claims.reap_lag.observe(attempt.overdue_seconds)
 
     def transaction_done(self, seconds: float) -> None:
         """Observe an etcd transaction."""

@@ -1,20 +1,26 @@
-"""From request messages to values that have been checked.
+"""From request messages to values that have been checked, and to the commands of the engine.
 
-Invariant: nothing reaches the engine that has not passed here; every refusal names the field and what is allowed.
+Invariant: every command of the engine is built here and nowhere else, so nothing reaches it unchecked; every refusal
+names the field and what is allowed.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
+from coordinator.engine.acknowledge import AcknowledgeCommand
 from coordinator.engine.briefing import BriefingCommand
+from coordinator.engine.claim import ClaimCommand
 from coordinator.engine.events import EventFilter
+from coordinator.engine.finish import FinishCommand
 from coordinator.engine.hot import HotCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
+from coordinator.engine.renew import RenewCommand
+from coordinator.engine.revoke import RevokeCommand
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey, parse_work_key
@@ -33,26 +39,28 @@ from coordinator.limits import (
     check_ttl,
 )
 from coordinator.model import State
-from coordinator.names import check_fleet, check_kind, check_session_filter, check_text
+from coordinator.names import check_fleet, check_kind, check_session, check_session_filter, check_text
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import STATES, seconds_of
 
 __all__ = [
     "Keyed",
+    "acknowledge_command",
     "briefing_command",
-    "check_id",
     "check_items",
     "check_min_age",
     "check_revision",
-    "check_token",
+    "claim_command",
+    "complete_command",
     "event_filter",
     "hot_command",
     "list_command",
     "log_command",
     "new_request_id",
-    "read_ttl",
-    "text",
+    "release_command",
+    "renew_command",
+    "revoke_command",
     "withdraw_command",
 ]
 
@@ -90,12 +98,6 @@ class Keyed(NamedTuple):
         return cls(fleet, work_key, typed, FleetPaths(fleet).of(work_key))
 
 
-def check_id(field: str, value: str, make: Callable[[], str] | None = None) -> str:
-    """Return an identifier chosen by the caller, at most 128 bytes; where it is empty, one that ``make`` makes."""
-    check_text(field, value, _MAX_ID_BYTES)
-    return value or (make() if make else "")
-
-
 def check_items(count: int) -> None:
     """Check how many items a call has."""
     if not 1 <= count <= MAX_ITEMS:
@@ -107,21 +109,53 @@ def new_request_id() -> str:
     return uuid.uuid4().hex
 
 
-def check_token(token: int) -> int:
-    """Return a fencing token, 0 where none is named."""
-    if token < 0:
-        raise InvalidInput(f"{token} is not a fencing token; it must be above 0, or 0 for none", field="fencing_token")
-    return token
+def claim_command(
+    whose: pb.ClaimRequest | pb.ClaimManyRequest, wanted: pb.ClaimRequest | pb.ClaimItem, session: str, now: datetime
+) -> ClaimCommand:
+    """Read one claim; of a ClaimMany ``wanted`` is the item, and ``session`` is checked already."""
+    return ClaimCommand(
+        session=session,
+        request_id=_request_id(wanted.request_id),
+        now=now,
+        ttl_seconds=_ttl(wanted),
+        note=_text("note", wanted.note),
+        reopen=wanted.reopen,
+        instance=_id("instance", whose.instance),
+        token=_token(wanted.fencing_token),
+    )
 
 
-def text(field: str, value: str) -> str:
-    """Return a note, reason or result, at most 16 KiB."""
-    return check_text(field, value, MAX_TEXT_BYTES)
+def renew_command(request: pb.RenewRequest, now: datetime) -> RenewCommand:
+    """Read a renewal."""
+    return RenewCommand(
+        session=check_session(request.session),
+        now=now,
+        ttl_seconds=_ttl(request),
+        note=_text("note", request.note) if request.HasField("note") else None,
+        instance=_id("instance", request.instance),
+        token=_token(request.fencing_token),
+        request_id=_id("request_id", request.request_id),
+    )
 
 
-def read_ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.WithdrawItem) -> float | None:
-    """Return the ttl in seconds, None where the request has none."""
-    return check_ttl(seconds_of(request.ttl)) if request.HasField("ttl") else None
+def complete_command(request: pb.CompleteRequest, now: datetime) -> FinishCommand:
+    """Read a completion."""
+    return _finish_command(request, _text("result", request.result), now)
+
+
+def release_command(request: pb.ReleaseRequest, now: datetime) -> FinishCommand:
+    """Read a release."""
+    return _finish_command(request, _text("reason", request.reason), now)
+
+
+def revoke_command(request: pb.RevokeRequest, now: datetime) -> RevokeCommand:
+    """Read a revocation."""
+    return RevokeCommand(request_id=_request_id(request.request_id), now=now, reason=_text("reason", request.reason))
+
+
+def acknowledge_command(request: pb.AcknowledgeRequest, now: datetime) -> AcknowledgeCommand:
+    """Read an acknowledgement."""
+    return AcknowledgeCommand(now=now, reason=_text("reason", request.reason))
 
 
 def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> WithdrawCommand:
@@ -130,10 +164,10 @@ def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> With
         raise InvalidInput("request_id is empty; it must be that of the request to withdraw", field="request_id")
     return WithdrawCommand(
         session=session,
-        request_id=check_id("request_id", item.request_id),
+        request_id=_id("request_id", item.request_id),
         now=now,
-        token=check_token(item.fencing_token),
-        ttl_seconds=read_ttl(item),
+        token=_token(item.fencing_token),
+        ttl_seconds=_ttl(item),
     )
 
 
@@ -210,6 +244,42 @@ def check_revision(field: str, revision: int) -> int:
     if revision < 0:
         raise InvalidInput(f"{revision} is not a revision; it must be above 0, or 0 for from now on", field=field)
     return revision
+
+
+def _finish_command(request: pb.CompleteRequest | pb.ReleaseRequest, text: str, now: datetime) -> FinishCommand:
+    return FinishCommand(
+        session=check_session(request.session),
+        request_id=_request_id(request.request_id),
+        now=now,
+        text=text,
+        token=_token(request.fencing_token),
+    )
+
+
+def _id(field: str, value: str) -> str:
+    """Return an identifier chosen by the caller, at most 128 bytes."""
+    return check_text(field, value, _MAX_ID_BYTES)
+
+
+def _request_id(value: str) -> str:
+    return _id("request_id", value) or new_request_id()
+
+
+def _token(token: int) -> int:
+    """Return a fencing token, 0 where none is named."""
+    if token < 0:
+        raise InvalidInput(f"{token} is not a fencing token; it must be above 0, or 0 for none", field="fencing_token")
+    return token
+
+
+def _text(field: str, value: str) -> str:
+    """Return a note, reason or result, at most 16 KiB."""
+    return check_text(field, value, MAX_TEXT_BYTES)
+
+
+def _ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.WithdrawItem) -> float | None:
+    """Return the ttl in seconds, None where the request has none."""
+    return check_ttl(seconds_of(request.ttl)) if request.HasField("ttl") else None
 
 
 def _max_age(request: pb.BriefingRequest | pb.HotRequest, default: float) -> float:

@@ -17,16 +17,16 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from coordinator import clock, model
-from coordinator.engine.acknowledge import AcknowledgeCommand, acknowledge
+from coordinator.engine.acknowledge import acknowledge
 from coordinator.engine.briefing import brief
 from coordinator.engine.claim import ClaimCommand
-from coordinator.engine.finish import FinishCommand, complete, release
+from coordinator.engine.finish import complete, release
 from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
 from coordinator.engine.reap import reap_listed
-from coordinator.engine.renew import RenewCommand, renew
-from coordinator.engine.revoke import RevokeCommand, revoke
+from coordinator.engine.renew import renew
+from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
 from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
@@ -43,19 +43,21 @@ from coordinator.service.claim_many import claim_many
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.requests import (
     Keyed,
+    acknowledge_command,
     briefing_command,
-    check_id,
     check_items,
     check_min_age,
     check_revision,
-    check_token,
+    claim_command,
+    complete_command,
     event_filter,
     hot_command,
     list_command,
     log_command,
     new_request_id,
-    read_ttl,
-    text,
+    release_command,
+    renew_command,
+    revoke_command,
     withdraw_command,
 )
 from coordinator.service.status import StatusReader
@@ -114,7 +116,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
         """Claim one work key."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = _claim_command(request, request, check_session(request.session), self._clock())
+        command = claim_command(request, request, check_session(request.session), self._clock())
         payer = self._payer(keyed.fleet, command.session, context)
         answer = await self._claim_limits.claim(command, keyed, payer, deadline=_deadline(context))
         self._claim_answered(keyed, command.session, answer)
@@ -133,15 +135,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = RenewCommand(
-            session=check_session(request.session),
-            now=self._clock(),
-            ttl_seconds=read_ttl(request),
-            note=text("note", request.note) if request.HasField("note") else None,
-            instance=check_id("instance", request.instance),
-            token=check_token(request.fencing_token),
-            request_id=check_id("request_id", request.request_id),
-        )
+        command = renew_command(request, self._clock())
         start, keeping = partial(renew, command, keyed.paths), not command.note
         renewed = await self._write(context, keyed, start, command.session, keeping=keeping)
         self._claim_answered(keyed, command.session, renewed)
@@ -150,7 +144,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Complete(self, request: pb.CompleteRequest, context: _Context) -> pb.CompleteResponse:  # noqa: N802
         """Mark the work as finished."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = self._finish_command(request, text("result", request.result))
+        command = complete_command(request, self._clock())
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
         self._claim_limits.ended(keyed)
         _log_record("completed", keyed, record)
@@ -159,7 +153,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Release(self, request: pb.ReleaseRequest, context: _Context) -> pb.ReleaseResponse:  # noqa: N802
         """Hand the work back."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = self._finish_command(request, text("reason", request.reason))
+        command = release_command(request, self._clock())
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._claim_limits.ended(keyed)
         _log_record("released", keyed, record)
@@ -168,11 +162,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
         """Take a claim away from its holder."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = RevokeCommand(
-            request_id=check_id("request_id", request.request_id, new_request_id),
-            now=self._clock(),
-            reason=text("reason", request.reason),
-        )
+        command = revoke_command(request, self._clock())
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
         self._claim_limits.ended(keyed)
         _log_record("revoked", keyed, record)
@@ -242,7 +232,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
         """Mark an abandoned record as seen."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = AcknowledgeCommand(now=self._clock(), reason=text("reason", request.reason))
+        command = acknowledge_command(request, self._clock())
         start, keeping = partial(acknowledge, command, keyed.paths), not command.reason
         record = await self._write(context, keyed, start, keeping=keeping)
         _log_record("acknowledged", keyed, record)
@@ -304,16 +294,7 @@ class Servicer(CoordinatorServiceServicer):
         # Written into the item, so that whoever is told of an error is told what to repeat.
         item.request_id = item.request_id or new_request_id()
         keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
-        return keyed, _claim_command(request, item, session, now)
-
-    def _finish_command(self, request: pb.CompleteRequest | pb.ReleaseRequest, words: str) -> FinishCommand:
-        return FinishCommand(
-            session=check_session(request.session),
-            request_id=check_id("request_id", request.request_id, new_request_id),
-            now=self._clock(),
-            text=words,
-            token=check_token(request.fencing_token),
-        )
+        return keyed, claim_command(request, item, session, now)
 
     def _claim_answered(self, keyed: Keyed, session: str, answer: model.Claim | model.Denial) -> None:
         if isinstance(answer, model.Denial):
@@ -326,21 +307,6 @@ class Servicer(CoordinatorServiceServicer):
         if answer.outcome is not model.Outcome.GRANTED:
             self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
         _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)
-
-
-def _claim_command(
-    whose: pb.ClaimRequest | pb.ClaimManyRequest, wanted: pb.ClaimRequest | pb.ClaimItem, session: str, now: datetime
-) -> ClaimCommand:
-    return ClaimCommand(
-        session=session,
-        request_id=check_id("request_id", wanted.request_id, new_request_id),
-        now=now,
-        ttl_seconds=read_ttl(wanted),
-        note=text("note", wanted.note),
-        reopen=wanted.reopen,
-        instance=check_id("instance", whose.instance),
-        token=check_token(wanted.fencing_token),
-    )
 
 
 def _deadline(context: _Context) -> float:

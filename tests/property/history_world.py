@@ -21,8 +21,8 @@ from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw
 from coordinator.errors import Contended, Refused
-from coordinator.model import Cause, Claim, Denial, DenialReason, Outcome, Record, State, WorkDetails
-from coordinator.recorder import NullRecorder
+from coordinator.model import Claim, Denial, DenialReason, Outcome, Record, WorkDetails
+from coordinator.recorder import EndedAttempt, NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.codec import decode_txn, encode_txn
 from coordinator.store.etcd.methods import Method, Methods
@@ -77,17 +77,8 @@ class Listener(NullRecorder):
         if outcome is Outcome.GRANTED:
             self.heard[Grant()] += 1
 
-    def attempt_ended(
-        self,
-        kind: str,  # noqa: ARG002  # the recorder's
-        ended: State,
-        cause: Cause | None,
-        *,
-        late: bool,
-        contenders: int | None,
-        **more: object,  # noqa: ARG002  # the recorder's
-    ) -> None:
-        self.heard[Ending(ended, cause, late, contenders is not None)] += 1
+    def attempt_ended(self, attempt: EndedAttempt) -> None:
+        self.heard[Ending(attempt.ended, attempt.cause, attempt.late, attempt.contenders is not None)] += 1
 
 
 class Turns:

@@ -15,6 +15,7 @@ from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, Re
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.model import Cause, DenialReason, Outcome, State
+from coordinator.recorder import EndedAttempt
 
 
 class Clock:
@@ -89,15 +90,14 @@ class TestRecorder:
         assert sample("coordination_claims_total", {"kind": "kind0", "outcome": "granted"}) == 2
 
     def test_the_end_of_an_attempt(self, registry: CollectorRegistry, recorder: PrometheusRecorder) -> None:
-        recorder.attempt_ended(
+        expired = EndedAttempt(
             "task", State.ABANDONED, Cause.EXPIRED, late=False, contenders=3, held_seconds=None, overdue_seconds=2.5
         )
-        recorder.attempt_ended(
+        completed = EndedAttempt(
             "task", State.COMPLETED, None, late=True, contenders=0, held_seconds=60.0, overdue_seconds=None
         )
-        recorder.attempt_ended(
-            "task", State.COMPLETED, None, late=True, contenders=None, held_seconds=None, overdue_seconds=None
-        )
+        for attempt in expired, completed, completed._replace(contenders=None, held_seconds=None):
+            recorder.attempt_ended(attempt)
         sample = registry.get_sample_value
         assert sample("coordination_contenders_per_claim_count") == 2
         assert sample("coordination_abandonments_total", {"kind": "task", "cause": "expired"}) == 1

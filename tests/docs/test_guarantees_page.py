@@ -43,7 +43,7 @@ def test_the_figures_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
     assert f"Retention ({settings.retention / 86_400:.0f} days)" in text
     assert f"the clock allowance ({settings.allowance / 60:.0f} min)" in text
-    assert f"how often it is looked ({settings.overdue_every / 60:g} min)" in text
+    assert f"the interval between checks ({settings.overdue_every / 60:g} min)" in text
     assert f"at most {GRACE_SECONDS:.0f} s of grace" in text
     assert f"the last {HISTORY_LIMIT} attempts are kept" in text
     assert f"Of more than {briefing._ENOUGH_ENDED:,} ends" in text

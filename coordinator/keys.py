@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_WORK_KEY_BYTES
-from coordinator.names import KIND, KIND_RULE, shorten, utf8_size
+from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, shorten, utf8_size
 from coordinator.work_urls import SCHEME, is_address, parse_address
 
 __all__ = ["DEFAULT_TOPIC_KINDS", "WorkKey", "parse_work_key"]
@@ -34,7 +34,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
 #: What stands in a key must be legible everywhere: no controls, line ends, private or unassigned characters.
 _ILLEGIBLE = frozenset({"Cc", "Zl", "Zp", "Co", "Cn"})
 #: Keys that nothing below could change or refuse, as nearly all are.
-_PLAIN_KEY = re.compile(r"([a-z][a-z0-9_-]{0,31}):([A-Za-z0-9._:#@-]{1,256})")
+_PLAIN_KEY = re.compile(rf"({KIND_PATTERN}):([A-Za-z0-9._:#@-]{{1,256}})")
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
 
 _GITHUB_ADDRESS = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)

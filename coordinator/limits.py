@@ -17,16 +17,22 @@ __all__ = [
     "DEFAULT_HOT_KEYS",
     "DEFAULT_HOT_SECONDS",
     "DEFAULT_MAX_CALLS",
+    "DEFAULT_PAGE_SIZE",
+    "DEFAULT_TTL_SECONDS",
     "HANDSHAKE_SECONDS",
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
     "KEEPALIVE_TIMEOUT_SECONDS",
     "MAX_BRIEFED_KINDS",
     "MAX_BRIEFED_SECONDS",
+    "MAX_BRIEFING_CHARACTERS",
     "MAX_CONNECTIONS",
+    "MAX_FLEET_CHARACTERS",
     "MAX_HEADER_BYTES",
     "MAX_HOT_KEYS",
+    "MAX_ID_BYTES",
     "MAX_ITEMS",
+    "MAX_KIND_CHARACTERS",
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_REQUEST_BYTES",
@@ -34,6 +40,7 @@ __all__ = [
     "MAX_SMALL_REQUEST_BYTES",
     "MAX_STREAMS_OF_A_CONNECTION",
     "MAX_TEXT_BYTES",
+    "MAX_TIMEOUT_SECONDS",
     "MAX_TRIES",
     "MAX_TTL_SECONDS",
     "MAX_UNFINISHED_REQUESTS",
@@ -44,6 +51,8 @@ __all__ = [
     "MAX_WATCHERS",
     "MAX_WATCHERS_OF_A_CONNECTION",
     "MAX_WORK_KEY_BYTES",
+    "MIN_BRIEFING_CHARACTERS",
+    "MIN_TIMEOUT_SECONDS",
     "MIN_TTL_SECONDS",
     "MOST_UNTAKEN_CALLS",
     "RECEIVE_SECONDS",
@@ -55,27 +64,38 @@ __all__ = [
     "check_briefing_characters",
     "check_page_size",
     "check_quota",
+    "check_timeout",
     "check_ttl",
 ]
 
+
+_DAY_SECONDS = 24 * 3600.0
 
 #: Shortest time to live of a claim. etcd silently raises a lease of less than 2 s at its default timings; below 5 s a
 #: single leader election (1 to 2 s) would eat a large part of the claim.
 MIN_TTL_SECONDS = 5.0
 #: Longest time to live of a claim: seven days.
-MAX_TTL_SECONDS = 7 * 24 * 3600.0
+MAX_TTL_SECONDS = 7 * _DAY_SECONDS
+#: What a claim lasts whose caller names no time.
+DEFAULT_TTL_SECONDS = 3600.0
 #: Longest note, reason or result, in bytes of UTF-8.
 MAX_TEXT_BYTES = 16 * 1024
 
 #: Longest session, in bytes of UTF-8, of which each allowed character takes one.
 MAX_SESSION_BYTES = 128
+#: Longest request id and instance, in bytes of UTF-8.
+MAX_ID_BYTES = 128
+#: Longest names of a fleet and of a kind; all characters that they may hold are ASCII.
+MAX_FLEET_CHARACTERS = 63
+MAX_KIND_CHARACTERS = 32
 
 #: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
 MAX_WORK_KEY_BYTES = 512
 #: How often an operation starts over because somebody else changed what it had read.
 MAX_TRIES = 5
 
-#: Most records on one page.
+#: Records on one page, where the caller names no number, and at most.
+DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 #: A page ends early rather than grow beyond this; gRPC clients accept 4 MiB by default.
 MAX_PAGE_BYTES = 1024 * 1024
@@ -123,16 +143,18 @@ MAX_WAITING_EVENTS = 1_000
 MAX_WAITING_EVENT_BYTES = 256 * 1024
 SLOW_WATCHER_SECONDS = 10.0
 #: How far back a briefing tells of finished work, and at most, in seconds.
-DEFAULT_BRIEFED_SECONDS = 24 * 3600.0
-MAX_BRIEFED_SECONDS = 366 * 24 * 3600.0
+DEFAULT_BRIEFED_SECONDS = _DAY_SECONDS
+MAX_BRIEFED_SECONDS = 366 * _DAY_SECONDS
 MAX_BRIEFED_KINDS = 16
 #: How long a briefing is, in characters.
 DEFAULT_BRIEFING_CHARACTERS = 4_000
-_LEAST_BRIEFING, _MOST_BRIEFING = 500, 100_000
+MIN_BRIEFING_CHARACTERS, MAX_BRIEFING_CHARACTERS = 500, 100_000
 #: How far back ended attempts count where work is fought over, in seconds, and how much of it is told.
 DEFAULT_HOT_SECONDS = 3600.0
 DEFAULT_HOT_KEYS = 10
 MAX_HOT_KEYS = 100
+#: How long a caller waits for an answer, in seconds: at least and at most.
+MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 0.05, 3600.0
 
 _LEAST_QUOTA = 1024 * 1024
 _MOST_QUOTA = 2**63 - 1
@@ -166,18 +188,19 @@ class LimitSettings:
 
 
 def check_ttl(seconds: float) -> float:
-    """Return a time to live if it lies between 5 s and 7 days; raises ``InvalidInput`` otherwise."""
+    """Return a time to live if it lies between the shortest and the longest; raises ``InvalidInput`` otherwise."""
     if not math.isfinite(seconds) or not MIN_TTL_SECONDS <= seconds <= MAX_TTL_SECONDS:
         raise InvalidInput(
-            f"a ttl of {seconds:g} s is out of range; allowed are 5 s to 7 days (604800 s)",
+            f"a ttl of {seconds:g} s is out of range; allowed are {MIN_TTL_SECONDS:g} s to "
+            f"{MAX_TTL_SECONDS / _DAY_SECONDS:g} days ({MAX_TTL_SECONDS:.0f} s)",
             field="ttl",
             hint="for long work, claim for less and renew while it goes on",
         )
     return seconds
 
 
-def check_page_size(size: int, default: int = 100) -> int:
-    """Return a page size if it lies between 1 and 1,000, the default for 0; raises ``InvalidInput`` otherwise."""
+def check_page_size(size: int, default: int = DEFAULT_PAGE_SIZE) -> int:
+    """Return a page size if it is one, the default for 0; raises ``InvalidInput`` otherwise."""
     if not 0 <= size <= MAX_PAGE_SIZE:
         raise InvalidInput(
             f"a page size of {size} is out of range; allowed are 1 to {MAX_PAGE_SIZE}", field="page_size"
@@ -186,13 +209,30 @@ def check_page_size(size: int, default: int = 100) -> int:
 
 
 def check_briefing_characters(characters: int) -> int:
-    """Return a length for a briefing if it lies between 500 and 100,000; raises ``InvalidInput`` otherwise."""
-    if not _LEAST_BRIEFING <= characters <= _MOST_BRIEFING:
+    """Return a length for a briefing if it is long enough and not too long; raises ``InvalidInput`` otherwise."""
+    if not MIN_BRIEFING_CHARACTERS <= characters <= MAX_BRIEFING_CHARACTERS:
         raise InvalidInput(
-            f"a briefing of {characters} characters is out of range; allowed are {_LEAST_BRIEFING} to {_MOST_BRIEFING}",
+            f"a briefing of {characters} characters is out of range; allowed are {MIN_BRIEFING_CHARACTERS} to "
+            f"{MAX_BRIEFING_CHARACTERS}",
             field="max_characters",
         )
     return characters
+
+
+def check_timeout(typed: str, source: str = "") -> float:
+    """Return the seconds of a timeout as it is typed; raises ``InvalidInput`` for what is none or out of range."""
+    try:
+        seconds = float(typed)
+    except ValueError:
+        seconds = math.nan
+    if not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+        named = f" ({source})" if source else ""
+        raise InvalidInput(
+            f"a timeout of {typed!r}{named} is not valid; allowed are {MIN_TIMEOUT_SECONDS:g} to "
+            f"{MAX_TIMEOUT_SECONDS:g} seconds",
+            field="timeout",
+        )
+    return seconds
 
 
 def check_quota(quota_bytes: int | None) -> int | None:

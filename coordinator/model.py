@@ -13,7 +13,6 @@ from coordinator.clock import boot_seconds, this_boot
 from coordinator.quotation import key, name
 
 __all__ = [
-    "DEFAULT_TTL_SECONDS",
     "Briefing",
     "Cause",
     "Claim",
@@ -40,8 +39,6 @@ __all__ = [
     "WorkDetails",
     "format_time",
 ]
-
-DEFAULT_TTL_SECONDS = 3600.0
 
 
 class State(StrEnum):

@@ -13,11 +13,13 @@ from __future__ import annotations
 import re
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_SESSION_BYTES
+from coordinator.limits import MAX_FLEET_CHARACTERS, MAX_KIND_CHARACTERS, MAX_SESSION_BYTES
 
 __all__ = [
     "DEFAULT_FLEET",
+    "FLEET",
     "KIND",
+    "KIND_PATTERN",
     "KIND_RULE",
     "check_fleet",
     "check_kind",
@@ -31,7 +33,7 @@ __all__ = [
 
 
 DEFAULT_FLEET = "default"
-_SESSION = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
+_SESSION = re.compile(rf"[A-Za-z0-9._:@/+-]{{1,{MAX_SESSION_BYTES}}}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._:@/+-]")
 _ALLOWED = f"allowed are 1 to {MAX_SESSION_BYTES} bytes of a-z, A-Z, 0-9 and . _ : @ / + -, without spaces"
 _HINT = "name the agent's run, for example session-7f8b"
@@ -43,7 +45,7 @@ def is_session(text: str) -> bool:
 
 
 def check_session(session: str) -> str:
-    """Return the session; raise ``InvalidInput`` unless it is 1 to 128 of ``a-z A-Z 0-9 . _ : @ / + -``."""
+    """Return the session; raise ``InvalidInput`` unless it is a word of ``a-z A-Z 0-9 . _ : @ / + -``."""
     if _SESSION.fullmatch(session):
         return session
     strange = _STRANGE.search(session)
@@ -59,7 +61,7 @@ def check_session(session: str) -> str:
 def check_session_filter(session: str) -> str:
     """Return a session that is only looked for; raise ``InvalidInput`` for what never was one.
 
-    Sessions that older coordinators took are still found: 1 to 128 bytes of UTF-8 without control characters.
+    Sessions that older coordinators took are still found: UTF-8 that is no longer, without control characters.
     """
     if _SESSION.fullmatch(session):
         return session
@@ -84,18 +86,21 @@ def _character(character: str) -> str:
     return f"U+{point:04X}" + (f", {character!r}" if character.isascii() else "")
 
 
-KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-KIND_RULE = "a letter a-z, then up to 31 of a-z, 0-9, _ and -"
-_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+#: A kind, and as part of a longer pattern.
+KIND_PATTERN = rf"[a-z][a-z0-9_-]{{0,{MAX_KIND_CHARACTERS - 1}}}"
+KIND_RULE = f"a letter a-z, then up to {MAX_KIND_CHARACTERS - 1} of a-z, 0-9, _ and -"
+KIND = re.compile(KIND_PATTERN)
+FLEET = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{MAX_FLEET_CHARACTERS - 1}}}")
 
 
 def check_fleet(fleet: str) -> str:
-    """Return the fleet, the default one for ""; raise ``InvalidInput`` unless it is ``[a-z0-9][a-z0-9-]{0,62}``."""
+    """Return the fleet, the default one for ""; raise ``InvalidInput`` unless it is a fleet's name."""
     if not fleet:
         return DEFAULT_FLEET
-    if not _FLEET.fullmatch(fleet):
+    if not FLEET.fullmatch(fleet):
         raise InvalidInput(
-            f"{shorten(fleet)} is not a fleet; its name is 1 to 63 of a-z, 0-9 and -, and does not begin with -",
+            f"{shorten(fleet)} is not a fleet; its name is 1 to {MAX_FLEET_CHARACTERS} of a-z, 0-9 and -, and "
+            f"does not begin with -",
             field="fleet",
             hint="for example research-2",
         )
@@ -103,7 +108,7 @@ def check_fleet(fleet: str) -> str:
 
 
 def check_kind(kind: str) -> str:
-    """Return the kind in lower case; raise ``InvalidInput`` unless that is ``[a-z][a-z0-9_-]{0,31}``."""
+    """Return the kind in lower case; raise ``InvalidInput`` unless that is a kind."""
     lowered = kind.lower()
     if not KIND.fullmatch(lowered):
         raise InvalidInput(

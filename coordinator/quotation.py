@@ -25,6 +25,7 @@ import unicodedata
 from collections.abc import Iterable
 from enum import Enum
 
+from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
 from coordinator.names import is_session
 
 __all__ = [
@@ -46,7 +47,7 @@ __all__ = [
 #: How much of a text is shown on a line, and how much of it where lines are shown, in characters and lines.
 LONGEST, LONGEST_BLOCK, MOST_LINES = 160, 4_000, 60
 #: The longest name of a session, work key and line of ours.
-_LONGEST_NAME, _LONGEST_KEY, _LONGEST_LINE = 128, 512, 2_000
+_LONGEST_NAME, _LONGEST_KEY, _LONGEST_LINE = MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES, 2_000
 #: How many names stand on a line.
 _MOST_NAMES = 20
 #: How many characters are looked at for each that may be shown: what cannot be seen must not cost without end.
@@ -67,7 +68,7 @@ _QUOTES = (
 )
 _QUOTING = re.compile(f"['{_QUOTES}]*[{_QUOTES}]['{_QUOTES}]*|'{{2,}}")
 #: Keys that may stand among our words, as nearly all are: one word of visible ASCII, without what quotes.
-_PLAIN_KEY = re.compile(r"[!#-_a-~]{1,512}")
+_PLAIN_KEY = re.compile(rf"[!#-_a-~]{{1,{MAX_WORK_KEY_BYTES}}}")
 #: Names that Markdown leaves as they are: no emphasis, no link, no mention.
 _PLAIN_NAME = re.compile(r"(?!www\.)[A-Za-z0-9.-]+")
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"

@@ -6,7 +6,6 @@ Precedence: option, then environment, then configuration file, then default; ``c
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from coordinator.cli import config_file
 from coordinator.cli.help import help_option, write_commands, write_parameters
 from coordinator.cli.interruption import Ended
 from coordinator.errors import InvalidInput
+from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.endpoints import DEFAULT_LISTEN
 
@@ -96,15 +96,7 @@ class Context:
     def timeout(self) -> float:
         """How long to wait, in seconds."""
         typed, source = self.chosen["timeout"]
-        try:
-            seconds = float(typed)
-        except ValueError:
-            seconds = math.nan
-        if not 0.05 <= seconds <= 3600:
-            raise InvalidInput(
-                f"a timeout of {typed!r} ({source}) is not valid; allowed are 0.05 to 3600 seconds", field="timeout"
-            )
-        return seconds
+        return check_timeout(typed, source)
 
     @property
     def tls(self) -> bool:

@@ -17,6 +17,12 @@ from coordinator.cli.quantities import parse_age
 from coordinator.cli.reader import while_read
 from coordinator.cli.streams import is_listened_to
 from coordinator.cli.work import Key
+from coordinator.limits import (
+    DEFAULT_BRIEFED_SECONDS,
+    DEFAULT_BRIEFING_CHARACTERS,
+    MAX_BRIEFING_CHARACTERS,
+    MIN_BRIEFING_CHARACTERS,
+)
 
 __all__ = ["COMMANDS"]
 
@@ -29,10 +35,17 @@ def briefing(
     max_age: Annotated[
         str,
         typer.Option("--max-age", metavar="HOURS", help="How far back finished work counts: hours, or with m, h, d."),
-    ] = "24",
+    ] = f"{DEFAULT_BRIEFED_SECONDS / 3600:.0f}",
     max_characters: Annotated[
-        int, typer.Option("--max-characters", metavar="N", help="How long it may be.", min=500, max=100_000)
-    ] = 4_000,
+        int,
+        typer.Option(
+            "--max-characters",
+            metavar="N",
+            help="How long it may be.",
+            min=MIN_BRIEFING_CHARACTERS,
+            max=MAX_BRIEFING_CHARACTERS,
+        ),
+    ] = DEFAULT_BRIEFING_CHARACTERS,
 ) -> int:
     """Sum up, for the start of an agent's context, what is taken, left unfinished and finished lately.
 

@@ -18,7 +18,7 @@ _TYPED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
 
 
 def parse_ttl(typed: str) -> float:
-    """Return the seconds of ``60`` (minutes), ``90s``, ``45m``, ``2h`` or ``1d``; 5 s to 7 days."""
+    """Return the seconds of ``60`` (minutes), ``90s``, ``45m``, ``2h`` or ``1d``, as ``check_ttl`` allows."""
     found = _TYPED.fullmatch(typed.strip())
     if found is None:
         raise InvalidInput(
@@ -45,12 +45,13 @@ def parse_hours(typed: str) -> float:
 
 
 def parse_age(typed: str, *, field: str) -> float:
-    """Return the seconds of ``24`` (hours), ``90m``, ``36h`` or ``7d``; above 0, at most 366 days."""
+    """Return the seconds of ``24`` (hours), ``90m``, ``36h`` or ``7d``; above 0, at most ``MAX_BRIEFED_SECONDS``."""
     found = _TYPED.fullmatch(typed.strip())
     seconds = float(found[1]) * _UNITS[found[2] or "h"] if found else 0.0
     if not 0 < seconds <= MAX_BRIEFED_SECONDS:
         raise InvalidInput(
-            f"{typed!r} is not an age; it must be a number of hours, or a number with m, h or d, up to 366d",
+            f"{typed!r} is not an age; it must be a number of hours, or a number with m, h or d, up to "
+            f"{MAX_BRIEFED_SECONDS / _UNITS['d']:.0f}d",
             field=field,
             hint=f"for example --{field} 24, or 7d",
         )

@@ -17,6 +17,7 @@ from coordinator.cli.json_objects import claim_object, list_object, log_object, 
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_hours, parse_ttl
 from coordinator.errors import InvalidInput
+from coordinator.limits import DEFAULT_PAGE_SIZE, DEFAULT_TTL_SECONDS, MAX_PAGE_SIZE
 from coordinator.model import Denial, DenialReason, LogEntry, LogPage, Record, RecordPage, State
 
 __all__ = ["COMMANDS"]
@@ -56,7 +57,8 @@ def work_claim(
         typer.Option(
             "--ttl",
             metavar="MINUTES",
-            help="How long, in minutes, or with s, m, h, d; it may last up to 6 s longer. [default: 60]",
+            help="How long, in minutes, or with s, m, h, d; it may last up to 6 s longer. "
+            f"[default: {DEFAULT_TTL_SECONDS / 60:.0f}]",
         ),
     ] = None,
     note: Annotated[
@@ -181,7 +183,7 @@ def work_list(
     session: Annotated[
         str, typer.Option("--session", metavar="SESSION", help="Only what this session has or had last.")
     ] = "",
-    limit: Limit = 100,
+    limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
 ) -> int:
     """List work by its key: what is claimed, completed and abandoned."""
@@ -201,7 +203,7 @@ def work_log(
         str | None,
         typer.Option("--since", metavar="TIME", help="A date or time, e.g. 2026-06-14 or 2026-06-14T02:00:00Z."),
     ] = None,
-    limit: Limit = 100,
+    limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
 ) -> int:
     """List the attempts of a session that have ended, latest first; exits with 1 if there are none."""
@@ -211,7 +213,7 @@ def work_log(
     token = page_token
     with context.client() as client:
         while True:
-            size = min(limit - len(entries), 1000)
+            size = min(limit - len(entries), MAX_PAGE_SIZE)
             page = client.log_page(session, since=moment, page_size=size, page_token=token)
             entries += page.entries
             token = page.next_page_token or ""
@@ -288,7 +290,7 @@ def _collect_records(
     with context.client() as client:
         read = functools.partial(client.list_page, states=states, kind=kind, session=session)
         while True:
-            page = read(page_size=min(limit - len(records), 1000), page_token=page_token)
+            page = read(page_size=min(limit - len(records), MAX_PAGE_SIZE), page_token=page_token)
             records += page.records
             revision = revision or page.revision
             damaged += page.damaged

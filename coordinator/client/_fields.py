@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.errors import InvalidInput
+from coordinator.limits import MAX_ITEMS
 from coordinator.names import check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
@@ -25,7 +26,7 @@ __all__ = ["duration", "flag", "integer", "moment", "parts", "request_id", "sess
 
 T = TypeVar("T")
 #: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
-_MOST_ITEMS, _MOST_BYTES = 500, 900 * 1024
+_MOST_ITEMS, _MOST_BYTES = MAX_ITEMS, 900 * 1024
 
 
 def text(field: str, value: str) -> str:

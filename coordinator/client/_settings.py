@@ -21,6 +21,7 @@ from typing import NamedTuple
 from coordinator.client import _fields as fields
 from coordinator.client._security import AnyPath, Security
 from coordinator.errors import InvalidInput
+from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.channels import parse_endpoints
 from coordinator.net.endpoints import DEFAULT_LISTEN
@@ -105,13 +106,7 @@ def _timeout(variables: _Variables, given: float | None) -> float:
     found = variables.get("timeout")
     if found is None:
         return _DEFAULT_TIMEOUT_SECONDS
-    try:
-        seconds = float(found)
-    except ValueError:
-        seconds = math.nan
-    if not 0.05 <= seconds <= 3600:
-        raise InvalidInput(f"a timeout of {found!r} is not valid; allowed are 0.05 to 3600 seconds", field="timeout")
-    return seconds
+    return check_timeout(found)
 
 
 class _Variables:

@@ -21,6 +21,7 @@ from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
+from coordinator.limits import MAX_PAGE_SIZE
 from coordinator.v1 import service_pb2 as pb
 
 
@@ -326,7 +327,7 @@ class Client:
             states=fields.states(states),
             kind=fields.text("kind", kind),
             session=fields.text("session", session),
-            page_size=fields.integer("page_size", page_size, most=1000),
+            page_size=fields.integer("page_size", page_size, most=MAX_PAGE_SIZE),
             page_token=fields.text("page_token", page_token),
         )
         return answers.record_page(self._calls.call("List", request))
@@ -337,7 +338,9 @@ class Client:
         """Yield the records that match, in the order of their work keys, fetching pages as they are needed."""
         states, page_token = tuple(fields.several("states", states)), ""
         while True:
-            page = self.list_page(states=states, kind=kind, session=session, page_size=1000, page_token=page_token)
+            page = self.list_page(
+                states=states, kind=kind, session=session, page_size=MAX_PAGE_SIZE, page_token=page_token
+            )
             for record in page.records:
                 yield record
             if page.next_page_token is None:
@@ -352,7 +355,7 @@ class Client:
             fleet=self._fleet,
             session=fields.text("session", session),
             since=fields.moment("since", since),
-            page_size=fields.integer("page_size", page_size, most=1000),
+            page_size=fields.integer("page_size", page_size, most=MAX_PAGE_SIZE),
             page_token=fields.text("page_token", page_token),
         )
         return answers.log_page(self._calls.call("Log", request))

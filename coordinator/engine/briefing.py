@@ -26,7 +26,7 @@ from coordinator.engine.steps import Operation, commit, decode, time_left
 from coordinator.engine.time_index import Backwards
 from coordinator.engine.transaction import KeyValue, Range, Txn, TxnReply, end_of_prefix
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_PAGE_BYTES
+from coordinator.limits import DEFAULT_BRIEFED_SECONDS, DEFAULT_BRIEFING_CHARACTERS, MAX_PAGE_BYTES
 from coordinator.model import Briefing, Claim, Record, State
 from coordinator.quotation import LONGEST
 
@@ -60,8 +60,8 @@ class BriefingCommand:
 
     now: datetime
     kinds: tuple[str, ...] = ()
-    max_age_seconds: float = 86_400.0
-    max_characters: int = 4_000
+    max_age_seconds: float = DEFAULT_BRIEFED_SECONDS
+    max_characters: int = DEFAULT_BRIEFING_CHARACTERS
 
 
 def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:

@@ -53,8 +53,8 @@ from coordinator.engine.steps import (
 from coordinator.engine.transaction import Delete, Put, Txn, created_at, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
-from coordinator.limits import MAX_TRIES
-from coordinator.model import DEFAULT_TTL_SECONDS, Claim, Denial, DenialReason, Outcome, State
+from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
+from coordinator.model import Claim, Denial, DenialReason, Outcome, State
 from coordinator.quotation import key
 
 __all__ = ["ClaimCommand", "claim", "claim_without_granting", "meet_found"]

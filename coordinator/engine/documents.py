@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Any, Self, cast, get_type_hints
 
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
-from coordinator.limits import MAX_TEXT_BYTES
+from coordinator.limits import MAX_ID_BYTES, MAX_SESSION_BYTES, MAX_TEXT_BYTES
 from coordinator.model import Cause, State
 
 __all__ = [
@@ -41,7 +41,7 @@ MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
 _DECODED_KEPT = 128
 _DECODED_BYTES = 4096
 #: The longest that texts may be, in bytes of UTF-8: nothing longer is let in, and headers repeat some of it.
-_MOST_BYTES = {"session": 128, "request_id": 128, "instance": 128}
+_MOST_BYTES = {"session": MAX_SESSION_BYTES, "request_id": MAX_ID_BYTES, "instance": MAX_ID_BYTES}
 
 
 class Undecodable(ValueError):

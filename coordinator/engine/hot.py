@@ -18,6 +18,7 @@ from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Damaged, Operation, commit, decode
 from coordinator.engine.time_index import Backwards
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
+from coordinator.limits import DEFAULT_HOT_KEYS, DEFAULT_HOT_SECONDS
 from coordinator.model import HotKey, HotKeys
 
 __all__ = ["HotCommand", "hot"]
@@ -34,8 +35,8 @@ class HotCommand:
 
     now: datetime
     kind: str = ""
-    limit: int = 10
-    max_age_seconds: float = 3_600.0
+    limit: int = DEFAULT_HOT_KEYS
+    max_age_seconds: float = DEFAULT_HOT_SECONDS
 
 
 def hot(command: HotCommand, paths: FleetPaths) -> Operation[HotKeys]:

@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 
 from coordinator.engine.transaction import Delete, Range, end_of_prefix
 from coordinator.keys import WorkKey
+from coordinator.names import FLEET
 
 __all__ = [
     "ATTEMPT_DIGITS",
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 ROOT = "/coordination/v1/"
-_FLEET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._:#@-]+")
 #: Ten digits keep attempts in numerical order for as long as anyone will count them.
 ATTEMPT_DIGITS = 10
@@ -68,7 +68,7 @@ def read_work_key(segment: str) -> WorkKey | None:
 def fleet_of(key: bytes) -> str | None:
     """Tell in which fleet a key lies; None for one that lies in none."""
     fleet, slash, _ = key.decode(errors="replace").removeprefix(ROOT).partition("/")
-    return fleet if slash and key.startswith(f"{ROOT}{fleet}/".encode()) and _FLEET.fullmatch(fleet) else None
+    return fleet if slash and key.startswith(f"{ROOT}{fleet}/".encode()) and FLEET.fullmatch(fleet) else None
 
 
 def work_paths_of(key: bytes, table: str) -> WorkPaths | None:
@@ -91,7 +91,7 @@ def format_stamp(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FleetPaths:
-    """The keys of one fleet. The fleet must have been checked: ``[a-z0-9][a-z0-9-]{0,62}``."""
+    """The keys of one fleet. The fleet must have been checked (``check_fleet``)."""
 
     fleet: str
 

@@ -23,8 +23,9 @@ from coordinator.engine.time_index import Backwards, moment_of
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, end_of_prefix
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_PAGE_BYTES
+from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_BYTES
 from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
+from coordinator.names import KIND_PATTERN
 
 __all__ = [
     "Chunk",
@@ -48,7 +49,7 @@ _CHUNK_BYTES = 512 * 1024
 _CHUNKS_PER_PAGE = 32
 #: "!" sorts before every character that a work key's segment may hold, so that a key with it added is the next one.
 _JUST_BEHIND = b"!"
-_SEGMENT = re.compile(r"[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9._:#@%-]{1,1600}!?")
+_SEGMENT = re.compile(rf"{KIND_PATTERN}:[A-Za-z0-9._:#@%-]{{1,1600}}!?")
 _STAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"
 _ENDED_KEY = re.compile(rf"({_STAMP})/([A-Za-z0-9._:#@%-]{{1,1600}})/([0-9]{{10}})")
 #: A cursor at a key that no coordinator has written, in hexadecimal.
@@ -62,7 +63,7 @@ class ListCommand:
     states: frozenset[State] = frozenset()
     kind: str = ""
     session: str = ""
-    page_size: int = 100
+    page_size: int = DEFAULT_PAGE_SIZE
     page_token: str = ""
 
 
@@ -73,7 +74,7 @@ class LogCommand:
     session: str
     now: datetime
     since: datetime | None = None
-    page_size: int = 100
+    page_size: int = DEFAULT_PAGE_SIZE
     page_token: str = ""
 
 

@@ -21,6 +21,7 @@ from coordinator.engine.steps import Damaged, Operation, Step, commit
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
 from coordinator.keys import WorkKey
 from coordinator.model import State
+from coordinator.names import KIND_PATTERN
 
 __all__ = [
     "MOST_KINDS",
@@ -58,7 +59,7 @@ def next_fleet(cursor: bytes | None) -> Operation[tuple[str | None, bytes | None
 MOST_KINDS = 64
 #: What those beyond it are counted as, and what is not of any kind.
 OTHERS = "other"
-_KIND = re.compile(rb"([a-z][a-z0-9_-]{0,31}):")
+_KIND = re.compile(f"({KIND_PATTERN}):".encode())
 
 
 def count_kinds(paths: FleetPaths, table: str) -> Operation[dict[str, int]]:

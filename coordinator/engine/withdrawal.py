@@ -29,8 +29,8 @@ from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, r
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import Compare, Delete, Put, Txn, created_at, is_absent, unchanged
 from coordinator.errors import InternalError
-from coordinator.limits import MAX_TRIES
-from coordinator.model import DEFAULT_TTL_SECONDS, Cause, Record, State
+from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
+from coordinator.model import Cause, Record, State
 
 __all__ = ["WithdrawCommand", "not_withdrawn", "withdraw"]
 

@@ -12,13 +12,14 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from coordinator._version import __version__
+from coordinator.limits import MAX_TTL_SECONDS
 
 __all__ = ["OfClaims", "OfService"]
 
 _M = TypeVar("_M", Counter, Histogram)
 
 _CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_HELD_BUCKETS = (1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
+_HELD_BUCKETS = (1, 10, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, MAX_TTL_SECONDS)
 _CONTENDER_BUCKETS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 _LAG_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 3600, 86400)

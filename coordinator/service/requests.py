@@ -32,6 +32,7 @@ from coordinator.limits import (
     MAX_BRIEFED_KINDS,
     MAX_BRIEFED_SECONDS,
     MAX_HOT_KEYS,
+    MAX_ID_BYTES,
     MAX_ITEMS,
     MAX_TEXT_BYTES,
     check_briefing_characters,
@@ -65,7 +66,6 @@ __all__ = [
 ]
 
 
-_MAX_ID_BYTES = 128
 #: 292 years, which is what a Go duration can hold: beyond any claim's age.
 _MAX_AGE_SECONDS = 2**63 / 1e9
 
@@ -257,8 +257,8 @@ def _finish_command(request: pb.CompleteRequest | pb.ReleaseRequest, text: str, 
 
 
 def _id(field: str, value: str) -> str:
-    """Return an identifier chosen by the caller, at most 128 bytes."""
-    return check_text(field, value, _MAX_ID_BYTES)
+    """Return an identifier chosen by the caller."""
+    return check_text(field, value, MAX_ID_BYTES)
 
 
 def _request_id(value: str) -> str:
@@ -273,7 +273,7 @@ def _token(token: int) -> int:
 
 
 def _text(field: str, value: str) -> str:
-    """Return a note, reason or result, at most 16 KiB."""
+    """Return a note, reason or result."""
     return check_text(field, value, MAX_TEXT_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Claims for fleets of agent sessions: one gets the work, the others are told at once who has it.
+"""Claims for fleets of agent sessions: one gets the work, the others learn at once who has it.
 
 >>> from coordinator import Client
 >>> with Client(endpoint) as client:

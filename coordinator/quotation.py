@@ -81,7 +81,7 @@ class Writer(Enum):
     """Who has written a text, where that is no session."""
 
     OPERATOR = "an operator"
-    ACKNOWLEDGER = "whoever acknowledged it"
+    ACKNOWLEDGER = "the caller who acknowledged it"
 
 
 def quoted(text: str, most: int = LONGEST) -> str:

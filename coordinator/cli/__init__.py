@@ -66,6 +66,6 @@ def _say_last_words(error: BaseException) -> None:
         say_what_failed(error, sys.argv[1:])
     except BaseException:  # noqa: BLE001  # there is hardly anything left that works
         try:
-            os.write(2, b"error: the command failed by a fault of its own\n")
+            os.write(2, b"error: the command failed because of an internal error\n")
         except OSError:
             return

@@ -37,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    help="""Claim a unit of work before doing it: one session gets it, the others are told at once who has it.
+    help="""Claim a unit of work before doing it: one session gets it, the others learn at once who has it.
 
     Exit codes: 0 done; 1 no (denied, not the holder, nothing found); 2 invalid input; 3 unavailable, or the outcome is
     unknown; 4 not permitted; 70 internal error; 74 done, but the answer could not be written; 130 interrupted;

@@ -39,7 +39,7 @@ def backup(
         str | None,
         typer.Option("--etcd", metavar="HOST:PORT,…", help="Save this etcd. [default: that of `up` on --data-dir]"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     etcd_ca: EtcdCa = None,
     etcd_cert: EtcdCert = None,
     etcd_key: EtcdKey = None,
@@ -55,9 +55,9 @@ def backup(
     context = current()
     to_stdout = file == _STDOUT
     if to_stdout and context.json:
-        raise InvalidInput("a backup on standard output leaves no room there for --json", field="file")
+        raise InvalidInput("--json cannot be used with a backup on standard output", field="file")
     if to_stdout and sys.stdout.isatty():
-        raise InvalidInput("a backup is not for a terminal", field="file", hint="redirect it, or name a file")
+        raise InvalidInput("a backup cannot be written to a terminal", field="file", hint="redirect it, or name a file")
     how: EtcdOptions = (etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
     etcd = etcd if etcd is not None else etcd_of(data_dir, context.timeout)
     with _standard_output() if to_stdout else _new_file(file, force=force) as target, _progress() as progress:

@@ -27,7 +27,7 @@ def say_what_is_missing(arguments: list[str]) -> int:
 
 
 def say_what_failed(error: BaseException, arguments: list[str]) -> int:
-    """Say that the command failed by a fault of its own, as JSON where that was asked for; returns the exit code."""
+    """Report an internal error of the command, as JSON if that was asked for; returns the exit code."""
     return _say(fault(error), arguments)
 
 
@@ -41,7 +41,7 @@ def fault(error: BaseException) -> InternalError:
     if isinstance(error, MemoryError):
         return InternalError("there is not enough memory", hint="free some, or raise the limit (ulimit -v)")
     return InternalError(
-        f"the command failed by a fault of its own: {type(error).__name__}: {error}",
+        f"the command failed because of an internal error: {type(error).__name__}: {error}",
         hint="set COORDINATION_TRACE=1 to see where, and report it",
     )
 

@@ -59,9 +59,9 @@ SETTINGS = (
     Setting("endpoint", DEFAULT_LISTEN, "HOST:PORT|unix:/PATH[,…]", "Where the coordinators are."),
     Setting("fleet", DEFAULT_FLEET, "NAME", "The fleet whose claims are meant."),
     Setting("timeout", "5", "SECONDS", "How long to wait for an answer, at most."),
-    Setting("token_file", "", "FILE", "Holds the token that says who you are."),
-    Setting("tls", "auto", "on|off|auto", "Whether to speak TLS; auto: if an authority or a certificate is given."),
-    Setting("ca", "", "FILE", "The authority that vouches for the coordinators (PEM)."),
+    Setting("token_file", "", "FILE", "The file that holds your token."),
+    Setting("tls", "auto", "on|off|auto", "Whether to use TLS; auto: if an authority or a certificate is given."),
+    Setting("ca", "", "FILE", "The authority that signed the certificates of the coordinators (PEM)."),
     Setting("cert", "", "FILE", "The certificate to show them (PEM)."),
     Setting("key", "", "FILE", "The key of that certificate (PEM)."),
 )

@@ -25,7 +25,7 @@ def certs(
         typer.Argument(
             metavar="DIR",
             parser=named_path("DIR", "a directory"),
-            help="Where the files go; made if it is not there.",
+            help="Where the files go; created if it does not exist.",
         ),
     ],
     host: Annotated[
@@ -33,8 +33,8 @@ def certs(
         typer.Option(
             "--host",
             metavar="NAME",
-            help="A name or IP address of the coordinator, beside localhost, 127.0.0.1 and ::1; may be repeated. "
-            "Where its certificate is there, the name is added to it.",
+            help="A name or IP address of the coordinator, beside localhost, 127.0.0.1 and ::1; may be repeated. If "
+            "its certificate exists, the name is added to it.",
             show_default=False,
         ),
     ] = None,
@@ -67,7 +67,7 @@ def certs(
         # Its own machine reaches it by these, `coordination doctor` and health checks among others.
         hosts = (*DEFAULT_HOSTS, *hosts)
     made = make_certificates(directory, hosts, client or (), days=days)
-    lines = [f"authority: {made.ca}; keep {directory / 'ca.key'} where nobody else reads it"]
+    lines = [f"authority: {made.ca}; keep {directory / 'ca.key'} where no other user can read it"]
     if made.hosts:
         lines.append(f"coordinator: {made.server_cert}, for {', '.join(made.hosts)}")
         lines.append(f"  coordination up --tls-cert {made.server_cert} --tls-key {made.server_key} --tokens FILE")
@@ -100,7 +100,7 @@ def token(
             metavar="FILE",
             envvar="COORDINATION_TOKENS",
             parser=named_path("--tokens", "a file"),
-            help="The coordinator's tokens file, to which an entry is added; made if it is not there.",
+            help="The coordinator's tokens file, to which an entry is added; created if it does not exist.",
         ),
     ],
     out: Annotated[
@@ -131,7 +131,7 @@ def token(
         ),
     ] = None,
     role: Annotated[
-        str, typer.Option("--role", metavar="agent|operator", help="Operators may take claims away, too.")
+        str, typer.Option("--role", metavar="agent|operator", help="Operators may also revoke claims.")
     ] = "agent",
     days: Annotated[
         int | None, typer.Option("--days", metavar="N", help="How long it is valid. [default: for ever]")

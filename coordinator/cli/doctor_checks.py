@@ -130,7 +130,7 @@ def _reaper(reaper: ReaperStatus) -> Finding:
         return sound("reaper", f"{reaper.leader} records what expires")
     return warning(
         "reaper",
-        "nobody is elected to record what expires; it is recorded when somebody claims the same work",
+        "no coordinator is elected to record expired claims; they are recorded when the same work is claimed again",
         "run a coordinator without --no-reaper; right after a start, ask again",
     )
 

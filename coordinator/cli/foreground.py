@@ -132,8 +132,8 @@ def _notices(options: Options) -> Iterator[str]:
     host, port = split_address(options.listen, "listen")
     if port and is_loopback(host) and has_other_users():
         yield (
-            f"tokens go in clear to whoever has {options.listen}, and this host has other users; "
-            "--listen unix:/PATH keeps them to yours"
+            f"tokens are sent in clear text to {options.listen}, which another user of this host could take; --listen "
+            "unix:/PATH prevents that"
         )
 
 

@@ -37,7 +37,7 @@ def hot(
         found = client.hot(kind=kind, limit=limit, max_age=seconds)
     answer(context, describe_hot(found), hot_object(found))
     if not found.complete:
-        hint(context, "there was more than could be looked at, so that others may be hotter; --kind looks at less")
+        hint(context, "not all claims could be read, so others may be hotter; --kind reads fewer")
     return 0
 
 
@@ -66,7 +66,7 @@ def hot_key_object(entry: HotKey) -> Object:
 def describe_hot(found: HotKeys) -> str:
     """List them, one a line: how many were turned away in its present attempt and in earlier ones, and who has it."""
     if not found.entries:
-        return f"nobody was denied work that is held now, or was in the last {format_duration(found.max_age_seconds)}"
+        return f"no session was denied work held now or in the last {format_duration(found.max_age_seconds)}"
     return "\n".join(_describe(entry) for entry in found.entries)
 
 

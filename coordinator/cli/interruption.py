@@ -36,7 +36,7 @@ class RequestInterrupted(OutcomeUnknown):
     def __init__(self, request_id: str | None, code: int) -> None:
         super().__init__(
             "a signal ended the command before an answer came: the outcome of the request is unknown",
-            hint="give the same command again: it takes effect at most once",
+            hint="run the same command again: it takes effect at most once",
         )
         self.code_of_command = code
         if request_id is not None:

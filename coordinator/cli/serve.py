@@ -78,7 +78,8 @@ Insecure = Annotated[
     bool,
     typer.Option(
         "--insecure",
-        help="Listen beyond this host although nothing protects the coordinator, and send etcd its password in clear.",
+        help="Listen beyond this host although nothing protects the coordinator, and send etcd its password in clear "
+        "text.",
     ),
 ]
 DataDir = Annotated[
@@ -137,7 +138,9 @@ def up(
     audit_log: AuditLog = None,
     detach: Annotated[
         bool,
-        typer.Option("--detach", help="Go on in the background, unless one is running there; stop it with `down`."),
+        typer.Option(
+            "--detach", help="Run in the background, unless a coordinator already runs there; stop it with `down`."
+        ),
     ] = False,
     lock_descriptor: LockDescriptor = None,
 ) -> int:

@@ -56,7 +56,7 @@ TlsCert = Annotated[
         metavar="FILE",
         envvar="COORDINATION_TLS_CERT",
         parser=named_path("--tls-cert", "a file"),
-        help="Speak TLS, with this certificate (PEM). It is read anew when it changes.",
+        help="Use TLS with this certificate (PEM). It is reloaded when it changes.",
         show_default=False,
     ),
 ]
@@ -78,7 +78,7 @@ ClientCa = Annotated[
         metavar="FILE",
         envvar="COORDINATION_CLIENT_CA",
         parser=named_path("--client-ca", "a file"),
-        help="Take connections only from clients with a certificate of these authorities.",
+        help="Accept only clients with a certificate that these authorities (PEM) have signed.",
         show_default=False,
     ),
 ]
@@ -89,7 +89,7 @@ Tokens = Annotated[
         metavar="FILE",
         envvar="COORDINATION_TOKENS",
         parser=named_path("--tokens", "a file"),
-        help="Which credentials may do what (docs/security.md). It is read anew when it changes.",
+        help="The file that says what each credential may do (docs/security.md). It is reloaded when it changes.",
         show_default=False,
     ),
 ]
@@ -125,7 +125,7 @@ EtcdCa = Annotated[
         metavar="FILE",
         envvar="COORDINATION_ETCD_CA",
         parser=named_path("--etcd-ca", "a file"),
-        help="Speak TLS to etcd, and trust these authorities (PEM).",
+        help="Use TLS to etcd, and trust these authorities (PEM).",
         show_default=False,
     ),
 ]
@@ -197,7 +197,7 @@ MaxCalls = Annotated[
         "--max-calls",
         metavar="N",
         envvar="COORDINATION_MAX_CALLS",
-        help="How many calls are answered at a time, and half as many of one connection; more are refused.",
+        help="How many calls are answered at a time, and half as many for one connection; more are refused.",
     ),
 ]
 MaxWriteRatePerFleet = Annotated[
@@ -297,7 +297,7 @@ LogLevel = Annotated[
         "--log-level",
         metavar="LEVEL",
         envvar="COORDINATION_LOG_LEVEL",
-        help="The least grave that is logged: debug, info, warning or error.",
+        help="The lowest level that is logged: debug, info, warning or error.",
     ),
 ]
 LogFile = Annotated[
@@ -307,7 +307,7 @@ LogFile = Annotated[
         metavar="PATH",
         envvar="COORDINATION_LOG_FILE",
         parser=named_path("--log-file", "a file"),
-        help="Where the log goes; at 10 MiB it is begun anew, and the two before it are kept. "
+        help="Where the log is written; it is rotated at 10 MiB, and the two files before it are kept. "
         "[default: standard error; with --detach coordinator.log in the data directory]",
         show_default=False,
     ),
@@ -319,7 +319,7 @@ AuditLog = Annotated[
         metavar="PATH",
         envvar="COORDINATION_AUDIT_LOG",
         parser=named_path("--audit-log", "a file"),
-        help="Where who did what is written: revocations, refusals, and how often each credential called what. "
+        help="Where the audit log is written: revocations, refusals, and how often each credential called each method. "
         "[default: nowhere]",
         show_default=False,
     ),

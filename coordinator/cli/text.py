@@ -34,7 +34,7 @@ __all__ = [
     "describe_work",
 ]
 
-_HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "handed back", Cause.REVOKED: "revoked"}
+_HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
 
 
 def describe_claim(answer: Claim | Denial) -> str:
@@ -61,7 +61,7 @@ def describe_work(details: WorkDetails) -> str:
     """Tell all that is known of a work key."""
     record = details.record
     if record.state is State.AVAILABLE:
-        return f"{key(record.work_key)} is available: nobody has ever claimed it"
+        return f"{key(record.work_key)} is available: it has never been claimed"
     lines = [f"{key(record.work_key)} is {record.state.value}", *_describe_record(record)]
     if details.contenders:
         lines.append(f"  denied meanwhile: {names(details.contenders)}")
@@ -148,7 +148,7 @@ def _describe_reaper(status: Status) -> str:
     if not status.etcd.quorum:
         return "reaper: not known while etcd does not answer"
     if reaper.leader is None:
-        return "reaper: none, so that expired claims are recorded only when somebody claims them or runs work-reap"
+        return "reaper: none; expired claims are recorded only when they are claimed again, or by work-reap"
     behind = f", {_count(reaper.revision_lag, 'revision')} behind" if reaper.revision_lag else ""
     return f"reaper: {reaper.leader}{behind}"
 

@@ -62,7 +62,12 @@ def work_claim(
         ),
     ] = None,
     note: Annotated[
-        str, typer.Option("--note", metavar="TEXT", help="Shown to whoever is denied or claims next.")
+        str,
+        typer.Option(
+            "--note",
+            metavar="TEXT",
+            help="Shown to sessions that are denied, and to the next one that claims the work.",
+        ),
     ] = "",
     reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
     token: Token = None,
@@ -98,7 +103,7 @@ def work_renew(
     ] = None,
     note: Annotated[
         str | None,
-        typer.Option("--note", metavar="TEXT", help="How far it is: whoever takes over will be shown this."),
+        typer.Option("--note", metavar="TEXT", help="How far the work is; shown to the session that takes it over."),
     ] = None,
     token: Token = None,
     request_id: RequestId = None,
@@ -129,7 +134,7 @@ def work_complete(
     with context.client() as client, under_way(request_id):
         record = client.complete(session, key, result=result, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
-    late = " (late: the claim had expired, and nobody had claimed it since)" if record.late else ""
+    late = " (late: the claim had expired, and no session had claimed it since)" if record.late else ""
     answer(context, f"completed {quotation.key(record.work_key)}{late}", record_object(record))
     return 0
 
@@ -137,7 +142,9 @@ def work_complete(
 def work_abandon(
     session: Session,
     key: Key,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown to whoever claims it next.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
+    ] = "",
     token: Token = None,
     request_id: RequestId = None,
 ) -> int:
@@ -242,7 +249,9 @@ def work_reap(
 
 def work_revoke(
     key: Key,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; shown to whoever claims it next.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
+    ],
     request_id: RequestId = None,
 ) -> int:
     """Take a claim away from its holder; for operators."""

@@ -92,18 +92,18 @@ def _protected(text: str, endpoint: str, security: Security) -> Absence | None:
         return None
     if not security.tls:
         return Absence(
-            f"{who} breaks the connection off; it may speak TLS, and this client does not",
+            f"{who} closes the connection; it may require TLS, and this client does not use it",
             "give its authority's certificate with --ca or COORDINATION_CA",
             Evidence.WHY_ABSENT,
         )
     if security.cert is None:
         return Absence(
-            f"{who} breaks the connection off; it may want a client certificate, and this client shows none",
+            f"{who} closes the connection; it may require a client certificate, and this client shows none",
             "give one with --cert and --key, or COORDINATION_CERT and COORDINATION_KEY",
             Evidence.WHY_ABSENT,
         )
     return Absence(
-        f"{who} breaks the connection off; it may refuse the client certificate {security.cert}",
+        f"{who} closes the connection; it may refuse the client certificate {security.cert}",
         "look whether it has expired, and whether its authority is the one that the coordinator has as --client-ca",
         Evidence.WHY_ABSENT,
     )
@@ -124,19 +124,19 @@ _ATTEMPTS = (
     (("connection refused",), "the connection is refused, so nothing listens there", "{start}"),
     (
         ("before receiving settings", "endpoint closing"),
-        "something takes the connection, and says nothing",
-        "see that the coordinator there is not stopped or overloaded, and that it is one",
+        "something accepts the connection, but does not answer",
+        "check that a coordinator runs there, and that it is not stopped or overloaded",
     ),
     (("tcp handshaker shutdown", "timed out"), "nothing answers the attempt to connect", _FIREWALL),
     (
         ("no route to host", "host is down", "host is unreachable", "network is unreachable", "network is down"),
-        "there is no way to that address from here",
+        "there is no route to that address from this host",
         "see that its host is up and that this one is in a network that reaches it, or correct --endpoint",
     ),
     (
         ("permission denied", "operation not permitted"),
         "this host does not allow the connection",
-        "see its firewall, and what confines this process",
+        "see its firewall, and the sandbox of this process",
     ),
     (
         ("too many open files", "cannot assign requested address", "no buffer space", "cannot allocate memory"),

@@ -14,7 +14,7 @@ from coordinator.security.file_trust import user_name
 
 __all__ = ["AbsentSocket", "absence_at"]
 
-_SILENT = "see that the coordinator there is not stopped or overloaded, and that it is one"
+_SILENT = "check that a coordinator runs there, and that it is not stopped or overloaded"
 
 
 class AbsentSocket(NamedTuple):
@@ -52,7 +52,7 @@ def absence_at(text: str, endpoint: str) -> AbsentSocket:
             "see its limits (`ulimit -n`), and close clients that are not used any more",
         )
     if any(sign in text for sign in ("before receiving settings", "endpoint closing", "temporarily unavailable")):
-        return AbsentSocket(f"{nobody}: something takes the connection, and says nothing", _SILENT)
+        return AbsentSocket(f"{nobody}: something accepts the connection, but does not answer", _SILENT)
     if any(sign in text for sign in ("socket closed", "connection reset", "endpoint closed", "broken pipe")):
-        return AbsentSocket(f"{nobody}: what listens there breaks the connection off", _SILENT)
+        return AbsentSocket(f"{nobody}: what listens there closes the connection", _SILENT)
     return AbsentSocket(nobody, "{start}")

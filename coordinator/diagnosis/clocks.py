@@ -25,7 +25,7 @@ REPLICA_CLOCK_SECONDS = 300.0
 #: How old the last sign of life of a coordinator may be: they come every 5 s, and one may be late.
 SIGN_SECONDS = 15.0
 
-_KEEP = "keep the clocks of all coordinators by NTP"
+_KEEP = "synchronize the clocks of all coordinators with NTP"
 
 
 def judge_clock(endpoint: str, diagnosis: Diagnosis, *, sent: datetime, got: datetime) -> tuple[Finding, float]:
@@ -40,7 +40,7 @@ def judge_clock(endpoint: str, diagnosis: Diagnosis, *, sent: datetime, got: dat
         message = f"its clock and this host's agree within {abs(ahead) + unsure:.3f} s"
         return sound("clock", message, subject=endpoint, value=round(ahead, 3), unit="seconds"), ahead
     message = f"its clock is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this host's"
-    advice = "keep both by NTP; claims last as long as they should all the same, but the times that are shown are off"
+    advice = "synchronize both with NTP; claims still last as long as they should, but the times shown are wrong"
     return warning("clock", message, advice, subject=endpoint, value=round(ahead, 3), unit="seconds"), ahead
 
 

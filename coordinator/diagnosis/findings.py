@@ -84,7 +84,7 @@ def judge_tasks(tasks: Iterable[TaskStatus], endpoint: str) -> Iterator[Finding]
     tasks = tuple(tasks)
     failing = [task for task in tasks if task.failing]
     if not failing:
-        yield sound("tasks", f"all {len(tasks)} tasks in the background do what they have to", subject=endpoint)
+        yield sound("tasks", f"all {len(tasks)} background tasks succeed", subject=endpoint)
     for task in failing:
         often = f"failed {task.consecutive_failures} times in a row" if task.consecutive_failures else "is silent"
         yield problem(

@@ -86,7 +86,7 @@ def judge_encryption(check: str, what: str, endpoints: Iterable[str], *, on: boo
     return warning(
         check,
         f"connections to {what} at {', '.join(exposed)} are not encrypted: others can read and change them",
-        "turn TLS on, or see that the network itself keeps strangers out",
+        "turn TLS on, or make sure that only trusted hosts can reach the network",
     )
 
 
@@ -96,7 +96,7 @@ def judge_clear_token(endpoints: Iterable[str]) -> Iterator[Finding]:
     if ports and has_other_users():
         yield warning(
             "token-in-clear",
-            f"the token goes in clear to whoever has {', '.join(ports)}, and this host has other users",
+            f"the token is sent in clear text to {', '.join(ports)}, which another user of this host could take",
             "start the coordinator with `--listen unix:/PATH`, which only its own user can have; or turn TLS on",
         )
 

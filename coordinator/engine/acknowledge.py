@@ -87,7 +87,7 @@ def _abandoned(work_key: WorkKey, found: Snapshot, now: datetime) -> StoredRecor
     if found.record is None:
         if found.record_revision:
             raise Refused(f"what is stored of {key(work_key)} cannot be read, so it cannot be acknowledged")
-        raise NotFound(f"nobody has ever claimed {key(work_key)}, so it is no loose end", hint="check the spelling")
+        raise NotFound(f"{key(work_key)} has never been claimed, so it is not a loose end", hint="check the spelling")
     if found.record.state is not State.ABANDONED:
         raise Refused(f"{key(work_key)} is {found.record.state.value}, so it is no loose end")
     return found.record

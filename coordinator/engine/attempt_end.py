@@ -143,7 +143,7 @@ def loose_end(paths: WorkPaths, abandoned: StoredRecord) -> Put:
 def as_claimed(found: Snapshot) -> StoredRecord:
     """Return what of a live claim goes into the record of its end."""
     if found.claim is None or found.claim.stored is None:
-        raise ValueError("only a live claim that can be read tells what it was")
+        raise ValueError("the claim is not live, or cannot be read")
     return record_of(found.claim.stored, found.claim.token)
 
 

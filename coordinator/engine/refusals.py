@@ -31,10 +31,10 @@ def refuse(
     if found.record is None:
         if found.record_revision == 0:
             return NotFound(
-                f"nobody has ever claimed {key(work_key)}, so there is nothing to {verb}",
+                f"{key(work_key)} has never been claimed, so there is nothing to {verb}",
                 hint="check the spelling, or claim it first",
             )
-        return NotHolder(f"what is stored of {key(work_key)} cannot be read, so it cannot be told who held it")
+        return NotHolder(f"what is stored of {key(work_key)} cannot be read, so its holder is unknown")
     return _not_held(work_key, found.record, session, token)
 
 
@@ -92,7 +92,7 @@ def _ended(work_key: WorkKey, found: Snapshot, own: StoredHistory) -> NotHolder:
 def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: str) -> Refused:
     held = live.stored
     if held is None:
-        return NotHolder(f"the claim on {key(work_key)} cannot be read, so it cannot be told who holds it")
+        return NotHolder(f"the claim on {key(work_key)} cannot be read, so its holder is unknown")
     until = f"(expires {format_time(held.expires_at)})"
     if held.session != session:
         return NotHolder(
@@ -103,7 +103,7 @@ def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: st
     if token and token != live.token:
         return NotHolder(
             f"the live claim on {key(work_key)} is another one: its fencing token is {live.token}, not {token}",
-            hint=f"your claim has ended; stop, and do not {verb} what is somebody else's by now",
+            hint=f"your claim has ended; stop, and do not {verb} the claim that is live now",
             holder=held.session,
         )
     return NotHolder(
@@ -125,13 +125,14 @@ def _not_held(work_key: WorkKey, record: StoredRecord, session: str, token: int)
     if record.session == session:
         return NotHolder(f"the claim of {name(session)} on {key(work_key)} {how}", hint="claim it again")
     return NotHolder(
-        f"{name(session)} does not hold {key(work_key)}: nobody does; the last claim, by {name(record.session)}, {how}",
+        f"{name(session)} does not hold {key(work_key)}: it is not claimed; the last claim, by "
+        f"{name(record.session)}, {how}",
         hint="claim it first",
     )
 
 
 def _how_it_ended(record: StoredRecord | StoredHistory) -> str:
-    how = {Cause.RELEASED: "was handed back", Cause.REVOKED: "was revoked by an operator"}
+    how = {Cause.RELEASED: "was released", Cause.REVOKED: "was revoked by an operator"}
     return f"{how.get(record.cause or Cause.EXPIRED, 'expired')}{_at(record)}"
 
 

@@ -153,7 +153,7 @@ def get(paths: WorkPaths) -> Operation[WorkDetails]:
     live = found.claim
     if live is None and found.record is None and found.record_revision:
         raise Refused(
-            f"what is stored of {key(work_key)} cannot be read, so it cannot be told what became of it",
+            f"what is stored of {key(work_key)} cannot be read, so its state is unknown",
             hint="claim it to begin its next attempt, or have an operator look at its record in etcd",
         )
     claim = None

@@ -39,7 +39,7 @@ class OfClaims:
         self.claims = _by_labels(
             counter(
                 "coordination_claims_total",
-                "Claims answered, by outcome; a denial counts however often a session asks.",
+                "Claims answered, by outcome; every denial counts, also a repeated one of the same session.",
                 ["kind", "outcome"],
             )
         )
@@ -83,7 +83,7 @@ class OfService:
         self.calls = _by_labels(
             histogram(
                 "coordination_rpc_seconds",
-                "Calls of gRPC answered, by method and status code, in seconds; of Watch, how long it was followed.",
+                "gRPC calls answered, by method and status code, in seconds; for Watch, how long the stream lasted.",
                 ["method", "code"],
                 buckets=_CALL_BUCKETS,
             )
@@ -94,12 +94,12 @@ class OfService:
             buckets=_CALL_BUCKETS,
         )
         self.batches = histogram(
-            "coordination_batch_size", "Transactions that went to etcd as one.", buckets=_BATCH_BUCKETS
+            "coordination_batch_size", "Transactions sent to etcd in one batch.", buckets=_BATCH_BUCKETS
         )
         self.refused_writes = _by_labels(
             Counter(
                 "coordination_refused_writes_total",
-                "Writes refused because a budget was used up, by whose.",
+                "Writes refused because a budget was used up, by the owner of the budget.",
                 ["budget"],
                 registry=registry,
             )
@@ -114,7 +114,7 @@ class OfService:
             "coordination_reaper_revision_lag",
             "By how many store revisions the reaper of this replica is behind; 0 while it is not elected.",
         )
-        gauge("coordination_build_info", "The version that runs; always 1.", ["version"]).labels(__version__).set(1)
+        gauge("coordination_build_info", "The running version; always 1.", ["version"]).labels(__version__).set(1)
 
 
 def _by_labels(metric: _M) -> Callable[..., _M]:

@@ -60,12 +60,12 @@ class CensusGauges(Collector):
         """Tell them."""
         census = self._census or _Census()
         yield _by_kind("live_claims", "Claims that are live, in all fleets", census.live_claims)
-        what = "Abandoned work, in all fleets, that nobody has claimed again or acknowledged"
+        what = "Abandoned work, in all fleets, that has not been claimed again or acknowledged"
         yield _by_kind("loose_ends", what, census.loose_ends)
 
 
 def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
-    told = "told by the elected reaper only, which counts every 5 s, less often where that takes long."
+    told = "reported by the elected reaper only, which counts every 5 s, or less often if counting takes long."
     family = GaugeMetricFamily(f"coordination_{name}", f"{what}; {told}", labels=["kind"])
     for kind, count in counts.items():
         family.add_metric([kind], count)
@@ -82,7 +82,7 @@ class TaskGauges(Collector):
         """Tell it."""
         failing = GaugeMetricFamily(
             "coordination_background_task_failing",
-            "Whether what a replica does in the background fails over and over, or is not heard of: 1 or 0.",
+            "Whether a background task of the replica fails repeatedly or has stopped reporting: 1 or 0.",
             labels=["task"],
         )
         for status in self._tasks.statuses():
@@ -90,7 +90,7 @@ class TaskGauges(Collector):
         yield failing
         failures = CounterMetricFamily(
             "coordination_background_task_failures_total",
-            "How often what a replica does in the background has failed, by task; each is tried again.",
+            "How often the background tasks of the replica have failed, by task; each is retried.",
             labels=["task"],
         )
         for name, count in self._tasks.failed_in_all().items():

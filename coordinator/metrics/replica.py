@@ -32,18 +32,18 @@ def replica_gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> Repl
         ),
         Reading(
             "etcd_used_bytes",
-            "What counts of it towards the quota, on the member with the least room, in bytes; without a sample where "
-            "no quota is known. From 80 % of the quota on, new claims are refused.",
+            "The part of it that counts towards the quota, on the member with the least room, in bytes; no sample "
+            "where no quota is known. From 80 % of the quota on, new claims are refused.",
             lambda: space.used_bytes,
         ),
         Reading(
             "etcd_quota_bytes",
-            "Storage quota of that member, in bytes; without a sample where it is not known.",
+            "Storage quota of that member, in bytes; no sample where it is not known.",
             lambda: space.quota_bytes,
         ),
         Reading(
             "log_lines_dropped_total",
-            "Lines of the log that were dropped: nobody read them quickly enough, or they could not be written.",
+            "Log lines that were dropped because they were read too slowly or could not be written.",
             dropped_lines,
             counts=True,
         ),

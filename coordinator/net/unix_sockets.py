@@ -71,7 +71,7 @@ def read_unix(typed: str, *, field: str, noun: str = "address") -> str:
     path = path[2:] if path.startswith("///") else path
     wrong = None
     if address.startswith(_ABSTRACT):
-        wrong = "a socket without a path belongs to nobody, so that any user can have it"
+        wrong = "an abstract socket has no owner, so any user can take it"
     elif not path.startswith("/") or path.startswith("//") or path.strip("/") == "":
         wrong = "a unix socket is named by an absolute path"
     elif "," in path:

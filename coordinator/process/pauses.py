@@ -73,7 +73,7 @@ class Pauses:
 def stood_still() -> Unavailable:
     """Return the error for what was received before a pause."""
     return Unavailable(
-        "the coordinator stood still after it had received this; nothing was changed",
+        "the coordinator was paused after it had received this request; nothing was changed",
         hint="try again",
         retry_after_seconds=0.1,
     )

@@ -114,7 +114,7 @@ class Task:
         over_and_over = failures >= FAILING_AFTER and now - since >= FAILING_SECONDS
         silent = self._within is not None and began is not None and now - self._heard > self._within
         if silent and not over_and_over:
-            error, since = "nothing was heard of it for longer than it may take", self._heard
+            error, since = "it has not reported for longer than it may take", self._heard
         return TaskStatus(
             name=self.name,
             failing=over_and_over or silent,
@@ -136,7 +136,7 @@ class Task:
             if not getattr(error, "logged", False):
                 _LOG.warning("a background task failed", extra=pairs)
         else:
-            _LOG.error("a background task failed by our own fault", exc_info=error, extra=pairs)
+            _LOG.error("a background task failed because of an internal error", exc_info=error, extra=pairs)
 
 
 def _why(error: Exception | str) -> str:
@@ -255,7 +255,7 @@ async def rerun(task: Task, run: Callable[[], Awaitable[object]]) -> NoReturn:
             except Exception as error:  # noqa: BLE001  # whatever it is: it must not be left undone
                 pause = task.failed(error)
             else:
-                pause = task.failed("it has ended, and should not have")
+                pause = task.failed("it has ended unexpectedly")
             await asyncio.sleep(pause)
     finally:
         task.rest()

@@ -230,7 +230,7 @@ class Reaper:
                     if isinstance(gap, Rewound) and gap.replaced:
                         self._channel.lineage.note(str(gap))
                         raise StoreChanged(str(gap)) from None
-                    _LOG.warning("etcd does not tell of all that happened", extra=said(why=str(gap)))
+                    _LOG.warning("etcd no longer has all events since the last mark", extra=said(why=str(gap)))
                     await asyncio.sleep(self._watching.failed(str(gap)))
                 # From now on first, so that nothing falls between the pass and the watch.
                 mark = None

@@ -106,7 +106,7 @@ class Replicas:
         shown = await self._runner.run(partial(show_sign, self._id, own, lease, last), deadline=deadline)
         # With its lease it may have ended in good order.
         if last and bound_to == lease and not shown.found:
-            raise SignLost("the last sign of life of this replica is not as it was left")
+            raise SignLost("the last sign of life of this replica was changed or deleted by another program")
         self._own = shown.revision, lease
         asked = self._clock()
         signs, revision = await self._runner.run(read_signs, deadline=deadline)

@@ -181,7 +181,7 @@ def _refuse_existing(files: Iterable[Path]) -> None:
     for path in files:
         if os.path.lexists(path):
             raise InvalidInput(
-                f"{path} is there already and is not overwritten",
+                f"{path} already exists and is not overwritten",
                 hint="remove it if it is no longer needed, or choose another directory"
                 + ("; --host NAME adds names to it" if path.name == "server.crt" else ""),
             )

@@ -106,11 +106,11 @@ def _check_file(path: Path, found: os.stat_result, field: str, *, secret: bool) 
             hint=f"chown {user_name(os.geteuid())} {path}, or make a copy of your own",
         )
     if found.st_mode & _OTHERS_WRITE:
-        who = "everybody" if found.st_mode & stat.S_IWOTH else "its group"
+        who = "every user" if found.st_mode & stat.S_IWOTH else "its group"
         raise InvalidInput(f"{path} ({field}) can be written by {who}: {mode}", field=field, hint=f"chmod go-w {path}")
     if secret and found.st_mode & stat.S_IROTH:
         raise InvalidInput(
-            f"{path} ({field}) can be read by everybody on this host: {mode}",
+            f"{path} ({field}) can be read by every user of this host: {mode}",
             field=field,
             hint=f"chmod o-rwx {path}; in Kubernetes, give its volume defaultMode: 0440 and the pod an fsGroup",
         )

@@ -58,7 +58,7 @@ class SecuritySettings:
             f"--listen {address} can be reached from other hosts, but nothing protects it without {missing}",
             field="listen",
             hint="docs/security.md sets them up in five commands; or listen on 127.0.0.1, "
-            "or add --insecure where the network itself keeps strangers out",
+            "or add --insecure if only trusted hosts can reach the network",
         )
 
     def check_socket(self, address: str) -> None:

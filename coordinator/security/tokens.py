@@ -87,7 +87,7 @@ def add_credential(tokens: Path, wanted: Wanted, out: Path | None) -> None:
             files.write(out, f"{token}\n".encode(), 0o600)
     except FileExistsError:
         raise InvalidInput(
-            f"{out} is there already and is not overwritten", field="out", hint="choose another file with --out"
+            f"{out} already exists and is not overwritten", field="out", hint="choose another file with --out"
         ) from None
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror or error}", field="out") from None

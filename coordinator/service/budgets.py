@@ -146,7 +146,7 @@ def _refusal(share: _Share, size: int, most: float, *, keeping: bool) -> LimitEx
     )
     goes_on = "this is more than holders need to keep their claims"
     if not keeping:
-        goes_on = "renewing without a note, completing and handing back go on"
+        goes_on = "claims can still be renewed without a note, completed and released"
     return LimitExceeded(
         f"{share.whose} wrote {_shown(share.budget.used)} lately, and may write {_shown(share.rate)} a second on "
         f"average; another {_shown(size)} would be more than the budget of {_shown(most)}",

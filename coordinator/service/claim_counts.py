@@ -146,7 +146,7 @@ class ClaimCounts:
         if known.listing is None:
             known.listing = asyncio.create_task(self._list(fleet, known))
         problem = Unavailable(
-            "etcd did not tell in time how many claims are live, which is limited here",
+            "etcd did not report in time how many claims are live, and this number is limited here",
             hint="nothing was changed; try again, and see with `coordination doctor` whether etcd answers",
             retry_after_seconds=1.0,
         )

@@ -70,7 +70,7 @@ class Connections:
 
     def _noticed(self, seconds: float) -> None:
         _LOG.warning(
-            "this process stood still; what it had received before is refused, and its connections are closed",
+            "this process was paused; what it had received before that is refused, and its connections are closed",
             extra=said(seconds=round(seconds, 1)),
         )
         self._loop.call_soon_threadsafe(self._stale.set)

@@ -126,7 +126,7 @@ class Middleware:
     def _told(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
         """Return what the caller is told of an error, and write it into the log."""
         if not isinstance(error, CoordinatorError):
-            _LOG.error("a call failed by our own fault", exc_info=error, extra=said(method=method))
+            _LOG.error("a call failed because of an internal error", exc_info=error, extra=said(method=method))
             return InternalError(f"{method} failed inside the coordinator; its log says why")
         name_request(error, getattr(request, "request_id", ""))
         self._refusals.refused(method, request, error, context)

@@ -90,7 +90,7 @@ def make_server(options: Sequence[tuple[str, int]]) -> grpc.aio.Server:
     """Make the server; nothing is served yet."""
     if hasattr(cygrpc.AioServer, "_request_registered_call") and all(hasattr(cygrpc, part) for part in _PARTS):
         return cast("grpc.aio.Server", _Server(options))
-    _LOG.warning("this version of grpcio can be stopped by a stranger; 1.85 or newer cannot")
+    _LOG.warning("this version of grpcio can be stopped by an unauthenticated client; 1.85 or newer cannot")
     return grpc.aio.server(options=list(options))
 
 

@@ -112,7 +112,7 @@ class Watches:
         if self._of_connection[owner[-1]] >= MAX_WATCHERS_OF_A_CONNECTION:
             raise LimitExceeded(
                 f"this connection has {MAX_WATCHERS_OF_A_CONNECTION} watches open already",
-                hint="share one watch, or end those that nobody reads",
+                hint="share one watch, or end unused ones",
                 retry_after_seconds=5.0,
             )
         if len(self._open) < MAX_WATCHERS:
@@ -121,7 +121,7 @@ class Watches:
         if yielding is None:
             raise LimitExceeded(
                 f"{MAX_WATCHERS} watchers are connected to this coordinator already",
-                hint="watch through another one, or end watches that nobody reads",
+                hint="watch through another one, or end unused watches",
                 retry_after_seconds=5.0,
             )
         del self._open[yielding]
@@ -265,7 +265,7 @@ def _size(item: ClaimEvent | Progress) -> int:
 def _too_slow(where: str) -> LimitExceeded:
     return LimitExceeded(
         f"this watcher reads too slowly: it made no room for {SLOW_WATCHER_SECONDS:g} s",
-        hint=f"watch again from {where} on, and filter by kind or session to be told less",
+        hint=f"watch again from {where} on, and filter by kind or session to receive fewer events",
         retry_after_seconds=1.0,
     )
 
@@ -273,7 +273,7 @@ def _too_slow(where: str) -> LimitExceeded:
 def _yielded(where: str) -> LimitExceeded:
     return LimitExceeded(
         f"all {MAX_WATCHERS} places for watchers are taken, and this one went to a caller that has fewer of them",
-        hint=f"end watches that nobody reads, and watch again from {where} on, or through another coordinator",
+        hint=f"end unused watches, and watch again from {where} on, or through another coordinator",
         retry_after_seconds=5.0,
     )
 
@@ -284,8 +284,8 @@ def _stopping() -> Unavailable:
 
 def _gone(revision: int) -> HistoryGone:
     return HistoryGone(
-        f"what happened before revision {revision} is not remembered any more",
-        hint="list the records, which tells a revision (work-list --json), and watch from the one after it on",
+        f"what happened before revision {revision} is no longer available",
+        hint="list the records with work-list --json, and watch from the revision after the one that it reports",
     )
 
 
@@ -294,15 +294,15 @@ def _lost(wanted: int, rewound: Rewound) -> HistoryGone:
     if not rewound.replaced and wanted:
         return _ahead(wanted, rewound.revision)
     return HistoryGone(
-        f"the store that was watched is not there any more, and what happened meanwhile is not known: {rewound}",
-        hint="list the records of the store as it is now (work-list --json tells its revision), and watch from the one "
-        "after it on",
+        f"the store that was watched no longer exists, and what happened since is not known: {rewound}",
+        hint="list the records of the store as it is now with work-list --json, and watch from the revision after the "
+        "one that it reports",
     )
 
 
 def _ahead(wanted: int, revision: int) -> HistoryGone:
     return HistoryGone(
-        f"revision {wanted} has not come yet: the store is at revision {revision}",
-        hint="if it had come before, the store was restored from a backup: list the records (work-list --json tells a "
-        "revision), and watch from the one after it on",
+        f"revision {wanted} does not exist yet: the store is at revision {revision}",
+        hint="if it existed before, the store was restored from a backup: list the records with work-list --json, and "
+        "watch from the revision after the one that it reports",
     )

@@ -302,7 +302,7 @@ class Batcher:
             await self._deliver(batch[len(batch) // 2 :])
         else:
             if not isinstance(error, LeaseGone | InternalError):
-                _LOG.error("a transaction failed by our own fault", exc_info=error)
+                _LOG.error("a transaction failed because of an internal error", exc_info=error)
                 error = InternalError("the transaction failed inside the coordinator; its log says why")
             batch[0].fail(error)
 

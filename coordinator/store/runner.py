@@ -290,7 +290,8 @@ class Runner:
         if run.starts == _STARTS:
             raise Unavailable(
                 "etcd does not know the leases that it has granted for this request any more",
-                hint="nothing was changed; try again; if it stays so, somebody revokes leases, or etcd was restored",
+                hint="nothing was changed; try again; if it stays so, another program revokes leases, or etcd was "
+                "restored",
                 retry_after_seconds=1.0,
             ) from None
         run.begin()

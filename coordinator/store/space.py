@@ -83,15 +83,17 @@ class SpaceWatch:
         if self._full:
             return LimitExceeded(
                 "etcd's storage quota is used up (alarm NOSPACE), so that no new claim can be granted",
-                hint="compact and defragment etcd and disarm its alarm, or raise its quota; it goes on by itself then",
+                hint="compact and defragment etcd and disarm its alarm, or raise its quota; new claims are then "
+                "granted again",
                 retry_after_seconds=30.0,
             )
         if self._quota and self._used >= SPACE_SHARE * self._quota:
             return LimitExceeded(
                 f"etcd uses {self._used / self._quota:.0%} of its storage quota ({self._used // _MIB} of "
                 f"{self._quota // _MIB} MiB); from {SPACE_SHARE:.0%} on new claims are refused and no notes are "
-                "taken, so that what is held can still be renewed without one, completed and handed back",
-                hint="wait for etcd's next compaction or compact it, or raise its quota; it goes on by itself then",
+                "taken, so that what is held can still be renewed without one, completed and released",
+                hint="wait for etcd's next compaction or compact it, or raise its quota; new claims are then granted "
+                "again",
                 retry_after_seconds=30.0,
             )
         return None

@@ -77,7 +77,7 @@ def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> N
         ("--host", "x", "--client", "carol"),
     ):
         said = run("certs", tmp_path, *arguments, code=2)
-        assert "is there already and is not overwritten" in said
+        assert "already exists and is not overwritten" in said
     assert contents(tmp_path) == after
     bob, ca = (x509.load_pem_x509_certificate(after[name]) for name in ("bob.crt", "ca.crt"))
     bob.verify_directly_issued_by(ca)
@@ -180,7 +180,7 @@ def test_names_are_added_only_to_what_was_made_here(fault: str, tmp_path: Path) 
         changed.symlink_to(tmp_path / "nothing")
     before = sorted(path.name for path in where.iterdir())
     said = run("certs", where, "--host", "a", code=2)
-    assert "names cannot be added" in said or "is there already and is not overwritten" in said
+    assert "names cannot be added" in said or "already exists and is not overwritten" in said
     assert sorted(path.name for path in where.iterdir()) == before
 
 
@@ -228,7 +228,7 @@ def test_entries_are_added_to_what_is_there(tmp_path: Path) -> None:
     [
         ((), "either --out or --certificate is needed"),
         (("--out", "new", "--certificate", "x"), "either --out or --certificate is needed"),
-        (("--out", "there"), "is there already and is not overwritten"),
+        (("--out", "there"), "already exists and is not overwritten"),
         (("--out", "no/where"), "cannot be written"),
         (("--out", "new", "--role", "king"), "allowed are agent and operator"),
         (("--out", "new", "--fleets", ","), "at least one is needed"),

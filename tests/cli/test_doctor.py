@@ -116,7 +116,7 @@ def test_the_wheels_etcd_can_lose_data(coordination: Coordination, run_etcd: Run
         found = findings(coordination("doctor", "--etcd", endpoint, "--json"), 0)
     assert "etcd 3.5.1 can lose data in a crash under load" in [each["message"] for each in found["etcd-version"]]
     assert found["etcd-space"][0]["message"].endswith(
-        "of 2.0 GiB (etcd's default); before 3.6 etcd does not tell its quota"
+        "of 2.0 GiB (etcd's default); etcd before 3.6 does not report its quota"
     )
     assert {"coordinator", "clock"}.isdisjoint(found)
 

@@ -131,7 +131,7 @@ def test_an_id_that_was_given_is_the_one_that_is_named(own: RunningCoordinator, 
 def test_what_has_no_id_is_simply_given_again(arguments: tuple[str, ...], own: RunningCoordinator, fleet: str) -> None:
     code, said, complained = interrupted(signal.SIGINT, own.endpoint, fleet, *arguments)
     assert (code, said) == (130, "")
-    assert complained == f"{UNKNOWN}hint: give the same command again: it takes effect at most once\n"
+    assert complained == f"{UNKNOWN}hint: run the same command again: it takes effect at most once\n"
 
 
 @pytest.mark.parametrize("number", CODES)

@@ -219,7 +219,7 @@ class TestFaults:
     def test_even_the_last_words_may_fail(self, module: str) -> None:
         code = f"import sys; sys.modules['coordinator.cli.{module}'] = None\nfrom coordinator.cli import main; main()"
         done = run("work-list", environment={}, program=(sys.executable, "-c", code))
-        assert (done.returncode, done.stderr) == (70, "error: the command failed by a fault of its own\n")
+        assert (done.returncode, done.stderr) == (70, "error: the command failed because of an internal error\n")
 
     def test_a_traceback_that_was_asked_for_changes_no_code(self) -> None:
         code = f"import sys\n{FAULTS['recursion'][0]}\nfrom coordinator.cli import main; main()"

@@ -32,9 +32,9 @@ Serve = Callable[[Callable[[socket.socket], object]], str]
 
 START = "start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT"
 REFUSED = "the connection is refused, so nothing listens there"
-SILENT = "something takes the connection, and says nothing"
+SILENT = "something accepts the connection, but does not answer"
 NO_ANSWER = "nothing answers the attempt to connect"
-NO_WAY = "there is no way to that address from here"
+NO_WAY = "there is no route to that address from this host"
 UNRESOLVED = "the name {host} does not resolve to an address"
 
 
@@ -169,7 +169,7 @@ async def test_a_connection_that_is_taken_in_silence(connect: Connect, serve: Se
     endpoint = serve(_in_tls(files, _swallow, "h2") if tls == "after TLS" else _swallow)
     message, hint = await _said(connect, endpoint, **({} if tls == "plain" else {"ca": files.ca}))
     assert message == f"no coordinator answers at {endpoint}: {SILENT}"
-    assert hint == "see that the coordinator there is not stopped or overloaded, and that it is one"
+    assert hint == "check that a coordinator runs there, and that it is not stopped or overloaded"
 
 
 @pytest.mark.parametrize("handle", [socket.socket.close, _reset, lambda connection: connection.recv(1)])
@@ -179,7 +179,7 @@ async def test_a_connection_that_is_broken_off(
     endpoint = serve(handle)
     message, hint = await _said(connect, endpoint)
     assert message == (
-        f"the coordinator at {endpoint} breaks the connection off; it may speak TLS, and this client does not"
+        f"the coordinator at {endpoint} closes the connection; it may require TLS, and this client does not use it"
     )
     assert hint == "give its authority's certificate with --ca or COORDINATION_CA"
 
@@ -222,7 +222,7 @@ async def test_tls_that_does_not_fit(
     assert message == f"the coordinator at {plain} does not speak TLS, and this client does"
     secured = serve(_in_tls(files, _swallow, "h2"))
     message, _ = await _said(connect, secured)
-    assert message.startswith(f"the coordinator at {secured} breaks the connection off; it may speak TLS")
+    assert message.startswith(f"the coordinator at {secured} closes the connection; it may require TLS")
     message, _ = await _said(connect, secured, ca=other_files.ca)
     assert (
         message == f"the certificate of the coordinator at {secured} is of an authority that this client does not trust"

@@ -333,7 +333,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("content", "mode", "message"),
         [
-            (b"secret", 0o644, "can be read by everybody on this host"),
+            (b"secret", 0o644, "can be read by every user of this host"),
             (b"", 0o600, "does not begin with a password"),
             (b"\nsecret", 0o600, "does not begin with a password"),
             (b"\xff\xfe", 0o600, "does not begin with a password"),

@@ -30,7 +30,7 @@ def test_members_are_missed_one_by_one(
         dangerous = "can lose data" in str(found["etcd-version"])
         assert (code, "problem" in version) == ((1, True) if dangerous else (0, False))
         assert [finding["severity"] for finding in found["etcd-reachable"]] == ["ok"] * 3
-        assert found["etcd-members"][0]["message"] == "3 voting members: bears the loss of 1"
+        assert found["etcd-members"][0]["message"] == "3 voting members: tolerates the loss of 1"
         assert found["etcd-quorum"][0]["severity"] == "ok"
 
         others[0].kill()

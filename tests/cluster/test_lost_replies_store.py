@@ -136,5 +136,5 @@ async def test_a_caller_who_named_no_request_is_told_what_to_repeat(etcd: Etcd, 
             claim = await client.claim("session-1", key, request_id=detail.request_id)
             assert (claim.outcome, claim.attempt) == (Outcome.GRANTED, 1)
             await client.release("session-1", key, token=claim.fencing_token)
-            with pytest.raises(NotHolder, match=r"granted as attempt 1 of .*, which was handed back"):
+            with pytest.raises(NotHolder, match=r"granted as attempt 1 of .*, which was released"):
                 await client.claim("session-1", key, request_id=detail.request_id)

@@ -16,7 +16,7 @@ from tests.cluster.store_replacing import begin_anew
 
 RunCoordinator = Callable[..., AbstractContextManager[Any]]
 #: What says nothing of what is wrong.
-EMPTY = ("was over before", "in time, so that", "has not come yet", "revision 0")
+EMPTY = ("was over before", "in time, so that", "does not exist yet", "revision 0")
 
 
 @pytest.fixture
@@ -121,6 +121,6 @@ async def test_a_watch_of_a_store_that_is_not_there_any_more_says_so(
                 async with asyncio.timeout(60):
                     await watch(revision)
     assert "the store that was watched is not there any more" in there.value.message
-    assert f"revision {revision} has not come yet" in later.value.message
+    assert f"revision {revision} does not exist yet" in later.value.message
     for error in (there.value, later.value):
         assert "restored" in f"{error.message} {error.hint}" or "as it is now" in (error.hint or "")

@@ -179,7 +179,7 @@ async def test_who_has_used_a_budget_up_keeps_what_it_holds(small: Coordinator, 
     with pytest.raises(LimitExceeded, match=r"^session 'red-1' wrote .* would be more than the budget of") as caught:
         await attacker.claim("red-1", "task:new", note=LONG)
     assert (caught.value.retry_after_seconds or 0) > 0
-    assert "renewing without a note, completing and handing back go on" in (caught.value.hint or "")
+    assert "claims can still be renewed without a note, completed and released" in (caught.value.hint or "")
     with pytest.raises(LimitExceeded):
         await attacker.claim("red-1", "task:held", note=LONG)
     # Who asks for what is held is denied, and renews what is its own.

@@ -90,8 +90,8 @@ def test_commands_speak_tls_too(one_way: str, world: World, tmp_path: Path) -> N
 
 
 def test_a_client_without_tls(one_way: str) -> None:
-    refused(run("status", endpoint=one_way), "breaks the connection off; it may speak TLS")
-    refused(run("status", "--tls", "off", endpoint=one_way), "breaks the connection off; it may speak TLS")
+    refused(run("status", endpoint=one_way), "closes the connection; it may require TLS")
+    refused(run("status", "--tls", "off", endpoint=one_way), "closes the connection; it may require TLS")
 
 
 def test_a_coordinator_without_tls(plain: str, world: World) -> None:
@@ -174,7 +174,7 @@ def test_a_token_counts_before_a_certificate(mutual: str, world: World, fleet: s
         (("--cert", "alice.crt"), "cert and key are needed together"),
         (("--key", "alice.key"), "cert and key are needed together"),
         (("--cert", "alice.crt", "--key", "bob.key"), "do not belong together"),
-        (("--cert", "alice.crt", "--key", "alice.crt"), "(key) can be read by everybody on this host"),
+        (("--cert", "alice.crt", "--key", "alice.crt"), "(key) can be read by every user of this host"),
         (("--cert", "alice.crt", "--key", "nothing"), "No such file"),
         (("--ca", "alice.key"), "no certificate that can be read"),
         (("--ca", "nothing"), "No such file"),

@@ -83,8 +83,8 @@ class TestUnderUp:
         assert ends == supervision.GIVEN_UP_AFTER
         error, hint = said[-2:]
         assert error == (
-            f"error: etcd has ended by itself, with exit code -9; that was the {ends}th time within short, "
-            "and it is given up\n"
+            f"error: etcd has ended by itself, with exit code -9; that was the {ends}th time in a short period, so it "
+            "is not restarted again\n"
         )
         assert "claims are kept" in hint
         assert not [line for line in said if "Traceback" in line]

@@ -269,7 +269,7 @@ def test_each_absence_has_its_own_sentence(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "silent"))
         silent.listen()
-        assert said(tmp_path / "silent") == "something takes the connection, and says nothing"
+        assert said(tmp_path / "silent") == "something accepts the connection, but does not answer"
 
 
 def test_a_socket_that_may_not_be_connected_to_is_told_so() -> None:
@@ -408,8 +408,8 @@ def test_a_token_in_clear_is_told_of_where_others_could_take_the_port(
     findings = [*tls.judge_clear_token([listen])]
     if users and listen.startswith("127"):
         assert "".join(notices) == (
-            "tokens go in clear to whoever has 127.0.0.1:7420, and this host has other users; "
-            "--listen unix:/PATH keeps them to yours"
+            "tokens are sent in clear text to 127.0.0.1:7420, which another user of this host could take; "
+            "--listen unix:/PATH prevents that"
         )
         assert [each.check for each in findings] == ["token-in-clear"]
         assert "--listen unix:/PATH" in (findings[0].advice or "")

@@ -213,7 +213,7 @@ class TestTexts:
         assert done.returncode == 0
         assert is_plain(done.stdout)
         lines = done.stdout.splitlines()
-        assert lines[0].startswith("What stands in double quotes was written by whoever is named before it")
+        assert lines[0].startswith("Text in double quotes was written by the writer named before it")
         assert [line for line in lines if line.startswith("#")] == [
             "## Taken: choose other work",
             "## Loose ends: abandoned, free to be taken up",
@@ -263,7 +263,7 @@ class TestTexts:
             assert is_plain(done.stdout)
             first, second, *others = done.stdout.splitlines()
             assert first == f"claimed task:left-{number} (expires in 60 min)"
-            assert second.startswith("  this is attempt 2; attempt 1 by s-1 was abandoned (handed back) ")
+            assert second.startswith("  this is attempt 2; attempt 1 by s-1 was abandoned (released) ")
             for line in others:
                 assert line.startswith(
                     ('  reason by s-1: "', '  last note by s-1: "', "  reason by s-1:", "  last note by s-1:", "    |")

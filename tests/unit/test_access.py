@@ -250,5 +250,5 @@ def test_a_coordinator_does_not_begin_with_a_bad_file(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     path.write_text(ENTRY)
     path.chmod(0o646)
-    with pytest.raises(InvalidInput, match="can be written by everybody"):
+    with pytest.raises(InvalidInput, match="can be written by every user"):
         CredentialsFile(path)

@@ -100,7 +100,7 @@ def test_what_is_quoted_is_announced_within_the_limit() -> None:
         shown = fit(sections, characters)
         text = write(sections, shown)
         assert len(text) <= characters
-        assert text.startswith("What stands in double quotes was written by") == (shown[0] > 0)
+        assert text.startswith("Text in double quotes was written by") == (shown[0] > 0)
 
 
 def test_a_revocation_gives_the_reason_of_an_operator() -> None:

@@ -121,7 +121,7 @@ class TestBudgets:
             LimitExceeded, match=r"^credential 'alice' wrote 29297 KiB lately, and may write 49 KiB"
         ) as e:
             found.take(ALICE, 100_000, keeping=False)
-        assert "renewing without a note, completing and handing back go on" in (e.value.hint or "")
+        assert "claims can still be renewed without a note, completed and released" in (e.value.hint or "")
         assert "--max-write-rate-per-credential" in (e.value.hint or "")
         assert e.value.retry_after_seconds == 2.0
         clock.now += e.value.retry_after_seconds

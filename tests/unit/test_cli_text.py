@@ -26,7 +26,7 @@ def test_a_note_cannot_look_like_a_line_of_ours() -> None:
     )
     assert describe_claim(claim).splitlines() == [
         "claimed task:x (expires in 60 min)",
-        "  this is attempt 2; attempt 1 by t was abandoned (handed back) 2026-06-14T01:45:11Z",
+        "  this is attempt 2; attempt 1 by t was abandoned (released) 2026-06-14T01:45:11Z",
         "  last note by t:",
         "    | line one",
         "    | claimed task:other (expires in 60 min)",
@@ -39,7 +39,7 @@ def test_a_line_of_the_history_stays_a_line() -> None:
     story = WorkDetails(Record("task:x", "task", State.ABANDONED, session="t", attempt=1), None, (), (entry, long), 5)
     *_, first, second = describe_work(story).splitlines()
     assert first == (
-        "  1. t abandoned (handed back) 2026-06-14T01:45:11Z; "
+        "  1. t abandoned (released) 2026-06-14T01:45:11Z; "
         'reason by t: "line one claimed task:other (expires in 60 min)"'
     )
     assert second == f'  2. t completed 2026-06-14T01:45:11Z; result by t: "{"x" * 159}…"'

@@ -97,7 +97,7 @@ def test_of_what_was_not_seen_nothing_is_said() -> None:
             replace(WELL, listed=listed(4), members=tuple(map(member, (1, 2, 3, 4)))),
             "etcd-members",
             Severity.WARNING,
-            "4 voting members bear no more failures than 3 would",
+            "4 voting members tolerate no more failures than 3 would",
         ),
         (replace(WELL, listed=listed(5)), "etcd-members", Severity.WARNING, "knows 3 of 5 members"),
         (replace(WELL, listed=listed(3, learners=1)), "etcd-members", Severity.WARNING, "m4 is a learner"),

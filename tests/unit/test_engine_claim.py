@@ -355,7 +355,7 @@ def test_another_session_with_the_same_request_id_is_denied() -> None:
     [
         ("expired", a_record(session=OTHER, request_id="claim-2")),
         ("expired", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.EXPIRED)),
-        ("was handed back", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.RELEASED)),
+        ("was released", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.RELEASED)),
         ("was revoked", replace(a_record(State.ABANDONED, OTHER, request_id="claim-2"), cause=Cause.REVOKED)),
     ],
 )

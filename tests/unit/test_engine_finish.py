@@ -345,7 +345,7 @@ def test_there_is_nothing_to_revoke_without_a_claim() -> None:
 
 def test_a_claim_that_cannot_be_read_is_not_ended() -> None:
     done = run(complete(COMMAND, PATHS), found(b"[", a_record(), history=()), answered(ends()))
-    assert str(done.error) == "the claim on task:db-migration cannot be read, so it cannot be told who holds it"
+    assert str(done.error) == "the claim on task:db-migration cannot be read, so its holder is unknown"
     assert done.damaged == [PATHS.claim]
 
 

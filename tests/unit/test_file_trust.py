@@ -33,14 +33,14 @@ def refused(path: Path, said: str, typed: str, *, secret: bool = False) -> None:
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o622, 0o664, 0o666, 0o777, 0o420, 0o020])
 def test_what_others_can_write_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
-    who = "everybody" if mode & 0o002 else "its group"
+    who = "every user" if mode & 0o002 else "its group"
     refused(file, f"can be written by {who}: its mode is {mode:04o}", f"chmod go-w {file}")
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o444, 0o404, 0o755])
 def test_a_secret_that_everybody_can_read_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
-    refused(file, f"can be read by everybody on this host: its mode is {mode:04o}", f"chmod o-rwx {file}", secret=True)
+    refused(file, f"can be read by every user of this host: its mode is {mode:04o}", f"chmod o-rwx {file}", secret=True)
     assert read_trusted(file, "tokens") == b"x"
 
 
@@ -115,7 +115,7 @@ def test_a_secret_that_kubernetes_mounts_is_read(tmp_path: Path) -> None:
     tmp_path.chmod(0o3777)
     assert read_trusted(tmp_path / "tls.key", "tls-key", secret=True) == b"x"
     (tmp_path / "..2026_11_29" / "tls.key").chmod(0o444)
-    refused(tmp_path / "tls.key", "can be read by everybody on this host", "defaultMode: 0440", secret=True)
+    refused(tmp_path / "tls.key", "can be read by every user of this host", "defaultMode: 0440", secret=True)
 
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
@@ -222,9 +222,9 @@ def test_every_file_that_decides_or_is_secret_is_looked_at(number: int, tmp_path
     add_credential(tmp_path / "files" / "tokens.toml", Wanted("alice", fleets=("x",)), tmp_path / "files/alice.token")
     name, look = looked_at()[number]
     look(tmp_path / "files")
-    changes = [(0o666, "can be written by everybody"), (0o777, "others can write in")]
+    changes = [(0o666, "can be written by every user"), (0o777, "others can write in")]
     if name.endswith(("key", "token")):
-        changes.append((0o604, "can be read by everybody on this host"))
+        changes.append((0o604, "can be read by every user of this host"))
     for mode, said in changes:
         changed = tmp_path / "files" if mode == 0o777 else tmp_path / "files" / name
         before = changed.stat().st_mode

@@ -94,12 +94,12 @@ def test_silence_says_what_is_wrong_with_the_members(problems: tuple[str, ...], 
 @pytest.mark.parametrize("start", [0, 1, 17])
 def test_a_watch_of_a_store_that_is_gone_speaks_of_no_revision_that_was_not_asked_for(start: int) -> None:
     error = watches._lost(start, Rewound(5, "etcd is cluster b now, and was cluster a", replaced=True))
-    assert "has not come yet" not in error.message
+    assert "does not exist yet" not in error.message
     assert "etcd is cluster b now, and was cluster a" in error.message
     assert "work-list --json" in (error.hint or "")
 
 
 def test_a_revision_that_has_not_come_yet_is_named() -> None:
     error = watches._lost(17, Rewound(5, "why", replaced=False))
-    assert error.message == "revision 17 has not come yet: the store is at revision 5"
+    assert error.message == "revision 17 does not exist yet: the store is at revision 5"
     assert "work-list --json" in (error.hint or "")

@@ -149,7 +149,7 @@ class TestFailing:
         clock.now += 1
         status = task.status()
         assert status.failing
-        assert "nothing was heard" in status.error
+        assert "has not reported" in status.error
         task.succeeded()
         assert not task.status().failing
 
@@ -206,7 +206,7 @@ class TestTasks:
         await runs.acquire()
         await runs.acquire()
         (status,) = tasks.statuses()
-        assert status.error == "it has ended, and should not have"
+        assert status.error == "it has ended unexpectedly"
         assert tasks.failed_in_all()["a"] >= 1
         await tasks.stop()
 

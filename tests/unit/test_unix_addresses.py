@@ -27,7 +27,7 @@ REFUSED = {
     "unix:/a\0b": "its path must be in UTF-8, without control characters",
     "unix:/a\nb": "its path must be in UTF-8, without control characters",
     "unix:/a\udcffb": "its path must be in UTF-8, without control characters",
-    "unix-abstract:a": "a socket without a path belongs to nobody, so that any user can have it",
+    "unix-abstract:a": "an abstract socket has no owner, so any user can take it",
 }
 
 

@@ -88,14 +88,14 @@ class Authorizer:
         grant = self.identify(context)
         rule = RULES.get(method)
         if rule is None:
-            raise PermissionDenied(f"this coordinator has no rule for {method}, so that nobody may call it")
+            raise PermissionDenied(f"this coordinator has no rule for {method}, so it may not be called")
         _check_fleet(grant, request.fleet or DEFAULT_FLEET)
         if rule.as_session:
             _check_session(grant, request.session)
         if rule.any_session and not grant.sessions and grant.role is not Role.OPERATOR:
             raise PermissionDenied(
                 f"{method} writes, and credential {grant.name!r} may act as no session, so that it may only read",
-                hint="ask somebody whose credential grants a session",
+                hint="use a credential that grants a session",
             )
         if rule.role is Role.OPERATOR:
             _check_operator(grant, method)
@@ -148,7 +148,7 @@ def _check_fleet(grant: Grant, fleet: str) -> None:
         raise PermissionDenied(
             f"credential {grant.name!r} may not use the fleet {_shorten(fleet)}; its fleets: {grant.fleets}",
             field="fleet",
-            hint="name another fleet, or ask whoever keeps the coordinator's tokens file",
+            hint="name another fleet, or ask the administrator who keeps the coordinator's tokens file",
         )
 
 
@@ -157,7 +157,7 @@ def _check_session(grant: Grant, session: str) -> None:
         raise PermissionDenied(
             f"credential {grant.name!r} may not act as session {_shorten(session)}; its sessions: {grant.sessions}",
             field="session",
-            hint="name another session, or ask whoever keeps the coordinator's tokens file",
+            hint="name another session, or ask the administrator who keeps the coordinator's tokens file",
         )
 
 

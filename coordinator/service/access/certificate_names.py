@@ -32,7 +32,7 @@ def names_of(pem: bytes) -> tuple[str, ...]:
         return _read(x509.load_pem_x509_certificate(pem))
     except Exception as error:  # noqa: BLE001  # what cannot be read names nobody, whatever the reason
         why = str(error) if isinstance(error, ValueError) else type(error).__name__
-        _LOG.warning("a client's certificate names nobody", extra=said(why=why))
+        _LOG.warning("a client's certificate has no usable name", extra=said(why=why))
         return ()
 
 

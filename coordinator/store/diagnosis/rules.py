@@ -143,13 +143,13 @@ def _membership(seen: StoreSeen) -> Iterator[Finding]:
     elif count % 2 == 0:
         yield warning(
             "etcd-members",
-            f"{named} bear no more failures than {count - 1} would",
-            "add a member, or remove one: 3 bear the loss of one, 5 of two",
+            f"{named} tolerate no more failures than {count - 1} would",
+            "add a member, or remove one: 3 tolerate the loss of one, 5 of two",
             value=count,
             unit="members",
         )
     else:
-        yield sound("etcd-members", f"{named}: bears the loss of {count // 2}", value=count, unit="members")
+        yield sound("etcd-members", f"{named}: tolerates the loss of {count // 2}", value=count, unit="members")
     if len(seen.members) < count:
         yield warning(
             "etcd-members",
@@ -219,12 +219,12 @@ def _space(seen: StoreSeen) -> Iterator[Finding]:
     of_it = f"{_mebibytes(fullest.db_size)} of {_mebibytes(quota)}" + ("" if known else " (etcd's default)")
     if fullest.db_size >= SPACE_SHARE * quota:
         advice = "compact and defragment, keep less history, or raise --quota-backend-bytes"
-        unknown = "" if known else "; etcd before 3.6 does not tell its quota: see what it was started with"
+        unknown = "" if known else "; etcd before 3.6 does not report its quota: see what it was started with"
         yield warning(
             "etcd-space", f"space is short: {of_it}", advice + unknown, value=fullest.db_size / quota, unit="of quota"
         )
     else:
-        unsure = "" if known else "; before 3.6 etcd does not tell its quota"
+        unsure = "" if known else "; etcd before 3.6 does not report its quota"
         yield sound("etcd-space", f"{of_it}{unsure}", value=fullest.db_size / quota, unit="of quota")
     for member in seen.answering:
         if member.db_size > WORTH_DEFRAGMENTING_BYTES and member.db_size > 2 * member.db_size_in_use:

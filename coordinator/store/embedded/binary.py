@@ -148,7 +148,7 @@ def _version_of(program: Path) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _UnusableError(f"did not tell its version within {_VERSION_SECONDS:.0f} s") from None
+        raise _UnusableError(f"did not report its version within {_VERSION_SECONDS:.0f} s") from None
     except OSError as error:
         raise _UnusableError(f"cannot be run: {error.strerror}") from None
     found = re.search(r"^etcd Version: (\S+)", answer.stdout.decode(errors="replace"), re.MULTILINE)

@@ -178,7 +178,7 @@ class DataDirectory:
         told = [_shorten(line) for line in lines if _is_fatal(line)][-1:]
         # What follows a panic are a Go program's stacks, which tell an operator nothing.
         told = told or [_shorten(line) for line in itertools.takewhile(_is_no_stack, lines)][-_LINES_TOLD:]
-        return f"{self._log} ends with: {' | '.join(told)}" if told else f"{self._log} says nothing"
+        return f"{self._log} ends with: {' | '.join(told)}" if told else f"{self._log} is empty"
 
     def _open_lock(self, how: int) -> int:
         return open_own(self.path / "lock", how)

@@ -51,7 +51,7 @@ async def _start_again(etcd: EmbeddedEtcd, ends: int, problem: str) -> int:
             raise Unavailable(f"{problem}: {cause.what}", hint=f"{cause.hint}; {last_words}")
         if ends >= GIVEN_UP_AFTER:
             raise Unavailable(
-                f"{problem}; that was the {ends}th time within short, and it is given up",
+                f"{problem}; that was the {ends}th time in a short period, so it is not restarted again",
                 hint=f"find out why, then start it again: claims are kept; {last_words}",
             )
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)

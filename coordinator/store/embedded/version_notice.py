@@ -39,7 +39,7 @@ def notices_for(binary: EtcdBinary, directory: Path) -> tuple[str, ...]:
         binary.notice,
         f"for a newer one type {', '.join(ways)}; the next `coordination up` finds it on PATH",
         f"or take a release of the project: `{_download()}`, then {start}; claims are kept",
-        f"this is said once for {directory}; `coordination doctor` says it whenever you ask",
+        f"this notice is shown once for {directory}; `coordination doctor` always shows it",
     )
 
 

@@ -94,8 +94,8 @@ class EtcdAccess:
                 raise InvalidInput(
                     f"the password of --etcd-user is not sent to {endpoint}, because it would travel in clear",
                     field="etcd-ca",
-                    hint="give the authority of etcd's certificates with --etcd-ca; `serve --insecure` sends it "
-                    "all the same, where the network itself keeps strangers out",
+                    hint="give the authority of etcd's certificates with --etcd-ca; `serve --insecure` sends it all "
+                    "the same, if only trusted hosts can reach the network",
                 )
 
     def open_channel(self, endpoint: str) -> grpc.aio.Channel:

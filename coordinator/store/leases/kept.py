@@ -38,7 +38,7 @@ class LeaseLost(Setback):
     """The lease has ended, or may have."""
 
     def __init__(self) -> None:
-        super().__init__("this replica was out of touch with etcd for longer than its lease lasts")
+        super().__init__("this replica could not reach etcd for longer than its lease lasts")
 
 
 class KeptLease:

@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 from coordinator.clock import boot_seconds
 from coordinator.logs.format import said
-from coordinator.reaper.settings import GRACE_SECONDS
 from coordinator.store.leases.listing import PoolLeases
 
 __all__ = ["STANDBY_SECONDS", "Sweeper"]
@@ -34,10 +33,14 @@ _REMEMBERED_SECONDS = 60.0
 
 
 class Sweeper:
-    """Sweeps, once for each call of ``look`` or ``sweep``; ``boot`` is the clock of deadlines."""
+    """Sweeps, once for each call of ``look`` or ``sweep``; ``boot`` is the clock of deadlines.
 
-    def __init__(self, leases: PoolLeases, *, boot: Callable[[], float] = boot_seconds) -> None:
+    ``grace`` is how long etcd gets to end a lease by itself, in seconds (``ReaperSettings.sweep_grace``).
+    """
+
+    def __init__(self, leases: PoolLeases, grace: float, *, boot: Callable[[], float] = boot_seconds) -> None:
         self._leases = leases
+        self._grace = grace
         self._boot = boot
         self._deadlines: dict[int, float] = {}
 
@@ -68,7 +71,7 @@ class Sweeper:
     async def sweep(self, *, standing_by: bool = False) -> int:
         """Look, and revoke what is overdue; returns how many leases were revoked. Raises what ``look`` raises."""
         present = await self.look()
-        latest = self._boot() - GRACE_SECONDS - (STANDBY_SECONDS if standing_by else 0.0)
+        latest = self._boot() - self._grace - (STANDBY_SECONDS if standing_by else 0.0)
         overdue = [lease for lease, ends in self._deadlines.items() if ends <= latest and lease in present]
         for lease in overdue[:_REVOKED_AT_A_TIME]:
             await self._leases.revoke(lease)

@@ -33,8 +33,10 @@ from coordinator.process.tasks import Setback, Tasks, repeat, rerun
 from coordinator.reaper.census import Census
 from coordinator.reaper.expiry_watch import Follower
 from coordinator.reaper.lease_sweep import Sweeper
-from coordinator.reaper.passes import Passes
+from coordinator.reaper.overdue_claims import OverdueClaims
+from coordinator.reaper.reconciliation import Reconciliation
 from coordinator.reaper.replicas import Replicas, SignLost
+from coordinator.reaper.retention import Retention
 from coordinator.reaper.settings import ReaperSettings
 from coordinator.recorder import Recorder
 from coordinator.store.etcd.client import EtcdChannel
@@ -105,10 +107,12 @@ class Reaper:
         self._before_reaping = before_reaping
         self._lease = KeptLease(channel, _LEASE_SECONDS)
         self._replicas = Replicas(runner, clock, name)
-        self._passes = Passes(runner, clock)
+        self._reconciliation = Reconciliation(runner, clock)
+        self._overdue_claims = OverdueClaims(runner, clock)
+        self._retention = Retention(runner, clock)
         self._census = Census(runner, recorder)
         #: For all terms, and between them: what it has noted cannot be had again once etcd has changed its leader.
-        self.sweeper = Sweeper(PoolLeases(channel))
+        self.sweeper = Sweeper(PoolLeases(channel), self._settings.sweep_grace)
         #: The store's revision at the last sign of life, and up to which revision all deletions have been dealt with.
         self._revision = 0
         self._seen = 0
@@ -204,7 +208,7 @@ class Reaper:
             self._every("census", settings.census_every, self._census.take),
         ]
         if settings.retention is not None:
-            duties.append(self._every("retention", settings.vacuum_every, self._vacuum))
+            duties.append(self._every("retention", settings.vacuum_every, self._forget_old))
         await _first_to_end(*duties)
 
     async def _elect(self, lease: KeptLease) -> int:
@@ -246,7 +250,7 @@ class Reaper:
                 cluster = f"{follower.watch.cluster:x}"
                 if lost or (mark and mark.cluster != cluster):
                     lost, mark = False, None
-                    await self._passes.reconcile(self._watching)
+                    await self._reconciliation.run(self._watching)
                 self._watching.succeeded()
                 self._seen = seen
                 if done > saved and time.monotonic() - saved_at >= self._settings.mark_every:
@@ -258,11 +262,11 @@ class Reaper:
         await self.sweeper.sweep(standing_by=not self.state.elected)
 
     async def _reconcile(self) -> None:
-        await self._passes.reconcile(self._duties["reconciliation"])
+        await self._reconciliation.run(self._duties["reconciliation"])
 
-    async def _vacuum(self) -> None:
+    async def _forget_old(self) -> None:
         if self._settings.retention is not None:
-            await self._passes.vacuum(self._settings.retention, self._duties["retention"])
+            await self._retention.forget(self._settings.retention, self._duties["retention"])
 
     async def _end_overdue(self) -> None:
         apart = self._replicas.apart_seconds()
@@ -271,7 +275,7 @@ class Reaper:
                 "clocks disagree, so that no claim is ended by the clock", extra=said(apart_seconds=round(apart, 1))
             )
             return
-        await self._passes.end_overdue(self._settings.allowance, self._duties["overdue-claims"])
+        await self._overdue_claims.end(self._settings.allowance, self._duties["overdue-claims"])
 
     async def _every(self, name: str, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
         """Do something at once and then so often; what fails is tried again by itself, and does not end the term."""

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["GRACE_SECONDS", "ReaperSettings"]
-
-
-#: How long etcd gets to end a lease by itself. It looks every half second and revokes 1,000 a second.
-GRACE_SECONDS = 5.0
+__all__ = ["ReaperSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +12,8 @@ class ReaperSettings:
     """How the reaper goes about it, in seconds.
 
     ``retention`` is how long ended work is remembered, None for ever; ``allowance`` is how far clocks may be off before
-    a claim is ended by the wall clock. The others are how often each thing is done.
+    a claim is ended by the wall clock; ``sweep_grace`` is how long etcd gets to end a lease by itself: it looks every
+    half second and revokes 1,000 a second. The others are how often each thing is done.
     """
 
     retention: float | None = 30 * 24 * 3600.0
@@ -25,6 +22,7 @@ class ReaperSettings:
     overdue_every: float = 150.0
     vacuum_every: float = 3600.0
     sweep_every: float = 1.0
+    sweep_grace: float = 5.0
     beat_every: float = 5.0
     mark_every: float = 1.0
     #: No longer than the shortest TTL, so that the metrics show every claim that lasts its time.

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from coordinator.reaper import ReaperSettings
-from coordinator.reaper.settings import GRACE_SECONDS
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 from tests.cluster.members_load import coordinators
 from tests.cluster.reaper_deadlines import BOUND_SECONDS, Lives, Replica, live_through
+
+GRACE_SECONDS = ReaperSettings().sweep_grace
 
 CLAIMS = 100
 #: TTLs in seconds, from and to. Where everything restarts all are to be there still.

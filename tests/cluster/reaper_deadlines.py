@@ -20,11 +20,12 @@ from coordinator import AsyncClient
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.reaper import ReaperSettings
-from coordinator.reaper.settings import GRACE_SECONDS
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from tests.cluster.etcd_cluster import EtcdCluster
 from tests.cluster.reaper_world import check_recorded_once, opened
+
+GRACE_SECONDS = ReaperSettings().sweep_grace
 
 __all__ = ["BOUND_SECONDS", "Lives", "Replica", "live_through"]
 

@@ -24,7 +24,7 @@ from coordinator.keys import parse_work_key
 from coordinator.model import Cause, Claim, Denial, Record, WorkDetails
 from coordinator.process.tasks import Task, Tasks
 from coordinator.reaper import Reaper, ReaperSettings
-from coordinator.reaper.passes import Passes
+from coordinator.reaper.reconciliation import Reconciliation
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Method, Methods
@@ -212,14 +212,14 @@ class World:
             yield reaper
 
 
-class CountingPasses(Passes):
+class CountingReconciliation(Reconciliation):
     """Counts how often the records have been gone through."""
 
-    reconciled = 0
+    runs = 0
 
-    async def reconcile(self, task: Task) -> int:
-        reaped = await super().reconcile(task)
-        self.reconciled += 1
+    async def run(self, task: Task) -> int:
+        reaped = await super().run(task)
+        self.runs += 1
         return reaped
 
 
@@ -227,12 +227,12 @@ class FollowingReaper(Reaper):
     """A whole reaper, but for one thing: it does not go through the records when a term begins, nor every hour.
 
     So it records what etcd tells it of, and goes through the records only where following finds that etcd cannot tell:
-    ``passes`` counts how often.
+    ``reconciliation`` counts how often.
     """
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world.channel, world.runner, NullRecorder(), name, ReaperSettings(mark_every=0.0))
-        self._passes = self.passes = CountingPasses(world.runner, clock.now)
+        self._reconciliation = self.reconciliation = CountingReconciliation(world.runner, clock.now)
 
     async def _every(self, name: str, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
         if name == "reconciliation":

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.reaper.settings import GRACE_SECONDS
+from coordinator.reaper.settings import ReaperSettings
 from tests.cluster.etcd_cluster import run_cluster
 from tests.cluster.members_load import coordinators
 from tests.cluster.reaper_deadlines import BOUND_SECONDS, live_through
+
+GRACE_SECONDS = ReaperSettings().sweep_grace
 
 #: Long enough that the claims are there when the leader changes; their leases last 11 and 12 s.
 TTLS = [10.0 + number % 5 / 4 for number in range(20)]

@@ -31,13 +31,14 @@ from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.reaper.expiry_watch import Follower
 from coordinator.reaper.lease_sweep import Sweeper
 from coordinator.reaper.replicas import Replicas
-from coordinator.reaper.settings import GRACE_SECONDS
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.listing import PoolLeases
 from tests.cluster.reaper_world import SECONDS, World, opened
 from tests.conftest import RunEtcd, RunningEtcd
+
+GRACE_SECONDS = ReaperSettings().sweep_grace
 
 T = TypeVar("T")
 KEY = "task:a"
@@ -282,7 +283,7 @@ class TestSweeping:
             return seconds
 
         leases.seconds_left = seconds_left  # type: ignore[method-assign]  # to know what etcd has said
-        sweeper = Sweeper(leases, boot=lambda: now)
+        sweeper = Sweeper(leases, GRACE_SECONDS, boot=lambda: now)
         assert await sweeper.sweep() == 0
         # etcd rounds down: up to a second more may have been left.
         now += left[0] + 1 + GRACE_SECONDS - 0.01

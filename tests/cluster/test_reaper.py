@@ -17,7 +17,8 @@ from coordinator.engine.reap import reap
 from coordinator.engine.revoke import RevokeCommand, revoke
 from coordinator.model import Cause, Claim, Denial, State
 from coordinator.process.tasks import Task
-from coordinator.reaper.passes import Passes
+from coordinator.reaper.overdue_claims import OverdueClaims
+from coordinator.reaper.retention import Retention
 from tests.cluster.reaper_world import World, opened
 
 
@@ -120,7 +121,7 @@ async def test_the_reaper_goes_on_from_its_mark(world: World) -> None:
     assert await world.run(read_mark) == mark
     async with world.following() as reaper:
         await world.await_count("loose", 2, 20.0)
-        assert reaper.passes.reconciled == 0
+        assert reaper.reconciliation.runs == 0
 
 
 async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None:
@@ -131,7 +132,7 @@ async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None
     async with world.following() as reaper:
         await claim_and_expire(world, "task:c")
         await world.await_count("loose", 2, 20.0)
-        assert reaper.passes.reconciled == 0
+        assert reaper.reconciliation.runs == 0
     assert (await world.story("task:b")).history == ()
 
 
@@ -146,7 +147,7 @@ async def test_what_happened_behind_a_compaction_is_found(world: World) -> None:
         # From then on it is told of everything again.
         await claim_and_expire(world, "task:d")
         await world.await_count("loose", 3)
-        assert reaper.passes.reconciled == 1
+        assert reaper.reconciliation.runs == 1
 
 
 @pytest.mark.parametrize("wrong", ["revision", "cluster"])
@@ -162,7 +163,7 @@ async def test_a_mark_of_another_store_is_not_trusted(world: World, wrong: str) 
         await world.await_count("loose", 2, 20.0)
         await claim_and_expire(world, "task:c")
         await world.await_count("loose", 3)
-        assert reaper.passes.reconciled == 1
+        assert reaper.reconciliation.runs == 1
         saved = await mark_from(world, now.revision + 1)
         assert saved != other
         assert saved.cluster == now.cluster
@@ -196,10 +197,10 @@ async def test_a_claim_after_an_expiry_leaves_the_same_history_with_and_without_
 async def test_a_claim_that_etcd_does_not_end_is_ended_by_the_clock(world: World) -> None:
     granted = await world.claim("task:a", 3600)
     assert isinstance(granted, Claim)
-    passes = Passes(world.runner, lambda: granted.expires_at + timedelta(seconds=599))
-    assert await passes.end_overdue(600, Task("overdue-claims")) == 0
-    passes = Passes(world.runner, lambda: granted.expires_at + timedelta(seconds=601))
-    assert await passes.end_overdue(600, Task("overdue-claims")) == 1
+    overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=599))
+    assert await overdue.end(600, Task("overdue-claims")) == 0
+    overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=601))
+    assert await overdue.end(600, Task("overdue-claims")) == 1
     story = await world.story("task:a")
     assert (story.claim, story.record.cause, len(story.history)) == (None, Cause.EXPIRED, 1)
 
@@ -212,7 +213,7 @@ async def test_old_work_is_forgotten_whole_and_live_work_never(world: World) -> 
     assert ended is not None
     # Between the ends of the two: what ended a moment later is not old enough.
     at = ended + timedelta(days=30)
-    assert await Passes(world.runner, lambda: at).vacuum(30 * 86_400.0, Task("retention")) == 1
+    assert await Retention(world.runner, lambda: at).forget(30 * 86_400.0, Task("retention")) == 1
     assert (await world.story("task:old")).record.state is State.AVAILABLE
     assert {"task:live", "task:new"} == {
         work_key

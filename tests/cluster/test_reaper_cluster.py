@@ -20,7 +20,6 @@ from coordinator.engine.transaction import Put, Txn, is_absent
 from coordinator.model import Claim, Denial
 from coordinator.reaper import ReaperSettings
 from coordinator.reaper.lease_sweep import STANDBY_SECONDS, Sweeper
-from coordinator.reaper.settings import GRACE_SECONDS
 from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.listing import PoolLeases
@@ -28,6 +27,8 @@ from coordinator.store.leases.pool import window_seconds
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 from tests.cluster.reaper_world import World, opened, until
 from tests.conftest import RunEtcd
+
+GRACE_SECONDS = ReaperSettings().sweep_grace
 
 _TTL = 600.0
 #: The latest that a claim's lease may have been granted to last: the window, and etcd's whole seconds.
@@ -69,7 +70,7 @@ async def test_leases_that_a_new_leader_starts_again_are_ended_at_their_first_de
     with run_cluster(tmp_path) as cluster:
         async with opened(cluster.etcd) as world:
             leases, boot = PoolLeases(world.channel), Boot()
-            sweeper = Sweeper(leases, boot=boot)
+            sweeper = Sweeper(leases, GRACE_SECONDS, boot=boot)
             granted = await world.claim("task:a", _TTL)
             assert isinstance(granted, Claim)
             await sweeper.look()
@@ -117,7 +118,7 @@ async def test_leases_are_ended_while_nobody_is_elected(tmp_path: Path, lease: i
             await world.run(lambda: commit(Txn((is_absent(LEADER),), (Put(LEADER, b"gone", lease),))))
             async with world.reaping(settings=ReaperSettings(sweep_every=0.2)) as reaper:
                 boot = Boot()
-                reaper.sweeper = Sweeper(PoolLeases(world.channel), boot=boot)
+                reaper.sweeper = Sweeper(PoolLeases(world.channel), GRACE_SECONDS, boot=boot)
                 await world.claim("task:a", _TTL)
                 await until(lambda: reaper.sweeper.known == 1)
                 await lose_leader(cluster)
@@ -134,7 +135,7 @@ async def test_what_a_member_that_lags_behind_leaves_out_is_not_forgotten(world:
     """Right before its deadline, and once more after it: until then etcd may have started the lease again."""
     leases, boot = PoolLeases(world.channel), Boot()
     present = leases.present
-    sweeper = Sweeper(leases, boot=boot)
+    sweeper = Sweeper(leases, GRACE_SECONDS, boot=boot)
     await world.claim("task:a", _TTL)
     await sweeper.look()
 
@@ -168,7 +169,7 @@ async def test_a_lease_that_a_new_leader_has_not_started_yet_is_not_noted_as_end
         return response
 
     world.channel.call = call  # type: ignore[method-assign,assignment]  # a moment that lasts some milliseconds
-    sweeper = Sweeper(leases, boot=boot)
+    sweeper = Sweeper(leases, GRACE_SECONDS, boot=boot)
     await sweeper.look()
     boot.now += _LONGEST + 1 + GRACE_SECONDS
     assert await sweeper.sweep() == 1
@@ -186,7 +187,7 @@ async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_sta
     with run_cluster(tmp_path, 1) as cluster:
         async with opened(cluster.etcd) as world, opened(cluster.etcd) as another:
             boot = Boot()
-            sweeper = Sweeper(PoolLeases(world.channel), boot=boot)
+            sweeper = Sweeper(PoolLeases(world.channel), GRACE_SECONDS, boot=boot)
             granted = await world.claim("task:a", 10, request_id="first")
             assert isinstance(granted, Claim)
             await sweeper.look()

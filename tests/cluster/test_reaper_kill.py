@@ -81,7 +81,7 @@ async def test_one_killed_between_event_and_record_leaves_it_to_the_next(world: 
     assert await world.count("history") == 0
     async with world.following() as reaper:
         await world.await_count("loose", len(work_keys), 20.0)
-        assert reaper.passes.reconciled == 0
+        assert reaper.reconciliation.runs == 0
     await check_recorded_once(world, len(work_keys))
 
 
@@ -108,7 +108,7 @@ async def test_one_stopped_between_event_and_record_is_replaced_and_does_no_harm
         await world.end_election()
         await until(lambda: second.state.elected)
         await world.await_count("loose", len(work_keys))
-        assert second.passes.reconciled == 0
+        assert second.reconciliation.runs == 0
         go_on.set()
         # It has done all that it was about to once it finds out that it is not elected any more.
         await until(lambda: not first.state.elected)

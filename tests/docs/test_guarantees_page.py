@@ -36,7 +36,6 @@ def test_the_figures_are_those_of_the_code() -> None:
     from coordinator.engine import briefing
     from coordinator.engine.snapshot import HISTORY_LIMIT
     from coordinator.reaper import ReaperSettings
-    from coordinator.reaper.settings import GRACE_SECONDS
 
     settings = ReaperSettings()
     assert settings.retention is not None
@@ -44,6 +43,6 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"Retention ({settings.retention / 86_400:.0f} days)" in text
     assert f"the clock allowance ({settings.allowance / 60:.0f} min)" in text
     assert f"the interval between checks ({settings.overdue_every / 60:g} min)" in text
-    assert f"at most {GRACE_SECONDS:.0f} s of grace" in text
+    assert f"at most {settings.sweep_grace:.0f} s of grace" in text
     assert f"the last {HISTORY_LIMIT} attempts are kept" in text
     assert f"Of more than {briefing._ENOUGH_ENDED:,} ends" in text

@@ -1,0 +1,38 @@
+"""Overdue claims: end by the clock what no lease of etcd's ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from coordinator.engine.reap import end_overdue
+from coordinator.engine.scan import live_claims
+from coordinator.logs.format import said
+from coordinator.process.tasks import Task
+from coordinator.reaper.passes import act_on_all
+from coordinator.store.runner import Runner
+
+__all__ = ["OverdueClaims"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class OverdueClaims:
+    """Finds the claims that are past their deadlines."""
+
+    def __init__(self, runner: Runner, clock: Callable[[], datetime]) -> None:
+        self._runner = runner
+        self._clock = clock
+
+    async def end(self, allowance_seconds: float, task: Task) -> int:
+        """End claims that are past their deadlines by more than the allowance; return how many that were."""
+        ended = await act_on_all(
+            self._runner,
+            live_claims,
+            lambda paths, found: end_overdue(paths, found.kv, self._clock(), allowance_seconds),
+            task,
+        )
+        if ended:
+            _LOG.warning("ended claims that etcd kept past their time", extra=said(ended=ended))
+        return ended

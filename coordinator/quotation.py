@@ -39,7 +39,7 @@ __all__ = [
     "names",
     "quoted",
     "said",
-    "told",
+    "said_lines",
     "visible",
     "writer",
 ]
@@ -99,7 +99,7 @@ def said(what: str, who: str | Writer | None, text: str | None, *, markdown: boo
     return f"{what} by {writer(who, markdown=markdown)}: {code(text) if markdown else quoted(text)}" if text else ""
 
 
-def told(what: str, who: str | Writer | None, text: str | None, indent: str = "  ") -> list[str]:
+def said_lines(what: str, who: str | Writer | None, text: str | None, indent: str = "  ") -> list[str]:
     """Return the lines of ``said``, of more than one if the text has more or is long; none where there is no text."""
     if not text:
         return []

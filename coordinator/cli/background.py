@@ -190,14 +190,14 @@ class _Said:
 
 def _failure(code: int, said: list[str], log: Path) -> CoordinatorError:
     """Say of a coordinator that did not start what it said itself."""
-    told = {kind: text for kind, _, text in (line.partition(": ") for line in said) if kind in ("error", "hint")}
+    reported = {kind: text for kind, _, text in (line.partition(": ") for line in said) if kind in ("error", "hint")}
     error = InvalidInput if code == InvalidInput.exit_code else Unavailable
     # Once it catches signals, it ends as shells say that a signal has ended something.
     number = -code if code < 0 else code - 128
     ended = f"a signal ended it ({number})" if 0 < number < signal.NSIG else f"it ended with exit code {code}"
     return error(
-        told.get("error") or f"the coordinator did not start; {ended}",
-        hint=told.get("hint") or f"its log is {log}",
+        reported.get("error") or f"the coordinator did not start; {ended}",
+        hint=reported.get("hint") or f"its log is {log}",
     )
 
 

@@ -19,7 +19,7 @@ from coordinator.cli.output import answer, hint
 from coordinator.cli.quantities import named_path
 from coordinator.cli.serve import DataDir, EtcdProgram, need_server
 from coordinator.cli.server_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
-from coordinator.cli.streams import notice, tell
+from coordinator.cli.streams import notice, write_error
 from coordinator.errors import InvalidInput
 
 __all__ = ["COMMANDS"]
@@ -115,13 +115,13 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
     def show(so_far: int, in_all: int) -> None:
         if shown:
-            tell(f"\r\033[K{so_far / _MIB:.0f} of {in_all / _MIB:.0f} MiB")
+            write_error(f"\r\033[K{so_far / _MIB:.0f} of {in_all / _MIB:.0f} MiB")
 
     try:
         yield show
     finally:
         if shown:
-            tell("\r\033[K")
+            write_error("\r\033[K")
 
 
 @contextlib.contextmanager

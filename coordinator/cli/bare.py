@@ -9,7 +9,7 @@ import json
 import os
 
 from coordinator.cli.json_objects import error_object
-from coordinator.cli.streams import lost, tell, write_answer
+from coordinator.cli.streams import lost, write_answer, write_error
 from coordinator.errors import InternalError
 from coordinator.names import DEFAULT_FLEET
 from coordinator.quotation import visible
@@ -53,7 +53,7 @@ def _say(error: InternalError, arguments: list[str]) -> int:
         write_answer(f"{json.dumps(found)}\n")
         if lost() is None:
             return error.exit_code
-    tell(f"error: {visible(error.message)}\nhint: {error.hint}\n")
+    write_error(f"error: {visible(error.message)}\nhint: {error.hint}\n")
     return error.exit_code
 
 

@@ -19,7 +19,7 @@ from coordinator.cli.completion import COMPLETING, prepare_completion
 from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
 from coordinator.cli.output import emit_error
-from coordinator.cli.streams import LOST, lost, tell
+from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
 
@@ -36,7 +36,9 @@ def run(arguments: list[str]) -> int:
     if why is None:
         return code
     done = "" if code else "; what was asked for has been done all the same"
-    tell(f"error: the answer could not be written: {visible(why)}\nhint: make room, or send it elsewhere{done}\n")
+    write_error(
+        f"error: the answer could not be written: {visible(why)}\nhint: make room, or send it elsewhere{done}\n"
+    )
     return code or LOST
 
 
@@ -58,7 +60,7 @@ def _guarded(arguments: list[str]) -> int:
         return emit_error(error, as_json=wants_json(arguments))
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is told
         if os.environ.get("COORDINATION_TRACE"):
-            tell(traceback.format_exc())
+            write_error(traceback.format_exc())
         return emit_error(fault(error), as_json=wants_json(arguments))
 
 

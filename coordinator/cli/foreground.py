@@ -151,9 +151,9 @@ async def _serve(
 ) -> int:
     """Serve until a signal comes, or the embedded etcd ends and cannot be started again."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[signal.Signals] = loop.create_future()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _tell, told, number)
+        loop.add_signal_handler(number, _note_signal, stop, number)
     audit = None if audit_log is None else Audit(audit_log)
     server = Server(settings, audit)
     async with AsyncExitStack() as stack:
@@ -177,7 +177,7 @@ async def _serve(
         # Whoever does not want to hear that it is ready has it run all the same.
         announce(f"{server.ready_line}\n")
         try:
-            number = await _until_told(told, etcd)
+            number = await _until_stopped(stop, etcd)
         except CoordinatorError as error:
             _LOG.error("stopping", extra=log_format.said(why=error.message))  # where it was raised tells nothing
             raise
@@ -185,19 +185,19 @@ async def _serve(
     return INTERRUPTED if number is signal.SIGINT else 0
 
 
-def _tell(told: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
-    if not told.done():
-        told.set_result(number)
+def _note_signal(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
+    if not stop.done():
+        stop.set_result(number)
 
 
-async def _until_told(told: asyncio.Future[signal.Signals], etcd: EmbeddedEtcd | None) -> signal.Signals:
+async def _until_stopped(stop: asyncio.Future[signal.Signals], etcd: EmbeddedEtcd | None) -> signal.Signals:
     """Wait for a signal, and keep etcd running until then; raises ``Unavailable`` if that cannot be done."""
     if etcd is None:
-        return await told
+        return await stop
     keeping = asyncio.create_task(keep_running(etcd))
     try:
-        await asyncio.wait((keeping, told), return_when=asyncio.FIRST_COMPLETED)
-        return told.result() if told.done() else await keeping
+        await asyncio.wait((keeping, stop), return_when=asyncio.FIRST_COMPLETED)
+        return stop.result() if stop.done() else await keeping
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from coordinator.cli.context import Context, named_fleet
 from coordinator.cli.json_objects import error_object
-from coordinator.cli.streams import lost, tell, write_answer
+from coordinator.cli.streams import lost, write_answer, write_error
 from coordinator.errors import CoordinatorError
 from coordinator.quotation import key, line, visible
 from coordinator.security.redaction import without_credentials
@@ -35,13 +35,13 @@ def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Call
 def hint(context: Context, text: str) -> None:
     """Say what to do next; not where JSON was asked for."""
     if not context.json:
-        tell(f"hint: {visible(text)}\n")
+        write_error(f"hint: {visible(text)}\n")
 
 
 def say_what_it_became(typed: str, became: str) -> None:
     """Say what a work key became, if that is not what was typed."""
     if typed != became:
-        tell(f"{visible(without_credentials(typed))} → {key(became)}\n")
+        write_error(f"{visible(without_credentials(typed))} → {key(became)}\n")
 
 
 def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
@@ -50,9 +50,9 @@ def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
         _write_json(named_fleet(), error_object(error))
         if lost() is None:
             return error.exit_code
-    tell(f"error: {line(error.message)}\n")
+    write_error(f"error: {line(error.message)}\n")
     if error.hint:
-        tell(f"hint: {line(error.hint)}\n")
+        write_error(f"hint: {line(error.hint)}\n")
     return error.exit_code
 
 

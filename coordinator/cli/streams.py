@@ -19,7 +19,7 @@ from typing import TextIO
 
 from coordinator.quotation import visible
 
-__all__ = ["LOST", "announce", "is_listened_to", "lost", "notice", "prepare", "tell", "write_answer"]
+__all__ = ["LOST", "announce", "is_listened_to", "lost", "notice", "prepare", "write_answer", "write_error"]
 
 #: The exit code of a command that has done what it was asked for, but whose answer could not be written (EX_IOERR).
 LOST = 74
@@ -68,7 +68,7 @@ def announce(text: str) -> None:
         _discard(sys.stdout, 1)
 
 
-def tell(text: str) -> None:
+def write_error(text: str) -> None:
     """Write to standard error; where that fails, there is nowhere left to say so."""
     try:
         _write(sys.stderr, text)
@@ -78,7 +78,7 @@ def tell(text: str) -> None:
 
 def notice(text: str) -> None:
     """Say what is worth knowing."""
-    tell(f"notice: {visible(text)}\n")
+    write_error(f"notice: {visible(text)}\n")
 
 
 def lost() -> str | None:

@@ -22,7 +22,7 @@ from coordinator.model import (
     WorkDetails,
     format_time,
 )
-from coordinator.quotation import Writer, key, name, names, said, told
+from coordinator.quotation import Writer, key, name, names, said, said_lines
 
 __all__ = [
     "describe_claim",
@@ -157,19 +157,19 @@ def _describe_previous(attempt: int, previous: Previous) -> list[str]:
     how = "completed" if previous.cause is None else f"abandoned ({_HOW[previous.cause]})"
     when = "" if previous.ended_at is None else f" {format_time(previous.ended_at)}"
     lines = [f"  this is attempt {attempt}; attempt {previous.attempt} by {name(previous.session)} was {how}{when}"]
-    lines += told("reason", _reasoner(previous), previous.reason)
-    lines += told("last note", previous.session, previous.note)
+    lines += said_lines("reason", _reasoner(previous), previous.reason)
+    lines += said_lines("last note", previous.session, previous.note)
     return lines
 
 
 def _describe_record(record: Record) -> list[str]:
     lines = [f"  attempt {record.attempt} by {name(record.session)}, {_when(record)}"] if record.session else []
-    lines += told("note", record.session, record.note)
-    lines += told("reason", _reasoner(record), record.reason)
-    lines += told("result", record.session, record.result)
+    lines += said_lines("note", record.session, record.note)
+    lines += said_lines("reason", _reasoner(record), record.reason)
+    lines += said_lines("result", record.session, record.result)
     if record.acknowledged_at is not None:
         lines.append(f"  acknowledged {format_time(record.acknowledged_at)}")
-        lines += told("reason", Writer.ACKNOWLEDGER, record.acknowledged_reason)
+        lines += said_lines("reason", Writer.ACKNOWLEDGER, record.acknowledged_reason)
     if record.fencing_token:
         lines.append(f"  fencing token: {record.fencing_token}")
     return lines

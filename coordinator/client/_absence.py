@@ -26,7 +26,7 @@ class Absence(NamedTuple):
 
     message: str
     hint: str
-    told: Evidence = Evidence.ABSENT
+    evidence: Evidence = Evidence.ABSENT
 
 
 def absence_of(details: str, endpoint: str, security: Security) -> Absence:
@@ -76,8 +76,8 @@ def _reached(text: str, endpoint: str) -> Absence | None:
     for signs, why, hint in _ATTEMPTS:
         if any(sign in text for sign in signs):
             # A connection that was begun may come about in time yet.
-            told = Evidence.SLOW if "timed out" in text else Evidence.ABSENT
-            return Absence(f"no coordinator answers at {endpoint}: {why}", hint.format(start=_START), told)
+            evidence = Evidence.SLOW if "timed out" in text else Evidence.ABSENT
+            return Absence(f"no coordinator answers at {endpoint}: {why}", hint.format(start=_START), evidence)
     return None
 
 

@@ -133,7 +133,7 @@ class Effort:
         self._in_doubt: OutcomeUnknown | None = None
         self._problem: CoordinatorError | None = None
         #: How much the problem tells.
-        self._told = Evidence.ABSENT
+        self._evidence = Evidence.ABSENT
         #: The endpoints where the last try found nobody.
         self._absent: set[str] = set()
         #: What the last try at each endpoint has come to, where that found nobody or no connection in time.
@@ -187,26 +187,26 @@ class Effort:
         del self._asked[endpoint]
         self._next_at = self._monotonic()
 
-    def failed(self, endpoint: str, problem: CoordinatorError, told: Evidence) -> None:
+    def failed(self, endpoint: str, problem: CoordinatorError, evidence: Evidence) -> None:
         """Note a failure, and raise what it means where no other endpoint can know better."""
         now = self._monotonic()
-        answered = told is Evidence.BY_COORDINATOR
+        answered = evidence is Evidence.BY_COORDINATOR
         if answered and not isinstance(problem, Unavailable | OutcomeUnknown):
             self.succeeded(endpoint)
             if isinstance(problem, Refused | InvalidInput) or not (self._asked or self._in_doubt):
                 raise problem
             # It speaks of its own try only; the others may have taken effect, or still may.
-            self._problem, self._told = problem, told
+            self._problem, self._evidence = problem, evidence
             self._declined.add(endpoint)
             return
         del self._asked[endpoint]
         if isinstance(problem, OutcomeUnknown):
             self._in_doubt = self._in_doubt or problem
-        if told >= self._told:
-            self._problem, self._told = problem, told
-        if told <= Evidence.WHY_ABSENT:
+        if evidence >= self._evidence:
+            self._problem, self._evidence = problem, evidence
+        if evidence <= Evidence.WHY_ABSENT:
             self._unreached[endpoint] = problem
-        if told in (Evidence.ABSENT, Evidence.WHY_ABSENT):
+        if evidence in (Evidence.ABSENT, Evidence.WHY_ABSENT):
             self._absent.add(endpoint)
         else:
             self._absent.discard(endpoint)
@@ -229,7 +229,7 @@ class Effort:
     def _nobody_is_there(self, now: float) -> bool:
         knocked_long_enough = now - self._started > min(_KNOCK_SECONDS, self._timeout)
         everywhere = len(self._absent) == len(self._endpoints.names) and not self._asked
-        unanswered = self._told <= Evidence.WHY_ABSENT and not self._endpoints.met
+        unanswered = self._evidence <= Evidence.WHY_ABSENT and not self._endpoints.met
         return everywhere and unanswered and knocked_long_enough
 
     def _verdict(self) -> CoordinatorError:
@@ -242,7 +242,7 @@ class Effort:
         if self._in_doubt is not None:
             self._in_doubt.__cause__ = self._problem if self._problem is not self._in_doubt else None
             return self._in_doubt
-        if self._told <= Evidence.WHY_ABSENT and len(self._unreached) > 1:
+        if self._evidence <= Evidence.WHY_ABSENT and len(self._unreached) > 1:
             return _together([self._unreached[name] for name in self._endpoints.names if name in self._unreached])
         return self._problem or Unavailable("no coordinator was asked in time", hint="give it more time")
 

@@ -35,7 +35,7 @@ class Failed(NamedTuple):
     """How a try failed."""
 
     problem: CoordinatorError
-    told: Evidence
+    evidence: Evidence
 
 
 def failed(failure: Failure, *, endpoint: str, request_id: str | None, security: Security) -> Failed:
@@ -67,4 +67,4 @@ def no_answer(endpoint: str, request_id: str | None, why: str = "did not answer 
 
 
 def _absent(absence: Absence) -> Failed:
-    return Failed(Unavailable(absence.message, hint=absence.hint), absence.told)
+    return Failed(Unavailable(absence.message, hint=absence.hint), absence.evidence)

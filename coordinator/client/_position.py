@@ -14,7 +14,7 @@ class Position:
 
     def __init__(self, revision: int) -> None:
         self.revision = revision
-        self._told: set[tuple[int, str, str]] = set()
+        self._seen: set[tuple[int, str, str]] = set()
 
     def take(self, response: pb.WatchResponse) -> model.ClaimEvent | None:
         """Return what a response tells; None for nothing new."""
@@ -24,12 +24,12 @@ class Position:
         self._advance(response.revision)
         # No two events of one revision are of the same sort, work key and contender.
         event = (response.event, response.record.work_key, response.contender)
-        if response.revision < self.revision or event in self._told:
+        if response.revision < self.revision or event in self._seen:
             return None
-        self._told.add(event)
+        self._seen.add(event)
         return claim_event_from(response)
 
     def _advance(self, revision: int) -> None:
         if revision > self.revision:
             self.revision = revision
-            self._told.clear()
+            self._seen.clear()

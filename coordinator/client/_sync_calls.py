@@ -92,12 +92,12 @@ class Calls:
                 if failure is None:
                     effort.succeeded(endpoint)
                     return response
-                problem, told = self._failed(failure, endpoint, request_id)
+                problem, evidence = self._failed(failure, endpoint, request_id)
                 if isinstance(problem, Unauthenticated) and not renewed and self._security.reread_token():
                     renewed = True
                     effort.again(endpoint)
                     continue
-                effort.failed(endpoint, problem, told)
+                effort.failed(endpoint, problem, evidence)
 
     def watch(self, request: pb.WatchRequest, start_revision: int) -> Iterator[model.ClaimEvent]:
         """Yield what happens from ``start_revision`` on (0: from now on), going on at another endpoint where one fails.
@@ -170,9 +170,9 @@ class Calls:
         Raises what no other endpoint can know better.
         """
         problem: CoordinatorError = Unavailable(f"the coordinator at {endpoint} ended the watch")
-        told = Evidence.LOST
+        evidence = Evidence.LOST
         if failure is not None:
-            problem, told = self._failed(failure, endpoint, None)
+            problem, evidence = self._failed(failure, endpoint, None)
         if isinstance(problem, Unauthenticated) and self._security.reread_token():
             return None
         if isinstance(problem, LimitExceeded) and effort is not None:
@@ -183,7 +183,7 @@ class Calls:
         if effort is None:
             self._endpoints.failed(endpoint, time.monotonic(), 0.0)
             return None
-        effort.failed(endpoint, problem, told)
+        effort.failed(endpoint, problem, evidence)
         return effort
 
     def _start(self, race: Race, effort: Effort, endpoint: str, method: str, request: Any) -> None:

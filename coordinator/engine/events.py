@@ -97,7 +97,7 @@ def _held_at(paths: WorkPaths, revision: int) -> Operation[str | None]:
 def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holders) -> Operation[list[ClaimEvent]]:
     """Read what happened from keys as they were written, in the order of their revisions."""
     found = yield from _read_all(paths, written)
-    told = []
+    found = []
     for claim_event in found:
         if claim_event.event is Event.DENIED:
             work_key = read_work_key(encode_segment(claim_event.record.work_key))
@@ -107,8 +107,8 @@ def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holder
                 continue
         else:
             holders.note(claim_event)
-        told.append(claim_event)
-    return told
+        found.append(claim_event)
+    return found
 
 
 def _read_all(paths: FleetPaths, written: Iterable[KeyValue]) -> Operation[list[ClaimEvent]]:

@@ -23,7 +23,16 @@ from coordinator.logs.rate_limit import LineLimit
 from coordinator.logs.writer import LogFile, LogWriter, write_all
 from coordinator.security.redaction import without_tokens
 
-__all__ = ["LEVELS", "GatheringHandler", "LineFormatter", "LogSettings", "configure", "dropped_lines", "said", "tell"]
+__all__ = [
+    "LEVELS",
+    "GatheringHandler",
+    "LineFormatter",
+    "LogSettings",
+    "configure",
+    "dropped_lines",
+    "log_event",
+    "said",
+]
 
 #: The levels a log may have, from the most said to the least.
 LEVELS = ("debug", "info", "warning", "error")
@@ -45,7 +54,7 @@ def said(**pairs: object) -> dict[str, dict[str, object]]:
     return {_PAIRS: pairs}
 
 
-def tell(logger: logging.Logger, event: str, **pairs: object) -> None:
+def log_event(logger: logging.Logger, event: str, **pairs: object) -> None:
     """Log an event of level info with these pairs, for what happens thousands of times a second.
 
     Writes what ``logger.info(event, extra=said(…))`` would, and takes a tenth of its time from whoever tells.
@@ -227,7 +236,7 @@ class _Outsiders(logging.Filter):
         name, _, words = what.partition(": ")
         if words.startswith(_NOT_UTF8):
             words = "a caller sent a header that is not UTF-8"
-        tell(logging.getLogger(__name__), "more of the same", of=name, what=words, count=dropped)
+        log_event(logging.getLogger(__name__), "more of the same", of=name, what=words, count=dropped)
 
 
 def _dropped(lines: int) -> bytes:

@@ -65,8 +65,8 @@ class CensusGauges(Collector):
 
 
 def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
-    told = "reported by the elected reaper only, which counts every 5 s, or less often if counting takes long."
-    family = GaugeMetricFamily(f"coordination_{name}", f"{what}; {told}", labels=["kind"])
+    source = "reported by the elected reaper only, which counts every 5 s, or less often if counting takes long."
+    family = GaugeMetricFamily(f"coordination_{name}", f"{what}; {source}", labels=["kind"])
     for kind, count in counts.items():
         family.add_metric([kind], count)
     return family

@@ -129,11 +129,11 @@ def _unary(behaviour: Any, receive: _Receive) -> Any:
 
 def _stream(behaviour: Any, receive: _Receive) -> Any:
     async def call(_: object, context: _Context) -> None:
-        told = behaviour(await receive(context), context)
-        if inspect.isawaitable(told):
-            await told
+        answer = behaviour(await receive(context), context)
+        if inspect.isawaitable(answer):
+            await answer
             return
-        async with contextlib.aclosing(told) as responses:
+        async with contextlib.aclosing(answer) as responses:
             async for response in responses:
                 await context.write(response)
 

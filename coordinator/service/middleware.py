@@ -88,10 +88,10 @@ class Middleware:
                 if audit is not None:
                     audit.did(credential or "-", method, request, each=operating)
             except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it is logged and answered
-                told = self._told(method, request, error, context)
-                code = told.code
+                reported = self._reported(method, request, error, context)
+                code = reported.code
                 del request  # gRPC keeps this frame until cycles are collected, and a request can have megabytes
-                await abort(context, told)
+                await abort(context, reported)
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
             return response
@@ -114,16 +114,16 @@ class Middleware:
                     yield response
                 code = "OK"
             except Exception as error:  # noqa: BLE001  # as above
-                told = self._told(method, request, error, context)
-                code = told.code
+                reported = self._reported(method, request, error, context)
+                code = reported.code
                 del request  # as above
-                await abort(context, told)
+                await abort(context, reported)
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
 
         return stream
 
-    def _told(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
+    def _reported(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
         """Return what the caller is told of an error, and write it into the log."""
         if not isinstance(error, CoordinatorError):
             _LOG.error("a call failed because of an internal error", exc_info=error, extra=said(method=method))

@@ -14,7 +14,7 @@ import grpc.aio
 
 from coordinator.errors import CoordinatorError, NotPermitted
 from coordinator.logs.audit import Audit
-from coordinator.logs.format import tell
+from coordinator.logs.format import log_event
 from coordinator.logs.rate_limit import LineLimit
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.channels import ERROR_METADATA_KEY
@@ -52,13 +52,13 @@ class Refusals:
             "why": error.message,
         }
         if logged:
-            tell(_LOG, "refused", **pairs)
+            log_event(_LOG, "refused", **pairs)
         if audit is not None and audited:
             audit.write("refused", peer=context.peer(), **pairs)
 
 
 def _more(code: str, dropped: int) -> None:
-    tell(_LOG, "more were refused", code=code, count=dropped, seconds=_SECONDS)
+    log_event(_LOG, "more were refused", code=code, count=dropped, seconds=_SECONDS)
 
 
 def _brief(text: str) -> str:

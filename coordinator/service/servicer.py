@@ -31,7 +31,7 @@ from coordinator.engine.scan import expired_claims
 from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.engine.withdrawal import withdraw
-from coordinator.logs.format import tell
+from coordinator.logs.format import log_event
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
@@ -226,7 +226,7 @@ class Servicer(CoordinatorServiceServicer):
                     raise outcome
                 reaped += outcome
             if cursor is None:
-                tell(_LOG, "reaped", fleet=fleet, reaped=reaped, min_age_seconds=min_age)
+                log_event(_LOG, "reaped", fleet=fleet, reaped=reaped, min_age_seconds=min_age)
                 return pb.ReapResponse(reaped=reaped)
 
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
@@ -257,8 +257,8 @@ class Servicer(CoordinatorServiceServicer):
         start = check_revision("start_revision", request.start_revision)
         async with contextlib.aclosing(
             self._watches.follow(paths, start, event_filter(request), caller_of(context), self._credential(context))
-        ) as told:
-            async for each in told:
+        ) as watch:
+            async for each in watch:
                 yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.claim_event(each)
 
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
@@ -321,4 +321,4 @@ def _log_record(event: str, keyed: Keyed, record: model.Record) -> None:
 
 
 def _log_decision(event: str, keyed: Keyed, session: str, **more: object) -> None:
-    tell(_LOG, event, fleet=keyed.fleet, work_key=keyed.work_key, session=session, **more)
+    log_event(_LOG, event, fleet=keyed.fleet, work_key=keyed.work_key, session=session, **more)

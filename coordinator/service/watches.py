@@ -137,7 +137,7 @@ class Watches:
 
     async def _pump(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
         try:
-            await self._tell(watcher, paths, start, wanted)
+            await self._send(watcher, paths, start, wanted)
         except Compacted as gone:
             watcher.end(_gone(gone.revision))
         except Rewound as rewound:
@@ -151,10 +151,10 @@ class Watches:
             watcher.end(InternalError("the watch failed inside the coordinator; its log says why"))
             raise
 
-    async def _tell(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
+    async def _send(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
         watch = Watch(self._channel, *watched_range(paths))
         holders = Holders()
-        told_at = 0.0
+        sent_at = 0.0
         written: list[KeyValue] = []
         async with contextlib.aclosing(watch.follow(start)) as batches:
             async for batch in batches:
@@ -162,17 +162,17 @@ class Watches:
                 written += batch.puts()
                 whole = [kv for kv in written if kv.mod_revision <= batch.revision]
                 written = [kv for kv in written if kv.mod_revision > batch.revision]
-                told = 0
+                sent = 0
                 for part in _slices(whole):
                     for claim_event in await self._decode(paths, part, holders):
                         if wanted.lets_through(claim_event):
                             await watcher.put(claim_event)
-                            told += 1
+                            sent += 1
                 # Of a batch without events etcd may say too much, so that nobody could go on from there.
-                first = not told_at
-                if first or (batch.events and not told and time.monotonic() - told_at >= _PROGRESS_SECONDS):
+                first = not sent_at
+                if first or (batch.events and not sent and time.monotonic() - sent_at >= _PROGRESS_SECONDS):
                     await watcher.put(Progress(batch.revision))
-                    told_at = time.monotonic()
+                    sent_at = time.monotonic()
 
     async def _decode(self, paths: FleetPaths, part: list[KeyValue], holders: Holders) -> list[ClaimEvent]:
         async with self._decoding:

@@ -210,8 +210,8 @@ async def test_what_answers_is_a_web_server_or_the_metrics_port(
             )
         web.shutdown()
     secured = serve(_in_tls(files, _swallow))
-    told = f"what answers at {secured} is not a coordinator: it speaks TLS, but not HTTP/2"
-    assert (await _said(connect, secured, ca=files.ca))[0] == told
+    evidence = f"what answers at {secured} is not a coordinator: it speaks TLS, but not HTTP/2"
+    assert (await _said(connect, secured, ca=files.ca))[0] == evidence
 
 
 async def test_tls_that_does_not_fit(
@@ -266,12 +266,12 @@ def test_commands_say_the_same_and_exit_with_3(coordination: Coordination, serve
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         refusing = f"127.0.0.1:{taken.getsockname()[1]}"
-        told = {
+        evidence = {
             refusing: REFUSED,
             "a..b:7420": UNRESOLVED.format(host="a..b"),
             silent: SILENT,
         }
-        for endpoint, why in told.items():
+        for endpoint, why in evidence.items():
             ran = coordination("work-show", "task:one", "--endpoint", endpoint)
             assert (ran.returncode, ran.stdout) == (3, "")
             assert re.fullmatch(
@@ -283,7 +283,7 @@ def test_commands_say_the_same_and_exit_with_3(coordination: Coordination, serve
 
 
 @pytest.mark.parametrize(
-    ("details", "why", "told"),
+    ("details", "why", "evidence"),
     [
         (
             "errors resolving h:1: [field:hostname lookup error:address lookup failed for h:1: Domain name not found]",
@@ -349,10 +349,10 @@ def test_commands_say_the_same_and_exit_with_3(coordination: Coordination, serve
         ),
     ],
 )
-def test_the_words_of_grpc_are_told_apart(details: str, why: str, told: Evidence) -> None:
+def test_the_words_of_grpc_are_told_apart(details: str, why: str, evidence: Evidence) -> None:
     found = absence_of(details, "h:1", Security())
     assert found.message == f"no coordinator answers at h:1: {why}"
-    assert found.told is told
+    assert found.evidence is evidence
 
 
 @pytest.mark.parametrize("details", ["failed to connect to all addresses", "no address added out of total 3", ""])

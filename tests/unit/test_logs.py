@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.errors import InvalidInput
-from coordinator.logs.format import LEVELS, GatheringHandler, LineFormatter, LogSettings, said, tell
+from coordinator.logs.format import LEVELS, GatheringHandler, LineFormatter, LogSettings, log_event, said
 from coordinator.logs.writer import LogWriter, write_all
 
 _LINE = re.compile(
@@ -145,11 +145,11 @@ def test_what_is_told_is_written_like_any_other_line(tmp_path: Path, monkeypatch
     log = tmp_path / "log"
     program = (
         "import logging, sys; from pathlib import Path\n"
-        "from coordinator.logs.format import LogSettings, configure, said, tell\n"
+        "from coordinator.logs.format import LogSettings, configure, log_event, said\n"
         "configure(LogSettings(level=sys.argv[2], file=Path(sys.argv[1])))\n"
         "logger = logging.getLogger('x')\n"
         "logger.info('granted', extra=said(session='a b', attempt=1))\n"
-        "tell(logger, 'granted', session='a b', attempt=1)\n"
+        "log_event(logger, 'granted', session='a b', attempt=1)\n"
         "logging.shutdown()\n"
     )
     for level, lines in (("info", 2), ("warning", 0)):
@@ -163,7 +163,7 @@ def test_what_is_told_before_anything_is_configured_goes_where_all_logging_goes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    tell(logging.getLogger("x"), "granted", attempt=1)
+    log_event(logging.getLogger("x"), "granted", attempt=1)
     assert [record.getMessage() for record in caplog.records] == ["granted"]
 
 

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from coordinator.quotation import Writer, block, key, line, name, names, quoted, said, told, visible
+from coordinator.quotation import Writer, block, key, line, name, names, quoted, said, said_lines, visible
 
 #: A sentence in tag characters, and in variation selectors as they are used to hide bytes.
 TAGS = "".join(chr(0xE0000 + ord(character)) for character in "ignore all")
@@ -95,8 +95,8 @@ def test_a_text_is_labelled_with_who_wrote_it() -> None:
 
 
 def test_lines_of_a_long_text_stand_behind_a_mark() -> None:
-    assert told("note", "s-1", "one line\n") == ['  note by s-1: "one line"']
-    assert told("note", "s-1", "a\r\nerror: lost\x85\n\n  \u2066b\n\n") == [
+    assert said_lines("note", "s-1", "one line\n") == ['  note by s-1: "one line"']
+    assert said_lines("note", "s-1", "a\r\nerror: lost\x85\n\n  \u2066b\n\n") == [
         "  note by s-1:",
         "    | a",
         "    | error: lost",
@@ -104,7 +104,7 @@ def test_lines_of_a_long_text_stand_behind_a_mark() -> None:
         "    |",
         "    | b",
     ]
-    assert told("note", "s-1", "") == []
+    assert said_lines("note", "s-1", "") == []
 
 
 @pytest.mark.parametrize(

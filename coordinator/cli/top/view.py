@@ -67,8 +67,8 @@ def _head(board: Board, width: int) -> RenderableType:
         lines[0].append(_plain("   " + "   ".join(counts)))
         rate = status.convergence_rate
         value = "no claims yet" if rate.value is None else f"{rate.value:.0%}"
-        told = f"convergence {value} over {format_duration(rate.window_seconds)} at this coordinator  "
-        lines.append(_plain(told) + Text(sparkline(board.rates, width - len(told) - 4), style="cyan"))
+        summary = f"convergence {value} over {format_duration(rate.window_seconds)} at this coordinator  "
+        lines.append(_plain(summary) + Text(sparkline(board.rates, width - len(summary) - 4), style="cyan"))
     if board.problem is not None:
         lines.append(Text(line(board.problem.message), style="red"))
     return Panel(Group(*lines), title="coordination top", title_align="left", subtitle="q quits", height=5)
@@ -95,8 +95,8 @@ def _hot(board: Board, rows: int) -> RenderableType:
 
 def _denials(board: Board, rows: int) -> RenderableType:
     table = _table("at", "denied to", "work")
-    for told in list(board.denials)[: max(0, rows)]:
-        table.add_row(_plain(format_time(told.at)[11:]), _plain(name(told.contender)), _plain(key(told.work_key)))
+    for denial in list(board.denials)[: max(0, rows)]:
+        table.add_row(_plain(format_time(denial.at)[11:]), _plain(name(denial.contender)), _plain(key(denial.work_key)))
     return _titled("denials", table, len(board.denials))
 
 

@@ -38,7 +38,7 @@ __all__ = ["DataDirectory", "default_data_dir"]
 
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
 _LOG_KEPT_BYTES = 1024 * 1024
-_LINES_TOLD = 3
+_LINES_QUOTED = 3
 _LOCK_TRIES = 5
 _LOCK_PAUSE_SECONDS = 0.02
 
@@ -175,10 +175,10 @@ class DataDirectory:
     def last_words(self) -> str:
         """Return what etcd has said of why it ended, or else the last few lines of it, in short."""
         lines = [line for line in self.logged().splitlines() if line.strip()]
-        told = [_shorten(line) for line in lines if _is_fatal(line)][-1:]
+        quoted = [_shorten(line) for line in lines if _is_fatal(line)][-1:]
         # What follows a panic are a Go program's stacks, which tell an operator nothing.
-        told = told or [_shorten(line) for line in itertools.takewhile(_is_no_stack, lines)][-_LINES_TOLD:]
-        return f"{self._log} ends with: {' | '.join(told)}" if told else f"{self._log} is empty"
+        quoted = quoted or [_shorten(line) for line in itertools.takewhile(_is_no_stack, lines)][-_LINES_QUOTED:]
+        return f"{self._log} ends with: {' | '.join(quoted)}" if quoted else f"{self._log} is empty"
 
     def _open_lock(self, how: int) -> int:
         return open_own(self.path / "lock", how)

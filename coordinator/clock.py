@@ -35,9 +35,9 @@ else:
 
 @cache
 def this_boot() -> str:
-    """Return what tells this boot of this host from others: ``boot_seconds`` of another boot means nothing here.
+    """Return an id of this boot of this host: ``boot_seconds`` of another boot means nothing here.
 
-    Where that cannot be found out, it tells this process from others.
+    Where there is none, return an id of this process.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -56,10 +56,10 @@ def cut(moment: datetime) -> datetime:
 
 
 def now() -> datetime:
-    """Tell the time, in UTC."""
+    """Return the time, in UTC."""
     return datetime.fromtimestamp(int((_STARTED_AT + boot_seconds()) * 1000) / 1000, UTC)
 
 
 def drift_seconds() -> float:
-    """Tell by how much the host's wall clock is ahead of ``now`` by now, because it was set."""
+    """Return by how much the host's wall clock is ahead of ``now``, because it was set."""
     return time.time() - boot_seconds() - _STARTED_AT

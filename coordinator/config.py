@@ -18,7 +18,7 @@ __all__ = ["ServerSettings", "listening_address", "split_address"]
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What a coordinator process is told.
+    """The settings of a coordinator process.
 
     ``etcd`` are the endpoints of the store, ``HOST:PORT`` each; ``listen`` may also be ``unix:/PATH``. Port 0 in
     ``listen`` or ``metrics_listen`` picks a free one. ``topic_kinds`` are the kinds whose identities are topics: their

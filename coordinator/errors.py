@@ -134,7 +134,7 @@ class NotHolder(Refused):
 
 
 class HistoryGone(Refused):
-    """The store does not tell what happened from that revision on."""
+    """The store does not have the events from that revision on."""
 
     code = "OUT_OF_RANGE"
 

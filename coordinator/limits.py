@@ -91,7 +91,7 @@ MAX_KIND_CHARACTERS = 32
 
 #: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
 MAX_WORK_KEY_BYTES = 512
-#: How often an operation starts over because somebody else changed what it had read.
+#: How often an operation starts over because another one changed what it had read.
 MAX_TRIES = 5
 
 #: Records on one page, where the caller names no number, and at most.
@@ -142,14 +142,14 @@ MAX_WATCHERS_OF_A_CONNECTION = 32
 MAX_WAITING_EVENTS = 1_000
 MAX_WAITING_EVENT_BYTES = 256 * 1024
 SLOW_WATCHER_SECONDS = 10.0
-#: How far back a briefing tells of finished work, and at most, in seconds.
+#: How far back a briefing lists finished work, by default and at most, in seconds.
 DEFAULT_BRIEFED_SECONDS = _DAY_SECONDS
 MAX_BRIEFED_SECONDS = 366 * _DAY_SECONDS
 MAX_BRIEFED_KINDS = 16
 #: How long a briefing is, in characters.
 DEFAULT_BRIEFING_CHARACTERS = 4_000
 MIN_BRIEFING_CHARACTERS, MAX_BRIEFING_CHARACTERS = 500, 100_000
-#: How far back ended attempts count where work is fought over, in seconds, and how much of it is told.
+#: How far back ended attempts count in the list of hot work, in seconds, and how long that list is.
 DEFAULT_HOT_SECONDS = 3600.0
 DEFAULT_HOT_KEYS = 10
 MAX_HOT_KEYS = 100

@@ -135,12 +135,12 @@ class Claim:
         return max(0.0, self.deadline - (boot_seconds() if at is None else at))
 
     def is_lost(self, at: float | None = None) -> bool:
-        """Tell whether the claim may have ended; ``at`` is as in ``remaining``.
+        """Return whether the claim may have ended; ``at`` is as in ``remaining``.
 
         To be asked before each step whose effect cannot be fenced.
 
         False is no promise for the next moment: a process can be stopped right behind it. True does not mean that
-        somebody else holds the work already; a renewal says so. Always True for a claim without a ``deadline``, which
+        another session holds the work already; a renewal says so. Always True for a claim without a ``deadline``, which
         promises nothing.
         """
         return self.remaining(at) <= 0
@@ -160,7 +160,7 @@ class Claim:
 class Denial:
     """The answer to a claim that was not granted.
 
-    ``holder``, ``expires_at`` and ``retry_after_seconds`` tell of the live claim if the ``reason`` is ``held``;
+    ``holder``, ``expires_at`` and ``retry_after_seconds`` are those of the live claim if the ``reason`` is ``held``;
     ``completed_by`` and ``completed_at`` of the finished work if it is ``completed``. ``own_session`` is true if the
     claim is held under the caller's own session name by another process of it.
     """
@@ -233,7 +233,7 @@ class HistoryEntry:
 class ClaimEvent:
     """Something that happened to a claim, at one ``revision`` of the store.
 
-    ``record`` is the attempt as it stood then. Of a denial it tells only the work key; ``contender`` is who was denied.
+    ``record`` is the attempt as it stood then. For a denial it has only the work key; ``contender`` is who was denied.
     """
 
     event: Event

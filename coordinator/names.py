@@ -5,7 +5,7 @@ errors), so it must not be able to say anything there: no spaces, no sentences, 
 credential (``alice-*``) therefore grants names, and never a text that begins with one.
 
 Older coordinators took any visible text. What they have stored is still found by its name (``check_session_filter``),
-and shown as a quotation (``quotation.name``); nobody acts under such a name any more.
+and shown as a quotation (``quotation.name``); no session can act under such a name any more.
 """
 
 from __future__ import annotations

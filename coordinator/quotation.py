@@ -15,7 +15,7 @@ Notes, reasons, results and names reach people's terminals and the contexts of l
 - **It is labelled:** ``said`` names who wrote it.
 
 The texts themselves are stored and returned as they were written: fields of the API, of the Python model and of
-``--json`` hold them raw, for programs. Programs that show them to somebody have to quote them too.
+``--json`` hold them raw, for programs. Programs that show them to people have to quote them too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the service, the store and the reaper tell the metrics, without knowing them."""
+"""What the service, the store and the reaper report to the metrics, without depending on them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Recorder(Protocol):
     def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
         """So many live claims and loose ends there are of each kind, in all fleets.
 
-        Told by the elected replica only; None where it is not elected any more.
+        Reported by the elected replica only; None where it is not elected any more.
         """
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:
@@ -102,7 +102,7 @@ class NullRecorder:
 
 
 def report(recorder: Recorder, event: AttemptEnded | ClaimGranted, clock: Callable[[], datetime]) -> None:
-    """Record what an operation of the engine says that it has done; ``clock`` tells the present time."""
+    """Record what an operation of the engine reports; ``clock`` returns the present time."""
     if isinstance(event, ClaimGranted):
         recorder.claim_answered(event.fleet, event.kind, Outcome.GRANTED, None)
         return

@@ -97,7 +97,7 @@ class Server:
 
     @property
     def ready_line(self) -> str:
-        """The one line that tells where everything is."""
+        """The line with all addresses."""
         etcd = ",".join(self._settings.etcd)
         return f"coordinator ready: grpc {self.endpoint}, metrics {self.metrics_url}, etcd {etcd}"
 
@@ -285,7 +285,7 @@ class Server:
         return FollowedFiles(security.tls_cert, security.tls_key, security.client_ca)
 
     def _listen(self, address: str) -> str:
-        """Listen at an address, and return it as others are told it."""
+        """Listen at an address, and return it as it is announced to others."""
         if is_unix(address):
             return self._listen_on_socket(listening_address(address))
         host, port = split_address(address, "listen")

@@ -45,7 +45,7 @@ class Address(NamedTuple):
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an address with a scheme, whatever its host may be."""
+    """Return whether a text is an address with a scheme, whatever its host may be."""
     return _URL.fullmatch(text) is not None
 
 
@@ -68,7 +68,7 @@ def parse_address(text: str) -> Address:
         host=host,
         path=_NOT_IN_PATH.sub(_escape, path).rstrip("/"),
         query="&".join(part for part in query.split("&") if part and not _TRACKING.match(part)),
-        # Pages that a browser puts together tell one another apart by their fragments only.
+        # Pages that a browser builds differ in their fragments only.
         fragment=_NOT_IN_QUERY.sub(_escape, fragment) if fragment.startswith(("/", "!")) else "",
     )
 

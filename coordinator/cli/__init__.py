@@ -44,7 +44,7 @@ def _run(arguments: list[str]) -> int:
     forget_current_directory()
     surroundings.prepare()
     try:
-        import typer  # noqa: F401  # to tell what is missing before anything else needs it
+        import typer  # noqa: F401  # to report what is missing before anything else needs it
     except ModuleNotFoundError:
         from coordinator.cli.bare import say_what_is_missing
 

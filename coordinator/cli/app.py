@@ -75,9 +75,9 @@ for _name, _command in credentials.COMMANDS.items():
 
 @app.command("status", cls=CommonCommand)
 def status() -> int:
-    """Tell how the coordinator, its store and the fleet are.
+    """Show the state of the coordinator, its store and the fleet.
 
-    Exits with 3 if the store does not answer, or something that the coordinator does in the background keeps failing.
+    Exits with 3 if the store does not answer, or a background task of the coordinator keeps failing.
     """
     context = current()
     with context.client() as client:

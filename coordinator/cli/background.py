@@ -64,7 +64,7 @@ class Stopped(NamedTuple):
 def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_listen: str | None) -> Started:
     """Start a coordinator that goes on after this command, or find the one that runs on the directory.
 
-    Raises ``Unavailable``, with the last it said, if it ends instead. Whoever is interrupted leaves none behind.
+    Raises ``Unavailable``, with the last it said, if it ends instead. If this is interrupted, none is left behind.
     """
     directory = DataDirectory(data_dir or default_data_dir())
     wanted = up_arguments.settings(up_arguments.arguments(options, etcd, etcd_listen))
@@ -84,7 +84,7 @@ def start(data_dir: Path | None, etcd: str | None, options: Options, *, etcd_lis
 def _take(directory: DataDirectory) -> bool:
     """Lock a directory on which no coordinator runs; returns whether that could be done.
 
-    One that is ending may have unlocked it already, and one that is not may have lost its lock to somebody's tidying.
+    One that is ending may have unlocked it already, and one that runs may have lost its lock file to a cleanup.
     """
     try:
         directory.take_lock()
@@ -145,7 +145,7 @@ def _launch(directory: DataDirectory, etcd: str | None, options: Options, etcd_l
         line = _ready_line(child)
         if not line:
             raise _failure(child.wait(), said.lines(), log)
-        # It goes on; Popen would complain of a child that nobody has waited for.
+        # It goes on; Popen would complain of a child that has not been waited for.
         child.returncode = 0
         notice = "notice: "
         return Started(
@@ -154,7 +154,7 @@ def _launch(directory: DataDirectory, etcd: str | None, options: Options, etcd_l
 
 
 def _ready_line(child: subprocess.Popen[str]) -> str:
-    """Return what a child says when it is ready, nothing if it has ended; it is ended if somebody interrupts this."""
+    """Return what a child says when it is ready, nothing if it has ended; an interrupt of this ends the child."""
     assert child.stdout is not None  # noqa: S101  # it is a pipe
     try:
         with child.stdout:

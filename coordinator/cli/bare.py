@@ -32,7 +32,7 @@ def say_what_failed(error: BaseException, arguments: list[str]) -> int:
 
 
 def fault(error: BaseException) -> InternalError:
-    """Return the error that stands for one that nobody foresaw."""
+    """Return the error that stands for an unexpected one."""
     if isinstance(error, ImportError):
         return InternalError(
             f"the command cannot load what it needs: {error}",

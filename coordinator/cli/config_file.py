@@ -3,8 +3,8 @@
 Invariants:
 - The default place is looked at only if it can be: a home directory that is not known, not there or not open to this
   user means that there is no file. ``Found.problem`` says why, for `config show`.
-- A file that is named by $COORDINATION_CONFIG, or that is there, and cannot be used is an error: settings that somebody
-  wrote down are never silently left out.
+- A file that is named by $COORDINATION_CONFIG, or that is there, and cannot be used is an error: settings that a user
+  has written are never silently ignored.
 - It is read once a command: it may be a pipe.
 """
 

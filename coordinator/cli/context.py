@@ -1,6 +1,6 @@
 """What every command takes: where the coordinator is, which fleet, how long to wait, and how to answer.
 
-Precedence: option, then environment, then configuration file, then default; ``coordination config show`` tells which.
+Precedence: option, then environment, then configuration file, then default; ``coordination config show`` shows which.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def named_fleet() -> str:
 
 
 def wants_json(arguments: list[str]) -> bool:
-    """Tell whether ``--json`` was asked for, also where the arguments could not be understood."""
+    """Return whether ``--json`` was asked for, also where the arguments could not be understood."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return bool(_given.get("json")) or "--json" in options
 

@@ -1,6 +1,6 @@
-"""What can be told from here: whether coordinators answer, how their clocks stand, how connections are protected.
+"""Checks from the client's side: whether coordinators answer, how their clocks differ, how connections are protected.
 
-What they find themselves, above all in their store, is added to it.
+What coordinators find themselves, above all in their store, is added.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def examine(context: Context) -> tuple[Finding, ...]:
             names.add(visit.listens_on)
     found += judge_clocks(ahead)
     found += _protection(context, endpoints, tuple(answered))
-    return tuple(finding for finding in found if not _is_told_elsewhere(finding, names))
+    return tuple(finding for finding in found if not _is_judged_elsewhere(finding, names))
 
 
-def _is_told_elsewhere(finding: Finding, names: set[str]) -> bool:
-    """Tell whether another coordinator has judged the clock of one that was visited, and whose clock is known better.
+def _is_judged_elsewhere(finding: Finding, names: set[str]) -> bool:
+    """Return whether another coordinator has judged the clock of one that was visited, and whose clock is known better.
 
     ``names`` are what those that were visited listen on. One that listens on all addresses is not known by that.
     """

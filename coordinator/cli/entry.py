@@ -58,7 +58,7 @@ def _guarded(arguments: list[str]) -> int:
         return emit_error(_usage_error(error), as_json=wants_json(arguments))
     except CoordinatorError as error:
         return emit_error(error, as_json=wants_json(arguments))
-    except BaseException as error:  # noqa: BLE001  # whatever it is, it is told
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is reported
         if os.environ.get("COORDINATION_TRACE"):
             write_error(traceback.format_exc())
         return emit_error(fault(error), as_json=wants_json(arguments))
@@ -71,7 +71,7 @@ def _invoke(arguments: list[str]) -> int:
     try:
         outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
     except SystemExit as ended:
-        # Nothing else may end so: what has told a shell how to complete does.
+        # Only the completion of a shell may end so.
         if COMPLETING not in os.environ:
             raise
         outcome = ended.code

@@ -81,7 +81,7 @@ def work_watch(
 ) -> int:
     """Show what happens to claims as it happens, until interrupted: one line, or one JSON object, for each event.
 
-    A session that is denied is told of once for each attempt. After an interruption --from-revision goes on.
+    A denied session is reported once for each attempt. After an interruption, continue with --from-revision.
     """
     context = current()
     shown = 0

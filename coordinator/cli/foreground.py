@@ -1,4 +1,4 @@
-"""Runs a coordinator until it is told to stop."""
+"""Runs a coordinator until a signal stops it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def run_embedded(
         check_loopback(listen[0])
     quota_bytes = options.quota_bytes if options.quota_bytes is not None else DEFAULT_QUOTA_BYTES
     options = options._replace(quota_bytes=quota_bytes)
-    options.settings(etcd=("127.0.0.1:1",))  # so that a mistake is told before anything is started
+    options.settings(etcd=("127.0.0.1:1",))  # so that a mistake is reported before anything is started
     binary = find_etcd(etcd_path)
     if listen is not None:
         notice(_OPEN)
@@ -126,7 +126,7 @@ def run_beside(endpoints: str, options: Options) -> int:
 
 
 def _notices(options: Options) -> Iterator[str]:
-    """Tell who else may get tokens."""
+    """Yield a notice if another user of this host may get tokens."""
     if options.security.tokens is None or options.security.tls_cert is not None or is_unix(options.listen):
         return
     host, port = split_address(options.listen, "listen")
@@ -174,12 +174,12 @@ async def _serve(
             stack.callback(audit.write, "stopped", pid=os.getpid())
         if is_unix(server.endpoint):
             notice(f"clients reach it with COORDINATION_ENDPOINT={shlex.quote(server.endpoint)}")
-        # Whoever does not want to hear that it is ready has it run all the same.
+        # It runs even if the ready line cannot be written.
         announce(f"{server.ready_line}\n")
         try:
             number = await _until_stopped(stop, etcd)
         except CoordinatorError as error:
-            _LOG.error("stopping", extra=log_format.said(why=error.message))  # where it was raised tells nothing
+            _LOG.error("stopping", extra=log_format.said(why=error.message))  # a traceback would not help
             raise
         _LOG.info("stopping", extra=log_format.said(why=number.name))
     return INTERRUPTED if number is signal.SIGINT else 0

@@ -21,7 +21,7 @@ __all__ = ["answer", "emit_error", "hint", "say_what_it_became"]
 def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Callable[[str], str] | None = None) -> None:
     """Answer with ``text``, or with the object where JSON was asked for.
 
-    ``decorate`` adds colours where a terminal shows them and nobody has said no to them (https://no-color.org).
+    ``decorate`` adds colours where a terminal shows them and NO_COLOR is not set (https://no-color.org).
     """
     if context.json:
         _write_json(context.fleet, found)

@@ -1,10 +1,10 @@
-"""Ends a command that goes on for ever when nobody reads what it writes any more.
+"""Ends a command that would run for ever when its output is no longer read.
 
 Invariant: it ends soon after its reader has gone, also while nothing happens that it could write.
 `work-watch | head -2` must not keep one of the coordinator's places until the next event, which may never come.
 
-A pipe, a socket or a terminal that nobody reads any more is in an error state, which ``poll`` reports although nothing
-else was asked for. A file or ``/dev/null`` never is.
+A pipe, a socket or a terminal without a reader is in an error state, which ``poll`` always reports. A file or
+``/dev/null`` never is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def while_read() -> Iterator[None]:
     try:
         yield
     finally:
-        # Whoever has it decides how the process ends.
+        # The holder of the lock decides how the process ends.
         ended.acquire()
 
 

@@ -269,10 +269,10 @@ def need_server() -> None:
     """Raise an error that says what to install, unless the server's side can be imported."""
     # etcd is started again while gRPC runs, which has no need to prepare for that: what is forked becomes etcd.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    # gRPC writes a line of its own to standard error for each handshake and header that strangers get wrong.
+    # gRPC writes a line of its own to standard error for each invalid handshake and header of a client.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        import grpc_health  # noqa: F401  # to tell what is missing before the server is half up
+        import grpc_health  # noqa: F401  # to report what is missing before the server is half up
         import prometheus_client  # noqa: F401  # likewise
         import uvloop  # noqa: F401  # likewise
     except ModuleNotFoundError as error:

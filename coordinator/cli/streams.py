@@ -1,7 +1,7 @@
 """What a command writes to standard output and standard error; every write goes through here.
 
 Invariants:
-- Whether anybody reads changes no exit code, because scripts go by it. A pipe that was closed is quiet.
+- The exit code does not depend on whether the output is read, because scripts use it. A closed pipe causes no message.
 - No write raises. An answer that was lost, to a full disk for example, is remembered: ``lost`` says why, and the
   command that would have ended with 0 ends with ``LOST`` instead. A denial stays a denial.
 - An answer that was lost is not tried again, so that there is never a second one behind a part of the first.
@@ -28,7 +28,7 @@ LOST = 74
 class _Outcome:
     """What became of the answer."""
 
-    #: Whether somebody still reads it.
+    #: Whether it is still read.
     listened_to = True
     #: Why it could not be written.
     lost: str | None = None
@@ -82,7 +82,7 @@ def notice(text: str) -> None:
 
 
 def lost() -> str | None:
-    """Return why the answer could not be written; None if it was, or if nobody reads any more."""
+    """Return why the answer could not be written; None if it was, or if the reader has gone."""
     return _Outcome.lost
 
 

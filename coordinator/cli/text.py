@@ -58,7 +58,7 @@ def describe_records(records: Iterable[Record]) -> str:
 
 
 def describe_work(details: WorkDetails) -> str:
-    """Tell all that is known of a work key."""
+    """Describe all that is known of a work key."""
     record = details.record
     if record.state is State.AVAILABLE:
         return f"{key(record.work_key)} is available: it has never been claimed"
@@ -111,7 +111,7 @@ def describe_reap(reaped: int, hours: float) -> str:
 
 
 def describe_status(status: Status, fleet: str) -> str:
-    """Tell how everything is."""
+    """Describe the state of the coordinator, its store and the fleet."""
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
     health = "healthy"
     if not status.healthy:

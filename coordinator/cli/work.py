@@ -128,7 +128,7 @@ def work_complete(
     token: Token = None,
     request_id: RequestId = None,
 ) -> int:
-    """Mark work as finished; later claims of it are denied and told so."""
+    """Mark work as finished; later claims of it are denied as already completed."""
     context = current()
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
@@ -148,7 +148,7 @@ def work_abandon(
     token: Token = None,
     request_id: RequestId = None,
 ) -> int:
-    """Hand work back unfinished; it can be claimed again at once."""
+    """Release unfinished work; it can be claimed again at once."""
     context = current()
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
@@ -163,7 +163,7 @@ def work_abandon(
 
 
 def work_show(key: Key) -> int:
-    """Tell all that is known of a unit of work; exits with 1 if nobody has ever claimed it."""
+    """Show all that is known of a unit of work; exits with 1 if it has never been claimed."""
     context = current()
     with context.client() as client:
         details = client.get(key)

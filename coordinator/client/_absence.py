@@ -1,7 +1,7 @@
 """Why there is no connection to a coordinator, and what to do: what gRPC says of one that was not made, in our words.
 
 Invariant: a name without an address, an address where nothing listens, one that does not answer, one that answers and
-is silent, and one that speaks otherwise are told apart, because each is mended by somebody else.
+is silent, and one that speaks otherwise have messages of their own, because each needs another action.
 """
 
 from __future__ import annotations

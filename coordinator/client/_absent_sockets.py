@@ -1,7 +1,7 @@
 """Why there is no connection through a unix socket, and what to do.
 
-Invariant: a socket that is not there, one that nobody listens on, one that this user may not reach, and one that takes
-connections and is silent are told apart, because each is mended by somebody else.
+Invariant: four cases have messages of their own, because each needs another action: a socket that does not exist, one
+without a listener, one that this user may not use, and one that accepts connections but does not answer.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ class AbsentSocket(NamedTuple):
 def absence_at(text: str, endpoint: str) -> AbsentSocket:
     """Say why there is no connection to ``endpoint``, from what is there and what gRPC says, in small letters."""
     path = path_of(endpoint)
-    nobody = f"no coordinator answers at {endpoint}"
+    absent = f"no coordinator answers at {endpoint}"
     try:
         found = path.lstat()
     except FileNotFoundError:
-        return AbsentSocket(f"{nobody}: there is no such socket", "{start}")
+        return AbsentSocket(f"{absent}: there is no such socket", "{start}")
     except PermissionError:
         return AbsentSocket(
-            f"{nobody}: this user may not look into its directory", "see the modes of the directories on the way to it"
+            f"{absent}: this user may not look into its directory", "see the modes of the directories on the way to it"
         )
     except OSError as error:
-        return AbsentSocket(f"{nobody}: {error.strerror}", "correct --endpoint or COORDINATION_ENDPOINT")
+        return AbsentSocket(f"{absent}: {error.strerror}", "correct --endpoint or COORDINATION_ENDPOINT")
     if "connection refused" in text:
-        return AbsentSocket(f"{nobody}: the socket is there, but nothing listens on it any more", "{start}")
+        return AbsentSocket(f"{absent}: the socket is there, but nothing listens on it any more", "{start}")
     if "permission denied" in text or "operation not permitted" in text:
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         return AbsentSocket(
-            f"{nobody}: this user may not connect; the socket is {user_name(found.st_uid)}'s and has mode {mode}",
+            f"{absent}: this user may not connect; the socket is {user_name(found.st_uid)}'s and has mode {mode}",
             "ask who runs that coordinator to let you in (docs/security.md), or start one of your own",
         )
     if "too many open files" in text:
         return AbsentSocket(
-            f"{nobody}: this process cannot open one more connection",
+            f"{absent}: this process cannot open one more connection",
             "see its limits (`ulimit -n`), and close clients that are not used any more",
         )
     if any(sign in text for sign in ("before receiving settings", "endpoint closing", "temporarily unavailable")):
-        return AbsentSocket(f"{nobody}: something accepts the connection, but does not answer", _SILENT)
+        return AbsentSocket(f"{absent}: something accepts the connection, but does not answer", _SILENT)
     if any(sign in text for sign in ("socket closed", "connection reset", "endpoint closed", "broken pipe")):
-        return AbsentSocket(f"{nobody}: what listens there closes the connection", _SILENT)
-    return AbsentSocket(nobody, "{start}")
+        return AbsentSocket(f"{absent}: what listens there closes the connection", _SILENT)
+    return AbsentSocket(absent, "{start}")

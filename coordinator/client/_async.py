@@ -37,11 +37,11 @@ class AsyncClient:
 
     ``endpoints`` is ``"HOST:PORT"``, several with commas, or a sequence of them. The client stays with the one that
     answered last; when that fails, or is silent for a quarter of ``timeout`` (at most a second), another is asked. It
-    connects anew to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` tells this client
-    apart from others that run under the same session name; by default it is random, so that two processes of one
-    session do not both believe they hold a claim. An empty one tells nothing apart: then the session's name alone says
-    who holds a claim. In a process that was forked, a client is another instance, whichever was given, with connections
-    of its own; the claims of its parent are not its own. Clients cannot be copied or pickled.
+    connects anew to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` distinguishes this
+    client from others that run under the same session name; by default it is random, so that two processes of one
+    session do not both believe they hold a claim. With an empty one, the session's name alone says who holds a claim.
+    In a process that was forked, a client is another instance, whichever was given, with connections of its own; the
+    claims of its parent are not its own. Clients cannot be copied or pickled.
 
     ``tls`` speaks TLS and trusts the authorities that this host trusts; ``ca``, a file, names others instead. ``cert``
     and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
@@ -142,8 +142,8 @@ class AsyncClient:
         claims finished work. Raises ``ClaimDenied``, which carries the ``Denial``, if it is not granted.
 
         ``request_id`` is made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
-        granted once. If that claim has ended since, ``NotHolder`` is raised, as long as nobody has claimed the work
-        again; one that is repeated later still is a new request.
+        granted once. If that claim has ended since, ``NotHolder`` is raised, as long as no session has claimed the work
+        again; after that, a repeated request is a new one.
         """
         answer = await self.try_claim(session, key, ttl, note=note, reopen=reopen, token=token, request_id=request_id)
         if isinstance(answer, model.Denial):
@@ -249,10 +249,10 @@ class AsyncClient:
     async def complete(
         self, session: str, key: str, *, result: str = "", token: int | None = None, request_id: str | None = None
     ) -> model.Record:
-        """Mark work as finished; later claims of it are denied and told so.
+        """Mark work as finished; later claims of it are denied as already completed.
 
-        Also accepted after the claim has expired, as long as nobody has claimed the work since. Raises ``NotHolder``
-        if somebody else holds or has finished it, ``NotFound`` if nobody has ever claimed it.
+        Also accepted after the claim has expired, as long as no session has claimed the work since. Raises
+        ``NotHolder`` if another session holds or has finished it, ``NotFound`` if it has never been claimed.
         """
         request = pb.CompleteRequest(
             fleet=self._fleet,
@@ -269,9 +269,9 @@ class AsyncClient:
     async def release(
         self, session: str, key: str, *, reason: str = "", token: int | None = None, request_id: str | None = None
     ) -> model.Record:
-        """Hand work back; it can be claimed again at once, and the next session is shown ``reason``.
+        """Release work; it can be claimed again at once, and the next session gets ``reason``.
 
-        Raises ``NotHolder`` if the session does not hold the work key, ``NotFound`` if nobody has ever claimed it.
+        Raises ``NotHolder`` if the session does not hold the work key, ``NotFound`` if it has never been claimed.
         """
         request = pb.ReleaseRequest(
             fleet=self._fleet,
@@ -301,7 +301,7 @@ class AsyncClient:
     async def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
         """Mark abandoned work as seen, so that it is no longer a loose end; it can be claimed as before.
 
-        Raises ``NotFound`` if nobody ever claimed it and ``Refused`` if it is not abandoned.
+        Raises ``NotFound`` if it has never been claimed and ``Refused`` if it is not abandoned.
         """
         request = pb.AcknowledgeRequest(
             fleet=self._fleet, work_key=fields.text("work_key", key), reason=fields.text("reason", reason)
@@ -309,7 +309,7 @@ class AsyncClient:
         return answers.record_from((await self._calls.call("Acknowledge", request)).record)
 
     async def get(self, key: str) -> model.WorkDetails:
-        """Tell all that is known of a work key; one never seen is ``available``."""
+        """Return all that is known of a work key; one never seen is ``available``."""
         request = pb.GetRequest(fleet=self._fleet, work_key=fields.text("work_key", key))
         return answers.work_details_from(await self._calls.call("Get", request))
 
@@ -377,7 +377,7 @@ class AsyncClient:
         return answers.briefing_from(await self._calls.call("Briefing", request))
 
     async def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
-        """Tell for which work keys most sessions were turned away, hottest first; 1 to 100 of them, by default 10.
+        """Return the work keys for which most sessions were denied, hottest first; 1 to 100 of them, by default 10.
 
         Counts the present attempts, and those that ended at most ``max_age`` seconds ago, by default in the last hour.
         """
@@ -392,7 +392,7 @@ class AsyncClient:
     def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> AsyncIterator[model.ClaimEvent]:
         """Yield what happens to claims, from ``start_revision`` on, or from now on; a denial once an attempt.
 
-        When a coordinator fails, another is asked, and nothing is left out or told twice; raises ``Unavailable`` when
+        When a coordinator fails, another is asked, and no event is skipped or repeated; raises ``Unavailable`` when
         none has answered for ``timeout``, ``HistoryGone`` where the store does not remember so far back, and
         ``LimitExceeded`` for a caller who reads too slowly.
         """
@@ -415,7 +415,7 @@ class AsyncClient:
         return int((await self._calls.call("Reap", request)).reaped)
 
     async def status(self) -> model.Status:
-        """Tell how the coordinator, its store and the fleet are; answers also when the store does not."""
+        """Return the state of the coordinator, its store and the fleet; answers also when the store does not."""
         return answers.status_from(await self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
 
     async def diagnose(self) -> Diagnosis:

@@ -93,7 +93,7 @@ class Connections:
             return self._stubs[target]
 
     def place(self) -> object:
-        """Return what tells where a stream can be read: in the process where it began."""
+        """Return where a stream can be read: in the process where it began."""
         return this_process()
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class AsyncConnections:
             return mine.stubs[target]
 
     def place(self) -> object:
-        """Return what tells where a stream can be read: in the event loop and the process where it began."""
+        """Return where a stream can be read: in the event loop and the process where it began."""
         try:
             return this_process(), asyncio.get_running_loop()
         except RuntimeError:
@@ -208,7 +208,7 @@ def closed_client() -> InvalidInput:
 
 
 def moved_stream(revision: int) -> InvalidInput:
-    """Return the error for a watch that is read elsewhere than where it began, having told all before ``revision``."""
+    """Return the error for a watch that is read elsewhere than where it began, and has seen all before ``revision``."""
     return InvalidInput(
         "a watch is read in the process, and by the event loop, where it began; this is another",
         hint=f"begin one here; with start_revision={revision} it goes on where that one is",

@@ -6,7 +6,8 @@ Invariants:
 - A client stays with the endpoint that answered last. One that failed rests, longer each time, unless a call has just
   begun and finds no other.
 - What an error says is true of all tries together: once one of them may have taken effect, only an answer to a later
-  try that says what has become of the work ends the doubt. Where there is none, the try that tells most is told.
+  try that says what has become of the work ends the doubt. Where there is none, the error of the try that says most is
+  raised.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["Effort", "Endpoints", "Evidence"]
 #: coordinator answers within milliseconds; one whose etcd elects a leader takes longer than this, and nothing is lost
 #: by asking another.
 _SILENCE_SHARE, _SILENCE_SECONDS = 0.25, 1.0
-#: How long to go on knocking where nobody has ever answered this client, in seconds: enough for a coordinator that is
+#: How long to retry where no coordinator has ever answered this client, in seconds: enough for a coordinator that is
 #: just being started, and short enough for a person who has not started one.
 _KNOCK_SECONDS = 0.5
 #: How long an endpoint rests after it has failed, in seconds, doubling from the first to the second figure.
@@ -38,13 +39,13 @@ _GRACE_SECONDS = 0.25
 
 
 class Evidence(IntEnum):
-    """How much a try that failed tells, the least first."""
+    """How much a failed try says, the least first."""
 
-    #: Nobody is there.
+    #: No coordinator is there.
     ABSENT = 0
     #: No connection came about in time; one still may.
     SLOW = 1
-    #: Nobody is there whom this client could ask, and why.
+    #: No coordinator is there that this client can use, and the reason is known.
     WHY_ABSENT = 2
     #: The request was sent, and no answer came.
     LOST = 3
@@ -61,7 +62,7 @@ class Endpoints:
         self._current = self.names[0]
         self._failures = dict.fromkeys(self.names, 0)
         self._rests_until = dict.fromkeys(self.names, -math.inf)
-        #: Whether anybody has ever answered.
+        #: Whether a coordinator has ever answered.
         self.met = False
 
     def choose(self, now: float, busy: Collection[str], *, resting_too: bool) -> str | None:
@@ -132,11 +133,11 @@ class Effort:
         self._next_at = self._started
         self._in_doubt: OutcomeUnknown | None = None
         self._problem: CoordinatorError | None = None
-        #: How much the problem tells.
+        #: How much the problem says.
         self._evidence = Evidence.ABSENT
-        #: The endpoints where the last try found nobody.
+        #: The endpoints where the last try found no coordinator.
         self._absent: set[str] = set()
-        #: What the last try at each endpoint has come to, where that found nobody or no connection in time.
+        #: The error of the last try at each endpoint that found no coordinator or no connection in time.
         self._unreached: dict[str, CoordinatorError] = {}
 
     @property

@@ -1,6 +1,6 @@
-"""What the failure of a try says: the error that it stands for, and how much that error tells.
+"""What the failure of a try means: the error that it stands for, and how much that error says.
 
-Invariant: what may have taken effect is told as ``OutcomeUnknown``, never as undone.
+Invariant: what may have taken effect is reported as ``OutcomeUnknown``, never as undone.
 """
 
 from __future__ import annotations

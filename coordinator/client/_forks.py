@@ -124,7 +124,7 @@ def in_grpc() -> Iterator[None]:
 
 
 def this_process() -> tuple[int, int]:
-    """Return what tells this process from those that it was forked from."""
+    """Return what distinguishes this process from those that it was forked from."""
     return _forks.count, os.getpid()
 
 

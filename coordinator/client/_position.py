@@ -1,4 +1,4 @@
-"""How far a watch has come, so that it can go on elsewhere without telling anything twice or leaving anything out."""
+"""How far a watch has come, so that it can continue elsewhere without repeating or skipping an event."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Position"]
 
 
 class Position:
-    """Everything before ``revision`` was told, and some of the events of ``revision`` itself; 0 means from now on."""
+    """All events before ``revision`` were seen, and some of ``revision`` itself; 0 means from now on."""
 
     def __init__(self, revision: int) -> None:
         self.revision = revision
         self._seen: set[tuple[int, str, str]] = set()
 
     def take(self, response: pb.WatchResponse) -> model.ClaimEvent | None:
-        """Return what a response tells; None for nothing new."""
+        """Return the event of a response; None for nothing new."""
         if response.event == pb.WatchResponse.EVENT_UNSPECIFIED:
             self._advance(response.revision + 1)
             return None

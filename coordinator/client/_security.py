@@ -1,7 +1,7 @@
 """How a client protects its connections, and shows who it is.
 
-Invariants: a token goes over TLS, or to this host itself, and nowhere else; it is in no error and no ``repr``. What is
-wrong with a file is told when the client is made.
+Invariants: a token goes over TLS, or to this host itself, and nowhere else; it is in no error and no ``repr``. An
+unusable file is reported when the client is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coordinator.security.settings import stays_here
 
 __all__ = ["AnyPath", "Security"]
 
-#: A header must carry it, and whoever reads a file must see whether it is one.
+#: It must fit in a header, and it must be possible to check that a file holds one.
 _LONGEST_TOKEN = 1024
 
 AnyPath = str | PathLike[str]

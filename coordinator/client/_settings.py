@@ -4,7 +4,7 @@ Invariants:
 - An argument wins over its variable. A certificate of the caller's goes with no key of the environment's, a token of
   the caller's with no file of it, and ``tls=False`` with none of its certificates.
 - An empty variable says nothing; an empty argument says "none".
-- What is wrong with the value of a variable is told with the variable's name, when the client is made.
+- An invalid value of a variable is reported with the variable's name, when the client is made.
 
 The variables are those of the command line. COORDINATION_INSTANCE is not among them: processes inherit their
 environment from one another, and would be one holder of claims.

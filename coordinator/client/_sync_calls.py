@@ -67,7 +67,7 @@ class Calls:
         that are left when one was answered are withdrawn.
         """
         request_id = request_id or getattr(request, "request_id", None)
-        # Reap tells what it has done itself: of two at once, one would have done the other's share.
+        # Reap reports what it has done itself: of two at once, one would have done the other's share.
         effort = self._effort(request_id, repeatable=method != "Reap")
         try:
             response = self._first_answer(effort, method, request, request_id)
@@ -102,7 +102,7 @@ class Calls:
     def watch(self, request: pb.WatchRequest, start_revision: int) -> Iterator[model.ClaimEvent]:
         """Yield what happens from ``start_revision`` on (0: from now on), going on at another endpoint where one fails.
 
-        An effort lasts until an endpoint has told something.
+        An effort lasts until an endpoint has sent something.
         """
         position = Position(start_revision)
         effort: Effort | None = None

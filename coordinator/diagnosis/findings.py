@@ -48,7 +48,8 @@ class Finding:
 class Diagnosis:
     """What a coordinator says of itself and its store.
 
-    ``received_at`` and ``answered_at`` are readings of its clock, so that its caller can tell its own clock's offset.
+    ``received_at`` and ``answered_at`` are readings of its clock, so that its caller can compute the offset of its own
+    clock.
     """
 
     version: str
@@ -98,5 +99,5 @@ def judge_tasks(tasks: Iterable[TaskStatus], endpoint: str) -> Iterator[Finding]
 
 
 def is_healthy(findings: Iterable[Finding]) -> bool:
-    """Tell whether nothing found is a problem; warnings do not count."""
+    """Return whether nothing found is a problem; warnings do not count."""
     return all(finding.severity is not Severity.PROBLEM for finding in findings)

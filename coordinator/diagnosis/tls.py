@@ -40,8 +40,8 @@ def read_expiry(path: Path) -> datetime:
 def shown_expiry(endpoint: str, *, client: tuple[Path, Path] | None = None, seconds: float = 2.0) -> datetime:
     """Return when the certificate ends that is shown at ``endpoint``, ``HOST:PORT``.
 
-    ``client`` are the files of a certificate and its key, for a server that asks for one. Raises ``OSError`` where
-    nobody answers within ``seconds``, or not in TLS.
+    ``client`` are the files of a certificate and its key, for a server that asks for one. Raises ``OSError`` if there
+    is no answer within ``seconds``, or none in TLS.
     """
     host, _, port = endpoint.rpartition(":")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -91,7 +91,7 @@ def judge_encryption(check: str, what: str, endpoints: Iterable[str], *, on: boo
 
 
 def judge_clear_token(endpoints: Iterable[str]) -> Iterator[Finding]:
-    """Judge a token that goes without TLS to ports of this host, which belong to whoever took them first."""
+    """Judge a token that is sent without TLS to ports of this host, which any user may take first."""
     ports = [endpoint for endpoint in endpoints if not is_unix(endpoint) and stays_here(endpoint)]
     if ports and has_other_users():
         yield warning(

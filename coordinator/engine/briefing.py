@@ -205,7 +205,7 @@ class _Unread:
     together: int = _READ_TOGETHER
 
     def needed(self, shown: int) -> bool:
-        """Tell whether more might be shown, if ``shown`` of those that were read are."""
+        """Return whether more might be shown, if ``shown`` of those that were read are."""
         return bool(self.wanted) and shown == len(self.records)
 
     def read(self) -> Operation[list[Record]]:

@@ -250,12 +250,12 @@ def _repeat(
 
 
 def _is_own(command: ClaimCommand, held: StoredClaim, live: LiveClaim) -> bool:
-    """Tell whether the caller has shown that the live claim is its own: by token, or by being the one that made it."""
+    """Return whether the caller has proved that the live claim is its own: by its token, or as the one that made it."""
     return held.session == command.session and (command.token == live.token or command.instance == held.instance)
 
 
 def _is_granted_by(command: ClaimCommand, live: LiveClaim | None) -> bool:
-    """Tell whether this very run of the request, rather than another one at any replica, has made the claim.
+    """Return whether this very run of the request, rather than another one at any replica, has made the claim.
 
     Runs are told apart by their times.
     """
@@ -268,7 +268,7 @@ def _is_request_of(command: ClaimCommand, stored: StoredClaim | StoredRecord) ->
 
 
 def _was_granted(command: ClaimCommand, record: StoredRecord) -> bool:
-    """Tell whether the latest attempt was this request's.
+    """Return whether the latest attempt was this request's.
 
     Where that was a reopened one that was handed back, the record names its request beside the session that had
     finished the work before: the request_id has to do.

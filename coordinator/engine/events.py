@@ -41,7 +41,7 @@ class EventFilter(NamedTuple):
     session: str = ""
 
     def lets_through(self, claim_event: ClaimEvent) -> bool:
-        """Tell whether it is wanted; a session is concerned by its own claims and by its denials."""
+        """Return whether it is wanted; a session is concerned by its own claims and by its denials."""
         if self.kind and claim_event.record.kind != self.kind:
             return False
         return self.session in ("", claim_event.record.session, claim_event.contender)

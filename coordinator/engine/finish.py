@@ -95,7 +95,7 @@ def _holds(command: FinishCommand, found: Snapshot) -> LiveClaim | None:
 
 
 def _may_still_complete(command: FinishCommand, found: Snapshot) -> bool:
-    """Tell whether the latest attempt was the session's, has expired, and nobody has claimed since."""
+    """Return whether the latest attempt was the session's, has expired, and nobody has claimed since."""
     record = found.record
     if found.claim is not None or record is None or record.session != command.session:
         return False

@@ -208,7 +208,7 @@ def _keys_next(records: RangeReply, claims: RangeReply) -> int:
 
 
 def _covers(claims: RangeReply, records: RangeReply, claim_prefix: bytes, record_prefix: bytes) -> bool:
-    """Tell whether the claims that were read reach as far as the records.
+    """Return whether the claims that were read reach as far as the records.
 
     They do as long as every claim has its record; an operator may have deleted some.
     """

@@ -27,7 +27,7 @@ __all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_l
 
 
 def expired_long_enough(expires_at: datetime | None, now: datetime, min_age_seconds: float) -> bool:
-    """Tell whether a claim whose key is gone expired at least ``min_age_seconds`` ago."""
+    """Return whether a claim whose key is gone expired at least ``min_age_seconds`` ago."""
     return expires_at is None or min_age_seconds <= 0 or expires_at <= now - timedelta(seconds=min_age_seconds)
 
 
@@ -93,7 +93,7 @@ def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_sec
 
 
 def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
-    """Tell whether the record was written since the claim that was deleted.
+    """Return whether the record was written since the claim that was deleted.
 
     For what was deleted before its time: it was mostly completed or handed back, and a look is cheaper than a write.
     """

@@ -63,7 +63,7 @@ def _what_came_of_it(record: StoredRecord) -> str:
 
 
 def _is_news(found: Snapshot, session: str, token: int, own: StoredHistory) -> bool:
-    """Tell whether how the session's attempt ended says more than how the work stands now."""
+    """Return whether how the session's attempt ended says more than how the work stands now."""
     held = found.claim.stored if found.claim else None
     if held is not None and held.session == session and token != own.fencing_token:
         return False

@@ -92,7 +92,7 @@ def _learn(known: _Known, txn: Txn, reply: TxnReply) -> None:
 
 
 def _touches(operation: Operation, key: bytes) -> bool:
-    """Tell whether a put or a delete touches a key; an end of one zero byte means that the range has none."""
+    """Return whether a put or a delete touches a key; an end of one zero byte means that the range has none."""
     match operation:
         case Delete(start, end) if end:
             return start <= key and (key < end or end == b"\0")
@@ -106,12 +106,12 @@ def _reads_one(operation: Operation) -> TypeGuard[Range]:
 
 
 def _only_puts(txn: Txn) -> bool:
-    """Tell whether a transaction puts something or does nothing, so that its reply tells nothing of the store."""
+    """Return whether a transaction puts something or does nothing, so that its reply tells nothing of the store."""
     return not txn.failure and all(isinstance(operation, Put) for operation in txn.success)
 
 
 def _holds(compares: tuple[Compare, ...], known: _Known) -> bool | None:
-    """Tell whether all comparisons hold; None where that is not known."""
+    """Return whether all comparisons hold; None where that is not known."""
     outcomes = [_compare(compare, known) for compare in compares]
     if False in outcomes:
         return False

@@ -138,7 +138,7 @@ class Trace(NamedTuple):
     parts: tuple[bytes, ...]
 
     def is_in(self, value: bytes) -> bool:
-        """Tell whether it is in a value that was found under the key."""
+        """Return whether it is in a value that was found under the key."""
         return all(part in value for part in self.parts)
 
 

@@ -191,7 +191,7 @@ def in_turn(key: bytes) -> Compare:
 
 
 def only_reads(txn: Txn) -> bool:
-    """Tell whether a transaction changes nothing, whichever branches are taken."""
+    """Return whether a transaction changes nothing, whichever branches are taken."""
     return all(
         only_reads(operation) if isinstance(operation, Txn) else isinstance(operation, Range)
         for operation in (*txn.success, *txn.failure)

@@ -44,7 +44,7 @@ class Audit:
         self._writer.put(self._line(event, **pairs), 1)
 
     def takes_refusal(self, code: str) -> bool:
-        """Count a refusal, and tell whether it is to be written."""
+        """Count a refusal, and return whether it is to be written."""
         return self._refusals.lets_through(code)
 
     def did(self, credential: str, method: str, request: Any, *, each: bool) -> None:

@@ -41,7 +41,7 @@ _LAST_LINES_SECONDS = 1.0
 _PAIRS = "coordination_pairs"
 #: How long lines are gathered before they are handed over together, in seconds.
 _GATHERING_SECONDS = 0.05
-#: Lines of one kind from other packages in so many seconds, and by how much of their words kinds are told apart.
+#: Lines of one kind from other packages in so many seconds, and how many of their characters distinguish kinds.
 _MOST_OUTSIDE, _OUTSIDE_SECONDS = 10, 60.0
 _LONGEST_OUTSIDE = 60
 #: What gRPC logs of each header that is not UTF-8, with the header.
@@ -57,7 +57,7 @@ def said(**pairs: object) -> dict[str, dict[str, object]]:
 def log_event(logger: logging.Logger, event: str, **pairs: object) -> None:
     """Log an event of level info with these pairs, for what happens thousands of times a second.
 
-    Writes what ``logger.info(event, extra=said(…))`` would, and takes a tenth of its time from whoever tells.
+    Writes what ``logger.info(event, extra=said(…))`` would, and takes a tenth of the caller's time.
     """
     if not logger.isEnabledFor(logging.INFO):
         return
@@ -73,7 +73,7 @@ def dropped_lines() -> int:
 
 
 class _Event(NamedTuple):
-    """An event that was told; ``created`` is the Unix time, as of a log record."""
+    """An event that was logged; ``created`` is the Unix time, as in a log record."""
 
     created: float
     event: str
@@ -165,7 +165,7 @@ class GatheringHandler(logging.Handler):
             if isinstance(entry, _Event):
                 return self._formatter.line(entry.created, "info", entry.event, entry.pairs)
             return self._formatter.format(entry)
-        except Exception:  # noqa: BLE001  # as all handlers do: what cannot be logged stops nobody
+        except Exception:  # noqa: BLE001  # as all handlers do: what cannot be logged stops no caller
             if isinstance(entry, logging.LogRecord):
                 self.handleError(entry)
             return None
@@ -177,7 +177,7 @@ class GatheringHandler(logging.Handler):
         super().close()
 
 
-#: Where ``tell`` hands its lines, once ``configure`` has been called.
+#: The handler to which ``log_event`` passes its lines, once ``configure`` has been called.
 _gathering: GatheringHandler | None = None
 
 
@@ -214,7 +214,7 @@ def configure(settings: LogSettings) -> None:
 
 
 class _Outsiders(logging.Filter):
-    """What other packages log, gRPC above all: strangers can cause it, and it may hold what they have sent."""
+    """Limits what other packages log, above all gRPC: any client can cause it, and it may hold what was sent."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """How many lines of a log one reason may cause.
 
-Invariant: what strangers can cause again and again writes a bounded number of lines, and how many more there were. So
-no flood rotates away what is in a log, whatever its cause is.
+Invariant: what unauthenticated clients can cause again and again writes a bounded number of lines, and then how many
+more there were. So no flood rotates away what is in a log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 __all__ = ["LineLimit"]
 
-#: So many reasons are told apart; what comes beyond them counts as one.
+#: So many reasons are counted separately; all others count as one.
 _MOST_REASONS = 256
 _OTHER = "other"
 
@@ -49,7 +49,7 @@ class LineLimit:
         self._lock = threading.RLock()
 
     def lets_through(self, reason: str) -> bool:
-        """Count a line, and tell whether it may be written."""
+        """Count a line, and return whether it may be written."""
         now = self._clock()
         with self._lock:
             if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:

@@ -1,9 +1,9 @@
-"""Writes log lines away from whoever logs them.
+"""Writes log lines on a thread of their own, so that no caller waits.
 
 Invariants:
-- Nobody who logs waits for the reader of the log. Lines are kept up to a limit; what comes beyond it is dropped, and
+- No caller waits for the reader of the log. Lines are kept up to a limit; what comes beyond it is dropped, and
   the log says how many lines that were as soon as it can be written again.
-- A reader that has gone away, and a full disk, stop nobody either.
+- A reader that has gone away, and a full disk, stop no caller either.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _STDERR = 2
 class LogWriter:
     """Hands what it is given to ``write``, in order, on a thread of its own.
 
-    ``write`` may block, and raise ``OSError`` for what it could not write. ``notice`` makes the line that tells how
-    many lines were dropped. ``limit_bytes`` bounds what waits; as much again may be on its way.
+    ``write`` may block, and raise ``OSError`` for what it could not write. ``notice`` makes the line that says how many
+    lines were dropped. ``limit_bytes`` bounds what waits; as much again may be on its way.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LogWriter:
             self._changed.notify_all()
 
     def close(self, seconds: float) -> bool:
-        """Take no more, and wait until all is written, for at most so long; tells whether it is."""
+        """Take no more, and wait until all is written, for at most so long; returns whether it is."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -118,7 +118,7 @@ def write_all(file: int, text: bytes) -> None:
 class LogFile:
     """A log that only its owner can read, rotated by size: PATH, before it PATH.1, and PATH.2 before that.
 
-    It is opened anew when somebody else has moved it away. Where standard error is this file, standard error moves
+    It is opened again when another program has moved it away. Where standard error is this file, standard error moves
     along, so that what libraries write there stays with the rest. Raises ``InvalidInput`` if it cannot be opened.
     """
 
@@ -135,7 +135,7 @@ class LogFile:
     def open_descriptor(path: Path, field: str = "log-file") -> int:
         """Open it to be appended to; raises ``InvalidInput`` naming ``field`` if that cannot be done."""
         try:
-            # A pipe that nobody reads is refused so, and not waited for.
+            # So a pipe without a reader is refused, and not waited for.
             file = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -27,7 +27,7 @@ from coordinator.net.listeners import hold
 
 __all__ = ["MetricsEndpoint"]
 
-#: Readers answered at a time. Prometheus is one, a pair of them two; the rest are told to come again.
+#: Readers answered at a time. Prometheus is one, a pair of them two; the rest are refused and may retry.
 MAX_READERS = 8
 #: Connections whose question has not come yet; the oldest yields to the next.
 MAX_SILENT = 64

@@ -24,10 +24,10 @@ _CONTENDER_BUCKETS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 _LAG_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 3600, 86400)
 
-# When each series was begun is told beside it otherwise, which makes two of each.
+# Otherwise each series has a second one with the time when it was begun.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
-#: Whose budgets there are. All of them are told from the start, so that the first refusal shows in a rate.
+#: The kinds of owners of budgets. All are reported from the start, so that the first refusal shows in a rate.
 BUDGETS = ("credential", "session", "caller", "fleet", "coordinator")
 
 

@@ -1,9 +1,9 @@
 """Gauges, and what others count, that are read when Prometheus asks.
 
 Invariants:
-- What the whole cluster has, and not this replica, is told by the elected replica only: the others have no sample of
-  it, so that nothing is counted twice when samples are added up, and none says 0 of what it does not know.
-- A gauge that cannot be read is left out; the others are told all the same.
+- Values of the whole cluster are reported by the elected replica only. The others have no sample of them, so that
+  nothing is counted twice when samples are added up, and none reports 0 for what it does not know.
+- A gauge that cannot be read is left out; the others are still reported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CensusGauges(Collector):
 
     def __init__(self, bounded: Callable[[str], str], other: str) -> None:
         self._bounded = bounded
-        #: Always told, so that a store without claims is told from a replica that is not elected.
+        #: Always reported, so that a store without claims differs from a replica that is not elected.
         self._other = other
         #: Replaced as a whole: another thread reads it.
         self._census: _Census | None = None
@@ -57,7 +57,7 @@ class CensusGauges(Collector):
         return shown
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Tell them."""
+        """Yield the gauges of the census."""
         census = self._census or _Census()
         yield _by_kind("live_claims", "Claims that are live, in all fleets", census.live_claims)
         what = "Abandoned work, in all fleets, that has not been claimed again or acknowledged"
@@ -79,7 +79,7 @@ class TaskGauges(Collector):
         self._tasks = tasks
 
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
-        """Tell it."""
+        """Yield the state of each task."""
         failing = GaugeMetricFamily(
             "coordination_background_task_failing",
             "Whether a background task of the replica fails repeatedly or has stopped reporting: 1 or 0.",
@@ -114,13 +114,13 @@ class ReplicaGauges(Collector):
         self._readings = readings
 
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
-        """Read and tell them."""
+        """Read and yield the gauges."""
         for reading in self._readings:
             family_of = CounterMetricFamily if reading.counts else GaugeMetricFamily
             family = family_of(f"coordination_{reading.name}", reading.help)
             try:
                 value = reading.read()
-            except Exception as error:  # noqa: BLE001  # the other metrics are told all the same
+            except Exception as error:  # noqa: BLE001  # the other metrics are still reported
                 _LOG.error("a metric could not be read", exc_info=error)
                 value = None
             if value is not None:

@@ -13,7 +13,7 @@ __all__ = ["ConvergenceWindow"]
 WINDOW_SECONDS = 300.0
 #: The window slides in steps of this many seconds.
 _SLOT_SECONDS = 5.0
-#: Fleets that are told apart; the one that was heard of longest ago is forgotten first.
+#: Fleets that are counted separately; the one that was seen longest ago is dropped first.
 _FLEETS = 1000
 
 

@@ -54,7 +54,7 @@ _STRANGE = ("failed parsing http/2", "trying to connect an http1.x server", "rec
 
 
 class Failure(Protocol):
-    """What a failed call tells, whether the channel is synchronous or not."""
+    """What a failed call reports, whether the channel is synchronous or not."""
 
     def code(self) -> grpc.StatusCode:
         """Return the status code."""
@@ -67,7 +67,7 @@ class Failure(Protocol):
 
 
 def was_never_sent(failure: Failure) -> bool:
-    """Tell whether a call failed because there was no connection to send it on."""
+    """Return whether a call failed because there was no connection to send it on."""
     if failure.code() is not grpc.StatusCode.UNAVAILABLE:
         return False
     details = (failure.details() or "").lower()
@@ -75,7 +75,7 @@ def was_never_sent(failure: Failure) -> bool:
 
 
 def is_stranger(failure: Failure) -> bool:
-    """Tell whether something answers that is not what was to be called: no gRPC at all, or gRPC of another kind."""
+    """Return whether something answers that is not what was to be called: no gRPC at all, or gRPC of another kind."""
     details = (failure.details() or "").lower()
     if failure.code() is grpc.StatusCode.UNIMPLEMENTED and "unknown service" in details:
         return True

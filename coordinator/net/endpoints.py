@@ -14,7 +14,7 @@ DEFAULT_LISTEN = "127.0.0.1:7420"
 DEFAULT_METRICS_LISTEN = "127.0.0.1:7421"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-#: Letters, digits, dots, dashes and underscores; what a name may be beyond that is up to whoever resolves it.
+#: Letters, digits, dots, dashes and underscores; any further rule for names is left to the resolver.
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 _PORT = re.compile(r"[0-9]{1,5}")
 

@@ -1,4 +1,4 @@
-"""Which program listens on a port of this host, as far as its kernel tells us.
+"""Which program listens on a port of this host, as far as its kernel shows it.
 
 Only root may see other users' programs; without that right the answer is a phrase without a name.
 """

@@ -3,8 +3,8 @@
 Invariants:
 - A socket file is replaced only if no process listens on it, and it belongs to this user or root. What is no socket is
   neither replaced nor followed nor removed. Of two that start at the same time, one gets the path.
-- It appears at its path when it listens and has its mode. Until then, and with any umask, nobody but this user can
-  connect; later nobody but who can write to it by its mode.
+- It appears at its path when it listens and has its mode. Until then, and with any umask, only this user can connect;
+  later only users whom its mode lets write to it.
 - What is removed at the end is this coordinator's own socket, not one that has taken its place.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["BOUND_NAME", "SocketFile"]
 
 #: What a socket is called while it is made. Connections that it accepts keep the name.
 BOUND_NAME = "coordinator.sock"
-#: Nobody but the owner.
+#: The owner only.
 _MODE = 0o600
 #: How long another that looks at the same directory may take, in seconds.
 _TURN_SECONDS, _POLL_SECONDS = 1.0, 0.02
@@ -139,7 +139,7 @@ def _grouped(bound: Path, mode: int, group: int | None) -> int:
 
 
 def _listener(path: Path) -> str | None:
-    """Return who listens on a socket, None if nobody does; raises ``OSError`` where that cannot be told."""
+    """Return which process listens on a socket, None if none does; raises ``OSError`` where that is unknown."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(_ANSWER_SECONDS)
         descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)

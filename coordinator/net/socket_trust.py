@@ -1,8 +1,7 @@
 """Which sockets of coordinators are connected to, on a host with other users.
 
-Invariant: who connects by a path connects to a socket of this user or of root, in directories where nobody else could
-have put it: by the rules of ``coordinator/security/file_trust.py``, so that a sticky directory may be open. What was
-looked at
+Invariant: a client connects only to a socket of this user or of root, in directories where no other user could have put
+it: by the rules of ``coordinator/security/file_trust.py``, so that a sticky directory may be open. What was looked at
 is what is connected to: gRPC, which connects when it likes, is given an open descriptor of the socket instead of the
 path, and what that leads to is never another user's.
 

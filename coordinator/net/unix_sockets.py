@@ -55,7 +55,7 @@ class Peer(NamedTuple):
 
 
 def is_unix(address: str) -> bool:
-    """Tell whether an address is that of a unix socket, or is meant to be."""
+    """Return whether an address is that of a unix socket, or is meant to be."""
     return address.strip().startswith((UNIX, _ABSTRACT))
 
 
@@ -88,7 +88,7 @@ def read_unix(typed: str, *, field: str, noun: str = "address") -> str:
 def open_private_directory(path: Path) -> int:
     """Make a directory for this user alone where it is missing, and return a descriptor of it.
 
-    Raises ``OSError`` if it is a link, belongs to somebody else, or cannot be made and kept for its owner alone.
+    Raises ``OSError`` if it is a link, belongs to another user, or cannot be made and kept for its owner alone.
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
@@ -115,7 +115,7 @@ def listen(path: Path) -> socket:
         listening = socket(AF_UNIX, SOCK_STREAM)
         try:
             listening.bind(_through(parent, path.name))
-            # It tells its peers whose process called this.
+            # Peers see the user of the process that calls this.
             listening.listen()
         except BaseException:
             listening.close()

@@ -3,8 +3,8 @@
 Invariants:
 - Nothing that fails is done again without a pause. Pauses double up to a longest one and are uneven, so that replicas
   do not try in step. After a success the next failure begins with the first pause again.
-- A task is failing when it has failed over and over, when nothing was heard of it for too long, and when it has ended
-  although nobody ended it. ``status``, ``doctor`` and the metrics show what is failing, and since when.
+- A task is failing when it has failed repeatedly, when it has not reported for too long, and when it has ended without
+  having been stopped. ``status``, ``doctor`` and the metrics show what is failing, and since when.
 - The log has a line of the first failure in a row, of the tenth, of the hundredth and so on, and one when it works
   again: a task that fails for a week does not fill it.
 """

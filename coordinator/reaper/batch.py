@@ -22,7 +22,7 @@ __all__ = ["Reap", "reap_all"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Reaps on their way at a time: while one lot is at etcd the next is made, and there is room left for everybody else.
+#: Reaps on their way at a time: while one lot is at etcd the next is made, and there is room left for other callers.
 _AT_A_TIME = 120
 _SIDE_BY_SIDE = 3
 _REAP_SECONDS = 10.0
@@ -35,7 +35,7 @@ Reap = Callable[[], Operation[bool]]
 async def reap_all(runner: Runner, reaps: Iterable[Reap], task: Task) -> int:
     """Have all of them done, however often that takes, and return how many were this reaper's to write down.
 
-    ``task`` is what does it, and what is told how it goes.
+    ``task`` is the task that does it; success and failure are reported to it.
     """
     waiting = iter(reaps)
 

@@ -1,7 +1,7 @@
 """The census: how many live claims and loose ends there are, by kind and in all fleets, for the metrics.
 
 Invariants:
-- Only the elected replica takes it, and what it told is withdrawn when its term ends.
+- Only the elected replica takes it, and what it reported is withdrawn when its term ends.
 - It costs etcd at most a twentieth of one core, about: after a pass that took long, the next one waits longer.
 - What it remembers does not grow with the kinds that people invent.
 """
@@ -26,12 +26,12 @@ T = TypeVar("T")
 _READ_SECONDS = 10.0
 #: Passes together take at most this share of the time.
 _SHARE = 0.05
-#: Kinds that are told apart over all fleets; the metrics tell fewer.
+#: Kinds that are counted separately over all fleets; the metrics show fewer.
 _MOST_KINDS = 1_000
 
 
 class Census:
-    """Takes the census and tells the recorder."""
+    """Takes the census and reports it to the recorder."""
 
     def __init__(self, runner: Runner, recorder: Recorder) -> None:
         self._runner = runner
@@ -59,7 +59,7 @@ class Census:
         self._rests_until = now + (now - started) * (1 / _SHARE - 1)
 
     def withdraw(self) -> None:
-        """Tell nothing any more: another replica may be elected."""
+        """Withdraw what was reported: another replica may be elected."""
         self._recorder.census(None, None)
 
     async def _read(self, start: Callable[[], Operation[T]]) -> T:

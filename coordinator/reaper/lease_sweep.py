@@ -3,7 +3,7 @@
 After a change of leader, or a restart, etcd starts every lease again at its full time to live. So the reaper
 of every replica notes, when it first sees one of the pool's leases, when that is to end, and the elected one revokes
 what outlives it by the grace. The others do so a little later. In ordinary times they find nothing left to do; when the
-elected one has died, or nobody is elected because etcd starts the lease of the election again as well, they do it.
+elected one has died, or none is elected because etcd starts the lease of the election again as well, they do it.
 
 Invariants:
 - No lease is revoked before its time: what is noted is never earlier than the deadline that it was granted with. A

@@ -4,12 +4,13 @@ Every replica runs one and one is elected for all fleets, so that the work is do
 is for: what makes reaping right are the comparisons in each of its transactions, and doing it twice is harmless.
 
 Invariants:
-- Nothing that expired goes unrecorded: what no deletion told of is found by going through the records, at the start of
-  each term, every hour, and whenever etcd cannot tell any more what happened since the mark.
+- Every expiry is recorded: one without a deletion event is found by going through the records, at the start of each
+  term, every hour, and whenever etcd no longer has all events since the mark.
 - The mark never says more than what has been written down.
 - The reaper outlives whatever etcd does: a term that fails is followed by standing for election again.
 - When etcd has become another store, the term ends with all that was known of the old one.
-- Leases that etcd keeps past their time are ended while nobody is elected, too: by those that stand by, a little later.
+- Leases that etcd keeps past their time are also ended while no replica is elected: by those that stand by, a little
+  later.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Reaper:
         }
 
     def offsets(self) -> dict[str, tuple[str, float, float]]:
-        """Tell by how many seconds other replicas' clocks are ahead of ours: by id the name, the least and the most."""
+        """Return how many seconds other replicas' clocks are ahead of ours: by id the name, the least and the most."""
         return self._replicas.offsets()
 
     async def run(self) -> None:
@@ -198,7 +199,7 @@ class Reaper:
             await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
         _LOG.info("elected to reap", extra=said(election=election))
         self.state.elected, self._revision, self._seen = True, 0, 0
-        # Not left to the next sign of life: the census would be shown before anybody is shown as elected.
+        # Not left to the next sign of life: the census would be shown before any replica is shown as elected.
         self._recorder.reaping(elected=True, revision_lag=0)
         settings = self._settings
         duties = [
@@ -212,7 +213,7 @@ class Reaper:
         await _first_to_end(*duties)
 
     async def _elect(self, lease: KeptLease) -> int:
-        """Return the revision of the election that names us; 0 while somebody else is elected."""
+        """Return the revision of the election that names us; 0 while another replica is elected."""
         # Asked first, so that waiting costs no write.
         leader = await self._run(elected)
         if leader is None:
@@ -220,7 +221,7 @@ class Reaper:
         return leader.election if leader.lease == lease.id else 0
 
     async def _follow(self, election: int) -> None:
-        """Write down what expires, from the mark on; where etcd cannot tell any more, go through what is stored."""
+        """Write down what expires, from the mark on; if etcd no longer has all events, go through what is stored."""
         mark = await self._run(read_mark)
         self._watching.begin()
         try:

@@ -1,4 +1,4 @@
-"""Reconciliation: record the expired claims whose deletion nothing told of."""
+"""Reconciliation: record the expired claims without a deletion event."""
 
 from __future__ import annotations
 

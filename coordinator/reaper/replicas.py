@@ -1,10 +1,10 @@
-"""Signs of life: replicas tell one another what their clocks say.
+"""Heartbeats: replicas report their clocks to one another.
 
 Invariant: claims are ended by the wall clock only while the clocks that have written deadlines agree: those of the
 replicas with one another, and each with the host it runs on. A replica that is gone has left claims behind, which may
 last for as long as the longest TTL.
 
-A difference is told to people only of a replica that certainly lives: whose sign has changed, or is from the future.
+A difference is shown to people only for a replica that certainly runs: whose sign has changed, or is from the future.
 
 Its own last sign of life is where a replica left it, or the store is not the one that it was.
 """
@@ -66,7 +66,7 @@ class _Offset:
 
 
 class Replicas:
-    """What is known of the other replicas. ``drift`` tells how far the host's wall clock was set since the start."""
+    """What is known of the other replicas. ``drift`` returns how far the host's wall clock was set since the start."""
 
     def __init__(
         self,
@@ -117,12 +117,12 @@ class Replicas:
         return revision
 
     def apart_seconds(self) -> float:
-        """Tell how far the clocks are apart, at most; signs that are not new are taken as they were."""
+        """Return how far the clocks are apart at most; signs that are not new are taken as they were."""
         gone = (apart for apart, _ in self._gone.values())
         return max((abs(self._drift()), *map(abs, self._apart.values()), *gone))
 
     def offsets(self) -> dict[str, tuple[str, float, float]]:
-        """Tell by how many seconds other replicas' clocks are ahead of ours: by id the name, the least and the most."""
+        """Return how many seconds other replicas' clocks are ahead of ours: by id the name, the least and the most."""
         return {id_: (offset.name, *offset.bounds) for id_, offset in self._offsets.items()}
 
     def _compare(self, signs: list[ReplicaSign], asked: datetime, now: datetime) -> None:

@@ -2,12 +2,13 @@
 
 Invariants:
 - A file that decides who may do what, or that holds a secret, is used only if no other user but root can have written
-  it: not the file, and no directory or link on the way to it. Whoever can write in a directory can replace what is in
-  it, unless that is sticky, as /tmp is.
-- A secret is used only if not everybody on the host can read it. A group may: who gave it to a group meant to, and
-  secrets that Kubernetes mounts belong to root and a group (``fsGroup``). Links are followed: those mounts have them.
-- A file that is written to is never reached by a link, and is no other user's: nobody can have one of our users'
-  files overwritten by giving it another name.
+  it: not the file, and no directory or link on the way to it. A user who can write in a directory can replace what is
+  in it, unless that is sticky, as /tmp is.
+- A secret is used only if it is not readable by every user of the host. A group may read it: that is set on purpose,
+  and secrets that Kubernetes mounts belong to root and a group (``fsGroup``). Links are followed: those mounts have
+  them.
+- A file that is written to is never reached by a link, and belongs to no other user, so that no user can have another
+  user's file overwritten by giving it a second name.
 
 This is what ssh and PostgreSQL ask of keys, but that both refuse some that a group may read.
 """
@@ -26,13 +27,13 @@ __all__ = ["check_way", "is_ours", "open_own", "read_trusted", "user_name"]
 
 #: As many as Linux follows (``MAXSYMLINKS`` in <linux/namei.h>).
 _MOST_LINKS = 40
-#: Where names are not files that somebody has put there: ``/dev/stderr``, ``/proc/self/fd/3``.
+#: Where names are not files that a user has put there: ``/dev/stderr``, ``/proc/self/fd/3``.
 _OF_KERNEL = ("/dev/", "/proc/")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_trusted(path: Path, field: str, *, secret: bool = False) -> bytes:
-    """Read a file that nobody but this user and root can have written, and not everybody can read if it is ``secret``.
+    """Read a file that only this user and root can have written; if it is ``secret``, not every user may read it.
 
     Raises ``InvalidInput`` naming ``field`` if that is not so, and ``OSError`` if the file cannot be read.
     """
@@ -142,14 +143,14 @@ def _way(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def is_ours(found: os.stat_result) -> bool:
-    """Tell whether what was found belongs to this user or to root."""
+    """Return whether what was found belongs to this user or to root."""
     return found.st_uid in (os.geteuid(), 0)
 
 
 def _is_unmapped(uid: int) -> bool:
-    """Return whether a user is one of outside this user namespace, so that it cannot be told which.
+    """Return whether a user is from outside this user namespace, so that it is unknown which one.
 
-    In one, such as a container without root, /, /home and the like belong to nobody that is known there.
+    In one, such as a container without root, /, /home and the like belong to a user that is unknown there.
     """
     try:
         overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())

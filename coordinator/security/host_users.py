@@ -12,7 +12,7 @@ _NO_SHELLS = ("nologin", "false", "sync")
 
 
 def has_other_users() -> bool:
-    """Tell whether another person can log in here, as far as this host lists its users."""
+    """Return whether another person can log in here, as far as this host lists its users."""
     import pwd
 
     return any(

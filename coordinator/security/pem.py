@@ -1,7 +1,7 @@
-"""Reading certificates and keys, so that a mistake in them is told before a connection fails for it.
+"""Reading certificates and keys, so that a mistake in them is reported before a connection fails because of it.
 
-Invariants: no error holds anything of a key; authorities and keys are those that nobody else on this host has put there
-(``security/file_trust.py``).
+Invariants: no error holds anything of a key; authorities and keys are those that no other user of this host has put
+there (``security/file_trust.py``).
 """
 
 from __future__ import annotations

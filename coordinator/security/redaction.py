@@ -23,7 +23,7 @@ _IN_SCHEME = frozenset(string.ascii_letters + string.digits + "+.-")
 def without_credentials(typed: str) -> str:
     """Return an address as it was typed, with ``…`` in the place of user and password; other text as it is.
 
-    Of what is too long to be a work key only the length is told.
+    Of what is too long to be a work key only the length is shown.
     """
     if len(typed) > _LONGEST:
         return f"({len(typed)} characters)"

@@ -1,6 +1,6 @@
 """What protects a coordinator, and the rule that nothing is offered to other hosts without it.
 
-Invariant: without TLS and credentials a coordinator is reached from its own host only, unless it was told otherwise.
+Invariant: without TLS and credentials a coordinator is reached from its own host only, unless an option allows more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["SecuritySettings", "is_loopback", "stays_here"]
 
 @dataclass(frozen=True, slots=True)
 class SecuritySettings:
-    """What a coordinator is told of its protection.
+    """The settings that protect a coordinator.
 
     ``tls_cert`` and ``tls_key`` are the server's certificate and key, ``client_ca`` the authorities of which every
     client must show a certificate, ``tokens`` the file that says who may do what. ``metrics_public``: the metrics may
@@ -82,7 +82,7 @@ class SecuritySettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address can be reached from its own host only."""
+    """Return whether an address can be reached from its own host only."""
     if host in {"localhost", "127.0.0.1"}:
         return True
     import ipaddress
@@ -96,5 +96,5 @@ def is_loopback(host: str) -> bool:
 
 
 def stays_here(endpoint: str) -> bool:
-    """Tell whether what is sent to ``HOST:PORT`` or ``unix:PATH`` does not leave this host."""
+    """Return whether what is sent to ``HOST:PORT`` or ``unix:PATH`` does not leave this host."""
     return endpoint.startswith("unix:") or is_loopback(endpoint.rpartition(":")[0])

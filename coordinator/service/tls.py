@@ -103,7 +103,7 @@ class FollowedFiles:
             return found.configuration()
 
     def _may_differ(self, signature: _Signature, now: float) -> bool:
-        """Tell whether files with the same times may hold something else than when they were read last."""
+        """Return whether files with the same times may hold something else than when they were read last."""
         latest = max((times[0] for times in signature if times), default=0) / 1e9
         return self._read_at - latest < _FRESH_SECONDS and abs(now - self._read_at) >= _AGAIN_SECONDS
 

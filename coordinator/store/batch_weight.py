@@ -58,7 +58,7 @@ def weigh(txn: Txn) -> Weight:
 
 
 def is_small_read(txn: Txn) -> bool:
-    """Tell whether a transaction does nothing but read single keys, count, or read a few keys."""
+    """Return whether a transaction does nothing but read single keys, count, or read a few keys."""
     return not txn.compares and all(
         isinstance(operation, Range) and (not operation.end or operation.count_only or 0 < operation.limit <= 10)
         for operation in txn.success
@@ -66,7 +66,7 @@ def is_small_read(txn: Txn) -> bool:
 
 
 def has_put(txn: Txn) -> bool:
-    """Tell whether a transaction puts anything, whichever branches are taken."""
+    """Return whether a transaction puts anything, whichever branches are taken."""
     return any(
         has_put(operation) if isinstance(operation, Txn) else isinstance(operation, Put)
         for operation in (*txn.success, *txn.failure)

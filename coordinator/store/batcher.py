@@ -166,7 +166,7 @@ class Batcher:
         return waiter.reply
 
     def is_wanted(self, scope: object) -> bool:
-        """Tell whether transactions of a scope wait or are under way."""
+        """Return whether transactions of a scope wait or are under way."""
         return scope in self._queues
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:

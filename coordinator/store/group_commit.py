@@ -65,7 +65,7 @@ class GroupCommit:
         return asyncio.ensure_future(self._read_alone(txn, deadline))
 
     def is_wanted(self, key: bytes) -> bool:
-        """Tell whether transactions wait for their turn at a key, or are having it."""
+        """Return whether transactions wait for their turn at a key, or are having it."""
         return self._writes.is_wanted(key)
 
     async def _read_alone(self, txn: Txn, deadline: float) -> TxnReply:

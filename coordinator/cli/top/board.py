@@ -1,4 +1,4 @@
-"""What ``coordination top`` knows of a fleet: read at intervals, and told by a watch in between.
+"""What ``coordination top`` knows of a fleet: read at intervals, and reported by a watch in between.
 
 Invariant: what it keeps is bounded, however long it runs and however much happens.
 """
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SeenDenial:
-    """A denial, and when we were told of it."""
+    """A denial, and when it was received."""
 
     at: datetime
     work_key: str
@@ -69,7 +69,7 @@ class Board:
         return self.seen
 
     def take(self, claim_event: ClaimEvent) -> bool:
-        """Note what the watch tells; returns whether it is something to be shown."""
+        """Note an event of the watch; returns whether it is to be shown."""
         if claim_event.event is not Event.DENIED:
             return False
         self.denials.appendleft(

@@ -40,7 +40,7 @@ def run(context: Context, interval: float) -> None:
         try:
             asyncio.run(_last(context, interval))
         except OSError as error:
-            # The terminal has hung up, and whoever looked at it is gone.
+            # The terminal has hung up, so the screen has no reader any more.
             if error.errno != errno.EIO:
                 raise
 
@@ -85,7 +85,7 @@ async def _last(context: Context, interval: float) -> None:
     #: Set whenever there is something new to draw.
     changed = asyncio.Event()
     async with context.async_client() as client:
-        # What fails at once is told as by any other command, and not on a screen.
+        # What fails at once is reported as by any other command, and not on a screen.
         await board.read(client)
         tasks = [
             asyncio.create_task(work)

@@ -35,7 +35,7 @@ class _Patterns:
         return bool(self._patterns)
 
     def match(self, name: str) -> bool:
-        """Tell whether one of them matches."""
+        """Return whether one of them matches."""
         said = self._said.get(name)
         if said is None:
             said = any(_matches(pattern, name) for pattern in self._patterns)

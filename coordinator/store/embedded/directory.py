@@ -119,7 +119,7 @@ class DataDirectory:
             self._lock = None
 
     def is_locked(self) -> bool:
-        """Tell whether a coordinator runs on the directory, or is about to; raises ``InvalidInput`` if that is hidden.
+        """Return whether a coordinator runs on the directory, or will soon; raises ``InvalidInput`` if that is hidden.
 
         Where the directory is shared by machines, it may be one on another.
         """

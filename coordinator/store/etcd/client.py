@@ -261,18 +261,18 @@ async def _rest(pause: float, deadline: float) -> float:
 
 
 def _may_have_applied(judgement: Judgement) -> bool:
-    """Tell whether a failed try of a change may have changed something, or may do so yet."""
+    """Return whether a failed try of a change may have changed something, or may do so yet."""
     verdict, problem = judgement
     return verdict in (Verdict.UNKNOWN, Verdict.GIVEN_UP) or isinstance(problem, AnswerTooLarge)
 
 
 def _is_linearizable(method: Method, request: Any) -> bool:
-    """Tell whether an answer is of the store as it is, and not as a member that lags behind has it."""
+    """Return whether an answer is of the store as it is, and not as a member that lags behind has it."""
     return method is Methods.TXN or (method is Methods.RANGE and not request.serializable)
 
 
 def _only_reads(request: Any) -> bool:
-    """Tell whether a transaction does nothing but read."""
+    """Return whether a transaction does nothing but read."""
     if not isinstance(request, rpc.TxnRequest) or request.compare:
         return False
     return all(operation.WhichOneof("request") == "request_range" for operation in request.success)

@@ -172,7 +172,7 @@ class TestNames:
 
 class TestConnections:
     @pytest.mark.parametrize("files", [(256, 256), (256, 4096)], ids=["a low hard limit", "a low soft limit"])
-    def test_47_silent_connections_give_way_to_an_innocent_caller(
+    def test_47_silent_connections_give_way_to_a_normal_client(
         self, etcd: Etcd, tmp_path: Path, fleet: str, files: tuple[int, int]
     ) -> None:
         soft, hard = files

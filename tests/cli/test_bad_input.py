@@ -172,7 +172,7 @@ def test_a_foreign_claim_is_left_alone(verb: str, coordination: Coordination, fl
 
 
 @pytest.mark.parametrize("verb", ["work-renew", "work-complete", "work-abandon"])
-def test_what_nobody_has_claimed_is_not_found(verb: str, coordination: Coordination, fleet: str) -> None:
+def test_work_that_was_never_claimed_is_not_found(verb: str, coordination: Coordination, fleet: str) -> None:
     done = coordination(verb, "session-1", "task:x", "--json")
     assert done.returncode == 1
     assert error_of(done, fleet)["code"] == "NOT_FOUND"

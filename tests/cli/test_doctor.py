@@ -274,7 +274,7 @@ def test_a_compaction_is_found(coordination: Coordination, run_etcd: RunEtcd, tm
     assert found["etcd-compaction"][0]["message"] == "4 revisions are kept since the compaction at revision 5"
 
 
-def test_strangers_are_told_apart(
+def test_other_programs_are_recognised(
     coordination: Coordination, coordinator: RunningCoordinator, etcd: RunningEtcd, web_server: str
 ) -> None:
     for stranger in (web_server, etcd.endpoint):

@@ -87,7 +87,7 @@ class TestAnswers:
         assert run("work-complete", "session-1", "task:x", full=("stdout",)).returncode == 74
         assert "already completed by session-1" in run("work-claim", "session-2", "task:x").stdout
 
-    def test_certificates_are_whole_although_nobody_is_told(self, run: Run, tmp_path: Path) -> None:
+    def test_certificates_are_whole_although_no_output_can_be_written(self, run: Run, tmp_path: Path) -> None:
         where = tmp_path / "certs"
         assert run("certs", str(where), full=("stdout",)).returncode == 74
         assert sorted(path.name for path in where.iterdir()) == ["ca.crt", "ca.key", "server.crt", "server.key"]

@@ -79,7 +79,7 @@ def test_a_time_beyond_all_calendars_is_no_time(since: str, coordination: Coordi
     assert json.loads(done.stdout)["error"]["field"] == "since"
 
 
-def test_an_option_without_its_value_is_told_so(coordination: Coordination) -> None:
+def test_an_option_without_its_value_is_reported(coordination: Coordination) -> None:
     done = coordination("work-claim", "session-1", "task:x", "--ttl")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: option '--ttl' requires an argument\nhint: put its value behind --ttl\n"

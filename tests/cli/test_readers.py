@@ -194,7 +194,7 @@ def test_a_watch_whose_client_has_stopped_gives_up_its_place(own: RunningCoordin
 
 
 @pytest.mark.parametrize("kind", ["serve", "up"])
-def test_a_coordinator_goes_on_when_nobody_reads_what_it_says(
+def test_a_coordinator_continues_when_its_output_is_not_read(
     kind: str, etcd: RunningEtcd, tmp_path: Path, fleet: str
 ) -> None:
     source = ("--etcd", etcd.endpoint) if kind == "serve" else ("--data-dir", str(tmp_path))

@@ -84,7 +84,7 @@ class TestHomes:
     @pytest.mark.parametrize(
         "environment", [{}, {"HOME": ""}, {"HOME": "relative"}, {"XDG_CONFIG_HOME": "relative"}, {"HOME": "/root"}]
     )
-    def test_an_empty_environment_and_a_user_whom_nobody_knows(self, environment: dict[str, str]) -> None:
+    def test_an_empty_environment_and_an_unknown_user(self, environment: dict[str, str]) -> None:
         program = (sys.executable, "-c", _AS_UNKNOWN_USER)
         for arguments, code in ((("config", "show"), 0), (("work-list", "--endpoint", NOBODY_ANSWERS), 3)):
             for options in ((), ("--json",)):
@@ -93,13 +93,13 @@ class TestHomes:
                 assert bool(done.stdout) is (code == 0 or bool(options))
         assert run(*arguments, environment=environment).returncode == code
 
-    def test_a_user_without_a_home_is_told_to_name_a_directory(self) -> None:
+    def test_a_user_without_a_home_is_asked_for_a_directory(self) -> None:
         program = (sys.executable, "-c", _AS_UNKNOWN_USER)
         done = run("down", environment={"HOME": ""}, program=program)
         # Where tests do not run as root, the user stays the same and has one.
         assert done.returncode == (2 if os.getuid() == 0 else 1)
 
-    def test_a_place_that_cannot_be_looked_at_is_told_by_config_show(self, tmp_path: Path) -> None:
+    def test_a_path_that_cannot_be_read_is_reported_by_config_show(self, tmp_path: Path) -> None:
         (tmp_path / "home").write_text("")
         environment = {"HOME": str(tmp_path / "home")}
         said = run("config", "show", environment=environment).stdout
@@ -202,7 +202,7 @@ entry._invoke = fail
 
 class TestFaults:
     @pytest.mark.parametrize("fault", FAULTS)
-    def test_what_nobody_foresaw_is_70_and_one_object(self, fault: str) -> None:
+    def test_an_unexpected_error_is_70_and_one_object(self, fault: str) -> None:
         code, said = FAULTS[fault]
         program = (sys.executable, "-c", f"import sys\n{code}\nfrom coordinator.cli import main; main()")
         arguments = ("work-list", "--endpoint", NOBODY_ANSWERS)

@@ -75,7 +75,7 @@ def test_a_claim_of_held_work_is_denied_with_holder_and_deadline(shell: Shell) -
     assert before + timedelta(minutes=60) <= expires_at <= after + timedelta(minutes=60, seconds=6)
 
 
-def test_a_denied_session_is_told_what_to_do_on_standard_error(shell: Shell) -> None:
+def test_a_denied_session_gets_a_hint_on_standard_error(shell: Shell) -> None:
     shell(CLAIM)
     assert shell(CLAIM_OF_ANOTHER).stderr.startswith("hint: choose other work")
 

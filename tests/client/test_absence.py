@@ -349,7 +349,7 @@ def test_commands_say_the_same_and_exit_with_3(coordination: Coordination, serve
         ),
     ],
 )
-def test_the_words_of_grpc_are_told_apart(details: str, why: str, evidence: Evidence) -> None:
+def test_the_words_of_grpc_are_distinguished(details: str, why: str, evidence: Evidence) -> None:
     found = absence_of(details, "h:1", Security())
     assert found.message == f"no coordinator answers at h:1: {why}"
     assert found.evidence is evidence

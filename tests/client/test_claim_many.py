@@ -28,7 +28,7 @@ def test_each_key_is_answered_for_itself(coordinator: RunningCoordinator, fleet:
     assert (again.outcome.value, again.fencing_token) == ("renewed", free.fencing_token)
 
 
-async def test_a_repeated_call_is_told_what_became_of_the_first(coordinator: RunningCoordinator, fleet: str) -> None:
+async def test_a_repeated_call_gets_the_outcome_of_the_first(coordinator: RunningCoordinator, fleet: str) -> None:
     keys = [f"task:{number}" for number in range(120)]
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=30) as client:
         first = await client.claim_many("us", keys, request_id="once")

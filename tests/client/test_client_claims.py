@@ -30,7 +30,7 @@ def client(connect: Connect) -> Driven:
     return connect()
 
 
-async def test_a_claim_tells_what_was_granted(client: Driven) -> None:
+async def test_a_claim_has_what_was_granted(client: Driven) -> None:
     before = boot_seconds()
     claim = await client.claim("session-1", "https://github.com/gptme/gptme/pull/2880", ttl=60, note="begun")
     after = boot_seconds()

@@ -63,7 +63,7 @@ async def test_a_client_goes_on_to_the_next_endpoint(
 
 
 @pytest.mark.alone
-async def test_no_coordinator_anywhere_is_told_at_once(connect: Connect, refusing: str) -> None:
+async def test_no_coordinator_anywhere_is_reported_at_once(connect: Connect, refusing: str) -> None:
     client = connect([refusing, refusing], timeout=30)
     started = time.monotonic()
     with pytest.raises(Unavailable, match=f"^no coordinator answers at {refusing}") as raised:

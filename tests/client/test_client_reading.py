@@ -27,7 +27,7 @@ def client(connect: Connect) -> Driven:
     return connect()
 
 
-async def test_a_story_tells_all(client: Driven) -> None:
+async def test_work_details_have_everything(client: Driven) -> None:
     unknown = await client.get(KEY)
     assert (unknown.record.state, unknown.claim, unknown.history) == (State.AVAILABLE, None, ())
     await client.claim("session-1", KEY)
@@ -82,7 +82,7 @@ async def test_a_list_is_narrowed(client: Driven) -> None:
     assert await keys(session="session-3") == []
 
 
-async def test_a_log_tells_what_a_session_did(client: Driven) -> None:
+async def test_a_log_lists_what_a_session_did(client: Driven) -> None:
     begun = datetime.now(UTC) - timedelta(seconds=1)
     for number in range(3):
         await client.claim("session-1", f"task:{number}")
@@ -97,7 +97,7 @@ async def test_a_log_tells_what_a_session_did(client: Driven) -> None:
         await client.log_page("session-1", since=datetime(2026, 6, 14))
 
 
-async def test_a_status_tells_how_all_are(client: Driven, coordinator: RunningCoordinator) -> None:
+async def test_a_status_reports_how_all_are(client: Driven, coordinator: RunningCoordinator) -> None:
     await client.claim("session-1", KEY)
     await client.try_claim("session-2", KEY)
     status = await client.status()

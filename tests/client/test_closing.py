@@ -275,7 +275,7 @@ def test_the_handler_of_a_signal_may_close_and_use_a_client(
         client.get(KEY)
 
 
-def test_clients_that_nobody_closes_are_collected(coordinator: RunningCoordinator, fleet: str) -> None:
+def test_clients_that_are_not_closed_are_collected(coordinator: RunningCoordinator, fleet: str) -> None:
     gone = []
     for _ in range(3):
         client = Client(coordinator.endpoint, fleet=fleet, instance="i")

@@ -159,7 +159,7 @@ def test_empty_variables_say_nothing(sort: Sort, environment: Set) -> None:
     ],
     ids=lambda value: "-".join(f"{name}={given}" for name, given in value.items()) if isinstance(value, dict) else "",
 )
-def test_a_bad_value_is_told_with_its_variable(
+def test_a_bad_value_is_reported_with_its_variable(
     sort: Sort, environment: Set, variables: dict[str, str], told: str
 ) -> None:
     environment(**variables)
@@ -171,7 +171,7 @@ def test_a_bad_value_is_told_with_its_variable(
 
 
 @SORTS
-def test_an_argument_that_is_bad_is_told_without_a_variable(sort: Sort, environment: Set) -> None:
+def test_a_bad_argument_is_reported_without_a_variable(sort: Sort, environment: Set) -> None:
     environment(ENDPOINT="127.0.0.1:1", TIMEOUT="3", FLEET="f")
     for given in ({"endpoints": "nowhere"}, {"timeout": 0}, {"timeout": "3"}, {"fleet": 7}, {"ca": "/not/there"}):
         with pytest.raises(InvalidInput) as raised:

@@ -78,7 +78,7 @@ HISTORY = [
 ]
 
 
-class TestWhatIsTold:
+class TestDelivery:
     async def test_everything_in_order(self, client: AsyncClient) -> None:
         start = await some_history(client)
         found = await take(client, len(HISTORY), start_revision=start)
@@ -96,7 +96,7 @@ class TestWhatIsTold:
         async with watching(client, seen + 1) as watch:
             for number in range(3):
                 await client.claim("session-1", f"task:{number}")
-                await watch.await_told(number + 1)
+                await watch.await_reported(number + 1)
         assert told(watch.found) == [("granted", f"task:{number}", "session-1") for number in range(3)]
 
     @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class TestWhatIsTold:
         # Begun later, it has not seen who holds it.
         assert told(await take(client, 2, start_revision=later))[0] == ("renewed", "task:a", "session-1")
 
-    async def test_the_end_of_an_attempt_that_nobody_recorded_comes_before_the_next_grant(
+    async def test_an_unrecorded_end_of_an_attempt_comes_before_the_next_grant(
         self, client: AsyncClient, etcd_channel: EtcdChannel, fleet: str
     ) -> None:
         claim = await client.claim("session-1", "task:a", ttl=5)
@@ -138,7 +138,7 @@ class TestWhatIsTold:
         ]
         assert found[1].revision == found[2].revision
 
-    async def test_other_fleets_are_not_told_of(self, client: AsyncClient, coordinator: RunningCoordinator) -> None:
+    async def test_other_fleets_are_not_shown(self, client: AsyncClient, coordinator: RunningCoordinator) -> None:
         start = await some_history(client)
         async with AsyncClient(coordinator.endpoint, fleet="quite-another") as other:
             mark = await other.claim("session-9", f"task:{start}")
@@ -149,7 +149,7 @@ class TestWhatIsTold:
             ]
             assert mark.fencing_token > start
 
-    async def test_the_synchronous_client_tells_the_same(
+    async def test_the_synchronous_client_reports_the_same(
         self, client: AsyncClient, coordinator: RunningCoordinator, fleet: str
     ) -> None:
         start = await some_history(client)
@@ -178,7 +178,7 @@ class TestWhatGoesWrong:
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MAX_WATCHERS_OF_A_CONNECTION):
                 watch = await stack.enter_async_context(watching(client, start))
-                await watch.await_told(1)
+                await watch.await_reported(1)
             with pytest.raises(Unavailable, match=f"has {MAX_WATCHERS_OF_A_CONNECTION} watches open already"):
                 await take(client, 1, start_revision=start)
 
@@ -237,14 +237,14 @@ class TestWhatGoesWrong:
             these = watches.Watches(channel, Runner(channel, LeasePool(channel), NullRecorder()))
             async with contextlib.aclosing(
                 these.follow(FleetPaths(fleet), claim.fencing_token, EventFilter())
-            ) as told_here:
-                await anext(told_here)
+            ) as reported_here:
+                await anext(reported_here)
                 async with asyncio.timeout(SECONDS):
                     # Nothing tells of it: whoever does not read cannot be told.
                     while these.size:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
                 with pytest.raises(LimitExceeded, match="reads too slowly") as slow:
-                    await anext(told_here)
+                    await anext(reported_here)
             revision = int(re.findall(r"from revision (\d+) on", slow.value.hint or "")[0])
             # Nothing is lost: what was not told is told from there on.
             assert told(await take(client, 1, start_revision=revision))[0][0] in ("granted", "renewed")
@@ -278,13 +278,13 @@ class TestWhatGoesWrong:
             ):
                 first = await worker.claim("session-0", "task:0")
                 async with watching(watcher, first.fencing_token) as watch:
-                    await watch.await_told(1)
+                    await watch.await_reported(1)
                     coordinators[0].process.send_signal(signal.SIGTERM)
                     await worker.claim("session-0", "task:1")
-                    await watch.await_told(2)
+                    await watch.await_reported(2)
                     coordinators[1].process.kill()
                     await worker.claim("session-0", "task:2")
-                    await watch.await_told(3)
+                    await watch.await_reported(3)
         assert [each.record.work_key for each in watch.found] == ["task:0", "task:1", "task:2"]
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -297,7 +297,7 @@ class TestWhatGoesWrong:
                 first = await client.claim("session-0", "task:0")
                 with pytest.raises(Unavailable):
                     async with watching(client, first.fencing_token) as watch:
-                        await watch.await_told(1)
+                        await watch.await_reported(1)
                         own.process.send_signal(how)
                         await asyncio.to_thread(own.process.wait, 8)
                         await watch.task
@@ -317,7 +317,7 @@ class Watching:
                 self.found.append(happening)
                 self._arrived.notify_all()
 
-    async def await_told(self, count: int) -> None:
+    async def await_reported(self, count: int) -> None:
         """Wait until so many events were told."""
         async with asyncio.timeout(SECONDS), self._arrived:
             await self._arrived.wait_for(lambda: len(self.found) >= count)

@@ -191,8 +191,8 @@ async def check(load: Load, cluster: EtcdCluster, fleet: str) -> list[str]:
         if found != {grant.attempt: Outcome(grant.session, grant.token, "completed")}:
             wrong.append(f"{grant} was told, but etcd holds {found}")
     wrong += [f"etcd holds {key}, which nobody was told to have" for key in outcomes.keys() - by_key.keys()]
-    told_completed = dict(load.completed)
-    wrong += [f"{key} was granted, but not completed" for key in by_key.keys() - told_completed.keys()]
+    answered_completed = dict(load.completed)
+    wrong += [f"{key} was granted, but not completed" for key in by_key.keys() - answered_completed.keys()]
     for key, holder in load.denials:
         if key not in by_key or by_key[key].session != holder:
             wrong.append(f"{key} was said to be held by {holder}, but was granted to {by_key.get(key)}")

@@ -43,7 +43,7 @@ class Replica:
         families = {family.name: family for family in self.registry.collect()}
         return {sample.labels["kind"]: sample.value for sample in families[f"coordination_{name}"].samples}
 
-    async def await_told(self, name: str, **wanted: float) -> None:
+    async def await_reported(self, name: str, **wanted: float) -> None:
         """Wait until a gauge tells exactly this."""
         async with asyncio.timeout(SECONDS):
             while self.told(name) != wanted:  # noqa: ASYNC110  # nothing tells of it
@@ -73,20 +73,20 @@ async def test_it_counts_all_fleets_by_kind_and_follows(world: World) -> None:
     await world.claim_all(["task:a", "task:b", "blog:a"], 600)
     await elsewhere.claim_all(["task:a", "task-2:a"], 600)
     async with replica(world, "one") as one:
-        await one.await_told("live_claims", task=3, blog=1, other=0, **{"task-2": 1})
-        await one.await_told("loose_ends", other=0)
+        await one.await_reported("live_claims", task=3, blog=1, other=0, **{"task-2": 1})
+        await one.await_reported("loose_ends", other=0)
         await world.complete("blog:a")
         # A kind of which there is none left goes to 0, so that a graph of it does.
-        await one.await_told("live_claims", task=3, blog=0, other=0, **{"task-2": 1})
+        await one.await_reported("live_claims", task=3, blog=0, other=0, **{"task-2": 1})
         await world.expire_all()
-        await one.await_told("live_claims", task=0, blog=0, other=0, **{"task-2": 0})
-        await one.await_told("loose_ends", task=3, other=0, **{"task-2": 1})
+        await one.await_reported("live_claims", task=0, blog=0, other=0, **{"task-2": 0})
+        await one.await_reported("loose_ends", task=3, other=0, **{"task-2": 1})
 
 
-async def test_only_the_elected_replica_tells_it(world: World) -> None:
+async def test_only_the_elected_replica_reports_it(world: World) -> None:
     await world.claim_all(["task:a"], 600)
     async with replica(world, "one") as one:
-        await one.await_told("live_claims", task=1, other=0)
+        await one.await_reported("live_claims", task=1, other=0)
         async with replica(world, "two") as two:
             # It gives signs of life, and so has had every occasion to tell something.
             async with asyncio.timeout(SECONDS):
@@ -96,7 +96,7 @@ async def test_only_the_elected_replica_tells_it(world: World) -> None:
             assert (two.told("live_claims"), two.told("loose_ends")) == ({}, {})
             assert two.registry.get_sample_value("coordination_reaper_is_leader") == 0
             await one.stop()
-            await two.await_told("live_claims", task=1, other=0)
+            await two.await_reported("live_claims", task=1, other=0)
             # Whoever was elected takes back what it said.
             assert (one.told("live_claims"), one.told("loose_ends")) == ({}, {})
             assert one.registry.get_sample_value("coordination_reaper_is_leader") == 0
@@ -109,15 +109,15 @@ async def _signs(world: World) -> list[str]:
     return [sign.beat.name for sign in signs]
 
 
-async def test_a_replica_that_loses_etcd_is_not_elected_and_tells_nothing(run_etcd, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # as above
+async def test_a_replica_that_loses_etcd_is_not_elected_and_reports_nothing(run_etcd, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # as above
     with run_etcd(tmp_path / "etcd") as etcd:
         async with opened(etcd.endpoint) as world:
             await world.claim_all(["task:a"], 600)
             async with replica(world, "one") as one:
-                await one.await_told("live_claims", task=1, other=0)
+                await one.await_reported("live_claims", task=1, other=0)
                 etcd.parent.stdin.close()
                 etcd.parent.wait(timeout=30)
-                await one.await_told("live_claims")
+                await one.await_reported("live_claims")
                 assert one.registry.get_sample_value("coordination_reaper_is_leader") == 0
 
 

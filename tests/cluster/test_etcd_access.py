@@ -291,7 +291,7 @@ class TestUsers:
         assert "etcd asks for a user and a password, and none was given" in done.stderr
         assert "--etcd-user and --etcd-password-file" in done.stderr
 
-    async def test_a_user_without_rights_is_told_what_it_needs(self, guarded: Guarded, tmp_path: Path) -> None:
+    async def test_a_user_without_rights_learns_which_it_needs(self, guarded: Guarded, tmp_path: Path) -> None:
         password = tmp_path / "password"
         password.write_text("stranger")
         password.chmod(0o600)

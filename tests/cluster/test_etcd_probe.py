@@ -49,7 +49,7 @@ def test_members_are_missed_one_by_one(
         others[1].go_on()
 
 
-def test_members_that_are_not_named_are_told(
+def test_members_that_are_not_named_are_reported(
     coordination: Coordination, run_coordinator: RunCoordinator, tmp_path: Path
 ) -> None:
     with run_cluster(tmp_path) as cluster, run_coordinator("serve", "--etcd", cluster.endpoints[0]) as running:

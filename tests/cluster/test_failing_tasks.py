@@ -109,7 +109,7 @@ def await_failing(coordinator: Coordinator, wanted: Callable[[set[str]], bool]) 
     return found
 
 
-def told_by_doctor(coordinator: Coordinator) -> set[str]:
+def found_by_doctor(coordinator: Coordinator) -> set[str]:
     """Return the names of the tasks of which ``doctor`` says that they fail."""
     code, found = coordination(coordinator, "doctor")
     problems = [finding for finding in found["findings"] if finding["check"] == "tasks" and finding["severity"] != "ok"]
@@ -147,7 +147,7 @@ def test_rights_that_are_taken_away_are_shown_and_once_given_back_all_is_well(
             guarded.revoke(prefix)
         shown = await_failing(coordinator, lambda found: bool(found & some))
         assert failing_by_metrics(coordinator) & shown
-        assert told_by_doctor(coordinator) & shown
+        assert found_by_doctor(coordinator) & shown
         before = time.monotonic(), (tmp_path / "log").read_text().count("background task")
         time.sleep(5)
         after = time.monotonic(), (tmp_path / "log").read_text().count("background task")
@@ -155,14 +155,14 @@ def test_rights_that_are_taken_away_are_shown_and_once_given_back_all_is_well(
         for prefix in prefixes:
             guarded.grant(prefix)
         await_failing(coordinator, lambda found: not found)
-        assert not told_by_doctor(coordinator)
+        assert not found_by_doctor(coordinator)
         assert not failing_by_metrics(coordinator)
 
 
 @pytest.mark.long_but_for("frozen")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", ["frozen", "killed"])
-def test_an_etcd_that_does_not_answer_is_told_by_the_tasks_too_and_all_go_on_by_themselves(
+def test_an_etcd_that_does_not_answer_is_reported_by_the_tasks_too_and_all_recover_by_themselves(
     run_coordinator: RunCoordinator, tmp_path: Path, how: str
 ) -> None:
     with run_cluster(tmp_path, 1) as cluster:

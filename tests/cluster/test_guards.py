@@ -190,7 +190,7 @@ class TestEnding:
         assert story.claim is not None
         assert (story.claim.session, story.claim.fencing_token) == (TWO, after[0].fencing_token)
 
-    async def test_a_late_completion_is_refused_once_anybody_has_claimed_since(self, world: World) -> None:
+    async def test_a_late_completion_is_refused_once_another_session_has_claimed(self, world: World) -> None:
         await granted(world, ONE)
         await expire(world)
         with pytest.raises(NotHolder):

@@ -135,7 +135,7 @@ async def test_a_grant_is_counted_and_so_is_its_end(lossy: Lossy, how: str) -> N
     assert (await lossy.patient.get("task:one")).record.state is State.COMPLETED
 
 
-async def test_a_repeated_request_that_is_told_of_it_counts_nothing_more(lossy: Lossy) -> None:
+async def test_a_repeated_request_that_is_answered_counts_nothing_more(lossy: Lossy) -> None:
     with lossy.losing():
         claimed = await lossy.unknown(lossy.client.claim("s", "task:one"))
     await lossy.patient.claim("s", "task:one", request_id=claimed)

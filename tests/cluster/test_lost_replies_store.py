@@ -101,7 +101,7 @@ async def test_many_of_each_answer_lost_behind_the_coordinator_change_no_outcome
     sys.stdout.write(report("between coordinator and etcd", losses, counters, seconds))
 
 
-async def test_a_caller_who_named_no_request_is_told_what_to_repeat(etcd: Etcd, fleet: str) -> None:
+async def test_a_caller_without_a_request_id_learns_which_to_repeat(etcd: Etcd, fleet: str) -> None:
     losing = False
 
     def choose(path: str, request: bytes, _: bytes) -> str | None:

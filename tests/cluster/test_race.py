@@ -69,7 +69,7 @@ def race(processes: list[Process], work_key: str) -> list[dict[str, Any]]:
     return answers
 
 
-async def test_of_two_hundred_sessions_one_gets_the_work_and_all_others_are_told_who(
+async def test_of_two_hundred_sessions_one_gets_the_work_and_all_others_are_denied_with_its_name(
     etcd: Etcd, etcd_channel: EtcdChannel, run_coordinator: RunCoordinator, fleet: str, record_property: Any
 ) -> None:
     keys = [f"task:race-{number:02d}" for number in range(ROUNDS)]

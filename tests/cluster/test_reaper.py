@@ -29,7 +29,7 @@ async def world(run_etcd, tmp_path: Path) -> AsyncIterator[World]:  # type: igno
             yield world
 
 
-async def test_what_expires_is_recorded_without_anybody_asking(world: World) -> None:
+async def test_what_expires_is_recorded_without_a_request(world: World) -> None:
     async with world.reaping():
         granted = await world.claim("task:a", 5, note="half done, branch fix-a")
         assert isinstance(granted, Claim)

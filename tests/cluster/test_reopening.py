@@ -48,7 +48,7 @@ def limited(run_coordinator: RunCoordinator, etcd: Coordinator) -> Iterator[Coor
     ("method", "what"),
     [("complete", "was completed at"), ("release", "has ended since"), ("revoke", "has ended since")],
 )
-async def test_a_repeated_request_is_told_what_came_of_it(client: AsyncClient, method: str, what: str) -> None:
+async def test_a_repeated_request_gets_its_outcome(client: AsyncClient, method: str, what: str) -> None:
     claim = await client.claim("again", KEY, reopen=True, request_id="r")
     assert (claim.outcome, claim.attempt) == (Outcome.GRANTED, 2)
     await (client.revoke(KEY) if method == "revoke" else getattr(client, method)("again", KEY))
@@ -61,7 +61,7 @@ async def test_a_repeated_request_is_told_what_came_of_it(client: AsyncClient, m
     assert (await client.claim("again", KEY, reopen=True)).attempt == 3
 
 
-async def test_who_does_not_ask_to_reopen_it_is_told_that_it_is_completed(client: AsyncClient) -> None:
+async def test_a_claim_without_reopen_is_denied_as_completed(client: AsyncClient) -> None:
     await client.claim("again", KEY, reopen=True, request_id="r")
     await client.complete("again", KEY)
     for request_id in ("r", "another"):

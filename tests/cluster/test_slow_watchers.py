@@ -84,7 +84,7 @@ async def test_a_slow_one_is_cut_off_with_where_to_go_on_and_others_are_not_held
         assert [each.record.work_key for each in await grants(again, EVENTS)] == WORK
 
 
-async def test_one_that_makes_room_in_time_is_told_everything(world: World, few: None) -> None:
+async def test_one_that_makes_room_in_time_receives_everything(world: World, few: None) -> None:
     told = Watches(world.channel, world.runner)
     async with watching(told, world) as stream:
         await anext(stream)
@@ -111,7 +111,7 @@ class TestPlaces:
         [[("c1", "greedy")], [("c1", "greedy"), ("c2", "greedy"), ("c3", "greedy")], [("c1", "")]],
         ids=["one connection", "three connections", "no credentials"],
     )
-    async def test_50_one_that_has_all_places_yields_to_another_and_is_told_so(
+    async def test_50_one_that_has_all_places_yields_to_another_with_an_error(
         self, world: World, monkeypatch: pytest.MonkeyPatch, greedy: list[tuple[str, str]]
     ) -> None:
         monkeypatch.setattr(watches, "MAX_WATCHERS", 6)

@@ -159,7 +159,7 @@ async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_re
     assert (await granted(client, "task:new")).outcome is Outcome.GRANTED
 
 
-async def test_a_full_etcd_is_told_and_service_comes_back_by_itself(
+async def test_a_full_etcd_is_reported_and_service_resumes_by_itself(
     full_soon: Coordinator, client: AsyncClient, store: EtcdChannel
 ) -> None:
     await client.claim("early", "task:kept", ttl=600)

@@ -234,7 +234,7 @@ async def test_a_caller_who_gives_up_withdraws_nothing(slow: HoldingProxy, etcdc
     assert withdrawn_of(etcdctl, fleet) == {}
 
 
-async def test_an_answer_is_given_where_the_withdrawal_reaches_nobody(
+async def test_an_answer_is_given_where_the_withdrawal_reaches_no_coordinator(
     coordinator: Coordinator, direct: AsyncClient, fleet: str
 ) -> None:
     await direct.claim("holder", KEY)
@@ -263,7 +263,7 @@ async def test_the_command_withdraws_before_it_ends(
 
 
 class TestAWithdrawalThatComesAfterTheGrant:
-    async def test_it_hands_back_what_nobody_knows_of_and_leaves_no_loose_end(
+    async def test_it_releases_what_no_session_knows_of_and_leaves_no_loose_end(
         self, direct: AsyncClient, withdraw: Any, etcdctl: Etcdctl, fleet: str
     ) -> None:
         await direct.claim("late", KEY, request_id="r")
@@ -338,7 +338,7 @@ class TestAWithdrawalThatComesAfterTheGrant:
         assert story.claim is not None
         assert story.claim.fencing_token == claim.fencing_token
 
-    async def test_the_claim_that_its_caller_was_told_of_stays(self, direct: AsyncClient, withdraw: Any) -> None:
+    async def test_the_claim_that_its_caller_knows_of_stays(self, direct: AsyncClient, withdraw: Any) -> None:
         claim = await direct.claim("late", KEY, request_id="r")
         assert await withdraw("late", "r", token=claim.fencing_token) == 0
         assert (await direct.get(KEY)).claim is not None
@@ -347,7 +347,7 @@ class TestAWithdrawalThatComesAfterTheGrant:
     @pytest.mark.parametrize(
         ("session", "request_id"), [("another", "r"), ("late", "other"), ("another", "other"), ("LATE", "r")]
     )
-    async def test_nobody_elses_claim_is_touched(
+    async def test_no_other_claim_is_touched(
         self, direct: AsyncClient, withdraw: Any, session: str, request_id: str
     ) -> None:
         claim = await direct.claim("late", KEY, request_id="r")

@@ -20,7 +20,7 @@ def test_the_page_is_what_the_command_line_makes(columns: str) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_the_page_tells_of_every_command() -> None:
+def test_the_page_has_every_command() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for command in ("work-claim", "work-complete", "work-reap", "up", "serve", "status", "config show"):
         assert f"\n## {command}\n" in page

@@ -56,7 +56,7 @@ def test_the_table_has_every_limit_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("limit", ROWS)
-def test_the_table_tells_the_limit_that_the_code_has(limit: str) -> None:
+def test_the_table_has_the_limit_of_the_code(limit: str) -> None:
     assert table()[limit][0] == ROWS[limit]
 
 
@@ -76,7 +76,7 @@ def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
     assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens"}
 
 
-def test_the_text_tells_the_figures_that_the_code_has() -> None:
+def test_the_text_has_the_figures_of_the_code() -> None:
     text = " ".join(PAGE.split())
     assert f"quota of {DEFAULT_QUOTA_BYTES // 1024**3} GiB" in text
     assert f"needs {NEEDED_BYTES // 1_000_000} MB of free disk" in text

@@ -293,7 +293,7 @@ def test_edited_values(service: FuzzedService) -> None:
     service.check_size()
 
 
-def test_paths_of_one_work_key_are_told_from_its_neighbours() -> None:
+def test_paths_of_one_work_key_are_distinct_from_its_neighbours() -> None:
     """The checks above stand and fall with this."""
     paths: WorkPaths = FleetPaths(FLEET).of(parse_work_key("task:w"))
     assert paths.segment.encode() not in FleetPaths(FLEET).of(parse_work_key("task:w1")).claim.split(b"/")

@@ -271,7 +271,7 @@ class TestBoltFile:
         assert lone.read_bytes() == before
 
     @pytest.mark.parametrize("at", [0, 4096 + 40, 2 * 4096 + 8, 3 * 4096 + 8, 5 * 4096 + 8])
-    def test_what_is_damaged_is_told(self, at: int, lone: Path) -> None:
+    def test_what_is_damaged_is_reported(self, at: int, lone: Path) -> None:
         found = bytearray(lone.read_bytes())
         found[0:4096] = bytes(4096)
         found[at : at + 8] = b"\xff" * 8

@@ -163,16 +163,16 @@ class TestBatches:
 
 
 class TestHotKey:
-    async def test_one_is_granted_and_all_others_are_told_who(self, replica: Replica) -> None:
+    async def test_one_is_granted_and_all_others_are_denied_with_its_name(self, replica: Replica) -> None:
         answers = await asyncio.gather(*(replica.claim("hot", f"session-{n}") for n in range(MANY)))
         (granted,) = [answer for answer in answers if isinstance(answer, Claim)]
         denials = [answer for answer in answers if isinstance(answer, Denial)]
         assert len(denials) == MANY - 1
         assert {(denial.reason, denial.holder) for denial in denials} == {(DenialReason.HELD, granted.session)}
 
-        everybody_else = {f"session-{n}" for n in range(MANY)} - {granted.session}
+        all_others = {f"session-{n}" for n in range(MANY)} - {granted.session}
         await asyncio.gather(*replica.runner._trailing._tasks)
-        assert set((await replica.get("hot")).contenders) == everybody_else
+        assert set((await replica.get("hot")).contenders) == all_others
         assert sum(replica.heard.batches) < 10
         await replica.assert_idle()
 
@@ -241,7 +241,7 @@ class TestBackPressure:
 
 
 class TestGivingUp:
-    async def test_who_gives_up_while_waiting_harms_nobody(self, replica: Replica) -> None:
+    async def test_a_caller_that_gives_up_while_waiting_harms_no_other(self, replica: Replica) -> None:
         first = asyncio.create_task(replica.commit(replica.claim_txn("hot", b"first")))
         await replica.sent()
         waiting = [asyncio.create_task(replica.commit(replica.claim_txn("hot", b"%d" % n))) for n in range(5)]
@@ -262,7 +262,7 @@ class TestGivingUp:
         assert {answers[n].range(0).kvs[0].value for n in (2, 3, 5)} == {b"first"}
         await replica.assert_idle()
 
-    async def test_who_gives_up_while_it_is_under_way_harms_nobody(self, replica: Replica) -> None:
+    async def test_a_caller_that_gives_up_while_it_is_under_way_harms_no_other(self, replica: Replica) -> None:
         tasks = [asyncio.create_task(replica.commit(replica.claim_txn("hot", b"%d" % n))) for n in range(5)]
         beside = asyncio.create_task(replica.commit(replica.claim_txn("cold", b"beside")))
         await replica.sent()
@@ -305,7 +305,7 @@ async def replica_of(endpoint: str) -> AsyncIterator[Replica]:
 
 class TestEtcdDoesNotAnswer:
     @pytest.mark.alone
-    async def test_frozen_it_fails_everybody_by_their_own_deadlines(self, run_etcd: RunEtcd, tmp_path: Path) -> None:
+    async def test_frozen_it_fails_each_call_by_its_own_deadline(self, run_etcd: RunEtcd, tmp_path: Path) -> None:
         with run_etcd(tmp_path) as etcd:
             async with replica_of(etcd.endpoint) as replica:
                 await replica.claim("before", "session")

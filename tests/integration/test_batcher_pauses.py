@@ -138,7 +138,7 @@ async def _outcome(runner: Runner, start: object) -> object:
 
 
 class TestPauses:
-    def test_each_is_counted_once_whoever_looks(self) -> None:
+    def test_each_is_counted_once_whichever_replica_looks(self) -> None:
         sleeper = Sleeper()
         assert sleeper.count == 0
         sleeper.clock.now = LONGEST_SECONDS
@@ -148,7 +148,7 @@ class TestPauses:
         sleeper.stand_still()
         assert sleeper.count == 2
 
-    def test_it_is_told_of_with_its_length(self) -> None:
+    def test_it_is_reported_with_its_length(self) -> None:
         told: list[float] = []
         clock = Clock()
         pauses = Pauses(told.append, clock=clock)

@@ -48,7 +48,7 @@ class TestBriefing:
         ):
             assert text in briefing.markdown
 
-    async def test_what_was_claimed_again_or_reopened_is_told_once(self, client: AsyncClient) -> None:
+    async def test_what_was_claimed_again_or_reopened_is_listed_once(self, client: AsyncClient) -> None:
         for key in ("task:left", "task:done"):
             await client.claim("session-1", key)
         await client.release("session-1", "task:left")

@@ -40,7 +40,7 @@ async def test_an_answer_that_is_too_large_is_a_limit(tmp_path: Path) -> None:
 
 
 class TestNoSpace:
-    async def test_a_full_etcd_is_told_with_what_to_do_and_can_still_be_read(self, tmp_path: Path, fleet: str) -> None:
+    async def test_a_full_etcd_is_reported_with_advice_and_can_still_be_read(self, tmp_path: Path, fleet: str) -> None:
         program = wheel_program("etcd")
         assert program is not None
         async with (
@@ -84,7 +84,9 @@ class TestNoSpace:
         return process.returncode, json.loads(said)
 
     @pytest.mark.parametrize("beside", ["a put", "a deletion", "nothing"])
-    async def test_past_its_quota_it_still_tells_what_a_change_is_built_from(self, tmp_path: Path, beside: str) -> None:
+    async def test_past_its_quota_it_still_returns_what_a_change_is_built_from(
+        self, tmp_path: Path, beside: str
+    ) -> None:
         """3.5.1 refuses whatever goes through raft then, reads among it."""
         async with EmbeddedEtcd(tmp_path, find_etcd(), quota_bytes=16 * 1024 * 1024) as etcd:
             channel = EtcdChannel([etcd.endpoint])

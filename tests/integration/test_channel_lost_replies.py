@@ -38,7 +38,9 @@ class TestLostReplies:
         assert proxy.forwarded[0] == proxy.forwarded[1]
 
     @pytest.mark.parametrize("how", ["broken", "silence"])
-    async def test_a_claim_is_granted_once_and_told_so(self, proxy: EtcdProxy, client: AsyncClient, how: str) -> None:
+    async def test_a_claim_is_granted_once_and_answered_so(
+        self, proxy: EtcdProxy, client: AsyncClient, how: str
+    ) -> None:
         await client.claim("s", "task:other")  # so that the lease is there
         proxy.lose_replies(TXN, how)
         claim = await client.claim("s", KEY)
@@ -52,7 +54,9 @@ class TestLostReplies:
         assert story.contenders == ()
 
     @pytest.mark.parametrize("how", ["broken", "silence"])
-    async def test_a_completion_is_done_once_and_told_so(self, proxy: EtcdProxy, client: AsyncClient, how: str) -> None:
+    async def test_a_completion_is_done_once_and_answered_so(
+        self, proxy: EtcdProxy, client: AsyncClient, how: str
+    ) -> None:
         await client.claim("s", KEY)
         proxy.lose_replies(TXN, how)
         record = await client.complete("s", KEY, result="done")
@@ -61,7 +65,9 @@ class TestLostReplies:
         assert [entry.ended for entry in (await client.get(KEY)).history] == [State.COMPLETED]
 
     @pytest.mark.parametrize("how", ["broken", "silence"])
-    async def test_a_release_is_done_once_and_told_so(self, proxy: EtcdProxy, client: AsyncClient, how: str) -> None:
+    async def test_a_release_is_done_once_and_answered_so(
+        self, proxy: EtcdProxy, client: AsyncClient, how: str
+    ) -> None:
         await client.claim("s", KEY)
         proxy.lose_replies(TXN, how)
         record = await client.release("s", KEY, reason="lunch")
@@ -113,7 +119,9 @@ class TestLostReplies:
         assert (claim.outcome, claim.attempt) == (Outcome.GRANTED, 1)
         assert (await client.get(KEY)).history == ()
 
-    async def test_what_was_sent_and_never_answered_is_not_told_as_undone(self, proxy: EtcdProxy, fleet: str) -> None:
+    async def test_what_was_sent_and_never_answered_is_not_reported_as_undone(
+        self, proxy: EtcdProxy, fleet: str
+    ) -> None:
         """Whatever became of the last try: an earlier one may have been applied, as here."""
         channel = EtcdChannel([proxy.endpoint])
         key = f"/test/{fleet}".encode()

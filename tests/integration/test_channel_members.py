@@ -54,7 +54,7 @@ class TestMembers:
         assert "nothing was changed" in (caught.value.hint or "")
         await channel.close()
 
-    async def test_no_time_left_is_told_without_asking(self, etcd_channel: EtcdChannel) -> None:
+    async def test_no_time_left_is_reported_without_asking(self, etcd_channel: EtcdChannel) -> None:
         with pytest.raises(Unavailable, match="no time was left of this call when etcd was to be asked"):
             await etcd_channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/test"), deadline=time.monotonic() - 1)
 

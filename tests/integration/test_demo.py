@@ -110,7 +110,7 @@ def test_what_the_killed_session_left_behind_is_taken_over(answer: dict[str, Any
     assert by[killed["work_key"]] == takeover["session"] != killed["session"]
 
 
-def test_the_latecomer_is_told_that_it_is_done(answer: dict[str, Any]) -> None:
+def test_the_latecomer_learns_that_it_is_done(answer: dict[str, Any]) -> None:
     late = answer["latecomer"]
     by = {entry["work_key"]: entry["session"] for entry in answer["with_claims"]["done"]}
     assert late["exit_code"] == 1

@@ -24,7 +24,7 @@ def _no_named_etcd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestDirectory:
-    async def test_nobody_else_can_look_into_it(self, tmp_path: Path, binary: EtcdBinary) -> None:
+    async def test_no_other_user_can_look_into_it(self, tmp_path: Path, binary: EtcdBinary) -> None:
         # The characters are those that URLs, lists and shells take for their own.
         data_dir = tmp_path / "new" / "a, b?#%zz'"
         async with EmbeddedEtcd(data_dir, binary):

@@ -66,7 +66,7 @@ def etcdctl(endpoint: str, *arguments: str, cwd: Path | None = None) -> str:
 
 
 class TestReach:
-    def test_nobody_else_reaches_it(self, run_coordinator: RunCoordinator) -> None:
+    def test_no_other_user_reaches_it(self, run_coordinator: RunCoordinator) -> None:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
             data_dir = Path(name)
             # Others may pass down to the directory of the sockets, and no further.

@@ -74,7 +74,7 @@ class TestDelivery:
             (revisions[number], str(number)) for number in range(2, 5)
         ]
 
-    async def test_deletions_tell_what_was_there(self, channel: EtcdChannel) -> None:
+    async def test_deletions_have_what_was_there(self, channel: EtcdChannel) -> None:
         revision = await put(channel, "a", value=b"what it was")
         request = rpc.TxnRequest()
         request.success.add(request_delete_range=rpc.DeleteRangeRequest(key=b"w/a"))
@@ -87,7 +87,7 @@ class TestDelivery:
         assert deleted.previous is not None
         assert (deleted.previous.value, deleted.previous.mod_revision) == (b"what it was", revision)
 
-    async def test_it_tells_how_far_the_store_is_while_nothing_happens(self, channel: EtcdChannel) -> None:
+    async def test_it_reports_how_far_the_store_is_while_nothing_happens(self, channel: EtcdChannel) -> None:
         async with contextlib.aclosing(watching(channel, progress_seconds=0.05).follow()) as batches:
             first = await anext(batches)
             request = rpc.TxnRequest()
@@ -112,7 +112,7 @@ class TestBrokenConnections:
         yield through
         await through.close()
 
-    async def test_nothing_is_left_out_or_told_twice(
+    async def test_no_event_is_left_out_or_delivered_twice(
         self, channel: EtcdChannel, proxy: WatchProxy, proxied: EtcdChannel
     ) -> None:
         proxy.break_after = 2  # the confirmation, and one batch
@@ -157,7 +157,7 @@ class TestBrokenConnections:
         assert len(reasons) == 6
         assert set(reasons) == {"the watch of etcd broke: Socket closed"}
 
-    async def test_a_revision_that_was_cut_into_fragments_is_told_once(
+    async def test_a_revision_that_was_cut_into_fragments_is_delivered_once(
         self, channel: EtcdChannel, proxy: WatchProxy, proxied: EtcdChannel
     ) -> None:
         """Breaking the connection within a revision."""

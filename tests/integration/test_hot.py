@@ -64,7 +64,7 @@ async def test_what_ended_too_long_ago_does_not_count(client: AsyncClient) -> No
     assert counts(await client.hot(max_age=3600)) == [("task:a", 0, 2)]
 
 
-async def test_an_expired_claim_is_nobodys(client: AsyncClient, etcdctl: Etcdctl, fleet: str) -> None:
+async def test_an_expired_claim_has_no_holder(client: AsyncClient, etcdctl: Etcdctl, fleet: str) -> None:
     await fight(client, "task:a", 2)
     value = json.loads(etcdctl("get", f"/coordination/v1/{fleet}/claim/task:a", "-w", "json"))
     etcdctl("lease", "revoke", f"{value['kvs'][0]['lease']:x}")
@@ -127,7 +127,7 @@ class TestBounds:
 
         return look
 
-    async def test_pages_are_put_together_and_a_cut_is_told(self, client: AsyncClient, look: Any) -> None:
+    async def test_pages_are_put_together_and_a_cut_is_reported(self, client: AsyncClient, look: Any) -> None:
         await fight(client, "task:a", 3)
         await fight(client, "task:b", 1)
         assert (counts(await look()), (await look()).complete) == ([("task:a", 3, 0), ("task:b", 1, 0)], True)

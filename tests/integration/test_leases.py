@@ -245,7 +245,7 @@ class TestWhatIsLeft:
         await channel.close()
 
 
-async def test_a_grant_that_fails_is_told_and_not_kept(clock: Clock) -> None:
+async def test_a_grant_that_fails_is_reported_and_not_kept(clock: Clock) -> None:
     channel = EtcdChannel(["127.0.0.1:1"])
     pool = LeasePool(channel, boot=clock)
     with pytest.raises(Unavailable, match="there is no lease for the claim: etcd "):

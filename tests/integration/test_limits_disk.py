@@ -46,7 +46,7 @@ async def test_a_quota_of_the_file_system_counts_as_a_full_disk(tmp_path: Path) 
         await EmbeddedEtcd(tmp_path / "data", ending_with(words, tmp_path)).start()
 
 
-async def test_a_panic_is_told_by_its_message_and_not_by_its_stack(tmp_path: Path) -> None:
+async def test_a_panic_is_reported_by_its_message_and_not_by_its_stack(tmp_path: Path) -> None:
     words = [json.dumps({"level": "info", "msg": "starting"}), *STACK]
     with pytest.raises(Unavailable, match="ended with exit code 2") as caught:
         await EmbeddedEtcd(tmp_path / "data", ending_with(words, tmp_path)).start()

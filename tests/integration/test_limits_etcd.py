@@ -63,7 +63,7 @@ async def overload(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield proxy.endpoint, Overload(proxy, monkeypatch)
 
 
-async def test_an_overloaded_etcd_is_asked_again_within_the_deadline_and_told_after_it(
+async def test_an_overloaded_etcd_is_retried_within_the_deadline_and_reported_after_it(
     overload: tuple[str, Overload], run_coordinator: RunCoordinator, fleet: str
 ) -> None:
     endpoint, etcd = overload

@@ -89,7 +89,7 @@ async def test_a_page_is_read_from_etcd_in_pieces(client: AsyncClient, etcd_chan
     assert 0 < largest <= 2 * MAX_PAGE_BYTES
 
 
-async def test_a_long_history_of_long_texts_is_told_as_far_as_an_answer_has_room(
+async def test_a_long_history_of_long_texts_is_returned_up_to_the_size_limit(
     client: AsyncClient, stub: Any, fleet: str
 ) -> None:
     for _ in range(40):

@@ -107,7 +107,7 @@ def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFacto
         yield found
 
 
-def test_all_is_told_that_was_promised_and_no_more(told: dict[str, Family]) -> None:
+def test_the_metrics_are_those_that_were_promised_and_no_more(told: dict[str, Family]) -> None:
     assert {name: (each.kind, set(each.labels)) for name, each in told.items()} == PROMISED
 
 
@@ -130,7 +130,7 @@ def test_the_page_has_them_in_a_table(told: dict[str, Family]) -> None:
     assert rows == re.findall(r"^\| `coordination_.*\|$", PAGE, re.MULTILINE)
 
 
-def test_help_texts_are_sentences_and_tell_the_unit(told: dict[str, Family]) -> None:
+def test_help_texts_are_sentences_and_name_the_unit(told: dict[str, Family]) -> None:
     for name, each in told.items():
         assert each.help[0].isupper(), name
         assert each.help.endswith("."), name
@@ -138,7 +138,7 @@ def test_help_texts_are_sentences_and_tell_the_unit(told: dict[str, Family]) -> 
             assert (unit in each.help) == name.endswith(unit), name
 
 
-def test_the_page_tells_how_many_series_there_can_be(told: dict[str, Family]) -> None:
+def test_the_page_says_how_many_series_there_can_be(told: dict[str, Family]) -> None:
     text = " ".join(PAGE.split())
     gauges = 2 * (MAX_KINDS + 1)
     assert f"{MAX_KINDS} kinds" in text

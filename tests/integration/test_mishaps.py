@@ -55,7 +55,7 @@ async def test_a_claim_spoilt_by_an_operator_is_revoked_as_what_it_was(
         await client.renew("s", KEY)
 
 
-async def test_a_listing_tells_how_many_records_it_has_left_out(
+async def test_a_listing_reports_how_many_records_it_has_left_out(
     client: AsyncClient, etcdctl: Etcdctl, fleet: str
 ) -> None:
     for number in range(4):

@@ -100,7 +100,7 @@ async def test_who_is_gone_has_left_claims_with_deadlines_by_its_clock(
 
 
 @pytest.mark.parametrize("behind", [16.0, 3600.0, 172_800.0])
-async def test_a_sign_that_does_not_change_may_be_old_and_is_not_told(
+async def test_a_sign_that_does_not_change_may_be_old_and_is_not_reported(
     run_etcd: RunEtcd, tmp_path: Path, behind: float
 ) -> None:
     """One that a backup has brought back; for the rule that ends claims by the clock it counts all the same."""

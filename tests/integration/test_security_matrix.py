@@ -132,7 +132,7 @@ async def test_who_may_make_which_call(guarded: Guarded, opened: grpc.aio.Channe
         assert code != "INTERNAL", message
 
 
-async def test_nobodys_calls_are_told_apart_by_nothing(guarded: Guarded, opened: grpc.aio.Channel) -> None:
+async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Guarded, opened: grpc.aio.Channel) -> None:
     request = request_for("Status", fleet=guarded.fleets["here"], session="")
     told = {await code_of(opened, "Status", request, header=guarded.headers[who]) for who in NOBODY}
     assert told == {(UNKNOWN, "the call carries no valid credential")}
@@ -140,7 +140,7 @@ async def test_nobodys_calls_are_told_apart_by_nothing(guarded: Guarded, opened:
 
 @pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "Withdraw"}))
 @pytest.mark.parametrize("session", ["alice-1", "bob-1"])
-async def test_nobody_touches_the_claim_of_another(
+async def test_no_credential_touches_the_claim_of_another(
     guarded: Guarded, opened: grpc.aio.Channel, method: str, session: str
 ) -> None:
     """Alice does not reach Bob's claim, neither as herself nor as Bob, not even with its fencing token."""

@@ -189,7 +189,7 @@ async def test_a_watch_ends_when_its_credential_does(
     assert not server.authorizer._streams._open
 
 
-async def test_a_watch_that_nobody_reads_any_more_is_forgotten(watched: tuple[_Watched, Any]) -> None:
+async def test_a_watch_that_is_no_longer_read_is_forgotten(watched: tuple[_Watched, Any]) -> None:
     server, call = watched
     call.cancel()
     await asyncio.wait_for(server.behaviour.ended.wait(), SOON)

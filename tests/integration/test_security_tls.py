@@ -142,7 +142,7 @@ def test_mutual_tls_keeps_out_who_has_none(mutual: str, world: World, others: Wo
         refused(run("status", *files, *pair, endpoint=mutual), "may refuse the client certificate")
 
 
-def test_a_certificate_that_nobody_has_listed_is_no_credential(mutual: str, world: World, fleet: str) -> None:
+def test_an_unlisted_certificate_is_no_credential(mutual: str, world: World, fleet: str) -> None:
     with Client(mutual, fleet=fleet, **world.client_options("bob")) as client, pytest.raises(Unauthenticated):
         client.status()
 
@@ -184,7 +184,7 @@ def test_a_token_counts_before_a_certificate(mutual: str, world: World, fleet: s
         (("--tls", "maybe"), "allowed are on, off and auto"),
     ],
 )
-def test_a_mistake_in_a_clients_files_is_told_before_anything_is_sent(
+def test_a_mistake_in_a_clients_files_is_reported_before_anything_is_sent(
     world: World, options: tuple[str, ...], said: str
 ) -> None:
     named = [str(world.file(word)) if "." in word or word == "nothing" else word for word in options]

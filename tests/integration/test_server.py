@@ -40,7 +40,7 @@ class TestStarting:
             ("--metrics-listen", "--listen", "the metrics endpoint cannot listen on 127.0.0.1:{}: pid {} ("),
         ],
     )
-    def test_a_taken_port_is_told(self, etcd: Etcd, taken_port: int, option: str, other: str, says: str) -> None:
+    def test_a_taken_port_is_reported(self, etcd: Etcd, taken_port: int, option: str, other: str, says: str) -> None:
         done = run("serve", "--etcd", etcd.endpoint, option, f"127.0.0.1:{taken_port}", other, "127.0.0.1:0")
         assert done.returncode == 3
         assert says.format(taken_port, os.getpid()) in done.stderr
@@ -48,7 +48,7 @@ class TestStarting:
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
 
-    def test_an_etcd_that_is_not_there_is_told(self) -> None:
+    def test_an_etcd_that_is_not_there_is_reported(self) -> None:
         done = run("serve", "--etcd", "127.0.0.1:1", *FREE_PORTS)
         assert done.returncode == 3
         assert "etcd at 127.0.0.1:1 cannot be reached" in done.stderr
@@ -56,7 +56,7 @@ class TestStarting:
 
     @pytest.mark.parametrize("option", ["--listen", "--metrics-listen"])
     @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "example.org:7420"])
-    def test_beyond_this_host_only_when_told_to(self, etcd: Etcd, option: str, address: str) -> None:
+    def test_beyond_this_host_only_when_configured(self, etcd: Etcd, option: str, address: str) -> None:
         done = run("serve", "--etcd", etcd.endpoint, option, address)
         assert done.returncode == 2
         assert f"{option} {address} can be reached from other hosts" in done.stderr
@@ -138,7 +138,7 @@ class TestStopping:
             own.process.send_signal(signal.SIGINT)
             assert own.process.wait(timeout=30) == 130
 
-    async def test_who_watches_the_health_is_told_and_does_not_hold_it_up(
+    async def test_a_watcher_of_the_health_is_informed_and_does_not_delay_the_end(
         self, run_coordinator: RunCoordinator, etcd: Etcd
     ) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as coordinator:

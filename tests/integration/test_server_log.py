@@ -93,7 +93,7 @@ class TestReaders:
         assert ready
         return process, ready[1]
 
-    def test_a_pipe_that_nobody_reads_holds_nothing_up(self, etcd: Etcd, fleet: str) -> None:
+    def test_a_pipe_that_is_not_read_delays_nothing(self, etcd: Etcd, fleet: str) -> None:
         process, endpoint = self.start(etcd)
         with process, Client(endpoint, fleet=fleet, timeout=30) as client:
             for batch in range(3):
@@ -106,7 +106,7 @@ class TestReaders:
         assert "event=started" in said
         assert "event=stopping" not in said, "the pipe was not full"
 
-    def test_a_reader_that_has_gone_stops_nobody(self, etcd: Etcd, fleet: str) -> None:
+    def test_a_reader_that_has_gone_stops_no_other(self, etcd: Etcd, fleet: str) -> None:
         process, endpoint = self.start(etcd)
         with process, Client(endpoint, fleet=fleet) as client:
             assert process.stderr is not None
@@ -116,7 +116,7 @@ class TestReaders:
             process.terminate()
             assert process.wait(30) == 0
 
-    def test_nobody_has_to_hear_that_it_is_ready(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_it_starts_although_the_ready_line_cannot_be_written(self, etcd: Etcd, tmp_path: Path) -> None:
         log = tmp_path / "log"
         reader, writer = os.pipe()
         os.close(reader)
@@ -133,7 +133,7 @@ class TestReaders:
 
 
 class TestOptions:
-    def test_start_and_stop_are_told(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_start_and_stop_are_logged(self, etcd: Etcd, tmp_path: Path) -> None:
         log = tmp_path / "log"
         with logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint:
             pass

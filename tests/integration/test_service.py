@@ -35,14 +35,14 @@ async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncCli
 
 
 class TestRefusals:
-    async def test_whoever_does_not_hold_it_is_told_who_does(self, stub: Stub) -> None:
+    async def test_a_session_that_does_not_hold_it_learns_who_does(self, stub: Stub) -> None:
         await stub("Claim", **CLAIM)
         failed = await stub.fails("Complete", session="other", work_key=KEY)
         assert failed.code is grpc.StatusCode.FAILED_PRECONDITION
         assert failed.detail.holder == "s"
         assert "s" in failed.message
 
-    async def test_what_nobody_has_claimed_is_not_found(self, stub: Stub) -> None:
+    async def test_work_that_was_never_claimed_is_not_found(self, stub: Stub) -> None:
         for method in ("Complete", "Release"):
             failed = await stub.fails(method, **CLAIM)
             assert failed.code is grpc.StatusCode.NOT_FOUND

@@ -36,7 +36,7 @@ class TestStoppedEtcd:
                 yield client
 
     @pytest.mark.alone
-    async def test_a_claim_that_hangs_is_told_in_time_and_takes_effect_once(
+    async def test_a_claim_that_hangs_is_answered_in_time_and_takes_effect_once(
         self, own_etcd: Etcd, own_client: AsyncClient
     ) -> None:
         client = own_client

@@ -272,7 +272,7 @@ def test_each_absence_has_its_own_sentence(tmp_path: Path) -> None:
         assert said(tmp_path / "silent") == "something accepts the connection, but does not answer"
 
 
-def test_a_socket_that_may_not_be_connected_to_is_told_so() -> None:
+def test_a_socket_that_may_not_be_connected_to_is_reported() -> None:
     from coordinator.client._absent_sockets import absence_at
 
     found = absence_at("… connect failed: permission denied", f"unix:{sys.executable}")
@@ -398,7 +398,7 @@ def _is_closed(connection: socket.socket) -> bool:
 
 @pytest.mark.parametrize("users", [True, False])
 @pytest.mark.parametrize("listen", ["127.0.0.1:7420", "unix:/run/c.sock", "0.0.0.0:7420"])
-def test_a_token_in_clear_is_told_of_where_others_could_take_the_port(
+def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
     users: bool, listen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(foreground, "has_other_users", lambda: users)
@@ -435,7 +435,7 @@ def test_other_users_are_people_who_can_log_in(
     assert not has_other_users()
 
 
-def test_up_tells_how_to_reach_it_and_finds_it_again(tmp_path: Path) -> None:
+def test_up_says_how_to_reach_it_and_finds_it_again(tmp_path: Path) -> None:
     data, path = tmp_path / "data", tmp_path / "a b.sock"
     up = ("up", "--detach", "--data-dir", str(data), "--metrics-listen", "127.0.0.1:0", "--listen")
     done = run(*up, f"unix:{path}")

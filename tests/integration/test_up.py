@@ -41,7 +41,7 @@ class TestUp:
             with Client(first.endpoint) as client:
                 assert client.status().healthy
 
-    def test_in_the_background_until_it_is_told_to_stop(self, tmp_path: Path) -> None:
+    def test_in_the_background_until_it_is_stopped(self, tmp_path: Path) -> None:
         up = run("up", "--detach", "--data-dir", str(tmp_path), *FREE_PORTS)
         assert up.returncode == 0, up.stderr
         ready = READY.fullmatch(up.stdout)
@@ -59,7 +59,7 @@ class TestUp:
         assert run("down", "--data-dir", str(tmp_path)).returncode == 1
         assert run("down", "--data-dir", str(tmp_path / "never-used")).returncode == 1
 
-    def test_in_the_background_what_went_wrong_is_told(self, tmp_path: Path) -> None:
+    def test_in_the_background_what_went_wrong_is_reported(self, tmp_path: Path) -> None:
         wrong = run("up", "--detach", "--data-dir", str(tmp_path), "--etcd", str(tmp_path / "none"), *FREE_PORTS)
         assert wrong.returncode == 2
         assert wrong.stderr.startswith("error: ")
@@ -94,7 +94,7 @@ class TestUp:
             assert select.select([ended], [], [], 30)[0], "etcd goes on without its coordinator"
             os.close(ended)
 
-    def test_its_etcd_listens_where_it_is_told(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
+    def test_its_etcd_listens_at_the_given_address(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         told = ("--etcd-listen", f"localhost:{port}")
@@ -140,7 +140,7 @@ class TestBackground:
         events = [pairs(line)["event"] for line in log.read_text().splitlines() if line.startswith("time=")]
         assert (events[0], events[-2:]) == ("started", ["stopping", "stopped"])
 
-    def test_what_it_cannot_use_is_told(self, tmp_path: Path) -> None:
+    def test_what_it_cannot_use_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "coordinator.log").mkdir()
         up = run("up", "--detach", "--data-dir", str(tmp_path), *FREE_PORTS)
         assert up.returncode == 2
@@ -152,7 +152,7 @@ class TestBackground:
         assert down.stderr.startswith(f"error: {tmp_path} cannot be used as data directory (lock is a symbolic")
 
     @pytest.mark.parametrize("mode", [0o500, 0o000])
-    def test_a_directory_that_may_not_be_written_is_told(self, mode: int, tmp_path: Path) -> None:
+    def test_a_directory_that_may_not_be_written_is_reported(self, mode: int, tmp_path: Path) -> None:
         tmp_path.chmod(mode)
         for detach in ((), ("--detach",)):
             up = subprocess.run(
@@ -204,7 +204,7 @@ class TestBackground:
         assert select.select([ended], [], [], 0)[0], "it was left behind"
         os.close(ended)
 
-    def test_one_that_hangs_is_killed_only_when_told(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
+    def test_one_that_hangs_is_killed_only_with_force(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
         with run_coordinator("up", "--data-dir", str(tmp_path)) as own:
             pid = own.process.pid
             freeze(own.process.pid)
@@ -217,7 +217,7 @@ class TestBackground:
             assert down.stdout == f"killed the coordinator (pid {pid}), which did not stop within 0.1 s\n"
             assert own.process.wait(30) == -signal.SIGKILL
 
-    def test_a_number_left_behind_is_nobody(self, tmp_path: Path) -> None:
+    def test_a_number_left_behind_is_no_process(self, tmp_path: Path) -> None:
         (tmp_path / "lock").write_text(f"{os.getpid()}\n")
         down = run("down", "--data-dir", str(tmp_path))
         assert (down.returncode, down.stdout) == (1, "no coordinator is running there\n")

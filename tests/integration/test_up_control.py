@@ -98,7 +98,7 @@ class TestDown:
 
     @pytest.mark.parametrize("force", [(), ("--force",)])
     @pytest.mark.parametrize("left", ["nothing", "socket", "file"])
-    def test_a_lock_held_out_of_reach_is_told_and_nothing_is_killed(
+    def test_a_lock_held_out_of_reach_is_reported_and_nothing_is_killed(
         self, left: str, force: tuple[str, ...], bystander: subprocess.Popen[bytes], tmp_path: Path
     ) -> None:
         lock, control = tmp_path / "lock", tmp_path / "sockets" / "control"
@@ -250,7 +250,7 @@ class TestAlreadyRunning:
             (("--etcd-listen", "127.0.0.1:0"), "no --etcd-listen, not --etcd-listen 127.0.0.1:0"),
         ],
     )
-    def test_what_was_asked_for_otherwise_is_told(
+    def test_options_that_differ_are_reported(
         self, options: tuple[str, ...], says: str, run_coordinator: RunCoordinator, data_dir: Path
     ) -> None:
         with run_coordinator("up", "--data-dir", str(data_dir), COORDINATION_REAPER="yes") as own:

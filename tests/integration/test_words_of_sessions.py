@@ -102,7 +102,7 @@ class TestNames:
         assert etcdctl("get", "--prefix", "--keys-only", f"/coordination/v1/{fleet}/") == ""
 
     @pytest.mark.parametrize("session", STRANGE[:4])
-    def test_clients_refuse_them_before_anybody_is_asked(self, session: str) -> None:
+    def test_clients_refuse_them_before_anything_is_sent(self, session: str) -> None:
         client = Client("127.0.0.1:1", timeout=1)
         for call in (
             lambda: client.try_claim(session, "task:a"),
@@ -183,7 +183,7 @@ class TestOlderNames:
         assert f'last note by "{session}": "halfway"' in taken.stdout
         assert 'reason by an operator: "its name is not taken any more"' in taken.stdout
 
-    def test_the_session_itself_is_told_why_it_may_not_go_on(self, coordination: Coordination, rename: Rename) -> None:
+    def test_the_session_itself_learns_why_it_may_not_go_on(self, coordination: Coordination, rename: Rename) -> None:
         coordination("work-claim", "old-1", "task:a")
         rename("a", "old-1", "old 1")
         done = coordination("work-complete", "old 1", "task:a")
@@ -256,7 +256,7 @@ class TestTexts:
                     assert not line.startswith("## ")
 
     @pytest.mark.usefixtures("written")
-    def test_whoever_takes_over_reads_them_as_somebody_elses(self, coordination: Coordination) -> None:
+    def test_the_next_holder_reads_them_as_those_of_another_session(self, coordination: Coordination) -> None:
         for number in range(len(NOTES)):
             done = coordination("work-claim", "s-3", f"task:left-{number}")
             assert done.returncode == 0

@@ -43,7 +43,7 @@ from tests.property.history_words import (
     Shown,
     Withdrawing,
 )
-from tests.property.history_world import World, in_words, show_record, token_told
+from tests.property.history_world import World, in_words, show_record, token_reported
 
 #: One that is the beginning of another, as text and as a path.
 KEYS = (WorkKey("task", "a"), WorkKey("task", "a/0000000001"), WorkKey("github", "gptme/gptme#2880"))
@@ -257,7 +257,7 @@ class HistoryMachine(RuleBasedStateMachine):
     def _learn(self, name: str, work: Work, stored: Stored, answers: list[Any]) -> None:
         """Take over what only the store knows, and check that the answers told the same."""
         tokens = dict(self.works[name].tokens) | stored.tokens
-        for told in filter(None, map(token_told, answers)):
+        for told in filter(None, map(token_reported, answers)):
             self._expect(tokens[told[0]] == told[1], f"{name}: token {told} was answered, {tokens} is stored")
         known_deadline = self.works[name].deadlines
         if work.held is not None and work.promised is not None:

@@ -149,9 +149,9 @@ def check(stored: Stored, seen: Mapping[int, int]) -> None:
         told = (stored.loose.session, stored.loose.attempt, stored.loose.cause, stored.loose.ended_at)
         _expect(told == (record.session, record.attempt, record.cause, record.ended_at), f"{stored.loose} of {record}")
     if claim is not None:
-        told_of = (State.CLAIMED, claim.session, claim.attempt, claim.note, claim.expires_at, claim.request_id)
+        reported_of = (State.CLAIMED, claim.session, claim.attempt, claim.note, claim.expires_at, claim.request_id)
         tells = (record.state, record.session, record.attempt, record.note, record.expires_at, record.request_id)
-        _expect(told_of == tells and record.attempts == claim.attempt, f"{claim} and {record} disagree")
+        _expect(reported_of == tells and record.attempts == claim.attempt, f"{claim} and {record} disagree")
     _expect(not stored.contenders or record.state is State.CLAIMED, f"contenders {stored.contenders} for nothing")
     tokens = stored.tokens
     _expect(all(tokens.get(attempt, token) == token for attempt, token in seen.items()), f"{seen} became {tokens}")

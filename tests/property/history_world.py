@@ -304,7 +304,7 @@ def show_record(record: Record) -> Shown:
     )
 
 
-def token_told(answer: object) -> tuple[int, int] | None:
+def token_reported(answer: object) -> tuple[int, int] | None:
     """The attempt and the fencing token that an answer tells, if it tells them."""
     if isinstance(answer, WorkDetails):
         answer = answer.record

@@ -57,7 +57,7 @@ def members(draw: st.DrawFn) -> list[Member]:
 
 @settings(COMMON, max_examples=100)
 @given(batch=members())
-def test_everybody_is_answered_for_itself_whoever_is_in_the_batch(replica: Replica, batch: list[Member]) -> None:
+def test_each_is_answered_for_itself_whatever_is_in_the_batch(replica: Replica, batch: list[Member]) -> None:
     """Case 7: a batch with a duplicate key, a dead lease and a denied key; innocents get their own right answers."""
     prefix = fresh_prefix()
     replica.directly(Txn((), (Put(prefix + b"taken", b"before"), Put(prefix + b"gone", b"before"))))

@@ -227,7 +227,7 @@ def test_claims_of_a_hot_key_are_answered_by_the_one_that_won(store: Etcd) -> No
     assert compare_with_etcd(store, paths.root.encode(), second, third)
 
 
-def test_a_renewal_does_not_tell_when_the_claim_was_created(store: Etcd) -> None:
+def test_a_renewal_does_not_show_when_the_claim_was_created(store: Etcd) -> None:
     paths = FleetPaths(fresh("sharing")).of(WorkKey("task", "hot"))
     advance(store, ask(Asking("claim", "session-1", "request-1"), paths), 0)
     renewal = advance(store, ask(Asking("renew", "session-1", "request-1"), paths), 1)

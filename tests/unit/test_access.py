@@ -60,7 +60,7 @@ def test_who_may_act_as_no_session_only_reads(method: str) -> None:
     authorizer(ENTRY + fleets).admit("Briefing", pb.BriefingRequest(), context(f"Bearer {TOKEN}"))
 
 
-def test_a_method_without_a_rule_is_refused_to_everybody() -> None:
+def test_a_method_without_a_rule_is_always_refused() -> None:
     root = authorizer(ENTRY + 'sessions = ["*"]\nfleets = ["*"]\nrole = "operator"\n')
     with pytest.raises(PermissionDenied, match="no rule for Later"):
         root.admit("Later", pb.GetRequest(), context(f"Bearer {TOKEN}"))
@@ -171,13 +171,13 @@ def test_a_certificate_is_who_the_file_says() -> None:
         ((), (x509.RFC822Name("alice\0@x"),)),
     ],
 )
-def test_a_certificate_with_a_name_in_doubt_names_nobody(common: Any, others: Any) -> None:
+def test_a_certificate_with_an_ambiguous_name_is_no_credential(common: Any, others: Any) -> None:
     with pytest.raises(Unauthenticated):
         authorizer(CERTIFIED).identify(context(x509_pem_cert=certificate(*common, others=others)))
 
 
 @pytest.mark.parametrize("pem", [b"", b"alice", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_a_certificate_that_cannot_be_read_names_nobody(pem: bytes) -> None:
+def test_a_certificate_that_cannot_be_read_is_no_credential(pem: bytes) -> None:
     with pytest.raises(Unauthenticated):
         authorizer(CERTIFIED).identify(context(x509_pem_cert=[pem], x509_common_name=[b"alice"]))
 
@@ -205,7 +205,7 @@ def test_a_certificate_that_cannot_be_read_names_nobody(pem: bytes) -> None:
         (f'[[credential]]\nname = "a"\ntoken_sha256 = "{TOKEN}"', "64 digits"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_without_its_secrets(text: str, said: str) -> None:
+def test_a_mistake_in_the_file_is_reported_without_its_secrets(text: str, said: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         read_credentials(text, "tokens.toml")
     assert said in raised.value.message

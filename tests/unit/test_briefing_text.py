@@ -32,14 +32,14 @@ def a_record(**changes: object) -> Record:
     return Record(**(values | changes))  # type: ignore[arg-type]  # the fields of a record
 
 
-def test_a_claim_tells_who_until_when_and_the_note() -> None:
+def test_a_claim_has_session_deadline_and_note() -> None:
     claim = Claim("task:a", "task", "session-1", 2, 7, 60.0, NOW, NOW + timedelta(minutes=1), 60.0, note="branch x")
     assert line_of_claim(claim) == (
         '- `task:a`: session-1 until 2026-06-14T02:01:00Z, attempt 2; note by session-1: `"branch x"`'
     )
 
 
-def test_a_loose_end_tells_why_and_what_was_said_last() -> None:
+def test_a_loose_end_has_its_reason_and_last_note() -> None:
     record = a_record(attempt=3, cause=Cause.RELEASED, reason="no time", note="tests are missing")
     assert line_of_loose_end(record, NOW) == (
         "- `task:a`: released 3 h ago, left by session-1, 3 attempts; "
@@ -47,7 +47,7 @@ def test_a_loose_end_tells_why_and_what_was_said_last() -> None:
     )
 
 
-def test_finished_work_tells_what_came_of_it() -> None:
+def test_finished_work_has_its_result() -> None:
     record = a_record(state=State.COMPLETED, cause=None, result="PR #12")
     assert line_of_finished(record) == '- `task:a`: by session-1 2026-06-13T23:00:00Z; result by session-1: `"PR #12"`'
 

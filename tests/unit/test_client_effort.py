@@ -115,7 +115,7 @@ def test_an_endpoint_that_says_when_to_come_again_is_left_alone_until_then(clock
         tried.next_endpoint()
 
 
-def test_where_nobody_has_ever_answered_it_is_told_soon(clock: Clock) -> None:
+def test_where_no_coordinator_has_ever_answered_it_is_reported_soon(clock: Clock) -> None:
     endpoints = Endpoints([A])
     tried = effort(endpoints, clock)
     tried.next_endpoint()
@@ -177,7 +177,7 @@ def test_an_error_of_one_try_does_not_count_while_another_may_take_effect(clock:
     tried.succeeded(A)
 
 
-def test_an_error_of_the_only_try_is_told_at_once(clock: Clock) -> None:
+def test_an_error_of_the_only_try_is_reported_at_once(clock: Clock) -> None:
     tried = effort(Endpoints([A, B]), clock)
     tried.next_endpoint()
     with pytest.raises(LimitExceeded):
@@ -203,7 +203,7 @@ def test_the_time_is_over_a_little_after_the_deadline_even_if_grpc_says_nothing(
 
 @pytest.mark.parametrize("vague", [Evidence.ABSENT, Evidence.SLOW])
 @pytest.mark.parametrize("explained_first", [True, False])
-def test_why_nobody_answers_is_told_whenever_it_was_learned(
+def test_the_reason_for_no_answer_is_reported_whenever_it_was_learned(
     clock: Clock, vague: Evidence, explained_first: bool
 ) -> None:
     tried = effort(Endpoints([A, B]), clock)
@@ -217,7 +217,7 @@ def test_why_nobody_answers_is_told_whenever_it_was_learned(
         tried.next_endpoint()
 
 
-def test_one_that_was_slow_to_connect_to_and_then_told_why_not_is_not_knocked_at_any_longer(clock: Clock) -> None:
+def test_one_that_was_slow_to_connect_to_and_then_gave_a_reason_is_not_probed_any_longer(clock: Clock) -> None:
     tried = effort(Endpoints([A]), clock)
     tried.next_endpoint()
     clock.now += 1.0

@@ -151,7 +151,7 @@ def test_a_claim_that_cannot_be_read_is_held_all_the_same() -> None:
     assert done.damaged == [PATHS.claim]
 
 
-def test_completed_work_is_denied_and_tells_by_whom() -> None:
+def test_completed_work_is_denied_with_who_completed_it() -> None:
     denial = refused(run(claim(COMMAND, PATHS), LEASE, denied(None, COMPLETED)))
     assert (denial.reason, denial.completed_by, denial.completed_at) == (
         DenialReason.COMPLETED,
@@ -169,7 +169,7 @@ def test_the_second_try_is_built_from_the_record_that_was_read() -> None:
     assert granted(done).attempt == 2
 
 
-def test_a_grant_tells_what_the_previous_attempt_left_behind() -> None:
+def test_a_grant_returns_what_the_previous_attempt_left_behind() -> None:
     previous = granted(run(claim(COMMAND, PATHS), LEASE, denied(None, RELEASED), committed())).previous
     assert previous is not None
     assert (previous.attempt, previous.session, previous.cause) == (1, HOLDER, Cause.RELEASED)
@@ -276,7 +276,7 @@ def test_a_repeated_request_does_not_reopen_what_came_of_it_and_is_not_answered_
 # ---- repeated requests
 
 
-def test_a_repeated_request_is_told_the_grant_of_the_first() -> None:
+def test_a_repeated_request_gets_the_grant_of_the_first() -> None:
     held = a_claim(OTHER, request_id="claim-2")
     done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(session=OTHER)), answered(ranged()), KEPT)
     assert (granted(done).outcome, granted(done).fencing_token) == (Outcome.GRANTED, TOKEN)
@@ -337,7 +337,7 @@ def test_a_repeated_request_whose_claim_is_renewed_again_and_again_gives_up() ->
     assert isinstance(done.error, Contended)
 
 
-def test_a_repeated_request_is_told_what_the_previous_attempt_left_behind_too() -> None:
+def test_a_repeated_request_gets_what_the_previous_attempt_left_behind_too() -> None:
     held = a_claim(OTHER, attempt=2, request_id="claim-2")
     done = run(claim(COMMAND, PATHS), LEASE, denied(held, a_record(attempt=2)), answered(ends(an_end())), KEPT)
     previous = granted(done).previous
@@ -381,7 +381,7 @@ def test_another_session_may_have_had_the_same_request_id(state: State) -> None:
 
 
 @pytest.mark.parametrize(("by_this_run", "told"), [(True, 1), (False, 0)])
-def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_told_once(by_this_run: bool, told: int) -> None:
+def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_counted_once(by_this_run: bool, told: int) -> None:
     found = denied(None, a_record(session=HOLDER))
     held = replace(a_claim(OTHER, attempt=2, request_id="claim-2"), claimed_at=NOW if by_this_run else NOW - HOUR)
     lost = denied(held, a_record(session=OTHER, attempt=2))._replace(resent=True)
@@ -458,7 +458,7 @@ def test_a_denied_process_keeps_the_mark_that_the_holder_is_about_to_take_back()
     )
 
 
-def test_a_mark_that_is_nobodys_to_take_back_is_not_written_again() -> None:
+def test_a_mark_that_no_session_can_take_back_is_not_written_again() -> None:
     mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW - HOUR))
     found = denied(a_claim(instance="a"), a_record(), marked=False)
     done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, found, answered(ranged(mark)))

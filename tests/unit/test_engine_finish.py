@@ -73,7 +73,7 @@ def test_completing_deletes_the_claim_and_writes_record_history_and_index() -> N
     assert PATHS.delete_contenders() in txn.success
 
 
-def test_the_completion_tells_result_and_note_and_is_not_late() -> None:
+def test_the_completion_has_result_and_note_and_is_not_late() -> None:
     record = recorded(run(complete(COMMAND, PATHS), LIVE, committed()))
     assert (record.state, record.result, record.note, record.late) == (State.COMPLETED, "see #2881", "half way", False)
 
@@ -142,7 +142,7 @@ def test_a_claim_that_expires_while_it_is_being_completed_is_completed_late() ->
     assert done.ended[0].contenders == 2
 
 
-def test_a_late_completion_that_loses_to_a_new_claim_is_refused_and_told_who() -> None:
+def test_a_late_completion_that_loses_to_a_new_claim_is_refused_with_the_holder() -> None:
     done = run(
         complete(COMMAND, PATHS),
         found(None, EXPIRED, history=()),
@@ -179,7 +179,7 @@ def test_a_completion_sent_twice_finds_that_the_first_took_effect() -> None:
     assert recorded(done).state is State.COMPLETED
 
 
-def test_a_completion_whose_reply_was_lost_is_told_once() -> None:
+def test_a_completion_whose_reply_was_lost_is_recorded_once() -> None:
     first = run(complete(COMMAND, PATHS), LIVE, committed())
     own = put_at(first.txns[-1], PATHS.history(1), StoredHistory)
     again = run(complete(COMMAND, PATHS), LIVE, lost(None, COMPLETED, history=(own,))._replace(resent=True))
@@ -287,7 +287,7 @@ def test_the_hundredth_end_forgets_nothing() -> None:
 # ---- revoke
 
 
-def test_a_revocation_ends_anybodys_claim() -> None:
+def test_a_revocation_ends_the_claim_of_any_session() -> None:
     done = run(revoke(REVOKE, PATHS), LIVE, committed())
     assert (recorded(done).cause, recorded(done).session) == (Cause.REVOKED, HOLDER)
     assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN),)
@@ -304,7 +304,7 @@ def test_revoking_a_reopened_attempt_names_its_holder_and_leaves_the_work_comple
     assert run(revoke(REVOKE, PATHS), found(None, restored, history=(own,))).result == done.result
 
 
-def test_the_holder_of_a_reopened_attempt_that_was_revoked_is_told_so() -> None:
+def test_the_holder_of_a_reopened_attempt_that_was_revoked_learns_so() -> None:
     restored = replace(a_record(State.COMPLETED, OTHER), attempts=2)
     revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, fencing_token=20)
     for command in (COMMAND, replace(COMMAND, token=20)):
@@ -328,7 +328,7 @@ def test_a_revocation_sent_twice_does_not_end_the_next_claim() -> None:
     assert recorded(run(revoke(REVOKE, PATHS), LIVE, newer, answered(ends(own)))).attempt == 1
 
 
-def test_a_revocation_that_comes_too_late_tells_who_holds_it_now() -> None:
+def test_a_revocation_that_comes_too_late_reports_who_holds_it_now() -> None:
     newer = lost(a_claim(OTHER, attempt=2), a_record(session=OTHER, attempt=2), token=20)
     done = run(revoke(REVOKE, PATHS), LIVE, newer, answered(ends()))
     assert isinstance(done.error, NotHolder)
@@ -349,7 +349,7 @@ def test_a_claim_that_cannot_be_read_is_not_ended() -> None:
     assert done.damaged == [PATHS.claim]
 
 
-def test_a_claim_that_cannot_be_read_is_revoked_as_its_record_tells() -> None:
+def test_a_claim_that_cannot_be_read_is_revoked_by_its_record() -> None:
     record = replace(a_record(attempt=3), note="so far")
     done = run(revoke(REVOKE, PATHS), found(b"[", record, contenders=2, history=()), committed())
     assert done.txns[1].compares == (unchanged(PATHS.claim, MODIFIED), unchanged(PATHS.record, MODIFIED))

@@ -87,7 +87,7 @@ def test_what_expired_lately_is_left_to_its_session() -> None:
     assert run(reap(PATHS, NOW, min_age_seconds=3600.0), found(None, EXPIRED), committed()).result is True
 
 
-def test_an_expired_claim_is_shown_as_abandoned_before_anybody_has_recorded_it() -> None:
+def test_an_expired_claim_is_shown_as_abandoned_before_it_is_recorded() -> None:
     story = run(get(PATHS), found(None, EXPIRED, history=())).result
     assert story is not None
     assert (story.record.state, story.record.cause, story.record.ended_at) == (
@@ -113,7 +113,7 @@ def test_a_contender_key_that_no_coordinator_wrote_is_not_fatal() -> None:
     assert story.contenders == ("\ufffd",)
 
 
-def test_a_damaged_record_is_not_taken_for_work_that_nobody_has_claimed() -> None:
+def test_a_damaged_record_is_not_taken_for_unclaimed_work() -> None:
     done = run(get(PATHS), answered(ranged(), ranged(kv(PATHS.record, b"rubbish")), ranged(), ranged()))
     assert isinstance(done.error, Refused)
     assert "cannot be read" in done.error.message

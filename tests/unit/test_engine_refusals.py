@@ -71,5 +71,5 @@ def test_the_present_holder_is_named_to_programs_too() -> None:
     assert refuse(PATHS.work_key, live(a_claim()), OTHER, 0, "renew").holder == HOLDER
 
 
-def test_nobody_is_named_where_nobody_holds_it() -> None:
+def test_no_holder_is_named_where_there_is_none() -> None:
     assert refuse(PATHS.work_key, gone(RELEASED), OTHER, 0, "renew").holder is None

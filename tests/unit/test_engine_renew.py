@@ -142,7 +142,7 @@ def test_a_renewal_on_an_earlier_lease_is_not_enough() -> None:
     assert len(run(renew(COMMAND, PATHS), LIVE, LEASE, met, LEASE, committed()).txns) == 3
 
 
-def test_a_session_whose_claim_was_revoked_is_told_so_although_the_work_is_completed_or_held_again() -> None:
+def test_a_session_whose_claim_was_revoked_learns_so_although_the_work_is_completed_or_held_again() -> None:
     revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, reason="wrong\nwork")
     completed = replace(a_record(State.COMPLETED, OTHER), attempts=2)
     taken = (

@@ -48,7 +48,7 @@ class TestVersions:
         )
         assert "has 1 more known fault (" in (notice_for("3.4.31") or "")
 
-    def test_the_oldest_is_told_by_numbers_and_not_by_letters(self) -> None:
+    def test_the_oldest_is_found_by_numbers_and_not_by_letters(self) -> None:
         assert oldest(("3.5.16", "3.5.9", "3.6.1")) == "3.5.9"
         assert oldest(("3.5.16", "unknown")) == "unknown"
         assert oldest(()) is None

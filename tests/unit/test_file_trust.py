@@ -38,7 +38,7 @@ def test_what_others_can_write_is_refused(file: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o444, 0o404, 0o755])
-def test_a_secret_that_everybody_can_read_is_refused(file: Path, mode: int) -> None:
+def test_a_secret_that_all_users_can_read_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
     refused(file, f"can be read by every user of this host: its mode is {mode:04o}", f"chmod o-rwx {file}", secret=True)
     assert read_trusted(file, "tokens") == b"x"

@@ -91,7 +91,7 @@ def test_an_answer_of_the_old_store_that_comes_after_the_change_says_nothing(wor
     assert world.lineage.changes == 1
 
 
-async def test_whoever_waits_is_told_at_once_and_not_of_earlier_changes(world: World) -> None:
+async def test_a_waiting_caller_is_informed_at_once_and_not_of_earlier_changes(world: World) -> None:
     world.ask(header(1))
     waiting = asyncio.create_task(world.lineage.changed(world.lineage.changes))
     await asyncio.sleep(0)

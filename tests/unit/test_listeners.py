@@ -102,7 +102,7 @@ def _family(host: str) -> int:
 
 
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])  # noqa: S104
-def test_while_it_is_held_nobody_is_given_the_port(host: str) -> None:
+def test_while_it_is_held_no_other_gets_the_port(host: str) -> None:
     with hold(host, 0, what="the coordinator", option="--listen") as held:
         assert held.port
         assert {each.getsockname()[1] for each in held.sockets} == {held.port}
@@ -116,6 +116,6 @@ def test_while_it_is_held_nobody_is_given_the_port(host: str) -> None:
         ("no-such-host.invalid", "no address is known by that name"),
     ],
 )
-def test_what_is_not_this_hosts_is_told(host: str, says: str) -> None:
+def test_what_is_not_this_hosts_is_reported(host: str, says: str) -> None:
     with pytest.raises(Unavailable, match=says), listening(host, 7420):
         pass

@@ -33,7 +33,7 @@ def test_so_many_lines_of_a_reason_and_the_number_of_the_rest() -> None:
     assert world.told == [("a", 997)]
 
 
-async def test_the_number_is_told_when_the_time_is_over_though_nothing_more_comes() -> None:
+async def test_the_number_is_reported_when_the_time_is_over_though_nothing_more_comes() -> None:
     told = asyncio.Queue[tuple[str, int]]()
     limit = LineLimit(1, 0.05, lambda reason, count: told.put_nowait((reason, count)))
     for _ in range(5):

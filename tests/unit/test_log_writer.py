@@ -33,7 +33,7 @@ class Gate:
 
 
 class TestWriter:
-    def test_nobody_waits_and_what_is_beyond_the_limit_is_dropped_and_counted(self) -> None:
+    def test_no_caller_waits_and_what_is_beyond_the_limit_is_dropped_and_counted(self) -> None:
         gate = Gate()
         writer = LogWriter(gate.write, notice, limit_bytes=8)
         writer.put(b"on its way\n"[:8], 1)
@@ -80,7 +80,7 @@ class TestWriter:
         assert writer.close(30)
         assert written == [b"new\ndropped 4\n"]
 
-    def test_a_reader_that_is_gone_stops_nobody(self) -> None:
+    def test_a_reader_that_is_gone_stops_no_other(self) -> None:
         reader, file = os.pipe()
         os.close(reader)
         writer = LogWriter(partial(write_all, file), notice)
@@ -89,7 +89,7 @@ class TestWriter:
         assert writer.close(30)
         os.close(file)
 
-    def test_the_end_waits_no_longer_than_told(self) -> None:
+    def test_the_end_waits_no_longer_than_given(self) -> None:
         gate = Gate()
         writer = LogWriter(gate.write, notice)
         writer.put(b"stuck\n", 1)

@@ -45,7 +45,7 @@ def test_plain_values_stand_as_they_are_and_others_are_quoted() -> None:
     )
 
 
-def test_what_is_empty_or_of_bytes_can_be_told() -> None:
+def test_empty_values_and_bytes_can_be_passed_on() -> None:
     assert line("damaged", key=b"/coordination/\xff", why="").endswith('key="/coordination/\\ufffd" why=""')
 
 
@@ -140,7 +140,7 @@ def test_without_a_loop_lines_are_handed_over_at_once() -> None:
     os.close(writer)
 
 
-def test_what_is_told_is_written_like_any_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_reported_is_written_like_any_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through ``configure``, which is the process's: in a process of its own."""
     log = tmp_path / "log"
     program = (
@@ -159,7 +159,7 @@ def test_what_is_told_is_written_like_any_other_line(tmp_path: Path, monkeypatch
         assert ends == ['level=info event=granted session="a b" attempt=1'] * lines
 
 
-def test_what_is_told_before_anything_is_configured_goes_where_all_logging_goes(
+def test_what_is_logged_before_anything_is_configured_goes_where_all_logging_goes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")

@@ -157,7 +157,7 @@ class TestEndpoint:
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(endpoint.url, timeout=10)  # noqa: S310  # likewise
 
-    def test_a_taken_port_is_told(self) -> None:
+    def test_a_taken_port_is_reported(self) -> None:
         endpoint = MetricsEndpoint(CollectorRegistry(), "127.0.0.1", 0)
         port = int(endpoint.url.rpartition(":")[2].partition("/")[0])
         with pytest.raises(Unavailable, match=rf"cannot listen on 127.0.0.1:{port}: pid {os.getpid()} \(") as caught:

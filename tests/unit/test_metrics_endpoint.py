@@ -46,7 +46,7 @@ def test_the_metrics_are_at_their_path(served: int, path: str) -> None:
     assert b"eggs_total 3.0" in body
 
 
-def test_a_head_is_told_what_a_get_would_be_without_its_body(served: int) -> None:
+def test_a_head_gets_the_answer_of_a_get_without_its_body(served: int) -> None:
     status, headers, body = ask(served, "HEAD", "/metrics")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 0
@@ -64,7 +64,7 @@ def test_other_methods_are_refused(served: int) -> None:
     assert ask(served, "POST", "/metrics")[0] == 501
 
 
-def test_the_body_is_compressed_for_whoever_takes_that(served: int) -> None:
+def test_the_body_is_compressed_for_clients_that_accept_it(served: int) -> None:
     _, headers, body = ask(served, "GET", "/metrics", Accept_Encoding="gzip")
     assert headers["Content-Encoding"] == "gzip"
     assert b"eggs_total 3.0" in gzip.decompress(body)
@@ -77,7 +77,7 @@ def silent_readers(port: int, count: int) -> Iterator[list[socket.socket]]:
         yield [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(count)]
 
 
-def test_silent_readers_keep_nobody_from_the_metrics(served: int) -> None:
+def test_silent_readers_do_not_block_the_metrics(served: int) -> None:
     with silent_readers(served, 3 * endpoint.MAX_SILENT) as readers:
         for reader in readers[::3]:
             reader.sendall(b"GET /metr")
@@ -112,7 +112,7 @@ def test_a_question_without_end_is_cut_off(served: int) -> None:
             assert reader.recv(1) == b""
 
 
-def test_more_readers_than_there_are_places_are_told_to_come_again_and_slow_ones_are_cut_off(
+def test_more_readers_than_places_are_asked_to_retry_and_slow_ones_are_cut_off(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "MAX_READERS", 2)

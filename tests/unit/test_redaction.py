@@ -56,7 +56,7 @@ def test_an_address_begins_with_a_scheme_or_at_the_beginning(typed: str, shown: 
     assert without_credentials(typed) == shown
 
 
-def test_of_what_is_too_long_only_the_length_is_told() -> None:
+def test_of_what_is_too_long_only_the_length_is_reported() -> None:
     assert without_credentials("x" * 1025) == "(1025 characters)"
 
 

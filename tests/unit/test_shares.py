@@ -36,7 +36,7 @@ def test_the_latest_of_those_who_have_most_yields() -> None:
     assert first_to_yield(taken, ("c", "f", "c4")) == 2
 
 
-def test_nobody_loses_a_place_to_an_equal() -> None:
+def test_no_connection_loses_a_place_to_an_equal() -> None:
     taken = places(("a", "f", "c1"), ("b", "f", "c2"), ("c", "f", "c3"))
     assert first_to_yield(taken, ("d", "f", "c4")) is None
     taken = places(("a", "f", "c1"), ("a", "f", "c1"), ("b", "f", "c2"))

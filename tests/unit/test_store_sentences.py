@@ -37,7 +37,7 @@ def test_every_error_that_may_pass_says_what_to_do() -> None:
     assert not missing
 
 
-def test_who_kept_losing_races_is_told_too() -> None:
+def test_a_caller_that_keeps_losing_races_is_answered_too() -> None:
     assert Contended("it changed 5 times").hint == "nothing was changed; try again"
 
 

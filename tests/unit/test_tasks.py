@@ -178,7 +178,7 @@ class TestFailing:
         task.succeeded()
         assert not task.status().failing
 
-    def test_what_only_the_log_may_show_is_not_told(self, clock: Clock) -> None:
+    def test_what_only_the_log_may_show_is_not_sent(self, clock: Clock) -> None:
         task = Task("a", clock=clock)
         task.failed(KeyError("a secret"))
         assert task.status().error == "an internal error (KeyError); the coordinator's log says more"

@@ -66,7 +66,7 @@ async def test_43_a_crowd_waits_for_a_loop_that_was_busy() -> None:
     assert await asyncio.gather(*tasks) == list(range(200))
 
 
-async def test_43_while_nobody_waits_a_slow_request_keeps_its_place() -> None:
+async def test_43_without_other_requests_a_slow_one_keeps_its_place() -> None:
     unfinished = _Unfinished(2, LONG, PATIENCE)
     slow, other = Call(), Call()
     tasks = [start(unfinished, slow), start(unfinished, other)]

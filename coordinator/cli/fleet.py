@@ -98,7 +98,10 @@ def work_ack(
     key: Key,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it may be left alone.")],
 ) -> int:
-    """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before."""
+    """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before.
+
+    The Python client and the API call this `acknowledge`.
+    """
     context = current()
     with context.client() as client, under_way():
         record = client.acknowledge(key, reason=reason)

@@ -7,14 +7,13 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.context import current
-from coordinator.cli.json_objects import Object, format_moment
+from coordinator.cli.json_objects import hot_object
 from coordinator.cli.output import answer, hint
-from coordinator.cli.quantities import format_duration, parse_age
+from coordinator.cli.quantities import parse_age
+from coordinator.cli.text import describe_hot
 from coordinator.limits import MAX_HOT_KEYS
-from coordinator.model import HotKey, HotKeys, format_time
-from coordinator.quotation import key, name
 
-__all__ = ["describe_hot", "hot", "hot_key_object", "hot_object"]
+__all__ = ["hot"]
 
 
 def hot(
@@ -39,41 +38,3 @@ def hot(
     if not found.complete:
         hint(context, "not all claims could be read, so others may be hotter; --kind reads fewer")
     return 0
-
-
-def hot_object(found: HotKeys) -> Object:
-    """The answer to ``hot``."""
-    return {
-        "entries": [hot_key_object(entry) for entry in found.entries],
-        "max_age_seconds": found.max_age_seconds,
-        "complete": found.complete,
-    }
-
-
-def hot_key_object(entry: HotKey) -> Object:
-    """One work key that is fought over."""
-    return {
-        "work_key": entry.work_key,
-        "kind": entry.kind,
-        "contenders": entry.contenders,
-        "recent_contenders": entry.recent_contenders,
-        "holder": entry.holder,
-        "attempt": entry.attempt,
-        "expires_at": format_moment(entry.expires_at),
-    }
-
-
-def describe_hot(found: HotKeys) -> str:
-    """List them, one a line: how many were turned away in its present attempt and in earlier ones, and who has it."""
-    if not found.entries:
-        return f"no session was denied work held now or in the last {format_duration(found.max_age_seconds)}"
-    return "\n".join(_describe(entry) for entry in found.entries)
-
-
-def _describe(entry: HotKey) -> str:
-    counted = f"{entry.contenders:>4} denied now  {entry.recent_contenders:>4} before"
-    held = "free"
-    if entry.holder is not None:
-        until = "" if entry.expires_at is None else f" until {format_time(entry.expires_at)}"
-        held = f"held by {name(entry.holder)}{until}, attempt {entry.attempt}"
-    return f"{counted}  {key(entry.work_key)}  {held}"

@@ -5,10 +5,12 @@ Every object carries ``schema`` and ``fleet``; what is absent is null. Times are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from coordinator import model
+from coordinator.diagnosis.findings import Finding, is_healthy
 from coordinator.errors import CoordinatorError
 from coordinator.security.redaction import without_credentials
 
@@ -16,14 +18,17 @@ __all__ = [
     "Object",
     "briefing_object",
     "claim_object",
+    "doctor_object",
     "error_object",
     "event_object",
     "format_moment",
+    "hot_object",
     "list_object",
     "log_object",
     "record_object",
     "show_object",
     "status_object",
+    "top_object",
 ]
 
 Object = dict[str, Any]
@@ -185,6 +190,60 @@ def status_object(status: model.Status) -> Object:
             "denied": rate.denied,
             "scope": "replica",
         },
+    }
+
+
+def hot_object(found: model.HotKeys) -> Object:
+    """The answer to ``hot``."""
+    return {
+        "entries": [_hot_key(entry) for entry in found.entries],
+        "max_age_seconds": found.max_age_seconds,
+        "complete": found.complete,
+    }
+
+
+def _hot_key(entry: model.HotKey) -> Object:
+    """One work key that is fought over."""
+    return {
+        "work_key": entry.work_key,
+        "kind": entry.kind,
+        "contenders": entry.contenders,
+        "recent_contenders": entry.recent_contenders,
+        "holder": entry.holder,
+        "attempt": entry.attempt,
+        "expires_at": format_moment(entry.expires_at),
+    }
+
+
+def top_object(briefing: model.Briefing, hot: model.HotKeys, status: model.Status) -> Object:
+    """The answer to ``top``."""
+    briefed = briefing_object(briefing)
+    return {
+        "generated_at": briefed["generated_at"],
+        "taken": briefed["taken"],
+        "loose_ends": briefed["loose_ends"],
+        "omitted": {"taken": briefed["omitted"]["taken"], "loose_ends": briefed["omitted"]["loose_ends"]},
+        "hot": [_hot_key(entry) for entry in hot.entries],
+        "convergence_rate": status_object(status)["convergence_rate"],
+    }
+
+
+def doctor_object(findings: Sequence[Finding]) -> Object:
+    """The answer to ``doctor``."""
+    return {
+        "healthy": is_healthy(findings),
+        "findings": [
+            {
+                "check": finding.check,
+                "severity": finding.severity.value,
+                "subject": finding.subject or None,
+                "message": finding.message,
+                "advice": finding.advice,
+                "value": finding.value,
+                "unit": finding.unit,
+            }
+            for finding in findings
+        ],
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from coordinator.cli.quantities import format_duration
+from coordinator.diagnosis.findings import Finding, Severity
 from coordinator.model import (
     Cause,
     Claim,
@@ -12,6 +14,8 @@ from coordinator.model import (
     Denial,
     Event,
     HistoryEntry,
+    HotKey,
+    HotKeys,
     LogPage,
     Outcome,
     Previous,
@@ -25,8 +29,12 @@ from coordinator.model import (
 from coordinator.quotation import Writer, key, name, names, said, said_lines
 
 __all__ = [
+    "HOT_IS_INCOMPLETE",
+    "colour_findings",
     "describe_claim",
     "describe_event",
+    "describe_findings",
+    "describe_hot",
     "describe_log",
     "describe_reap",
     "describe_records",
@@ -35,6 +43,13 @@ __all__ = [
 ]
 
 _HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
+
+HOT_IS_INCOMPLETE = "there was more than could be looked at, so that others may be hotter; --kind looks at less"
+
+_MARKS = {Severity.OK: "ok", Severity.WARNING: "warn", Severity.PROBLEM: "FAIL"}
+#: Green, yellow and red, in the numbers that terminals have for them.
+_COLOURS = {"ok": 32, "warn": 33, "FAIL": 31}
+_MARK_WIDTH = 4
 
 
 def describe_claim(answer: Claim | Denial) -> str:
@@ -135,6 +150,53 @@ def describe_status(status: Status, fleet: str) -> str:
         counts = f"{rate.denied} denied, {rate.granted} granted"
         lines.append(f"  convergence {rate.value:.0%} over {window} at this coordinator: {counts}")
     return "\n".join(lines)
+
+
+def describe_hot(found: HotKeys) -> str:
+    """List them, one a line: how many were turned away in its present attempt and in earlier ones, and who has it."""
+    if not found.entries:
+        return f"no session was denied work held now or in the last {format_duration(found.max_age_seconds)}"
+    return "\n".join(_describe_hot_key(entry) for entry in found.entries)
+
+
+def _describe_hot_key(entry: HotKey) -> str:
+    counted = f"{entry.contenders:>4} denied now  {entry.recent_contenders:>4} before"
+    held = "free"
+    if entry.holder is not None:
+        until = "" if entry.expires_at is None else f" until {format_time(entry.expires_at)}"
+        held = f"held by {name(entry.holder)}{until}, attempt {entry.attempt}"
+    return f"{counted}  {key(entry.work_key)}  {held}"
+
+
+def describe_findings(findings: Sequence[Finding]) -> str:
+    """Write one line for each finding, below it what to do, and a summary last."""
+    width = max((len(finding.check) for finding in findings), default=0)
+    lines = []
+    for number, finding in enumerate(findings):
+        about = f"{finding.subject}: " if finding.subject and finding.subject not in finding.message else ""
+        lines.append(f"{_MARKS[finding.severity]:<{_MARK_WIDTH}}  {finding.check:<{width}}  {about}{finding.message}")
+        # The same advice for several faults in a row is given once, below the last.
+        follows = findings[number + 1].advice if number + 1 < len(findings) else None
+        if finding.advice and finding.advice != follows:
+            lines.append(f"{'':<{_MARK_WIDTH + width + 4}}→ {finding.advice}")
+    found = Counter(finding.severity for finding in findings)
+    summary = (
+        (found[Severity.PROBLEM], "problem"),
+        (found[Severity.WARNING], "warning"),
+    )
+    counted = [f"{number} {what}{'' if number == 1 else 's'}" for number, what in summary if number]
+    return "\n".join([*lines, ", ".join([*counted, f"{found[Severity.OK]} in order"])])
+
+
+def colour_findings(text: str) -> str:
+    """Colour the marks of a text that is shown on a terminal."""
+    return "\n".join(_colour_mark(line) for line in text.split("\n"))
+
+
+def _colour_mark(line: str) -> str:
+    mark, rest = line[:_MARK_WIDTH], line[_MARK_WIDTH:]
+    colour = _COLOURS.get(mark.rstrip())
+    return line if colour is None or not rest.startswith("  ") else f"\x1b[{colour}m{mark}\x1b[0m{rest}"
 
 
 def _describe_task(task: TaskStatus) -> str:

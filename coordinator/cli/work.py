@@ -148,7 +148,10 @@ def work_abandon(
     token: Token = None,
     request_id: RequestId = None,
 ) -> int:
-    """Release unfinished work; it can be claimed again at once."""
+    """Release unfinished work; it can be claimed again at once.
+
+    The Python client and the API call this `release`.
+    """
     context = current()
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):

@@ -270,6 +270,8 @@ class Client:
     ) -> model.Record:
         """Release work; it can be claimed again at once, and the next session gets ``reason``.
 
+        On the command line this is ``work-abandon``.
+
         Raises ``NotHolder`` if the session does not hold the work key, ``NotFound`` if it has never been claimed.
         """
         request = pb.ReleaseRequest(
@@ -299,6 +301,8 @@ class Client:
 
     def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
         """Mark abandoned work as seen, so that it is no longer a loose end; it can be claimed as before.
+
+        On the command line this is ``work-ack``.
 
         Raises ``NotFound`` if it has never been claimed and ``Refused`` if it is not abandoned.
         """

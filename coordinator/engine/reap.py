@@ -1,11 +1,11 @@
 """Reap: turn a claim that expired into an abandoned record.
 
-Invariant: an expiry is written down at most once, and never for work that is held: the transaction compares
+Invariant: an expiry is written down at most once, and never for work that somebody holds: the transaction compares
 that no claim is there and that the record is the one that was read. Doing it twice, or from two replicas, is harmless.
 
-What a caller has seen of the claim, as it was deleted or as its record was listed, is only a guess from which the first
-try is built, so that an expiry mostly costs one transaction. The first try also guesses that no session was denied, and
-compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
+What somebody has seen of the claim, as it was deleted or as its record was listed, is only a guess from which the first
+try is built, so that an expiry mostly costs one transaction. The first try also guesses that nobody was denied, and
+compares that; once no claim is there, nobody can become a contender any more, so that a second try knows.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_sec
 def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
     """Return whether the record was written since the claim that was deleted.
 
-    For what was deleted before its time: it was mostly completed or handed back, and a look is cheaper than a write.
+    For what was deleted before its time: it was mostly completed or released, and a look is cheaper than a write.
     """
     reply = yield from commit(Txn((), (Range(paths.record),)))
     return all(kv.mod_revision != deleted.mod_revision for kv in reply.range(0).kvs)

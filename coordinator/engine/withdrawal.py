@@ -6,8 +6,8 @@ later, where it waits at a coordinator that was stopped.
 Invariants:
 - Every transaction by which a request takes effect compares that the request was not withdrawn (``not_withdrawn``).
   Whichever of the two is committed first, the other one knows: a try that comes later is refused, and a claim that was
-  made earlier is handed back by the withdrawal.
-- A claim is handed back only if this very request made it, its caller did not receive it as the answer, and it is
+  made earlier is released by the withdrawal.
+- A claim is released only if this very request made it, its caller did not receive it as the answer, and it is
   still as it was granted. One that was renewed since has a holder who knows of it. No other claim is touched.
 - An attempt that was withdrawn leaves the work as it was before: finished work is finished, and a loose end is a loose
   end again. It keeps its number and its history entry, which says ``withdrawn``.
@@ -60,7 +60,7 @@ def not_withdrawn(paths: WorkPaths, session: str, request_id: str) -> Compare:
 
 
 def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
-    """Withdraw a request; returns whether that has handed back a claim without a holder who knows of it."""
+    """Withdraw a request; returns whether that has released a claim without a holder who knows of it."""
     lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
     if lease is None:
         raise InternalError("no lease was given for a withdrawal")
@@ -69,7 +69,7 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
     found = yield from read(paths)
     for _ in range(MAX_TRIES):
         if found.claim is not None and _is_unknown(command, found.claim):
-            ended = yield from _hand_back(command, paths, found, mark)
+            ended = yield from _release(command, paths, found, mark)
             if isinstance(ended, Record):
                 return True
             found = ended
@@ -95,10 +95,10 @@ def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
     )
 
 
-def _hand_back(command: WithdrawCommand, paths: WorkPaths, found: Snapshot, mark: Put) -> Operation[Record | Snapshot]:
+def _release(command: WithdrawCommand, paths: WorkPaths, found: Snapshot, mark: Put) -> Operation[Record | Snapshot]:
     """End the claim that was found, put the mark, and leave the work as it was before the claim."""
     if found.claim is None:
-        raise ValueError("only a live claim is handed back")
+        raise ValueError("only a live claim is released")
     ended = replace(
         as_claimed(found),
         state=State.ABANDONED,

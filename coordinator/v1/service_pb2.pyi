@@ -193,10 +193,10 @@ class WithdrawRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WithdrawItem, _Mapping]]] = ...) -> None: ...
 
 class WithdrawResponse(_message.Message):
-    __slots__ = ("handed_back",)
-    HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
-    handed_back: int
-    def __init__(self, handed_back: _Optional[int] = ...) -> None: ...
+    __slots__ = ("released",)
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    released: int
+    def __init__(self, released: _Optional[int] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("fleet", "work_key")

@@ -1,7 +1,7 @@
 """A fleet that converges on the same work all the time, and counts what it is answered.
 
 Work comes in rounds: of each kind one piece, which a crowd of sessions claims at once, through all coordinators. One of
-them gets it and completes it, hands it back, has it revoked, or lets it expire. What the coordinators' counters must
+them gets it and completes it, releases it, has it revoked, or lets it expire. What the coordinators' counters must
 say is in ``Counts``. Who gets it is chance, but not how many are denied: each attempt of a round has one grant and as
 many denials as its crowd is large, so that the convergence rate is the same at all times.
 
@@ -27,10 +27,10 @@ __all__ = ["CROWDS", "Counts", "FleetLoad"]
 
 #: How many sessions want each piece of work, by its kind.
 CROWDS: Mapping[str, int] = {"github": 6, "task": 3, "blog": 2}
-#: Of so many pieces one ends otherwise than completed: handed back, revoked, or expired.
+#: Of so many pieces one ends otherwise than completed: released, revoked, or expired.
 _RELEASED_EVERY = 4
 _REVOKED_EVERY = 9
-#: Of so many pieces one that was handed back is claimed again; the others stay loose ends.
+#: Of so many pieces one that was released is claimed again; the others stay loose ends.
 _TAKEN_UP_EVERY = 8
 #: The shortest there is.
 _SHORT_TTL = 5.0

@@ -66,7 +66,7 @@ async def withdraw(coordinator: Coordinator, fleet: str) -> AsyncIterator[Callab
         async def call(session: str, request_id: str, key: str = KEY, token: int = 0) -> int:
             item = pb.WithdrawItem(work_key=key, request_id=request_id, fencing_token=token)
             request = pb.WithdrawRequest(fleet=fleet, session=session, items=[item])
-            return int((await stub.Withdraw(request, timeout=20)).handed_back)
+            return int((await stub.Withdraw(request, timeout=20)).released)
 
         yield call
 
@@ -311,7 +311,7 @@ class TestAWithdrawalThatComesAfterTheGrant:
         assert (await direct.get(KEY)).record == before
         assert (await direct.claim("next", KEY)).attempt == 5
 
-    async def test_a_claim_that_another_late_try_has_moved_to_its_replicas_lease_is_handed_back(
+    async def test_a_claim_that_another_late_try_has_moved_to_its_replicas_lease_is_released(
         self,
         direct: AsyncClient,
         withdraw: Any,

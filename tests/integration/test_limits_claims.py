@@ -129,7 +129,7 @@ async def test_a_replica_learns_within_a_moment_what_others_have_granted_and_end
     deadline = time.monotonic() + 30
     number = 0
     while True:
-        # What it grants before it has looked again is handed back; the limit is a soft one.
+        # What it grants before it has looked again is released; the limit is a soft one.
         answer = (await client.claim_many("busy", [f"task:more-{number}"]))[0]
         if isinstance(answer, LimitExceeded):
             break

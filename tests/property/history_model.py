@@ -296,7 +296,7 @@ def _release(work: Work, request: Releasing, now: datetime) -> tuple[Work, Answe
         return work, _refusal(work)
     if _is_withdrawn(work, request):
         return work, Refusal(Refused)
-    return _hand_back(work, Cause.RELEASED, request.text, request.request_id, now)
+    return _give_up(work, Cause.RELEASED, request.text, request.request_id, now)
 
 
 def _is_withdrawn(work: Work, request: Claiming | Completing | Releasing) -> bool:
@@ -350,12 +350,12 @@ def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]
     if work.held is None:
         return work, Refusal(NotHolder)
     attempt = work.held.attempt
-    work, _ = _hand_back(work, Cause.REVOKED, request.text, request.request_id, now)
+    work, _ = _give_up(work, Cause.REVOKED, request.text, request.request_id, now)
     # What is told is the attempt that was revoked, also where the work is completed again.
     return work, _as_it_ended(next(end for end in work.history if end.attempt == attempt))
 
 
-def _hand_back(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
+def _give_up(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
     if work.known is None:
         raise ValueError("a claim has a record")
     ended = replace(work.known, state=State.ABANDONED, cause=cause, reason=reason, ended_at=now, completion=None)

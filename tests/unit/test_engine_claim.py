@@ -254,7 +254,7 @@ def test_reopening_keeps_the_finished_work_to_fall_back_to() -> None:
     assert granted(done).attempt == 2
 
 
-def test_after_a_reopened_attempt_was_handed_back_attempts_go_on_from_it() -> None:
+def test_after_a_reopened_attempt_was_released_attempts_go_on_from_it() -> None:
     restored = replace(COMPLETED, attempts=2)
     command = replace(COMMAND, reopen=True)
     done = run(
@@ -366,7 +366,7 @@ def test_a_repeated_request_whose_attempt_has_ended_is_granted_nothing_more(how:
     assert done.error.hint == "claim it again with a new request_id"
 
 
-def test_a_repeated_reopening_that_was_handed_back_reopens_nothing_more() -> None:
+def test_a_repeated_reopening_that_was_released_reopens_nothing_more() -> None:
     restored = replace(a_record(State.COMPLETED, HOLDER, request_id="claim-2"), attempts=2)
     done = run(claim(replace(COMMAND, reopen=True), PATHS), LEASE, denied(None, restored))
     assert isinstance(done.error, NotHolder)

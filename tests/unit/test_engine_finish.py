@@ -153,7 +153,7 @@ def test_a_late_completion_that_loses_to_a_new_claim_is_refused_with_the_holder(
     assert done.error.holder == OTHER
 
 
-def test_what_was_handed_back_is_not_completed_late() -> None:
+def test_what_was_released_is_not_completed_late() -> None:
     done = run(complete(COMMAND, PATHS), found(None, RELEASED, history=()), answered(ends()))
     assert isinstance(done.error, NotHolder)
 
@@ -237,7 +237,7 @@ def reopened() -> StoredRecord:
     return replace(a_record(attempt=2), completion=COMPLETED)
 
 
-def test_a_reopened_attempt_that_is_handed_back_leaves_the_work_completed() -> None:
+def test_a_reopened_attempt_that_is_released_leaves_the_work_completed() -> None:
     held = a_claim(attempt=2, request_id="reopening")
     done = run(release(COMMAND, PATHS), found(held, reopened(), history=()), committed())
     record = put_at(done.txns[1], PATHS.record, StoredRecord)

@@ -14,11 +14,10 @@ import sys
 from collections.abc import Iterator
 
 from coordinator.cli.context import Context
-from coordinator.cli.hot import hot_key_object
-from coordinator.cli.json_objects import Object, briefing_object, status_object
+from coordinator.cli.json_objects import top_object
 from coordinator.cli.output import answer
 from coordinator.cli.reader import while_read
-from coordinator.cli.top.board import Board, Seen
+from coordinator.cli.top.board import Board
 from coordinator.client import AsyncClient
 from coordinator.errors import CoordinatorError, HistoryGone
 
@@ -50,7 +49,7 @@ async def _show_once(context: Context) -> None:
     async with context.async_client() as client:
         seen = await board.read(client)
     if context.json:
-        answer(context, "", _object(seen))
+        answer(context, "", top_object(seen.briefing, seen.hot, seen.status))
         return
     from rich.console import Console
 
@@ -60,19 +59,6 @@ async def _show_once(context: Context) -> None:
     with console.capture() as drawn:
         console.print(snapshot(board, console.width))
     answer(context, drawn.get().rstrip("\n"), {})
-
-
-def _object(seen: Seen) -> Object:
-    """The answer to ``top --json``."""
-    briefing, status = briefing_object(seen.briefing), status_object(seen.status)
-    return {
-        "generated_at": briefing["generated_at"],
-        "taken": briefing["taken"],
-        "loose_ends": briefing["loose_ends"],
-        "omitted": {"taken": briefing["omitted"]["taken"], "loose_ends": briefing["omitted"]["loose_ends"]},
-        "hot": [hot_key_object(entry) for entry in seen.hot.entries],
-        "convergence_rate": status["convergence_rate"],
-    }
 
 
 async def _last(context: Context, interval: float) -> None:

@@ -365,6 +365,26 @@ class AsyncClient:
         )
         return answers.log_page(await self._calls.call("Log", request))
 
+    async def log(self, session: str, *, since: datetime | None = None) -> AsyncIterator[model.LogEntry]:
+        """Yield a session's ended attempts, latest first, fetching pages as they are needed.
+
+        Args:
+            session: Whose attempts.
+            since: Only those that ended at or after this time, which must have a time zone; by default all.
+
+        Raises:
+            InvalidInput: ``session`` or ``since`` is not valid.
+
+        """
+        page_token = ""
+        while True:
+            page = await self.log_page(session, since=since, page_size=MAX_PAGE_SIZE, page_token=page_token)
+            for entry in page.entries:
+                yield entry
+            if page.next_page_token is None:
+                return
+            page_token = page.next_page_token
+
     async def briefing(
         self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
     ) -> model.Briefing:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from coordinator import AsyncClient, InvalidInput, State
+from coordinator.client import _async, _sync
 from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting
 from tests.conftest import RunningCoordinator
 
@@ -95,6 +96,22 @@ async def test_a_log_lists_what_a_session_did(client: Driven) -> None:
     assert (await client.log_page("session-1", since=begun + timedelta(hours=1))).entries == ()
     with pytest.raises(InvalidInput, match="since must carry a time zone"):
         await client.log_page("session-1", since=datetime(2026, 6, 14))
+
+
+async def test_a_log_goes_on_over_pages(client: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = datetime.now(UTC) - timedelta(seconds=1)
+    for number in range(5):
+        await client.claim("session-1", f"task:{number}")
+        await client.complete("session-1", f"task:{number}")
+    for module in (_async, _sync):
+        monkeypatch.setattr(module, "MAX_PAGE_SIZE", 2)
+    newest_first = [f"task:{number}" for number in reversed(range(5))]
+    assert [entry.work_key for entry in await client.log("session-1")] == newest_first
+    assert [entry.work_key for entry in await client.log("session-1", since=begun)] == newest_first
+    assert await client.log("session-1", since=begun + timedelta(hours=1)) == []
+    assert await client.log("session-2") == []
+    with pytest.raises(InvalidInput, match="since must carry a time zone"):
+        await client.log("session-1", since=datetime(2026, 6, 14))
 
 
 async def test_a_status_reports_how_all_are(client: Driven, coordinator: RunningCoordinator) -> None:

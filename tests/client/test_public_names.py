@@ -16,11 +16,8 @@ UNNAMED = {
     "ConvergenceRate",
     "CoordinatorStatus",
     "EtcdStatus",
-    "LogEntry",
-    "LogPage",
     "Previous",
     "ReaperStatus",
-    "RecordPage",
     "TaskStatus",
 }
 

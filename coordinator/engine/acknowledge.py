@@ -4,8 +4,8 @@ Invariants:
 - What is acknowledged stays abandoned and can be claimed as before; only its entry in the index of loose ends goes.
 - An attempt that expired unrecorded is recorded by the transaction that acknowledges it: its history is the same as if
   it had been reaped first.
-- Whoever claims the work meanwhile wins: the transaction compares that no claim is there and that the record is the one
-  that was read.
+- A session that claims the work meanwhile wins: the transaction compares that no claim is there and that the record is
+  the one that was read.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ _COMPLETED = b'"ended":"completed"'
 
 @dataclass(frozen=True, slots=True)
 class BriefingCommand:
-    """What to tell: of these ``kinds`` (empty: of all), of ends at most so old, in so many characters."""
+    """What to list: work of these ``kinds`` (empty: of all), ends at most so old, in so many characters."""
 
     now: datetime
     kinds: tuple[str, ...] = ()
@@ -153,7 +153,7 @@ def _finished_keys(
     index = Backwards(prefix, start, end_of_prefix(prefix), command.now, _PIECE)
     # A segment begins with its kind.
     kinds = tuple(kind.encode() + b":" for kind in command.kinds) or (b"",)
-    # Work that was completed twice is told once, where it is latest.
+    # Work that was completed twice is listed once, by its latest completion.
     found: dict[bytes, None] = {}
     looked_at = 0
     while looked_at < (_ENOUGH_ENDED if len(found) >= most else _MOST_ENDED) and (entries := (yield from index.read())):

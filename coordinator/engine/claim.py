@@ -1,14 +1,14 @@
-"""Claim: grant a work key to one session, or tell why not.
+"""Claim: grant a work key to one session, or return why not.
 
 Invariants:
 - At most one session holds a work key: a grant compares, in the transaction that writes the claim, that no claim is
   there and that the record is the one this grant was built from.
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
-- A repeated request is told the outcome of the first: the claim carries the request_id that made it, and so does the
+- A repeated request gets the outcome of the first: the claim carries the request_id that made it, and so does the
   record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
-  that a duplicate that comes late makes no claim that nobody knows of, nor reopens what came of the first. Once
-  somebody has claimed the work again, the request_id of the attempt before is forgotten: a duplicate that is later
-  still is a new request.
+  that a late duplicate makes no claim that its caller does not know of, and does not reopen the result of the first.
+  Once another claim was granted, the request_id of the attempt before is forgotten: a duplicate that comes after that
+  is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
   denied.
@@ -81,8 +81,8 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
     """Claim a work key.
 
     The first try assumes that it was never seen, so that new work costs one round trip; what a failed try has read is
-    what the next one is built from. Where others are at the work key already it is most likely held, and one reading
-    tells all who ask.
+    what the next one is built from. Where others are at the work key already it is most likely held, and one read
+    answers all of them.
     """
     found = NOTHING_KNOWN
     if (yield from is_wanted(paths.claim)):
@@ -118,7 +118,7 @@ def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Oper
 def _try_to_grant(
     command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
 ) -> Operation[Claim | Snapshot]:
-    """Write the claim if the work key still is as it was found; otherwise tell how it is."""
+    """Write the claim if the work key still is as it was found; otherwise return how it is."""
     attempt = yield from next_attempt(paths, found)
     claimed = StoredClaim(
         session=command.session,
@@ -152,7 +152,7 @@ def _try_to_grant(
         end = yield from write_end(paths, ended)
         success += end.operations
     elif ended is None and found.record_revision:
-        success.append(paths.delete_contenders())  # of an attempt whose end cannot be told
+        success.append(paths.delete_contenders())  # of an attempt whose end is unknown
     previous = yield from previous_of(paths, ended)
     granted = ClaimGranted(paths.fleet, paths.work_key.kind)
     yield Expected((granted,) if end is None else (end.event, granted), _traces_of(paths, claimed))
@@ -257,7 +257,7 @@ def _is_own(command: ClaimCommand, held: StoredClaim, live: LiveClaim) -> bool:
 def _is_granted_by(command: ClaimCommand, live: LiveClaim | None) -> bool:
     """Return whether this very run of the request, rather than another one at any replica, has made the claim.
 
-    Runs are told apart by their times.
+    Runs are distinguished by their times.
     """
     held = live.stored if live else None
     return held is not None and _is_request_of(command, held) and held.claimed_at == command.now

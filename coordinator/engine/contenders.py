@@ -19,7 +19,7 @@ __all__ = ["count_contenders", "keep_mark", "note_contender", "take_mark_back"]
 def note_contender(command: ClaimCommand, paths: WorkPaths) -> Txn:
     """Note the caller as a contender, once an attempt, and only while a claim is there to contend for.
 
-    It is noted before anybody has looked at whose claim that is; ``take_mark_back`` takes it back.
+    It is noted before it is known whose claim that is; ``take_mark_back`` takes it back.
     """
     key = paths.contender(command.session)
     return Txn(
@@ -47,8 +47,8 @@ def take_mark_back(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> 
 def keep_mark(command: ClaimCommand, paths: WorkPaths, live: LiveClaim) -> Operation[None]:
     """Make the mark that was there before outlast the request that made it.
 
-    That may have been the holder's own, which is about to take it back; a mark that names no request is nobody's to
-    take back.
+    That may have been the holder's own, which is about to take it back; a mark that names no request is never taken
+    back.
     """
     key = paths.contender(command.session)
     reply = yield from commit(Txn((), (Range(key),)))

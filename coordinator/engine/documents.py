@@ -126,9 +126,9 @@ class StoredRecord(Document):
 
     ``fencing_token`` is None in the record that a grant writes, as it is the revision of that very write: the record's
     own mod_revision. ``attempts`` is the number of the latest attempt; it differs from ``attempt`` only after a
-    reopened attempt was released, or any was withdrawn, when the record tells of the attempt before again.
-    ``completion`` is the completed record, kept while finished work is claimed again. ``withdrawn`` stands in the
-    record of an attempt that was withdrawn where there is none before it to tell of.
+    reopened attempt was released, or any was withdrawn, when the record describes the attempt before again.
+    ``completion`` is the completed record, kept while finished work is claimed again. ``withdrawn`` is set in the
+    record of an attempt that was withdrawn if there is none before it to describe.
     """
 
     state: State
@@ -205,7 +205,7 @@ class Ended(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LooseEnd(Document):
-    """``loose/K``: an abandoned attempt that nobody has taken up or acknowledged."""
+    """``loose/K``: an abandoned attempt that has not been taken up or acknowledged."""
 
     session: str
     attempt: int
@@ -229,7 +229,7 @@ class Withdrawal(Document):
     withdrawn_at: datetime
 
 
-# Of work that many want at once, each of them is told from the same two values.
+# Many sessions that want one work key at once get answers from the same two values.
 @lru_cache(maxsize=_DECODED_KEPT)
 def _decoded(document: Any, value: bytes) -> object:
     try:
@@ -253,7 +253,7 @@ _SCHEMAS: dict[type, _Schema] = {}
 
 
 def _schema(document: type[Document]) -> _Schema:
-    """Tell for each field the types it may hold, and whether it must be there."""
+    """Return for each field the types it may hold, and whether it is required."""
     if document in _SCHEMAS:
         return _SCHEMAS[document]
     hints = get_type_hints(document)

@@ -1,4 +1,4 @@
-"""What replicas of a coordinator tell one another: who is elected to reap, how far it is, and what their clocks say.
+"""What replicas of a coordinator share: who is elected to reap, how far it is, and what their clocks say.
 
     /coordination-meta/v1/reaper/leader     name of the elected replica, bound to a lease that it keeps alive
     /coordination-meta/v1/reaper/mark       up to where it has written down what expired
@@ -80,7 +80,7 @@ class ReplicaSign(NamedTuple):
 
 
 def campaign(name: str, lease: int) -> Operation[int]:
-    """Try to be elected; returns the revision of the election that names us, 0 if somebody else is elected."""
+    """Try to be elected; returns the revision of the election that names us, 0 if another replica is elected."""
     reply = yield from commit(
         Txn(compares=(is_absent(LEADER),), success=(Put(LEADER, name.encode(), lease),), failure=(Range(LEADER),))
     )
@@ -92,7 +92,7 @@ def campaign(name: str, lease: int) -> Operation[int]:
 
 
 def elected() -> Operation[Leader | None]:
-    """Tell who is elected."""
+    """Return who is elected."""
     reply = yield from commit(Txn((), (Range(LEADER),)))
     for kv in reply.range(0).kvs:
         return Leader(kv.value.decode(errors="replace"), kv.lease, kv.create_revision)
@@ -100,7 +100,7 @@ def elected() -> Operation[Leader | None]:
 
 
 def who_reaps() -> Operation[tuple[str | None, int | None]]:
-    """Tell who is elected, and how many revisions behind it said it was at its last sign of life."""
+    """Return who is elected, and how many revisions behind it was at its last sign of life."""
     reply = yield from commit(Txn((), (Range(LEADER), Range(REPLICA, end_of_prefix(REPLICA)))))
     name = next((kv.value.decode(errors="replace") for kv in reply.range(0).kvs), None)
     for kv in reply.range(1).kvs:
@@ -111,7 +111,7 @@ def who_reaps() -> Operation[tuple[str | None, int | None]]:
 
 
 def read_mark() -> Operation[Mark | None]:
-    """Tell up to where the reaper has come; None if that is not known."""
+    """Return up to where the reaper has come; None if that is not known."""
     reply = yield from commit(Txn((), (Range(MARK),)))
     for kv in reply.range(0).kvs:
         return (yield from decode(Mark, kv))

@@ -4,7 +4,7 @@ Nothing is written for watchers: each event is seen in a key that is written any
 that says ``claimed``; the end of an attempt is its history entry; a denial is the mark of a contender. There is one
 mark for each session and attempt, so that being denied again is no event, nor is a denial of finished work.
 
-Whoever claims what it holds already is marked for a moment, before anybody has looked at whose claim that is. So a mark
+A session that claims what it holds already is marked for a moment, before it is known whose claim that is. So a mark
 of the holder's own session is no event; neither, then, is the denial of another process under the holder's name.
 
 Invariant: the events of one revision stand in an order that does not depend on what came before: an attempt ends before
@@ -30,7 +30,7 @@ __all__ = ["EventFilter", "Holders", "claim_events", "watched_range"]
 
 #: How many work keys a watch remembers the holders of.
 _MOST_HOLDERS = 10_000
-#: In which order events of one revision are told.
+#: The order of the events of one revision.
 _ORDER = (Event.ABANDONED, Event.COMPLETED, Event.GRANTED, Event.RENEWED, Event.DENIED)
 
 
@@ -64,14 +64,14 @@ class Holders:
         self.learn(claim_event.record.work_key, claim_event.record.session if held else None)
 
     def learn(self, work_key: str, session: str | None) -> None:
-        """Learn who holds it, None for nobody."""
+        """Learn which session holds it, None for none."""
         self._sessions[work_key] = session
         self._sessions.move_to_end(work_key)
         if len(self._sessions) > _MOST_HOLDERS:
             self._sessions.popitem(last=False)
 
     def of(self, paths: WorkPaths, revision: int) -> Operation[str | None]:
-        """Tell who held it at a revision that the watch has come to; what it has not seen is looked up."""
+        """Return who held it at a revision that the watch has come to; what it has not seen is looked up."""
         work_key = str(paths.work_key)
         if work_key not in self._sessions:
             self.learn(work_key, (yield from _held_at(paths, revision)))
@@ -79,7 +79,7 @@ class Holders:
 
 
 def _held_at(paths: WorkPaths, revision: int) -> Operation[str | None]:
-    """Tell whose claim it was: of the attempts that had begun by then, the latest."""
+    """Return whose claim it was: of the attempts that had begun by then, the latest."""
     reply = yield from commit(Txn((), (Range(paths.claim), paths.read_history(HISTORY_LIMIT))))
     begun = {}
     portion = Portion()

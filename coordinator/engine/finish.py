@@ -3,11 +3,11 @@
 Invariants:
 - A claim is ended only by a transaction that compares its create_revision, the fencing token: a stale holder never
   ends its successor's claim, and heartbeats that change its mod_revision do not get in the way.
-- An expired attempt may still be completed, late, as long as nobody has claimed the work since: the transaction
+- An expired attempt may still be completed, late, as long as no session has claimed the work since: the transaction
   compares that no claim is there and that the record is the one that was read. Its one history entry then says so.
 - A request ends the claim that it first found, or none: a later one of the same session is not what was meant.
 - A request that was withdrawn ends nothing.
-- A repeated request finds its request_id in the history and is told that it took effect.
+- A repeated request finds its request_id in the history and returns that it took effect.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _holds(command: FinishCommand, found: Snapshot) -> LiveClaim | None:
 
 
 def _may_still_complete(command: FinishCommand, found: Snapshot) -> bool:
-    """Return whether the latest attempt was the session's, has expired, and nobody has claimed since."""
+    """Return whether the latest attempt was the session's, has expired, and no session has claimed since."""
     record = found.record
     if found.claim is not None or record is None or record.session != command.session:
         return False

@@ -59,11 +59,11 @@ def latest_attempt(paths: WorkPaths, found: Snapshot) -> Operation[int]:
 
 
 def previous_of(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previous | None]:
-    """Return what the latest attempt, as its record tells, has left behind."""
+    """Return what the latest attempt has left behind, according to its record."""
     if ended is None:
         return None
     if ended.attempts > ended.attempt:
-        # A reopened attempt was released, and the record tells of the finished one again. Or one was withdrawn.
+        # A reopened attempt was released, and the record describes the finished one again. Or one was withdrawn.
         reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER),)))
         latest = yield from previous_from_history(reply.range(0).kvs)
         if latest is not None:
@@ -133,7 +133,7 @@ def own_end(
 def own_attempt(ends: list[StoredHistory], session: str, token: int) -> StoredHistory | None:
     """Return how the session's latest attempt ended, or the one whose ``token`` it names; None if that is not known.
 
-    It may not be the latest attempt of the work, nor the one of which the record tells.
+    It may not be the latest attempt of the work, nor the one that the record describes.
     """
     return next((entry for entry in ends if entry.session == session and token in (0, entry.fencing_token)), None)
 
@@ -146,7 +146,7 @@ def show_ended(work_key: WorkKey, ended: StoredRecord | StoredHistory) -> Record
 
 
 def record_of_end(ended: StoredHistory) -> StoredRecord:
-    """Return the record that tells of an attempt what its history entry does."""
+    """Return the record that describes an attempt as its history entry does."""
     return StoredRecord(
         state=ended.ended,
         session=ended.session,

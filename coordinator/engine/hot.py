@@ -31,7 +31,7 @@ _MOST_ENDED, _PIECE, _READ_TOGETHER = 1_000, 500, 60
 
 @dataclass(frozen=True, slots=True)
 class HotCommand:
-    """How many to tell, of which kind ("": of all), and how far back attempts that have ended count."""
+    """How many to list, of which kind ("": of all), and how far back attempts that have ended count."""
 
     now: datetime
     kind: str = ""
@@ -40,7 +40,7 @@ class HotCommand:
 
 
 def hot(command: HotCommand, paths: FleetPaths) -> Operation[HotKeys]:
-    """Tell the hottest work keys, those with the most contenders first."""
+    """Return the hottest work keys, those with the most contenders first."""
     present, all_present = yield from _present(command, paths)
     recent, all_recent = yield from _recent(command, paths)
     both = present + recent
@@ -50,7 +50,7 @@ def hot(command: HotCommand, paths: FleetPaths) -> Operation[HotKeys]:
 
 
 def _present(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[str], bool]]:
-    """Count the contenders of present attempts by the segments of their work keys; tell whether that is all of them."""
+    """Count the contenders of present attempts by the segments of their work keys; returns whether these are all."""
     prefix = paths.prefix("contender")
     cursor = prefix + f"{command.kind}:".encode() if command.kind else prefix
     end = end_of_prefix(cursor)

@@ -66,7 +66,7 @@ def read_work_key(segment: str) -> WorkKey | None:
 
 
 def fleet_of(key: bytes) -> str | None:
-    """Tell in which fleet a key lies; None for one that lies in none."""
+    """Return the fleet of a key; None for a key of no fleet."""
     fleet, slash, _ = key.decode(errors="replace").removeprefix(ROOT).partition("/")
     return fleet if slash and key.startswith(f"{ROOT}{fleet}/".encode()) and FLEET.fullmatch(fleet) else None
 

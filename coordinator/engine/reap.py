@@ -1,11 +1,11 @@
 """Reap: turn a claim that expired into an abandoned record.
 
-Invariant: an expiry is written down at most once, and never for work that somebody holds: the transaction compares
+Invariant: an expiry is written down at most once, and never for work that is held: the transaction compares
 that no claim is there and that the record is the one that was read. Doing it twice, or from two replicas, is harmless.
 
-What somebody has seen of the claim, as it was deleted or as its record was listed, is only a guess from which the first
-try is built, so that an expiry mostly costs one transaction. The first try also guesses that nobody was denied, and
-compares that; once no claim is there, nobody can become a contender any more, so that a second try knows.
+What a caller has seen of the claim, as it was deleted or as its record was listed, is only a guess from which the first
+try is built, so that an expiry mostly costs one transaction. The first try also guesses that no session was denied, and
+compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def refuse(
     """Say why ``session``, which named ``token`` (0: none), may not ``verb`` the work key as it was found.
 
     ``own`` is how the attempt of the session ended that it can have meant, if that is known. One that an operator has
-    ended is always told of: its session cannot know.
+    ended is always reported: its session cannot know.
     """
     if own is not None and _is_news(found, session, token, own):
         return _ended(work_key, found, own)
@@ -56,7 +56,7 @@ def refuse_withdrawn(work_key: WorkKey) -> Refused:
 
 
 def _what_came_of_it(record: StoredRecord) -> str:
-    """Say how the latest attempt ended, of which the record may not tell any more."""
+    """Say how the latest attempt ended, which the record may not describe any more."""
     if record.attempts > record.attempt:
         return "has ended since"
     return f"was completed{_at(record)}" if record.state is State.COMPLETED else _how_it_ended(record)
@@ -67,7 +67,7 @@ def _is_news(found: Snapshot, session: str, token: int, own: StoredHistory) -> b
     held = found.claim.stored if found.claim else None
     if held is not None and held.session == session and token != own.fencing_token:
         return False
-    # Where finished work was reopened and released, the record tells of the attempt that finished it.
+    # Where finished work was reopened and released, the record describes the attempt that finished it.
     restored = found.record is not None and own.attempt == found.record.attempts > found.record.attempt
     return own.cause is Cause.REVOKED or (found.claim is None and restored)
 

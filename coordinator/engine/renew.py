@@ -11,7 +11,7 @@ Invariants:
   another replica is no promise: one that it has started again is ended earlier.
 
 A renewal does not compare what the claim's end compares. A note that comes together with a completion may be lost: the
-renewal is answered, and the end tells the note that was there before.
+renewal is answered, and the record of the end has the note that was there before.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def renew_live(
     also: tuple[Txn, ...] = (),
     request_id: str = "",
 ) -> Operation[Claim | Snapshot]:
-    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, tell how it is.
+    """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, return how it is.
 
     ``request_id`` is that of the request that renews, "" where it has none.
     """
@@ -126,7 +126,7 @@ def renew_live(
 
 
 def take_over(paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim) -> Operation[Claim | Snapshot]:
-    """Show the claim that was found on a lease of this replica's own; if it has changed, tell how it is.
+    """Show the claim that was found on a lease of this replica's own; if it has changed, return how it is.
 
     Where another replica has granted its lease it moves to one that ends no sooner. It is written only then.
     """
@@ -172,7 +172,7 @@ def _rewrite(
 
 
 def _renewed_alike(met: Snapshot, renewed: StoredClaim, token: int, lease: int) -> StoredClaim | None:
-    """Return the claim if somebody else has renewed it meanwhile to just what this renewal would have made of it.
+    """Return the claim if another request has renewed it meanwhile to just what this renewal would have made of it.
 
     Many renewals of one claim at once would otherwise each have to lose against all the others.
     """

@@ -1,10 +1,10 @@
-"""Revoke: an operator takes a claim away from whoever holds it.
+"""Revoke: an operator takes a claim away from its holder.
 
 Invariants:
 - A request ends the claim that it first found, or none: one that was granted since is not what was meant.
-- A claim that cannot be read can be revoked too. As nobody can say whose it was, it is ended only as it was found: the
+- A claim that cannot be read can be revoked too. As its holder is unknown, it is ended only as it was found: the
   transaction compares the last change of claim and record. What the record knows of the attempt is kept.
-- The answer tells of the attempt that was revoked, also where the work is completed again because the attempt had
+- The answer describes the attempt that was revoked, also where the work is completed again because the attempt had
   reopened it.
 """
 
@@ -28,7 +28,7 @@ from coordinator.quotation import key, name
 
 __all__ = ["UNKNOWN_SESSION", "RevokeCommand", "revoke"]
 
-#: Stands for the session of a claim that could not be read and of which no record tells. Sessions may be named so.
+#: Stands for the session of a claim that cannot be read and has no record. A session may have this name too.
 UNKNOWN_SESSION = "(unreadable)"
 
 
@@ -42,7 +42,7 @@ class RevokeCommand:
 
 
 def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
-    """Take the claim away from whoever holds it; raises ``NotHolder`` if nobody does."""
+    """Take the claim away from its holder; raises ``NotHolder`` if there is no live claim."""
     found, done = yield from read_first(paths, command.request_id, None)
     if done is not None:
         return done

@@ -1,8 +1,8 @@
 """Scans over what is stored, chunk by chunk: fleets, keys by kind, claims by holder, and what the reaper looks for.
 
 Each scan returns what it found in one chunk and the cursor of the next one; a cursor of None begins, and ends. What was
-found may have changed by the time that anybody acts on it: whatever is done about it compares for itself. The work does
-not grow with what kinds people invent: from ``MOST_KINDS`` on, all others are counted as one.
+found may have changed when it is used: every later transaction compares for itself. The work does not grow with the
+kinds that people invent: from ``MOST_KINDS`` on, all others are counted as one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def next_fleet(cursor: bytes | None) -> Operation[tuple[str | None, bytes | None
     return None, None
 
 
-#: Kinds of one table that are told apart.
+#: Kinds of one table that are counted separately.
 MOST_KINDS = 64
 #: What those beyond it are counted as, and what is not of any kind.
 OTHERS = "other"
@@ -77,7 +77,7 @@ def count_kinds(paths: FleetPaths, table: str) -> Operation[dict[str, int]]:
         key = rest.kvs[0].key
         kind = _KIND.match(key.removeprefix(prefix))
         if kind is None:
-            # Nobody's work: it is told where it is read for itself.
+            # The key of no work: it is reported where it is read for itself.
             found[OTHERS] = found.get(OTHERS, 0) + 1
             following = key + b"\0"
             reply = yield from commit(Txn((), (Range(following, end, limit=1),)))

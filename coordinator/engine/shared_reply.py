@@ -1,10 +1,10 @@
-"""One reply for several transactions: what a transaction would have been told, had it followed another at once.
+"""One reply for several transactions: the reply that a transaction would have got right after another one.
 
 Many sessions asking for one work key would otherwise each cost the store a transaction, one after the other.
 
 Invariant: a reply is made only for a transaction that would have done nothing right after the other one but read what
 that has shown: one that only reads, or one whose comparisons certainly do not hold. What the latter would also have
-written is left undone and handed back as ``deferred``. Whatever might have changed the store is not answered: None.
+written is left undone and returned as ``deferred``. Whatever might have changed the store is not answered: None.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Known = dict[bytes, KeyValue | None]
 
 
 def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
-    """Return what ``follower`` would be told right after ``leader`` was told ``reply``, None if that is not known."""
+    """Return the reply that ``follower`` would get right after ``leader`` got ``reply``, None if that is not known."""
     if follower == leader and only_reads(leader):
         return reply
     known: _Known = {}
@@ -106,7 +106,7 @@ def _reads_one(operation: Operation) -> TypeGuard[Range]:
 
 
 def _only_puts(txn: Txn) -> bool:
-    """Return whether a transaction puts something or does nothing, so that its reply tells nothing of the store."""
+    """Return whether a transaction puts something or does nothing, so that its reply says nothing of the store."""
     return not txn.failure and all(isinstance(operation, Put) for operation in txn.success)
 
 

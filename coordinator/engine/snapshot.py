@@ -1,7 +1,7 @@
 """What is known of a work key: claim and record, read at one revision, and the effective state they amount to.
 
 Invariant: a record that says ``claimed`` without a live claim is shown, and treated, as ``abandoned`` by expiry,
-whether or not anybody has written that down yet.
+whether or not that has been recorded yet.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Snapshot:
 
     ``record_revision`` is the record's mod_revision, 0 where there is none; ``record`` is None there, and also where
     the record is damaged. ``contenders`` is how many sessions were denied so far, None if that was not asked for.
-    ``marked`` tells whether the transaction that read this has noted the caller as a contender; what would have done so
-    is ``deferred`` where this was learnt from somebody else's transaction.
+    ``marked`` says whether the transaction that read this has noted the caller as a contender; what would have done so
+    is ``deferred`` where this was learnt from another caller's transaction.
     """
 
     claim: LiveClaim | None
@@ -74,7 +74,7 @@ class Snapshot:
 
     @property
     def expired(self) -> StoredRecord | None:
-        """The record of a claim that ran out and whose end nobody has written down yet."""
+        """The record of a claim that has expired and whose end has not been recorded yet."""
         if self.claim is None and self.record is not None and self.record.state is State.CLAIMED:
             return self.record
         return None
@@ -135,7 +135,7 @@ def read_along(paths: WorkPaths) -> Operation[Snapshot]:
 def get(paths: WorkPaths) -> Operation[WorkDetails]:
     """Read all that is known of a work key; raises ``Refused`` if that has been damaged and no claim is live.
 
-    Of a long history with long texts only the latest attempts are told, up to 1 MiB.
+    Of a long history with long texts only the latest attempts are returned, up to 1 MiB.
     """
     work_key = paths.work_key
     contenders = paths.read_contenders()._replace(limit=CONTENDERS_SHOWN)
@@ -184,7 +184,7 @@ def show_claim(
     outcome: Outcome = Outcome.GRANTED,
     previous: Previous | None = None,
 ) -> Claim:
-    """Show a live claim. ``remaining_seconds`` is what its lease has left: no two wall clocks may tell that."""
+    """Show a live claim. ``remaining_seconds`` is what its lease has left, never a difference of two wall clocks."""
     return Claim(
         work_key=str(work_key),
         kind=work_key.kind,
@@ -202,7 +202,7 @@ def show_claim(
 
 
 def show_record(work_key: WorkKey, stored: StoredRecord | None, *, live: bool) -> Record:
-    """Show the effective state of a work key; ``live`` tells whether its claim is there."""
+    """Show the effective state of a work key; ``live`` says whether its claim is there."""
     if stored is None:
         return Record(str(work_key), work_key.kind, State.CLAIMED if live else State.AVAILABLE)
     expired = stored.state is State.CLAIMED and not live

@@ -78,7 +78,7 @@ class Lease(NamedTuple):
 
 
 class TimeLeft(NamedTuple):
-    """How long ``leases`` last still, whoever has granted them: at most as long as etcd says (0 where it knows none).
+    """How long ``leases`` still last, granted by any replica: at most as long as etcd says (0 where it knows none).
 
     Nothing that a holder relies on: a lease that etcd has started again is ended earlier than etcd says.
     """
@@ -112,7 +112,7 @@ class Damaged(NamedTuple):
 class AttemptEnded(NamedTuple):
     """An attempt was ended by this operation, and by no other.
 
-    ``contenders`` is None where they were told before: a late completion ends an attempt whose expiry was recorded.
+    ``contenders`` is None where they were reported before: a late completion ends an attempt whose expiry was recorded.
     """
 
     kind: str
@@ -125,7 +125,7 @@ class AttemptEnded(NamedTuple):
 
 
 class ClaimGranted(NamedTuple):
-    """A claim was granted by this operation, and by no other; a repeated request that is told of it grants nothing."""
+    """A claim was granted by this operation, and by no other; a repeated request that gets it grants nothing."""
 
     fleet: str
     kind: str

@@ -33,7 +33,7 @@ class Backwards:
     """Where reading has come to: what lies from ``start`` up to but excluding ``end`` is left.
 
     ``prefix`` is what all keys of the index start with, ``latest`` about the moment of the last that is wanted, and
-    ``piece`` how many are read at a time. ``left`` tells how many entries are not read yet, None before any is.
+    ``piece`` how many are read at a time. ``left`` is how many entries are not read yet, None before any is.
     """
 
     prefix: bytes

@@ -114,7 +114,7 @@ class KeyValue(NamedTuple):
 
 
 class RangeReply(NamedTuple):
-    """``total`` counts the whole range, ``more`` tells whether ``limit`` cut it."""
+    """``total`` counts the whole range, ``more`` says whether ``limit`` cut it."""
 
     kvs: tuple[KeyValue, ...]
     total: int
@@ -122,7 +122,7 @@ class RangeReply(NamedTuple):
 
 
 class PutReply(NamedTuple):
-    """A put has nothing to tell."""
+    """A put returns nothing."""
 
 
 class DeleteReply(NamedTuple):
@@ -136,7 +136,7 @@ class TxnReply(NamedTuple):
 
     ``deferred`` are transactions of that branch that were left undone, because the reply was made from the reply to
     another transaction (``coordinator.engine.shared_reply``); they stand among the replies as not succeeded. ``resent``
-    tells that it was sent more than once, and that it may have been applied before with nobody hearing of it.
+    means that it was sent more than once, and may have been applied before without a reply.
     """
 
     succeeded: bool

@@ -1,4 +1,4 @@
-"""Operations of the engine whose writes are counted on somebody's account.
+"""Operations of the engine whose writes are charged to a caller's budgets.
 
 Invariant: a transaction that a budget does not allow, or for which there is no space, is not sent. Nothing of its
 operation has been written then that was not allowed.

@@ -34,7 +34,7 @@ BURST_SHARE, REFILL_SECONDS = 0.1, 600.0
 OF_ONE, OF_ALL = 0.5, 2.0
 #: How much more of a budget keeping what is held may use.
 KEEPING_SHARE = 0.5
-#: etcd's own default, for one that does not tell its quota.
+#: etcd's own default, for an etcd that does not report its quota.
 _USUAL_QUOTA = 2 * 1024**3
 #: Budgets that are remembered. One that was not used for longer than others is forgotten; it may be full again by then.
 _REMEMBERED = 10_000

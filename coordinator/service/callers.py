@@ -1,8 +1,7 @@
-"""Who calls: the connection, as far as it can be told from others.
+"""Who calls: the connection, as far as it can be distinguished from others.
 
-gRPC tells the host and port of a TCP connection. All connections through a unix socket look alike to it, so that they
-are told apart by what they call themselves in their first header, ``user-agent``; each of our clients has a name of its
-own there.
+gRPC shows the host and port of a TCP connection. All connections through a unix socket look alike to it, so they are
+distinguished by the name in their first header, ``user-agent``; each of our clients has a name of its own there.
 
 Invariant: no caller is taken for another that has another connection, unless both leave their names out. Who makes up
 names can hold as many places as who opens connections, and no more: both are bounded by what is given to all.

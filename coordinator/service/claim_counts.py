@@ -1,7 +1,7 @@
 """How many claims each session of a fleet holds, kept only where claims are limited.
 
-A fleet's live claims are listed when somebody asks and the last listing is older than a second, or than twenty times
-what it took; in between, what this replica grants and ends is counted along. So the limits are soft: they may be
+A fleet's live claims are listed when their number is needed and the last listing is older than a second, or than twenty
+times what it took; in between, what this replica grants and ends is counted along. So the limits are soft: they may be
 exceeded by what other replicas have granted since the last listing. Within one replica they are not, because a claim
 under way holds a place until it is answered.
 """
@@ -74,7 +74,7 @@ class ClaimCounts:
 
     @asynccontextmanager
     async def place(self, fleet: str, session: str, *, deadline: float) -> AsyncIterator[LimitExceeded | None]:
-        """Hold a place for one claim during the block; or tell why there is none.
+        """Hold a place for one claim during the block; yields the error if there is none.
 
         Where claims that are under way fill the last places, waits until it is known what becomes of them. Raises what
         a listing raises, and ``LimitExceeded`` if ``deadline`` comes first.

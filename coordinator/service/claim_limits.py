@@ -74,7 +74,7 @@ class ClaimLimits:
         return outcomes
 
     def ended(self, keyed: Keyed) -> None:
-        """Tell that a claim was completed, released or revoked through this replica."""
+        """Note that a claim was completed, released or revoked through this replica."""
         self._counts.ended(keyed.fleet, keyed.paths.claim)
 
     async def _grant(self, command: ClaimCommand, keyed: Keyed, payer: Payer, deadline: float) -> Claim | Denial:

@@ -49,7 +49,7 @@ async def claim_many(
     *,
     deadline: float,
 ) -> list[pb.ClaimResult]:
-    """Claim the items; ``read`` raises ``InvalidInput`` for one that is wrong, ``answered`` is told of each answer.
+    """Claim the items; ``read`` raises ``InvalidInput`` for one that is wrong, ``answered`` is called with each answer.
 
     What is written goes on the account of ``payer``.
     """

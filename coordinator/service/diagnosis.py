@@ -32,7 +32,7 @@ _BETWEEN_SIGNS_SECONDS, _LOOK_SECONDS = 6.0, 0.5
 class DiagnosisReader:
     """Examines; ``endpoint`` is what the coordinator listens on, ``clock`` what its caller's clock is compared with.
 
-    ``tasks`` tells how its tasks in the background do, and ``offsets`` what is known of the other replicas' clocks,
+    ``tasks`` returns the state of its background tasks, and ``offsets`` what is known of the other replicas' clocks,
     as ``Reaper.offsets`` does.
     """
 

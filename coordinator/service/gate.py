@@ -145,7 +145,7 @@ class _Unfinished:
 
     A call that finds no place waits for one, and the latest gets the next, because the earlier ones are the likelier to
     have been given up. While calls wait, a request that has taken longer than ``patience`` gives up its place: a whole
-    one is received within milliseconds, so the slowest is one whose rest nobody sends. A crowd of whole requests
+    one is received within milliseconds, so the slowest is one whose rest is not being sent. A crowd of whole requests
     passes, however large it is.
     """
 
@@ -206,7 +206,7 @@ class _Unfinished:
             place.set_result(None)
 
     def _look_soon(self) -> None:
-        """Look whether the slowest has to go, once its time is over, if nobody looks yet."""
+        """Schedule the check whether the slowest has to go, for when its time is over, if none is scheduled yet."""
         if self._looks is None and self._waiting and self._receiving:
             loop = asyncio.get_running_loop()
             due = next(iter(self._receiving.values())) + self._patience

@@ -22,7 +22,7 @@ _MOST, _MOST_OF_CONNECTION = 64, 4
 
 
 class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package publishes no types
-    """Tells whether the coordinator serves. Its watchers are told that it stops, and then let go."""
+    """Reports whether the coordinator serves. When it stops, its watchers get that status, and their calls end."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ second; one on which calls were let in stays.
 
 gRPC accepts connections and shows only those that call. The others are found among this process's own sockets.
 
-Which connection through a unix socket has called cannot be told. There, when nine tenths of the places are taken, the
+It is unknown which connection through a unix socket has called. There, when nine tenths of the places are taken, the
 process with the most connections loses its latest, as long as it has more than one: a process that takes all it can get
 leaves places to others.
 """
@@ -146,7 +146,7 @@ class IdleConnections:
 
 
 def _through_socket() -> Iterator[tuple[int, socket.socket]]:
-    """Find our ends of the connections through the unix socket, each with what tells it from others."""
+    """Find our ends of the connections through the unix socket, each with its inode, which identifies it."""
     for connection in _open_sockets():
         try:
             if connection.family == socket.AF_UNIX and str(connection.getsockname()).endswith(f"/{BOUND_NAME}"):

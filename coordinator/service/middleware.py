@@ -37,7 +37,7 @@ class Middleware:
     """A servicer whose methods are those of ``servicer``, each wrapped.
 
     Wrapped once, when it is made: an interceptor would be asked anew for every call, which takes a tenth of its time.
-    Without an ``authorizer`` everybody may call everything. ``gate`` raises for what is not to be answered any more.
+    Without an ``authorizer`` every caller may call everything. ``gate`` raises for what is not to be answered any more.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Middleware:
         return stream
 
     def _reported(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
-        """Return what the caller is told of an error, and write it into the log."""
+        """Return the error that the caller gets, and write it into the log."""
         if not isinstance(error, CoordinatorError):
             _LOG.error("a call failed because of an internal error", exc_info=error, extra=said(method=method))
             return InternalError(f"{method} failed inside the coordinator; its log says why")

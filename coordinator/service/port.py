@@ -2,8 +2,8 @@
 
 Invariants:
 - What arrives before a call is known to be permitted is bounded: by call, by connection, and in all.
-- No bytes that a stranger sends stop the server. A call of a method that is not served, whatever its name holds, is
-  refused with UNIMPLEMENTED.
+- No bytes that an unauthenticated client sends stop the server. A call of a method that is not served, whatever its
+  name holds, is refused with UNIMPLEMENTED.
 
 grpc.aio itself (1.85) takes up every call by its name, which it decodes as UTF-8; a name that is none stops its server
 for good, and one request is enough. So each method is registered and has a task that takes up its calls, and the calls

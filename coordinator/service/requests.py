@@ -232,7 +232,7 @@ def hot_command(request: pb.HotRequest, now: datetime) -> HotCommand:
 
 
 def event_filter(request: pb.WatchRequest) -> EventFilter:
-    """Read what a watcher wants to be told of."""
+    """Read which events a watcher wants."""
     return EventFilter(
         kind=check_kind(request.kind) if request.kind else "",
         session=check_session_filter(request.session) if request.session else "",

@@ -190,7 +190,7 @@ class Servicer(CoordinatorServiceServicer):
         return pb.WithdrawResponse(released=sum(outcome is True for outcome in outcomes))
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802
-        """Tell all that is known of a work key."""
+        """Return all that is known of a work key."""
         keyed = Keyed.of(request, self._topic_kinds)
         found = await self._runner.run(partial(get, keyed.paths), deadline=_deadline(context))
         return await replies.work_details(found)
@@ -246,7 +246,7 @@ class Servicer(CoordinatorServiceServicer):
         return await replies.briefing(found)
 
     async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
-        """Tell the work keys that are fought over most."""
+        """Return the work keys with the most contenders."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = hot_command(request, self._clock())
         return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=_deadline(context)))
@@ -262,7 +262,7 @@ class Servicer(CoordinatorServiceServicer):
                 yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.claim_event(each)
 
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
-        """Tell how the coordinator, its store and the fleet are."""
+        """Return the state of the coordinator, its store and the fleet."""
         fleet = check_fleet(request.fleet)
         return replies.status_reply(await self._status.read(fleet, deadline=_deadline(context)))
 
@@ -291,7 +291,7 @@ class Servicer(CoordinatorServiceServicer):
     def _read_item(
         self, request: pb.ClaimManyRequest, session: str, now: datetime, item: pb.ClaimItem
     ) -> tuple[Keyed, ClaimCommand]:
-        # Written into the item, so that whoever is told of an error is told what to repeat.
+        # Written into the item, so that an error names the request id to retry with.
         item.request_id = item.request_id or new_request_id()
         keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
         return keyed, claim_command(request, item, session, now)
@@ -303,7 +303,7 @@ class Servicer(CoordinatorServiceServicer):
                 "denied", keyed, session, reason=answer.reason.value, holder=answer.holder or answer.completed_by or ""
             )
             return
-        # A grant is counted where it is made: a repeated request is told of it again, and whoever asked may be gone.
+        # A grant is counted where it is made: a repeated request gets it again, and its caller may be gone.
         if answer.outcome is not model.Outcome.GRANTED:
             self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
         _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)

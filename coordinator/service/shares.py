@@ -2,7 +2,7 @@
 
 Invariant: when all places are taken, one that has at least two fewer than another gets one of the other's. This is so
 between credentials, between the fleets of one credential, and between the connections of one fleet. So however many
-places one takes, others get theirs, and nobody loses one to an equal.
+places one takes, others get theirs, and none loses one to an equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the coordinator, its store and a fleet are, read so that it can also be told when the store does not answer.
+"""The state of the coordinator, its store and a fleet, read so that it is reported even if the store does not answer.
 
 Invariant: a coordinator is healthy if its store answers and nothing that it does in the background is failing.
 """
@@ -21,12 +21,12 @@ from coordinator.store.runner import Runner
 
 __all__ = ["StatusReader"]
 
-#: How many records are gone through to count what is completed; where there are more, that is not told.
+#: How many records are gone through to count what is completed; where there are more, their number is not reported.
 _MOST_RECORDS = 20_000
 
 
 class StatusReader:
-    """Reads the status; ``endpoint`` is what the coordinator listens on, ``tasks`` tells how its tasks do."""
+    """Reads the status; ``endpoint`` is what the coordinator listens on, ``tasks`` returns the state of its tasks."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class StatusReader:
         self._started = time.monotonic()
 
     async def read(self, fleet: str, *, deadline: float) -> Status:
-        """Read it; what the store does not tell before ``deadline`` is None."""
+        """Read it; what the store does not report before ``deadline`` is None."""
         now = time.monotonic()
         # Half of the time for finding out whether the store answers at all, so that the rest is left to say so.
         first = now + (deadline - now) / 2

@@ -60,7 +60,7 @@ def server_credentials(files: FollowedFiles) -> grpc.ServerCredentials:
 
 
 class FollowedFiles:
-    """Certificate, key and authorities as they were when they could last be used; ``clock`` tells the Unix time.
+    """Certificate, key and authorities as they were when they could last be used; ``clock`` returns the Unix time.
 
     Raises ``InvalidInput`` where they cannot be used to begin with.
     """
@@ -77,7 +77,7 @@ class FollowedFiles:
         self._lock = threading.Lock()
 
     async def run(self, task: Task) -> None:
-        """Look again and again whether they can be used, also while nobody connects; ``task`` fails while not."""
+        """Check repeatedly whether they can be used, also while no client connects; ``task`` fails while not."""
         await repeat(task, partial(asyncio.to_thread, self._read), every=_LOOK_SECONDS)
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:

@@ -1,12 +1,12 @@
 """Watches: streams of what happens to a fleet's claims.
 
 Invariants:
-- A watcher is told everything from its first revision on, in order, or is told why not.
-- A watcher that reads slowly is nobody else's concern: what waits for it is bounded, and when it has not made room for
-  some time it is cut off, with the revision at which it can go on.
+- A watcher gets all events from its first revision on, in order, or an error that says why not.
+- A watcher that reads slowly does not affect others: what waits for it is bounded, and when it has not made room for
+  some time it is cut off, with the revision at which it can continue.
 - However many places one takes, others get theirs (``shares``), and a place is free as soon as its watch ends.
-- Catching up with a long past holds up nobody: it is decoded in slices, one watcher's at a time.
-- When the coordinator stops, watchers are told to go on elsewhere, and do not hold it up.
+- Catching up with a long past delays no other call: it is decoded in slices, one watcher's at a time.
+- When the coordinator stops, watchers get an error with the hint to use another one, and do not delay the stop.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["Progress", "Watches"]
 
 _LOG = logging.getLogger(__name__)
 
-#: How often, in seconds, a watcher that nothing concerns is told how far it may go on later.
+#: How often, in seconds, a watcher without matching events gets the revision from which it can continue later.
 _PROGRESS_SECONDS = 1.0
 _DECODE_SECONDS = 5.0
 #: How many keys are decoded at a time, about: what takes some milliseconds.
@@ -51,7 +51,7 @@ _EVENT_BYTES = 500
 
 
 class Progress(int):
-    """A revision up to which everything has been told."""
+    """A revision up to which all events have been sent."""
 
     __slots__ = ()
 
@@ -81,7 +81,7 @@ class Watches:
         connection: str = "",
         credential: str = "",
     ) -> AsyncGenerator[ClaimEvent | Progress, None]:
-        """Tell what happens from ``start_revision`` on, 0 for from now on; begins with the ``Progress`` until then.
+        """Yield what happens from ``start_revision`` on, 0 for from now on; begins with the ``Progress`` until then.
 
         ``credential`` and ``connection`` say whose the watch is, ``credential`` "" where none are asked for. Raises
         ``HistoryGone`` where etcd does not remember so far back, ``LimitExceeded`` for too many or too slow watchers,
@@ -93,7 +93,7 @@ class Watches:
         self._open[watcher] = owner
         self._of_connection[connection] += 1
         watcher.pump = pump = asyncio.create_task(self._pump(watcher, paths, start_revision, wanted))
-        # A watcher that is cut off gives up its place then: until it reads again, it cannot even be told.
+        # A watcher that is cut off gives up its place at once: the error reaches it only when it reads again.
         pump.add_done_callback(lambda _: self._open.pop(watcher, None))
         try:
             while True:
@@ -158,7 +158,7 @@ class Watches:
         written: list[KeyValue] = []
         async with contextlib.aclosing(watch.follow(start)) as batches:
             async for batch in batches:
-                # A revision is told as a whole, so that its events always stand in the same order.
+                # A revision is sent as a whole, so that its events always have the same order.
                 written += batch.puts()
                 whole = [kv for kv in written if kv.mod_revision <= batch.revision]
                 written = [kv for kv in written if kv.mod_revision > batch.revision]
@@ -168,7 +168,8 @@ class Watches:
                         if wanted.lets_through(claim_event):
                             await watcher.put(claim_event)
                             sent += 1
-                # Of a batch without events etcd may say too much, so that nobody could go on from there.
+                # The revision of a batch without events may be too high, so that a watcher could not continue from
+                # there.
                 first = not sent_at
                 if first or (batch.events and not sent and time.monotonic() - sent_at >= _PROGRESS_SECONDS):
                     await watcher.put(Progress(batch.revision))
@@ -179,7 +180,7 @@ class Watches:
             found = await self._runner.run(
                 partial(claim_events, paths, part, holders), deadline=time.monotonic() + _DECODE_SECONDS
             )
-            # Everybody else's turn, before the next watcher's.
+            # Other tasks get their turn before the next watcher.
             await asyncio.sleep(0)
             return found
 

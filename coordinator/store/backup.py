@@ -24,7 +24,7 @@ _PIECE_BYTES = 1024 * 1024
 
 
 class _Whole:
-    """Tells whether what it was given ends with the digest of the rest."""
+    """Checks whether what it was given ends with the digest of the rest."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

@@ -1,8 +1,8 @@
 """A lane: transactions that wait for their turn and then travel together.
 
 A lone transaction is sent at once. While a batch is under way the next one fills; it is sent when the one before it has
-been answered, the event loop has come to rest, and as many wait as went last time: whoever was answered then is likely
-to ask again. Where fewer come, a millisecond in which nobody comes is the end of it. That makes batches large under
+been answered, the event loop has come to rest, and as many wait as went last time: callers that were answered then are
+likely to ask again. If fewer come, it is sent after a millisecond without a new one. That makes batches large under
 load, when the time that a batch waits is time in which requests are read, and keeps every timer out of a lone caller's
 way. A second batch goes out beside the first only when it is full.
 
@@ -44,7 +44,7 @@ FILL_SECONDS = 0.02
 #: A turn of the event loop that takes less than this has done nothing: an empty one takes 2 to 5 microseconds, one that
 #: reads or answers a request a hundred or more.
 IDLE_TURN_SECONDS = 50e-6
-#: How long nobody must have come before a batch is sent that is smaller than the last, in seconds.
+#: How long no transaction must have come before a batch is sent that is smaller than the last, in seconds.
 QUIET_SECONDS = 0.001
 #: A batch this large is sent only when it is quiet, even where it is as large as the last: among many callers more are
 #: on their way, and a millisecond is little beside what each of them waits.
@@ -53,7 +53,7 @@ MANY = 8
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """One transaction and whoever waits for its reply.
+    """One transaction and the caller that waits for its reply.
 
     ``scope`` names what it contends for: two of one scope never travel together. ``deadline`` is a reading of
     ``time.monotonic()``; ``slots`` and ``depth`` are what it takes of etcd's limit on operations, in the batch's own
@@ -249,14 +249,14 @@ class Batcher:
             await self._deliver(batch)
         finally:
             for waiter in batch:
-                # Where it was ended from outside; everybody else has been answered.
+                # For those left when it was ended from outside; the others have been answered.
                 waiter.expire()
                 self._release(waiter)
 
     async def _deliver(self, batch: list[Waiter]) -> None:
-        """Send a batch and answer its waiters. One that etcd refuses is split, so that innocents do not suffer."""
+        """Send a batch and answer its waiters. One that etcd refuses is split, so that valid transactions succeed."""
         self._drop_late(batch)
-        # Who has given up by now was told that nothing was changed, or will not be there for the answer.
+        # A caller that has given up by now got the error that nothing was changed, or is gone.
         batch = [waiter for waiter in batch if not waiter.reply.done()]
         if not batch:
             return
@@ -265,7 +265,7 @@ class Batcher:
         try:
             replies = await self._send(batch, max(waiter.deadline for waiter in batch))
             answered = list(zip(batch, replies, strict=True))
-        except Exception as error:  # noqa: BLE001  # whatever it is, nobody must be left waiting
+        except Exception as error:  # noqa: BLE001  # whatever it is, no caller must be left waiting
             await self._deliver_refused(batch, error)
         else:
             for waiter, reply in answered:

@@ -50,7 +50,7 @@ class GroupCommit:
 
         ``late`` is called with the reply of one that was sent, where it comes after that, with None where none comes.
 
-        For whoever has many to commit: together they cost far less than a task each. Raises ``LimitExceeded``.
+        For a caller with many to commit: together they cost far less than a task each. Raises ``LimitExceeded``.
         """
         if txn.compares:
             weight = weigh(txn)
@@ -83,7 +83,7 @@ class GroupCommit:
         try:
             response = await self._call(request, deadline, batch)
         except LimitExceeded:
-            # A full etcd takes nothing through raft, and goes on telling how things stand.
+            # A full etcd takes nothing through raft, but still answers reads.
             if all(only_reads(waiter.txn) for waiter in batch):
                 return await self._send_reads(batch, deadline)
             raise

@@ -2,7 +2,7 @@
 
 Under a running coordinator etcd can become another one: restored from a backup, with its revisions raised or not,
 begun anew with an empty directory, or replaced by another cluster at the same address. What was known of the store
-(what was watched, who is elected, which leases there are) is then worth nothing, and whoever keeps it starts over.
+(what was watched, who is elected, which leases there are) is then worth nothing, and all parts that keep it start over.
 
 Invariant: nothing but an answer that no etcd gives which has gone on from where it was shows a change. Linearizable
 answers are compared with what was known when they were asked for, as answers overtake one another:
@@ -12,8 +12,8 @@ answers are compared with what was known when they were asked for, as answers ov
 - revisions go on by less than a million a second: a hundred times what etcd can write, and far less than what restoring
   adds (``etcdutl --bump-revision``, ``coordination restore``).
 
-A store that went back to an earlier state and has since gone on beyond what was known cannot be told so. For that, each
-replica compares its own sign of life (``coordinator.reaper.replicas``).
+A store that went back to an earlier state and has since passed the revision that was known cannot be detected so. For
+that, each replica compares its own sign of life (``coordinator.reaper.replicas``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Lineage", "StoreChanged"]
 
 _LOG = logging.getLogger(__name__)
 _MOST_REVISIONS_A_SECOND = 1_000_000
-#: How often a change may be told in the log.
+#: How often a change may be logged.
 _LINE_SECONDS = 60.0
 
 
@@ -53,7 +53,7 @@ class Known(NamedTuple):
 
 
 class Lineage:
-    """Compares the answers of etcd. ``known`` is read before a question is sent, and ``see`` told with its answer."""
+    """Compares the answers of etcd. ``known`` is read before a request, and ``see`` is called with its answer."""
 
     def __init__(self, clock: Callable[[], float] = boot_seconds) -> None:
         self._clock = clock

@@ -202,7 +202,7 @@ class Runner:
     def _begun_again(self, run: _Run[T], error: Exception) -> list[tuple[_Run[T], TxnReply | None]]:
         try:
             self._failed(run, error)
-        except Exception as final:  # noqa: BLE001  # it is handed to whoever asked
+        except Exception as final:  # noqa: BLE001  # it is raised to the caller
             run.error = final
             return []
         return [(run, None)]
@@ -259,7 +259,7 @@ class Runner:
         return self._pool.seconds_left_if_known(step.leases) if isinstance(step, TimeLeft) else None
 
     def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply | None) -> None:
-        """Count what a transaction has done whose reply came when nobody waited for it any more; go no farther.
+        """Count what a transaction has done whose reply came after its caller had gone; do not continue the operation.
 
         Where none comes, look for what it has done.
         """

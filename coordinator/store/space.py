@@ -33,10 +33,10 @@ _LOG = logging.getLogger(__name__)
 
 #: How often to look, in seconds.
 LOOK_SECONDS = 2.0
-#: While claims are refused, something is written at every so manieth look: what etcd says is in use changes only when
-#: it has committed a write after a compaction, and there may be nobody left who writes.
+#: While claims are refused, one of so many looks writes something: what etcd reports as in use changes only when it has
+#: committed a write after a compaction, and there may be no other writer.
 _LOOKS_PER_WRITE = 4
-#: What is written then, a key that nobody reads.
+#: What is written then, a key that is never read.
 _TOUCHED = b"/coordination-meta/v1/space"
 #: How much of the database is counted, at most, as a multiple of what is in use.
 _FREE_SPACE = 1.25
@@ -46,7 +46,7 @@ _MIB = 1024 * 1024
 class SpaceWatch:
     """Looks at the members every ``LOOK_SECONDS``; ``quota_bytes`` is the quota where it is known from elsewhere.
 
-    etcd tells its quota from 3.6 on. Where it is unknown only a full etcd is noticed.
+    etcd reports its quota from 3.6 on. Where it is unknown only a full etcd is noticed.
     """
 
     def __init__(self, channel: EtcdChannel, *, quota_bytes: int | None) -> None:

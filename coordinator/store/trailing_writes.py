@@ -24,7 +24,7 @@ _TRAILING_SECONDS = 5.0
 
 
 class TrailingWrites:
-    """Has transactions applied that nobody waits for, unless it is known that they have been."""
+    """Applies transactions in the background, unless it is known that they have been applied."""
 
     def __init__(self, commits: GroupCommit) -> None:
         self._commits = commits
@@ -34,7 +34,7 @@ class TrailingWrites:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, step: Trailing) -> None:
-        """Have a transaction applied that nobody waits for, unless it is known to have been."""
+        """Apply a transaction in the background, unless it is known to have been applied."""
         if step.known_as in self._known:
             self._known.move_to_end(step.known_as)
             return

@@ -36,13 +36,13 @@ class CoordinatorServiceStub(object):
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
     - `ttl`: 5 s … 7 days; absent means 60 minutes for a new claim and "as before" for a renewal.
     - `request_id`: chosen by the caller, one per thing to be done and the same for every retry of it, at most 128 bytes;
-    a retry then takes effect once and is told the outcome of the first try. Empty: the server makes one up, and a
-    retry is a new request.
+    a retry then takes effect once and gets the outcome of the first try. Empty: the server creates one, and a retry
+    is a new request.
 
     Common to all errors: INVALID_ARGUMENT names the field and what is allowed; UNAUTHENTICATED and PERMISSION_DENIED
     speak of the credential; RESOURCE_EXHAUSTED names the limit; UNAVAILABLE means that the store has no quorum or cannot
     be reached, and nothing was changed; ABORTED that the call kept losing races; DEADLINE_EXCEEDED that the outcome is
-    unknown: send the same again with the same `request_id`. Trailing metadata hold an `ErrorDetail`.
+    unknown: retry with the same `request_id`. Trailing metadata hold an `ErrorDetail`.
     """
 
     def __init__(self, channel):
@@ -149,13 +149,13 @@ class CoordinatorServiceServicer(object):
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
     - `ttl`: 5 s … 7 days; absent means 60 minutes for a new claim and "as before" for a renewal.
     - `request_id`: chosen by the caller, one per thing to be done and the same for every retry of it, at most 128 bytes;
-    a retry then takes effect once and is told the outcome of the first try. Empty: the server makes one up, and a
-    retry is a new request.
+    a retry then takes effect once and gets the outcome of the first try. Empty: the server creates one, and a retry
+    is a new request.
 
     Common to all errors: INVALID_ARGUMENT names the field and what is allowed; UNAUTHENTICATED and PERMISSION_DENIED
     speak of the credential; RESOURCE_EXHAUSTED names the limit; UNAVAILABLE means that the store has no quorum or cannot
     be reached, and nothing was changed; ABORTED that the call kept losing races; DEADLINE_EXCEEDED that the outcome is
-    unknown: send the same again with the same `request_id`. Trailing metadata hold an `ErrorDetail`.
+    unknown: retry with the same `request_id`. Trailing metadata hold an `ErrorDetail`.
     """
 
     def Claim(self, request, context):
@@ -181,33 +181,33 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Complete(self, request, context):
-        """Marks the work as finished. Accepted late if the claim has expired and nobody has claimed the work since.
-        FAILED_PRECONDITION if somebody else holds or has finished it, NOT_FOUND if nobody has ever claimed it.
+        """Marks the work as finished. Accepted late if the claim has expired and no session has claimed the work since.
+        FAILED_PRECONDITION if another session holds or has finished it, NOT_FOUND if it has never been claimed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Releases the work, to be claimed by others at once. Work that had been completed before is completed again.
-        FAILED_PRECONDITION if the session does not hold it, NOT_FOUND if nobody has ever claimed it.
+        """Releases the work: others can claim it at once. Work that had been completed before is completed again.
+        FAILED_PRECONDITION if the session does not hold it, NOT_FOUND if it has never been claimed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Withdraw(self, request, context):
-        """Withdraws requests whose caller has been answered while other tries of them may still be on their way: those that
-        come later are refused (FAILED_PRECONDITION), and a claim that one of them has made, of which the caller does not
-        know, is released and leaves no loose end. Clients that ask several coordinators call it by themselves. It may be
-        repeated. A withdrawal is remembered for the TTL of the claim and a minute.
+        """Withdraws requests whose caller has its answer while other tries of them may still arrive. Tries that arrive later
+        are refused (FAILED_PRECONDITION). A claim that one of them has made, and that the caller does not know of, is
+        released and leaves no loose end. Clients that ask several coordinators call it by themselves. It may be repeated.
+        A withdrawal is remembered for the TTL of the claim and a minute.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Get(self, request, context):
-        """Tells all that is known of one work key. Never seen: state `available`.
+        """Returns all that is known of one work key. Never seen: state `available`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,9 +221,9 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Streams what happens to claims, from a revision on, in the order of revisions. OUT_OF_RANGE where the store does
-        not remember so far back: list, and watch from the revision behind that of the list. RESOURCE_EXHAUSTED where the
-        caller reads too slowly. A denial is told once for each session and attempt.
+        """Streams what happens to claims, from a revision on, in the order of revisions. OUT_OF_RANGE if the store no longer
+        has that revision: list, and watch from the revision after that of the list. RESOURCE_EXHAUSTED if the caller reads
+        too slowly. A denial is reported once for each session and attempt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,15 +237,15 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Briefing(self, request, context):
-        """Sums up for a session's context what is taken, what was abandoned and what was finished lately.
+        """Summarizes for a session's context what is taken, what was abandoned and what was finished recently.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Hot(self, request, context):
-        """Tells for which work keys most sessions were turned away: during the present attempt, and during attempts that
-        ended lately.
+        """Returns the work keys for which most sessions were denied: during the present attempt, and during attempts that
+        ended recently.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,7 +274,7 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Status(self, request, context):
-        """Tells how the coordinator, its store and the fleet are.
+        """Returns the state of the coordinator, its store and the fleet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -395,13 +395,13 @@ class CoordinatorService(object):
     - `note`, `reason`, `result`: at most 16 KiB of UTF-8.
     - `ttl`: 5 s … 7 days; absent means 60 minutes for a new claim and "as before" for a renewal.
     - `request_id`: chosen by the caller, one per thing to be done and the same for every retry of it, at most 128 bytes;
-    a retry then takes effect once and is told the outcome of the first try. Empty: the server makes one up, and a
-    retry is a new request.
+    a retry then takes effect once and gets the outcome of the first try. Empty: the server creates one, and a retry
+    is a new request.
 
     Common to all errors: INVALID_ARGUMENT names the field and what is allowed; UNAUTHENTICATED and PERMISSION_DENIED
     speak of the credential; RESOURCE_EXHAUSTED names the limit; UNAVAILABLE means that the store has no quorum or cannot
     be reached, and nothing was changed; ABORTED that the call kept losing races; DEADLINE_EXCEEDED that the outcome is
-    unknown: send the same again with the same `request_id`. Trailing metadata hold an `ErrorDetail`.
+    unknown: retry with the same `request_id`. Trailing metadata hold an `ErrorDetail`.
     """
 
     @staticmethod

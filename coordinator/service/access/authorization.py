@@ -1,11 +1,11 @@
 """Which credential may call what, in one table and one function.
 
-Invariants: a method without a rule is refused, to everybody. A call that acts as a session is refused unless its
-credential grants that session, and every call unless it grants the fleet. Nothing that a caller is told, and nothing
-in the log, holds a token or says whether a refused one was unknown, expired or malformed.
+Invariants: a method without a rule is refused to every caller. A call that acts as a session is refused unless its
+credential grants that session, and every call unless it grants the fleet. No answer to a caller, and nothing in the
+log, holds a token or says whether a refused one was unknown, expired or malformed.
 
 A token is looked up by its SHA-256 digest. That needs no comparison in constant time: what the time of a look-up could
-give away is how a digest begins, and nobody can choose a token so that its digest begins in a wanted way often enough
+give away is how a digest begins, and it is not feasible to choose tokens by the beginning of their digests often enough
 to find another's 256 random bits. The digest is most of what a call costs, a few microseconds.
 """
 

@@ -1,8 +1,8 @@
-"""Whom the certificate of a client names.
+"""The names in the certificate of a client.
 
-Invariant: a certificate names somebody only where every name in it can be read in one way. gRPC hands names on as far
-as their first NUL: one for ``alice``, NUL, ``.example`` would be Alice's. So the certificate itself is read here. It
-names nobody at all if any of its names holds a character that cannot be printed, or if it has two common names, or
+Invariant: the names of a certificate are used only if each of them can be read in one way only. gRPC hands names on as
+far as their first NUL: one for ``alice``, NUL, ``.example`` would be Alice's. So the certificate itself is read here.
+None of its names is used if any of them holds a character that cannot be printed, if it has two common names, or if it
 cannot be read.
 """
 
@@ -30,7 +30,7 @@ def names_of(pem: bytes) -> tuple[str, ...]:
     """Return the names in a certificate: its common name, then its other names; none where one of them is in doubt."""
     try:
         return _read(x509.load_pem_x509_certificate(pem))
-    except Exception as error:  # noqa: BLE001  # what cannot be read names nobody, whatever the reason
+    except Exception as error:  # noqa: BLE001  # what cannot be read has no name, whatever the reason
         why = str(error) if isinstance(error, ValueError) else type(error).__name__
         _LOG.warning("a client's certificate has no usable name", extra=said(why=why))
         return ()

@@ -1,7 +1,7 @@
 """The file that says which credentials there are (docs/security.md), and the following of its changes.
 
 Invariants: tokens are in the file, and are kept here, as SHA-256 digests only. A file that cannot be understood never
-replaces one that could, so that a slip of the editor neither locks everybody out nor lets anybody in.
+replaces one that could, so that a mistake while editing neither locks out all callers nor lets in others.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class CredentialsFile:
             if self._trouble:
                 raise _Unusable(self._trouble)
 
-        # Or a revoked token would be good until somebody notices that nobody looks any more.
+        # Otherwise a revoked token would stay valid, without notice, when this task ends.
         await repeat(task or Task("credentials", longest_pause=interval), look, every=interval)
 
     def _read(self) -> bytes:

@@ -21,7 +21,7 @@ MEMBER_SECONDS = 1.0
 
 
 class MembersReader:
-    """Asks the members. ``quota_bytes`` is the quota, where it is known from elsewhere: etcd tells it from 3.6 on."""
+    """Asks the members. ``quota_bytes`` is the quota, where it is known from elsewhere: etcd reports it from 3.6 on."""
 
     def __init__(self, channel: EtcdChannel, *, quota_bytes: int | None = None) -> None:
         self._channel = channel

@@ -25,7 +25,7 @@ from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 __all__ = ["Examination"]
 
-#: A key that nobody ever writes. To delete it is a transaction like any other, through the log of every member and onto
+#: A key that is never written. To delete it is a transaction like any other, through the log of every member and onto
 #: their disks, but it changes nothing and makes no revision.
 PROBE_KEY = b"/coordination-meta/v1/doctor"
 #: How many transactions are timed.
@@ -73,7 +73,7 @@ class Examination:
         )
 
     async def _revision(self, deadline: float) -> tuple[int, str | None]:
-        """Return the revision, or why a linearizable read does not tell it."""
+        """Return the revision, or why a linearizable read does not return it."""
         # Half of the time at most, so that the rest is left to ask each member.
         now = time.monotonic()
         first = now + min((deadline - now) / 2, _QUORUM_SECONDS)
@@ -84,7 +84,7 @@ class Examination:
             return 0, error.message
 
     async def _compacted(self, revision: int, deadline: float) -> int | None:
-        """Find the revision up to which the past has been compacted, by halves: a read tells on which side it lies."""
+        """Find the revision up to which the past has been compacted, by bisection: a read shows its side."""
         below, kept = 0, revision
         while kept - below > 1:
             middle = (below + kept) // 2

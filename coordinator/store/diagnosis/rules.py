@@ -19,7 +19,7 @@ __all__ = ["ListedMember", "MemberSeen", "StoreSeen", "judge_members", "judge_st
 SLOW_MEDIAN_SECONDS = 0.025
 #: etcd itself complains of a request that takes longer to apply (``--experimental-warning-apply-duration``).
 SLOW_SECONDS = 0.1
-#: What etcd's quota is where nobody has set it (``DefaultQuotaBytes``). Before 3.6 it does not tell.
+#: etcd's quota if none is set (``DefaultQuotaBytes``). etcd before 3.6 does not report it.
 DEFAULT_QUOTA_BYTES = 2 * 1024**3
 #: Below this size it does not matter how much of a database is free inside.
 WORTH_DEFRAGMENTING_BYTES = 256 * 1024**2
@@ -91,7 +91,7 @@ def judge_store(seen: StoreSeen) -> tuple[Finding, ...]:
 
 
 def judge_members(seen: StoreSeen) -> tuple[Finding, ...]:
-    """Judge what the members say of themselves: what can be told at any time and costs nothing."""
+    """Judge what the members report of themselves: what can be known at any time and costs nothing."""
     return tuple(finding for check in (_reachability, _alarms, _space) for finding in check(seen))
 
 
@@ -187,7 +187,7 @@ def _versions(seen: StoreSeen) -> Iterator[Finding]:
 
 
 def _alarms(seen: StoreSeen) -> Iterator[Finding]:
-    # Members tell of alarms in their status. Asking for the list of alarms is no harmless question: etcd before 3.5.5
+    # Members report alarms in their status. A request for the list of alarms is not harmless: etcd before 3.5.5
     # may not start again after it (etcd-io/etcd#14429).
     errors = sorted({error.strip() for member in seen.answering for error in member.errors})
     for error in errors:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["RECOMMENDED", "Fault", "faults_of", "known_faults", "notice_for", "oldest"]
 
-#: What to tell users to run.
+#: The versions that users are advised to run.
 RECOMMENDED = "3.5.33 or newer, or 3.6.14 or newer"
 
 _Version = tuple[int, int, int]
@@ -17,8 +17,8 @@ _Version = tuple[int, int, int]
 class Fault(NamedTuple):
     """``ranges`` are the versions that have it: from the first one of a pair up to, but without, the second.
 
-    ``breaks_clusters`` tells that members of one cluster may come to differ, so that two sessions can both be told that
-    they hold one claim; ``source`` is where it is reported.
+    ``breaks_clusters`` means that members of one cluster may come to differ, so that two sessions can both be granted
+    one claim; ``source`` is where it is reported.
     """
 
     text: str

@@ -3,7 +3,8 @@
 Invariants:
 - What is found is the program itself, never a script around it. A script that does not replace itself by etcd would
   take the signal that is meant for etcd, and etcd would outlive the coordinator.
-- It is not looked for in the current directory: what a checkout holds is not run because somebody works in it.
+- It is not looked for in the current directory: a program in a checkout is not run only because a user works in that
+  directory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The coordinator's end of its control socket; `holder.py` has the other one, and what is said there.
 
-Invariant: it is there from when the directory is locked until the process ends, and nothing that is asked for there
-can hold a claim up: it tells when the coordinator is ready, and sends it SIGTERM.
+Invariant: it is there from when the directory is locked until the process ends, and no request there can delay a claim:
+it reports when the coordinator is ready, and sends it SIGTERM.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Control:
         self._answering: set[asyncio.Task[None]] = set()
 
     def set_ready(self, line: str) -> None:
-        """Tell all who wait for it the line that says where everything is."""
+        """Send the ready line, with all addresses, to those that wait for it."""
         self._ready.set_result(line)
 
     def set_ending(self) -> None:
-        """Tell it to no one any more: who asks learns that it has ended, and may start another."""
+        """Send it no more: a command that asks learns that the process has ended, and may start another."""
         self._ready = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
@@ -82,7 +82,7 @@ class Control:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # this is one
         self._answering.add(task)
-        # The connection of one that is cancelled ends with the process, which tells its asker that it has.
+        # The connection of one that is cancelled ends with the process, which shows its client that it has ended.
         with contextlib.suppress(asyncio.CancelledError):
             await self._answer_one(reader, writer)
             writer.close()

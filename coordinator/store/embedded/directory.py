@@ -161,7 +161,7 @@ class DataDirectory:
         return file
 
     def trim_log(self) -> None:
-        """Drop what is old in a long log. Whoever appends to it goes on at its new end."""
+        """Drop what is old in a long log. Programs that append to it continue at its new end."""
         with contextlib.suppress(OSError), os.fdopen(open_own(self._log, os.O_RDWR), "rb+", buffering=0) as file:
             if _trim(file.fileno()):
                 self._log_start = 0
@@ -176,7 +176,7 @@ class DataDirectory:
         """Return what etcd has said of why it ended, or else the last few lines of it, in short."""
         lines = [line for line in self.logged().splitlines() if line.strip()]
         quoted = [_shorten(line) for line in lines if _is_fatal(line)][-1:]
-        # What follows a panic are a Go program's stacks, which tell an operator nothing.
+        # After a panic come the stacks of a Go program, which do not help an operator.
         quoted = quoted or [_shorten(line) for line in itertools.takewhile(_is_no_stack, lines)][-_LINES_QUOTED:]
         return f"{self._log} ends with: {' | '.join(quoted)}" if quoted else f"{self._log} is empty"
 
@@ -195,7 +195,7 @@ class DataDirectory:
             try:
                 return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                # Somebody may only be looking whether it is locked, which takes no time at all.
+                # Another process may only be checking whether it is locked, which takes very little time.
                 if attempt + 1 < _LOCK_TRIES:
                     time.sleep(_LOCK_PAUSE_SECONDS)
         raise already_running(self.path, find_holder(self.sockets))

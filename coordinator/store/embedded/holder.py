@@ -75,7 +75,7 @@ class Holder:
         return None
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it has ended, for at most so long; tells whether it has."""
+        """Wait until it has ended, for at most so long; returns whether it has."""
         ended = self._process if self._process is not None else self._connection.fileno()
         deadline = time.monotonic() + max(0.0, seconds)
         while True:

@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def check_loopback(host: str) -> str:
-    """Return the address of a host that nobody else can reach; raises ``InvalidInput`` for any other."""
+    """Return the address of a host that other hosts cannot reach; raises ``InvalidInput`` for any other."""
     if is_loopback(host):
         # Not the name: it may stand for several addresses.
         return LOOPBACK if host == "localhost" else host.strip("[]")
@@ -27,8 +27,8 @@ def check_loopback(host: str) -> str:
 def reserve(port: int, host: str = LOOPBACK) -> socket.socket:
     """Return a socket that keeps a port, 0 for any free one, for a child that is to listen there.
 
-    Bound but not listening, it lets the child listen all the same, and Linux gives the port to nobody who asks for any
-    free one. Raises ``Unavailable`` if somebody else listens there.
+    It is bound but not listening: the child can still listen there, and Linux does not choose the port for programs
+    that ask for any free one. Raises ``Unavailable`` if another program listens there.
     """
     reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:

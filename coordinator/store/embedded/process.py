@@ -42,7 +42,7 @@ DEFAULT_QUOTA_BYTES = 4 * 1024**3
 NEEDED_BYTES = 128_000_000
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
-#: How often to try when somebody else takes the port that was free a moment ago.
+#: How often to retry when another program takes the port that was free a moment ago.
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.02
 _LAUNCHER = Path(__file__).with_name("launcher.py")

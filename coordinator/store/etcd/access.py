@@ -32,7 +32,7 @@ class EtcdAccess:
 
     ``ca`` turns TLS on and names the authorities to trust; ``cert`` and ``key`` are what we show ourselves. ``user``
     logs in with the password that is the first line of ``password_file``. Files are PEM. Raises ``InvalidInput`` where
-    one is given without the other that it needs, cannot be read, or a password lies open to everybody on the host.
+    one is given without the other that it needs, cannot be read, or a password can be read by every user of the host.
     """
 
     ca: Path | None = None

@@ -57,7 +57,7 @@ class EtcdLogin:
             self._login.add_done_callback(_look_at)
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                # Others wait for it as well: whoever gives up does not end it.
+                # Others wait for it as well: one that gives up does not end it.
                 await asyncio.shield(self._login)
         except TimeoutError:
             raise Unavailable(
@@ -98,6 +98,6 @@ class EtcdLogin:
 
 
 def _look_at(task: asyncio.Task[None]) -> None:
-    """Look at how a login ended, also where nobody waits for it any more: asyncio would complain."""
+    """Read how a login ended, also when no call waits for it any more: asyncio would complain."""
     if not task.cancelled():
         task.exception()

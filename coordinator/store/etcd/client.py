@@ -98,7 +98,7 @@ class EtcdChannel:
                 problem = final
                 break
             if isinstance(problem, LimitExceeded) and time.monotonic() + pause >= deadline:
-                break  # a moment early, while whoever waits can still be told why
+                break  # a moment early, while the caller can still get the reason
             pause = await _rest(pause, deadline)
         if in_doubt:
             raise OutcomeUnknown(f"etcd gave no definite answer in time ({problem})") from None

@@ -7,7 +7,7 @@ linearizable read, which it can only answer with a quorum behind it, and is good
 
 Invariants:
 - A member that hangs costs the calls under way one wait, and no later ones anything.
-- A member that is down is asked by nobody but its one probe: at most four times a second while there is no other
+- A member that is down is asked by its one probe only: at most four times a second while there is no other
   member to turn to, and every few seconds while there is.
 - That a call is slow makes no member suspect; that its member cannot even read meanwhile does.
 """
@@ -81,7 +81,7 @@ class Member:
         )
 
     def give_up_calls(self, sent_before: float) -> None:
-        """Cancel what has been under way since before a time: whoever waits for it is to send it again."""
+        """Cancel what has been under way since before a time: its caller is to send it again."""
         for call in [call for call, sent in self.under_way.items() if sent <= sent_before]:
             del self.under_way[call]
             call.cancel()

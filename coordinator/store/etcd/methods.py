@@ -10,7 +10,7 @@ __all__ = ["Method", "Methods"]
 
 
 class Method(NamedTuple):
-    """One call of etcd's API. ``reads`` tells that it changes nothing, so that its outcome is never unknown."""
+    """One call of etcd's API. ``reads`` means that it changes nothing, so that its outcome is never unknown."""
 
     path: str
     response: Any

@@ -69,7 +69,7 @@ class Rewound(Exception):
 class WatchBatch:
     """Events, in the order of their revisions. ``revision`` is up to where, inclusive, all of them were delivered.
 
-    A batch without events tells how far the store is while nothing happens. That is for display: etcd before 3.5.8 may
+    A batch without events says how far the store is while nothing happens. That is for display: etcd before 3.5.8 may
     say so before it has sent what happened until then (etcd-io/etcd#15220).
     """
 
@@ -135,7 +135,7 @@ class Watch:
     async def follow(self, start_revision: int = 0) -> AsyncGenerator[WatchBatch, None]:
         """Deliver what happens from ``start_revision`` on; 0 means from now on. Close it (``aclosing``) when done.
 
-        The first batch is empty and tells that the watch is in place. Raises ``Compacted`` and ``Rewound``.
+        The first batch is empty and confirms that the watch is in place. Raises ``Compacted`` and ``Rewound``.
         """
         self._next, self._delivered = start_revision, set()
         pause = _FIRST_PAUSE_SECONDS
@@ -253,7 +253,7 @@ class _Broken(Exception):
 
 
 def _check_alive(response: Any) -> None:
-    """Raise if etcd has ended the watch, or has refused it: the latter is told as created and ended at once."""
+    """Raise if etcd has ended the watch, or has refused it: the latter is reported as created and ended at once."""
     if not response.canceled:
         return
     if response.compact_revision:

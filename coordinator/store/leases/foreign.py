@@ -1,4 +1,4 @@
-"""How long leases last that this replica has not granted, or no longer knows: as far as etcd can tell.
+"""How long leases last that this replica has not granted, or no longer knows: as far as etcd reports it.
 
 Invariants:
 - Of a lease the first answer is kept: after a change of leader, or a restart, etcd starts its leases again and says
@@ -113,4 +113,4 @@ class ForeignLeases:
     def _answered(self, lease: int, task: asyncio.Task[Bounds | None]) -> None:
         del self._asking[lease]
         if not task.cancelled():
-            task.exception()  # whoever waits still is told; nobody may
+            task.exception()  # those that wait get it; there may be none

@@ -28,7 +28,7 @@ class PoolLeases:
         return {lease.id for lease in response.leases if lease.id >> 48 == LEASE_ID_PREFIX}
 
     async def seconds_left(self, lease: int) -> float | None:
-        """Tell how long a lease lasts still by etcd's count, in whole seconds rounded down; None if it has ended."""
+        """Return how long a lease still lasts by etcd's count, in whole seconds rounded down; None if it has ended."""
         left = await ask_seconds_left(self._channel, lease, deadline=_soon())
         return None if left is None or left < 0 else left
 

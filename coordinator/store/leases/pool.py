@@ -39,7 +39,7 @@ from coordinator.store.leases.foreign import ForeignLeases
 
 __all__ = ["LEASE_ID_PREFIX", "LeasePool", "boot_seconds", "window_seconds"]
 
-#: The upper 16 bits of the ids of our leases ("CO"), by which they are told from everybody else's.
+#: The upper 16 bits of the ids of our leases ("CO"), which distinguish them from other programs' leases.
 LEASE_ID_PREFIX = 0x434F
 KEYS_PER_LEASE = 1000
 _GRANT_SECONDS = 5.0
@@ -134,14 +134,14 @@ class LeasePool:
             self._drop_key(pooled)
 
     def seconds_left_if_known(self, leases: Sequence[int]) -> tuple[float, ...] | None:
-        """Tell how long leases last still, whoever has granted them, at most; None where etcd must be asked."""
+        """Return how long leases still last at most, granted by any replica; None where etcd must be asked."""
         ends = [self._known_end(lease) for lease in leases]
         now = self._boot()
         known = tuple(max(0.0, end - now) for end in ends if end is not None)
         return known if len(known) == len(ends) else None
 
     async def seconds_left(self, leases: Sequence[int], *, deadline: float) -> tuple[float, ...]:
-        """Tell the same, asking etcd for what is not known; 0 for what it does not know.
+        """Return the same, asking etcd for what is not known; 0 for what it does not know.
 
         ``deadline`` is a reading of ``time.monotonic()``; raises what ``EtcdChannel.call`` raises.
         """

@@ -119,7 +119,7 @@ def _refuse_invisible(text: str) -> None:
     if unseen is not None:
         raise _invalid(
             f"the work key holds {_code_point(unseen)}, which is invisible; only what can be seen is allowed",
-            "type the key anew instead of pasting it",
+            "type the key instead of pasting it",
         )
 
 

@@ -247,7 +247,7 @@ class Briefing:
     """What a session should know before it chooses its work, most important first.
 
     ``taken`` are live claims, ``loose_ends`` what was abandoned and not taken up, ``finished`` what was completed
-    lately; the counts say how much more of each there is. ``markdown`` says the same in words.
+    recently; the counts say how many more of each there are. ``markdown`` says the same in words.
     """
 
     generated_at: datetime
@@ -265,8 +265,8 @@ class Briefing:
 class HotKey:
     """A work key that several sessions wanted.
 
-    ``contenders`` were denied during its present attempt, ``recent_contenders`` during attempts that ended lately. The
-    last three are None where no claim is live.
+    ``contenders`` were denied during its present attempt, ``recent_contenders`` during attempts that ended recently.
+    The last three are None where no claim is live.
     """
 
     work_key: str

@@ -78,7 +78,7 @@ _SINGLE = "'"
 
 
 class Writer(Enum):
-    """Who has written a text, where that is no session."""
+    """The writer of a text, where that is not a session."""
 
     OPERATOR = "an operator"
     ACKNOWLEDGER = "the caller who acknowledged it"

@@ -42,7 +42,7 @@ class Recorder(Protocol):
         """An etcd transaction was answered."""
 
     def batch_sent(self, size: int) -> None:
-        """That many transactions went to etcd as one."""
+        """Record how many transactions went to etcd in one batch."""
 
     def call_done(self, method: str, code: str, seconds: float) -> None:
         """A gRPC call was answered with the status ``code``."""
@@ -57,13 +57,13 @@ class Recorder(Protocol):
         """This replica is elected to reap or is not, and is that many revisions behind."""
 
     def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
-        """So many live claims and loose ends there are of each kind, in all fleets.
+        """Record how many live claims and loose ends there are of each kind, in all fleets.
 
         Reported by the elected replica only; None where it is not elected any more.
         """
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:
-        """Return what share of the fleet's claims this replica denied lately."""
+        """Return what share of the fleet's claims this replica denied recently."""
 
 
 class NullRecorder:

@@ -29,7 +29,7 @@ _read: Found | InvalidInput | None = None
 
 
 class Found(NamedTuple):
-    """Where the file is or would be, None if nowhere; what it says; and why the place could not be looked at."""
+    """The path where the file is or would be, its settings, and why the default place could not be read."""
 
     path: Path | None
     settings: dict[str, str]

@@ -1,4 +1,4 @@
-"""Where the command line begins and ends: every outcome becomes output and an exit code here.
+"""The entry point of the command line: every outcome becomes output and an exit code here.
 
 Invariants: one JSON object on standard output with ``--json``, errors too; no traceback for a user's mistake or an
 absent server; every exit code is one of those that are documented.

@@ -47,7 +47,7 @@ def briefing(
         ),
     ] = DEFAULT_BRIEFING_CHARACTERS,
 ) -> int:
-    """Sum up, for the start of an agent's context, what is taken, left unfinished and finished lately.
+    """Summarize, for the start of an agent's context, what is taken, left unfinished and finished recently.
 
     Markdown, most important first; what the limit leaves out is counted.
     """

@@ -28,7 +28,7 @@ def hot(
 ) -> int:
     """Show the work keys that are fought over most: for which most sessions were turned away.
 
-    Each session counts once for each attempt, however often it asks. What is held now counts, and what ended lately.
+    Each session counts once for each attempt, however often it asks. Work counts that is held now or ended recently.
     """
     context = current()
     seconds = parse_age(max_age, field="max-age")

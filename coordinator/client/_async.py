@@ -37,7 +37,7 @@ class AsyncClient:
 
     ``endpoints`` is ``"HOST:PORT"``, several with commas, or a sequence of them. The client stays with the one that
     answered last; when that fails, or is silent for a quarter of ``timeout`` (at most a second), another is asked. It
-    connects anew to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` distinguishes this
+    connects again to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` distinguishes this
     client from others that run under the same session name; by default it is random, so that two processes of one
     session do not both believe they hold a claim. With an empty one, the session's name alone says who holds a claim.
     In a process that was forked, a client is another instance, whichever was given, with connections of its own; the

@@ -137,7 +137,7 @@ class AsyncCalls:
                     await race.next(rest)
 
     async def _withdraw(self, answered: Effort, withdrawal: pb.WithdrawRequest | None) -> None:
-        """Withdraw a request of which other tries are left; where that fails, its answer is good all the same."""
+        """Withdraw a request of which other tries are left; if that fails, its answer is still valid."""
         if withdrawal is None or not answered.leaves_tries:
             return
         seconds = min(max(answered.remaining, _LEAST_WITHDRAWING_SECONDS), _WITHDRAWING_SECONDS)

@@ -131,7 +131,7 @@ def this_process() -> tuple[int, int]:
 def check_process(process: tuple[int, int]) -> None:
     """Raise ``InvalidInput`` for what was begun in a process from which this one was forked since."""
     if process != this_process():
-        raise InvalidInput("this process was forked in the middle of a call, which its parent goes on with")
+        raise InvalidInput("this process was forked in the middle of a call, which its parent continues")
 
 
 def check_asyncio() -> None:

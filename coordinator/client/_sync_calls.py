@@ -138,7 +138,7 @@ class Calls:
                     race.next(rest)
 
     def _withdraw(self, answered: Effort, withdrawal: pb.WithdrawRequest | None) -> None:
-        """Withdraw a request of which other tries are left; where that fails, its answer is good all the same."""
+        """Withdraw a request of which other tries are left; if that fails, its answer is still valid."""
         if withdrawal is None or not answered.leaves_tries:
             return
         seconds = min(max(answered.remaining, _LEAST_WITHDRAWING_SECONDS), _WITHDRAWING_SECONDS)

@@ -144,7 +144,7 @@ def _taken(paths: FleetPaths, kvs: list[KeyValue], portion: Portion) -> Operatio
 def _finished_keys(
     paths: FleetPaths, command: BriefingCommand, most: int, portion: Portion
 ) -> Operation[tuple[list[WorkPaths], int]]:
-    """Return the work keys that were completed lately, latest first, and how many there are.
+    """Return the work keys that were completed recently, latest first, and how many there are.
 
     Of what lies beyond the entries that are looked at, as many are taken to be of them.
     """

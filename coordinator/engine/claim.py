@@ -10,7 +10,7 @@ Invariants:
   Once another claim was granted, the request_id of the attempt before is forgotten: a duplicate that comes after that
   is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
-- What the caller holds is renewed, never granted anew and never denied; what another process of its session holds is
+- What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
 - Where a limit withholds new claims, who holds a claim renews it, and who asks for what another holds or has finished
   is denied as ever.
@@ -288,7 +288,7 @@ def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:
 
 
 def _completion(record: StoredRecord | None) -> StoredRecord | None:
-    """What to fall back to when the new attempt is released: the finished work that it reopens."""
+    """Return what to fall back to when the new attempt is released: the finished work that it reopens."""
     return record if record is not None and record.state is State.COMPLETED else None
 
 

@@ -63,7 +63,7 @@ class Document:
         return cast(Self, decoded(cast(Hashable, cls), value))
 
     def _to_text(self) -> str:
-        # Put together by hand: json's encoder is set up anew for every object, which takes as long as all the rest.
+        # Built by hand: json sets up its encoder again for every object, which takes as long as all the rest.
         written = []
         names, values_of = _members(cast(Hashable, self.__class__))
         for name, value in zip(names, values_of(self), strict=True):

@@ -57,7 +57,7 @@ class Beat(Document):
 
 
 class Leader(NamedTuple):
-    """Who is elected: its name, the lease that it keeps alive, and the revision of the election."""
+    """The elected replica: its name, the lease that it keeps alive, and the revision of the election."""
 
     name: str
     lease: int

@@ -53,7 +53,7 @@ def watched_range(paths: FleetPaths) -> tuple[bytes, bytes]:
 
 
 class Holders:
-    """Who holds which work, as far as a watch has seen it."""
+    """The holders of work keys, as far as a watch has seen them."""
 
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, str | None] = OrderedDict()

@@ -72,7 +72,7 @@ def _present(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[
 
 
 def _recent(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[str], bool]]:
-    """Count those of attempts that ended lately."""
+    """Count those of attempts that ended recently."""
     ended, complete = yield from _ended(command, paths)
     counts: Counter[str] = Counter()
     portion = Portion()
@@ -89,7 +89,7 @@ def _recent(command: HotCommand, paths: FleetPaths) -> Operation[tuple[Counter[s
 
 
 def _ended(command: HotCommand, paths: FleetPaths) -> Operation[tuple[list[tuple[str, bytes]], bool]]:
-    """Return segment and history key of each attempt that ended lately, and whether these are all."""
+    """Return segment and history key of each attempt that ended recently, and whether these are all."""
     prefix = paths.prefix("ended")
     start = prefix + format_stamp(command.now - timedelta(seconds=command.max_age_seconds)).encode()
     index = Backwards(prefix, start, end_of_prefix(prefix), command.now, _PIECE)

@@ -1,4 +1,4 @@
-"""Where everything lies in etcd.
+"""The layout of keys in etcd.
 
     /coordination/v1/<fleet>/claim/<K>                    the claim, bound to a lease
     /coordination/v1/<fleet>/record/<K>                   the last known state of the work

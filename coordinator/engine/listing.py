@@ -69,7 +69,7 @@ class ListCommand:
 
 @dataclass(frozen=True, slots=True)
 class LogCommand:
-    """Whose log to show, and how far back."""
+    """The session whose log is listed, and how far back."""
 
     session: str
     now: datetime

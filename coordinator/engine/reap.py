@@ -95,7 +95,8 @@ def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_sec
 def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
     """Return whether the record was written since the claim that was deleted.
 
-    For what was deleted before its time: it was mostly completed or released, and a look is cheaper than a write.
+    For a claim that was deleted before its time: it was mostly completed or released, and a read is cheaper than a
+    write.
     """
     reply = yield from commit(Txn((), (Range(paths.record),)))
     return all(kv.mod_revision != deleted.mod_revision for kv in reply.range(0).kvs)

@@ -148,7 +148,7 @@ def _rewrite(
     also: tuple[Txn, ...] = (),
     request_id: str = "",
 ) -> Operation[Snapshot | None]:
-    """Write a claim anew, bound to ``lease``, with its record; None if so, and what was met if it has changed."""
+    """Write a claim again, bound to ``lease``, with its record; returns None, or what was found if it has changed."""
     record = StoredRecord(
         state=State.CLAIMED,
         session=claim.session,

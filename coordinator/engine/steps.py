@@ -150,7 +150,7 @@ class Expected(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Others' turn: an operation that goes through much gives way after each portion (``portions``)."""
+    """A pause for others: an operation that reads much yields one after each portion (``portions``)."""
 
 
 Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted | Expected | Pause

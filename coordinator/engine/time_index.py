@@ -30,7 +30,7 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Backwards:
-    """Where reading has come to: what lies from ``start`` up to but excluding ``end`` is left.
+    """How far reading has come: what lies from ``start`` up to but excluding ``end`` is left.
 
     ``prefix`` is what all keys of the index start with, ``latest`` about the moment of the last that is wanted, and
     ``piece`` how many are read at a time. ``left`` is how many entries are not read yet, None before any is.

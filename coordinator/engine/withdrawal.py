@@ -1,4 +1,4 @@
-"""Withdraw: see to it that what is still on its way of a request takes no effect, once its caller has been answered.
+"""Withdraw: once a caller has its answer, other tries of the request that are still on their way take no effect.
 
 A client that asked two coordinators takes the first definite answer. The other try may be carried out later: minutes
 later, where it waits at a coordinator that was stopped.
@@ -60,7 +60,7 @@ def not_withdrawn(paths: WorkPaths, session: str, request_id: str) -> Compare:
 
 
 def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
-    """Withdraw a request; returns whether that has released a claim without a holder who knows of it."""
+    """Withdraw a request; returns whether that has released a claim that no holder knew of."""
     lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
     if lease is None:
         raise InternalError("no lease was given for a withdrawal")

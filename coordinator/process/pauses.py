@@ -1,9 +1,9 @@
-"""Whether this process has stood still: it was stopped, its machine was paused or asleep, or it got no processor.
+"""Whether this process was paused: it was stopped, its machine was suspended, or it got no processor time.
 
 Invariant: a look after a pause notices it, whichever thread or task is the first to run then. A thread beats five times
 a second; each look compares how long ago the last beat was, so that nothing has to run first.
 
-A process whose event loop is busy has not stood still: the thread goes on beating. The clock is the one that counts
+A process whose event loop is busy was not paused: the thread continues to beat. The clock is the one that counts
 sleep; a virtual machine whose clocks are stopped together with it cannot notice.
 """
 

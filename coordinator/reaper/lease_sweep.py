@@ -46,7 +46,7 @@ class Sweeper:
 
     @property
     def known(self) -> int:
-        """Of how many leases it is noted when they are to end."""
+        """Return for how many leases their end is noted."""
         return len(self._deadlines)
 
     async def look(self) -> set[int]:

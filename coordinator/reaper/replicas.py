@@ -39,11 +39,11 @@ _WORTH_KEEPING = 15.0
 
 
 class SignLost(StoreChanged):
-    """The last sign of life of this replica is not there any more, or not as it was left."""
+    """The last sign of life of this replica was deleted or changed by another program."""
 
 
 class _Offset:
-    """By how much a replica's clock is ahead of ours: more is known with every sign of life, as they come unevenly."""
+    """The offset of a replica's clock: each sign of life narrows it, as their delays differ."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -132,7 +132,7 @@ def _directory(directory: Path) -> Iterator[None]:
 
 
 def _add_hosts(files: NewFiles, authority: Authority, made: Made, validity: Validity) -> tuple[str, ...]:
-    """Write the server's certificate anew, for the names that it has and for others; return all of them."""
+    """Write a new certificate of the server, for the names that it has and for others; return all of them."""
     try:
         present = x509.load_pem_x509_certificate(made.server_cert.read_bytes())
         key = _load_key(made.server_key)
@@ -209,7 +209,7 @@ def load_authority(directory: Path) -> Authority:
         certificate = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
     except (OSError, ValueError, TypeError):
         key = None
-    anew = "choose another directory to make a new one; everything that it signed must then be made anew"
+    anew = "choose another directory to make a new one; everything that it signed must then be made again"
     if key is None or key.public_key() != certificate.public_key():
         raise InvalidInput(
             f"the authority in {directory} cannot be read; it needs both its ca.crt and its ca.key", hint=anew

@@ -1,4 +1,4 @@
-"""Whether this host has other users, from whom a token has to be kept."""
+"""Whether this host has other users, who must not get a token."""
 
 from __future__ import annotations
 

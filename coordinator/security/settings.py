@@ -65,7 +65,8 @@ class SecuritySettings:
         """Raise ``InvalidInput`` if calls over a unix socket are to be encrypted."""
         if self.tls_cert is not None:
             raise InvalidInput(
-                f"--listen {address} needs no TLS, and speaks none: what goes through a unix socket stays in this host",
+                f"--listen {address} needs no TLS, and speaks none: what is sent through a unix socket stays on this "
+                "host",
                 field="tls-cert",
                 hint="leave out --tls-cert, --tls-key and --client-ca; or listen on HOST:PORT, for other hosts too",
             )

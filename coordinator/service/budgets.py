@@ -1,4 +1,4 @@
-"""How many bytes may be written into etcd, by whom and for which fleet.
+"""How many bytes each caller and each fleet may write into etcd.
 
 A full etcd stops all fleets. So each fleet has a budget, and within it each credential, or each session where no
 credentials are asked for; what all of them may write together is bounded too.
@@ -12,7 +12,7 @@ Invariants:
 - A budget is a share of etcd's quota. It fills again, with a hundredth of the quota in a minute for a fleet, so that
   what is written between two compactions leaves room (docs/adr/0024-budgets-of-bytes.md has the sum).
 
-Each replica counts for itself, and anew when it is started.
+Each replica counts for itself, and starts from zero when it is started.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _refusal(share: _Share, size: int, most: float, *, keeping: bool) -> LimitEx
     if not keeping:
         goes_on = "claims can still be renewed without a note, completed and released"
     return LimitExceeded(
-        f"{share.whose} wrote {_shown(share.budget.used)} lately, and may write {_shown(share.rate)} a second on "
+        f"{share.whose} wrote {_shown(share.budget.used)} recently, and may write {_shown(share.rate)} a second on "
         f"average; another {_shown(size)} would be more than the budget of {_shown(most)}",
         hint=f"nothing was changed; {goes_on}. Write less, or have the coordinator started with a larger {option} "
         "(docs/limits.md)",

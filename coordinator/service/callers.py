@@ -1,4 +1,4 @@
-"""Who calls: the connection, as far as it can be distinguished from others.
+"""The caller: its connection, as far as it can be distinguished from others.
 
 gRPC shows the host and port of a TCP connection. All connections through a unix socket look alike to it, so they are
 distinguished by the name in their first header, ``user-agent``; each of our clients has a name of its own there.

@@ -32,7 +32,7 @@ Unpaused = Callable[[], None]
 
 
 class Connections:
-    """Has ``replace`` close all connections and listen anew, whenever this process has stood still."""
+    """Calls ``replace``, which closes all connections and listens again, whenever this process was paused."""
 
     def __init__(self, replace: Callable[[], Awaitable[None]]) -> None:
         self._replace = replace

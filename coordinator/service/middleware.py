@@ -36,7 +36,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class Middleware:
     """A servicer whose methods are those of ``servicer``, each wrapped.
 
-    Wrapped once, when it is made: an interceptor would be asked anew for every call, which takes a tenth of its time.
+    Wrapped once, when it is made: an interceptor would be asked again for every call, which takes a tenth of its time.
     Without an ``authorizer`` every caller may call everything. ``gate`` raises for what is not to be answered any more.
     """
 
@@ -136,7 +136,7 @@ class Middleware:
 
 
 def name_request(error: CoordinatorError, request_id: str) -> None:
-    """Say what to send again, so that it takes effect at most once; "" where the call does not bear repetition."""
+    """Add the request id, unless it is empty, to an error, so that a retry takes effect at most once."""
     if not request_id:
         return
     if isinstance(error, OutcomeUnknown):

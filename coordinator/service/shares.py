@@ -1,4 +1,4 @@
-"""Who gives a place up when all are taken.
+"""Which caller gives up a place when all are taken.
 
 Invariant: when all places are taken, one that has at least two fewer than another gets one of the other's. This is so
 between credentials, between the fleets of one credential, and between the connections of one fleet. So however many

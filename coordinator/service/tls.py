@@ -1,4 +1,4 @@
-"""TLS on the port of the service, with certificates that are read anew when their files change.
+"""TLS on the port of the service, with certificates that are reloaded when their files change.
 
 Invariants:
 - Files that cannot be used never replace those that could.

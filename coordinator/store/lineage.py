@@ -1,7 +1,7 @@
 """Whether etcd is still the store that it was.
 
 Under a running coordinator etcd can become another one: restored from a backup, with its revisions raised or not,
-begun anew with an empty directory, or replaced by another cluster at the same address. What was known of the store
+started with an empty directory, or replaced by another cluster at the same address. What was known of the store
 (what was watched, who is elected, which leases there are) is then worth nothing, and all parts that keep it start over.
 
 Invariant: nothing but an answer that no etcd gives which has gone on from where it was shows a change. Linearizable

@@ -36,7 +36,7 @@ def dashboards() -> dict[str, str]:
             # Belong to variables that are intervals, of which there are none.
             variable.auto = variable.auto_min = variable.auto_count = None
         for link in board.links or []:
-            # Else they are in a menu, where nobody who has just been woken looks.
+            # Otherwise they are in a menu, where an operator in a hurry does not look.
             link.placement = None  # type: ignore[assignment]  # it is left out then, as its type does not say
         files[name] = json.dumps(board, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return files

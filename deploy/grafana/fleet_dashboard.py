@@ -19,7 +19,7 @@ def fleet_dashboard() -> Dashboard:
     made = (
         Dashboard("Coordinator: fleet")
         .uid("coordinator-fleet")
-        .description("Who gets the work, who is told that it is taken, and what becomes of it.")
+        .description("Which sessions get the work, which are denied, and what becomes of it.")
         .tags(["coordinator"])
         .refresh("30s")
         .time("now-6h", "now")
@@ -108,7 +108,7 @@ def _glance(board: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "Loose ends",
-                "Work that was abandoned and nobody has taken up since. Good is a number that goes back to 0.",
+                "Work that was abandoned and has not been taken up since. Good is a number that goes back to 0.",
                 Query(f"sum(coordination_loose_ends{{{_KIND}}})", "open"),
                 Unit.COUNT,
                 width=4,
@@ -220,7 +220,7 @@ def _live(board: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Loose ends by kind",
-                "Abandoned work that nobody has taken up since, as the elected reaper counts it. Good falls as fast "
+                "Abandoned work that has not been taken up since, as the elected reaper counts it. Good falls as fast "
                 "as it rises. Alert: CoordinationLooseEndsGrowing, when it has grown for hours.",
                 [Query(f"sum by (kind) (coordination_loose_ends{{{_KIND}}})", "{{kind}}")],
                 Unit.COUNT,
@@ -296,8 +296,8 @@ def _contenders(board: Dashboard) -> Dashboard:
             graph(
                 "Duplicates avoided per hour",
                 "Sessions per hour that were denied while another was at the work, counted when that attempt ends. "
-                "Good is more than 0: it is what the coordinator is there for, and 0 for days means that "
-                "nobody shares work.",
+                "Good is more than 0: it is what the coordinator is there for, and 0 for days means that no sessions "
+                "share work.",
                 [Query(f"3600 * sum(rate({name}_sum{{{_FLEET}}}[$__rate_interval]))", "avoided per hour")],
                 Unit.COUNT,
                 width=8,

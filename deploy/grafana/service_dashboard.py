@@ -1,4 +1,4 @@
-"""The dashboard for those who run the coordinators: are they quick, is etcd well, is somebody reaping."""
+"""The dashboard for those who run the coordinators: are they quick, is etcd well, is a reaper elected."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _glance(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             figure(
-                "Calls that failed by our own fault",
+                "Calls that failed because of internal errors",
                 "Share of calls answered with UNAVAILABLE, INTERNAL and the like over 5 minutes; refused arguments "
                 "are not among them. Good is 0.",
                 Query(_own_faults(), "failed"),
@@ -162,7 +162,7 @@ def _calls(board: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Latency",
-                "Time to answer a call, without the watches, which last as long as somebody watches. Good is a p50 of "
+                "Time to answer a call, without watches, which last as long as their clients read. Good is a p50 of "
                 "a few milliseconds and a p99 below 50 ms.",
                 quantiles(_CALLS, f'{_REPLICA}, method!="Watch"', (0.5, 0.9, 0.99)),
                 Unit.SECONDS,
@@ -362,8 +362,8 @@ def _replicas(board: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Refused writes",
-                "Writes that were refused because a budget of bytes was used up, per hour, by whose budget. Good is 0: "
-                "otherwise somebody writes more than etcd's quota allows for one (docs/limits.md).",
+                "Writes that were refused because a budget of bytes was used up, per hour, by the owner of the "
+                "budget. Good is 0: otherwise a caller writes more than its share of etcd's quota (docs/limits.md).",
                 [
                     Query(
                         f"sum by (budget) (increase(coordination_refused_writes_total{{{_REPLICA}}}[1h]))",

@@ -118,7 +118,7 @@ class TestBudgets:
         found = budgets(clock)
         take_all(found, ALICE)
         with pytest.raises(
-            LimitExceeded, match=r"^credential 'alice' wrote 29297 KiB lately, and may write 49 KiB"
+            LimitExceeded, match=r"^credential 'alice' wrote 29297 KiB recently, and may write 49 KiB"
         ) as e:
             found.take(ALICE, 100_000, keeping=False)
         assert "claims can still be renewed without a note, completed and released" in (e.value.hint or "")

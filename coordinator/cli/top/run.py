@@ -23,7 +23,7 @@ from coordinator.errors import CoordinatorError, HistoryGone
 
 __all__ = ["run"]
 
-#: How often the screen is drawn anew while nothing happens, in seconds, so that one sees time pass.
+#: How often the screen is redrawn while nothing happens, in seconds, so that the times on it advance.
 _DRAW_SECONDS = 0.5
 #: How long to leave a coordinator alone that has ended the watch.
 _AGAIN_SECONDS = 2.0

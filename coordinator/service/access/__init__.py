@@ -1,4 +1,4 @@
-"""Who may call what: credentials, what each of them grants, and the check that every call goes through."""
+"""Authorization: credentials, what each of them grants, and the check of every call."""
 
 from coordinator.service.access.authorization import RULES, Authorizer, Rule
 from coordinator.service.access.credentials import Credentials, CredentialsFile, read_credentials

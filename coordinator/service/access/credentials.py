@@ -31,7 +31,7 @@ _MEMBERS = ("name", "token_sha256", "certificate", "role", "sessions", "fleets",
 
 
 class Credentials(NamedTuple):
-    """What is granted, by the digest of a token and by the name that a client's certificate bears."""
+    """What is granted, by the digest of a token and by the name in a client's certificate."""
 
     by_digest: dict[bytes, Grant]
     by_certificate: dict[str, Grant]

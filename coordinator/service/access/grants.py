@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class _Patterns:
-    """Patterns of names, and what they said of the names that were asked for lately."""
+    """Patterns of names, and the results for the names that were asked for recently."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns

@@ -1,4 +1,4 @@
-"""How etcd is to be spoken to: encrypted or not, and as whom.
+"""How to connect to etcd: with TLS or not, and as which user.
 
 Invariant: a password is read from its file when it is needed and nowhere kept; it is in no setting, message or log.
 """

@@ -205,7 +205,7 @@ class EtcdChannel:
             )
         except grpc.RpcError as error:
             verdict = judge(cast(Failure, error), call=Methods.RANGE.path, member=member.endpoint).verdict
-            # Whatever else it refuses, it does so with all its wits.
+            # Any other refusal comes from a member that works.
             return None if verdict in (Verdict.NOT_APPLIED, Verdict.UNKNOWN) else 0
         return int(response.header.raft_term)
 

@@ -2,7 +2,7 @@
 
 Invariants:
 - Every event from the first revision on is delivered, in the order of revisions and once, whatever connections break in
-  between; where that cannot be kept the watch ends with ``Compacted`` or ``Rewound`` and its user has to list anew.
+  between; where that cannot be kept the watch ends with ``Compacted`` or ``Rewound`` and its user has to list again.
 - Memory is bounded: etcd is asked to cut large answers into fragments, and nothing is read ahead of its user.
 - It is never opened again without a pause. Pauses grow until a connection has brought something, or lasted.
 - That the store was rewound is concluded from a linearizable read only: a member that lags behind may answer a watch.

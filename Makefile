@@ -29,7 +29,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 .DEFAULT_GOAL := help
 .PHONY: campaign-attack help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
-help: ## Say what there is.
+help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -59,34 +59,34 @@ setup: $(VENV)/.ready ## Set up the environment that the other targets use.
 demo: setup ## Let ten sessions pick from the same list, with claims and without.
 	@$(BIN)/python -m demo $(DEMO_ARGS)
 
-observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and say where to look; no Docker.
+observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and print their addresses; no Docker.
 	@$(BIN)/python -m demo.observability $(OBSERVABILITY_ARGS)
 
-test: setup $(INTEROP_VENV)/.ready ## Run the tests, against a real etcd; COVERAGE=1: measure what they miss.
+test: setup $(INTEROP_VENV)/.ready ## Run the tests, against a real etcd; COVERAGE=1: report the lines that they miss.
 	@$(call RUN_TESTS)
 
-test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and seldom tell anything new.
+test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and rarely find anything new.
 	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)
 	@COORDINATION_LOST_REPLIES=200 $(PYTEST) $(PARALLEL) tests/cluster/test_lost_replies_store.py \
 		tests/cluster/test_lost_replies_client.py
 
-fuzz: setup ## Try other keys, requests and stored values than `make test` does, FUZZ_MINUTES each.
+fuzz: setup ## Test more random keys, requests and stored values than `make test`, for FUZZ_MINUTES each.
 	@COORDINATION_FUZZ_MINUTES=$(FUZZ_MINUTES) $(PYTEST) -p no:randomly tests/fuzz $(PYTEST_ARGS)
 
-etcd: ## Fetch a newer etcd than the wheel's, from Debian, and say where it is.
+etcd: ## Fetch a newer etcd than the wheel's, from Debian, and print its path.
 	@$(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE)
 
-prometheus: ## Fetch Prometheus from Debian, as the tests do by themselves, and say where it is.
+prometheus: ## Fetch Prometheus from Debian, as the tests do by themselves, and print its path.
 	@$(PYTHON) scripts/fetch_prometheus.py
 
-test-etcd-versions: setup $(INTEROP_VENV)/.ready ## Run what speaks to etcd again, on a newer one.
+test-etcd-versions: setup $(INTEROP_VENV)/.ready ## Run the tests that depend on etcd again, with a newer etcd.
 	@etcd="$$($(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE))" && export COORDINATION_ETCD="$$etcd" && \
 		$(call RUN_TESTS, and etcd,$(ETCD_TESTS))
 
-mutants: setup ## Take guards away, one by one, and see the tests that watch over them fail; takes ten minutes.
+mutants: setup ## Remove guards, one by one, and check that their tests fail; takes ten minutes.
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)
 
-campaign-deadlines: setup ## Have claims live through changes of etcd's leader and restarts, in real time; takes five minutes.
+campaign-deadlines: setup ## Measure when claims end while etcd's leader changes and members restart, in real time; takes eight minutes.
 	@$(BIN)/python -m tests.campaigns.deadlines $(CAMPAIGN_ARGS)
 
 campaign-clocks: setup ## Compare the deadlines that replicas with different clocks return, in 1,000 random sequences; takes three minutes.
@@ -95,13 +95,13 @@ campaign-clocks: setup ## Compare the deadlines that replicas with different clo
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python -m tests.campaigns.members $(CAMPAIGN_ARGS)
 
-campaign-scale: setup ## Brief over 50,000 records and list 100,000, in three minutes; prints time and memory.
+campaign-scale: setup ## Make a briefing of 50,000 records and list 100,000, in three minutes; prints time and memory.
 	@$(BIN)/python -m tests.campaigns.scale $(CAMPAIGN_ARGS)
 
-campaign-attack: setup ## Attack coordinators as strangers would, for ten minutes; prints memory and an innocent caller's times.
+campaign-attack: setup ## Attack coordinators as unauthenticated clients can, for ten minutes; prints memory and a normal client's latency.
 	@$(BIN)/python -m tests.campaigns.attack $(CAMPAIGN_ARGS)
 
-campaign-reaper: setup ## Have 10,000 claims expire at once, kill reapers, leave one far behind; takes five minutes.
+campaign-reaper: setup ## Let 10,000 claims expire at once, kill reapers, let one fall far behind; takes five minutes.
 	@$(BIN)/python -m tests.campaigns.reaper $(CAMPAIGN_ARGS)
 
 lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code and documentation.
@@ -143,14 +143,14 @@ coverage: ## Run all tests and show which lines they miss, subprocesses included
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --show-missing
 
-bench: setup ## Measure how fast it is, beside what its parts could do at best; takes four minutes.
+bench: setup ## Measure the speed, and compare it with what its parts could do at best; takes four minutes.
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-bench-metrics: setup ## Measure what counting for Prometheus costs a claim, and how many series a million kinds make.
+bench-metrics: setup ## Measure the cost of metrics for a claim, and how many series a million kinds make.
 	@$(BIN)/python -m benchmarks.metrics_cost $(BENCH_ARGS)
 
 wheel: setup ## Build the wheel into dist/.
 	@$(BIN)/python -m hatchling build -t wheel
 
-clean: ## Remove what the other targets have made.
+clean: ## Remove the files that the other targets have made.
 	@rm -rf $(VENV) $(PROTO_VENV) $(INTEROP_VENV) .etcd .prometheus dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

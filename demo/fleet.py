@@ -49,7 +49,7 @@ class Fleet:
 
     def picks(self, session: str) -> list[dict[str, Any]]:
         """Return what a session has picked, in order."""
-        return [told for told in self.sessions[session].told if told["event"] == "picked"]
+        return [report for report in self.sessions[session].reports if report["event"] == "picked"]
 
     def first_picks(self) -> dict[str, dict[str, Any]]:
         """Return what each session picked first, in the order of the list, and of the sessions where that is equal."""

@@ -76,12 +76,12 @@ class Coordinator:
 
 @dataclass
 class Session:
-    """The parent's side of a session's process: ``told`` is what it has told, ``log`` what its fleet complains of."""
+    """The parent's side of a session's process: ``reports`` is what it has printed, ``log`` what its fleet logs."""
 
     name: str
     process: Process
     log: Path
-    told: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
 
     def release(self) -> None:
         """Let it go on past where it waits."""
@@ -113,7 +113,7 @@ class Session:
         if not line:
             return None
         found: dict[str, Any] = json.loads(line)
-        self.told.append(found)
+        self.reports.append(found)
         return found
 
 

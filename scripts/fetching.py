@@ -210,8 +210,8 @@ def _along(wanted: Wanted, settings: Sequence[str], scratch: Path) -> list[str]:
     if wanted.along is None:
         return []
     less = [f"--no-{what}" for what in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
-    told = _run(["apt-cache", *settings, "depends", "--recurse", *less, *wanted.packages], scratch)
-    return sorted({line for line in told.splitlines() if re.match(wanted.along, line)})
+    reported = _run(["apt-cache", *settings, "depends", "--recurse", *less, *wanted.packages], scratch)
+    return sorted({line for line in reported.splitlines() if re.match(wanted.along, line)})
 
 
 def _version(program: Path, pattern: str) -> str:
@@ -242,6 +242,6 @@ def _run(command: Sequence[str], directory: Path) -> str:
         return done.stdout
     if "NO_PUBKEY" in done.stderr:
         raise CannotFetch("this machine has not the keys of that release of Debian: update debian-archive-keyring")
-    told = [line.removeprefix("E: ").strip() for line in done.stderr.splitlines() if line.strip()]
-    reason = told[0] if told else f"exit code {done.returncode}"
+    reported = [line.removeprefix("E: ").strip() for line in done.stderr.splitlines() if line.strip()]
+    reason = reported[0] if reported else f"exit code {done.returncode}"
     raise CannotFetch(f"{name}: {reason}")

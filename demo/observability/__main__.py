@@ -55,9 +55,9 @@ def main() -> int:
 
 
 async def _show(home: Path, seconds: float) -> None:
-    told = asyncio.Event()
+    reported = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, reported.set)
     async with (
         # Prometheus scrapes etcd too.
         start_coordinator(home / "one", etcd_listen="127.0.0.1:0") as one,
@@ -72,10 +72,10 @@ async def _show(home: Path, seconds: float) -> None:
             async with FleetLoad(endpoints, fleet=_FLEET, crowd=_crowd, hold=_hold) as load:
                 work = asyncio.create_task(_work(load))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(told.wait(), None if math.isinf(seconds) else seconds)
+                    await asyncio.wait_for(reported.wait(), None if math.isinf(seconds) else seconds)
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
-            if not told.is_set():
+            if not reported.is_set():
                 _tell_found(load, prometheus)
 
 

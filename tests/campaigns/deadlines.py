@@ -184,7 +184,7 @@ def main() -> int:
             lives = live_through_everything(cluster, bound) if everything else live(cluster, fault)
         late, wrong = lives.lateness or [float("nan")], lives.wrong(bound)
         kept = lives.outlived(GRACE_SECONDS)
-        row = (fault, len(lives.told), kept, f"{late[0]:+.2f}", f"{late[-1]:+.2f}", f"{bound:.1f}", len(wrong))
+        row = (fault, len(lives.answers), kept, f"{late[0]:+.2f}", f"{late[-1]:+.2f}", f"{bound:.1f}", len(wrong))
         _say(ROW.format(*row, f"{os.getloadavg()[0]:.1f}"))
         if not kept:
             wrong.append("etcd has started no lease again: nothing was tried")

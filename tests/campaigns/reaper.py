@@ -170,10 +170,10 @@ async def main() -> int:
         with tempfile.TemporaryDirectory() as directory:
             async with EmbeddedEtcd(Path(directory), find_etcd()) as etcd:
                 try:
-                    told = await _PARTS[name](etcd.endpoint)
+                    reported = await _PARTS[name](etcd.endpoint)
                 except (AssertionError, TimeoutError) as error:
-                    told, failed = f"failed: {error!r}", 1
-        print(f"{name} (load {load:.1f} before, {os.getloadavg()[0]:.1f} after): {told}", flush=True)  # its output
+                    reported, failed = f"failed: {error!r}", 1
+        print(f"{name} (load {load:.1f} before, {os.getloadavg()[0]:.1f} after): {reported}", flush=True)  # its output
     return failed
 
 

@@ -129,10 +129,10 @@ def test_bad_input_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("damaged", "told"), [(1, "1 record cannot be read and was"), (2, "2 records cannot be read and were")]
+    ("damaged", "reported"), [(1, "1 record cannot be read and was"), (2, "2 records cannot be read and were")]
 )
 def test_a_listing_hints_at_what_it_has_left_out(
-    damaged: int, told: str, coordination: Coordination, etcdctl: Callable[..., object], fleet: str
+    damaged: int, reported: str, coordination: Coordination, etcdctl: Callable[..., object], fleet: str
 ) -> None:
     for number in range(damaged):
         etcdctl("put", f"/coordination/v1/{fleet}/record/task:{number}", "garbage")
@@ -140,7 +140,7 @@ def test_a_listing_hints_at_what_it_has_left_out(
     done = coordination("work-list")
 
     assert (done.returncode, done.stdout) == (0, "nothing found\n")
-    assert done.stderr == f"hint: {told} left out; the coordinator's log names them\n"
+    assert done.stderr == f"hint: {reported} left out; the coordinator's log names them\n"
 
 
 @pytest.mark.parametrize("key", ["-x", "--task"])
@@ -230,9 +230,9 @@ def test_settings_come_from_option_environment_and_file_in_this_order(
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text('timeout = 7\nfleet = "filed"\nendpoint = "127.0.0.1:1"\n')
-    told = {"COORDINATION_CONFIG": str(path), "COORDINATION_ENDPOINT": ""}
+    reported = {"COORDINATION_CONFIG": str(path), "COORDINATION_ENDPOINT": ""}
 
-    done = coordination("--fleet", "before", "config", "show", "--json", "--fleet", "behind", **told)
+    done = coordination("--fleet", "before", "config", "show", "--json", "--fleet", "behind", **reported)
 
     settings = json.loads(done.stdout)["settings"]
     named = ("fleet", "endpoint", "timeout")

@@ -216,19 +216,19 @@ def test_a_store_without_a_quorum_is_a_problem(
     with run_etcd(tmp_path) as etcd, run_coordinator("serve", "--etcd", etcd.endpoint) as running:
         os.kill(etcd.pid, how)
         try:
-            told = coordination("doctor", "--endpoint", running.endpoint, "--json")
+            reported = coordination("doctor", "--endpoint", running.endpoint, "--json")
             direct = coordination("doctor", "--etcd", etcd.endpoint, "--json")
             hasty = coordination("doctor", "--endpoint", running.endpoint, "--json", "--timeout", "1")
         finally:
             # One that was killed is a zombie at most: its parent waits for it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(etcd.pid, signal.SIGCONT)
-    for done in (told, direct, hasty):
+    for done in (reported, direct, hasty):
         found = findings(done, 1)
         assert severities(found, "etcd-reachable") == severities(found, "etcd-quorum") == {"problem"}
         assert found["etcd-reachable"][0]["message"] == f"the member at {etcd.endpoint} does not answer"
         assert "etcd-latency" not in found
-    assert severities(findings(told, 1), "coordinator") == {"ok"}
+    assert severities(findings(reported, 1), "coordinator") == {"ok"}
 
 
 def test_a_full_etcd_is_a_problem(coordination: Coordination, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
@@ -328,8 +328,8 @@ def test_etcds_certificate_is_looked_at(
         direct = findings(coordination("doctor", *how, "--json"), 0)
         plain = findings(coordination("doctor", *how[:2], "--json"), 1)
         with run_coordinator("serve", *how) as running:
-            told = findings(coordination("doctor", "--endpoint", running.endpoint, "--json"), 0)
-    for found in (direct, told):
+            reported = findings(coordination("doctor", "--endpoint", running.endpoint, "--json"), 0)
+    for found in (direct, reported):
         assert found["etcd-tls"][0]["message"] == "connections to etcd are encrypted"
         assert (found["etcd-certificate"][0]["subject"], severities(found, "etcd-certificate")) == (endpoint, {"ok"})
         assert 29 < found["etcd-certificate"][0]["value"] <= 30

@@ -24,7 +24,7 @@ PRELOADED: list[Client] = []
 Answers = list[Any]
 
 
-def told(ask: Callable[[], Any]) -> str:
+def outcome_of(ask: Callable[[], Any]) -> str:
     """Return what a call comes to, in a word."""
     try:
         answer = ask()
@@ -37,7 +37,7 @@ def told(ask: Callable[[], Any]) -> str:
 
 def claimed(client: Client, key: str = KEY) -> str:
     """Claim the one key."""
-    return told(lambda: client.try_claim("s", key))
+    return outcome_of(lambda: client.try_claim("s", key))
 
 
 def in_child(work: Callable[[], Any]) -> Any:
@@ -221,10 +221,10 @@ def iterators(client: Client) -> Answers:
     listing, watching = client.list(), client.watch(start_revision=begun)
     next(listing)
     next(watching)
-    ends = told(lambda: next(watching))
+    ends = outcome_of(lambda: next(watching))
     return [
         in_child(lambda: [record.work_key for record in listing]),
-        in_child(lambda: told(lambda: next(watching))),
+        in_child(lambda: outcome_of(lambda: next(watching))),
         [record.work_key for record in listing],
         ends[:9] == "Happening",
     ]
@@ -265,7 +265,7 @@ def in_a_handler(_client: Client) -> Answers:
             os.kill(os.getpid(), signal.SIGUSR1)
 
         threading.Thread(target=interrupt).start()
-        answer = told(lambda: client.claim("s", KEY, request_id="r"))
+        answer = outcome_of(lambda: client.claim("s", KEY, request_id="r"))
         if found[0] < 0:
             os.write(-found[0], answer.encode())
             os._exit(0)
@@ -279,8 +279,8 @@ async def _claim(client: AsyncClient) -> Claim | Denial:
 def asyncio_unused(_client: Client) -> Answers:
     """An AsyncClient that was made before the fork, and used after it only."""
     client = AsyncClient(*WHERE, fleet=FLEET)
-    answers = [in_child(lambda: told(lambda: asyncio.run(_claim(client)))) for _ in range(3)]
-    return sorted([*answers, told(lambda: asyncio.run(_claim(client)))])
+    answers = [in_child(lambda: outcome_of(lambda: asyncio.run(_claim(client)))) for _ in range(3)]
+    return sorted([*answers, outcome_of(lambda: asyncio.run(_claim(client)))])
 
 
 def asyncio_in_use(client: Client) -> Answers:
@@ -290,8 +290,8 @@ def asyncio_in_use(client: Client) -> Answers:
     def work() -> Answers:
         asyncio.events._set_running_loop(None)
         again = AsyncClient(*WHERE, fleet=FLEET)
-        found = [told(lambda: asyncio.run(_claim(used))), told(lambda: asyncio.run(_claim(again)))]
-        return [*found, in_child(lambda: told(lambda: asyncio.run(_claim(used)))), claimed(client)]
+        found = [outcome_of(lambda: asyncio.run(_claim(used))), outcome_of(lambda: asyncio.run(_claim(again)))]
+        return [*found, in_child(lambda: outcome_of(lambda: asyncio.run(_claim(used)))), claimed(client)]
 
     async def fork() -> Answers:
         await used.status()
@@ -311,7 +311,10 @@ def asyncio_closed(_client: Client) -> Answers:
     gc.collect()
     again = AsyncClient(*WHERE, fleet=FLEET)
     return sorted(
-        [in_child(lambda: told(lambda: asyncio.run(_claim(again)))), told(lambda: asyncio.run(_claim(again)))]
+        [
+            in_child(lambda: outcome_of(lambda: asyncio.run(_claim(again)))),
+            outcome_of(lambda: asyncio.run(_claim(again))),
+        ]
     )
 
 

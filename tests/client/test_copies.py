@@ -190,9 +190,9 @@ def test_pools_of_processes_pass_errors_on(coordinator: RunningCoordinator, flee
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
-    for pool, told in json.loads(ran.stdout).items():
+    for pool, reported in json.loads(ran.stdout).items():
         if pool.endswith("claim"):
-            (winner,) = (f"s{number}" for number, answer in enumerate(told) if answer == "granted")
-            assert sorted(told) == [f"ClaimDenied None held {winner}"] * 2 + ["granted"]
+            (winner,) = (f"s{number}" for number, answer in enumerate(reported) if answer == "granted")
+            assert sorted(reported) == [f"ClaimDenied None held {winner}"] * 2 + ["granted"]
         else:
-            assert [answer.partition(" ")[0] for answer in told] == ["InvalidInput", "NotFound", "InvalidInput"]
+            assert [answer.partition(" ")[0] for answer in reported] == ["InvalidInput", "NotFound", "InvalidInput"]

@@ -22,10 +22,10 @@ def test_the_examples_are_true(
         defaults = client.__init__.__kwdefaults__
         assert defaults is not None
         monkeypatch.setitem(defaults, "fleet", fleet)
-    told = {"endpoint": coordinator.endpoint, "run": asyncio.run, "AsyncClient": AsyncClient, "Client": Client}
+    names = {"endpoint": coordinator.endpoint, "run": asyncio.run, "AsyncClient": AsyncClient, "Client": Client}
     said: list[str] = []
     runner = doctest.DocTestRunner()
-    for example in doctest.DocTestFinder().find(module, extraglobs=told):
+    for example in doctest.DocTestFinder().find(module, extraglobs=names):
         runner.run(example, out=said.append)
     assert runner.failures == 0, "".join(said)
     assert runner.tries >= 2

@@ -140,7 +140,7 @@ def test_empty_variables_say_nothing(sort: Sort, environment: Set) -> None:
 
 @SORTS
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "reported"),
     [
         ({"ENDPOINT": "nowhere"}, "'nowhere' is not an endpoint; it must be HOST:PORT with a port from 1 to 65535"),
         ({"ENDPOINT": " , "}, "no endpoint was given; at least one HOST:PORT is needed"),
@@ -160,13 +160,13 @@ def test_empty_variables_say_nothing(sort: Sort, environment: Set) -> None:
     ids=lambda value: "-".join(f"{name}={given}" for name, given in value.items()) if isinstance(value, dict) else "",
 )
 def test_a_bad_value_is_reported_with_its_variable(
-    sort: Sort, environment: Set, variables: dict[str, str], told: str
+    sort: Sort, environment: Set, variables: dict[str, str], reported: str
 ) -> None:
     environment(**variables)
     with pytest.raises(InvalidInput) as raised:
         sort()
     (name,) = variables
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
     assert str(raised.value).endswith(f"(environment COORDINATION_{name})")
 
 

@@ -44,15 +44,15 @@ async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[A
 async def take(client: AsyncClient, events: int, **filters: Any) -> list[ClaimEvent]:
     """Return so many events."""
     found: list[ClaimEvent] = []
-    async with asyncio.timeout(SECONDS), contextlib.aclosing(client.watch(**filters)) as told:  # type: ignore[type-var]
-        async for happening in told:
+    async with asyncio.timeout(SECONDS), contextlib.aclosing(client.watch(**filters)) as reported:  # type: ignore[type-var]
+        async for happening in reported:
             found.append(happening)
             if len(found) == events:
                 return found
     raise AssertionError("the watch has ended")
 
 
-def told(happenings: Iterable[ClaimEvent]) -> list[tuple[str, str, str | None]]:
+def reported(happenings: Iterable[ClaimEvent]) -> list[tuple[str, str, str | None]]:
     return [(each.event.value, each.record.work_key, each.contender or each.record.session) for each in happenings]
 
 
@@ -82,7 +82,7 @@ class TestDelivery:
     async def test_everything_in_order(self, client: AsyncClient) -> None:
         start = await some_history(client)
         found = await take(client, len(HISTORY), start_revision=start)
-        assert told(found) == HISTORY
+        assert reported(found) == HISTORY
         assert [each.revision for each in found] == sorted(each.revision for each in found)
         assert (found[2].record.note, found[3].record.result, found[5].record.reason) == (
             "half done",
@@ -97,7 +97,7 @@ class TestDelivery:
             for number in range(3):
                 await client.claim("session-1", f"task:{number}")
                 await watch.await_reported(number + 1)
-        assert told(watch.found) == [("granted", f"task:{number}", "session-1") for number in range(3)]
+        assert reported(watch.found) == [("granted", f"task:{number}", "session-1") for number in range(3)]
 
     @pytest.mark.parametrize(
         ("filters", "wanted"),
@@ -109,7 +109,7 @@ class TestDelivery:
     )
     async def test_filtered(self, client: AsyncClient, filters: dict[str, str], wanted: list[Any]) -> None:
         start = await some_history(client)
-        assert told(await take(client, len(wanted), start_revision=start, **filters)) == wanted
+        assert reported(await take(client, len(wanted), start_revision=start, **filters)) == wanted
 
     async def test_claiming_what_one_holds_is_no_denial(self, client: AsyncClient) -> None:
         """It is marked as a contender for a moment, before anybody has looked at whose claim it is."""
@@ -120,9 +120,12 @@ class TestDelivery:
         await client.claim("session-1", "task:a")
         await client.complete("session-1", "task:a")
         everything = [("granted", "task:a", "session-1")] + [("renewed", "task:a", "session-1")] * 4
-        assert told(await take(client, 6, start_revision=start)) == [*everything, ("completed", "task:a", "session-1")]
+        assert reported(await take(client, 6, start_revision=start)) == [
+            *everything,
+            ("completed", "task:a", "session-1"),
+        ]
         # Begun later, it has not seen who holds it.
-        assert told(await take(client, 2, start_revision=later))[0] == ("renewed", "task:a", "session-1")
+        assert reported(await take(client, 2, start_revision=later))[0] == ("renewed", "task:a", "session-1")
 
     async def test_an_unrecorded_end_of_an_attempt_comes_before_the_next_grant(
         self, client: AsyncClient, etcd_channel: EtcdChannel, fleet: str
@@ -131,7 +134,7 @@ class TestDelivery:
         await await_expiry(etcd_channel, fleet)
         await client.claim("session-2", "task:a")
         found = await take(client, 3, start_revision=claim.fencing_token)
-        assert told(found) == [
+        assert reported(found) == [
             ("granted", "task:a", "session-1"),
             ("abandoned", "task:a", "session-1"),
             ("granted", "task:a", "session-2"),
@@ -143,7 +146,7 @@ class TestDelivery:
         async with AsyncClient(coordinator.endpoint, fleet="quite-another") as other:
             mark = await other.claim("session-9", f"task:{start}")
             await other.release("session-9", f"task:{start}")
-            assert told(await take(other, 2, start_revision=start)) == [
+            assert reported(await take(other, 2, start_revision=start)) == [
                 ("granted", f"task:{start}", "session-9"),
                 ("abandoned", f"task:{start}", "session-9"),
             ]
@@ -163,7 +166,7 @@ class TestDelivery:
                         break
             return found
 
-        assert told(await asyncio.to_thread(watch)) == HISTORY
+        assert reported(await asyncio.to_thread(watch)) == HISTORY
 
 
 class TestWhatGoesWrong:
@@ -247,7 +250,7 @@ class TestWhatGoesWrong:
                     await anext(reported_here)
             revision = int(re.findall(r"from revision (\d+) on", slow.value.hint or "")[0])
             # Nothing is lost: what was not told is told from there on.
-            assert told(await take(client, 1, start_revision=revision))[0][0] in ("granted", "renewed")
+            assert reported(await take(client, 1, start_revision=revision))[0][0] in ("granted", "renewed")
             assert revision <= (await client.get("task:a")).revision
         finally:
             await channel.close()

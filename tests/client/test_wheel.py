@@ -81,12 +81,12 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
 
 @pytest.mark.timeout(300)  # a fresh environment is filled from a package index
 def test_a_claim_loads_nothing_of_the_servers_side(bare: Path, coordinator: RunningCoordinator, fleet: str) -> None:
-    told = json.loads(run([str(bare / "python"), "-c", CLAIM, coordinator.endpoint, fleet], cwd=bare))
+    reported = json.loads(run([str(bare / "python"), "-c", CLAIM, coordinator.endpoint, fleet], cwd=bare))
 
-    assert told["attempt"] == 1
-    assert Path(told["home"]).is_relative_to(bare.parent)
-    assert loaded_of(told["loaded"], *NOT_FOR_AGENTS, "coordinator.cli", "typer") == []
-    assert [name for name in told["loaded"] if "etcd" in name] == []
+    assert reported["attempt"] == 1
+    assert Path(reported["home"]).is_relative_to(bare.parent)
+    assert loaded_of(reported["loaded"], *NOT_FOR_AGENTS, "coordinator.cli", "typer") == []
+    assert [name for name in reported["loaded"] if "etcd" in name] == []
 
 
 @pytest.mark.timeout(300)  # likewise

@@ -132,8 +132,8 @@ class EtcdCluster:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             statuses = [(member, self.status(member)) for member in self.members]
-            told = {status.leader for _, status in statuses if status is not None}
-            if len(told) == 1:
+            reported = {status.leader for _, status in statuses if status is not None}
+            if len(reported) == 1:
                 for member, status in statuses:
                     if status is not None and status.leader == status.header.member_id:
                         return member

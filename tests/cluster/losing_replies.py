@@ -165,8 +165,8 @@ def report(where: str, losses: Losses, counters: dict[str, float], seconds: floa
         f"{operation} {losses.lost[operation, BREAK]}+{losses.lost[operation, SILENCE]}"
         for operation in ("claim", "renew", "complete", "release")
     )
-    told = ", ".join(f"{name.removeprefix('coordination_')} {value:g}" for name, value in counters.items())
-    return f"\nanswers lost {where} (connection broken + silence): {lost}; counted: {told}; {seconds:.1f} s\n"
+    reported = ", ".join(f"{name.removeprefix('coordination_')} {value:g}" for name, value in counters.items())
+    return f"\nanswers lost {where} (connection broken + silence): {lost}; counted: {reported}; {seconds:.1f} s\n"
 
 
 def check_losses(losses: Losses) -> None:

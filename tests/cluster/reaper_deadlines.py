@@ -49,16 +49,16 @@ class Asked(NamedTuple):
 class Lives:
     """What claimants were told, and when their claims' keys were gone."""
 
-    told: Sequence[Asked]
+    answers: Sequence[Asked]
     gone: dict[str, datetime]
 
     @property
     def lateness(self) -> list[float]:
         """How many seconds after its ``expires_at`` each claim was gone, the earliest first."""
         return sorted(
-            (self.gone[told.work_key] - told.expires_at).total_seconds()
-            for told in self.told
-            if told.work_key in self.gone
+            (self.gone[claim.work_key] - claim.expires_at).total_seconds()
+            for claim in self.answers
+            if claim.work_key in self.gone
         )
 
     def outlived(self, seconds: float) -> int:
@@ -68,16 +68,16 @@ class Lives:
     def wrong(self, bound_seconds: float) -> list[str]:
         """Tell which claims ended before their time, or outlived it by more than the bound."""
         wrong = []
-        for told in self.told:
-            gone = self.gone.get(told.work_key)
+        for claim in self.answers:
+            gone = self.gone.get(claim.work_key)
             if gone is None:
-                wrong.append(f"{told} is still there")
+                wrong.append(f"{claim} is still there")
                 continue
-            late = (gone - told.expires_at).total_seconds()
-            if late < 0 or gone < told.asked + timedelta(seconds=told.ttl_seconds):
-                wrong.append(f"{told} ended too early, at {gone}")
+            late = (gone - claim.expires_at).total_seconds()
+            if late < 0 or gone < claim.asked + timedelta(seconds=claim.ttl_seconds):
+                wrong.append(f"{claim} ended too early, at {gone}")
             if late > bound_seconds:
-                wrong.append(f"{told} ended {late:.2f} s after its deadline, at {gone}")
+                wrong.append(f"{claim} ended {late:.2f} s after its deadline, at {gone}")
         return wrong
 
 
@@ -95,17 +95,17 @@ async def live_through(
     Raises AssertionError where what expired is not recorded once each.
     """
     async with watching_deletions(cluster) as gone:
-        told = await claim_all(coordinators, ttls)
+        answers = await claim_all(coordinators, ttls)
         await asyncio.sleep(after_seconds)
         await asyncio.to_thread(fault)
-        latest = max(claim.expires_at for claim in told) + timedelta(seconds=bound_seconds + _PATIENCE_SECONDS)
-        while len(gone) < len(told) and datetime.now(UTC) < latest:  # noqa: ASYNC110  # nothing tells of it
+        latest = max(claim.expires_at for claim in answers) + timedelta(seconds=bound_seconds + _PATIENCE_SECONDS)
+        while len(gone) < len(answers) and datetime.now(UTC) < latest:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.1)
-        lives = Lives(told, dict(gone))
-    if len(lives.gone) == len(told):
+        lives = Lives(answers, dict(gone))
+    if len(lives.gone) == len(answers):
         async with opened(cluster.etcd, _FLEET) as world:
-            await world.await_count("loose", len(told))
-            await check_recorded_once(world, len(told))
+            await world.await_count("loose", len(answers))
+            await check_recorded_once(world, len(answers))
     return lives
 
 

@@ -169,8 +169,8 @@ class Trial:
         if sent + left < end - 5:
             self.wrong.append(f"{call} at {replica.ahead:+g} s says {end - sent - left:.1f} s too little")
 
-    def _compare(self, end: float, told: Sequence[tuple[str, float]]) -> None:
-        self.wrong += [f"{call} is {moment - end:.2f} s too late" for call, moment in told if moment > end]
+    def _compare(self, end: float, reported: Sequence[tuple[str, float]]) -> None:
+        self.wrong += [f"{call} is {moment - end:.2f} s too late" for call, moment in reported if moment > end]
 
     async def _latest_end(self) -> float:
         """Return by when etcd ends the claim, were nothing done any more."""

@@ -38,7 +38,7 @@ class Replica:
         self._reaper = Reaper(world.channel, world.runner, recorder, name, OFTEN)
         self._task = asyncio.create_task(self._reaper.run())
 
-    def told(self, name: str) -> dict[str, float]:
+    def exposed(self, name: str) -> dict[str, float]:
         """Return the samples of a gauge by kind, those of nothing left out except where there is no other."""
         families = {family.name: family for family in self.registry.collect()}
         return {sample.labels["kind"]: sample.value for sample in families[f"coordination_{name}"].samples}
@@ -46,7 +46,7 @@ class Replica:
     async def await_reported(self, name: str, **wanted: float) -> None:
         """Wait until a gauge tells exactly this."""
         async with asyncio.timeout(SECONDS):
-            while self.told(name) != wanted:  # noqa: ASYNC110  # nothing tells of it
+            while self.exposed(name) != wanted:  # noqa: ASYNC110  # nothing tells of it
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -93,12 +93,12 @@ async def test_only_the_elected_replica_reports_it(world: World) -> None:
                 while len(world_signs := await _signs(world)) < 2:  # noqa: ASYNC110  # nothing tells of it
                     await asyncio.sleep(0.02)
             assert len(world_signs) == 2
-            assert (two.told("live_claims"), two.told("loose_ends")) == ({}, {})
+            assert (two.exposed("live_claims"), two.exposed("loose_ends")) == ({}, {})
             assert two.registry.get_sample_value("coordination_reaper_is_leader") == 0
             await one.stop()
             await two.await_reported("live_claims", task=1, other=0)
             # Whoever was elected takes back what it said.
-            assert (one.told("live_claims"), one.told("loose_ends")) == ({}, {})
+            assert (one.exposed("live_claims"), one.exposed("loose_ends")) == ({}, {})
             assert one.registry.get_sample_value("coordination_reaper_is_leader") == 0
 
 

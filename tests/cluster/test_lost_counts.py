@@ -84,9 +84,9 @@ class Lossy:
 
 def _has_written(request: bytes, answer: bytes) -> bool:
     """Tell whether a transaction, or one of a batch, has written a record."""
-    sent, told = rpc.TxnRequest.FromString(request), rpc.TxnResponse.FromString(answer)
-    done = [sent.success] if told.succeeded else []
-    for operation, response in zip(sent.success, told.responses, strict=False):
+    sent, reply = rpc.TxnRequest.FromString(request), rpc.TxnResponse.FromString(answer)
+    done = [sent.success] if reply.succeeded else []
+    for operation, response in zip(sent.success, reply.responses, strict=False):
         if operation.WhichOneof("request") == "request_txn" and response.response_txn.succeeded:
             done.append(operation.request_txn.success)
     return any(map(_puts_record, (operation for operations in done for operation in operations)))

@@ -46,9 +46,9 @@ def committed_keys(path: str, request: bytes, answer: bytes) -> list[str]:
     """Return the work keys whose claims a transaction, or a batch of them, has changed."""
     if path != Methods.TXN.path:
         return []
-    sent, told = rpc.TxnRequest.FromString(request), rpc.TxnResponse.FromString(answer)
-    found = [*_claims_in(sent.success)] if sent.compare and told.succeeded else []
-    for operation, response in zip(sent.success, told.responses, strict=False):
+    sent, reply = rpc.TxnRequest.FromString(request), rpc.TxnResponse.FromString(answer)
+    found = [*_claims_in(sent.success)] if sent.compare and reply.succeeded else []
+    for operation, response in zip(sent.success, reply.responses, strict=False):
         if operation.WhichOneof("request") == "request_txn" and response.response_txn.succeeded:
             found += _claims_in(operation.request_txn.success)
     return found
@@ -124,11 +124,11 @@ async def test_a_caller_without_a_request_id_learns_which_to_repeat(etcd: Etcd, 
         with pytest.raises(grpc.RpcError) as raised:
             await stub.Claim(one, timeout=1.5)
         failure: Any = raised.value
-        told = ErrorDetail.FromString(dict(failure.trailing_metadata())[ERROR_METADATA_KEY])
+        reply = ErrorDetail.FromString(dict(failure.trailing_metadata())[ERROR_METADATA_KEY])
         many = pb.ClaimManyRequest(fleet=fleet, session="session-1", items=[pb.ClaimItem(work_key="task:two")])
         (result,) = (await stub.ClaimMany(many, timeout=1.5)).results
         losing = False
-        for key, detail in {"task:one": told, "task:two": result.error}.items():
+        for key, detail in {"task:one": reply, "task:two": result.error}.items():
             assert detail.code == "DEADLINE_EXCEEDED"
             assert detail.request_id
             assert "--request-id" in detail.hint

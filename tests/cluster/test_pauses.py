@@ -173,15 +173,15 @@ async def test_a_short_stop_is_none(stopping: Coordinator, late: Late, other: As
 
 async def test_a_watch_goes_on_after_a_pause(stopping: Coordinator, other: AsyncClient, fleet: str) -> None:
     async with AsyncClient(stopping.endpoint, fleet=fleet, timeout=20) as client:
-        told = client.watch(start_revision=(await client.get("task:one")).revision + 1)
-        first = asyncio.ensure_future(anext(told))
+        reported = client.watch(start_revision=(await client.get("task:one")).revision + 1)
+        first = asyncio.ensure_future(anext(reported))
         await other.claim("s", "task:one")
         assert (await first).record.work_key == "task:one"
         async with stopped(stopping):
             await other.claim("s", "task:two")
         async with asyncio.timeout(20):
-            assert (await anext(told)).record.work_key == "task:two"
-        await told.aclose()  # type: ignore[attr-defined]  # a generator, and said to be an iterator
+            assert (await anext(reported)).record.work_key == "task:two"
+        await reported.aclose()  # type: ignore[attr-defined]  # a generator, and said to be an iterator
 
 
 async def test_a_request_whose_deadline_has_passed_is_not_carried_out(

@@ -86,10 +86,10 @@ async def check(world: World, work_key: str, token: int, completed: bool, claime
         assert (await world.complete(work_key, "second")).state is State.COMPLETED
 
 
-@pytest.mark.parametrize("hint", ["read", "told"])
+@pytest.mark.parametrize("hint", ["read", "reported"])
 @pytest.mark.parametrize("order", list(itertools.permutations(["complete", "reap", "claim"])), ids="-".join)
 async def test_one_after_the_other(world: World, order: tuple[str, ...], hint: str) -> None:
-    """``told`` reaps by what the watch brought, ``read`` by what is there."""
+    """``reported`` reaps by what the watch brought, ``read`` by what is there."""
     (claim, deleted) = (await expired(world, ["task:a"]))["task:a"]
     done = {}
     for step in order:
@@ -98,7 +98,7 @@ async def test_one_after_the_other(world: World, order: tuple[str, ...], hint: s
         elif step == "claim":
             done[step] = await claim_second(world, "task:a")
         else:
-            done[step] = await reap_it(world, "task:a", deleted if hint == "told" else None)
+            done[step] = await reap_it(world, "task:a", deleted if hint == "reported" else None)
     assert done["reap"] is (order[0] == "reap")
     assert done["claim"] is (order.index("claim") < order.index("complete"))
     await check(world, "task:a", claim.fencing_token, done["complete"], done["claim"])

@@ -39,8 +39,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def watching(told: Watches, world: World, start: int = 0) -> AsyncIterator[Stream]:
-    async with contextlib.aclosing(told.follow(FleetPaths(world.fleet), start, EventFilter())) as stream:
+async def watching(served: Watches, world: World, start: int = 0) -> AsyncIterator[Stream]:
+    async with contextlib.aclosing(served.follow(FleetPaths(world.fleet), start, EventFilter())) as stream:
         yield stream
 
 
@@ -63,10 +63,10 @@ async def claim_all(world: World) -> None:
 
 
 async def test_a_slow_one_is_cut_off_with_where_to_go_on_and_others_are_not_held_up(world: World, few: None) -> None:
-    told = Watches(world.channel, world.runner)
-    async with watching(told, world) as slow, watching(told, world) as quick:
+    served = Watches(world.channel, world.runner)
+    async with watching(served, world) as slow, watching(served, world) as quick:
         await anext(slow)
-        (watcher,) = told._open
+        (watcher,) = served._open
         await anext(quick)
         reading = asyncio.create_task(grants(quick, EVENTS))
         await claim_all(world)
@@ -80,13 +80,13 @@ async def test_a_slow_one_is_cut_off_with_where_to_go_on_and_others_are_not_held
             await anext(slow)
     go_on = re.search(r"from revision (\d+) on", cut_off.value.hint or "")
     assert go_on is not None
-    async with watching(told, world, int(go_on[1])) as again:
+    async with watching(served, world, int(go_on[1])) as again:
         assert [each.record.work_key for each in await grants(again, EVENTS)] == WORK
 
 
 async def test_one_that_makes_room_in_time_receives_everything(world: World, few: None) -> None:
-    told = Watches(world.channel, world.runner)
-    async with watching(told, world) as stream:
+    served = Watches(world.channel, world.runner)
+    async with watching(served, world) as stream:
         await anext(stream)
         reading = asyncio.create_task(grants(stream, EVENTS))
         await claim_all(world)
@@ -95,10 +95,10 @@ async def test_one_that_makes_room_in_time_receives_everything(world: World, few
 
 async def test_beyond_the_limit_watchers_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "MAX_WATCHERS", 1)
-    told = Watches(world.channel, world.runner)
-    async with watching(told, world) as first:
+    served = Watches(world.channel, world.runner)
+    async with watching(served, world) as first:
         await anext(first)
-        async with watching(told, world) as second:
+        async with watching(served, world) as second:
             with pytest.raises(LimitExceeded, match="watchers are connected"):
                 await anext(second)
 
@@ -115,38 +115,38 @@ class TestPlaces:
         self, world: World, monkeypatch: pytest.MonkeyPatch, greedy: list[tuple[str, str]]
     ) -> None:
         monkeypatch.setattr(watches, "MAX_WATCHERS", 6)
-        told = Watches(world.channel, world.runner)
+        served = Watches(world.channel, world.runner)
         async with contextlib.AsyncExitStack() as stack:
             taken = []
             for number in range(6):
                 connection, credential = greedy[number % len(greedy)]
-                taken.append(await stack.enter_async_context(held(told, world, connection, credential)))
-            other = await stack.enter_async_context(held(told, world, "c9", "polite" if greedy[0][1] else ""))
+                taken.append(await stack.enter_async_context(held(served, world, connection, credential)))
+            other = await stack.enter_async_context(held(served, world, "c9", "polite" if greedy[0][1] else ""))
             await claim_all(world)
             assert [each.record.work_key for each in await grants(other, EVENTS)] == WORK
             outcomes = await asyncio.gather(*(grants(each, EVENTS) for each in taken), return_exceptions=True)
             (ended,) = [each for each in outcomes if isinstance(each, BaseException)]
             assert isinstance(ended, LimitExceeded)
             assert "went to a caller that has fewer" in ended.message
-            assert told.size == 6
+            assert served.size == 6
             with pytest.raises(LimitExceeded, match="watchers are connected"):
-                await stack.enter_async_context(held(told, world, *greedy[0]))
+                await stack.enter_async_context(held(served, world, *greedy[0]))
 
     async def test_50_a_place_is_free_as_soon_as_its_watch_is_left(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(watches, "MAX_WATCHERS", 1)
-        told = Watches(world.channel, world.runner)
+        served = Watches(world.channel, world.runner)
         for _ in range(3):
-            async with held(told, world, "c1", "a"):
-                assert told.size == 1
-            assert told.size == 0
+            async with held(served, world, "c1", "a"):
+                assert served.size == 1
+            assert served.size == 0
 
 
 @contextlib.asynccontextmanager
-async def held(told: Watches, world: World, connection: str, credential: str) -> AsyncIterator[Stream]:
+async def held(served: Watches, world: World, connection: str, credential: str) -> AsyncIterator[Stream]:
     """A watch that has its place."""
-    stream = told.follow(FleetPaths(world.fleet), 0, EventFilter(), connection, credential)
+    stream = served.follow(FleetPaths(world.fleet), 0, EventFilter(), connection, credential)
     async with contextlib.aclosing(stream):
         await anext(stream)
         yield stream

@@ -65,7 +65,7 @@ def cluster(tmp_path: Path) -> Iterator[EtcdCluster]:
         yield cluster
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def reported(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.message.startswith("etcd is not the store")]
 
 
@@ -105,9 +105,9 @@ async def test_what_expires_in_the_store_that_etcd_has_become_is_recorded(
             await world.await_count("loose", known, 60.0)
             await elected(reaper)
             assert await world.count("claim") == (0 if change is empty else 1)
-        assert len(told(caplog)) <= 1
+        assert len(reported(caplog)) <= 1
         if change is not just_ahead:
-            assert len(told(caplog)) == 1
+            assert len(reported(caplog)) == 1
         assert len(caplog.records) - lines < 40
         await until(lambda: not any(status.failing for status in tasks.statuses()))
 
@@ -133,7 +133,7 @@ async def test_a_second_replica_and_a_second_change_do_no_harm(
             await world.claim(f"task:b-{number}", 5)
             await world.await_count("loose", 2, 60.0)
             await until(lambda: one.state.elected != two.state.elected)
-    assert 2 <= len(told(caplog)) <= 4
+    assert 2 <= len(reported(caplog)) <= 4
 
 
 async def test_leases_of_the_old_store_are_forgotten(cluster: EtcdCluster, tmp_path: Path) -> None:

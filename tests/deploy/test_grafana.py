@@ -158,8 +158,8 @@ def silent(seen: LoadedFleet, fleet: str = ".*", kind: str = ".*", instance: str
 
 
 def shows_something(panel: str, values: list[float]) -> bool:
-    told = [value for value in values if not math.isnan(value)]
-    return any(told) or (panel in ZERO_IN_GOOD_TIMES and bool(told))
+    reported = [value for value in values if not math.isnan(value)]
+    return any(reported) or (panel in ZERO_IN_GOOD_TIMES and bool(reported))
 
 
 def label_values(seen: LoadedFleet, query: str) -> set[str]:

@@ -17,7 +17,7 @@ LAST_LINE = "Ctrl-C ends all of it.\n"
 
 
 class Demo:
-    """A run of it, all processes of which carry a mark in their environment; ``told`` is what it printed at first."""
+    """A run whose processes all have a mark in their environment; ``reported`` is its first output."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self._mark = f"OBSERVABILITY_TEST_MARK={uuid.uuid4().hex}"
@@ -32,7 +32,7 @@ class Demo:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.told = self._read()
+        self.reported = self._read()
 
     def __enter__(self) -> Self:
         return self
@@ -63,16 +63,16 @@ class Demo:
 
 def test_what_it_prints_leads_somewhere_and_at_the_end_it_says_what_was_seen(tmp_path: Path) -> None:
     with Demo(tmp_path, "--seconds", "12") as demo:
-        assert demo.told.endswith(LAST_LINE), demo.process.communicate()
-        urls = re.findall(r"http://\S+", demo.told)
+        assert demo.reported.endswith(LAST_LINE), demo.process.communicate()
+        urls = re.findall(r"http://\S+", demo.reported)
         assert len(urls) == 5
         for url in urls:
             with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # the addresses of our own
                 assert answer.status == 200
         out, err = demo.process.communicate(timeout=90)
         assert (demo.process.returncode, err) == (0, "")
-        told = r"denied \d+\.\d% of all claims, .* \d+\.\d% in the last five minutes, as Prometheus says\n"
-        assert re.fullmatch(told, out)
+        reported = r"denied \d+\.\d% of all claims, .* \d+\.\d% in the last five minutes, as Prometheus says\n"
+        assert re.fullmatch(reported, out)
         assert demo.left_behind() == []
 
 

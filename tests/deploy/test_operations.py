@@ -93,8 +93,8 @@ def test_no_claim_is_lost_while_everything_is_restarted_and_a_member_replaced(tm
                 _go_on_for(sessions, before)
             _replace(running, "etcd-2")
             _go_on_for(sessions, sessions.answers)
-        told = running.etcdctl("etcd-1", "member", "list")
-        assert told.count("started") == 3
+        reported = running.etcdctl("etcd-1", "member", "list")
+        assert reported.count("started") == 3
 
 
 def _go_on_for(sessions: Sessions, before: int) -> None:

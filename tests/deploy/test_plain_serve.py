@@ -37,8 +37,8 @@ def test_the_runbook_says_which_alerts_are_silent_there(
         assert _silent(prometheus) == _silent_by_the_runbook()
         # Not to know it is told, rather than left to be found out.
         prometheus.wait_for('ALERTS{alertname="CoordinationQuotaUnknown"}')
-        with run_coordinator("serve", "--etcd", etcd.endpoint, "--etcd-quota-bytes", str(QUOTA)) as told:
-            _scrape(tmp_path / "seen", plain, told)
+        with run_coordinator("serve", "--etcd", etcd.endpoint, "--etcd-quota-bytes", str(QUOTA)) as reported:
+            _scrape(tmp_path / "seen", plain, reported)
             prometheus.wait_for(f"max(coordination_etcd_quota_bytes) == {QUOTA}")
             assert _silent(prometheus) == _silent_by_the_runbook() - {"EtcdQuotaNear"}
             raised = prometheus.query('ALERTS{alertname="CoordinationQuotaUnknown"}')

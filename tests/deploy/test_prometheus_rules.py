@@ -39,8 +39,8 @@ def alerts() -> list[str]:
 
 
 def test_promtool_finds_nothing_wrong_with_configuration_and_rules() -> None:
-    told = promtool("check", "config", "prometheus.yml")
-    assert "2 rule files found" in told
+    reported = promtool("check", "config", "prometheus.yml")
+    assert "2 rule files found" in reported
     promtool("check", "rules", *sorted((DEPLOYED / "rules").glob("*.yml")))
 
 

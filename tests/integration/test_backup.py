@@ -58,11 +58,11 @@ class TestRoundTrip:
             client.release("s", "task:contended", reason="handed back")
             given |= {client.claim(f"s{number}", "task:contended").fencing_token for number in (1,)}
             given |= {client.claim("s", f"task:lost-{number}").fencing_token for number in range(20)}
-        told = restored(file, data_dir, "--force")
-        assert told["backup_revision"] == revision
+        reported = restored(file, data_dir, "--force")
+        assert reported["backup_revision"] == revision
         for again in (False, True):
             if again:
-                told = restored(file, data_dir, "--force")
+                reported = restored(file, data_dir, "--force")
             with run_coordinator("up", "--data-dir", str(data_dir)) as own, Client(own.endpoint, timeout=30) as client:
                 claim = client.get("task:held").claim
                 assert claim is not None
@@ -73,7 +73,7 @@ class TestRoundTrip:
                 tokens = {client.claim("other", "task:contended").fencing_token}
                 tokens |= {client.claim("other", f"task:lost-{number}").fencing_token for number in range(5)}
                 assert min(tokens) > max(given), "a token was given twice"
-                assert min(tokens) > int(str(told["revision"]))
+                assert min(tokens) > int(str(reported["revision"]))
                 given |= tokens
                 with pytest.raises(HistoryGone):
                     next(iter(client.watch(start_revision=revision)))

@@ -149,16 +149,16 @@ class TestPauses:
         assert sleeper.count == 2
 
     def test_it_is_reported_with_its_length(self) -> None:
-        told: list[float] = []
+        reported: list[float] = []
         clock = Clock()
-        pauses = Pauses(told.append, clock=clock)
+        pauses = Pauses(reported.append, clock=clock)
         pauses.start()
         try:
             clock.now = 31.0
             assert pauses.count == 1
         finally:
             pauses.stop()
-        assert told == [31.0]
+        assert reported == [31.0]
 
     def test_one_that_does_not_beat_notices_none(self) -> None:
         clock = Clock()

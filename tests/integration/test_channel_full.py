@@ -99,7 +99,7 @@ class TestNoSpace:
             paths = FleetPaths("default").of(WorkKey("task", "a"))
             reading = Txn((in_turn(paths.claim),), reads_and_counts(paths))
             changes: dict[str, list[Put | Delete]] = {"a put": [Put(b"/a", b"")], "a deletion": [Delete(b"/a")]}
-            told = await asyncio.gather(
+            reported = await asyncio.gather(
                 commits.commit(reading, deadline=soon()),
                 *(
                     commits.commit(Txn((is_absent(b"/a"),), (change,)), deadline=soon())
@@ -108,5 +108,5 @@ class TestNoSpace:
                 return_exceptions=True,
             )
             await channel.close()
-            assert isinstance(told[0], TxnReply)
-            assert told[0].range(0).kvs == ()
+            assert isinstance(reported[0], TxnReply)
+            assert reported[0].range(0).kvs == ()

@@ -49,11 +49,11 @@ async def test_a_clock_that_is_off_is_found(ahead: timedelta, severity: Severity
     got = datetime.now(UTC)
 
     diagnosis = diagnosis_from(pb.DiagnoseResponse.FromString(answer.SerializeToString()))
-    found, told = judge_clock("c:1", diagnosis, sent=sent, got=got)
+    found, reported = judge_clock("c:1", diagnosis, sent=sent, got=got)
 
     assert (found.severity, found.subject) == (severity, "c:1")
     # The examination itself takes time, which is no difference of clocks.
-    assert told == pytest.approx(ahead.total_seconds(), abs=1.0)
+    assert reported == pytest.approx(ahead.total_seconds(), abs=1.0)
 
 
 async def test_a_replica_whose_clock_is_off_is_found(run_etcd: RunEtcd, tmp_path: Path) -> None:

@@ -226,10 +226,10 @@ class TestWhatIsLeft:
 
         monkeypatch.setattr(etcd_channel, "call", counting)
         assert pool.seconds_left_if_known([theirs.id]) is None
-        told = await asyncio.gather(*(pool.seconds_left([theirs.id], deadline=soon()) for _ in range(200)))
-        assert {left for (left,) in told} <= {62.0, 63.0}
+        reported = await asyncio.gather(*(pool.seconds_left([theirs.id], deadline=soon()) for _ in range(200)))
+        assert {left for (left,) in reported} <= {62.0, 63.0}
         clock.seconds += 10
-        assert pool.seconds_left_if_known([theirs.id]) == (told[0][0] - 10,)
+        assert pool.seconds_left_if_known([theirs.id]) == (reported[0][0] - 10,)
         assert asked == {Methods.LEASE_TIME_TO_LIVE.path: 1}
 
     async def test_of_a_lease_that_etcd_does_not_know_nothing(self, pool: LeasePool) -> None:

@@ -86,7 +86,7 @@ def read(url: str) -> dict[str, Family]:
 
 
 @pytest.fixture(scope="module")
-def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Family]]:
+def exposed(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Family]]:
     """What a coordinator tells after one of everything has happened."""
     on = ("--data-dir", str(tmp_path_factory.mktemp("up")))
     with run_coordinator("up", *on, COORDINATION_REAPER="yes") as own:
@@ -107,38 +107,38 @@ def told(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFacto
         yield found
 
 
-def test_the_metrics_are_those_that_were_promised_and_no_more(told: dict[str, Family]) -> None:
-    assert {name: (each.kind, set(each.labels)) for name, each in told.items()} == PROMISED
+def test_the_metrics_are_those_that_were_promised_and_no_more(exposed: dict[str, Family]) -> None:
+    assert {name: (each.kind, set(each.labels)) for name, each in exposed.items()} == PROMISED
 
 
-def test_the_gauges_say_what_is_there(told: dict[str, Family]) -> None:
-    assert (told["live_claims"].samples, told["loose_ends"].samples) == (COUNTED, COUNTED)
-    assert told["reaper_is_leader"].samples == {"": 1}
-    assert told["leases"].samples[""] >= 1
-    assert told["etcd_has_leader"].samples == {"": 1}
-    assert told["etcd_quota_bytes"].samples == {"": 4 * 1024**3}
-    assert 0 < told["etcd_used_bytes"].samples[""] <= told["etcd_db_size_bytes"].samples[""]
+def test_the_gauges_say_what_is_there(exposed: dict[str, Family]) -> None:
+    assert (exposed["live_claims"].samples, exposed["loose_ends"].samples) == (COUNTED, COUNTED)
+    assert exposed["reaper_is_leader"].samples == {"": 1}
+    assert exposed["leases"].samples[""] >= 1
+    assert exposed["etcd_has_leader"].samples == {"": 1}
+    assert exposed["etcd_quota_bytes"].samples == {"": 4 * 1024**3}
+    assert 0 < exposed["etcd_used_bytes"].samples[""] <= exposed["etcd_db_size_bytes"].samples[""]
 
 
-def test_the_page_has_them_in_a_table(told: dict[str, Family]) -> None:
+def test_the_page_has_them_in_a_table(exposed: dict[str, Family]) -> None:
     """The rows are made from what is told; where this fails, put its left side into docs/metrics.md."""
     rows = [
         f"| `coordination_{name}` | {each.kind} | {', '.join(f'`{label}`' for label in sorted(each.labels)) or 'none'} "
         f"| {each.help} |"
-        for name, each in ((name, told[name]) for name in PROMISED)
+        for name, each in ((name, exposed[name]) for name in PROMISED)
     ]
     assert rows == re.findall(r"^\| `coordination_.*\|$", PAGE, re.MULTILINE)
 
 
-def test_help_texts_are_sentences_and_name_the_unit(told: dict[str, Family]) -> None:
-    for name, each in told.items():
+def test_help_texts_are_sentences_and_name_the_unit(exposed: dict[str, Family]) -> None:
+    for name, each in exposed.items():
         assert each.help[0].isupper(), name
         assert each.help.endswith("."), name
         for unit in ("seconds", "bytes"):
             assert (unit in each.help) == name.endswith(unit), name
 
 
-def test_the_page_says_how_many_series_there_can_be(told: dict[str, Family]) -> None:
+def test_the_page_says_how_many_series_there_can_be(exposed: dict[str, Family]) -> None:
     text = " ".join(PAGE.split())
     gauges = 2 * (MAX_KINDS + 1)
     assert f"{MAX_KINDS} kinds" in text

@@ -127,15 +127,15 @@ async def test_who_may_make_which_call(guarded: Guarded, opened: grpc.aio.Channe
     for session, fleet in itertools.product(sessions, guarded.fleets):
         request = request_for(method, fleet=guarded.fleets[fleet], session=session)
         code, message = await code_of(opened, method, request, header=guarded.headers[who])
-        told = code if code in (UNKNOWN, FORBIDDEN) else ""
-        assert told == expected(who, method, session, fleet), (session, fleet, code, message)
+        answered = code if code in (UNKNOWN, FORBIDDEN) else ""
+        assert answered == expected(who, method, session, fleet), (session, fleet, code, message)
         assert code != "INTERNAL", message
 
 
 async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Guarded, opened: grpc.aio.Channel) -> None:
     request = request_for("Status", fleet=guarded.fleets["here"], session="")
-    told = {await code_of(opened, "Status", request, header=guarded.headers[who]) for who in NOBODY}
-    assert told == {(UNKNOWN, "the call carries no valid credential")}
+    answered = {await code_of(opened, "Status", request, header=guarded.headers[who]) for who in NOBODY}
+    assert answered == {(UNKNOWN, "the call carries no valid credential")}
 
 
 @pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "Withdraw"}))

@@ -146,8 +146,8 @@ class TestStopping:
             async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
                 watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
                 seen = []
-                async for told in watch:
-                    seen.append(health_pb2.HealthCheckResponse.ServingStatus.Name(told.status))
+                async for update in watch:
+                    seen.append(health_pb2.HealthCheckResponse.ServingStatus.Name(update.status))
                     if seen == ["SERVING"]:
                         coordinator.process.terminate()
             assert seen == ["SERVING", "NOT_SERVING"]

@@ -97,11 +97,11 @@ class TestUp:
     def test_its_etcd_listens_at_the_given_address(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        told = ("--etcd-listen", f"localhost:{port}")
+        where = ("--etcd-listen", f"localhost:{port}")
         for _ in range(2):
-            with run_coordinator("up", "--data-dir", str(tmp_path), *told) as own:
+            with run_coordinator("up", "--data-dir", str(tmp_path), *where) as own:
                 assert own.etcd == f"127.0.0.1:{port}"
-                taken = run("up", "--data-dir", str(tmp_path / "other"), *FREE_PORTS, *told)
+                taken = run("up", "--data-dir", str(tmp_path / "other"), *FREE_PORTS, *where)
                 assert taken.returncode == 3
                 assert taken.stderr.count(f"etcd cannot listen on 127.0.0.1:{port}: Address already in use") == 1
 

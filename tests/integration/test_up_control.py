@@ -193,8 +193,8 @@ class TestDown:
     def test_it_is_not_stopped_by_what_is_no_request(self, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
         with run_coordinator("up", "--data-dir", str(tmp_path)) as own:
             for said in ("", "kill\n", "stop", "x" * 100_000, "{}\n"):
-                told = [sys.executable, "-c", _SAYING, str(tmp_path / "sockets" / "control"), said]
-                subprocess.run(told, check=True, timeout=30)
+                reported = [sys.executable, "-c", _SAYING, str(tmp_path / "sockets" / "control"), said]
+                subprocess.run(reported, check=True, timeout=30)
             with Client(own.endpoint) as client:
                 assert client.status().healthy
 
@@ -237,8 +237,8 @@ class TestAlreadyRunning:
         before = (data_dir / "coordinator.log").read_bytes()
         second = run("up", "--detach", "--data-dir", str(data_dir), *FREE_PORTS)
         assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, "notice: already running\n")
-        told = json.loads(run("up", "--detach", "--data-dir", str(data_dir), *FREE_PORTS, "--json").stdout)
-        assert (told["ready"], told["already_running"]) == (first.stdout.strip(), True)
+        reported = json.loads(run("up", "--detach", "--data-dir", str(data_dir), *FREE_PORTS, "--json").stdout)
+        assert (reported["ready"], reported["already_running"]) == (first.stdout.strip(), True)
         assert (data_dir / "coordinator.log").read_bytes() == before
 
     @pytest.mark.parametrize(

@@ -140,9 +140,9 @@ class HistoryMachine(RuleBasedStateMachine):
         states_of = Counter(work.known.state for work in works if work.known and not work.known.withdrawn)
         live = sum(work.held is not None for work in works)
         completed = self.world.ask(partial(count_completed, self.paths))
-        told = (counts.live_claims, counts.loose_ends, completed)
+        reported = (counts.live_claims, counts.loose_ends, completed)
         self._expect(
-            told == (live, states_of[State.ABANDONED], states_of[State.COMPLETED]),
+            reported == (live, states_of[State.ABANDONED], states_of[State.COMPLETED]),
             f"counted {counts}, {completed} completed, in {states_of}",
         )
 
@@ -257,8 +257,10 @@ class HistoryMachine(RuleBasedStateMachine):
     def _learn(self, name: str, work: Work, stored: Stored, answers: list[Any]) -> None:
         """Take over what only the store knows, and check that the answers told the same."""
         tokens = dict(self.works[name].tokens) | stored.tokens
-        for told in filter(None, map(token_reported, answers)):
-            self._expect(tokens[told[0]] == told[1], f"{name}: token {told} was answered, {tokens} is stored")
+        for reported in filter(None, map(token_reported, answers)):
+            self._expect(
+                tokens[reported[0]] == reported[1], f"{name}: token {reported} was answered, {tokens} is stored"
+            )
         known_deadline = self.works[name].deadlines
         if work.held is not None and work.promised is not None:
             deadline = stored.deadlines[work.held.attempt]

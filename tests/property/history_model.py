@@ -320,8 +320,8 @@ def _withdraw(work: Work, request: Withdrawing, now: datetime) -> tuple[Work, An
     )
     before = known.completion
     if before is None:
-        told = next((end for end in reversed(work.history[-REMEMBERED:]) if not end.withdrawn), None)
-        before = _as_known(told) if told else ended
+        reported = next((end for end in reversed(work.history[-REMEMBERED:]) if not end.withdrawn), None)
+        before = _as_known(reported) if reported else ended
     left = replace(before, attempts=ended.attempt, request_id=ended.request_id)
     return _end(replace(work, held=None, known=left, promised=None), ended, request.request_id), True
 

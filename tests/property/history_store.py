@@ -71,12 +71,12 @@ class Stored:
     def tokens(self) -> dict[int, int]:
         """The fencing tokens by attempt; raises ``Disagreement`` where one place says otherwise than another."""
         found: dict[int, int] = {}
-        told = [(attempt, entry.fencing_token) for attempt, entry in self.history.items()]
+        reported = [(attempt, entry.fencing_token) for attempt, entry in self.history.items()]
         if self.record is not None:
-            told.append((self.record.attempt, _present(self.record.fencing_token)))
+            reported.append((self.record.attempt, _present(self.record.fencing_token)))
         if self.claim is not None:
-            told.append((self.claim[1].attempt, self.claim[0].create_revision))
-        for attempt, token in told:
+            reported.append((self.claim[1].attempt, self.claim[0].create_revision))
+        for attempt, token in reported:
             if found.setdefault(attempt, token) != token:
                 raise Disagreement(f"attempt {attempt} has the tokens {found[attempt]} and {token}")
         return found
@@ -146,8 +146,10 @@ def check(stored: Stored, seen: Mapping[int, int]) -> None:
     abandoned = record.state is State.ABANDONED and record.acknowledged_at is None
     _expect((stored.loose is not None) == abandoned, f"loose end {stored.loose} of a record {record.state}")
     if stored.loose is not None:
-        told = (stored.loose.session, stored.loose.attempt, stored.loose.cause, stored.loose.ended_at)
-        _expect(told == (record.session, record.attempt, record.cause, record.ended_at), f"{stored.loose} of {record}")
+        reported = (stored.loose.session, stored.loose.attempt, stored.loose.cause, stored.loose.ended_at)
+        _expect(
+            reported == (record.session, record.attempt, record.cause, record.ended_at), f"{stored.loose} of {record}"
+        )
     if claim is not None:
         reported_of = (State.CLAIMED, claim.session, claim.attempt, claim.note, claim.expires_at, claim.request_id)
         tells = (record.state, record.session, record.attempt, record.note, record.expires_at, record.request_id)

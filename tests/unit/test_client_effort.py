@@ -42,8 +42,8 @@ def effort(endpoints: Endpoints, clock: Clock, *, timeout: float = 4.0, repeatab
     )
 
 
-def fail(tried: Effort, endpoint: str, problem: CoordinatorError = UNKNOWN, told: Evidence = Evidence.LOST) -> None:
-    tried.failed(endpoint, problem, told)
+def fail(tried: Effort, endpoint: str, problem: CoordinatorError = UNKNOWN, reported: Evidence = Evidence.LOST) -> None:
+    tried.failed(endpoint, problem, reported)
 
 
 def test_a_silent_endpoint_is_left_waiting_beside_another_after_a_share_of_the_time(clock: Clock) -> None:
@@ -209,10 +209,10 @@ def test_the_reason_for_no_answer_is_reported_whenever_it_was_learned(
     tried = effort(Endpoints([A, B]), clock)
     failures = [(Unavailable("of another authority"), Evidence.WHY_ABSENT), (GONE, vague)]
     with pytest.raises(Unavailable, match="of another authority"):
-        for problem, told in failures if explained_first else failures[::-1]:
+        for problem, reported in failures if explained_first else failures[::-1]:
             endpoint = tried.next_endpoint()
             assert endpoint is not None
-            fail(tried, endpoint, problem, told)
+            fail(tried, endpoint, problem, reported)
         clock.now += 4.0
         tried.next_endpoint()
 

@@ -30,8 +30,8 @@ def after(seconds: float) -> datetime:
 def test_a_clock_is_judged_as_ntp_does(ahead: float, way: float, severity: Severity, said: str) -> None:
     # It takes the coordinator five seconds to answer, and that is no difference of clocks.
     diagnosis = Diagnosis("1", "c:1", after(way + ahead), after(way + 5 + ahead), ())
-    found, told = judge_clock("c:1", diagnosis, sent=NOW, got=after(2 * way + 5))
-    assert told == pytest.approx(ahead)
+    found, reported = judge_clock("c:1", diagnosis, sent=NOW, got=after(2 * way + 5))
+    assert reported == pytest.approx(ahead)
     assert (found.severity, found.subject, found.value) == (severity, "c:1", ahead)
     assert said in found.message
 
@@ -39,8 +39,8 @@ def test_a_clock_is_judged_as_ntp_does(ahead: float, way: float, severity: Sever
 def test_what_a_slow_way_may_have_caused_is_not_held_against_a_clock() -> None:
     # The request took eight seconds, the answer none: that looks like a clock that is four seconds ahead.
     diagnosis = Diagnosis("1", "c:1", after(8), after(8), ())
-    found, told = judge_clock("c:1", diagnosis, sent=NOW, got=after(8))
-    assert (found.severity, told) == (Severity.OK, 4.0)
+    found, reported = judge_clock("c:1", diagnosis, sent=NOW, got=after(8))
+    assert (found.severity, reported) == (Severity.OK, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -50,5 +50,5 @@ def test_what_nearly_is_one_is_explained(typed: str, said: str, hint: str) -> No
 def test_a_password_is_not_repeated(typed: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         split_host_port(typed, field="endpoint")
-    for told in (caught.value.message, caught.value.hint or ""):
-        assert "sec" not in told
+    for reported in (caught.value.message, caught.value.hint or ""):
+        assert "sec" not in reported

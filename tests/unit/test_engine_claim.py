@@ -380,14 +380,14 @@ def test_another_session_may_have_had_the_same_request_id(state: State) -> None:
     assert granted(done).attempt == 2
 
 
-@pytest.mark.parametrize(("by_this_run", "told"), [(True, 1), (False, 0)])
-def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_counted_once(by_this_run: bool, told: int) -> None:
+@pytest.mark.parametrize(("by_this_run", "reported"), [(True, 1), (False, 0)])
+def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_counted_once(by_this_run: bool, reported: int) -> None:
     found = denied(None, a_record(session=HOLDER))
     held = replace(a_claim(OTHER, attempt=2, request_id="claim-2"), claimed_at=NOW if by_this_run else NOW - HOUR)
     lost = denied(held, a_record(session=OTHER, attempt=2))._replace(resent=True)
     done = run(claim(COMMAND, PATHS), LEASE, found, answered(ranged(count=3)), lost, answered(ends(an_end())), KEPT)
     assert granted(done).attempt == 2
-    assert (len(done.ended), done.steps.count(ClaimGranted("default", "task"))) == (told, told)
+    assert (len(done.ended), done.steps.count(ClaimGranted("default", "task"))) == (reported, reported)
 
 
 # ---- whose claim is it?

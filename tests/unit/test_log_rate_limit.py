@@ -20,8 +20,10 @@ TOKEN = "coordination-GdaYZ2kIwwaIDnQwKpvAUtbPywMRDwYIRiCpaRi-muw"  # noqa: S105
 class _World:
     def __init__(self) -> None:
         self.now = 0.0
-        self.told: list[tuple[str, int]] = []
-        self.limit = LineLimit(3, 10.0, lambda reason, count: self.told.append((reason, count)), clock=lambda: self.now)
+        self.reported: list[tuple[str, int]] = []
+        self.limit = LineLimit(
+            3, 10.0, lambda reason, count: self.reported.append((reason, count)), clock=lambda: self.now
+        )
 
 
 def test_so_many_lines_of_a_reason_and_the_number_of_the_rest() -> None:
@@ -30,15 +32,15 @@ def test_so_many_lines_of_a_reason_and_the_number_of_the_rest() -> None:
     assert world.limit.lets_through("b"), "another reason has its own lines"
     world.now = 10.0
     assert world.limit.lets_through("a")
-    assert world.told == [("a", 997)]
+    assert world.reported == [("a", 997)]
 
 
 async def test_the_number_is_reported_when_the_time_is_over_though_nothing_more_comes() -> None:
-    told = asyncio.Queue[tuple[str, int]]()
-    limit = LineLimit(1, 0.05, lambda reason, count: told.put_nowait((reason, count)))
+    reported = asyncio.Queue[tuple[str, int]]()
+    limit = LineLimit(1, 0.05, lambda reason, count: reported.put_nowait((reason, count)))
     for _ in range(5):
         limit.lets_through("a")
-    assert await asyncio.wait_for(told.get(), 30) == ("a", 4)
+    assert await asyncio.wait_for(reported.get(), 30) == ("a", 4)
 
 
 def test_reasons_that_are_made_up_are_bounded_too() -> None:

@@ -1,4 +1,4 @@
-"""The composition root: puts a coordinator together and takes it apart again. Wiring only."""
+"""The composition root: builds a coordinator and stops it. Wiring only."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def backup(
     etcd_user: EtcdUser = None,
     etcd_password_file: EtcdPasswordFile = None,
 ) -> int:
-    """Save all that etcd holds, while it runs. The file holds everything that all fleets wrote: keep it safe."""
+    """Save the data of etcd while it runs. The file has everything that all fleets wrote: keep it safe."""
     need_server()
     import asyncio
 
@@ -80,7 +80,7 @@ def restore(
         bool, typer.Option("--force", help="Replace what is in the directory; it is moved aside and kept.")
     ] = False,
 ) -> int:
-    """Make a data directory for `up` of a backup. Fencing tokens go on rising; what happened since is lost."""
+    """Make a data directory for `up` from a backup. Fencing tokens keep rising; changes since the backup are lost."""
     need_server()
     import asyncio
 
@@ -156,7 +156,7 @@ def _new_file(file: Path, *, force: bool) -> Iterator[BinaryIO]:
         finally:
             partial.unlink(missing_ok=True)
     except FileExistsError:
-        raise InvalidInput(f"{file} is there already", field="file", hint="name another, or add --force") from None
+        raise InvalidInput(f"{file} already exists", field="file", hint="name another, or add --force") from None
     except OSError as error:
         raise InvalidInput(
             f"the backup {file} cannot be written: {error.strerror}", field="file", hint="name another file"

@@ -23,7 +23,7 @@ __all__ = ["Found", "find"]
 
 _VARIABLE = "COORDINATION_CONFIG"
 _MOST_BYTES = 1024 * 1024
-#: What keeps a directory from being looked into.
+#: The errors of a directory that cannot be read.
 _OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE)
 _read: Found | InvalidInput | None = None
 

@@ -29,7 +29,7 @@ def doctor(
     etcd_user: EtcdUser = None,
     etcd_password_file: EtcdPasswordFile = None,
 ) -> int:
-    """Examine the coordinators and their etcd, and say what to do about what is found.
+    """Check the coordinators and their etcd, and show what to do about problems.
 
     Exits with 0 if there is no problem, warnings or not, and with 1 if there is one: also where nothing answers. With
     --etcd it looks at an etcd directly, which needs what `serve` needs.

@@ -79,7 +79,7 @@ def work_watch(
         int | None, typer.Option("--limit", metavar="N", help="Stop after so many events.", min=1, max=2**31)
     ] = None,
 ) -> int:
-    """Show what happens to claims as it happens, until interrupted: one line, or one JSON object, for each event.
+    """Show events of claims as they happen, until interrupted: one line, or one JSON object, for each event.
 
     A denied session is reported once for each attempt. After an interruption, continue with --from-revision.
     """

@@ -26,7 +26,7 @@ def hot(
         typer.Option("--max-age", metavar="HOURS", help="How far back ended attempts count: hours, or with m, h, d."),
     ] = "1",
 ) -> int:
-    """Show the work keys that are fought over most: for which most sessions were turned away.
+    """Show the work keys with the most contenders: those for which most sessions were denied.
 
     Each session counts once for each attempt, however often it asks. Work counts that is held now or ended recently.
     """

@@ -209,7 +209,7 @@ def serve(
     log_file: LogFile = None,
     audit_log: AuditLog = None,
 ) -> int:
-    """Run a coordinator beside an etcd that is there already, until interrupted."""
+    """Run a coordinator that uses an existing etcd, until interrupted."""
     need_server()
     from coordinator.cli import foreground
     from coordinator.logs.format import LogSettings

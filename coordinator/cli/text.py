@@ -153,7 +153,7 @@ def describe_status(status: Status, fleet: str) -> str:
 
 
 def describe_hot(found: HotKeys) -> str:
-    """List them, one a line: how many were turned away in its present attempt and in earlier ones, and who has it."""
+    """List them, one a line: the sessions denied in the present attempt and in earlier ones, and the holder."""
     if not found.entries:
         return f"no session was denied work held now or in the last {format_duration(found.max_age_seconds)}"
     return "\n".join(_describe_hot_key(entry) for entry in found.entries)

@@ -35,7 +35,7 @@ Key = Annotated[
 ]
 Token = Annotated[
     int | None,
-    typer.Option("--token", metavar="N", help="The fencing token of the claim that is meant.", min=1, max=2**63 - 1),
+    typer.Option("--token", metavar="N", help="The fencing token of the claim.", min=1, max=2**63 - 1),
 ]
 RequestId = Annotated[
     str | None,
@@ -241,7 +241,7 @@ def work_reap(
         typer.Option("--min-age-hours", metavar="HOURS", help="Only what expired so long ago, at least."),
     ] = "0",
 ) -> int:
-    """Record claims that have expired as abandoned, and say how many this call did."""
+    """Record expired claims as abandoned, and report how many this call recorded."""
     context = current()
     hours = parse_hours(min_age_hours)
     with context.client() as client, under_way():
@@ -313,7 +313,7 @@ def _collect_records(
 
 def _say_more(context: Context, page_token: str | None) -> None:
     if page_token is not None:
-        hint(context, f"there is more: raise --limit, or go on with --page-token '{page_token}'")
+        hint(context, f"there is more: raise --limit, or continue with --page-token '{page_token}'")
 
 
 def _parse_time(typed: str) -> datetime:

@@ -1,10 +1,10 @@
-"""Which endpoint a call is tried at, and when: the decisions of failover, without any I/O.
+"""Failover: which endpoint a call is tried at, and when. It does no I/O.
 
 Invariants:
-- All tries of a call end by its one deadline, and none of them takes it all: where one is silent for a share of it,
-  another endpoint is asked beside it, and the first definite answer counts.
-- A client stays with the endpoint that answered last. One that failed rests, longer each time, unless a call has just
-  begun and finds no other.
+- All tries of a call end by its one deadline, and none of them may use all of it: if one is silent for a share of it,
+  another endpoint is asked in parallel, and the first definite answer counts.
+- A client stays with the endpoint that answered last. One that failed is not used for a while, longer each time, unless
+  a call has just begun and finds no other.
 - What an error says is true of all tries together: once one of them may have taken effect, only an answer to a later
   try that says what has become of the work ends the doubt. Where there is none, the error of the try that says most is
   raised.

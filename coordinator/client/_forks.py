@@ -1,11 +1,11 @@
-"""What a process that was forked does not share with its parent.
+"""What a forked process does not share with its parent.
 
 Invariants:
 - A forked process never uses or closes a connection of its parent's: both would write to one socket, and gRPC's do not
   survive a fork.
 - It is another instance than its parent, whatever that was called, and knows no claim as its own: of the workers of a
   pool that claim one work key, exactly one is granted it.
-- It waits for no lock of its parent's: a thread that is not there any more may have held it.
+- It waits for no lock of its parent's: a thread that no longer exists may have held it.
 - Where gRPC cannot work in it at all, it says so before anything is sent.
 
 - A fork waits for the calls of other threads to end, ``_PATIENCE_SECONDS`` at most: gRPC prepares for a fork only while

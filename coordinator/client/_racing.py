@@ -1,7 +1,7 @@
 """The tries of one call that are under way at the same time, for either sort of client.
 
-Invariant: when a call is over, however it ends, none of its tries goes on: one that a hung coordinator has not taken up
-is taken back, so that it does not act on it when it wakes.
+Invariant: when a call is over, however it ends, none of its tries continues: one that a hung coordinator has not
+accepted is cancelled, so that the coordinator does not act on it later.
 """
 
 from __future__ import annotations

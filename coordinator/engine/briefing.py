@@ -1,11 +1,12 @@
 """A briefing: what a session should know before it chooses its work.
 
 Invariants:
-- Nothing vanishes silently: what the limit on the text leaves out is counted, and loose ends are counted however old.
-- What is shown is what the store says of a work key when its record is read, not what an index said before: what has
-  been claimed again meanwhile is no loose end, what was reopened is not finished.
-- The work is bounded: indexes are read newest first and only so far, and no more records than may be shown; and it is
-  done in portions, however long the texts are.
+- Nothing is omitted silently: what the limit on the text leaves out is counted, and loose ends are counted whatever
+  their age.
+- A work key is shown as its record says when it is read, not as an index said before: work that has been claimed again
+  meanwhile is no loose end, and reopened work is not finished.
+- The work is bounded: indexes are read newest first up to a limit, and no more records than may be shown. It is done in
+  portions, however long the texts are.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Invariants:
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
-- Where a limit withholds new claims, who holds a claim renews it, and who asks for what another holds or has finished
-  is denied as ever.
+- Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
+  or has finished is still denied.
 """
 
 from __future__ import annotations

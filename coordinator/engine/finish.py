@@ -1,11 +1,11 @@
-"""Complete and release: how a session ends its claim before its time does.
+"""Complete and release: how a session ends its claim before the deadline.
 
 Invariants:
 - A claim is ended only by a transaction that compares its create_revision, the fencing token: a stale holder never
   ends its successor's claim, and heartbeats that change its mod_revision do not get in the way.
 - An expired attempt may still be completed, late, as long as no session has claimed the work since: the transaction
   compares that no claim is there and that the record is the one that was read. Its one history entry then says so.
-- A request ends the claim that it first found, or none: a later one of the same session is not what was meant.
+- A request ends the claim that it first found, or none: it never ends a later claim of the same session.
 - A request that was withdrawn ends nothing.
 - A repeated request finds its request_id in the history and returns that it took effect.
 """

@@ -103,7 +103,7 @@ _REMEMBERED = 10
 def read_first(paths: WorkPaths, request_id: str, session: str | None) -> Operation[tuple[Snapshot, Record | None]]:
     """Read how things stand, and what an earlier try of the same request has done; None if there was none.
 
-    ``session`` None stands for an operator, who ends whosever attempt it is.
+    ``session`` None stands for an operator, who may end any session's attempt.
     """
     reply = yield from commit(Txn((in_turn(paths.claim),), (*reads_and_counts(paths), paths.read_history(_REMEMBERED))))
     found = yield from read_found(reply)

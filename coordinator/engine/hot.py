@@ -1,9 +1,9 @@
-"""The work keys that are fought over most: how many sessions wanted each and were turned away.
+"""The work keys with the most contenders: how many sessions wanted each and were denied.
 
 Invariants:
 - A session counts once for each attempt, however often it asked: what is counted is the marks of contenders, and what
   the history says of attempts that have ended.
-- The work is bounded, however hot things are; where that cuts something off, the answer says so.
+- The work is bounded, however many contenders there are; if that leaves something out, the answer says so.
 """
 
 from __future__ import annotations

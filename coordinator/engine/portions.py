@@ -1,10 +1,10 @@
-"""Work in portions: between two of them an operation gives way to whatever else is due.
+"""Work in portions: between two of them an operation lets other tasks run.
 
 An operation runs on the event loop of its replica, and while it decodes what it has read, no other call is answered.
 
 Invariant: an operation that goes through many values, or through long ones, yields a ``Pause`` after each portion of
-them: after 64 values or 128 KiB, which take some milliseconds. What it has read stays as it was read, at one
-revision; what it writes it compares, as ever.
+them: after 64 values or 128 KiB, which take some milliseconds. What it has read stays as it was at one revision; its
+writes are transactions with comparisons, as always.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sentences for sessions that do not hold what they believe they hold."""
+"""The error messages for sessions that do not hold the claim that they name."""
 
 from __future__ import annotations
 

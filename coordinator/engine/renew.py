@@ -2,13 +2,13 @@
 
 Invariants:
 - The fencing token stays: a renewal overwrites the claim's key and never creates it.
-- The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that
-  hung and applies late would otherwise move the claim back to its older lease.
+- The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that is
+  applied late would otherwise move the claim back to its older lease.
 - A request that was withdrawn renews nothing.
 - The claim always stays bound to a lease: every write of it names one.
-- What is answered of the time that is left comes from a lease that this replica has granted itself: a claim that is
-  bound to another one moves to such a lease, which outlives that, in the same transaction. What etcd says of a lease of
-  another replica is no promise: one that it has started again is ended earlier.
+- The remaining time in an answer comes from a lease that this replica has granted itself: a claim that is bound to
+  another lease moves, in the same transaction, to one that ends no sooner. What etcd says of another replica's lease is
+  no promise: one that etcd has started again is ended earlier.
 
 A renewal does not compare what the claim's end compares. A note that comes together with a completion may be lost: the
 renewal is answered, and the record of the end has the note that was there before.

@@ -1,7 +1,7 @@
 """Revoke: an operator takes a claim away from its holder.
 
 Invariants:
-- A request ends the claim that it first found, or none: one that was granted since is not what was meant.
+- A request ends the claim that it first found, or none: it never ends a claim that was granted since.
 - A claim that cannot be read can be revoked too. As its holder is unknown, it is ended only as it was found: the
   transaction compares the last change of claim and record. What the record knows of the attempt is kept.
 - The answer describes the attempt that was revoked, also where the work is completed again because the attempt had

@@ -2,9 +2,9 @@
 
 Many sessions asking for one work key would otherwise each cost the store a transaction, one after the other.
 
-Invariant: a reply is made only for a transaction that would have done nothing right after the other one but read what
-that has shown: one that only reads, or one whose comparisons certainly do not hold. What the latter would also have
-written is left undone and returned as ``deferred``. Whatever might have changed the store is not answered: None.
+Invariant: a reply is made only for a transaction that, right after the other one, would only have read what that one
+has shown: a read, or a transaction whose comparisons certainly do not hold. The writes of the latter are not done, but
+returned as ``deferred``. A transaction that might have changed the store gets None.
 """
 
 from __future__ import annotations

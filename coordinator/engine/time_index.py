@@ -1,11 +1,11 @@
-"""Read the time index backwards, latest entries first, piece by piece.
+"""Read the time index backwards, latest entries first, in pieces.
 
-etcd reads a range forwards only. To return the last keys of one it reads all of it, values included, and sorts them, so
-that a piece of a day's 50,000 entries costs as much as all of them. So the range is cut by time into windows of
+etcd reads a range forwards only. To return the last keys of a range it reads all of it, values included, and sorts
+them, so a piece of a day's 50,000 entries costs as much as all of them. So the range is cut by time into windows of
 about a piece each.
 
-Invariant: the windows lie against one another, so that each entry is read once, however the entries lie in time and
-whatever keys there are that no coordinator has written.
+Invariant: there is no gap and no overlap between windows, so each entry is read once, for any distribution of entries
+in time and with any keys that no coordinator has written.
 """
 
 from __future__ import annotations

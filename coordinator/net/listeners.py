@@ -1,8 +1,8 @@
-"""The addresses that a coordinator listens on, and that it is alone there.
+"""The addresses that a coordinator listens on, without another program on any of them.
 
-Invariant: who reaches a coordinator by a name of this host reaches no other program by that name, whichever of the
-name's addresses is tried first. So a start fails
-- if it cannot have every address of what it is to listen on (those that this host has not got left out);
+Invariant: a client that reaches a coordinator by a name of this host never reaches another program by that name,
+whichever of the name's addresses it tries first. So a start fails
+- if it cannot listen on every address of the name (those that this host does not have are left out);
 - if another program answers on its port at another address of a name that leads to it too: beside 127.0.0.1 that is
   ::1, because both are ``localhost``, and the other addresses of this host's own name. Two that start at the same time
   see one another, because each looks after it has begun to listen.

@@ -1,4 +1,4 @@
-"""Which files of a host with other users are relied on, and which are written to.
+"""Which files are trusted, and which are written to, on a host with other users.
 
 Invariants:
 - A file that decides who may do what, or that holds a secret, is used only if no other user but root can have written
@@ -10,7 +10,7 @@ Invariants:
 - A file that is written to is never reached by a link, and belongs to no other user, so that no user can have another
   user's file overwritten by giving it a second name.
 
-This is what ssh and PostgreSQL ask of keys, but that both refuse some that a group may read.
+ssh and PostgreSQL require the same of keys, but both refuse some that a group may read.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ credentials are asked for; what all of them may write together is bounded too.
 
 Invariants:
 - What is counted is what a transaction writes, measured when it is about to be sent: whatever the request was, and
-  however long its names are. It is counted before, so that no number of requests at the same time exceeds a budget, and
-  what was not written after all is given back.
-- Who has used up a budget may go on keeping what is held: a renewal without a note, a completion and a release may use
-  half as much again.
+  however long its names are. It is counted before, so that parallel requests cannot exceed a budget; what was not
+  written after all is returned to the budget.
+- A caller that has used up its budget can still keep its claims: a renewal without a note, a completion and a release
+  may use half as much again.
 - A budget is a share of etcd's quota. It fills again, with a hundredth of the quota in a minute for a fleet, so that
   what is written between two compactions leaves room (docs/adr/0024-budgets-of-bytes.md has the sum).
 

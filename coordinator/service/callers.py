@@ -3,8 +3,8 @@
 gRPC shows the host and port of a TCP connection. All connections through a unix socket look alike to it, so they are
 distinguished by the name in their first header, ``user-agent``; each of our clients has a name of its own there.
 
-Invariant: no caller is taken for another that has another connection, unless both leave their names out. Who makes up
-names can hold as many places as who opens connections, and no more: both are bounded by what is given to all.
+Invariant: no caller is taken for another that has another connection, unless both leave their names out. A caller that
+invents names can hold as many places as one that opens connections, and no more: both are bounded by the total.
 """
 
 from __future__ import annotations

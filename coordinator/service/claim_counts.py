@@ -1,9 +1,9 @@
 """How many claims each session of a fleet holds, kept only where claims are limited.
 
 A fleet's live claims are listed when their number is needed and the last listing is older than a second, or than twenty
-times what it took; in between, what this replica grants and ends is counted along. So the limits are soft: they may be
-exceeded by what other replicas have granted since the last listing. Within one replica they are not, because a claim
-under way holds a place until it is answered.
+times what it took; in between, the claims that this replica grants and ends are added and subtracted. So the limits are
+soft: they may be exceeded by what other replicas have granted since the last listing. Within one replica they are not,
+because a claim under way holds a place until it is answered.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The connections that callers have made, all of them closed after a pause of this process.
+"""The connections of callers, which are all closed after a pause of this process.
 
 Invariant: no request that was sent before a pause is carried out after it. Such a request came over a connection that
-was made before. All connections belong to one gRPC server, and what that one takes up after the pause is refused. It is
-replaced by a new one, at the same address, and a connection to that is younger than the pause.
+was made before. All connections belong to one gRPC server, and what it accepts after the pause is refused. A new server
+replaces it at the same address; all connections to that one are newer than the pause.
 
-Where a request was, in the network, in a socket or in gRPC's own queues, makes no difference; nor does its deadline,
-which gRPC counts from the moment at which it has read it.
+It makes no difference whether a request was in the network, in a socket or in gRPC's own queues. Its deadline makes
+none either: gRPC counts it from the moment when it has read the request.
 """
 
 from __future__ import annotations

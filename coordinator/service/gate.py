@@ -1,10 +1,10 @@
-"""How requests come in: by their metadata first, and by their bodies only once those are wanted.
+"""Receives requests: their metadata first, and their bodies only when they are needed.
 
 Invariants:
 - A call without a valid credential is refused before anything of its body is read, parsed or waited for.
-- The bodies that are waited for are few, none is waited for long, and none is larger than its method takes.
-- Bytes that are no message are answered like any other bad input. gRPC itself would answer them with UNKNOWN, and write
-  a trace into the log for every one.
+- Only few bodies are waited for at a time, none for long, and none may be larger than its method accepts.
+- Bytes that are not a message are answered like any other invalid input. gRPC itself would answer them with UNKNOWN,
+  and log a trace for each of them.
 """
 
 from __future__ import annotations

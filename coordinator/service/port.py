@@ -1,13 +1,13 @@
-"""The gRPC server on the service's port: what a connection may do, and how calls are taken up.
+"""The gRPC server on the service's port: what a connection may do, and how calls are accepted.
 
 Invariants:
 - What arrives before a call is known to be permitted is bounded: by call, by connection, and in all.
 - No bytes that an unauthenticated client sends stop the server. A call of a method that is not served, whatever its
   name holds, is refused with UNIMPLEMENTED.
 
-grpc.aio itself (1.85) takes up every call by its name, which it decodes as UTF-8; a name that is none stops its server
-for good, and one request is enough. So each method is registered and has a task that takes up its calls, and the calls
-of all others are refused without a look at their names. It is also a sixth cheaper than grpc.aio's own loop.
+grpc.aio itself (1.85) accepts every call by its name, which it decodes as UTF-8. One request with a name that is not
+UTF-8 stops its server for good. So each method is registered and has a task that accepts its calls, and calls of all
+other names are refused without decoding them. It is also a sixth cheaper than grpc.aio's own loop.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""A lane: transactions that wait for their turn and then travel together.
+"""A batcher: transactions wait for their turn and are then sent together.
 
 A lone transaction is sent at once. While a batch is under way the next one fills; it is sent when the one before it has
 been answered, the event loop has come to rest, and as many wait as went last time: callers that were answered then are
 likely to ask again. If fewer come, it is sent after a millisecond without a new one. That makes batches large under
-load, when the time that a batch waits is time in which requests are read, and keeps every timer out of a lone caller's
-way. A second batch goes out beside the first only when it is full.
+load, when requests are read while a batch waits, and a lone caller never waits for a timer. A second batch is sent
+beside the first only when it is full.
 
 Invariants:
 - Every waiter gets a definite answer, an error that says that nothing was changed, or ``OutcomeUnknown``, before its
-  deadline and from nothing but what happened to its own transaction.
+  deadline; the answer depends only on what happened to its own transaction.
 - Of the transactions on one work key at most one is under way, and they go in the order in which they came.
-- Nothing is sent whose deadline has passed, nor what was put in before a pause of this process.
+- A transaction is not sent if its deadline has passed, or if it was added before a pause of this process.
 - What waits is bounded: beyond that, callers are refused before memory grows.
 """
 

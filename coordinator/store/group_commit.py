@@ -1,8 +1,8 @@
-"""Group commit: the one way to etcd. Many independent transactions travel as one, and each is answered for itself.
+"""Group commit: the one way to etcd. Many independent transactions are sent as one, and each gets its own answer.
 
-What a transaction contends for is the key that its first comparison names; for all that concerns a work key that is
-its claim. What a change is built from is read in the same way, as a transaction that changes nothing. Transactions that
-compare nothing and read little are gathered too, and read side by side; those that read much, such as listings, travel
+A transaction contends for the key that its first comparison names; for every transaction about a work key, that is its
+claim. The data that a change is built from are read in the same way, by a transaction that changes nothing.
+Transactions without comparisons that read little are batched too; those that read much, such as listings, are sent
 alone.
 """
 

@@ -4,12 +4,12 @@ Under a running coordinator etcd can become another one: restored from a backup,
 started with an empty directory, or replaced by another cluster at the same address. What was known of the store
 (what was watched, who is elected, which leases there are) is then worth nothing, and all parts that keep it start over.
 
-Invariant: nothing but an answer that no etcd gives which has gone on from where it was shows a change. Linearizable
+Invariant: a change is detected only by an answer that the same store could not have given later. Linearizable
 answers are compared with what was known when they were asked for, as answers overtake one another:
 
 - the id of the cluster is the same for ever,
 - the term of raft and the revision of the store never go back,
-- revisions go on by less than a million a second: a hundred times what etcd can write, and far less than what restoring
+- revisions rise by less than a million a second: a hundred times what etcd can write, and far less than what restoring
   adds (``etcdutl --bump-revision``, ``coordination restore``).
 
 A store that went back to an earlier state and has since passed the revision that was known cannot be detected so. For

@@ -1,9 +1,10 @@
 """Runs the engine's operations against etcd.
 
-Invariant: an operation is started over only where it certainly has not taken effect. A lease that died under it is
+Invariant: an operation is started over only if it certainly has not taken effect. A lease that has ended meanwhile is
 such a case: etcd refuses a transaction whose branch names a missing lease, and writes nothing.
 
-One that was begun before a pause of this process is not gone on with after it: its caller is gone, or was answered.
+An operation that was begun before a pause of this process is not continued after it: its caller is gone, or was
+answered.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Control:
                 if ready is not None:
                     await _say(writer, {"ready": ready, "settings": self._settings})
             elif asked == STOP:
-                # In the next turn, when the answer is on its way. Who has asked may be gone, and meant it all the same.
+                # In the next turn, after the answer was sent. The client may be gone; its request is still valid.
                 asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
                 await _say(writer, {"stopping": True})
             # It ends when the asker has gone, or with this process.

@@ -1,13 +1,13 @@
-"""The coordinator that runs on a data directory, as others on the host meet it: at its control socket.
+"""The coordinator that runs on a data directory, as other programs on the host use it: through its control socket.
 
 A request is one line, ``ready`` or ``stop``; the answer is one JSON object on a line. The connection then stays open
 until the coordinator has ended.
 
 Invariants:
-- Who it is, the kernel says: the process that listens on the socket, which lies in a directory that only its owner and
-  root can enter. No process is signalled on the word of a file.
-- A process is killed only through a descriptor of it, taken while the connection to it was alive: its number cannot
-  have passed on to another by then.
+- The kernel says which process it is: the one that listens on the socket, in a directory that only its owner and root
+  can enter. No process is signalled because of an id in a file.
+- A process is killed only through a descriptor of it, taken while the connection to it was alive: so its id cannot have
+  been reused for another process.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """How long leases last that this replica has not granted, or no longer knows: as far as etcd reports it.
 
 Invariants:
-- Of a lease the first answer is kept: after a change of leader, or a restart, etcd starts its leases again and says
-  more than they have left, for the sweep ends them at the deadlines that were noted before.
+- The first answer about a lease is kept: after a change of leader, or a restart, etcd starts its leases again and
+  reports more than they have left, because the sweep ends them at the deadlines that were noted before.
 - ``least`` is never later than the end that etcd counted with when it was asked, and ``most`` never earlier; nor is it
   earlier than what the replica that granted the lease has promised, as etcd starts a lease after its grant was sent.
-- ``least`` is no promise all the same: etcd may have started the lease again before the first question.
-- Many who ask for one lease at once cost one question.
+- ``least`` is still no promise: etcd may have started the lease again before it was first asked.
+- Many callers that ask for one lease at once cost one request.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Invariants:
 - A lease that is handed out for a TTL lasts at least that long from the moment it is handed out.
 - Its deadline is counted from before its grant was sent, on a clock that also counts while the host is suspended: etcd
   cannot have started it earlier.
-- A lease that is handed out was granted by this very pool: of no other is it known when it ends
+- A lease that is handed out was granted by this very pool: the end of any other lease is not known
   (``coordinator.store.leases.foreign`` says why).
 - A renewal never moves a claim to a lease that ends before the one it is bound to.
 

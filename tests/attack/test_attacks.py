@@ -6,17 +6,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from tests.attack.attacks import ATTACKS, judge
 from tests.attack.target import Target, measure, running
-
-
-class Etcd(Protocol):
-    endpoint: str
-
+from tests.conftest import RunningEtcd
 
 #: Of what is sent at full strength; each attack sends a little at least.
 SHARE = 0.05
@@ -24,7 +19,7 @@ SHARE = 0.05
 
 @pytest.mark.alone
 @pytest.mark.parametrize("name", list(ATTACKS))
-def test_a_coordinator_lives_stays_small_and_answers_others_under(name: str, etcd: Etcd, tmp_path: Path) -> None:
+def test_a_coordinator_lives_stays_small_and_answers_others_under(name: str, etcd: RunningEtcd, tmp_path: Path) -> None:
     module = ATTACKS[name]
     with running(tmp_path, etcd.endpoint, module.SETTING) as target:
         outcome = measure(name, target, module.attack, SHARE, quiet_seconds=1.5)

@@ -11,7 +11,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -20,6 +19,7 @@ from coordinator.limits import MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES, MAX_U
 from coordinator.v1 import service_pb2 as pb
 from tests.attack.target import CLAIM, COMMAND, Setting, Target, running
 from tests.attack.wire import DATA, END_STREAM, HEADERS, Connection, frame, is_closed, message, plain
+from tests.conftest import RunningEtcd
 
 CLAIM_MANY = "coordinator.v1.CoordinatorService/ClaimMany"
 CHECK = "grpc.health.v1.Health/Check"
@@ -28,19 +28,15 @@ OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = (0, 3, 8, 12,
 _STATUS = re.compile(rb"grpc-status.(\d+)", re.DOTALL)
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
 @pytest.fixture(scope="module")
-def open_target(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def open_target(etcd: RunningEtcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A coordinator that asks for no credential."""
     with running(tmp_path_factory.mktemp("open"), etcd.endpoint, Setting(tokens=False)) as target:
         yield target
 
 
 @pytest.fixture(scope="module")
-def guarded(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def guarded(etcd: RunningEtcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A coordinator that asks for a token."""
     with running(tmp_path_factory.mktemp("guarded"), etcd.endpoint, Setting()) as target:
         yield target
@@ -173,7 +169,7 @@ class TestNames:
 class TestConnections:
     @pytest.mark.parametrize("files", [(256, 256), (256, 4096)], ids=["a low hard limit", "a low soft limit"])
     def test_47_silent_connections_give_way_to_a_normal_client(
-        self, etcd: Etcd, tmp_path: Path, fleet: str, files: tuple[int, int]
+        self, etcd: RunningEtcd, tmp_path: Path, fleet: str, files: tuple[int, int]
     ) -> None:
         soft, hard = files
         setting = Setting(tokens=False, files=soft, hard_files=hard)
@@ -195,7 +191,7 @@ class TestConnections:
                         time.sleep(0.05)
                 known.claim("innocent-1", "task:after")
 
-    def test_47_doctor_warns_of_a_low_limit(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_47_doctor_warns_of_a_low_limit(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         with running(tmp_path, etcd.endpoint, Setting(tokens=False, files=256)) as target:
             done = subprocess.run(
                 [COMMAND, "doctor", "--endpoint", target.endpoint], capture_output=True, text=True, timeout=60
@@ -215,7 +211,7 @@ class TestConnections:
 
 
 class TestTheAuditLog:
-    def test_46_it_holds_who_did_what_and_refusals(self, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+    def test_46_it_holds_who_did_what_and_refusals(self, etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
         setting = Setting(tokens=False)
         with running(tmp_path, etcd.endpoint, setting) as target, Client(target.endpoint, fleet=fleet) as client:
             client.claim("s1", "task:a")
@@ -226,7 +222,7 @@ class TestTheAuditLog:
         )
         assert any("event=did credential=- method=Claim count=1" in line for line in lines), lines
 
-    def test_46_a_flood_of_refusals_is_a_few_lines_and_a_number(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_46_a_flood_of_refusals_is_a_few_lines_and_a_number(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         calls, batch = 600, 50
         with running(tmp_path, etcd.endpoint, Setting()) as target, Connection(target.endpoint) as connection:
             connection.settle()
@@ -257,7 +253,7 @@ class TestTheAuditLog:
 
 class TestCertificates:
     def test_42_silent_connections_while_certificates_are_replaced(
-        self, etcd: Etcd, tmp_path: Path, fleet: str
+        self, etcd: RunningEtcd, tmp_path: Path, fleet: str
     ) -> None:
         with running(tmp_path, etcd.endpoint, Setting(tls=True, tokens=False)) as target:
             other = tmp_path / "other"

@@ -12,13 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from coordinator import AsyncClient, Claim, Client, Denial, NotHolder, OutcomeUnknown, Unavailable
 from coordinator.store.etcd.client import EtcdChannel
 from tests.cluster.claim_watching import DELETE, PUT, watching_claims
+from tests.conftest import RunningCoordinator, RunningEtcd
 from tests.freezing import freeze
 from tests.lossy_proxy import losing_answers
 
@@ -27,27 +28,12 @@ SESSIONS = 64
 TIMEOUT = 20.0
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
-class Process(Protocol):
-    pid: int
-
-    def wait(self, timeout: float) -> int: ...
-
-
-class Coordinator(Protocol):
-    endpoint: str
-    process: Process
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 Ask = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-def two(etcd: Etcd, run_coordinator: RunCoordinator) -> Iterator[list[Coordinator]]:
+def two(etcd: RunningEtcd, run_coordinator: RunCoordinator) -> Iterator[list[RunningCoordinator]]:
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(run_coordinator("serve", "--etcd", etcd.endpoint)) for _ in range(2)]
 
@@ -66,7 +52,7 @@ async def client_of(kind: str, endpoints: str | list[str], fleet: str, timeout: 
 @pytest.mark.alone
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_stopped_coordinator_takes_a_share_of_the_time_and_its_late_copies_do_nothing(
-    two: list[Coordinator], fleet: str, kind: str
+    two: list[RunningCoordinator], fleet: str, kind: str
 ) -> None:
     stopped, other = two
     async with client_of(kind, [stopped.endpoint, other.endpoint], fleet, TIMEOUT) as ask:
@@ -92,7 +78,7 @@ async def test_a_stopped_coordinator_takes_a_share_of_the_time_and_its_late_copi
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_coordinator_that_has_answered_before_is_waited_for(
-    etcd: Etcd, run_coordinator: RunCoordinator, fleet: str, kind: str
+    etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str, kind: str
 ) -> None:
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(run_coordinator("serve", "--etcd", etcd.endpoint))
@@ -110,7 +96,7 @@ async def test_a_coordinator_that_has_answered_before_is_waited_for(
 
 
 async def test_the_error_at_the_end_says_whether_anything_may_have_been_done(
-    two: list[Coordinator], fleet: str
+    two: list[RunningCoordinator], fleet: str
 ) -> None:
     async with (
         losing_answers(two[0].endpoint, lambda path, *_: "silence" if path.endswith("/Complete") else None) as proxy,
@@ -132,7 +118,7 @@ async def test_the_error_at_the_end_says_whether_anything_may_have_been_done(
 
 
 async def test_one_of_sixty_four_wins_while_a_coordinator_is_killed_amid_the_race(
-    etcd: Etcd, etcd_channel: EtcdChannel, run_coordinator: RunCoordinator, fleet: str, record_property: Any
+    etcd: RunningEtcd, etcd_channel: EtcdChannel, run_coordinator: RunCoordinator, fleet: str, record_property: Any
 ) -> None:
     with contextlib.ExitStack() as processes:
         survivor = processes.enter_context(run_coordinator("serve", "--etcd", etcd.endpoint))
@@ -156,7 +142,7 @@ async def test_one_of_sixty_four_wins_while_a_coordinator_is_killed_amid_the_rac
 
 
 async def race(
-    key: str, coordinators: list[Coordinator], fleet: str, outcomes: Counter[str], kill: Coordinator
+    key: str, coordinators: list[RunningCoordinator], fleet: str, outcomes: Counter[str], kill: RunningCoordinator
 ) -> Claim:
     """Have all sessions claim one key, kill a coordinator when the first has been answered, and return who won."""
     async with contextlib.AsyncExitStack() as stack:

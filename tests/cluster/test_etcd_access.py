@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import grpc
 import pytest
@@ -30,17 +29,13 @@ from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcd.watch import Watch
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
-from tests.conftest import COMMAND
+from tests.conftest import COMMAND, RunningCoordinator
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  # of a user that lives for one test
 READ = rpc.RangeRequest(key=b"/coordination-meta/v1/test")
 
 
-class Coordinator(Protocol):
-    endpoint: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 
 
 def serve_in_vain(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -302,7 +297,7 @@ class TestUsers:
             # That is no reason to think the member unwell.
             assert channel._members.current.good
 
-    async def test_a_user_is_no_harm_where_etcd_asks_for_none(self, guarded: Guarded, etcd: Coordinator) -> None:
+    async def test_a_user_is_no_harm_where_etcd_asks_for_none(self, guarded: Guarded, etcd: RunningCoordinator) -> None:
         async with opened([etcd.endpoint], guarded.access) as channel:
             await channel.call(Methods.RANGE, READ, deadline=soon())
             await channel.refresh_credentials()

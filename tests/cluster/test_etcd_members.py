@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -22,11 +21,7 @@ from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from tests.cluster.etcd_cluster import EtcdCluster, EtcdMember, run_cluster
 from tests.cluster.members_load import Fault, check, coordinators, run_load
-
-
-class Etcd(Protocol):
-    endpoint: str
-
+from tests.conftest import RunningEtcd
 
 #: What is promised: so long after a member is lost there is service again.
 LONGEST_GAP_SECONDS = 3.0
@@ -147,7 +142,7 @@ async def test_what_a_follower_handed_to_a_leader_that_hangs_is_sent_again(clust
     await channel.close()
 
 
-async def test_a_member_without_a_quorum_is_left_for_one_that_has_one(cluster: EtcdCluster, etcd: Etcd) -> None:
+async def test_a_member_without_a_quorum_is_left_for_one_that_has_one(cluster: EtcdCluster, etcd: RunningEtcd) -> None:
     # The other one is a cluster of its own, which takes nothing away: to whom a call goes is what is looked at.
     alone = cluster.leader()
     channel = EtcdChannel([alone.endpoint, etcd.endpoint])

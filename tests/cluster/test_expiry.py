@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LEASE_ID_PREFIX
 from tests.cluster.claim_watching import DELETE, PUT, watching_claims
+from tests.conftest import RunningCoordinator, RunningEtcd
 
 KEY = "github:gptme/gptme#2880"
 STORED_KEY = "github:gptme%2Fgptme#2880"
@@ -25,16 +26,7 @@ TTL = timedelta(seconds=6)
 GRACE = timedelta(seconds=3)
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
-class Coordinator(Protocol):
-    endpoint: str
-    process: subprocess.Popen[str]
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 Coordination = Callable[..., subprocess.CompletedProcess[str]]
 Etcdctl = Callable[..., str]
 
@@ -97,7 +89,7 @@ def test_a_claim_is_one_leased_key_and_its_record_has_no_lease(
 @pytest.mark.parametrize("fate", ["frozen", "killed"])
 async def test_a_claim_ends_on_time_without_its_coordinator(
     fate: str,
-    etcd: Etcd,
+    etcd: RunningEtcd,
     etcd_channel: EtcdChannel,
     run_coordinator: RunCoordinator,
     coordination: Coordination,

@@ -11,26 +11,21 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator.store.embedded.binary import wheel_program
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
+from tests.conftest import RunningCoordinator
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  # of a user that lives for one test
 META, CLAIMS = "/coordination-meta/", "/coordination/"
 _SECONDS = 60.0
 
 
-class Coordinator(Protocol):
-    endpoint: str
-    metrics_url: str
-    process: subprocess.Popen[str]
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 
 
 class Guarded:
@@ -72,7 +67,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
         yield Guarded(cluster, tmp_path / "password")
 
 
-def coordination(coordinator: Coordinator, *arguments: str) -> tuple[int, Any]:
+def coordination(coordinator: RunningCoordinator, *arguments: str) -> tuple[int, Any]:
     """Run a command with --json; returns its exit code and its answer."""
     command = [str(Path(sys.executable).with_name("coordination")), "--endpoint", coordinator.endpoint, "--json"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
@@ -80,7 +75,7 @@ def coordination(coordinator: Coordinator, *arguments: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
-def failing(coordinator: Coordinator) -> set[str]:
+def failing(coordinator: RunningCoordinator) -> set[str]:
     """Return which tasks fail by ``status``, which must say nothing else."""
     code, status = coordination(coordinator, "status")
     found = {task["name"] for task in status["tasks"] if task["failing"]}
@@ -89,7 +84,7 @@ def failing(coordinator: Coordinator) -> set[str]:
     return found
 
 
-def failing_by_metrics(coordinator: Coordinator) -> set[str]:
+def failing_by_metrics(coordinator: RunningCoordinator) -> set[str]:
     with urllib.request.urlopen(coordinator.metrics_url, timeout=10) as page:  # noqa: S310  # of this test
         text = page.read().decode()
     return {
@@ -100,7 +95,7 @@ def failing_by_metrics(coordinator: Coordinator) -> set[str]:
     }
 
 
-def await_failing(coordinator: Coordinator, wanted: Callable[[set[str]], bool]) -> set[str]:
+def await_failing(coordinator: RunningCoordinator, wanted: Callable[[set[str]], bool]) -> set[str]:
     """Wait until it is so by the metrics, which cost less to ask, and by ``status``."""
     end = time.monotonic() + _SECONDS
     while not (wanted(failing_by_metrics(coordinator)) and wanted(found := failing(coordinator))):
@@ -109,7 +104,7 @@ def await_failing(coordinator: Coordinator, wanted: Callable[[set[str]], bool]) 
     return found
 
 
-def found_by_doctor(coordinator: Coordinator) -> set[str]:
+def found_by_doctor(coordinator: RunningCoordinator) -> set[str]:
     """Return the names of the tasks of which ``doctor`` says that they fail."""
     code, found = coordination(coordinator, "doctor")
     problems = [finding for finding in found["findings"] if finding["check"] == "tasks" and finding["severity"] != "ok"]

@@ -114,7 +114,7 @@ async def passed_on(world: World, ending: str) -> None:
     await world.run(lambda: finish(world, ending, TWO))
 
 
-class TestReaping:
+class TestReap:
     async def test_a_reap_that_comes_late_leaves_a_newer_record_alone(self, world: World) -> None:
         await granted(world, ONE)
         await expire(world)
@@ -149,7 +149,7 @@ class TestReaping:
         assert [entry.attempt for entry in (await world.story(KEY)).history] == [1, 2]
 
 
-class TestRenewing:
+class TestRenew:
     async def test_a_renewal_that_comes_late_does_not_move_the_deadline_back(self, world: World) -> None:
         """Tried: it moved the claim to its older lease, with which it died 56 s too early."""
         await granted(world, ONE)
@@ -173,7 +173,7 @@ class TestRenewing:
         assert (renewed.expires_at, (await stored(world, "claim")).lease) == (claim.expires_at, lease)
 
 
-class TestEnding:
+class TestAttemptEnd:
     @pytest.mark.parametrize("verb", ["complete", "release"])
     async def test_a_stale_holder_does_not_end_its_successors_claim(self, world: World, verb: str) -> None:
         await granted(world, ONE)
@@ -213,7 +213,7 @@ class TestEnding:
         assert [entry.attempt for entry in (await world.story(KEY)).history] == [1, 2]
 
 
-class TestFollowing:
+class TestExpiryWatch:
     async def test_nothing_is_called_done_before_it_is_written_down(self, own_world: World) -> None:
         """What a reaper that is killed between event and record has saved as its mark lies before the event."""
         world = own_world
@@ -269,7 +269,7 @@ async def mark_now(world: World) -> Mark:
     return Mark(revision=header.revision, cluster=f"{header.cluster_id:x}")
 
 
-class TestSweeping:
+class TestLeaseSweep:
     async def test_a_lease_gets_its_whole_time_and_the_grace(self, own_world: World) -> None:
         await granted(own_world, ONE)
         now = 1000.0
@@ -294,7 +294,7 @@ class TestSweeping:
         assert await own_world.count("claim") == 0
 
 
-class TestEndingByTheClock:
+class TestOverdueClaims:
     async def test_it_rests_while_clocks_disagree(self, own_world: World) -> None:
         world = own_world
         claim = await granted(world, ONE)

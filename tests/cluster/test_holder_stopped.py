@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import pytest
 
 from coordinator.model import Claim, State
 from tests.cluster.reaper_world import World, opened
+from tests.conftest import RunningCoordinator
 from tests.freezing import freeze
 
 #: Claims work, and for each line that it reads says whether its claim is lost; at the end what its writes came to.
@@ -36,12 +36,8 @@ with Client(endpoint, fleet=fleet) as client:
 """
 
 
-class Running(Protocol):
-    endpoint: str
-
-
 @pytest.fixture
-async def world(etcd: Running, fleet: str) -> AsyncIterator[World]:
+async def world(etcd: RunningCoordinator, fleet: str) -> AsyncIterator[World]:
     async with opened(etcd.endpoint, fleet) as world:
         yield world
 
@@ -51,7 +47,9 @@ def run_holder(endpoint: str, fleet: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-async def test_a_holder_that_stood_still_has_lost_and_knows_it(world: World, coordinator: Running, fleet: str) -> None:
+async def test_a_holder_that_stood_still_has_lost_and_knows_it(
+    world: World, coordinator: RunningCoordinator, fleet: str
+) -> None:
     with run_holder(coordinator.endpoint, fleet) as holder:
         try:
             assert holder.stdin is not None

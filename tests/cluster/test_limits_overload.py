@@ -10,34 +10,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
 
 from coordinator import AsyncClient, Claim
 from coordinator.errors import LimitExceeded, OutcomeUnknown, TryAgain, Unavailable
+from tests.conftest import RunningCoordinator, RunningEtcd
 from tests.freezing import freeze
 
-
-class Etcd(Protocol):
-    endpoint: str
-    pid: int
-
-
-class Coordinator(Protocol):
-    endpoint: str
-    process: Any
-
-
-RunEtcd = Callable[[Path], AbstractContextManager[Etcd]]
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunEtcd = Callable[[Path], AbstractContextManager[RunningEtcd]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 MAX_CALLS = 200
 CALLS, CONNECTIONS = 3_000, 4
 MIB = 1024 * 1024
 
 
 @pytest.fixture
-def own_etcd(run_etcd: RunEtcd, tmp_path: Path) -> Iterator[Etcd]:
+def own_etcd(run_etcd: RunEtcd, tmp_path: Path) -> Iterator[RunningEtcd]:
     with run_etcd(tmp_path) as running:
         try:
             yield running
@@ -72,7 +61,7 @@ async def until_granted(client: AsyncClient) -> None:
 @pytest.mark.long_but_for("small")
 @pytest.mark.parametrize("note", ["", "x" * 16_000], ids=["small", "large"])
 async def test_calls_over_a_stalled_etcd_are_all_answered_and_memory_is_bounded(
-    own_etcd: Etcd, run_coordinator: RunCoordinator, fleet: str, note: str
+    own_etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str, note: str
 ) -> None:
     with run_coordinator("serve", "--etcd", own_etcd.endpoint, "--max-calls", str(MAX_CALLS)) as coordinator:
         async with AsyncExitStack() as stack:
@@ -95,7 +84,7 @@ async def test_calls_over_a_stalled_etcd_are_all_answered_and_memory_is_bounded(
 
 
 async def test_a_connection_that_floods_leaves_places_to_others(
-    own_etcd: Etcd, run_coordinator: RunCoordinator, fleet: str
+    own_etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str
 ) -> None:
     with run_coordinator("serve", "--etcd", own_etcd.endpoint, "--max-calls", "20") as coordinator:
         async with (

@@ -7,7 +7,7 @@ import contextlib
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,13 +18,10 @@ from coordinator.model import State
 from coordinator.server import Server
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.conftest import RunningEtcd
 from tests.lossy_proxy import BREAK, SILENCE, losing_answers
 
 TIMEOUT = 1.2
-
-
-class Etcd(Protocol):
-    endpoint: str
 
 
 class Lossy:
@@ -103,7 +100,7 @@ def _puts_record(operation: rpc.RequestOp) -> bool:
 
 
 @pytest.fixture
-async def lossy(etcd: Etcd, fleet: str) -> AsyncIterator[Lossy]:
+async def lossy(etcd: RunningEtcd, fleet: str) -> AsyncIterator[Lossy]:
     async with contextlib.AsyncExitStack() as stack:
         choices: list[Callable[[str, bytes, bytes], str | None]] = []
         proxy = await stack.enter_async_context(

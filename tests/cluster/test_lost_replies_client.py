@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 from coordinator import AsyncClient, Client
 from coordinator.config import ServerSettings
@@ -25,6 +25,7 @@ from tests.cluster.losing_replies import (
     session_of,
     work_through,
 )
+from tests.conftest import RunningEtcd
 from tests.lossy_proxy import losing_answers
 
 #: A connection that breaks ends all calls on it, so that there must be many.
@@ -35,10 +36,6 @@ REQUESTS = {"Claim": pb.ClaimRequest, "Renew": pb.RenewRequest, "Complete": pb.C
 REQUESTS |= {"Release": pb.ReleaseRequest}
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
 def asked_for(path: str, request: bytes, _: bytes) -> list[str]:
     """Return the work key that a call is about, if it changes anything."""
     message: Any = REQUESTS.get(path.rpartition("/")[2])
@@ -46,7 +43,7 @@ def asked_for(path: str, request: bytes, _: bytes) -> list[str]:
 
 
 async def test_many_of_each_answer_lost_before_the_client_change_no_outcome(
-    etcd: Etcd, etcd_channel: EtcdChannel, fleet: str, record_property: Any
+    etcd: RunningEtcd, etcd_channel: EtcdChannel, fleet: str, record_property: Any
 ) -> None:
     losses = Losses()
     async with contextlib.AsyncExitStack() as stack:

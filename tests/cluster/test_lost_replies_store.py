@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -32,14 +32,11 @@ from tests.cluster.losing_replies import (
     session_of,
     work_through,
 )
+from tests.conftest import RunningEtcd
 from tests.lossy_proxy import SILENCE, losing_answers
 
 #: Coordinators, each with a proxy of its own.
 COORDINATORS = 4
-
-
-class Etcd(Protocol):
-    endpoint: str
 
 
 def committed_keys(path: str, request: bytes, answer: bytes) -> list[str]:
@@ -63,7 +60,7 @@ def _claims_in(operations: Iterable[rpc.RequestOp]) -> Iterable[str]:
 
 
 async def test_many_of_each_answer_lost_behind_the_coordinator_change_no_outcome(
-    etcd: Etcd, etcd_channel: EtcdChannel, fleet: str, record_property: Any
+    etcd: RunningEtcd, etcd_channel: EtcdChannel, fleet: str, record_property: Any
 ) -> None:
     losses = Losses()
     async with contextlib.AsyncExitStack() as stack:
@@ -101,7 +98,7 @@ async def test_many_of_each_answer_lost_behind_the_coordinator_change_no_outcome
     sys.stdout.write(report("between coordinator and etcd", losses, counters, seconds))
 
 
-async def test_a_caller_without_a_request_id_learns_which_to_repeat(etcd: Etcd, fleet: str) -> None:
+async def test_a_caller_without_a_request_id_learns_which_to_repeat(etcd: RunningEtcd, fleet: str) -> None:
     losing = False
 
     def choose(path: str, request: bytes, _: bytes) -> str | None:

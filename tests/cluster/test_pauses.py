@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -24,32 +24,23 @@ from coordinator.model import State
 from coordinator.process.pauses import LONGEST_SECONDS
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningCoordinator
 from tests.freezing import freeze
 
 pytestmark = pytest.mark.alone
 
 
-class Process(Protocol):
-    pid: int
-
-
-class Coordinator(Protocol):
-    endpoint: str
-    metrics_url: str
-    process: Process
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 
 
 @pytest.fixture
-def stopping(etcd: Coordinator, run_coordinator: RunCoordinator) -> Iterator[Coordinator]:
+def stopping(etcd: RunningCoordinator, run_coordinator: RunCoordinator) -> Iterator[RunningCoordinator]:
     with run_coordinator("serve", "--etcd", etcd.endpoint) as running:
         yield running
 
 
 @pytest.fixture
-async def other(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def other(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     """A client of a coordinator that goes on."""
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
         yield client
@@ -68,7 +59,7 @@ def unread(endpoint: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def stopped(coordinator: Coordinator, seconds: float = LONGEST_SECONDS + 0.5) -> AsyncIterator[None]:
+async def stopped(coordinator: RunningCoordinator, seconds: float = LONGEST_SECONDS + 0.5) -> AsyncIterator[None]:
     """Stop a coordinator, and let it go on when the block has ended, after so many seconds at least."""
     freeze(coordinator.process.pid)
     began = time.monotonic()
@@ -82,7 +73,7 @@ async def stopped(coordinator: Coordinator, seconds: float = LONGEST_SECONDS + 0
 class Late:
     """Calls that are sent to a stopped coordinator, over connections that it has had before."""
 
-    def __init__(self, coordinator: Coordinator, fleet: str, channels: list[grpc.aio.Channel]) -> None:
+    def __init__(self, coordinator: RunningCoordinator, fleet: str, channels: list[grpc.aio.Channel]) -> None:
         self._endpoint = coordinator.endpoint
         self._fleet = fleet
         self._channels = channels
@@ -105,7 +96,7 @@ class Late:
 
 
 @pytest.fixture
-async def late(stopping: Coordinator, fleet: str) -> AsyncIterator[Late]:
+async def late(stopping: RunningCoordinator, fleet: str) -> AsyncIterator[Late]:
     async with contextlib.AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(grpc.aio.insecure_channel(stopping.endpoint)) for _ in range(3)]
         for channel in channels:
@@ -115,7 +106,7 @@ async def late(stopping: Coordinator, fleet: str) -> AsyncIterator[Late]:
 
 
 async def test_what_waited_in_the_sockets_of_a_stopped_coordinator_is_refused(
-    stopping: Coordinator, late: Late, other: AsyncClient
+    stopping: RunningCoordinator, late: Late, other: AsyncClient
 ) -> None:
     await other.claim("s", "task:released")
     await other.claim("s", "task:renewed", note="begun")
@@ -149,7 +140,7 @@ async def test_what_waited_in_the_sockets_of_a_stopped_coordinator_is_refused(
 
 
 async def test_it_serves_again_at_the_same_address_and_the_connections_are_new(
-    stopping: Coordinator, fleet: str
+    stopping: RunningCoordinator, fleet: str
 ) -> None:
     async with AsyncClient(stopping.endpoint, fleet=fleet, timeout=20) as client:
         claim = await client.claim("s", "task:one")
@@ -163,7 +154,7 @@ async def test_it_serves_again_at_the_same_address_and_the_connections_are_new(
             assert claim.attempt == attempt
 
 
-async def test_a_short_stop_is_none(stopping: Coordinator, late: Late, other: AsyncClient) -> None:
+async def test_a_short_stop_is_none(stopping: RunningCoordinator, late: Late, other: AsyncClient) -> None:
     async with stopped(stopping, 0.3):
         await late.send("Claim", session="s", work_key="task:one")
     (answer,) = await late.outcomes()
@@ -171,7 +162,7 @@ async def test_a_short_stop_is_none(stopping: Coordinator, late: Late, other: As
     assert (await other.get("task:one")).claim is not None
 
 
-async def test_a_watch_goes_on_after_a_pause(stopping: Coordinator, other: AsyncClient, fleet: str) -> None:
+async def test_a_watch_goes_on_after_a_pause(stopping: RunningCoordinator, other: AsyncClient, fleet: str) -> None:
     async with AsyncClient(stopping.endpoint, fleet=fleet, timeout=20) as client:
         reported = client.watch(start_revision=(await client.get("task:one")).revision + 1)
         first = asyncio.ensure_future(anext(reported))
@@ -185,7 +176,7 @@ async def test_a_watch_goes_on_after_a_pause(stopping: Coordinator, other: Async
 
 
 async def test_a_request_whose_deadline_has_passed_is_not_carried_out(
-    stopping: Coordinator, late: Late, other: AsyncClient, fleet: str
+    stopping: RunningCoordinator, late: Late, other: AsyncClient, fleet: str
 ) -> None:
     """Also after a stop that is too short to be a pause."""
     async with contextlib.AsyncExitStack() as stack:
@@ -202,7 +193,7 @@ async def test_a_request_whose_deadline_has_passed_is_not_carried_out(
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("method", ["release", "complete", "renew"])
 async def test_a_client_names_the_claim_that_it_holds(
-    coordinator: Coordinator, other: AsyncClient, fleet: str, kind: str, method: str
+    coordinator: RunningCoordinator, other: AsyncClient, fleet: str, kind: str, method: str
 ) -> None:
     """A later claim of the same session, made by another process, is not what it means; however it spells the key."""
     make: Any = AsyncClient if kind == "async" else Client
@@ -229,7 +220,7 @@ async def test_a_client_names_the_claim_that_it_holds(
 
 
 async def test_a_client_that_has_ended_its_claim_knows_none(
-    coordinator: Coordinator, other: AsyncClient, fleet: str
+    coordinator: RunningCoordinator, other: AsyncClient, fleet: str
 ) -> None:
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
         await client.claim("s", "acme/web#7")
@@ -238,7 +229,7 @@ async def test_a_client_that_has_ended_its_claim_knows_none(
         assert (await client.complete("s", "acme/web#7")).state is State.COMPLETED
 
 
-async def test_many_claims_are_known_too(coordinator: Coordinator, other: AsyncClient, fleet: str) -> None:
+async def test_many_claims_are_known_too(coordinator: RunningCoordinator, other: AsyncClient, fleet: str) -> None:
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
         await client.claim_many("s", ["task:one", "task:two"])
         await other.release("s", "task:two")
@@ -248,7 +239,7 @@ async def test_many_claims_are_known_too(coordinator: Coordinator, other: AsyncC
             await client.complete("s", "task:two")
 
 
-async def test_a_sole_client_learns_that_nothing_was_changed(stopping: Coordinator, fleet: str) -> None:
+async def test_a_sole_client_learns_that_nothing_was_changed(stopping: RunningCoordinator, fleet: str) -> None:
     async with grpc.aio.insecure_channel(stopping.endpoint) as channel:
         stub: Any = CoordinatorServiceStub(channel)
         await stub.Status(pb.StatusRequest(fleet=fleet), timeout=20)

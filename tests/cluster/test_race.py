@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from coordinator.store.etcd.client import EtcdChannel
 from tests.cluster.claim_watching import PUT, watching_claims
+from tests.conftest import RunningCoordinator, RunningEtcd
 
 ROUNDS = 50
 PROCESSES = 4
@@ -24,15 +25,7 @@ SESSIONS = PROCESSES * SESSIONS_EACH
 _RACERS = str(Path(__file__).with_name("racing_sessions.py"))
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
-class Coordinator(Protocol):
-    endpoint: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 Process = subprocess.Popen[str]
 
 
@@ -70,7 +63,7 @@ def race(processes: list[Process], work_key: str) -> list[dict[str, Any]]:
 
 
 async def test_of_two_hundred_sessions_one_gets_the_work_and_all_others_are_denied_with_its_name(
-    etcd: Etcd, etcd_channel: EtcdChannel, run_coordinator: RunCoordinator, fleet: str, record_property: Any
+    etcd: RunningEtcd, etcd_channel: EtcdChannel, run_coordinator: RunCoordinator, fleet: str, record_property: Any
 ) -> None:
     keys = [f"task:race-{number:02d}" for number in range(ROUNDS)]
     winners: dict[str, dict[str, Any]] = {}

@@ -9,7 +9,6 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Protocol
 
 import pytest
 
@@ -24,14 +23,11 @@ from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.listing import PoolLeases
 from tests.cluster.reaper_world import World, opened
-
-
-class Etcd(Protocol):
-    endpoint: str
+from tests.conftest import RunningEtcd
 
 
 @pytest.fixture
-async def world(etcd: Etcd, fleet: str) -> AsyncIterator[World]:
+async def world(etcd: RunningEtcd, fleet: str) -> AsyncIterator[World]:
     async with opened(etcd.endpoint, fleet) as world:
         yield world
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import pytest
@@ -19,19 +19,16 @@ from coordinator.errors import LimitExceeded
 from coordinator.model import DenialReason, Outcome, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningCoordinator
 
 KEY = "task:db-migration"
 
 
-class Coordinator(Protocol):
-    endpoint: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 
 
 @pytest.fixture
-async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as found:
         await found.claim("first", KEY)
         await found.complete("first", KEY, result="done")
@@ -39,7 +36,7 @@ async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncCli
 
 
 @pytest.fixture(scope="module")
-def limited(run_coordinator: RunCoordinator, etcd: Coordinator) -> Iterator[Coordinator]:
+def limited(run_coordinator: RunCoordinator, etcd: RunningCoordinator) -> Iterator[RunningCoordinator]:
     with run_coordinator("serve", "--etcd", etcd.endpoint, "--max-claims-per-session", "1") as running:
         yield running
 
@@ -84,7 +81,9 @@ async def test_among_many_at_once_each_is_answered_for_what_it_asked(client: Asy
             assert int(granted[0].session[1:]) % 2 == 0
 
 
-async def test_near_a_limit_the_limit_is_the_reason(limited: Coordinator, client: AsyncClient, fleet: str) -> None:
+async def test_near_a_limit_the_limit_is_the_reason(
+    limited: RunningCoordinator, client: AsyncClient, fleet: str
+) -> None:
     async with AsyncClient(limited.endpoint, fleet=fleet, timeout=20) as bounded:
         await bounded.claim("s", "task:other")
         with pytest.raises(LimitExceeded):
@@ -95,7 +94,7 @@ async def test_near_a_limit_the_limit_is_the_reason(limited: Coordinator, client
     assert (await client.get(KEY)).record.state is State.COMPLETED
 
 
-async def test_items_of_one_call_each_have_their_own_flag(coordinator: Coordinator, client: AsyncClient) -> None:
+async def test_items_of_one_call_each_have_their_own_flag(coordinator: RunningCoordinator, client: AsyncClient) -> None:
     async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
         stub: Any = CoordinatorServiceStub(channel)
         fleet = client._fleet

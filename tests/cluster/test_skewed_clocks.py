@@ -10,23 +10,20 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Method, Methods
 from tests.cluster.skewed_replicas import AHEAD, CALLS, Replica, Trial, random_trial, replicas
+from tests.conftest import RunningEtcd
 
 SEQUENCES, TO_THEIR_END = 72, 24
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
 @pytest.fixture
-async def pairs(etcd: Etcd, fleet: str) -> AsyncIterator[list[tuple[Replica, Replica]]]:
+async def pairs(etcd: RunningEtcd, fleet: str) -> AsyncIterator[list[tuple[Replica, Replica]]]:
     async with replicas(etcd.endpoint, fleet, (0.0, *AHEAD)) as (right, *others):
         yield [(right, other) for other in others]
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -21,40 +21,36 @@ from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.conftest import RunningCoordinator
 
 QUOTA = 16 * 1024 * 1024
 PIECE = 32 * 1024
 
 
-class Coordinator(Protocol):
-    endpoint: str
-    etcd: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 
 
 @pytest.fixture
-def full_soon(run_coordinator: RunCoordinator, tmp_path: Path) -> Iterator[Coordinator]:
+def full_soon(run_coordinator: RunCoordinator, tmp_path: Path) -> Iterator[RunningCoordinator]:
     """A coordinator whose etcd takes 16 MiB."""
     with run_coordinator("up", "--data-dir", str(tmp_path), "--etcd-quota-bytes", str(QUOTA)) as running:
         yield running
 
 
 @pytest.fixture
-async def client(full_soon: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def client(full_soon: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(full_soon.endpoint, fleet=fleet, timeout=10) as found:
         yield found
 
 
 @pytest.fixture
-async def store(full_soon: Coordinator) -> AsyncIterator[EtcdChannel]:
+async def store(full_soon: RunningCoordinator) -> AsyncIterator[EtcdChannel]:
     channel = EtcdChannel([full_soon.etcd])
     yield channel
     await channel.close()
 
 
-def etcdctl(coordinator: Coordinator, *arguments: str) -> str:
+def etcdctl(coordinator: RunningCoordinator, *arguments: str) -> str:
     program = wheel_program("etcdctl")
     assert program is not None
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCDCTL_")}
@@ -81,7 +77,7 @@ async def fill(store: EtcdChannel, share: float) -> None:
             return
 
 
-def free(coordinator: Coordinator) -> None:
+def free(coordinator: RunningCoordinator) -> None:
     """Make room as an operator does, without a restart of anything."""
     etcdctl(coordinator, "del", "--prefix", "/elsewhere/")
     header: Any = json.loads(etcdctl(coordinator, "get", "/", "-w", "json"))["header"]
@@ -122,7 +118,7 @@ async def granted(client: AsyncClient, key: str) -> Claim:
 
 @pytest.mark.long
 async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_refused(
-    full_soon: Coordinator, client: AsyncClient, store: EtcdChannel
+    full_soon: RunningCoordinator, client: AsyncClient, store: EtcdChannel
 ) -> None:
     for name in ("kept", "finished", "handed-back", "seen"):
         await client.claim("early", f"task:{name}", ttl=600)
@@ -160,7 +156,7 @@ async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_re
 
 
 async def test_a_full_etcd_is_reported_and_service_resumes_by_itself(
-    full_soon: Coordinator, client: AsyncClient, store: EtcdChannel
+    full_soon: RunningCoordinator, client: AsyncClient, store: EtcdChannel
 ) -> None:
     await client.claim("early", "task:kept", ttl=600)
     brief = await client.claim("early", "task:brief", ttl=5)

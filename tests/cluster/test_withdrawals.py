@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import pytest
@@ -19,22 +19,18 @@ from coordinator.model import Cause, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.cluster.holding_proxy import HoldingProxy, holding
-from tests.conftest import RunCoordinator, RunningEtcd
+from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 
 KEY = "task:db-migration"
 TIMEOUT = 2.0
 Ask = Callable[..., Awaitable[Any]]
 
 
-class Coordinator(Protocol):
-    endpoint: str
-
-
 Etcdctl = Callable[..., str]
 
 
 @pytest.fixture(params=["async", "sync"])
-async def ask(request: pytest.FixtureRequest, slow: HoldingProxy, coordinator: Coordinator, fleet: str) -> Any:
+async def ask(request: pytest.FixtureRequest, slow: HoldingProxy, coordinator: RunningCoordinator, fleet: str) -> Any:
     """What calls a client that asks behind the proxy first."""
     endpoints = [slow.endpoint, coordinator.endpoint]
     if request.param == "async":
@@ -46,20 +42,20 @@ async def ask(request: pytest.FixtureRequest, slow: HoldingProxy, coordinator: C
 
 
 @pytest.fixture
-async def slow(coordinator: Coordinator) -> AsyncIterator[HoldingProxy]:
+async def slow(coordinator: RunningCoordinator) -> AsyncIterator[HoldingProxy]:
     """A way to the coordinator on which what changes something is held."""
     async with holding(coordinator.endpoint, "Claim", "ClaimMany", "Renew", "Complete", "Release") as proxy:
         yield proxy
 
 
 @pytest.fixture
-async def direct(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def direct(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
         yield client
 
 
 @pytest.fixture
-async def withdraw(coordinator: Coordinator, fleet: str) -> AsyncIterator[Callable[..., Awaitable[int]]]:
+async def withdraw(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[Callable[..., Awaitable[int]]]:
     async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
         stub: Any = CoordinatorServiceStub(channel)
 
@@ -107,7 +103,7 @@ async def test_so_it_is_for_each_item_of_a_claim_of_many(ask: Ask, slow: Holding
     assert [(await direct.get(key)).claim is None for key in keys] == [True, True, False, False]
 
 
-async def test_so_it_is_for_two_slow_tries(coordinator: Coordinator, direct: AsyncClient, fleet: str) -> None:
+async def test_so_it_is_for_two_slow_tries(coordinator: RunningCoordinator, direct: AsyncClient, fleet: str) -> None:
     await direct.claim("holder", KEY)
     async with (
         holding(coordinator.endpoint, "Claim") as one,
@@ -198,7 +194,7 @@ async def test_a_slow_renewal_does_not_put_back_an_older_note(
 
 
 async def test_nothing_is_withdrawn_where_no_try_is_left(
-    coordinator: Coordinator, etcdctl: Etcdctl, fleet: str
+    coordinator: RunningCoordinator, etcdctl: Etcdctl, fleet: str
 ) -> None:
     async with (
         holding(coordinator.endpoint) as passing,
@@ -235,7 +231,7 @@ async def test_a_caller_who_gives_up_withdraws_nothing(slow: HoldingProxy, etcdc
 
 
 async def test_an_answer_is_given_where_the_withdrawal_reaches_no_coordinator(
-    coordinator: Coordinator, direct: AsyncClient, fleet: str
+    coordinator: RunningCoordinator, direct: AsyncClient, fleet: str
 ) -> None:
     await direct.claim("holder", KEY)
     async with (
@@ -249,7 +245,7 @@ async def test_an_answer_is_given_where_the_withdrawal_reaches_no_coordinator(
 
 
 async def test_the_command_withdraws_before_it_ends(
-    slow: HoldingProxy, coordinator: Coordinator, direct: AsyncClient, coordination: Any
+    slow: HoldingProxy, coordinator: RunningCoordinator, direct: AsyncClient, coordination: Any
 ) -> None:
     await direct.claim("holder", KEY)
     endpoints = f"{slow.endpoint},{coordinator.endpoint}"
@@ -377,7 +373,7 @@ class TestAWithdrawalThatComesAfterTheGrant:
 
 @pytest.mark.parametrize("number", range(20))
 async def test_a_grant_and_a_withdrawal_at_once_leave_no_claim(
-    direct: AsyncClient, withdraw: Any, coordinator: Coordinator, fleet: str, number: int
+    direct: AsyncClient, withdraw: Any, coordinator: RunningCoordinator, fleet: str, number: int
 ) -> None:
     """By one coordinator, in whichever batches they travel."""
     keys = [f"task:{number}-{each}" for each in range(8)]

@@ -11,13 +11,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from coordinator import AsyncClient, Client, Denial
 from coordinator.errors import CoordinatorError, LimitExceeded
 from coordinator.model import Outcome, State
+from tests.conftest import RunningCoordinator
 
 QUOTA = 16 * 1024 * 1024
 #: As long as a note may be.
@@ -26,12 +27,7 @@ LONG = "x" * 16_384
 REQUESTS, TOGETHER = 700, 16
 
 
-class Coordinator(Protocol):
-    endpoint: str
-    metrics_url: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 Attack = Callable[[AsyncClient, int], Awaitable[Any]]
 
 
@@ -42,7 +38,7 @@ def small(run_coordinator: RunCoordinator, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-async def attacker(small: Coordinator) -> AsyncIterator[AsyncClient]:
+async def attacker(small: RunningCoordinator) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(small.endpoint, fleet="red", timeout=30) as client:
         yield client
 
@@ -140,7 +136,7 @@ async def run(attack: Attack, client: AsyncClient) -> int:
 @pytest.mark.long_but_for("many_claims", "denials", "results")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 async def test_an_attack_fills_its_budget_and_not_etcd(
-    attack: Attack, small: Coordinator, attacker: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    attack: Attack, small: RunningCoordinator, attacker: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COORDINATION_ENDPOINT", small.endpoint)
     with Client(small.endpoint, fleet="blue", timeout=30) as blue:
@@ -171,7 +167,7 @@ async def test_without_a_budget_the_same_would_fill_it(run_coordinator: RunCoord
                     await notes(client, number)
 
 
-async def test_who_has_used_a_budget_up_keeps_what_it_holds(small: Coordinator, attacker: AsyncClient) -> None:
+async def test_who_has_used_a_budget_up_keeps_what_it_holds(small: RunningCoordinator, attacker: AsyncClient) -> None:
     for name in ("held", "done", "back", "seen"):
         await attacker.claim("red-1", f"task:{name}", ttl=600)
     await attacker.claim("red-2", "task:other", ttl=600)

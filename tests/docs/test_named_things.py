@@ -42,7 +42,7 @@ WRONG = {
     "an import": ["```python\nfrom coordinator.frob import Frob\n```", "```python\nfrom coordinator import Frob\n```"],
     "a class": ["`FrobnicateCommand`", "`AsyncClientOfMine`", "`TxnAnswer(3)`"],
     "a test": ["`tests/unit/test_keys.py::test_frob`", "tests/unit/test_frob.py::test_it"],
-    "a test of a class": ["`tests/cluster/test_guards.py::TestReaping::test_frob`"],
+    "a test of a class": ["`tests/cluster/test_guards.py::TestReap::test_frob`"],
     "a decision": ["see ADR 99", "[ADR 7](adr/0009-lost-replies.md)"],
     "a link": ["[x](frob.md)", "[x](../coordinator/frob.py)", "[x](security.md#frob)", "[x](#frob)"],
     "a count": ["There are five such steps.", "its three make targets", "two tries in all", "There are 3\nsuch steps."],

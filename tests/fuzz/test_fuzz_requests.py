@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import pytest
@@ -24,6 +24,7 @@ from coordinator.limits import MAX_SMALL_REQUEST_BYTES
 from coordinator.names import check_fleet
 from coordinator.server import SERVICE
 from coordinator.v1 import service_pb2 as pb
+from tests.conftest import RunningEtcd
 from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES * 3)
@@ -36,13 +37,9 @@ FLEETS = ("fuzzed", "fuzzed-2", "")
 Call = tuple[str, bytes]
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
 @pytest.fixture(scope="module")
 def service(
-    run_etcd: Callable[[Path], AbstractContextManager[Etcd]],
+    run_etcd: Callable[[Path], AbstractContextManager[RunningEtcd]],
     tmp_path_factory: pytest.TempPathFactory,
     pytestconfig: pytest.Config,
 ) -> Iterator[FuzzedService]:

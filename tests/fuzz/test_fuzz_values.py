@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
@@ -24,6 +24,7 @@ from coordinator.engine.transaction import Delete, KeyValue, Put
 from coordinator.keys import parse_work_key
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from tests.conftest import RunningEtcd
 from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES * 3)
@@ -35,13 +36,9 @@ STATES = ("new", "claimed", "held twice", "released", "completed", "reopened", "
 TABLES = ("claim", "record", "history", "ended", "loose", "contender")
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
 @pytest.fixture(scope="module")
 def service(
-    run_etcd: Callable[[Path], AbstractContextManager[Etcd]],
+    run_etcd: Callable[[Path], AbstractContextManager[RunningEtcd]],
     tmp_path_factory: pytest.TempPathFactory,
     pytestconfig: pytest.Config,
 ) -> Iterator[FuzzedService]:

@@ -13,9 +13,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import RunningCoordinator, RunningEtcd
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))
 FREE_PORTS = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
@@ -23,20 +24,8 @@ READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n?
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[A-Za-z0-9_.:/#@+-]+)(?: |$)')
 
 
-class Etcd(Protocol):
-    endpoint: str
-    pid: int
-
-
-class Coordinator(Protocol):
-    endpoint: str
-    metrics_url: str
-    etcd: str
-    process: subprocess.Popen[str]
-
-
-RunEtcd = Callable[[Path], AbstractContextManager[Etcd]]
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunEtcd = Callable[[Path], AbstractContextManager[RunningEtcd]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 Etcdctl = Callable[..., str]
 
 

@@ -25,7 +25,8 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.errors import RevisionGone
 from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from tests.integration.server_running import COMMAND, Etcd, RunCoordinator, environment, run
+from tests.conftest import RunningEtcd
+from tests.integration.server_running import COMMAND, RunCoordinator, environment, run
 
 
 def saved(data_dir: Path, file: Path, *options: str) -> int:
@@ -80,7 +81,7 @@ class TestRoundTrip:
         assert len([*data_dir.glob("etcd.before-*")]) >= 1
 
     def test_a_backup_of_a_cluster_becomes_a_directory(
-        self, etcd: Etcd, run_coordinator: RunCoordinator, tmp_path: Path
+        self, etcd: RunningEtcd, run_coordinator: RunCoordinator, tmp_path: Path
     ) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as own, Client(own.endpoint, fleet="backup") as client:
             token = client.claim("s", "task:x").fencing_token
@@ -127,7 +128,7 @@ def put(key: bytes, value: bytes) -> rpc.RequestOp:
 
 
 @pytest.fixture(scope="module")
-def whole(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(etcd: RunningEtcd, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup."""
     file = tmp_path_factory.mktemp("backup") / "whole"
     assert run("backup", str(file), "--etcd", etcd.endpoint).returncode == 0
@@ -183,7 +184,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("kind", ["file", "link", "directory", "missing directory", "fifo"])
     @pytest.mark.parametrize("force", [(), ("--force",)])
-    def test_nothing_is_written_over(self, kind: str, force: tuple[str, ...], etcd: Etcd, tmp_path: Path) -> None:
+    def test_nothing_is_written_over(
+        self, kind: str, force: tuple[str, ...], etcd: RunningEtcd, tmp_path: Path
+    ) -> None:
         file = tmp_path / "backup"
         if kind == "file":
             file.write_text("precious")
@@ -209,7 +212,7 @@ class TestRefusals:
         assert f"no coordinator is ready on {tmp_path}" in done.stderr
         assert not (tmp_path / "backup").exists()
 
-    def test_a_full_disk(self, etcd: Etcd) -> None:
+    def test_a_full_disk(self, etcd: RunningEtcd) -> None:
         with Path("/dev/full").open("wb") as full:
             done = subprocess.run(
                 [COMMAND, "backup", "-", "--etcd", etcd.endpoint],
@@ -222,7 +225,7 @@ class TestRefusals:
         assert done.returncode == 2
         assert "the backup cannot be written to standard output: No space left on device" in done.stderr
 
-    def test_to_standard_output(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_to_standard_output(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         with (tmp_path / "backup").open("wb") as target:
             command = [COMMAND, "backup", "-", "--etcd", etcd.endpoint]
             done = subprocess.run(command, env=environment(), stdout=target, stderr=subprocess.PIPE, timeout=60)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -31,6 +31,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
+from tests.conftest import RunningEtcd
 from tests.freezing import freeze
 
 #: The window of a lease for this TTL is 5 s wide: one that was granted before a test still serves it.
@@ -38,12 +39,7 @@ TTL = 600.0
 MANY = 200
 
 
-class Running(Protocol):
-    endpoint: str
-    pid: int
-
-
-RunEtcd = Callable[[Path], AbstractContextManager[Running]]
+RunEtcd = Callable[[Path], AbstractContextManager[RunningEtcd]]
 
 
 class Heard(NullRecorder):

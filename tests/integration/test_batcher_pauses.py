@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
 
 import pytest
 
@@ -48,10 +47,6 @@ class Sleeper(Pauses):
 
     def stand_still(self) -> None:
         self.clock.now += LONGEST_SECONDS + 1
-
-
-class Etcd(Protocol):
-    endpoint: str
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ class TestBriefing:
         assert refused.value.field == field
 
 
-class TestAcknowledging:
+class TestAcknowledge:
     async def test_it_is_no_loose_end_any_more_and_can_be_claimed(self, client: AsyncClient) -> None:
         await client.claim("session-1", "task:a")
         await client.release("session-1", "task:a", reason="no time")

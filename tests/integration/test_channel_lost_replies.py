@@ -13,14 +13,14 @@ from coordinator.server import Server
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.conftest import RunningEtcd
 from tests.integration.channel_world import KEY, serving, soon
 from tests.integration.etcd_proxy import GRANT, TXN, EtcdProxy, proxying
-from tests.integration.server_running import Etcd
 
 
 class TestLostReplies:
     @pytest.fixture
-    async def proxy(self, etcd: Etcd) -> AsyncIterator[EtcdProxy]:
+    async def proxy(self, etcd: RunningEtcd) -> AsyncIterator[EtcdProxy]:
         async with proxying(etcd.endpoint) as proxy:
             yield proxy
 

@@ -16,14 +16,14 @@ from coordinator import AsyncClient, Unavailable
 from coordinator.store.etcd.client import TRY_SECONDS, EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.conftest import RunningEtcd
 from tests.integration.channel_world import KEY, serving, soon
-from tests.integration.server_running import Etcd
 
 NOWHERE = "127.0.0.1:1"
 
 
 class TestMembers:
-    async def test_a_dead_first_member_is_passed_over(self, etcd: Etcd, fleet: str) -> None:
+    async def test_a_dead_first_member_is_passed_over(self, etcd: RunningEtcd, fleet: str) -> None:
         async with (
             serving(NOWHERE, etcd.endpoint) as server,
             AsyncClient(server.endpoint, fleet=fleet) as client,
@@ -34,7 +34,7 @@ class TestMembers:
             assert f"the member at {NOWHERE} does not answer" in status.etcd.warnings
 
     @pytest.mark.alone
-    async def test_a_silent_first_member_is_given_up_in_time(self, etcd: Etcd) -> None:
+    async def test_a_silent_first_member_is_given_up_in_time(self, etcd: RunningEtcd) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             channel = EtcdChannel([f"127.0.0.1:{silent.getsockname()[1]}", etcd.endpoint])
             started = time.monotonic()
@@ -127,7 +127,7 @@ class TestNothingIsHammered:
             assert 2 * self.SECONDS <= unwell.asked <= 10 * self.SECONDS
             await channel.close()
 
-    async def test_where_another_one_serves(self, etcd: Etcd) -> None:
+    async def test_where_another_one_serves(self, etcd: RunningEtcd) -> None:
         async with unwell_member() as unwell:
             channel = EtcdChannel([unwell.endpoint, etcd.endpoint])
             assert await self.call_for_a_while(channel) > self.CALLERS
@@ -135,7 +135,7 @@ class TestNothingIsHammered:
             assert unwell.asked <= 10
             await channel.close()
 
-    async def test_a_host_that_takes_no_connections(self, etcd: Etcd) -> None:
+    async def test_a_host_that_takes_no_connections(self, etcd: RunningEtcd) -> None:
         connections = 0
 
         async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,9 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -22,19 +20,10 @@ from coordinator.store.embedded.binary import ETCD_VARIABLE
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from tests.conftest import RunEtcd
 from tests.freezing import freeze
 
 KEY, VALUE = b"/test/embedded", b"still here"
-
-
-class Running(Protocol):
-    endpoint: str
-    pid: int
-    parent: subprocess.Popen[str]
-
-
-class RunEtcd(Protocol):
-    def __call__(self, data_dir: Path) -> AbstractContextManager[Running]: ...
 
 
 @pytest.fixture(scope="module")

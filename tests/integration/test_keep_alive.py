@@ -10,11 +10,14 @@ import pytest
 from coordinator.net import channels
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningEtcd
 from tests.freezing import freeze
-from tests.integration.server_running import Etcd, RunCoordinator
+from tests.integration.server_running import RunCoordinator
 
 
-def test_a_stopped_coordinator_is_noticed_by_who_waits_for_it(run_coordinator: RunCoordinator, etcd: Etcd) -> None:
+def test_a_stopped_coordinator_is_noticed_by_who_waits_for_it(
+    run_coordinator: RunCoordinator, etcd: RunningEtcd
+) -> None:
     """After 15 s; here all of it is a fiftieth."""
     shorter = tuple(
         (name, int(value) // 50) if "keepalive" in name or "ping_timeout" in name else (name, value)

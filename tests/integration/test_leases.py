@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -23,19 +23,12 @@ from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases import foreign as foreign_leases
 from coordinator.store.leases import pool as lease_pool
 from coordinator.store.leases.pool import KEYS_PER_LEASE, LEASE_ID_PREFIX, LeasePool, window_seconds
+from tests.conftest import RunningCoordinator, RunningEtcd
 from tests.integration.etcd_proxy import GRANT, proxying
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
 
 Etcdctl = Callable[..., str]
-
-
-class Etcd(Protocol):
-    endpoint: str
-
-
-class Coordinator(Protocol):
-    endpoint: str
 
 
 class Clock:
@@ -256,7 +249,7 @@ async def test_a_grant_that_fails_is_reported_and_not_kept(clock: Clock) -> None
 
 
 async def test_a_grant_whose_outcome_is_unknown_has_bound_no_key(
-    etcd: Etcd, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    etcd: RunningEtcd, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_pool, "_GRANT_SECONDS", 0.3)
     async with proxying(etcd.endpoint) as proxy:
@@ -295,7 +288,7 @@ class TestThroughTheService:
         return Counter(kv.lease for kv in found.kvs)
 
     async def test_claims_with_near_deadlines_share_a_lease_but_not_more_than_a_thousand(
-        self, coordinator: Coordinator, etcd_channel: EtcdChannel, fleet: str
+        self, coordinator: RunningCoordinator, etcd_channel: EtcdChannel, fleet: str
     ) -> None:
         async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=30) as client:
 
@@ -319,7 +312,7 @@ class TestThroughTheService:
             assert max(many.values()) <= KEYS_PER_LEASE
 
     async def test_claims_go_on_where_an_operator_has_revoked_their_lease(
-        self, coordinator: Coordinator, etcd_channel: EtcdChannel, etcdctl: Etcdctl, fleet: str
+        self, coordinator: RunningCoordinator, etcd_channel: EtcdChannel, etcdctl: Etcdctl, fleet: str
     ) -> None:
         async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
             await client.claim("s", "task:first", 86_400)

@@ -6,25 +6,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import pytest
 
 from coordinator import AsyncClient, Claim, Denial
 from coordinator.errors import LimitExceeded
 from coordinator.model import DenialReason, Outcome, State
+from tests.conftest import RunningCoordinator
 
-
-class Coordinator(Protocol):
-    endpoint: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 OF_SESSION, OF_FLEET = 3, 5
 
 
 @pytest.fixture(scope="module")
-def replicas(run_coordinator: RunCoordinator, etcd: Coordinator) -> Iterator[tuple[str, str]]:
+def replicas(run_coordinator: RunCoordinator, etcd: RunningCoordinator) -> Iterator[tuple[str, str]]:
     """Two coordinators with limits, one told by options and one by the environment."""
     options = ("--max-claims-per-session", str(OF_SESSION), "--max-claims-per-fleet", str(OF_FLEET))
     environment = {
@@ -151,7 +146,7 @@ async def test_expired_claims_do_not_count(client: AsyncClient) -> None:
     assert (await client.get("task:0")).record.state is State.ABANDONED
 
 
-async def test_without_limits_nothing_is_counted(coordinator: Coordinator, fleet: str) -> None:
+async def test_without_limits_nothing_is_counted(coordinator: RunningCoordinator, fleet: str) -> None:
     async with AsyncClient(coordinator.endpoint, fleet=fleet) as unlimited:
         answers = await unlimited.claim_many("busy", [f"task:{number}" for number in range(50)])
     assert all(isinstance(answer, Claim) for answer in answers)

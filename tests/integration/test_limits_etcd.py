@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -16,20 +16,13 @@ import pytest
 from coordinator import AsyncClient, Claim
 from coordinator.errors import LimitExceeded, OutcomeUnknown, TryAgain
 from coordinator.model import State
+from tests.conftest import RunningCoordinator, RunningEtcd
 from tests.integration.etcd_proxy import TXN, EtcdProxy, proxying
 
 Etcdctl = Callable[..., str]
 
 
-class Etcd(Protocol):
-    endpoint: str
-
-
-class Coordinator(Protocol):
-    endpoint: str
-
-
-RunCoordinator = Callable[..., AbstractContextManager[Coordinator]]
+RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 #: What etcd says when more than 5,000 proposals wait to be applied (``api/v3rpc/rpctypes/error.go``).
 TOO_MANY = "etcdserver: too many requests"
 
@@ -58,7 +51,7 @@ class Overload:
 
 
 @pytest.fixture
-async def overload(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Overload]]:
+async def overload(etcd: RunningEtcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Overload]]:
     async with proxying(etcd.endpoint) as proxy:
         yield proxy.endpoint, Overload(proxy, monkeypatch)
 
@@ -68,7 +61,7 @@ async def test_an_overloaded_etcd_is_retried_within_the_deadline_and_reported_af
 ) -> None:
     endpoint, etcd = overload
 
-    def run() -> AbstractContextManager[Coordinator]:
+    def run() -> AbstractContextManager[RunningCoordinator]:
         return run_coordinator("serve", "--etcd", endpoint)
 
     running = run()
@@ -99,7 +92,7 @@ async def test_an_overloaded_etcd_is_retried_within_the_deadline_and_reported_af
 
 
 async def test_a_defragmentation_delays_claims_and_loses_none(
-    coordinator: Coordinator, etcdctl: Etcdctl, fleet: str
+    coordinator: RunningCoordinator, etcdctl: Etcdctl, fleet: str
 ) -> None:
     done = asyncio.Event()
     ended: Counter[str] = Counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -21,24 +21,21 @@ from coordinator.store.etcd.codec import decode_txn, encode_txn
 from coordinator.store.etcd.methods import Methods
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningCoordinator
 
 #: As long as a text may be.
 LONG = "x" * MAX_TEXT_BYTES
 MANY = 120
 
 
-class Coordinator(Protocol):
-    endpoint: str
-
-
 @pytest.fixture
-async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=60) as found:
         yield found
 
 
 @pytest.fixture
-async def stub(coordinator: Coordinator) -> AsyncIterator[Any]:
+async def stub(coordinator: RunningCoordinator) -> AsyncIterator[Any]:
     """A client with gRPC's own defaults, as in other languages: it takes 4 MiB."""
     async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
         yield CoordinatorServiceStub(channel)

@@ -38,7 +38,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
-from tests.integration.server_running import Coordinator
+from tests.conftest import RunningCoordinator
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=60) as found:
         yield found
 

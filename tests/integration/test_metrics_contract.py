@@ -18,7 +18,8 @@ from benchmarks.metrics_cost import SERIES_OF_KINDS
 from coordinator import AsyncClient, Claim, Client, InvalidInput, errors
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.v1 import service_pb2 as pb
-from tests.integration.server_running import Etcd, RunCoordinator
+from tests.conftest import RunningEtcd
+from tests.integration.server_running import RunCoordinator
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 SECONDS = 30
@@ -149,7 +150,7 @@ def test_the_page_says_how_many_series_there_can_be(exposed: dict[str, Family]) 
     assert f"{methods * (len(codes) + 2) * PER_HISTOGRAM_OF_CALLS:,} series" in text
 
 
-def test_lines_of_the_log_that_were_dropped_are_counted(etcd: Etcd, run_coordinator: RunCoordinator) -> None:
+def test_lines_of_the_log_that_were_dropped_are_counted(etcd: RunningEtcd, run_coordinator: RunCoordinator) -> None:
     with run_coordinator("serve", "--etcd", etcd.endpoint, "--log-file", "/dev/full") as own:
         until = time.monotonic() + SECONDS
         # It says at its start what it runs on.
@@ -160,7 +161,7 @@ def test_lines_of_the_log_that_were_dropped_are_counted(etcd: Etcd, run_coordina
 
 
 async def test_five_thousand_claims_of_invented_kinds_do_not_make_them_grow(
-    etcd: Etcd, run_coordinator: RunCoordinator, fleet: str
+    etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str
 ) -> None:
     numbers = random.Random(5)
     keys = [f"k{numbers.getrandbits(64):x}:work" for _ in range(CLAIMS)]

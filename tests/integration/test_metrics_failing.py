@@ -12,7 +12,7 @@ from coordinator import AsyncClient, Claim, Denial, State
 from coordinator.config import ServerSettings
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.server import Server
-from tests.integration.server_running import Etcd
+from tests.conftest import RunningEtcd
 
 
 class Broken(Exception):
@@ -20,7 +20,7 @@ class Broken(Exception):
 
 
 @pytest.fixture
-async def server(etcd: Etcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+async def server(etcd: RunningEtcd, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """A coordinator in this process in which nothing can be counted, observed or set, nor labels be looked up."""
     settings = ServerSettings(etcd=(etcd.endpoint,), listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", reaper=None)
     server = Server(settings)

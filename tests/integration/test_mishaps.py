@@ -15,7 +15,8 @@ import pytest
 from coordinator import AsyncClient, Cause, InvalidInput, NotHolder, Outcome, State
 from coordinator.cli.text import describe_work
 from coordinator.engine.revoke import UNKNOWN_SESSION
-from tests.integration.server_running import Etcd, logging_to
+from tests.conftest import RunningEtcd
+from tests.integration.server_running import logging_to
 
 KEY = "task:db-migration"
 Etcdctl = Callable[..., str]
@@ -105,7 +106,7 @@ async def test_many_claims_of_one_holder_at_once_are_all_renewals(coordinator: C
         assert len({claim.fencing_token for claim in renewed}) == 1
 
 
-async def test_bytes_that_are_no_request_are_one_line_in_the_log(etcd: Etcd, tmp_path: Path) -> None:
+async def test_bytes_that_are_no_request_are_one_line_in_the_log(etcd: RunningEtcd, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint:
         async with grpc.aio.insecure_channel(endpoint) as channel:

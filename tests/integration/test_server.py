@@ -22,8 +22,9 @@ from coordinator.net.listeners import hold
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningEtcd
 from tests.freezing import freeze
-from tests.integration.server_running import COMMAND, FREE_PORTS, READY, Etcd, RunCoordinator, RunEtcd, environment, run
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, RunEtcd, environment, run
 
 
 @pytest.fixture
@@ -40,7 +41,9 @@ class TestStarting:
             ("--metrics-listen", "--listen", "the metrics endpoint cannot listen on 127.0.0.1:{}: pid {} ("),
         ],
     )
-    def test_a_taken_port_is_reported(self, etcd: Etcd, taken_port: int, option: str, other: str, says: str) -> None:
+    def test_a_taken_port_is_reported(
+        self, etcd: RunningEtcd, taken_port: int, option: str, other: str, says: str
+    ) -> None:
         done = run("serve", "--etcd", etcd.endpoint, option, f"127.0.0.1:{taken_port}", other, "127.0.0.1:0")
         assert done.returncode == 3
         assert says.format(taken_port, os.getpid()) in done.stderr
@@ -56,7 +59,7 @@ class TestStarting:
 
     @pytest.mark.parametrize("option", ["--listen", "--metrics-listen"])
     @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "example.org:7420"])
-    def test_beyond_this_host_only_when_configured(self, etcd: Etcd, option: str, address: str) -> None:
+    def test_beyond_this_host_only_when_configured(self, etcd: RunningEtcd, option: str, address: str) -> None:
         done = run("serve", "--etcd", etcd.endpoint, option, address)
         assert done.returncode == 2
         assert f"{option} {address} can be reached from other hosts" in done.stderr
@@ -67,7 +70,7 @@ class TestStarting:
         assert done.returncode == 2
         assert not (tmp_path / "data").exists()
 
-    def test_insecure_listens_everywhere(self, etcd: Etcd) -> None:
+    def test_insecure_listens_everywhere(self, etcd: RunningEtcd) -> None:
         command = [COMMAND, "serve", "--etcd", etcd.endpoint, "--listen", "0.0.0.0:0", "--insecure"]
         command += ["--metrics-listen", "127.0.0.1:0"]
         with subprocess.Popen(
@@ -110,7 +113,7 @@ class TestStopping:
             assert await asyncio.to_thread(own.process.wait, 30) == 0
 
     async def test_a_backlog_of_calls_is_answered_before_it_ends(
-        self, etcd: Etcd, run_coordinator: RunCoordinator
+        self, etcd: RunningEtcd, run_coordinator: RunCoordinator
     ) -> None:
         """More calls than the loop takes up in a quarter of a second: gRPC cancels those that it still keeps.
 
@@ -133,13 +136,13 @@ class TestStopping:
             assert Counter(type(answer).__name__ for answer in done) == {"GetResponse": 1500}
             assert await asyncio.to_thread(own.process.wait, 30) == 0
 
-    def test_an_interrupt_ends_it_with_130(self, etcd: Etcd, run_coordinator: RunCoordinator) -> None:
+    def test_an_interrupt_ends_it_with_130(self, etcd: RunningEtcd, run_coordinator: RunCoordinator) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
             own.process.send_signal(signal.SIGINT)
             assert own.process.wait(timeout=30) == 130
 
     async def test_a_watcher_of_the_health_is_informed_and_does_not_delay_the_end(
-        self, run_coordinator: RunCoordinator, etcd: Etcd
+        self, run_coordinator: RunCoordinator, etcd: RunningEtcd
     ) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as coordinator:
             ended = os.pidfd_open(coordinator.process.pid)
@@ -169,7 +172,7 @@ class TestAlone:
     )
     @pytest.mark.parametrize("command", ["up", "serve"])
     def test_no_second_one_starts_beside_it(
-        self, command: str, first: str, second: str, etcd: Etcd, tmp_path: Path
+        self, command: str, first: str, second: str, etcd: RunningEtcd, tmp_path: Path
     ) -> None:
         with own_coordinator("serve", "--etcd", etcd.endpoint, "--listen", f"{first}:0") as (pid, endpoint):
             port = endpoint.rpartition(":")[2]
@@ -182,14 +185,14 @@ class TestAlone:
             )
             assert done.stdout == ""
 
-    def test_so_it_is_with_the_metrics(self, etcd: Etcd, run_coordinator: RunCoordinator) -> None:
+    def test_so_it_is_with_the_metrics(self, etcd: RunningEtcd, run_coordinator: RunCoordinator) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
             port = own.metrics_url.removesuffix("/metrics").rpartition(":")[2]
             done = run("serve", "--etcd", etcd.endpoint, "--listen", "127.0.0.1:0", "--metrics-listen", f"[::1]:{port}")
             assert done.returncode == 3
             assert f"cannot listen on [::1]:{port}: pid {own.process.pid} (coordination) listens on" in done.stderr
 
-    def test_it_listens_on_every_address_of_localhost(self, etcd: Etcd) -> None:
+    def test_it_listens_on_every_address_of_localhost(self, etcd: RunningEtcd) -> None:
         with own_coordinator("serve", "--etcd", etcd.endpoint, "--listen", "localhost:0") as (_, endpoint):
             port = int(endpoint.rpartition(":")[2])
             assert endpoint == f"localhost:{port}"
@@ -197,7 +200,7 @@ class TestAlone:
                 with Client(f"{address}:{port}", timeout=10) as client:
                     assert client.status().healthy
 
-    def test_of_two_at_once_at_most_one_starts(self, etcd: Etcd) -> None:
+    def test_of_two_at_once_at_most_one_starts(self, etcd: RunningEtcd) -> None:
         with hold("localhost", 0, what="the test", option="--listen") as held:
             port = held.port
         commands = [

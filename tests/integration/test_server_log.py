@@ -12,21 +12,14 @@ import pytest
 from coordinator import Client, CoordinatorError, __version__
 from coordinator.v1.service_pb2 import ClaimRequest
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
-from tests.integration.server_running import (
-    COMMAND,
-    FREE_PORTS,
-    READY,
-    Etcd,
-    await_line,
-    environment,
-    logging_to,
-    pairs,
-    run,
-)
+from tests.conftest import RunningEtcd
+from tests.integration.server_running import COMMAND, FREE_PORTS, READY, await_line, environment, logging_to, pairs, run
 
 
 class TestLog:
-    def test_one_line_a_decision_and_no_caller_can_forge_one(self, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+    def test_one_line_a_decision_and_no_caller_can_forge_one(
+        self, etcd: RunningEtcd, tmp_path: Path, fleet: str
+    ) -> None:
         log = tmp_path / "log"
         forged = 'x" \ntime=2026-06-14T00:00:00.000Z level=info event=granted fleet=default session=forged'
         odd = "s:1/event@granted+level-info"
@@ -83,7 +76,7 @@ class TestReaders:
     """Whoever reads the log, or does not, a coordinator goes on and can be stopped."""
 
     @staticmethod
-    def start(etcd: Etcd, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    def start(etcd: RunningEtcd, *arguments: str) -> tuple[subprocess.Popen[str], str]:
         command = [COMMAND, "serve", "--etcd", etcd.endpoint, *FREE_PORTS, *arguments]
         process = subprocess.Popen(
             command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -93,7 +86,7 @@ class TestReaders:
         assert ready
         return process, ready[1]
 
-    def test_a_pipe_that_is_not_read_delays_nothing(self, etcd: Etcd, fleet: str) -> None:
+    def test_a_pipe_that_is_not_read_delays_nothing(self, etcd: RunningEtcd, fleet: str) -> None:
         process, endpoint = self.start(etcd)
         with process, Client(endpoint, fleet=fleet, timeout=30) as client:
             for batch in range(3):
@@ -106,7 +99,7 @@ class TestReaders:
         assert "event=started" in said
         assert "event=stopping" not in said, "the pipe was not full"
 
-    def test_a_reader_that_has_gone_stops_no_other(self, etcd: Etcd, fleet: str) -> None:
+    def test_a_reader_that_has_gone_stops_no_other(self, etcd: RunningEtcd, fleet: str) -> None:
         process, endpoint = self.start(etcd)
         with process, Client(endpoint, fleet=fleet) as client:
             assert process.stderr is not None
@@ -116,7 +109,7 @@ class TestReaders:
             process.terminate()
             assert process.wait(30) == 0
 
-    def test_it_starts_although_the_ready_line_cannot_be_written(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_it_starts_although_the_ready_line_cannot_be_written(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         log = tmp_path / "log"
         reader, writer = os.pipe()
         os.close(reader)
@@ -133,7 +126,7 @@ class TestReaders:
 
 
 class TestOptions:
-    def test_start_and_stop_are_logged(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_start_and_stop_are_logged(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         log = tmp_path / "log"
         with logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint:
             pass
@@ -146,7 +139,7 @@ class TestOptions:
         assert (stopped["event"], stopped["pid"]) == ("stopped", started["pid"])
 
     @pytest.mark.parametrize("how", ["option", "variable"])
-    def test_what_is_less_grave_is_left_out(self, how: str, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+    def test_what_is_less_grave_is_left_out(self, how: str, etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
         log = tmp_path / "log"
         option = ["--log-level", "error"] if how == "option" else []
         variable = {"COORDINATION_LOG_LEVEL": "error"} if how == "variable" else {}
@@ -165,7 +158,7 @@ class TestOptions:
         assert done.stderr == "error: 'loud' is not a log level; allowed are debug, info, warning, error\n"
         assert not (tmp_path / "data").exists()
 
-    def test_a_file_that_cannot_be_written_is_refused(self, etcd: Etcd, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_written_is_refused(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         for named, says in (("", "--log-file is empty"), (str(tmp_path), f"the log {tmp_path} cannot be written")):
             done = run("serve", "--etcd", etcd.endpoint, "--log-file", named, *FREE_PORTS)
             assert done.returncode == 2

@@ -8,12 +8,13 @@ import json
 import pytest
 
 from coordinator import AsyncClient, Client, InvalidInput
-from tests.integration.server_running import Etcd, Etcdctl, RunCoordinator, samples
+from tests.conftest import RunningEtcd
+from tests.integration.server_running import Etcdctl, RunCoordinator, samples
 
 
 class TestMetrics:
     def test_they_count_what_was_done(
-        self, etcd: Etcd, run_coordinator: RunCoordinator, etcdctl: Etcdctl, fleet: str
+        self, etcd: RunningEtcd, run_coordinator: RunCoordinator, etcdctl: Etcdctl, fleet: str
     ) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
             with Client(own.endpoint, fleet=fleet) as one, Client(own.endpoint, fleet=fleet) as two:
@@ -66,7 +67,7 @@ class TestMetrics:
         assert status.convergence_rate.value == 0.5
 
     async def test_inventing_kinds_does_not_make_them_grow(
-        self, etcd: Etcd, run_coordinator: RunCoordinator, fleet: str
+        self, etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str
     ) -> None:
         with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
             async with AsyncClient(own.endpoint, fleet=fleet, timeout=30) as client:

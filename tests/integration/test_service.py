@@ -16,20 +16,21 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from coordinator import AsyncClient, Cause, InvalidInput, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
+from tests.conftest import RunningCoordinator
 from tests.integration.bare_stub import CLAIM, KEY, Stub, seconds
-from tests.integration.server_running import Coordinator, Etcdctl
+from tests.integration.server_running import Etcdctl
 
 SERVICE = "coordinator.v1.CoordinatorService"
 
 
 @pytest.fixture
-async def stub(coordinator: Coordinator, fleet: str) -> AsyncIterator[Stub]:
+async def stub(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[Stub]:
     async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
         yield Stub(channel, fleet)
 
 
 @pytest.fixture
-async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
         yield client
 

@@ -13,8 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import AsyncClient
 from coordinator.v1 import service_pb2 as pb
+from tests.conftest import RunningCoordinator
 from tests.integration.bare_stub import CLAIM, KEY, Stub, seconds
-from tests.integration.server_running import Coordinator
 
 TOO_LONG = "x" * (16 * 1024 + 1)
 
@@ -69,13 +69,13 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.fixture
-async def stub(coordinator: Coordinator, fleet: str) -> AsyncIterator[Stub]:
+async def stub(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[Stub]:
     async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
         yield Stub(channel, fleet)
 
 
 @pytest.fixture
-async def client(coordinator: Coordinator, fleet: str) -> AsyncIterator[AsyncClient]:
+async def client(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
         yield client
 

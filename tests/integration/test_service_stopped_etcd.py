@@ -13,23 +13,24 @@ from typing import Any
 import pytest
 
 from coordinator import AsyncClient, CoordinatorError, OutcomeUnknown, Unavailable
+from tests.conftest import RunningEtcd
 from tests.freezing import freeze
 from tests.integration.bare_stub import KEY
-from tests.integration.server_running import Etcd, RunCoordinator, RunEtcd
+from tests.integration.server_running import RunCoordinator, RunEtcd
 
 
 class TestStoppedEtcd:
     """An etcd that hangs: connected, and silent."""
 
     @pytest.fixture
-    def own_etcd(self, run_etcd: RunEtcd, tmp_path: Path) -> Iterator[Etcd]:
+    def own_etcd(self, run_etcd: RunEtcd, tmp_path: Path) -> Iterator[RunningEtcd]:
         with run_etcd(tmp_path) as etcd:
             yield etcd
             os.kill(etcd.pid, signal.SIGCONT)
 
     @pytest.fixture
     async def own_client(
-        self, own_etcd: Etcd, run_coordinator: RunCoordinator, fleet: str
+        self, own_etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str
     ) -> AsyncIterator[AsyncClient]:
         with run_coordinator("serve", "--etcd", own_etcd.endpoint) as own:
             async with AsyncClient(own.endpoint, fleet=fleet, timeout=1.5) as client:
@@ -37,7 +38,7 @@ class TestStoppedEtcd:
 
     @pytest.mark.alone
     async def test_a_claim_that_hangs_is_answered_in_time_and_takes_effect_once(
-        self, own_etcd: Etcd, own_client: AsyncClient
+        self, own_etcd: RunningEtcd, own_client: AsyncClient
     ) -> None:
         client = own_client
         await client.claim("s", "task:before", 600)  # so that the pool has a lease for the next
@@ -68,13 +69,15 @@ class TestStoppedEtcd:
         raise AssertionError("etcd goes on, and the claim is still not answered")
 
     async def test_a_claim_that_never_got_a_lease_has_changed_nothing(
-        self, own_etcd: Etcd, own_client: AsyncClient
+        self, own_etcd: RunningEtcd, own_client: AsyncClient
     ) -> None:
         freeze(own_etcd.pid)
         with pytest.raises(Unavailable, match="there is no lease for the claim: etcd"):
             await own_client.claim("s", KEY, 600)
 
-    async def test_every_call_is_answered_before_its_deadline(self, own_etcd: Etcd, own_client: AsyncClient) -> None:
+    async def test_every_call_is_answered_before_its_deadline(
+        self, own_etcd: RunningEtcd, own_client: AsyncClient
+    ) -> None:
         client = own_client
         await client.claim("s", KEY, 600)
         await client.get(KEY)

@@ -32,8 +32,9 @@ from coordinator.security.settings import SecuritySettings
 from coordinator.service import idle_connections
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningEtcd
 from tests.freezing import freeze
-from tests.integration.server_running import COMMAND, Etcd, environment, run
+from tests.integration.server_running import COMMAND, environment, run
 from tests.other_users import Giving
 
 NAMES = {"plain": "c.sock", "odd": "a b?#%41'é:0", "long": f"{'x' * 200}.sock"}
@@ -53,7 +54,7 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(etcd: Etcd, path: Path, *options: str) -> Iterator[Running]:
+def serving(etcd: RunningEtcd, path: Path, *options: str) -> Iterator[Running]:
     command = [COMMAND, "serve", "--etcd", etcd.endpoint, "--listen", f"unix:{path}", "--no-reaper"]
     command += ["--metrics-listen", "127.0.0.1:0", *options]
     with subprocess.Popen(
@@ -75,7 +76,7 @@ def serving(etcd: Etcd, path: Path, *options: str) -> Iterator[Running]:
             drain.join(timeout=30)
 
 
-def start_in_vain(etcd: Etcd, path: Path) -> subprocess.CompletedProcess[str]:
+def start_in_vain(etcd: RunningEtcd, path: Path) -> subprocess.CompletedProcess[str]:
     done = run("serve", "--etcd", etcd.endpoint, "--listen", f"unix:{path}", "--metrics-listen", "127.0.0.1:0")
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -92,7 +93,7 @@ def left_over(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_clients_of_either_sort_reach_it_by_any_path(name: str, etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+def test_clients_of_either_sort_reach_it_by_any_path(name: str, etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
     path = tmp_path / NAMES[name]
     with serving(etcd, path) as running:
         assert stat.S_IMODE(path.lstat().st_mode) == 0o600
@@ -112,7 +113,7 @@ def test_clients_of_either_sort_reach_it_by_any_path(name: str, etcd: Etcd, tmp_
     assert not [*tmp_path.iterdir()]
 
 
-def test_it_is_for_its_user_alone_whatever_the_umask(etcd: Etcd, tmp_path: Path) -> None:
+def test_it_is_for_its_user_alone_whatever_the_umask(etcd: RunningEtcd, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with serving(etcd, tmp_path / "c.sock"):
@@ -121,7 +122,7 @@ def test_it_is_for_its_user_alone_whatever_the_umask(etcd: Etcd, tmp_path: Path)
         os.umask(before)
 
 
-def test_what_a_killed_one_left_is_replaced(etcd: Etcd, tmp_path: Path) -> None:
+def test_what_a_killed_one_left_is_replaced(etcd: RunningEtcd, tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
     with Client(f"unix:{path}", timeout=10) as client:
         with serving(etcd, path) as first:
@@ -134,7 +135,7 @@ def test_what_a_killed_one_left_is_replaced(etcd: Etcd, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["runs", "is stopped"])
-def test_that_of_a_running_one_is_not_stolen(how: str, etcd: Etcd, tmp_path: Path) -> None:
+def test_that_of_a_running_one_is_not_stolen(how: str, etcd: RunningEtcd, tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
     with serving(etcd, path) as first:
         inode = path.lstat().st_ino
@@ -172,7 +173,7 @@ def test_of_many_that_start_one_gets_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling", "another's"])
-def test_what_is_not_ours_is_left_alone(kind: str, etcd: Etcd, tmp_path: Path, give_away: Giving) -> None:
+def test_what_is_not_ours_is_left_alone(kind: str, etcd: RunningEtcd, tmp_path: Path, give_away: Giving) -> None:
     path, other = tmp_path / "c.sock", tmp_path / "other"
     left_over(other)
     if kind == "file":
@@ -238,7 +239,7 @@ def test_grpc_never_connects_to_what_was_not_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o707, 0o702])
 @pytest.mark.parametrize("above", [1, 2])
-def test_a_directory_in_which_others_write_is_refused(mode: int, above: int, etcd: Etcd, tmp_path: Path) -> None:
+def test_a_directory_in_which_others_write_is_refused(mode: int, above: int, etcd: RunningEtcd, tmp_path: Path) -> None:
     path = tmp_path / "one" / "two" / "c.sock"
     path.parent.mkdir(parents=True)
     left_over(path)
@@ -280,7 +281,7 @@ def test_a_socket_that_may_not_be_connected_to_is_reported() -> None:
     assert found.message.endswith(f"has mode {stat.S_IMODE(os.lstat(sys.executable).st_mode):04o}")
 
 
-def test_after_a_pause_it_listens_anew_as_it_was_let_be(etcd: Etcd, tmp_path: Path) -> None:
+def test_after_a_pause_it_listens_anew_as_it_was_let_be(etcd: RunningEtcd, tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
     with serving(etcd, path) as running, Client(running.endpoint, timeout=20) as client:
         client.status()
@@ -299,7 +300,7 @@ def test_after_a_pause_it_listens_anew_as_it_was_let_be(etcd: Etcd, tmp_path: Pa
     assert not [*tmp_path.iterdir()]
 
 
-def test_at_its_end_it_leaves_what_another_has_put_there(etcd: Etcd, tmp_path: Path) -> None:
+def test_at_its_end_it_leaves_what_another_has_put_there(etcd: RunningEtcd, tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
     with serving(etcd, path) as first:
         path.unlink()
@@ -310,7 +311,7 @@ def test_at_its_end_it_leaves_what_another_has_put_there(etcd: Etcd, tmp_path: P
         assert not path.exists()
 
 
-def test_a_start_that_fails_leaves_no_socket(etcd: Etcd, tmp_path: Path) -> None:
+def test_a_start_that_fails_leaves_no_socket(etcd: RunningEtcd, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         metrics = f"127.0.0.1:{taken.getsockname()[1]}"
         listen = f"unix:{tmp_path}/c.sock"
@@ -320,7 +321,7 @@ def test_a_start_that_fails_leaves_no_socket(etcd: Etcd, tmp_path: Path) -> None
     assert not [*tmp_path.iterdir()]
 
 
-def test_tokens_are_demanded_and_sent(etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+def test_tokens_are_demanded_and_sent(etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
     tokens, token = tmp_path / "tokens.toml", tmp_path / "a.token"
     made = run("token", "a", "--tokens", str(tokens), "--out", str(token), "--fleets", fleet)
     assert made.returncode == 0, made
@@ -331,7 +332,7 @@ def test_tokens_are_demanded_and_sent(etcd: Etcd, tmp_path: Path, fleet: str) ->
             assert not [*client.list()]
 
 
-def test_one_client_does_not_lock_the_others_out(etcd: Etcd, tmp_path: Path, fleet: str) -> None:
+def test_one_client_does_not_lock_the_others_out(etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
     """All connections through a socket look alike to gRPC; what a client calls itself tells them apart."""
     with serving(etcd, tmp_path / "c.sock", "--max-calls", "4") as running, contextlib.ExitStack() as stack:
         flooding, polite = (stack.enter_context(Client(running.endpoint, fleet=fleet)) for _ in range(2))

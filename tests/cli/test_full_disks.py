@@ -76,7 +76,7 @@ class TestAnswers:
         assert done.returncode == code, done
         # An error is told all the same, and that it could not be written as JSON, too.
         assert (NO_SPACE in done.stderr) is (code in (1, 74) or "--json" in arguments)
-        assert "fault of its own" not in done.stderr
+        assert "internal error" not in done.stderr
         for full in (("stderr",), ("stdout", "stderr")):
             quiet = run(*arguments, full=full)
             assert quiet.returncode == (0 if code == 74 and "stdout" not in full else code), (full, quiet)

@@ -167,7 +167,7 @@ class TestDirectories:
     def test_a_current_directory_that_was_removed(self, arguments: tuple[str, ...], code: int, tmp_path: Path) -> None:
         done = self.removed(tmp_path, *arguments)
         assert done.returncode == code, done
-        assert "fault of its own" not in done.stderr
+        assert "internal error" not in done.stderr
 
 
 #: What is done to the command before it runs, and what it says.

@@ -250,5 +250,5 @@ async def test_a_sole_client_learns_that_nothing_was_changed(stopping: RunningCo
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await waiting
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert "stood still" in (raised.value.details() or "")
+    assert "was paused" in (raised.value.details() or "")
     assert Unavailable.exit_code == 3

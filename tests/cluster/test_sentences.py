@@ -120,7 +120,7 @@ async def test_a_watch_of_a_store_that_is_not_there_any_more_says_so(
             with pytest.raises(HistoryGone) as later:
                 async with asyncio.timeout(60):
                     await watch(revision)
-    assert "the store that was watched is not there any more" in there.value.message
+    assert "the store that was watched no longer exists" in there.value.message
     assert f"revision {revision} does not exist yet" in later.value.message
     for error in (there.value, later.value):
         assert "restored" in f"{error.message} {error.hint}" or "as it is now" in (error.hint or "")

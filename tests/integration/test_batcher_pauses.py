@@ -76,7 +76,7 @@ async def test_what_waits_when_the_process_stands_still_is_not_sent(
     commits = GroupCommit(etcd_channel, NullRecorder(), sleeper)
     waiting = commits.submit(Txn((is_absent(paths.claim),), (Put(paths.claim, b"late"),)), deadline=soon())
     sleeper.stand_still()
-    with pytest.raises(Unavailable, match="stood still"):
+    with pytest.raises(Unavailable, match="was paused"):
         await waiting
     reply = await commits.commit(Txn((), (Range(paths.claim),)), deadline=soon())
     assert reply.range(0).kvs == ()
@@ -121,7 +121,7 @@ async def test_an_operation_that_has_read_before_a_pause_writes_nothing_after_it
     outcomes: list[object] = [*await runner.run_many([interrupted], deadline=soon())] if together else []
     outcome = outcomes[0] if together else await _outcome(runner, interrupted)
     assert isinstance(outcome, Unavailable)
-    assert "stood still" in outcome.message
+    assert "was paused" in outcome.message
     assert (await runner.run(partial(get, paths), deadline=soon())).claim is not None
 
 

@@ -135,7 +135,7 @@ def test_mutual_tls_lets_in_who_has_a_certificate(mutual: str, world: World, fle
 
 def test_mutual_tls_keeps_out_who_has_none(mutual: str, world: World, others: World) -> None:
     files = ("--ca", world.ca, "--token-file", world.file("root.token"))
-    refused(run("status", *files, endpoint=mutual), "may want a client certificate, and this client shows none")
+    refused(run("status", *files, endpoint=mutual), "may require a client certificate, and this client shows none")
     for where, name in ((world, "carol"), (others, "alice"), (world, "server")):
         # Expired; of another authority; a coordinator's own, which is for no client.
         pair = ("--cert", where.file(f"{name}.crt"), "--key", where.file(f"{name}.key"))

@@ -35,7 +35,7 @@ __all__ = ["Batcher", "Waiter"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Most transactions that wait in one lane. At 5,000 a second they would wait for two seconds.
+#: Most transactions that wait in one batcher. At 5,000 a second they would wait for two seconds.
 MAX_WAITING = 10_000
 MAX_UNDER_WAY = 2
 #: How long a batch may go on filling while the event loop is busy or more keep coming. A loop that is never idle has

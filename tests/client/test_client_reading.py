@@ -1,4 +1,4 @@
-"""What both clients tell of work: stories, lists, logs, the status."""
+"""What both clients tell of work: work details, lists, logs, the status."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ async def test_work_details_have_everything(client: Driven) -> None:
     claim = await client.claim("session-2", KEY)
     await client.try_claim("session-3", KEY)
 
-    story = await client.get(KEY)
+    details = await client.get(KEY)
 
-    assert (story.record.state, story.record.attempt, story.contenders) == (State.CLAIMED, 2, ("session-3",))
-    assert story.claim is not None
-    assert story.claim.fencing_token == claim.fencing_token
-    assert [(entry.attempt, entry.session, entry.ended) for entry in story.history] == [
+    assert (details.record.state, details.record.attempt, details.contenders) == (State.CLAIMED, 2, ("session-3",))
+    assert details.claim is not None
+    assert details.claim.fencing_token == claim.fencing_token
+    assert [(entry.attempt, entry.session, entry.ended) for entry in details.history] == [
         (1, "session-1", State.ABANDONED)
     ]
 

@@ -81,8 +81,8 @@ async def work_through(call: Call, losses: Losses) -> int:
     claims: dict[str, Claim] = await each(everything, "claim", note="begun")
     assert {(claim.outcome, claim.attempt, claim.note) for claim in claims.values()} == {(Outcome.GRANTED, 1, "begun")}
     assert {key: claim.session for key, claim in claims.items()} == {key: session_of(key) for key in everything}
-    stories: dict[str, WorkDetails] = await each(everything, "get")
-    held = {key: story.claim for key, story in stories.items()}
+    all_details: dict[str, WorkDetails] = await each(everything, "get")
+    held = {key: details.claim for key, details in all_details.items()}
     assert {key: claim.fencing_token for key, claim in claims.items()} == {
         key: claim.fencing_token for key, claim in held.items() if claim
     }
@@ -108,10 +108,10 @@ async def work_through(call: Call, losses: Losses) -> int:
     losses.expect("nothing", [])
 
     contenders = 0
-    for key, story in (await each(everything, "get")).items():
-        (entry,) = story.history
+    for key, details in (await each(everything, "get")).items():
+        (entry,) = details.history
         assert (entry.attempt, entry.session, entry.fencing_token) == (1, session_of(key), claims[key].fencing_token)
-        assert (entry.ended, entry.note, story.claim) == (story.record.state, "half of it", None)
+        assert (entry.ended, entry.note, details.claim) == (details.record.state, "half of it", None)
         assert entry.contenders <= 1
         contenders += entry.contenders
     return contenders

@@ -88,7 +88,7 @@ class World:
         command = FinishCommand(session=session, request_id=f"complete {clock.now()}", now=clock.now())
         return await self.run(partial(complete, command, self.paths(work_key)))
 
-    async def story(self, work_key: str) -> WorkDetails:
+    async def details(self, work_key: str) -> WorkDetails:
         return await self.run(lambda: get(self.paths(work_key)))
 
     async def count(self, table: str) -> int:

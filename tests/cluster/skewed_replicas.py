@@ -126,8 +126,8 @@ class Trial:
 
     async def get(self, replica: Replica) -> None:
         sent = boot_seconds()
-        story = await replica.client.get(self.key)
-        await self._shown("get", replica, sent, None if story.claim is None else story.claim.remaining_seconds)
+        details = await replica.client.get(self.key)
+        await self._shown("get", replica, sent, None if details.claim is None else details.claim.remaining_seconds)
 
     async def be_denied(self, replica: Replica) -> None:
         sent = boot_seconds()

@@ -72,8 +72,8 @@ async def test_a_stopped_coordinator_takes_a_share_of_the_time_and_its_late_copi
             os.kill(stopped.process.pid, signal.SIGCONT)
         async with AsyncClient(stopped.endpoint, fleet=fleet, timeout=TIMEOUT) as direct:
             await direct.status()  # it has taken up what came while it was stopped
-            story = await direct.get("task:x")
-    assert (claim.attempt, story.record.state.value, story.claim, len(story.history)) == (1, "abandoned", None, 1)
+            details = await direct.get("task:x")
+    assert (claim.attempt, details.record.state.value, details.claim, len(details.history)) == (1, "abandoned", None, 1)
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
@@ -160,10 +160,10 @@ async def race(
         (winner,) = [answer for answer in answers if isinstance(answer, Claim)]
         denials = [answer for answer in answers if isinstance(answer, Denial)]
         assert {denial.holder for denial in denials} == {winner.session}
-        story = await clients[1].get(key)
-        assert story.claim is not None
-        assert (story.claim.session, story.claim.fencing_token) == (winner.session, winner.fencing_token)
-        assert (winner.attempt, story.history) == (1, ())
+        details = await clients[1].get(key)
+        assert details.claim is not None
+        assert (details.claim.session, details.claim.fencing_token) == (winner.session, winner.fencing_token)
+        assert (winner.attempt, details.history) == (1, ())
     outcomes.update(granted=1, denied=len(denials))
     return winner
 

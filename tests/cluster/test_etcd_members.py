@@ -211,10 +211,10 @@ class TestStoppedLeader:
             leader.go_on()
             await asyncio.to_thread(cluster.await_all)
             # Whatever the old leader still had is refused by its comparisons.
-            story = await client.get(key)
-            assert story.claim is not None
-            assert (story.claim.fencing_token, story.claim.attempt) == (claim.fencing_token, 1)
-            assert story.history == ()
+            details = await client.get(key)
+            assert details.claim is not None
+            assert (details.claim.fencing_token, details.claim.attempt) == (claim.fencing_token, 1)
+            assert details.history == ()
             repeated = await client.claim("s", key, request_id=request_id)
             assert repeated.fencing_token == claim.fencing_token
 

@@ -120,17 +120,17 @@ class TestReap:
         await expire(world)
         late = reap(world.paths(KEY), clock.now())
         assert await interrupted(world, late, partial(passed_on, world, "complete")) is False
-        story = await world.story(KEY)
-        assert (story.record.state, story.record.session) == (State.COMPLETED, TWO)
-        assert [entry.attempt for entry in story.history] == [1, 2]
+        details = await world.details(KEY)
+        assert (details.record.state, details.record.session) == (State.COMPLETED, TWO)
+        assert [entry.attempt for entry in details.history] == [1, 2]
 
     async def test_a_hint_about_a_claim_that_is_there_does_nothing(self, world: World) -> None:
         claim = await granted(world, ONE)
         hint = await stored(world, "claim")
         later = claim.expires_at + timedelta(hours=1)
         assert await world.run(lambda: reap_deleted(world.paths(KEY), hint, later)) is False
-        story = await world.story(KEY)
-        assert (story.record.state, story.history) == (State.CLAIMED, ())
+        details = await world.details(KEY)
+        assert (details.record.state, details.history) == (State.CLAIMED, ())
 
     async def test_what_is_renewed_meanwhile_is_not_ended_by_the_clock(self, world: World) -> None:
         claim = await granted(world, ONE)
@@ -138,15 +138,15 @@ class TestReap:
         ending = end_overdue(world.paths(KEY), await stored(world, "claim"), late, 600.0)
         renewal = RenewCommand(session=ONE, now=clock.now(), ttl_seconds=7200.0)
         assert await interrupted(world, ending, lambda: world.run(lambda: renew(renewal, world.paths(KEY)))) is False
-        story = await world.story(KEY)
-        assert story.claim is not None
-        assert story.claim.fencing_token == claim.fencing_token
+        details = await world.details(KEY)
+        assert details.claim is not None
+        assert details.claim.fencing_token == claim.fencing_token
 
     async def test_what_is_claimed_again_meanwhile_is_not_forgotten(self, world: World) -> None:
         await passed_on(world, "release")
         forgetting = forget(world.paths(KEY), await stored(world, "record"))
         assert await interrupted(world, forgetting, partial(passed_on, world, "complete")) is False
-        assert [entry.attempt for entry in (await world.story(KEY)).history] == [1, 2]
+        assert [entry.attempt for entry in (await world.details(KEY)).history] == [1, 2]
 
 
 class TestRenew:
@@ -186,31 +186,31 @@ class TestAttemptEnd:
         with pytest.raises(NotHolder) as refused:
             await interrupted(world, finish(world, verb, ONE), meanwhile)
         assert refused.value.holder == TWO
-        story = await world.story(KEY)
-        assert story.claim is not None
-        assert (story.claim.session, story.claim.fencing_token) == (TWO, after[0].fencing_token)
+        details = await world.details(KEY)
+        assert details.claim is not None
+        assert (details.claim.session, details.claim.fencing_token) == (TWO, after[0].fencing_token)
 
     async def test_a_late_completion_is_refused_once_another_session_has_claimed(self, world: World) -> None:
         await granted(world, ONE)
         await expire(world)
         with pytest.raises(NotHolder):
             await interrupted(world, finish(world, "complete", ONE), partial(passed_on, world, "release"))
-        story = await world.story(KEY)
-        assert (story.record.state, story.record.session) == (State.ABANDONED, TWO)
+        details = await world.details(KEY)
+        assert (details.record.state, details.record.session) == (State.ABANDONED, TWO)
 
     async def test_what_is_finished_meanwhile_is_not_acknowledged(self, world: World) -> None:
         await passed_on(world, "release")
         acknowledging = acknowledge(AcknowledgeCommand(clock.now(), "obsolete"), world.paths(KEY))
         with pytest.raises(Refused, match="is completed"):
             await interrupted(world, acknowledging, partial(passed_on, world, "complete"))
-        assert (await world.story(KEY)).record.state is State.COMPLETED
+        assert (await world.details(KEY)).record.state is State.COMPLETED
 
     async def test_a_claim_built_from_an_older_record_counts_no_attempt_twice(self, world: World) -> None:
         await passed_on(world, "release")
         await passed_on(world, "release")
         third = await granted(world, ONE)
         assert third.attempt == 3
-        assert [entry.attempt for entry in (await world.story(KEY)).history] == [1, 2]
+        assert [entry.attempt for entry in (await world.details(KEY)).history] == [1, 2]
 
 
 class TestExpiryWatch:

@@ -66,7 +66,7 @@ async def test_a_holder_that_stood_still_has_lost_and_knows_it(
             assert holder.stdout.readline().split() == ["True", "NotHolder", "NotHolder", "NotHolder"]
         finally:
             holder.kill()
-    story = await world.story("task:a")
-    assert story.claim is not None
-    assert (story.claim.session, story.claim.fencing_token) == ("successor", successor.fencing_token)
+    details = await world.details("task:a")
+    assert details.claim is not None
+    assert (details.claim.session, details.claim.fencing_token) == ("successor", successor.fencing_token)
     assert (await world.complete("task:a", "successor")).state is State.COMPLETED

@@ -131,9 +131,9 @@ async def test_what_waited_in_the_sockets_of_a_stopped_coordinator_is_refused(
     assert await late.outcomes() == [grpc.StatusCode.UNAVAILABLE] * 8
     for key in ("task:released", "task:completed", "task:revoked"):
         assert (await other.get(key)).record.state is State.CLAIMED, key
-    story = await other.get("task:renewed")
-    assert story.claim is not None
-    assert story.claim.note == "half done"
+    details = await other.get("task:renewed")
+    assert details.claim is not None
+    assert details.claim.note == "half done"
     for key in ("task:claimed", "task:many"):
         assert (await other.get(key)).record.state is State.AVAILABLE, key
     assert (await other.get("task:loose")).record.acknowledged_at is None
@@ -211,9 +211,9 @@ async def test_a_client_names_the_claim_that_it_holds(
     for spelling in ("acme/web#7", "github:acme/web#7"):
         with pytest.raises(NotHolder, match=f"not {claim.fencing_token}"):
             await ask(method, "s", spelling)
-    story = await other.get("github:acme/web#7")
-    assert story.claim is not None
-    assert story.claim.fencing_token == later.fencing_token
+    details = await other.get("github:acme/web#7")
+    assert details.claim is not None
+    assert details.claim.fencing_token == later.fencing_token
     # Who says so means whichever claim there is, and who has been told a token means that.
     await ask(method, "s", "acme/web#7", token=0)
     await ask("aclose" if kind == "async" else "close")

@@ -34,16 +34,16 @@ async def test_what_expires_is_recorded_without_a_request(world: World) -> None:
         granted = await world.claim("task:a", 5, note="half done, branch fix-a")
         assert isinstance(granted, Claim)
         await world.await_count("loose", 1)
-    story = await world.story("task:a")
-    assert (story.record.state, story.record.cause, story.record.note) == (
+    details = await world.details("task:a")
+    assert (details.record.state, details.record.cause, details.record.note) == (
         State.ABANDONED,
         Cause.EXPIRED,
         "half done, branch fix-a",
     )
-    assert [(entry.attempt, entry.fencing_token, entry.cause) for entry in story.history] == [
+    assert [(entry.attempt, entry.fencing_token, entry.cause) for entry in details.history] == [
         (1, granted.fencing_token, Cause.EXPIRED)
     ]
-    assert story.record.ended_at == granted.expires_at
+    assert details.record.ended_at == granted.expires_at
 
 
 async def test_sessions_that_were_denied_are_counted(world: World) -> None:
@@ -52,7 +52,7 @@ async def test_sessions_that_were_denied_are_counted(world: World) -> None:
         assert isinstance(await world.claim("task:a", 5, f"session-{number + 2}"), Denial)
     async with world.reaping():
         await world.await_count("loose", 1)
-    assert (await world.story("task:a")).history[0].contenders == 3
+    assert (await world.details("task:a")).history[0].contenders == 3
     assert await world.count("contender") == 0
 
 
@@ -133,7 +133,7 @@ async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None
         await claim_and_expire(world, "task:c")
         await world.await_count("loose", 2, 20.0)
         assert reaper.reconciliation.runs == 0
-    assert (await world.story("task:b")).history == ()
+    assert (await world.details("task:b")).history == ()
 
 
 async def test_what_happened_behind_a_compaction_is_found(world: World) -> None:
@@ -201,24 +201,24 @@ async def test_a_claim_that_etcd_does_not_end_is_ended_by_the_clock(world: World
     assert await overdue.end(600, Task("overdue-claims")) == 0
     overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=601))
     assert await overdue.end(600, Task("overdue-claims")) == 1
-    story = await world.story("task:a")
-    assert (story.claim, story.record.cause, len(story.history)) == (None, Cause.EXPIRED, 1)
+    details = await world.details("task:a")
+    assert (details.claim, details.record.cause, len(details.history)) == (None, Cause.EXPIRED, 1)
 
 
 async def test_old_work_is_forgotten_whole_and_live_work_never(world: World) -> None:
     await world.claim_all(["task:old", "task:live", "task:new"], 60)
     await world.complete("task:old")
     await world.complete("task:new")
-    ended = (await world.story("task:old")).record.ended_at
+    ended = (await world.details("task:old")).record.ended_at
     assert ended is not None
     # Between the ends of the two: what ended a moment later is not old enough.
     at = ended + timedelta(days=30)
     assert await Retention(world.runner, lambda: at).forget(30 * 86_400.0, Task("retention")) == 1
-    assert (await world.story("task:old")).record.state is State.AVAILABLE
+    assert (await world.details("task:old")).record.state is State.AVAILABLE
     assert {"task:live", "task:new"} == {
         work_key
         for work_key in ("task:old", "task:live", "task:new")
-        if (await world.story(work_key)).record.state is not State.AVAILABLE
+        if (await world.details(work_key)).record.state is not State.AVAILABLE
     }
     assert [await world.count(table) for table in ("record", "history", "ended", "loose", "contender")] == [
         2,

@@ -95,7 +95,7 @@ async def test_the_hosts_clock_is_set_by_hours_and_no_claim_ends_early(
     # The command line tells times in whole seconds.
     ends = [(key.rsplit("/", 2)[1], entry.ended_at.replace(microsecond=0)) for key, entry in entries]
     assert ends == [("task:short", short)]
-    assert (await world.story("task:long")).claim is not None
+    assert (await world.details("task:long")).claim is not None
 
 
 async def overdue_by(world: World, seconds: float) -> timedelta:

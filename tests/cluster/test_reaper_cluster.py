@@ -83,10 +83,10 @@ async def test_leases_that_a_new_leader_starts_again_are_ended_at_their_first_de
 
             boot.now = 1000.0 + _TTL + GRACE_SECONDS
             assert await sweeper.sweep() == 0
-            assert (await world.story("task:a")).claim is not None
+            assert (await world.details("task:a")).claim is not None
             boot.now = 1000.0 + _LONGEST + 1 + GRACE_SECONDS
             assert await sweeper.sweep() == 1
-            assert (await world.story("task:a")).claim is None
+            assert (await world.details("task:a")).claim is None
 
 
 async def test_who_is_elected_later_knows_what_etcd_has_forgotten(tmp_path: Path) -> None:
@@ -204,9 +204,9 @@ async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_sta
             assert isinstance(claim, Claim)
             boot.now += 10 + 2 + 1 + GRACE_SECONDS
             assert await sweeper.sweep() == 1
-            story = await world.story("task:a")
-            assert story.claim is not None
-            assert story.claim.remaining_seconds > claim.remaining_seconds - 6
+            details = await world.details("task:a")
+            assert details.claim is not None
+            assert details.claim.remaining_seconds > claim.remaining_seconds - 6
 
 
 async def test_what_was_known_of_a_lease_before_it_was_started_again_is_kept(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_what_was_known_of_a_lease_before_it_was_started_again_is_kept(tmp
             assert before + 8 < ends
             await asyncio.to_thread(restart_all, cluster)
             asked = boot_seconds()
-            claim = (await another.story("task:a")).claim
+            claim = (await another.details("task:a")).claim
             assert claim is not None
             assert claim.remaining_seconds <= max(0.0, ends - asked)
 
@@ -256,4 +256,4 @@ async def test_what_was_started_again_before_any_reaper_saw_it_is_ended_by_the_c
                 await world.await_count("loose", 1)
                 ended = clock.now() + shift
             assert granted.expires_at + timedelta(seconds=allowance) <= ended
-            assert (await world.story("task:live")).claim is not None
+            assert (await world.details("task:live")).claim is not None

@@ -70,15 +70,15 @@ async def reap_it(world: World, work_key: str, deleted: KeyValue | None) -> bool
 async def check(world: World, work_key: str, token: int, completed: bool, claimed: bool) -> None:
     """Check that exactly one of the two won, and that what is written fits it."""
     assert completed is not claimed
-    story = await world.story(work_key)
-    ends = [(entry.attempt, entry.session, entry.ended, entry.cause, entry.fencing_token) for entry in story.history]
+    details = await world.details(work_key)
+    ends = [(entry.attempt, entry.session, entry.ended, entry.cause, entry.fencing_token) for entry in details.history]
     if completed:
         assert ends == [(1, "first", State.COMPLETED, None, token)]
-        assert (story.claim, story.record.state, story.record.late) == (None, State.COMPLETED, True)
+        assert (details.claim, details.record.state, details.record.late) == (None, State.COMPLETED, True)
     else:
         assert ends == [(1, "first", State.ABANDONED, Cause.EXPIRED, token)]
-        assert story.claim is not None
-        assert (story.claim.session, story.claim.attempt, story.record.state) == ("second", 2, State.CLAIMED)
+        assert details.claim is not None
+        assert (details.claim.session, details.claim.attempt, details.record.state) == ("second", 2, State.CLAIMED)
         assert (await world.complete(work_key, "second")).state is State.COMPLETED
 
 
@@ -132,5 +132,5 @@ async def test_a_stale_holder_never_ends_its_own_later_claim(world: World) -> No
     again = await world.claim("task:a", 60, "first")
     assert isinstance(again, Claim)
     assert not await complete_first(world, "task:a", claim.fencing_token)
-    assert (await world.story("task:a")).claim is not None
+    assert (await world.details("task:a")).claim is not None
     assert await complete_first(world, "task:a", again.fencing_token)

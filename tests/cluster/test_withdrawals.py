@@ -82,8 +82,8 @@ async def test_a_slow_try_is_not_granted_after_its_caller_was_denied(
     (answer,) = await slow.all_arrive()
     assert is_refused(answer)
     assert "withdrawn" in answer.details()
-    story = await direct.get(KEY)
-    assert (story.claim, story.record.attempt) == (None, held.attempt)
+    details = await direct.get(KEY)
+    assert (details.claim, details.record.attempt) == (None, held.attempt)
     assert (await direct.claim("next", KEY)).attempt == 2
 
 
@@ -149,9 +149,9 @@ async def test_a_copy_of_what_was_granted_is_answered_alike_as_long_as_the_claim
     claim = await ask("claim", "late", KEY)
     (answer,) = await slow.all_arrive()
     assert (answer.outcome, answer.claim.fencing_token) == (1, claim.fencing_token)
-    story = await direct.get(KEY)
-    assert story.claim is not None
-    assert story.claim.fencing_token == claim.fencing_token
+    details = await direct.get(KEY)
+    assert details.claim is not None
+    assert details.claim.fencing_token == claim.fencing_token
 
 
 async def test_a_slow_release_without_token_that_was_refused_does_not_end_a_later_claim(
@@ -164,9 +164,9 @@ async def test_a_slow_release_without_token_that_was_refused_does_not_end_a_late
     claim = await direct.claim("late", KEY)
     (answer,) = await slow.all_arrive()
     assert is_refused(answer)
-    story = await direct.get(KEY)
-    assert story.claim is not None
-    assert story.claim.fencing_token == claim.fencing_token
+    details = await direct.get(KEY)
+    assert details.claim is not None
+    assert details.claim.fencing_token == claim.fencing_token
 
 
 async def test_a_slow_completion_without_token_that_was_refused_does_not_complete_a_later_claim(
@@ -188,9 +188,9 @@ async def test_a_slow_renewal_does_not_put_back_an_older_note(
     await direct.renew("late", KEY, note="nearly done")
     (answer,) = await slow.all_arrive()
     assert is_refused(answer)
-    story = await direct.get(KEY)
-    assert story.claim is not None
-    assert story.claim.note == "nearly done"
+    details = await direct.get(KEY)
+    assert details.claim is not None
+    assert details.claim.note == "nearly done"
 
 
 async def test_nothing_is_withdrawn_where_no_try_is_left(
@@ -264,11 +264,11 @@ class TestAWithdrawalThatComesAfterTheGrant:
     ) -> None:
         await direct.claim("late", KEY, request_id="r")
         assert await withdraw("late", "r") == 1
-        story = await direct.get(KEY)
-        assert story.claim is None
-        assert (story.record.state, story.record.cause) == (State.ABANDONED, Cause.RELEASED)
-        assert story.record.acknowledged_at is not None
-        assert "withdrawn" in (story.record.reason or "")
+        details = await direct.get(KEY)
+        assert details.claim is None
+        assert (details.record.state, details.record.cause) == (State.ABANDONED, Cause.RELEASED)
+        assert details.record.acknowledged_at is not None
+        assert "withdrawn" in (details.record.reason or "")
         status = await direct.status()
         assert (status.live_claims, status.loose_ends) == (0, 0)
         assert keys_of(etcdctl, fleet, "loose") == []
@@ -330,9 +330,9 @@ class TestAWithdrawalThatComesAfterTheGrant:
         claim = await direct.claim("late", KEY, request_id="r")
         await direct.renew("late", KEY)
         assert await withdraw("late", "r") == 0
-        story = await direct.get(KEY)
-        assert story.claim is not None
-        assert story.claim.fencing_token == claim.fencing_token
+        details = await direct.get(KEY)
+        assert details.claim is not None
+        assert details.claim.fencing_token == claim.fencing_token
 
     async def test_the_claim_that_its_caller_knows_of_stays(self, direct: AsyncClient, withdraw: Any) -> None:
         claim = await direct.claim("late", KEY, request_id="r")
@@ -348,9 +348,9 @@ class TestAWithdrawalThatComesAfterTheGrant:
     ) -> None:
         claim = await direct.claim("late", KEY, request_id="r")
         assert await withdraw(session, request_id) == 0
-        story = await direct.get(KEY)
-        assert story.claim is not None
-        assert story.claim.fencing_token == claim.fencing_token
+        details = await direct.get(KEY)
+        assert details.claim is not None
+        assert details.claim.fencing_token == claim.fencing_token
         # Nor does it withdraw another session's request of the same id.
         await direct.release("late", KEY)
         if session != "late":
@@ -384,8 +384,8 @@ async def test_a_grant_and_a_withdrawal_at_once_leave_no_claim(
 
     calls = [step for each in range(8) for step in (claim(each), withdraw("late", f"r{each}", keys[each]))]
     await asyncio.gather(*(calls if number % 2 else reversed(calls)))
-    stories = await asyncio.gather(*map(direct.get, keys))
-    assert [story.claim for story in stories] == [None] * 8
+    all_details = await asyncio.gather(*map(direct.get, keys))
+    assert [details.claim for details in all_details] == [None] * 8
 
 
 async def test_one_id_for_two_pieces_of_work_does_not_fail_others(direct: AsyncClient, withdraw: Any) -> None:

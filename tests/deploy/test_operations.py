@@ -146,8 +146,8 @@ def test_a_restored_backup_gives_no_token_a_second_time(tmp_path: Path) -> None:
             _restore(running, name, backup)
         running.up("coordinator-1")
         with Client(_endpoints(running)[0], fleet=FLEET, timeout=20) as client:
-            story = client.get("task:held")
-            assert story.claim is not None
+            details = client.get("task:held")
+            assert details.claim is not None
             assert client.renew("session-a", "task:held", token=held.fencing_token).outcome is Outcome.RENEWED
             assert client.get("task:done").record.state is State.COMPLETED
             # What was claimed after the backup is known to nobody, and is claimed anew, with another token.
@@ -174,9 +174,9 @@ def _await_expiry(client: Client, work_key: str) -> None:
     """Wait until the reaper has written down that a claim of the backup expired."""
     pause = threading.Event()
     for _ in range(300):
-        story = client.get(work_key)
-        if story.history:
-            assert (story.record.state, story.record.cause) == (State.ABANDONED, Cause.EXPIRED)
+        details = client.get(work_key)
+        if details.history:
+            assert (details.record.state, details.record.cause) == (State.ABANDONED, Cause.EXPIRED)
             return
         pause.wait(0.1)
     raise AssertionError(f"the end of {work_key} is not written down")

@@ -121,7 +121,7 @@ async def settle(*coroutines: Any) -> list[Any]:
 class TestBatches:
     async def test_a_lone_transaction_is_sent_alone_and_at_once(self, replica: Replica) -> None:
         committing = asyncio.create_task(replica.commit(replica.claim_txn("lone", b"mine")))
-        # Into the lane, out of it, and into a task: there is no timer in its way.
+        # Into the batcher, out of it, and into a task: there is no timer in its way.
         for _ in range(4):
             await asyncio.sleep(0)
         assert replica.heard.batches == [1]
@@ -149,11 +149,11 @@ class TestBatches:
         assert sorted(replies, key=lambda reply: reply.revision) == replies
 
     async def test_reads_travel_together_too(self, replica: Replica) -> None:
-        stories = await asyncio.gather(*(replica.get("nothing") for _ in range(8)))
+        all_details = await asyncio.gather(*(replica.get("nothing") for _ in range(8)))
         counts = [Txn((), (Range(replica.paths("nothing").claim), Range(b"/", b"0", count_only=True)))] * 40
         before = replica.heard.answered
         replies = await asyncio.gather(*(replica.commit(txn) for txn in counts))
-        assert all(story.record.state is State.AVAILABLE for story in stories)
+        assert all(details.record.state is State.AVAILABLE for details in all_details)
         assert len({reply.range(1).total for reply in replies}) == 1
         assert replica.heard.answered - before == 1
 
@@ -315,11 +315,11 @@ class TestEtcdDoesNotAnswer:
                 )
                 assert [answer.attempt for answer in answers if isinstance(answer, Claim)] == [1, 1, 1]
                 for work, answer in zip(("short", "long", "queued"), answers, strict=True):
-                    story = await replica.get(work)
-                    assert story.history == ()
-                    assert story.claim is not None
+                    details = await replica.get(work)
+                    assert details.history == ()
+                    assert details.claim is not None
                     assert isinstance(answer, Claim)
-                    assert (story.claim.session, story.claim.fencing_token) == (work, answer.fencing_token)
+                    assert (details.claim.session, details.claim.fencing_token) == (work, answer.fencing_token)
                 await replica.assert_idle()
 
     @staticmethod
@@ -362,12 +362,12 @@ class TestEtcdDoesNotAnswer:
 
             async with EmbeddedEtcd(tmp_path, find_etcd()):
                 retried = await asyncio.gather(*(replica.claim(f"work-{n}", f"session-{n}") for n in range(MANY)))
-                stories = await asyncio.gather(*(replica.get(f"work-{n}") for n in range(MANY)))
-        for number, (before, answer, story) in enumerate(zip(first, retried, stories, strict=True)):
+                all_details = await asyncio.gather(*(replica.get(f"work-{n}") for n in range(MANY)))
+        for number, (before, answer, details) in enumerate(zip(first, retried, all_details, strict=True)):
             assert isinstance(answer, Claim)
             assert (answer.session, answer.attempt) == (f"session-{number}", 1)
             if isinstance(before, Claim):
                 assert answer.fencing_token == before.fencing_token
-            assert story.claim is not None
-            assert (story.claim.session, story.claim.fencing_token) == (answer.session, answer.fencing_token)
-            assert (story.history, story.contenders) == ((), ())
+            assert details.claim is not None
+            assert (details.claim.session, details.claim.fencing_token) == (answer.session, answer.fencing_token)
+            assert (details.history, details.contenders) == ((), ())

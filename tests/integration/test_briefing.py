@@ -133,9 +133,9 @@ class TestAcknowledge:
         await client.claim("session-1", "task:a", ttl=5, note="half done")
         await await_expiry(etcd_channel, fleet)
         record = await client.acknowledge("task:a")
-        story = await client.get("task:a")
-        assert story.record == record
-        assert [(entry.attempt, entry.note) for entry in story.history] == [(1, "half done")]
+        details = await client.get("task:a")
+        assert details.record == record
+        assert [(entry.attempt, entry.note) for entry in details.history] == [(1, "half done")]
         assert (await client.status()).loose_ends == 0
 
     async def test_only_abandoned_work(self, client: AsyncClient) -> None:

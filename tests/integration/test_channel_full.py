@@ -61,8 +61,8 @@ class TestNoSpace:
             assert granted > 0
             # Not all on one page: how many were granted before etcd's size caught up is a matter of moments.
             assert len([record async for record in client.list()]) == granted
-            story = await client.get("task:000")
-            assert story.claim is not None
+            details = await client.get("task:000")
+            assert details.claim is not None
             status = await client.status()
             assert status.live_claims == granted
             assert any("NOSPACE" in warning or "space" in warning for warning in status.etcd.warnings)

@@ -46,12 +46,12 @@ class TestLostReplies:
         claim = await client.claim("s", KEY)
         self.assert_sent_twice_the_same(proxy)
         assert (claim.outcome, claim.attempt) == (Outcome.GRANTED, 1)
-        story = await client.get(KEY)
-        assert story.claim is not None
-        assert story.claim.fencing_token == claim.fencing_token
-        assert story.history == ()
+        details = await client.get(KEY)
+        assert details.claim is not None
+        assert details.claim.fencing_token == claim.fencing_token
+        assert details.history == ()
         # It met its own claim, which does not make it a contender.
-        assert story.contenders == ()
+        assert details.contenders == ()
 
     @pytest.mark.parametrize("how", ["broken", "silence"])
     async def test_a_completion_is_done_once_and_answered_so(

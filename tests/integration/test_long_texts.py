@@ -203,11 +203,11 @@ async def test_answers_are_written_in_portions() -> None:
     async with counting_turns() as turns:
         page = await replies.list_reply(RecordPage((record,) * 320, None, 7))
         assert turns[0] >= 9
-        story = await replies.work_details(WorkDetails(record, None, (), (entry,) * 96, 7))
+        details = await replies.work_details(WorkDetails(record, None, (), (entry,) * 96, 7))
         assert turns[0] >= 9 + 2
         reported = await replies.log_reply(LogPage("s", (logged,) * 320, None))
         assert turns[0] >= 9 + 2 + 9
-    assert (len(page.records), len(story.history), len(reported.entries)) == (320, 96, 320)
+    assert (len(page.records), len(details.history), len(reported.entries)) == (320, 96, 320)
     assert page.records[319] == replies.record(record)
 
 

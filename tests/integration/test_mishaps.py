@@ -38,9 +38,9 @@ async def test_garbage_in_the_place_of_a_claim_without_a_lease_can_be_ended(
     etcdctl("put", f"/coordination/v1/{fleet}/claim/{KEY}", "garbage")
     revoked = await client.revoke(KEY, reason="not ours")
     assert (revoked.session, revoked.cause, revoked.attempt) == (UNKNOWN_SESSION, Cause.REVOKED, 1)
-    story = await client.get(KEY)
-    assert (story.record.state, len(story.history)) == (State.ABANDONED, 1)
-    assert UNKNOWN_SESSION in describe_work(story)
+    details = await client.get(KEY)
+    assert (details.record.state, len(details.history)) == (State.ABANDONED, 1)
+    assert UNKNOWN_SESSION in describe_work(details)
     assert (await client.claim("s", KEY)).attempt == 2
 
 

@@ -147,14 +147,14 @@ async def test_no_credential_touches_the_claim_of_another(
     fleet, key = guarded.fleets["here"], f"task:{method}-{session}".lower()
     claim = pb.ClaimRequest(fleet=fleet, session="bob-1", work_key=key, note="Bob's")
     assert await code_of(opened, "Claim", claim, header=guarded.headers["bob"]) == ("OK", "")
-    before = await story(guarded, opened, key)
+    before = await details(guarded, opened, key)
 
     request = request_for(method, fleet=fleet, session=session, key=key)
     request.fencing_token = before.claim.fencing_token
     code, _ = await code_of(opened, method, request, header=guarded.headers["alice"])
 
     assert code == ("FAILED_PRECONDITION" if session == "alice-1" else FORBIDDEN)
-    after = await story(guarded, opened, key)
+    after = await details(guarded, opened, key)
     assert (after.claim.session, after.claim.note, after.claim.expires_at) == (
         "bob-1",
         "Bob's",
@@ -163,7 +163,7 @@ async def test_no_credential_touches_the_claim_of_another(
     assert not after.history
 
 
-async def story(guarded: Guarded, opened: grpc.aio.Channel, key: str) -> Any:
+async def details(guarded: Guarded, opened: grpc.aio.Channel, key: str) -> Any:
     call = opened.unary_unary(
         "/coordinator.v1.CoordinatorService/Get",
         request_serializer=pb.GetRequest.SerializeToString,
@@ -181,9 +181,9 @@ async def test_an_operator_takes_a_claim_away_and_an_agent_does_not(guarded: Gua
     revoke = pb.RevokeRequest(fleet=fleet, work_key=key, reason="no")
     code, message = await code_of(opened, "Revoke", revoke, header=guarded.headers["alice"])
     assert (code, message) == (FORBIDDEN, "Revoke is for operators; credential 'alice' is an agent's")
-    assert (await story(guarded, opened, key)).claim.session == "alice-1"
+    assert (await details(guarded, opened, key)).claim.session == "alice-1"
     assert (await code_of(opened, "Revoke", revoke, header=guarded.headers["operator"]))[0] == "OK"
-    assert not (await story(guarded, opened, key)).HasField("claim")
+    assert not (await details(guarded, opened, key)).HasField("claim")
 
 
 async def test_a_refusal_names_what_is_not_allowed_and_what_is(guarded: Guarded, opened: grpc.aio.Channel) -> None:

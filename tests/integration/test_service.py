@@ -102,9 +102,9 @@ class TestClaimMany:
         assert outcomes.count(types.OUTCOME_RENEWED) == 29
         assert {answer.claim.fencing_token for answer in answers} == {answers[0].claim.fencing_token}
         assert {answer.work_key for answer in answers} == {KEY}
-        story = await client.get(KEY)
-        assert story.record.attempt == 1
-        assert story.contenders == ()
+        details = await client.get(KEY)
+        assert details.record.attempt == 1
+        assert details.contenders == ()
 
     async def test_five_hundred_at_once(self, stub: Stub, client: AsyncClient) -> None:
         items = [pb.ClaimItem(work_key=f"task:{number:03d}") for number in range(500)]
@@ -197,9 +197,9 @@ class TestReap:
         assert sum(answer.reaped for answer in answers) == 40
         assert (await stub("Reap")).reaped == 0
         for number in range(40):
-            story = await client.get(f"task:{number}")
-            assert story.record.state is State.ABANDONED
-            assert [(entry.attempt, entry.cause) for entry in story.history] == [(1, Cause.EXPIRED)]
+            details = await client.get(f"task:{number}")
+            assert details.record.state is State.ABANDONED
+            assert [(entry.attempt, entry.cause) for entry in details.history] == [(1, Cause.EXPIRED)]
         assert (await client.get("task:live")).record.state is State.CLAIMED
 
 

@@ -54,11 +54,11 @@ class TestStoppedEtcd:
         claim = await self.until_answered(client, request_id="the-same")
         again = await client.claim("s", KEY, 600, request_id="the-same")
         assert (claim.attempt, claim.fencing_token) == (1, again.fencing_token)
-        story = await client.get(KEY)
-        assert story.claim is not None
-        assert (story.record.attempt, story.claim.fencing_token) == (1, claim.fencing_token)
-        assert story.history == ()
-        assert story.contenders == ()
+        details = await client.get(KEY)
+        assert details.claim is not None
+        assert (details.record.attempt, details.claim.fencing_token) == (1, claim.fencing_token)
+        assert details.history == ()
+        assert details.contenders == ()
 
     async def until_answered(self, client: AsyncClient, *, request_id: str) -> Any:
         for _ in range(5):

@@ -78,10 +78,10 @@ class TestUp:
             first.process.kill()
             first.process.wait(timeout=30)
         with run_coordinator("up", "--data-dir", str(tmp_path)) as second, Client(second.endpoint) as client:
-            story = client.get("task:live")
-            assert story.claim is not None
-            assert (story.claim.session, story.claim.fencing_token) == ("s", claim.fencing_token)
-            assert story.claim.note == "half done"
+            details = client.get("task:live")
+            assert details.claim is not None
+            assert (details.claim.session, details.claim.fencing_token) == ("s", claim.fencing_token)
+            assert details.claim.note == "half done"
             assert client.get("task:finished").record.result == "done"
             assert client.complete("s", "task:live", token=claim.fencing_token).attempt == 1
 

@@ -245,7 +245,7 @@ class TestTexts:
         assert is_plain(raw.stdout)
 
     @pytest.mark.usefixtures("written")
-    def test_a_story_shows_long_texts_behind_a_mark_and_bounded(self, coordination: Coordination) -> None:
+    def test_work_details_show_long_texts_behind_a_mark_and_bounded(self, coordination: Coordination) -> None:
         for number in range(0, len(NOTES), 2):
             for key in (f"task:taken {number}", f"task:left-{number}", f"task:done-{number}"):
                 done = coordination("work-show", key)

@@ -36,8 +36,8 @@ def test_a_note_cannot_look_like_a_line_of_ours() -> None:
 def test_a_line_of_the_history_stays_a_line() -> None:
     entry = HistoryEntry(1, "t", 9, NOW, NOW, State.ABANDONED, Cause.RELEASED, reason=NOTE)
     long = HistoryEntry(2, "t", 9, NOW, NOW, State.COMPLETED, result="x" * 5000)
-    story = WorkDetails(Record("task:x", "task", State.ABANDONED, session="t", attempt=1), None, (), (entry, long), 5)
-    *_, first, second = describe_work(story).splitlines()
+    details = WorkDetails(Record("task:x", "task", State.ABANDONED, session="t", attempt=1), None, (), (entry, long), 5)
+    *_, first, second = describe_work(details).splitlines()
     assert first == (
         "  1. t abandoned (released) 2026-06-14T01:45:11Z; "
         'reason by t: "line one claimed task:other (expires in 60 min)"'

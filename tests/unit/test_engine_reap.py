@@ -88,9 +88,9 @@ def test_what_expired_lately_is_left_to_its_session() -> None:
 
 
 def test_an_expired_claim_is_shown_as_abandoned_before_it_is_recorded() -> None:
-    story = run(get(PATHS), found(None, EXPIRED, history=())).result
-    assert story is not None
-    assert (story.record.state, story.record.cause, story.record.ended_at) == (
+    details = run(get(PATHS), found(None, EXPIRED, history=())).result
+    assert details is not None
+    assert (details.record.state, details.record.cause, details.record.ended_at) == (
         State.ABANDONED,
         Cause.EXPIRED,
         NOW - HOUR,
@@ -108,9 +108,9 @@ def test_history_that_cannot_be_read_is_skipped_and_reported() -> None:
 def test_a_contender_key_that_no_coordinator_wrote_is_not_fatal() -> None:
     foreign = kv(PATHS.contender("x")[:-1] + b"\xff", b"")
     live = found(a_claim(), a_record()).replies[:2]
-    story = run(get(PATHS), answered(*live, ranged(foreign), ranged())).result
-    assert story is not None
-    assert story.contenders == ("\ufffd",)
+    details = run(get(PATHS), answered(*live, ranged(foreign), ranged())).result
+    assert details is not None
+    assert details.contenders == ("\ufffd",)
 
 
 def test_a_damaged_record_is_not_taken_for_unclaimed_work() -> None:

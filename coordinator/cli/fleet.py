@@ -62,14 +62,15 @@ def briefing(
 def work_watch(
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind.")] = "",
     session: Annotated[
-        str, typer.Option("--session", metavar="SESSION", help="Only what this session does, or is denied.")
+        str,
+        typer.Option("--session", metavar="SESSION", help="Only events of this session: its claims and its denials."),
     ] = "",
     start_revision: Annotated[
         int | None,
         typer.Option(
             "--from-revision",
             metavar="N",
-            help="Begin with what happened at this revision of the store. [default: now]",
+            help="Begin with the events of this revision of the store. [default: now]",
             min=1,
             max=2**63 - 1,
             show_default=False,
@@ -96,7 +97,7 @@ def work_watch(
 
 def work_ack(
     key: Key,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it may be left alone.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why no action is needed.")],
 ) -> int:
     """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before.
 

@@ -258,7 +258,7 @@ ReaperOn = Annotated[
     typer.Option(
         "--reaper/--no-reaper",
         envvar="COORDINATION_REAPER",
-        help="Whether this coordinator stands for election to record what expires.",
+        help="Whether this coordinator takes part in the election of the replica that records expired claims.",
     ),
 ]
 RetentionDays = Annotated[
@@ -267,7 +267,7 @@ RetentionDays = Annotated[
         "--retention-days",
         metavar="DAYS",
         envvar="COORDINATION_RETENTION_DAYS",
-        help="How long ended work is remembered, with its history; 0 means for ever.",
+        help="How long ended work is kept, with its history; 0 means for ever.",
     ),
 ]
 

@@ -46,7 +46,7 @@ RequestId = Annotated[
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", help="How many to show, at most.", min=1, max=100_000)]
-PageToken = Annotated[str, typer.Option("--page-token", metavar="TOKEN", help="Go on where a page ended.")]
+PageToken = Annotated[str, typer.Option("--page-token", metavar="TOKEN", help="Continue where a page ended.")]
 
 
 def work_claim(
@@ -191,7 +191,8 @@ def work_list(
     ] = None,
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")] = "",
     session: Annotated[
-        str, typer.Option("--session", metavar="SESSION", help="Only what this session has or had last.")
+        str,
+        typer.Option("--session", metavar="SESSION", help="Only work that this session holds or was the last to hold."),
     ] = "",
     limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
@@ -238,7 +239,7 @@ def work_log(
 def work_reap(
     min_age_hours: Annotated[
         str,
-        typer.Option("--min-age-hours", metavar="HOURS", help="Only what expired so long ago, at least."),
+        typer.Option("--min-age-hours", metavar="HOURS", help="Only claims that expired at least so long ago."),
     ] = "0",
 ) -> int:
     """Record expired claims as abandoned, and report how many this call recorded."""

@@ -45,7 +45,7 @@ def stranger_at(failure: Failure, endpoint: str) -> Absence:
     if _PROXY_STATUS.search((failure.details() or "").lower()):
         return Absence(
             f"no coordinator answers behind the proxy at {endpoint}",
-            "see that the coordinators behind it run, and that it passes gRPC on to them",
+            "check that the coordinators behind it run, and that it forwards gRPC to them",
             Evidence.WHY_ABSENT,
         )
     return Absence(f"what answers at {endpoint} is not a coordinator", _OTHER_PORT, Evidence.WHY_ABSENT)

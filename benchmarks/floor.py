@@ -1,6 +1,6 @@
 """What one claim costs in Python that no design gets around: its values and messages, written and read once each.
 
-Nothing is decided here, nothing is sent and nobody is waited for.
+Nothing is decided here, nothing is sent and nothing is awaited.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ async def measure(call: Call, *, server: int, callers: int, seconds: float, warm
 
 
 def processor_seconds(process: int) -> float:
-    """Return how much processor time a process has used so far, as Linux tells it."""
+    """Return how much processor time a process has used so far, as Linux reports it."""
     # After the name, which is in brackets and may hold anything; see proc(5) for the numbers.
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -66,7 +66,7 @@ def verdicts(figures: Figures, check_perf_writes: float | None) -> list[Verdict]
 
 
 def bounds(figures: Figures, check_perf_writes: float | None, *, batch: float, messages_us: float) -> dict[str, float]:
-    """Tell where the time of a claim goes, and what the ratios could be at most.
+    """Report where the time of a claim goes, and what the ratios could be at most.
 
     ``batch`` is how many transactions travelled together under 64 callers; ``messages_us`` what the values and messages
     of one claim take.

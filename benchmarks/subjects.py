@@ -29,7 +29,7 @@ class ServiceSubjects:
         self._run = uuid.uuid4().hex[:8]
 
     async def claim(self, caller: int, number: int) -> None:
-        """Claim work that nobody has claimed."""
+        """Claim work that was never claimed."""
         answer = await self._stub.Claim(
             pb.ClaimRequest(
                 session=f"session-{caller}",
@@ -40,7 +40,7 @@ class ServiceSubjects:
         _expect(answer.outcome == types.OUTCOME_GRANTED, answer)
 
     async def hot_key(self, caller: int, number: int) -> None:
-        """Ask for work that somebody holds: the first call holds it, all others are denied."""
+        """Ask for work that another session holds: the first call holds it, all others are denied."""
         answer = await self._stub.Claim(
             pb.ClaimRequest(
                 session=f"session-{caller}" if number > -50 else "holder",

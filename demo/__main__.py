@@ -14,7 +14,7 @@ error if not; with 130 if interrupted.
         grants, denials     what was answered to them and, in the fleet with claims, to the take-over and the latecomer
         pieces_done         lines in the journal of work done
         distinct_pieces, duplicated_pieces, pieces_untouched
-                            different pieces among them, those beyond, and those on the list that nobody has done
+                            different pieces among them, those beyond, and those on the list that were not done
         first_picks         [{session, item, work_key, denials: [{item, work_key, reason, by}]}], by place on the list
         done                [{session, work_key}], in the order in which it was done
     coordinator     its own counts: {granted, denied, completed, live_claims, loose_ends}
@@ -40,8 +40,8 @@ from typing import Any
 
 from coordinator import CoordinatorError
 from demo.processes import DemoFailed
-from demo.story import tell_story
-from demo.telling import Teller
+from demo.story import play_story
+from demo.telling import Printer
 
 
 def main() -> int:
@@ -50,33 +50,33 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     as_json = parser.parse_args().json
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # standard output is a TextIOWrapper here
-    tell = Teller(silent=as_json)
+    printer = Printer(silent=as_json)
     try:
         with tempfile.TemporaryDirectory(prefix="coordinator-demo-") as home:
-            found = asyncio.run(_until_told_to_stop(Path(home), tell))
+            found = asyncio.run(_until_stopped(Path(home), printer))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        tell.progress("")
+        printer.progress("")
         return 130
     except BrokenPipeError:
-        # Nobody reads any more. What is still in the buffer must not be written at exit.
+        # The output is no longer read. What is still in the buffer must not be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except (DemoFailed, CoordinatorError, OSError) as error:
-        tell.progress("")
+        printer.progress("")
         found = {"schema": "v1", "ok": False, "problems": [str(error)]}
     if as_json:
         print(json.dumps(found))
-    tell.problems(found["problems"])
+    printer.problems(found["problems"])
     return 0 if found["ok"] else 1
 
 
-async def _until_told_to_stop(home: Path, tell: Teller) -> dict[str, Any]:
+async def _until_stopped(home: Path, printer: Printer) -> dict[str, Any]:
     """Play; a polite end from outside ends it like Ctrl-C, so that everything is put away."""
     task = asyncio.current_task()
     if task is not None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await tell_story(home, tell)
+    return await play_story(home, printer)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Ten sessions in processes of their own, run with claims or without, and what came of it.
 
 Both fleets live the same: all pick at once, one of them is killed while it works, the others go on. Every figure is
-counted from what the processes told and from the journal of the work that they did.
+counted from what the processes reported and from the journal of the work that they did.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from demo.worklist import BLOB, KILLED, PIECES, SESSIONS, piece
 
 __all__ = ["Fleet", "Tally", "run_fleet"]
 
-#: The TTL of the session that is killed, in seconds: short, so that nobody has to wait an hour for its end.
+#: The TTL of the session that is killed, in seconds: short, so that the demo need not wait an hour for its end.
 SHORT_TTL_SECONDS = 6
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a fleet did, counted. ``pieces_untouched`` are on the list and were done by nobody."""
+    """What a fleet did, counted. ``pieces_untouched`` are on the list and were not done."""
 
     sessions: int
     killed: int

@@ -1,6 +1,6 @@
 """What came of the demo: the object that ``--json`` prints, and whether all went as it must.
 
-Invariant: what the sessions told, what their journals say and what the coordinator has in its books must agree.
+Invariant: what the sessions reported, what their journals say and what the coordinator has in its books must agree.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Sequel:
-    """How the lost work was taken over, as which ``attempt`` after which, and what came of somebody late."""
+    """How the lost work was taken over, as which ``attempt`` after which, and what a late session was answered."""
 
     taker: str
     claimed: Typed
@@ -104,7 +104,7 @@ class Outcome:
         if self.claiming.duplicated_pieces:
             yield f"{self.claiming.duplicated_pieces} pieces of work were done twice although they were claimed"
         if self.claiming.pieces_untouched:
-            yield f"{self.claiming.pieces_untouched} pieces of work on the list were done by nobody"
+            yield f"{self.claiming.pieces_untouched} pieces of work on the list were not done"
         if not self.guessing.duplicated_pieces:
             yield "the fleet without claims did no work twice, so that there is nothing to compare"
 
@@ -130,7 +130,7 @@ class Outcome:
         elif self.loss.note not in self.sequel.claimed.answer:
             yield f"{self.sequel.taker} was not shown what the killed session left behind"
         if self.sequel.late.exit_code != 1 or "DENIED: already completed by" not in self.sequel.late.answer:
-            yield f"the latecomer was not told that the work is completed, but: {self.sequel.late.answer}"
+            yield f"the latecomer was not denied because the work is completed, but: {self.sequel.late.answer}"
 
 
 def _fleet_object(fleet: Fleet, tally: Tally) -> dict[str, Any]:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class DemoFailed(Exception):
-    """Something that the demo needs did not work; the message is a sentence for whoever ran it."""
+    """Something that the demo needs did not work; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True)

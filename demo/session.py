@@ -5,7 +5,7 @@ It reads the list once, and then does up to ``PIECES_EACH`` pieces of work: the 
 journal of finished work, which all write and read). Doing a piece of work is taking ``WORK_SECONDS`` and writing a line
 to the journal.
 
-It tells what happens on standard output, one JSON object a line, and goes on past its first two steps only when it has
+It prints its events on standard output, one JSON object a line, and goes on past its first two steps only when it has
 read a byte from standard input, so that the whole fleet picks, and then works, at once. The end of that ends it.
 
     {"event": "ready"}                                                         then it waits
@@ -51,7 +51,7 @@ class Chooser(Protocol):
         """Decide what to do next."""
 
     def finish(self, item: str) -> None:
-        """Tell that it is done."""
+        """Report that it is done."""
 
 
 class Claiming:
@@ -87,7 +87,7 @@ class Claiming:
 
 
 class Guessing:
-    """Does the first item that nobody has finished, as far as the journal tells."""
+    """Does the first item that is not finished according to the journal."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal

@@ -12,7 +12,7 @@ from demo.fleet import Fleet, Tally
 from demo.processes import Typed
 from demo.worklist import BLOB, PIECES, piece, same_as
 
-__all__ = ["Teller"]
+__all__ = ["Printer"]
 
 _WIDTH = 100
 _ROWS = (
@@ -27,7 +27,7 @@ _ROWS = (
 )
 
 
-class Teller:
+class Printer:
     """Writes to standard output unless ``silent``; progress is shown on a terminal only."""
 
     def __init__(self, *, silent: bool) -> None:

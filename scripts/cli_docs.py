@@ -23,7 +23,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
 #: Where a group's help lists its exit codes.
 _EXIT_CODES = "Exit codes:"
-#: Taken by every command, and therefore told once.
+#: Taken by every command, and therefore listed once.
 _COMMON = {"json", "help", *(setting.parameter for setting in SETTINGS)}
 
 _HEADER = """\
@@ -36,7 +36,7 @@ _SETTINGS = """\
 ## Settings
 
 What counts is the option, then the environment variable, then the configuration file, then the default;
-`coordination config show` tells which it was. The configuration file is `$COORDINATION_CONFIG`, or
+`coordination config show` says which it was. The configuration file is `$COORDINATION_CONFIG`, or
 `coordination/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`; it may set {names}.
 
 | variable | meaning |
@@ -51,7 +51,7 @@ behind `--`, after the options.
 #: The variables that stand for no option.
 _VARIABLES = {
     "COORDINATION_CONFIG": "The configuration file.",
-    "COORDINATION_INSTANCE": "Tells processes of one session name apart: only the one that claimed renews.",
+    "COORDINATION_INSTANCE": "Distinguishes processes of one session name: only the one that claimed renews.",
     "COORDINATION_ETCD": "The etcd that `up` runs, an absolute path.",
     "COORDINATION_TRACE": "If set, an internal error shows where it happened.",
 }
@@ -128,7 +128,7 @@ def _from_settings() -> dict[str, str]:
 
 
 def _from_options(root: Any) -> dict[str, str]:
-    """Tell of each variable that stands for an option of some commands whose option it is."""
+    """Describe each variable that stands for an option of some commands whose option it is."""
     owners: dict[str, dict[str, list[str]]] = {}
     for name, command in _commands(root):
         for parameter in command.params:

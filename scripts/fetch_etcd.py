@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fetching import Wanted, fetch, tell
+from fetching import Wanted, fetch, report_fetch
 
 TARGET = Path(__file__).resolve().parent.parent / ".etcd"
 SUITES = ("trixie", "sid")
@@ -33,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fetch a newer etcd than the wheel's, and print its path.")
     parser.add_argument("suite", nargs="?", choices=SUITES, default="trixie", help="the release of Debian")
     suite = parser.parse_args().suite
-    return tell("a newer etcd", lambda: fetch(wanted(), suite))
+    return report_fetch("a newer etcd", lambda: fetch(wanted(), suite))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fetching import Wanted, fetch, machine_release, tell
+from fetching import Wanted, fetch, machine_release, report_fetch
 
 TARGET = Path(__file__).resolve().parent.parent / ".prometheus"
 
@@ -32,14 +32,14 @@ def fetch_prometheus() -> Path:
         # What its pages are made with.
         along="libjs-|fonts-",
     )
-    # On what is not Debian there is no mirror of it either, which `fetch` tells.
+    # On what is not Debian there is no mirror of it either, which `fetch` reports.
     return fetch(wanted, machine_release() or "stable")
 
 
 def main() -> int:
     """Fetch Prometheus and print where it is."""
     argparse.ArgumentParser(description="Fetch Prometheus from Debian, and print its path.").parse_args()
-    return tell("Prometheus", fetch_prometheus)
+    return report_fetch("Prometheus", fetch_prometheus)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Fetch programs from Debian, without root and without changing anything of the system.
 
 apt works on a source, lists and a cache of its own. The mirror, and the keys that its packages are checked with, are
-those of the machine's own configuration; only the suite may be another. What cannot be had is told in one sentence.
+those of the machine's own configuration; only the suite may be another. A failure is reported in one sentence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CANNOT", "CannotFetch", "Wanted", "debian_source", "fetch", "machine_release", "machine_sources", "tell"]
+__all__ = [
+    "CANNOT",
+    "CannotFetch",
+    "Wanted",
+    "debian_source",
+    "fetch",
+    "machine_release",
+    "machine_sources",
+    "report_fetch",
+]
 
 CANNOT = 3
 #: Seconds for one command of apt's: the index of a suite has 10 MB.
@@ -41,7 +50,7 @@ class CannotFetch(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is fetched: ``what`` is its name in a sentence, ``version`` finds the version in what ``program`` tells.
+    """What is fetched: ``what`` is its name in a sentence, ``version`` finds the version in what ``program`` reports.
 
     Of the packages that it depends on only those come along whose names ``along`` matches.
     """
@@ -103,7 +112,7 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def tell(what: str, fetch_it: Callable[[], Path]) -> int:
+def report_fetch(what: str, fetch_it: Callable[[], Path]) -> int:
     """Fetch, and print where it is, or one sentence that says why it cannot be had; returns the exit code."""
     try:
         print(fetch_it())
@@ -218,7 +227,7 @@ def _version(program: Path, pattern: str) -> str:
     """Return the version that a program says of itself: ``3.5.16``."""
     found = re.search(pattern, _run([str(program), "--version"], program.parent))
     if found is None:
-        raise CannotFetch("what was fetched does not tell its version")
+        raise CannotFetch("what was fetched does not report its version")
     return found[1]
 
 

@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Clients read these.
     for setting in ("ENDPOINT", "FLEET", "TIMEOUT", "TLS", "CA", "CERT", "KEY", "TOKEN_FILE"):
         os.environ.pop(f"COORDINATION_{setting}", None)
-    # How long an example takes tells what else the machine does.
+    # How long an example takes shows what else the machine does.
     too_slow = hypothesis.HealthCheck.too_slow
     hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[too_slow])
     hypothesis.settings.load_profile("tests")
@@ -97,7 +97,7 @@ class RunningEtcd:
 
 @dataclass(frozen=True)
 class RunningCoordinator:
-    """A coordinator in a process of its own, as its ready line tells."""
+    """A coordinator in a process of its own, as its ready line says."""
 
     endpoint: str
     metrics_url: str
@@ -118,7 +118,7 @@ _READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n
 def _environment(**more: str) -> dict[str, str]:
     """The environment without what would steer the command.
 
-    Coordinators run no reaper unless a test asks for one: most tests look at what is there before anybody has reaped.
+    Coordinators run no reaper unless a test asks for one: most tests look at what is there before anything is reaped.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
     return kept | {"COORDINATION_REAPER": "no"} | more
@@ -220,7 +220,7 @@ async def etcd_channel(etcd: RunningEtcd) -> AsyncIterator[EtcdChannel]:
 
 @pytest.fixture
 def give_away(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Giving:
-    """Give files to another user, whoever runs the tests."""
+    """Give files to another user, whatever user runs the tests."""
     return Giving(monkeypatch, tmp_path_factory.mktemp("site") / "packages")
 
 

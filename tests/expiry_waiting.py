@@ -1,4 +1,4 @@
-"""Waits until claims are gone from etcd, as etcd itself tells."""
+"""Waits until claims are gone from etcd, as etcd itself reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy that swallows answers: what was asked for has been done behind it, and whoever asked never hears of it.
+"""A proxy that swallows answers: what was asked for has been done behind it, and the caller never gets the answer.
 
 Two parts stand in a row. A relay of bytes takes the connections and can break them; behind it a gRPC server knows which
 answer it holds in its hands. An answer is lost only after it has come from behind, so that its request has certainly

@@ -1,7 +1,7 @@
-"""Files of another user, for tests that root runs as well as for those that anybody runs.
+"""Files of another user, for tests that root runs as well as for those that any user runs.
 
 Root gives them away. Who may not do that sees them as another's: in this process and in those that it starts, what
-looks at a file is told that it belongs to another user.
+looks at a file gets the answer that it belongs to another user.
 """
 
 from __future__ import annotations

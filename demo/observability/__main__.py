@@ -67,7 +67,7 @@ async def _show(home: Path, seconds: float) -> None:
         metrics = [coordinator.metrics for coordinator in both]
         config = copy_config(home / "config", coordinators=metrics, etcd=[one.etcd], interval=_INTERVAL)
         with run_prometheus(config, home) as prometheus:
-            _tell_where(both, prometheus)
+            _show_where(both, prometheus)
             endpoints = [coordinator.endpoint for coordinator in both]
             async with FleetLoad(endpoints, fleet=_FLEET, crowd=_crowd, hold=_hold) as load:
                 work = asyncio.create_task(_work(load))
@@ -76,7 +76,7 @@ async def _show(home: Path, seconds: float) -> None:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
             if not reported.is_set():
-                _tell_found(load, prometheus)
+                _show_found(load, prometheus)
 
 
 async def _work(load: FleetLoad) -> None:
@@ -111,7 +111,7 @@ def _hold() -> float:
     return random.uniform(_SHORTEST_SECONDS, _LONGEST_SECONDS)  # noqa: S311  # not a secret
 
 
-def _tell_where(coordinators: list[Coordinator], prometheus: RunningPrometheus) -> None:
+def _show_where(coordinators: list[Coordinator], prometheus: RunningPrometheus) -> None:
     one = coordinators[0]
     graph = {"g0.expr": _RATE, "g0.tab": "0", "g0.range_input": "15m"}
     lines = [
@@ -126,9 +126,9 @@ def _tell_where(coordinators: list[Coordinator], prometheus: RunningPrometheus) 
     print("Ctrl-C ends all of it.", flush=True)
 
 
-def _tell_found(load: FleetLoad, prometheus: RunningPrometheus) -> None:
+def _show_found(load: FleetLoad, prometheus: RunningPrometheus) -> None:
     print(
-        f"denied {load.counts.convergence_rate():.1%} of all claims, as the sessions were told; "
+        f"denied {load.counts.convergence_rate():.1%} of all claims, as the sessions were answered; "
         f"{prometheus.value(_RATE):.1%} in the last five minutes, as Prometheus says"
     )
 

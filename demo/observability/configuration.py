@@ -1,7 +1,7 @@
 """The configuration of ``deploy/prometheus``, copied with other targets.
 
 Invariant: the copy has the very same rules. Only the targets differ and, where asked for, how often is scraped and how
-long the windows of the rules are: five minutes and an hour are longer than anybody waits.
+long the windows of the rules are: five minutes and an hour are longer than a reader waits.
 """
 
 from __future__ import annotations

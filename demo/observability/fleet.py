@@ -77,8 +77,8 @@ class Counts:
 class FleetLoad:
     """Sessions of one fleet, whose claims go to all ``endpoints`` in turn.
 
-    ``crowd`` tells from the kind and the number of a round how many sessions want a piece of it, at least two; ``hold``
-    tells how long the one that gets it works, in seconds. Use it as
+    ``crowd`` returns for the kind and the number of a round how many sessions want one, at least two; ``hold``
+    shows how long the one that gets it works, in seconds. Use it as
     ``async with FleetLoad(…) as load: await load.rounds(20)``, and read ``load.counts``.
     """
 
@@ -166,7 +166,7 @@ class FleetLoad:
             holder, client = await self._race(kind, key, sessions)
         await client.complete(holder, key, result="done")
         self._ended(crowd - 1, self.counts.completions, (kind, "false"))
-        # Somebody who has not heard of it.
+        # A session that has not heard of it.
         await self._claim(kind, key, f"session-late-{number}", self._client(number))
 
     async def _race(self, kind: str, key: str, sessions: Sequence[_Session]) -> _Session:
@@ -176,7 +176,7 @@ class FleetLoad:
         if len(granted) != 1:
             raise AssertionError(f"{key} was granted {len(granted)} times at once")
         holder, client = granted[0]
-        # They are written down a moment after they were told, and count if they are when the attempt ends.
+        # They are written down a moment after they were answered, and count if they are when the attempt ends.
         await _wait(client, key, lambda story: len(story.contenders) == len(sessions) - 1)
         renewed = await client.renew(holder, key, note=f"branch {holder}: half done")
         self.counts.claims[kind, renewed.outcome.value] += 1
@@ -224,5 +224,5 @@ class FleetLoad:
 
 async def _wait(client: AsyncClient, key: str, enough: Callable[[WorkDetails], bool]) -> None:
     async with asyncio.timeout(_LIMIT_SECONDS):
-        while not enough(await client.get(key)):  # noqa: ASYNC110  # the coordinator tells nobody of it
+        while not enough(await client.get(key)):  # noqa: ASYNC110  # the coordinator sends no event for it
             await asyncio.sleep(_LOOK_SECONDS)

@@ -1,6 +1,6 @@
 """A real Prometheus, run on a configuration until a block ends, and asked over its HTTP API.
 
-Invariant: what it answers is told as it is. An expression that it refuses raises; one without a result gives an empty
+Invariant: its answers are reported unchanged. An expression that it refuses raises; one without a result gives an empty
 list.
 """
 
@@ -29,7 +29,7 @@ _SCRIPT = Path(__file__).resolve().parents[2] / "scripts/fetch_prometheus.py"
 VARIABLE = "COORDINATION_PROMETHEUS"
 #: Seconds for Prometheus to be ready, to end, and to answer a question.
 LIMIT_SECONDS = 30.0
-#: Somebody else may take a port between its being chosen and Prometheus' listening on it.
+#: Another process may take a port between its being chosen and Prometheus' listening on it.
 _TRIES = 3
 _PAUSE_SECONDS = 0.05
 
@@ -135,7 +135,7 @@ class RunningPrometheus:
         raise PrometheusFailed(f"this Prometheus has no page {name}")
 
     def ready(self) -> bool:
-        """Tell whether it answers already."""
+        """Return whether it answers already."""
         if self.process.poll() is not None:
             raise PrometheusFailed(f"Prometheus did not start: {self._last_words()}")
         try:

@@ -1,4 +1,4 @@
-"""Headers that are no text, for a minute; some have the innocent's token in them (46)."""
+"""Headers that are no text, for a minute; some have the normal client's token in them (46)."""
 
 from __future__ import annotations
 

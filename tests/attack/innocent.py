@@ -1,4 +1,4 @@
-"""An innocent caller: claims every 20 ms, and tells how long each claim took.
+"""A normal client: claims every 20 ms, and reports how long each claim took.
 
 Reads words from standard input: ``told`` answers with what was seen since the last word, ``fresh`` with how long a
 claim on a new connection takes. Times are in seconds; a failure is told by its message.

@@ -10,7 +10,7 @@ from tests.attack.wire import END_HEADERS, HEADERS, RST_STREAM, Connection, call
 
 SETTING = Setting(tokens=False)
 SECONDS = 10.0
-#: What half of the innocent's claims may take: reading the frames takes gRPC a whole core, and there are two.
+#: What half of the normal client's claims may take: reading the frames takes gRPC a whole core, and there are two.
 ALLOWED_SECONDS = 1.0
 
 

@@ -1,4 +1,4 @@
-"""A coordinator that is attacked, an innocent caller beside it, and what is measured of both."""
+"""A coordinator that is attacked, a normal client beside it, and what is measured of both."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ COMMAND = str(Path(sys.executable).with_name("coordination"))
 CLAIM = "coordinator.v1.CoordinatorService/Claim"
 #: What a coordinator may have in memory, whatever is sent to it, in MiB.
 MOST_MIB = 200
-#: How many times its quiet p99 an innocent caller's claim may take, and what is always allowed, in seconds.
+#: How many times its quiet p99 a normal client's claim may take, and what is always allowed, in seconds.
 TIMES, ALWAYS = 5, 0.05
-#: How long the innocent's claims are counted at least, in seconds.
+#: How long the normal client's claims are counted at least, in seconds.
 _LEAST_SECONDS = 1.0
 _READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n?")
 _INNOCENT = Path(__file__).with_name("innocent.py")
@@ -149,7 +149,7 @@ class Innocent:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, word: str) -> dict[str, list[float] | list[str]]:
-        """Have it tell what it has seen since it was asked last."""
+        """Return what it has seen since it was asked last."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{word}\n")

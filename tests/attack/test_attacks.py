@@ -1,4 +1,4 @@
-"""The attacks of strangers, in short (42, 43, 46, 47): the coordinator lives, stays small, and answers others.
+"""The attacks of unauthenticated clients, short (42, 43, 46, 47): the coordinator lives, stays small, answers others.
 
 ``make campaign-attack`` runs them at full strength and prints figures.
 """
@@ -32,6 +32,6 @@ def test_a_coordinator_lives_stays_small_and_answers_others_under(name: str, etc
 
 
 def logged_bytes(target: Target) -> int:
-    """Return how much of the log is not what the innocent caused, in bytes."""
+    """Return how much of the log is not what the normal client caused, in bytes."""
     lines = target.log.read_bytes().splitlines(keepends=True)
     return sum(len(line) for line in lines if b"session=innocent-" not in line)

@@ -1,4 +1,4 @@
-"""What strangers send is refused before it costs anything (42, 43, 46, 47): by its headers, length and connection."""
+"""Unauthenticated calls are refused before they cost anything (42, 43, 46, 47): by headers, length, connection."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def plain(endpoint: str, *, timeout: float = 10.0) -> socket.socket:
 
 
 def is_closed(opened: socket.socket) -> bool:
-    """Tell whether the other side has closed a connection, reading what it has said before."""
+    """Return whether the other side has closed a connection, reading what it has said before."""
     try:
         opened.setblocking(False)
         while opened.recv(65536):

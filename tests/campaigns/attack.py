@@ -1,8 +1,8 @@
-"""Attack coordinators as strangers would: ``python -m tests.campaigns.attack``, about ten minutes.
+"""Attack coordinators as unauthenticated clients can: ``python -m tests.campaigns.attack``, about ten minutes.
 
-Each attack has a coordinator of its own, beside an etcd that they share, and an innocent caller that claims every
-20 ms. Prints a table of memory and of how long the innocent's claims took, and exits with 1 if a coordinator ended, had
-more than 200 MiB in memory, refused an innocent's claim, or answered half of them later than 5 times the quiet p99 (and
+Each attack has a coordinator of its own, beside an etcd that they share, and a normal client that claims every 20 ms.
+Prints a table of memory and of how long the normal client's claims took. Exits with 1 if a coordinator ended, had more
+than 200 MiB in memory, refused a normal client's claim, or answered half of them later than 5 times the quiet p99 (and
 later than 50 ms). ``--share`` sends less, ``--only`` tries some of them.
 """
 

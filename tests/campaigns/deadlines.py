@@ -72,7 +72,7 @@ def lose_leaders(cluster: EtcdCluster) -> None:
 
 
 def lose_quorum(cluster: EtcdCluster) -> None:
-    """Kill two of three members again and again: without a majority nobody leads, and no lease ends."""
+    """Kill two of three members again and again: without a majority there is no leader, and no lease ends."""
     for _ in range(CHANGES // 2):
         leader, follower = cluster.leader(), cluster.follower()
         for member in (leader, follower):

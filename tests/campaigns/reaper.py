@@ -86,7 +86,7 @@ async def watch_times(world: World) -> tuple[float, float]:
 
 
 async def look_until(world: World, table: str, enough: Callable[[int], bool]) -> None:
-    """Look how many keys a table has, every now and then: to be told of each would busy the machine."""
+    """Look how many keys a table has, every now and then: an event for each would load the machine."""
     while not enough(await world.count(table)):  # noqa: ASYNC110  # see above
         await asyncio.sleep(0.05)
 

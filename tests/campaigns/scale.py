@@ -148,7 +148,7 @@ def _attempt(paths: WorkPaths, ended_at: datetime, *, abandoned: bool) -> Puts:
 
 
 async def _brief(endpoint: str, records: int) -> bool:
-    """Ask for briefings, short and long; tells whether one took too long."""
+    """Ask for briefings, short and long; return whether one took too long."""
     slow = False
     async with AsyncClient(endpoint, fleet="briefed") as client:
         await client.briefing()
@@ -179,7 +179,7 @@ def _counted(briefing: Briefing) -> str:
 
 
 def _list(pid: int, endpoint: str, listed: int) -> bool:
-    """Go through all records, with the client and with the command; tells whether memory grew with them."""
+    """Go through all records, with the client and with the command; return whether memory grew with them."""
     command = [sys.executable, "-m", "tests.campaigns.scale", "--through", endpoint]
     before = _resident(pid)
     started = time.monotonic()

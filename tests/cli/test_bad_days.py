@@ -1,4 +1,4 @@
-"""No coordinator, no store, nobody who reads: the command ends in time, says why, and never hangs or throws."""
+"""No coordinator, no store, no reader: the command ends in time, says why, and never hangs or throws."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOW_ETCD_FAILS = {signal.SIGSTOP: "did not answer in time", signal.SIGKILL: "can
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """An address where nobody listens, and nobody else can begin to."""
+    """An address where no program listens, and none can begin to."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"

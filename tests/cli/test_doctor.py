@@ -1,4 +1,4 @@
-"""``doctor`` tells what is wrong and what to do about it, and exits with 1 where there is a problem."""
+"""``doctor`` shows what is wrong and what to do about it, and exits with 1 where there is a problem."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def severities(found: dict[str, list[dict[str, Any]]], name: str) -> set[str]:
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """An address where nobody listens, and nobody else can begin to."""
+    """An address where no program listens, and none can begin to."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
@@ -277,20 +277,20 @@ def test_a_compaction_is_found(coordination: Coordination, run_etcd: RunEtcd, tm
 def test_other_programs_are_recognised(
     coordination: Coordination, coordinator: RunningCoordinator, etcd: RunningEtcd, web_server: str
 ) -> None:
-    for stranger in (web_server, etcd.endpoint):
-        said = f"what answers at {stranger} is not a coordinator"
-        found = findings(coordination("doctor", "--endpoint", stranger, "--json"), 1)
+    for other in (web_server, etcd.endpoint):
+        said = f"what answers at {other} is not a coordinator"
+        found = findings(coordination("doctor", "--endpoint", other, "--json"), 1)
         assert found["coordinator"][0]["message"] == said
         for arguments in (("work-list",), ("work-claim", "session-1", "task:x")):
-            done = coordination(*arguments, "--endpoint", stranger)
+            done = coordination(*arguments, "--endpoint", other)
             assert (done.returncode, done.stdout) == (3, "")
             assert done.stderr.startswith(f"error: {said}\nhint: name the address that a coordinator's ready line")
 
-    for stranger in (web_server, coordinator.endpoint):
-        said = f"what answers at {stranger} is not etcd"
-        found = findings(coordination("doctor", "--etcd", stranger, "--json"), 1)
+    for other in (web_server, coordinator.endpoint):
+        said = f"what answers at {other} is not etcd"
+        found = findings(coordination("doctor", "--etcd", other, "--json"), 1)
         assert said in found["etcd-quorum"][0]["message"]
-        served = coordination("serve", "--etcd", stranger, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+        served = coordination("serve", "--etcd", other, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
         assert (served.returncode, served.stdout) == (3, "")
         assert f"error: {said}\n" in served.stderr
 

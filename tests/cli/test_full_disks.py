@@ -74,7 +74,7 @@ class TestAnswers:
         run("work-claim", "session-1", "task:held")
         done = run(*arguments, full=("stdout",))
         assert done.returncode == code, done
-        # An error is told all the same, and that it could not be written as JSON, too.
+        # The error is reported all the same, and also that it could not be written as JSON.
         assert (NO_SPACE in done.stderr) is (code in (1, 74) or "--json" in arguments)
         assert "internal error" not in done.stderr
         for full in (("stderr",), ("stdout", "stderr")):

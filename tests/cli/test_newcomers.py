@@ -1,4 +1,4 @@
-"""What newcomers typed and were not told well, each case once."""
+"""Input of newcomers that once had a poor error message, each case once."""
 
 from __future__ import annotations
 

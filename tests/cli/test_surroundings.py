@@ -109,7 +109,7 @@ class TestHomes:
 
 
 class TestFiles:
-    """Settings that somebody wrote down are never left out without a word."""
+    """Configured settings are never left out without a message."""
 
     @pytest.mark.parametrize(
         ("content", "said"),

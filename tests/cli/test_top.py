@@ -58,7 +58,7 @@ class Terminal:
     def _read(self) -> bool:
         ready, _, _ = select.select([self._keyboard], [], [], SECONDS)
         assert ready, self.drawn
-        # EIO is how a terminal says that nobody is on its other side any more.
+        # EIO is how a terminal says that its other side is closed.
         with contextlib.suppress(OSError):
             piece = os.read(self._keyboard, 65536)
             self.drawn += _ESCAPES.sub("", piece.decode(errors="replace"))
@@ -118,7 +118,7 @@ def test_it_shows_the_fleet_and_what_happens_to_it(shown: Terminal, client: Clie
 def test_an_interrupt_ends_it(shown: Terminal) -> None:
     shown.see("task:taken")
     shown.type("\x03")
-    # The terminal of a new session is nobody's controlling one, so that the key is no signal there.
+    # The terminal of a new session is no session's controlling one, so that the key is no signal there.
     shown.process.send_signal(signal.SIGINT)
     assert shown.wait() == 130
 

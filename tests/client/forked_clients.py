@@ -48,7 +48,7 @@ def in_child(work: Callable[[], Any]) -> Any:
         signal.alarm(30)
         try:
             found = work()
-        except BaseException as error:  # noqa: BLE001  # to be told by the parent
+        except BaseException as error:  # noqa: BLE001  # for the parent to report
             found = f"{type(error).__name__}: {error}"
         os.write(writing, json.dumps(found).encode())
         os._exit(0)

@@ -81,7 +81,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(params=["127.0.0.1", "localhost", "[::1]"])
 def refusing(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An address where nobody listens, and nobody else can begin to."""
+    """An address where no program listens, and none can begin to."""
     family = socket.AF_INET6 if request.param == "[::1]" else socket.AF_INET
     with socket.socket(family) as taken:
         taken.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
@@ -233,7 +233,7 @@ async def test_tls_that_does_not_fit(
 
 
 async def test_of_several_endpoints_each_is_named_with_its_reason(connect: Connect, serve: Serve) -> None:
-    stranger, silent = serve(_say(b"220 mail\r\n")), serve(_swallow)
+    other, silent = serve(_say(b"220 mail\r\n")), serve(_swallow)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         refusing = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -244,10 +244,9 @@ async def test_of_several_endpoints_each_is_named_with_its_reason(connect: Conne
         )
         assert hint is not None
         assert hint.startswith(f"{START}; correct the name")
-        message, _ = await _said(connect, f"{stranger},{refusing}")
+        message, _ = await _said(connect, f"{other},{refusing}")
         assert (
-            message
-            == f"what answers at {stranger} is not a coordinator; no coordinator answers at {refusing}: {REFUSED}"
+            message == f"what answers at {other} is not a coordinator; no coordinator answers at {refusing}: {REFUSED}"
         )
         client = connect([refusing, silent], timeout=6)
         with pytest.raises(Unavailable) as raised:

@@ -30,7 +30,7 @@ def client(connect: Connect) -> Driven:
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """An address where nobody listens, and nobody else can begin to."""
+    """An address where no program listens, and none can begin to."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What both clients tell of work: work details, lists, logs, the status."""
+"""What both clients return about work: details, lists, logs, the status."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ USES: dict[str, Callable[[Client], Any]] = {
 
 
 class Proxy:
-    """Takes connections for a coordinator, and holds back what that answers once it is told to."""
+    """Accepts connections for a coordinator, and holds back what that answers on request."""
 
     def __init__(self, endpoint: str) -> None:
         host, _, port = endpoint.rpartition(":")

@@ -43,7 +43,7 @@ def new_loop() -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing that asyncio would tell of tasks and callbacks that were forgotten; gRPC's own noise is its own."""
+    """Nothing that asyncio would report about tasks and callbacks that were forgotten; gRPC's own noise is its own."""
     with caplog.at_level(logging.WARNING, "asyncio"):
         yield
     gc.collect()

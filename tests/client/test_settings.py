@@ -126,7 +126,7 @@ def test_a_certificate_of_the_callers_goes_with_no_key_of_the_environments(
     for given in ({"cert": files.clients["alice"][0]}, {"key": files.clients["alice"][1]}):
         with pytest.raises(InvalidInput, match=r"^cert and key are needed together$"):
             sort(**given)
-    # Whoever wants TLS has not said whom to trust.
+    # A client that wants TLS has not said whom to trust.
     assert str(_security(sort(tls=True)).ca) == str(files.ca)
 
 

@@ -112,7 +112,7 @@ class TestDelivery:
         assert reported(await take(client, len(wanted), start_revision=start, **filters)) == wanted
 
     async def test_claiming_what_one_holds_is_no_denial(self, client: AsyncClient) -> None:
-        """It is marked as a contender for a moment, before anybody has looked at whose claim it is."""
+        """It is marked as a contender for a moment, before it is known whose claim it is."""
         start = (await client.claim("session-1", "task:a")).fencing_token
         for _ in range(3):
             await client.claim("session-1", "task:a")
@@ -218,7 +218,7 @@ class TestWhatGoesWrong:
 
         following = asyncio.create_task(asyncio.to_thread(follow) if synchronous else follow_async())
         async with asyncio.timeout(SECONDS):
-            while len(begun) < 6:  # noqa: ASYNC110  # nothing tells of it
+            while len(begun) < 6:  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0.01)
         ended.set()
         following.cancel()
@@ -243,13 +243,13 @@ class TestWhatGoesWrong:
             ) as reported_here:
                 await anext(reported_here)
                 async with asyncio.timeout(SECONDS):
-                    # Nothing tells of it: whoever does not read cannot be told.
+                    # There is no event for it: a client that does not read receives none.
                     while these.size:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
                 with pytest.raises(LimitExceeded, match="reads too slowly") as slow:
                     await anext(reported_here)
             revision = int(re.findall(r"from revision (\d+) on", slow.value.hint or "")[0])
-            # Nothing is lost: what was not told is told from there on.
+            # Nothing is lost: events that were not delivered follow from there on.
             assert reported(await take(client, 1, start_revision=revision))[0][0] in ("granted", "renewed")
             assert revision <= (await client.get("task:a")).revision
         finally:
@@ -271,7 +271,7 @@ class TestWhatGoesWrong:
     async def test_when_its_coordinator_stops_it_goes_on_at_another(
         self, etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str
     ) -> None:
-        """Stopped in good order, and killed: nothing is left out and nothing told twice."""
+        """Stopped in good order, and killed: no event is left out or delivered twice."""
         with contextlib.ExitStack() as stack:
             coordinators = [stack.enter_context(run_coordinator("serve", "--etcd", etcd.endpoint)) for _ in range(3)]
             endpoints = [each.endpoint for each in coordinators]
@@ -321,7 +321,7 @@ class Watching:
                 self._arrived.notify_all()
 
     async def await_reported(self, count: int) -> None:
-        """Wait until so many events were told."""
+        """Wait until so many events have arrived."""
         async with asyncio.timeout(SECONDS), self._arrived:
             await self._arrived.wait_for(lambda: len(self.found) >= count)
 

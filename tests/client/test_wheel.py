@@ -21,7 +21,7 @@ NOT_FOR_AGENTS = (
     *("coordinator.engine", "coordinator.metrics", "coordinator.server", "coordinator.service", "coordinator.store"),
     *("grpc_health.v1", "grpc_reflection.v1alpha", "prometheus_client", "pydantic", "uvloop"),
 )
-#: Makes a real claim, and tells what that has loaded.
+#: Makes a real claim, and prints the modules that it has loaded.
 CLAIM = """
 import json, sys
 import coordinator
@@ -110,7 +110,7 @@ def test_commands_for_those_who_work_load_nothing_of_the_servers_side(
         ["work-list"],
         ["work-reap"],
     ):
-        # -X importtime tells on standard error what is imported: a line for each, the name last.
+        # -X importtime reports on standard error what is imported: a line for each, the name last.
         command = [sys.executable, "-X", "importtime", COMMAND, *arguments, *settings]
         done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr

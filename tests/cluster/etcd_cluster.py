@@ -61,7 +61,7 @@ class EtcdMember:
             self.process = None
 
     def stop(self) -> None:
-        """Have it hang: its connections stay and nobody answers."""
+        """Have it hang: its connections stay and do not answer."""
         assert self.process is not None
         freeze(self.process.pid)
         self.stopped = True
@@ -219,7 +219,7 @@ def _fetched() -> str | None:
 
 
 def _reserve(reserved: contextlib.ExitStack) -> int:
-    """Bind a free port without listening, so that nobody else is given it until etcd listens there."""
+    """Bind a free port without listening, so that no other process gets it until etcd listens there."""
     found = reserved.enter_context(socket.socket())
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(("127.0.0.1", 0))

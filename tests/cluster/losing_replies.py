@@ -50,7 +50,7 @@ class Losses:
         self.pending = {key: (BREAK, SILENCE)[number % 2] for number, key in enumerate(keys)}
 
     def take(self, keys: Iterable[str]) -> str | None:
-        """Tell how to lose an answer that is about these keys; None to let it through."""
+        """Return how to lose an answer that is about these keys; None to let it through."""
         due = [key for key in keys if key in self.pending]
         if not due:
             return None
@@ -118,7 +118,7 @@ async def work_through(call: Call, losses: Losses) -> int:
 
 
 async def keys_by_table(channel: EtcdChannel, fleet: str) -> Counter[str]:
-    """Count what lies in etcd for a fleet, so that nothing is left over that no answer tells of.
+    """Count what lies in etcd for a fleet, so that nothing is left over that no answer mentions.
 
     But for the withdrawals of tries whose answers were lost: those go with their leases.
     """

@@ -55,7 +55,7 @@ class Fault(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """A claim as its session was told of it, and when."""
+    """A claim as its session received it, and when."""
 
     work_key: str
     session: str
@@ -179,7 +179,7 @@ def _choose(cluster: EtcdCluster, who: str) -> EtcdMember:
 
 
 async def check(load: Load, cluster: EtcdCluster, fleet: str) -> list[str]:
-    """Compare what the sessions were told with what etcd holds; returns what is wrong."""
+    """Compare what the sessions were answered with what etcd holds; returns what is wrong."""
     outcomes = await _outcomes(cluster, fleet)
     wrong = list(load.wrong)
     by_key: dict[str, Grant] = {}
@@ -189,8 +189,8 @@ async def check(load: Load, cluster: EtcdCluster, fleet: str) -> list[str]:
         by_key[grant.work_key] = grant
         found = outcomes.get(grant.work_key)
         if found != {grant.attempt: Outcome(grant.session, grant.token, "completed")}:
-            wrong.append(f"{grant} was told, but etcd holds {found}")
-    wrong += [f"etcd holds {key}, which nobody was told to have" for key in outcomes.keys() - by_key.keys()]
+            wrong.append(f"{grant} was answered, but etcd holds {found}")
+    wrong += [f"etcd holds {key}, which no session was granted" for key in outcomes.keys() - by_key.keys()]
     answered_completed = dict(load.completed)
     wrong += [f"{key} was granted, but not completed" for key in by_key.keys() - answered_completed.keys()]
     for key, holder in load.denials:

@@ -1,7 +1,7 @@
 """A process of racing sessions: ``python racing_sessions.py ENDPOINT FLEET FIRST COUNT``.
 
 It says "ready" when all its sessions are connected. For every work key that comes as a line, all of them claim it at
-once, and one line of JSON tells what each was answered. It ends with its standard input.
+once, and one line of JSON shows what each was answered. It ends with its standard input.
 """
 
 from __future__ import annotations

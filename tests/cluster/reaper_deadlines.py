@@ -1,4 +1,4 @@
-"""When claims end, by the wall clock, against when their claimants were told, while etcd loses its leader or more."""
+"""When claims end, by the wall clock, against when claimants expected it, while etcd loses its leader or more."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Lives:
-    """What claimants were told, and when their claims' keys were gone."""
+    """What claimants were answered, and when their claims' keys were gone."""
 
     answers: Sequence[Asked]
     gone: dict[str, datetime]
@@ -66,7 +66,7 @@ class Lives:
         return sum(late >= seconds for late in self.lateness)
 
     def wrong(self, bound_seconds: float) -> list[str]:
-        """Tell which claims ended before their time, or outlived it by more than the bound."""
+        """Return which claims ended before their time, or outlived it by more than the bound."""
         wrong = []
         for claim in self.answers:
             gone = self.gone.get(claim.work_key)
@@ -99,7 +99,7 @@ async def live_through(
         await asyncio.sleep(after_seconds)
         await asyncio.to_thread(fault)
         latest = max(claim.expires_at for claim in answers) + timedelta(seconds=bound_seconds + _PATIENCE_SECONDS)
-        while len(gone) < len(answers) and datetime.now(UTC) < latest:  # noqa: ASYNC110  # nothing tells of it
+        while len(gone) < len(answers) and datetime.now(UTC) < latest:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.1)
         lives = Lives(answers, dict(gone))
     if len(lives.gone) == len(answers):
@@ -128,7 +128,7 @@ async def claim_all(coordinators: Sequence[str], ttls: Sequence[float]) -> list[
 
 @contextlib.asynccontextmanager
 async def watching_deletions(cluster: EtcdCluster) -> AsyncIterator[dict[str, datetime]]:
-    """Note when claims are gone, as whichever member tells it first: one that hangs tells it late."""
+    """Note when claims are gone, as whichever member reports it first: one that hangs reports it late."""
     gone: dict[str, datetime] = {}
     watches = [asyncio.create_task(_watch(endpoint, gone)) for endpoint in cluster.endpoints]
     try:

@@ -61,7 +61,7 @@ class World:
     async def claim_all(
         self, work_keys: Iterable[str], ttl: float, session: str = "session-1", note: str = "", request_id: str = ""
     ) -> list[Claim | Denial]:
-        """Claim all of them, and tell how each was answered."""
+        """Claim all of them, and return the answers."""
         claims = [
             partial(
                 claim,
@@ -133,7 +133,7 @@ class World:
                 await leases.revoke(lease)
 
     async def end_election(self) -> None:
-        """Take the election away from whoever has it, as if its lease had run out."""
+        """Take the election away from the elected replica, as if its lease had run out."""
         await self.run(lambda: commit(Txn((is_absent(b"/none"),), (Delete(LEADER),))))
 
     async def mark_now(self) -> Mark:
@@ -154,7 +154,7 @@ class World:
         One that has begun without a mark then follows what is deleted, and has gone through what is stored.
         """
         async with asyncio.timeout(SECONDS):
-            while (mark := await self.run(read_mark)) is None or mark.revision < revision:  # noqa: ASYNC110  # nothing tells of it
+            while (mark := await self.run(read_mark)) is None or mark.revision < revision:  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0.02)
 
     async def put_mark(self, mark: Mark) -> None:
@@ -226,7 +226,7 @@ class CountingReconciliation(Reconciliation):
 class FollowingReaper(Reaper):
     """A whole reaper, but for one thing: it does not go through the records when a term begins, nor every hour.
 
-    So it records what etcd tells it of, and goes through the records only where following finds that etcd cannot tell:
+    So it records what etcd reports, and goes through the records only where following finds that etcd cannot report:
     ``reconciliation`` counts how often.
     """
 
@@ -275,9 +275,9 @@ async def make_backlog(world: World, batches: int) -> tuple[int, int]:
 
 
 async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for what nothing tells of when it comes true."""
+    """Wait for a condition that has no event when it comes true."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # nothing tells of it
+        while not condition():  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.02)
 
 

@@ -59,7 +59,7 @@ def restore(cluster: EtcdCluster, snapshot: Path, *, of: str = "etcd-cluster", b
 
 
 def bump(cluster: EtcdCluster, revision: int) -> None:
-    """Raise the revision of what is not running. It runs meanwhile at an address that nobody else knows."""
+    """Raise the revision of what is not running. It runs meanwhile at an address that no other process knows."""
     (member,) = cluster.members
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))

@@ -44,9 +44,9 @@ class Replica:
         return {sample.labels["kind"]: sample.value for sample in families[f"coordination_{name}"].samples}
 
     async def await_reported(self, name: str, **wanted: float) -> None:
-        """Wait until a gauge tells exactly this."""
+        """Wait until a gauge has exactly this."""
         async with asyncio.timeout(SECONDS):
-            while self.exposed(name) != wanted:  # noqa: ASYNC110  # nothing tells of it
+            while self.exposed(name) != wanted:  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -88,16 +88,16 @@ async def test_only_the_elected_replica_reports_it(world: World) -> None:
     async with replica(world, "one") as one:
         await one.await_reported("live_claims", task=1, other=0)
         async with replica(world, "two") as two:
-            # It gives signs of life, and so has had every occasion to tell something.
+            # It gives signs of life, and so has had every occasion to report something.
             async with asyncio.timeout(SECONDS):
-                while len(world_signs := await _signs(world)) < 2:  # noqa: ASYNC110  # nothing tells of it
+                while len(world_signs := await _signs(world)) < 2:  # noqa: ASYNC110  # there is no event for it
                     await asyncio.sleep(0.02)
             assert len(world_signs) == 2
             assert (two.exposed("live_claims"), two.exposed("loose_ends")) == ({}, {})
             assert two.registry.get_sample_value("coordination_reaper_is_leader") == 0
             await one.stop()
             await two.await_reported("live_claims", task=1, other=0)
-            # Whoever was elected takes back what it said.
+            # The elected replica takes back what it said.
             assert (one.exposed("live_claims"), one.exposed("loose_ends")) == ({}, {})
             assert one.registry.get_sample_value("coordination_reaper_is_leader") == 0
 

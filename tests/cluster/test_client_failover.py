@@ -88,7 +88,7 @@ async def test_a_coordinator_that_has_answered_before_is_waited_for(
             await ask("claim", "session-1", "task:x")
             target.clear()
             waiting = asyncio.ensure_future(ask("claim", "session-1", "task:y"))
-            # Longer than a client goes on knocking that has never met anybody.
+            # Longer than a client goes on knocking that has never reached a coordinator.
             done, _ = await asyncio.wait([waiting], timeout=1.5)
             assert not done
             target.append(first.endpoint)

@@ -238,7 +238,7 @@ class TestUsers:
                 await put(1)
                 assert [event.kv.key for event in (await anext(batches)).events] == [prefix + b"1"]
                 await asyncio.to_thread(guarded.restart)
-                # Nobody else asks for a token meanwhile: the watch has to get one itself.
+                # No other call asks for a token meanwhile: the watch has to get one itself.
                 async with asyncio.timeout(30):
                     while (await anext(batches)).events:
                         pass

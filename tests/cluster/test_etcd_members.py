@@ -79,7 +79,7 @@ async def until_good(channel: EtcdChannel, member: EtcdMember) -> None:
     """Wait until the channel takes a member for good again."""
     index = channel.endpoints.index(member.endpoint)
     async with asyncio.timeout(30):
-        while not channel._members[index].good:  # noqa: ASYNC110  # nothing tells when it becomes so
+        while not channel._members[index].good:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.02)
 
 

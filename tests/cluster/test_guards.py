@@ -1,6 +1,6 @@
 """What others do between an operation's reading and its writing: each comparison keeps it from doing harm.
 
-Against a real etcd. Claims expire at once here: their leases are revoked, which etcd tells in the same way.
+Against a real etcd. Claims expire at once here: their leases are revoked, which etcd reports in the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A holder that is stopped past its deadline and goes on: it can tell that it has lost, and its writes are refused."""
+"""A holder that is stopped past its deadline and goes on: it can see that it has lost, and its writes are refused."""
 
 from __future__ import annotations
 

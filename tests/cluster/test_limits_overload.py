@@ -1,4 +1,4 @@
-"""More calls than can be answered, over an etcd that does not answer: memory stays bounded, and everybody is told."""
+"""More calls than can be answered, over an etcd that does not answer: memory stays bounded, every call is answered."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_connection_that_floods_leaves_places_to_others(
             await polite.claim("warm", "task:warm")
             freeze(own_etcd.pid)
             flood = [asyncio.create_task(claim(greedy, number)) for number in range(100)]
-            # Whoever is refused is told at once, and the others wait in their places.
+            # Refused calls are answered at once, and the others wait in their places.
             waiting = set(flood)
             while len(waiting) > 10:
                 _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

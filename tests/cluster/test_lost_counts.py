@@ -29,7 +29,7 @@ class Lossy:
 
     def __init__(self, server: Server, client: AsyncClient, patient: AsyncClient) -> None:
         self.how: str | None = None
-        #: Whether replies are lost that tell that nothing was written, too.
+        #: Whether replies that say that nothing was written are lost, too.
         self.every_reply = False
         self._server = server
         self.client = client
@@ -73,14 +73,14 @@ class Lossy:
     async def comes_to(self, **wanted: int) -> None:
         """Wait until so much is counted, and look that it stays so."""
         async with asyncio.timeout(30):
-            while await self.counts() != Counter(wanted):  # noqa: ASYNC110  # counters tell nobody
+            while await self.counts() != Counter(wanted):  # noqa: ASYNC110  # counters have no event
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
         assert await self.counts() == Counter(wanted)
 
 
 def _has_written(request: bytes, answer: bytes) -> bool:
-    """Tell whether a transaction, or one of a batch, has written a record."""
+    """Return whether a transaction, or one of a batch, has written a record."""
     sent, reply = rpc.TxnRequest.FromString(request), rpc.TxnResponse.FromString(answer)
     done = [sent.success] if reply.succeeded else []
     for operation, response in zip(sent.success, reply.responses, strict=False):
@@ -90,7 +90,7 @@ def _has_written(request: bytes, answer: bytes) -> bool:
 
 
 def _records(request: rpc.TxnRequest) -> bool:
-    """Tell whether a transaction, or one of a batch, would write a record."""
+    """Return whether a transaction, or one of a batch, would write a record."""
     children = (operation.request_txn.success for operation in request.success)
     return any(map(_puts_record, (operation for each in (request.success, *children) for operation in each)))
 
@@ -143,7 +143,7 @@ async def test_a_repeated_request_that_is_answered_counts_nothing_more(lossy: Lo
 
 
 async def test_a_grant_that_has_ended_before_it_was_seen_is_counted(lossy: Lossy) -> None:
-    """Where the claim has gone and the work was claimed again, the history tells."""
+    """Where the claim has gone and the work was claimed again, the history shows."""
     with lossy.losing():
         request_id = await lossy.unknown(lossy.client.claim("s", "task:one"))
     claim = await lossy.patient.claim("s", "task:one", request_id=request_id)
@@ -166,7 +166,7 @@ async def test_many_at_once_and_in_one_call_are_counted(lossy: Lossy) -> None:
         assert {type(answer) for answer in answers} == {OutcomeUnknown}
         singles = [lossy.client.claim("s", f"task:single-{number}") for number in range(20)]
         ends = await asyncio.gather(*singles, return_exceptions=True)
-    # One that waited behind a batch without an answer was not sent at all, and is told so.
+    # One that waited behind a batch without an answer was not sent at all, and gets that error.
     assert {OutcomeUnknown} <= {type(end) for end in ends} <= {OutcomeUnknown, Unavailable}
     claims = [claim async for claim in lossy.patient.list()]
     assert len(claims) == 40 + sum(isinstance(end, OutcomeUnknown) for end in ends)

@@ -86,7 +86,7 @@ class Late:
         request = getattr(pb, f"{method}Request")(fleet=self._fleet, **fields)
         self._calls.append(asyncio.ensure_future(getattr(stub, method)(request, timeout=60)))
         async with asyncio.timeout(10):
-            while unread(self._endpoint) <= before:  # noqa: ASYNC110  # the kernel tells nobody
+            while unread(self._endpoint) <= before:  # noqa: ASYNC110  # the kernel has no event for it
                 await asyncio.sleep(0.01)
 
     async def outcomes(self) -> list[Any]:
@@ -147,7 +147,7 @@ async def test_it_serves_again_at_the_same_address_and_the_connections_are_new(
         for attempt in (2, 3):
             async with stopped(stopping):
                 pass
-            # The client's own: it tries again where it is told that nothing was changed.
+            # The client's own: it retries if the answer says that nothing was changed.
             assert (await client.renew("s", "task:one")).fencing_token == claim.fencing_token
             await client.release("s", "task:one")
             claim = await client.claim("s", "task:one")
@@ -214,7 +214,7 @@ async def test_a_client_names_the_claim_that_it_holds(
     details = await other.get("github:acme/web#7")
     assert details.claim is not None
     assert details.claim.fencing_token == later.fencing_token
-    # Who says so means whichever claim there is, and who has been told a token means that.
+    # Who says so means whichever claim there is, and a client that has a token means that one.
     await ask(method, "s", "acme/web#7", token=0)
     await ask("aclose" if kind == "async" else "close")
 
@@ -245,7 +245,7 @@ async def test_a_sole_client_learns_that_nothing_was_changed(stopping: RunningCo
         await stub.Status(pb.StatusRequest(fleet=fleet), timeout=20)
         async with stopped(stopping):
             waiting = asyncio.ensure_future(stub.Get(pb.GetRequest(fleet=fleet, work_key="task:one"), timeout=60))
-            while not unread(stopping.endpoint):  # noqa: ASYNC110  # the kernel tells nobody
+            while not unread(stopping.endpoint):  # noqa: ASYNC110  # the kernel has no event for it
                 await asyncio.sleep(0.01)
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await waiting

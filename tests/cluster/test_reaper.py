@@ -115,7 +115,7 @@ async def test_one_of_two_reapers_is_elected_and_the_other_takes_over(world: Wor
 
 
 async def test_the_reaper_goes_on_from_its_mark(world: World) -> None:
-    """Without going through the records: what it has not seen yet is told by etcd."""
+    """Without going through the records: etcd reports what it has not seen yet."""
     mark = await marked(world)
     await world.expire_in_time("task:b")
     assert await world.run(read_mark) == mark
@@ -125,7 +125,7 @@ async def test_the_reaper_goes_on_from_its_mark(world: World) -> None:
 
 
 async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None:
-    """So that a mark must not be saved before what it stands for is recorded; here somebody did."""
+    """So that a mark must not be saved before what it stands for is recorded; here it was."""
     await marked(world)
     await world.expire_in_time("task:b")
     await world.put_mark(await world.mark_now())
@@ -137,14 +137,14 @@ async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None
 
 
 async def test_what_happened_behind_a_compaction_is_found(world: World) -> None:
-    """By going through the records, once: etcd does not tell of it any more."""
+    """By going through the records, once: etcd does not report it any more."""
     await marked(world)
     await world.expire_in_time("task:b")
     await world.claim("task:c", 600)  # so that there is something behind the deletion of b
     await world.compact()
     async with world.following() as reaper:
         await world.await_count("loose", 2, 20.0)
-        # From then on it is told of everything again.
+        # From then on it receives every event again.
         await claim_and_expire(world, "task:d")
         await world.await_count("loose", 3)
         assert reaper.reconciliation.runs == 1
@@ -155,7 +155,7 @@ async def test_a_mark_of_another_store_is_not_trusted(world: World, wrong: str) 
     """As after a backup was restored: revisions count on from an earlier one, and a watch would skip what expired."""
     await marked(world)
     await world.expire_in_time("task:b")
-    # Behind the end of b, of which no watch from there on tells.
+    # After the end of b, which no watch from there on reports.
     now = await world.mark_now()
     other = replace(now, revision=now.revision + 1_000_000) if wrong == "revision" else replace(now, cluster="1")
     await world.put_mark(other)

@@ -19,7 +19,7 @@ from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 from tests.cluster.reaper_world import World, check_recorded_once, make_backlog, opened, until
 from tests.freezing import freeze
 
-#: What the mark does not tell is never found by going through the records.
+#: Expiries are found by the watch from the mark only, never by going through the records.
 _BY_EVENTS_ONLY = ReaperSettings(mark_every=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Clocks that are set while a coordinator runs, or that are wrong: nothing ends early, and nothing is told wrongly."""
+"""Clocks that are set while a coordinator runs, or that are wrong: nothing ends early, and no time is wrong."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ async def test_the_hosts_clock_is_set_by_hours_and_no_claim_ends_early(
         await world.await_count("loose", 1)
         assert short <= datetime.now(UTC)
     entries = await world.histories()
-    # The command line tells times in whole seconds.
+    # The command line prints times in whole seconds.
     ends = [(key.rsplit("/", 2)[1], entry.ended_at.replace(microsecond=0)) for key, entry in entries]
     assert ends == [("task:short", short)]
     assert (await world.details("task:long")).claim is not None
 
 
 async def overdue_by(world: World, seconds: float) -> timedelta:
-    """Claim for an hour, and tell how far a clock must be ahead for the claim to be overdue by that."""
+    """Claim for an hour, and return how far a clock must be ahead for the claim to be overdue by that."""
     granted = await world.claim("task:a", 3600)
     assert isinstance(granted, Claim)
     return granted.expires_at + timedelta(seconds=seconds) - clock.now()

@@ -237,7 +237,7 @@ def restart_all(cluster: EtcdCluster) -> None:
 
 
 async def test_what_was_started_again_before_any_reaper_saw_it_is_ended_by_the_clock(tmp_path: Path) -> None:
-    """Members and coordinator are restarted together: nobody knows the leases' first deadlines any more.
+    """Members and coordinator are restarted together: no process knows the leases' first deadlines any more.
 
     The bound is the deadline that the claim shows, the allowance, and how often it is looked.
     """

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.reaper_world import World, check_recorded_once, opened, until
 
-#: A reaper that says so and hangs when it has been told of an expiry, as it is about to write that down.
+#: A reaper that says so and hangs when it has received an expiry, before it records it.
 _HANGING = """
 import asyncio, sys, time
 from coordinator.engine.election import read_mark
@@ -69,7 +69,7 @@ async def said(process: subprocess.Popen[str]) -> str:
 
 
 async def test_one_killed_between_event_and_record_leaves_it_to_the_next(world: World) -> None:
-    """The next does not go through the records: etcd tells it again of what lies behind the mark of the killed one."""
+    """The next does not go through the records: etcd reports again what lies behind the mark of the killed one."""
     work_keys = [f"task:{number}" for number in range(20)]
     with hanging(world.channel.endpoints[0]) as process:
         assert await said(process) == "following"

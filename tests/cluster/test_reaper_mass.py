@@ -1,4 +1,4 @@
-"""Many claims that expire at once: each is recorded once, whoever is killed meanwhile, and live claims are renewed.
+"""Many claims that expire at once: each is recorded once, whichever is killed meanwhile, and live claims are renewed.
 
 How long that takes is measured by ``campaigns/reaper.py``, with more of them.
 """
@@ -57,7 +57,7 @@ async def test_two_thousand_that_expire_at_once_are_recorded_once_while_others_a
 
 @pytest.mark.long
 async def test_one_thousand_with_large_notes_are_recorded_at_once(world: World) -> None:
-    """Sixteen kilobytes each, three times over: etcd tells of them in pieces, and takes them in pieces."""
+    """Sixteen kilobytes each, three times over: etcd returns them in pieces, and takes them in pieces."""
     note = "n" * 16 * 1024
     async with world.reaping():
         await world.claim_all([f"task:{number}" for number in range(1000)], 120, note=note)

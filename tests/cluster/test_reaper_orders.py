@@ -1,4 +1,4 @@
-"""Completion against expiry against re-claim: in whatever order they come, each attempt ends once and nobody's claim
+"""Completion against expiry against re-claim: in whatever order they come, each attempt ends once and no other claim
 but the caller's own is touched.
 """
 

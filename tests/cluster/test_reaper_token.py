@@ -75,7 +75,7 @@ async def expire(world: World, prefix: str) -> None:
 
 
 async def is_known(world: World, token: Metadata) -> bool:
-    """Tell whether etcd knows a token still. That makes a simple one last longer, if it does."""
+    """Return whether etcd knows a token still. That makes a simple one last longer, if it does."""
     member = world.channel._members.current
     try:
         await member.unary(Methods.RANGE)(rpc.RangeRequest(key=b"/coordination/none"), timeout=5, metadata=token)
@@ -99,7 +99,7 @@ async def test_a_token_that_ends_amid_the_watch_does_not_stop_the_reaper(kind: s
                 await other.await_count("loose", CLAIMS, 20)
                 token = world.channel._credentials.metadata
                 await asyncio.sleep(UNUSED_SECONDS)
-                while await is_known(other, token):  # noqa: ASYNC110  # nothing tells of its end
+                while await is_known(other, token):  # noqa: ASYNC110  # there is no event for it
                     await asyncio.sleep(UNUSED_SECONDS)
                 await expire(other, "after")
                 await other.await_count("loose", 2 * CLAIMS, 20)

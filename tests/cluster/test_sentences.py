@@ -110,7 +110,7 @@ async def test_a_watch_of_a_store_that_is_not_there_any_more_says_so(
                 async for _ in client.watch(start_revision=start):
                     pass
 
-            # The first is in place before; the second comes with what the old store told.
+            # The first is in place before; the second comes with what the old store had reported.
             watching = asyncio.create_task(watch(revision))
             await asyncio.sleep(1.0)
             await asyncio.to_thread(begin_anew, cluster)

@@ -1,4 +1,4 @@
-"""Who watches and reads slowly is cut off, is told where to go on, and holds up nobody."""
+"""A slow watcher is cut off with the revision to continue from, and delays no other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def watching(served: Watches, world: World, start: int = 0) -> AsyncIterat
 
 
 async def grants(stream: Stream, wanted: int) -> list[ClaimEvent]:
-    """Read until so much work was told as granted."""
+    """Read until so many grants have arrived."""
     found: list[ClaimEvent] = []
     async with asyncio.timeout(SECONDS):
         async for item in stream:

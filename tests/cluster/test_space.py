@@ -85,7 +85,7 @@ def free(coordinator: RunningCoordinator) -> None:
 
 
 async def refused(client: AsyncClient, words: str) -> LimitExceeded:
-    """Claim new work until that is refused for the reason that these words tell."""
+    """Claim new work until that is refused with this reason."""
     for number in range(200):
         try:
             await client.claim("late", f"task:late-{number}")

@@ -48,7 +48,7 @@ def other_cluster(cluster: EtcdCluster, snapshot: Path, _: int) -> None:
 
 
 def just_ahead(cluster: EtcdCluster, snapshot: Path, revision: int) -> None:
-    """Older, and yet further on than what was seen, by the time that anybody looks."""
+    """Older, and yet further on than what was seen, by the time of the next look."""
     restore(cluster, snapshot, bumped=revision + 3)
 
 
@@ -223,7 +223,7 @@ class TestLeases:
             assert lease.id
 
     async def test_the_election_goes_on_with_a_lease_that_was_taken_up_again(self, cluster: EtcdCluster) -> None:
-        """etcd is away for longer than the lease lasts: whoever was elected is so again, and waits for nobody."""
+        """etcd is away for longer than the lease lasts: the elected replica is elected again, without waiting."""
         async with opened(cluster.etcd) as world, world.reaping() as reaper:
             await elected(reaper)
             before = await world.run(who_is_elected)

@@ -96,7 +96,7 @@ async def test_so_it_is_for_each_item_of_a_claim_of_many(ask: Ask, slow: Holding
         await direct.release("holder", key)
     ((response),) = await slow.all_arrive()
     assert [result.error.code for result in response.results[:2]] == ["FAILED_PRECONDITION"] * 2
-    # What it was told that it holds it still holds, by the same claims.
+    # What it was granted it still holds, by the same claims.
     assert [result.answer.claim.fencing_token for result in response.results[2:]] == [
         answer.fencing_token for answer in answers[2:]
     ]
@@ -137,7 +137,7 @@ async def test_what_was_granted_is_not_granted_again_however_often_the_work_chan
     await direct.release("late", KEY, token=claim.fencing_token)
     await direct.claim("another", KEY)
     await direct.release("another", KEY)
-    # By now nothing at the work key tells of the first request.
+    # By now nothing at the work key shows the first request.
     (answer,) = await slow.all_arrive()
     assert is_refused(answer)
     assert (await direct.get(KEY)).claim is None

@@ -106,7 +106,7 @@ def _kind(name: str) -> str:
 class Compose:
     """The services of a compose file, each a process of this host.
 
-    ``home`` holds their data and what they print. ``place`` tells where a port of a service is to be found.
+    ``home`` holds their data and what they print. ``place`` reports where a port of a service is to be found.
     """
 
     def __init__(self, home: Path, services: Mapping[str, Any]) -> None:
@@ -279,7 +279,7 @@ class Compose:
     def _adapt(self, directory: Path, name: str) -> None:
         for path in directory.rglob("*.yml"):
             text = self._here(path.read_text(encoding="utf-8"), name, {})
-            # Nobody waits a quarter of a minute for a scrape.
+            # Do not wait a quarter of a minute for a scrape.
             path.write_text(re.sub(r"(?m)(?<=^  scrape_interval: )15s$", "1s", text), encoding="utf-8")
 
     def _log(self, name: str) -> Path:
@@ -288,7 +288,7 @@ class Compose:
 
 
 def _reserve(reserved: contextlib.ExitStack) -> int:
-    """Bind a free port without listening, so that nobody else is given it until the service listens there."""
+    """Bind a free port without listening, so that no other process gets it until the service listens there."""
     found = reserved.enter_context(socket.socket())
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(("127.0.0.1", 0))

@@ -86,6 +86,6 @@ def _wait_until_evaluated(prometheus: RunningPrometheus, counts: Counts) -> None
 
 async def _drive(load: FleetLoad) -> None:
     async with load:
-        # Live for as long as anybody looks: how long a round takes tells what else the machine does.
+        # Live for as long as it is used: how long a round takes shows what else the machine does.
         await load.leave_live()
         await asyncio.gather(load.let_expire(_EXPIRING), load.rounds(_ROUNDS))

@@ -191,12 +191,12 @@ def _both_serve(running: Compose) -> None:
 
 
 def _the_protected_one_asks_for_a_token(running: Compose, files: Path) -> None:
-    """Without TLS nothing is answered, without a token nothing is told, and with one there is an answer."""
+    """Without TLS nothing is answered, without a token nothing is returned, and with one there is an answer."""
     endpoint, ca = running.place("coordinator-3", 7420), str(files / "ca.crt")
     with Client(endpoint, timeout=2) as plain, pytest.raises(Unavailable):
         plain.get("task:held")
-    with Client(endpoint, ca=ca, timeout=20) as nobody, pytest.raises(Unauthenticated):
-        nobody.get("task:held")
+    with Client(endpoint, ca=ca, timeout=20) as without_token, pytest.raises(Unauthenticated):
+        without_token.get("task:held")
     with Client(endpoint, ca=ca, token_file=str(files / "health.token"), timeout=20) as reader:
         assert reader.get("task:held").record.state is State.AVAILABLE  # in its own fleet
         with pytest.raises(PermissionDenied):

@@ -21,7 +21,7 @@ from tests.deploy.prometheus_running import WINDOW
 from tests.freezing import freeze
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "deploy/grafana/dashboards"
-#: What docs/metrics.md lists, which tests/integration/test_metrics_contract.py compares with what is told.
+#: What docs/metrics.md lists, which tests/integration/test_metrics_contract.py compares with what is exposed.
 METRICS = re.findall(
     r"^\| `(coordination_\w+)`", (DASHBOARDS.parents[2] / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE
 )
@@ -76,7 +76,7 @@ def seen(loaded_fleet: LoadedFleet) -> LoadedFleet:
 
 
 def _watch_for_a_while(seen: LoadedFleet) -> None:
-    """Have somebody watch for long enough to be scraped."""
+    """Watch for long enough to be scraped."""
     with Client(seen.coordinators[0].endpoint, fleet="observed") as client:
         watch = client.watch(start_revision=1)
         next(watch)

@@ -1,4 +1,4 @@
-"""Names: whatever deploy/ and the documentation ask Prometheus for is there, and whatever is told is asked for."""
+"""Names: whatever deploy/ and the documentation ask Prometheus for is there, and each exposed metric is used."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS, GRAFANA = ROOT / "deploy/prometheus", ROOT / "deploy/grafana"
-#: What a coordinator tells, by the table that is compared with it: tests/integration/test_metrics_contract.py.
-TOLD = dict(
+#: What a coordinator reports, by the table that is compared with it: tests/integration/test_metrics_contract.py.
+EXPOSED = dict(
     re.findall(
         r"^\| `(coordination_\w+)` \| (\w+)", (ROOT / "docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -42,18 +42,18 @@ def expressions() -> Iterator[str]:
 
 
 def known(name: str) -> bool:
-    """Whether it is recorded, told, or a part of a histogram that is told."""
+    """Whether it is recorded, exposed, or a part of an exposed histogram."""
     whole = re.sub(r"_(bucket|count|sum)$", "", name)
-    return name in RECORDED or name in TOLD or TOLD.get(whole) == "histogram"
+    return name in RECORDED or name in EXPOSED or EXPOSED.get(whole) == "histogram"
 
 
 def test_every_name_in_rules_alerts_and_dashboards_exists() -> None:
     names = {name for expression in expressions() for name in asked(expression)}
-    assert len(names) > len(TOLD)
+    assert len(names) > len(EXPOSED)
     assert {name for name in names if not known(name)} == set()
 
 
-@pytest.mark.parametrize("metric", TOLD)
+@pytest.mark.parametrize("metric", EXPOSED)
 def test_every_metric_is_asked_for(metric: str) -> None:
     parts = {f"{metric}{part}" for part in ("", "_bucket", "_count", "_sum")}
     assert any(parts & asked(expression) for expression in expressions())

@@ -57,7 +57,7 @@ class Demo:
                 if self._mark.encode() in path.read_bytes().split(b"\0"):
                     found.append(path)
             except OSError:
-                continue  # it has ended meanwhile, or is somebody else's
+                continue  # it has ended meanwhile, or is another's
         return found
 
 

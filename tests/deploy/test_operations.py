@@ -1,4 +1,4 @@
-"""What docs/operations.md tells operators to do, done: upgrades, a lost member, a backup brought back."""
+"""The procedures of docs/operations.md, carried out: upgrades, a lost member, a backup brought back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Sessions:
             number += 1
             try:
                 self._round(number)
-            except Exception as error:  # noqa: BLE001  # whatever a session is told but the truth is wrong
+            except Exception as error:  # noqa: BLE001  # any other answer is wrong
                 self.wrong.append(f"{type(error).__name__}: {error}")
             self.answers += 1
             self._over.wait(0.05)
@@ -150,7 +150,7 @@ def test_a_restored_backup_gives_no_token_a_second_time(tmp_path: Path) -> None:
             assert details.claim is not None
             assert client.renew("session-a", "task:held", token=held.fencing_token).outcome is Outcome.RENEWED
             assert client.get("task:done").record.state is State.COMPLETED
-            # What was claimed after the backup is known to nobody, and is claimed anew, with another token.
+            # What was claimed after the backup is unknown, and is claimed again, with another token.
             with pytest.raises(NotFound):
                 client.renew("session-d", "task:lost", token=lost.fencing_token)
             again = client.claim("session-e", "task:lost")

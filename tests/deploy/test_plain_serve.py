@@ -1,4 +1,4 @@
-"""Under a plain `coordination serve`, beside an etcd that nobody scrapes and that does not tell its quota."""
+"""Under a plain `coordination serve`, beside an etcd that is not scraped and does not report its quota."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_runbook_says_which_alerts_are_silent_there(
         prometheus.wait_for("coordination:abandonment_rate:ratio_rate1h > 0")
         prometheus.wait_for("coordination:loose_ends:sum")
         assert _silent(prometheus) == _silent_by_the_runbook()
-        # Not to know it is told, rather than left to be found out.
+        # That it is unknown is reported.
         prometheus.wait_for('ALERTS{alertname="CoordinationQuotaUnknown"}')
         with run_coordinator("serve", "--etcd", etcd.endpoint, "--etcd-quota-bytes", str(QUOTA)) as reported:
             _scrape(tmp_path / "seen", plain, reported)

@@ -10,7 +10,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def is_there(named: str) -> bool:
-    """Tell whether a test exists, by its node id without parameters."""
+    """Return whether a test exists, by its node id without parameters."""
     path, _, test = named.partition("::")
     return (ROOT / path).is_file() and test in _named_in(ROOT / path)
 

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the command line makes, whatever the terminal and the settings of whoever makes it."""
+"""docs/cli.md is what the command line makes, whatever the terminal and the settings of its user."""
 
 from __future__ import annotations
 

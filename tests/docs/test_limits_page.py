@@ -1,4 +1,4 @@
-"""docs/limits.md tells the limits that the code has."""
+"""docs/limits.md has the limits of the code."""
 
 from __future__ import annotations
 

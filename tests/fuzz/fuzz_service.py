@@ -37,7 +37,7 @@ MINUTES = float(os.environ.get("COORDINATION_FUZZ_MINUTES", "0"))
 _BATCH = 200
 _SECONDS = 30.0
 _STREAM_SECONDS = 0.1
-#: What a caller may be told: of its own doing, or to try again.
+#: What a caller may be answered: an error of its own, or to retry.
 TYPED = {
     grpc.StatusCode.OK,
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -102,7 +102,7 @@ class FuzzedService:
     def call(self, method: str, request: Message | bytes, *, must_end: bool = False) -> Answer:
         """Call a method; fails unless the answer is one that a caller may get.
 
-        A stream is not waited for any longer once it may have nothing to tell, unless it ``must_end``.
+        A stream is not waited for any longer once it may have no events, unless it ``must_end``.
         """
         data = request if isinstance(request, bytes) else request.SerializeToString()
         answer = self.run(self._call(method, data, _SECONDS if must_end else _STREAM_SECONDS))
@@ -123,7 +123,7 @@ class FuzzedService:
                 call = stream(data, timeout=_SECONDS)
                 reply = None
                 with contextlib.suppress(TimeoutError):
-                    # A stream that has nothing to tell is one that was let in.
+                    # A stream without events is one that was let in.
                     reply = await asyncio.wait_for(call.read(), stream_seconds)
                 call.cancel()
             else:
@@ -203,7 +203,7 @@ def _check_detail(error: grpc.aio.AioRpcError) -> None:
 
 
 class _TroubleHandler(logging.Handler):
-    """Notes what is logged as an error: nothing that anybody sends or stores may be one."""
+    """Notes what is logged as an error: nothing that is sent or stored may cause one."""
 
     def __init__(self, troubles: list[str]) -> None:
         super().__init__(logging.ERROR)

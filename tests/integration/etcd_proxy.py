@@ -1,4 +1,4 @@
-"""A proxy between a coordinator and a real etcd that loses replies when told to."""
+"""A proxy between a coordinator and a real etcd that loses replies on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TXN, GRANT = Methods.TXN.path, Methods.LEASE_GRANT.path
 
 
 def writes(path: str, request: bytes) -> bool:
-    """Tell whether a request asks for a change."""
+    """Return whether a request asks for a change."""
     if path != TXN:
         return path == GRANT
     return any(

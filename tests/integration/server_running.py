@@ -1,4 +1,4 @@
-"""Coordinators as processes of their own, for the tests that start and stop them, and what they tell."""
+"""Coordinators as processes of their own, for the tests that start and stop them, and what they print."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ class TestGivingUp:
         tasks[0].cancel()
         answers = await settle(*tasks, beside)
         assert isinstance(answers[0], asyncio.CancelledError)
-        # It had been sent, and took effect; those behind it are told so.
+        # It had been sent, and took effect; those behind it get that error.
         assert {answer.range(0).kvs[0].value for answer in answers[1:5]} == {b"0"}
         assert answers[5].succeeded
         assert replica.heard.batches == [2]

@@ -38,7 +38,7 @@ class Clock:
 
 
 class Sleeper(Pauses):
-    """A process that stands still when it is told to."""
+    """A process that stands still on request."""
 
     def __init__(self) -> None:
         self.clock = Clock()

@@ -1,4 +1,4 @@
-"""Answers that are too large, and an etcd that is full: limits that are told with what to do."""
+"""Answers that are too large, and an etcd that is full: errors that say what to do."""
 
 from __future__ import annotations
 

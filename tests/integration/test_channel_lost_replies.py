@@ -1,4 +1,4 @@
-"""What becomes of requests when etcd's answers are lost: they take effect once, and are told so."""
+"""What becomes of requests when etcd's answers are lost: they take effect once, and are answered so."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class TestNothingIsHammered:
         async with unwell_member() as unwell:
             channel = EtcdChannel([unwell.endpoint])
             assert await self.call_for_a_while(channel) == 0
-            # By nobody but the one probe, four to eight times a second.
+            # Only by the one probe, four to eight times a second.
             assert 2 * self.SECONDS <= unwell.asked <= 10 * self.SECONDS
             await channel.close()
 

@@ -43,7 +43,7 @@ class Demo:
                 if self._mark.encode() in path.read_bytes().split(b"\0"):
                     found.append(int(path.parent.name))
             except OSError:
-                continue  # it has ended meanwhile, or is somebody else's
+                continue  # it has ended meanwhile, or is another's
         return found
 
     def left_behind(self) -> list[object]:

@@ -80,8 +80,8 @@ class TestReach:
             assert stat.S_IMODE((data_dir / "sockets").stat().st_mode) == 0o700
             assert own.etcd == f"unix:{sockets['etcd.sock:0']}"
             for path in sockets.values():
-                stranger = [sys.executable, "-I", "-c", _STRANGER, str(path)]
-                done = subprocess.run(stranger, capture_output=True, text=True, timeout=30)
+                other = [sys.executable, "-I", "-c", _STRANGER, str(path)]
+                done = subprocess.run(other, capture_output=True, text=True, timeout=30)
                 if os.geteuid() == 0:
                     assert "PermissionError" in done.stderr
                 else:

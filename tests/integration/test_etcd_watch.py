@@ -201,7 +201,7 @@ class TestGaps:
             await anext(batches)  # the next revision is not the future
 
     async def test_a_member_that_lags_behind_is_not_another_store(self, channel: EtcdChannel) -> None:
-        """Whether the store is there yet, or was restored, a linearizable read tells."""
+        """Whether the store is there yet, or was restored, a linearizable read reports."""
         async with proxying_watches(channel.endpoints[0]) as proxy:
             through = EtcdChannel([proxy.endpoint])
             revision = await put(channel, "a")

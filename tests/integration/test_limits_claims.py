@@ -1,4 +1,4 @@
-"""How many claims a session and a fleet may have: what counts, what does not, and what is told."""
+"""How many claims a session and a fleet may have: what counts, what does not, and the errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_SESSION, OF_FLEET = 3, 5
 
 @pytest.fixture(scope="module")
 def replicas(run_coordinator: RunCoordinator, etcd: RunningCoordinator) -> Iterator[tuple[str, str]]:
-    """Two coordinators with limits, one told by options and one by the environment."""
+    """Two coordinators with limits, one configured by options and one by the environment."""
     options = ("--max-claims-per-session", str(OF_SESSION), "--max-claims-per-fleet", str(OF_FLEET))
     environment = {
         "COORDINATION_MAX_CLAIMS_PER_SESSION": str(OF_SESSION),

@@ -1,4 +1,4 @@
-"""An etcd that is overloaded or being defragmented: calls wait for it within their deadline, then are told."""
+"""An etcd that is overloaded or being defragmented: calls wait for it within their deadline, then fail."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_an_overloaded_etcd_is_retried_within_the_deadline_and_reported_af
                 etcd.left, etcd.refused = 1_000_000, 0
                 started = time.monotonic()
                 with pytest.raises(TryAgain) as caught:
-                    await client.claim("busy", "task:told")
+                    await client.claim("busy", "task:refused")
                 assert time.monotonic() - started > 1, "it was asked again for as long as there was time"
                 problem = caught.value
             assert isinstance(problem, LimitExceeded)
@@ -86,7 +86,7 @@ async def test_an_overloaded_etcd_is_retried_within_the_deadline_and_reported_af
             assert (problem.retry_after_seconds or 0) > 0
             assert 2 <= etcd.refused < 100, "there are pauses in between"
             etcd.left = 0
-            assert isinstance(await client.try_claim("busy", "task:told"), Claim)
+            assert isinstance(await client.try_claim("busy", "task:refused"), Claim)
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
 

@@ -95,7 +95,7 @@ async def test_a_long_history_of_long_texts_is_returned_up_to_the_size_limit(
     answer = await stub.Get(pb.GetRequest(fleet=fleet, work_key="task:again"))
     assert answer.ByteSize() < MAX_PAGE_BYTES + 4 * MAX_TEXT_BYTES
     attempts = [entry.attempt for entry in answer.history]
-    assert attempts == list(range(attempts[0], 41)), "the latest are told, without a gap"
+    assert attempts == list(range(attempts[0], 41)), "the latest are returned, without a gap"
     assert attempts[0] > 1
 
 

@@ -1,4 +1,4 @@
-"""Work with long texts is done in portions: nobody else waits until all of it is decoded, written down or sent.
+"""Work with long texts is done in portions: no other call waits until all of it is decoded, written down or sent.
 
 What is looked at is how much is decoded and how often others have their turn, never how long that takes.
 """

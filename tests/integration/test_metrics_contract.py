@@ -1,4 +1,4 @@
-"""What `/metrics` of a coordinator tells: all that was promised, under those names, and what docs/metrics.md says."""
+"""What `/metrics` of a coordinator reports: all that was promised, under those names, and what docs/metrics.md says."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ PROMISED = {
 
 
 class Family(NamedTuple):
-    """A metric as the page of a coordinator tells it."""
+    """A metric as the page of a coordinator reports it."""
 
     kind: str
     labels: frozenset[str]
@@ -88,7 +88,7 @@ def read(url: str) -> dict[str, Family]:
 
 @pytest.fixture(scope="module")
 def exposed(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Family]]:
-    """What a coordinator tells after one of everything has happened."""
+    """What a coordinator reports after one of everything has happened."""
     on = ("--data-dir", str(tmp_path_factory.mktemp("up")))
     with run_coordinator("up", *on, COORDINATION_REAPER="yes") as own:
         with Client(own.endpoint, timeout=SECONDS, instance="") as client:
@@ -122,7 +122,7 @@ def test_the_gauges_say_what_is_there(exposed: dict[str, Family]) -> None:
 
 
 def test_the_page_has_them_in_a_table(exposed: dict[str, Family]) -> None:
-    """The rows are made from what is told; where this fails, put its left side into docs/metrics.md."""
+    """The rows are made from the exposed metrics; if this fails, put its left side into docs/metrics.md."""
     rows = [
         f"| `coordination_{name}` | {each.kind} | {', '.join(f'`{label}`' for label in sorted(each.labels)) or 'none'} "
         f"| {each.help} |"
@@ -197,7 +197,7 @@ async def test_five_thousand_claims_of_invented_kinds_do_not_make_them_grow(
 
 
 def count_series(url: str) -> int:
-    """Count what a coordinator tells, but for gauges: some of those are known only after a while."""
+    """Count what a coordinator reports, but for gauges: some of those are known only after a while."""
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # as above
         page = response.read().decode()
     families = (family for family in text_string_to_metric_families(page) if family.type != "gauge")

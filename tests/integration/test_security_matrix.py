@@ -36,7 +36,7 @@ GRANTS: dict[str, tuple[set[str], set[str], bool]] = {
     "operator": (set(), {"here"}, True),
     "root": ({"alice-1", "alice-2", "bob-1"}, {"here", "there"}, True),
 }
-NOBODY = ("no token", "unknown", "expired", "empty", "another scheme", "two words")
+INVALID = ("no token", "unknown", "expired", "empty", "another scheme", "two words")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def request_for(method: str, *, fleet: str, session: str, key: str = "task:nothi
 
 def expected(who: str, method: str, session: str, fleet: str) -> str:
     """What becomes of a call: refused with one of two codes, or let in ("")."""
-    if who in NOBODY:
+    if who in INVALID:
         return UNKNOWN
     sessions, fleets, operator = GRANTS[who]
     if fleet not in fleets:
@@ -120,7 +120,7 @@ def test_each_call_has_its_place_in_the_table() -> None:
     assert sum(map(len, groups)) == len(METHODS)
 
 
-@pytest.mark.parametrize("who", [*GRANTS, *NOBODY])
+@pytest.mark.parametrize("who", [*GRANTS, *INVALID])
 @pytest.mark.parametrize("method", METHODS)
 async def test_who_may_make_which_call(guarded: Guarded, opened: grpc.aio.Channel, who: str, method: str) -> None:
     sessions = ("alice-1", "alice-2", "bob-1") if method in ACTING else ("alice-1",)
@@ -134,7 +134,7 @@ async def test_who_may_make_which_call(guarded: Guarded, opened: grpc.aio.Channe
 
 async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Guarded, opened: grpc.aio.Channel) -> None:
     request = request_for("Status", fleet=guarded.fleets["here"], session="")
-    answered = {await code_of(opened, "Status", request, header=guarded.headers[who]) for who in NOBODY}
+    answered = {await code_of(opened, "Status", request, header=guarded.headers[who]) for who in INVALID}
     assert answered == {(UNKNOWN, "the call carries no valid credential")}
 
 
@@ -212,11 +212,11 @@ async def test_reflection_is_for_those_with_a_credential(guarded: Guarded, opene
         header = guarded.headers[who]
         call = stub.ServerReflectionInfo(timeout=20, metadata=() if header is None else (("authorization", header),))
         try:
-            if who not in NOBODY:
+            if who not in INVALID:
                 await call.write(wanted)
             services = [service.name for service in (await call.read()).list_services_response.service]
         except grpc.aio.AioRpcError as error:
             return error.code().name
         return "OK" if SERVICE.full_name in services else "?"
 
-    assert [await answer(who) for who in (*NOBODY, "reader")] == [UNKNOWN] * len(NOBODY) + ["OK"]
+    assert [await answer(who) for who in (*INVALID, "reader")] == [UNKNOWN] * len(INVALID) + ["OK"]

@@ -74,7 +74,7 @@ def test_no_secret_is_anywhere(etcd: RunningEtcd, tmp_path: Path, fleet: str) ->
                 said.append(run(*arguments, **(settings | changed)))
             world.tokens.write_text(f'[[credential]]\nname = "x"\ntoken_sha256 = "{token}"\n')
             said.append(run("serve", "--etcd", etcd.endpoint, *world.serve_options(), "--listen", "127.0.0.1:0"))
-            with urllib.request.urlopen(metrics, timeout=20) as page:  # noqa: S310  # an address that it told itself
+            with urllib.request.urlopen(metrics, timeout=20) as page:  # noqa: S310  # an address that it printed itself
                 said.append(page.read().decode())
             coordinator.terminate()
         log.seek(0)

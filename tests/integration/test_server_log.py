@@ -73,7 +73,7 @@ class TestLog:
 
 
 class TestReaders:
-    """Whoever reads the log, or does not, a coordinator goes on and can be stopped."""
+    """Whether its log is read or not, a coordinator continues and can be stopped."""
 
     @staticmethod
     def start(etcd: RunningEtcd, *arguments: str) -> tuple[subprocess.Popen[str], str]:

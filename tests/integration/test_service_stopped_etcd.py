@@ -1,4 +1,4 @@
-"""An etcd that hangs: every call is told so before its deadline, and what was sent takes effect once."""
+"""An etcd that hangs: every call fails before its deadline, and what was sent takes effect once."""
 
 from __future__ import annotations
 

@@ -89,5 +89,5 @@ async def test_everything_is_read_once_and_latest_first(runner: Runner, fleet: s
             found += [kv.key for kv in entries]
             assert index.left == len(expected) - len(found)
         assert found == expected
-        # Reads that only tell how wide a window may be are few: a bisection of two thousand years at worst.
+        # Reads that only find how wide a window may be are few: a bisection of two thousand years at worst.
         assert counted.steps <= 70 + 3 * len(expected) / PIECE

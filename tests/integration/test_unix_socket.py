@@ -1,4 +1,4 @@
-"""A coordinator on a unix socket: who reaches it, what it replaces, and what its clients are told."""
+"""A coordinator on a unix socket: who reaches it, what it replaces, and what its clients learn."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_nothing_is_sent_to_a_socket_of_another_user(tmp_path: Path, give_away: 
     """Not even where one was trusted before: what is connected to is what was looked at."""
     path = tmp_path / "c.sock"
     tmp_path.chmod(0o1777)
-    with Client(f"unix:{path}", bearer_token="secret", timeout=0.5) as client:  # noqa: S106  # nobody takes it
+    with Client(f"unix:{path}", bearer_token="secret", timeout=0.5) as client:  # noqa: S106  # no server takes it
         left_over(path)
         with pytest.raises(errors.Unavailable, match="nothing listens on it any more"):
             client.status()
@@ -333,7 +333,7 @@ def test_tokens_are_demanded_and_sent(etcd: RunningEtcd, tmp_path: Path, fleet: 
 
 
 def test_one_client_does_not_lock_the_others_out(etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
-    """All connections through a socket look alike to gRPC; what a client calls itself tells them apart."""
+    """All connections through a socket look alike to gRPC; what a client calls itself distinguishes them."""
     with serving(etcd, tmp_path / "c.sock", "--max-calls", "4") as running, contextlib.ExitStack() as stack:
         flooding, polite = (stack.enter_context(Client(running.endpoint, fleet=fleet)) for _ in range(2))
         keys = [f"idea:{number}" for number in range(3)]

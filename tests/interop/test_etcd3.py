@@ -49,7 +49,7 @@ def run_example(etcd: RunningEtcd, fleet: str, work_key: str) -> Iterator[subpro
         assert documented in program
         program = program.replace(documented, here)
     command = [str(PYTHON), "-c", program]
-    # Its own imports of invalid escape sequences are nobody's concern here.
+    # Its own imports of invalid escape sequences do not matter here.
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_", "COVERAGE"))
     }

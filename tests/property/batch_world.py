@@ -21,7 +21,7 @@ from coordinator.store.leases.pool import LeasePool
 from coordinator.store.runner import Runner
 
 T = TypeVar("T")
-#: A lease that nobody has granted.
+#: A lease that was never granted.
 DEAD = 0x7E57_0000_0000_0001
 #: Some of these fill a batch.
 LARGE = b"x" * (300 * 1024)
@@ -89,7 +89,7 @@ def fresh_prefix() -> bytes:
 
 
 class Member(NamedTuple):
-    """A member of a batch. ``number`` tells it from others, and is what it writes."""
+    """A member of a batch. ``number`` identifies it, and is what it writes."""
 
     kind: str
     number: int
@@ -105,7 +105,7 @@ def txn_of(member: Member, prefix: bytes) -> Txn:
     free = Txn((is_absent(own),), (put,), seen)
     txns = {
         "contended": Txn((is_absent(contended),), (Put(contended, value),), (Range(contended),)),
-        # Nothing that they compare tells that they write the same key.
+        # Nothing that they compare says that they write the same key.
         "twins": free._replace(success=(Put(prefix + b"twins", value), put)),
         "dead lease": free._replace(success=(Put(own, value, DEAD),)),
         "untaken dead lease": Txn((is_absent(taken),), (Put(own, value, DEAD),), (Range(taken),)),
@@ -121,7 +121,7 @@ def txn_of(member: Member, prefix: bytes) -> Txn:
     return txns.get(member.kind, free)
 
 
-#: What a member that is refused always is told.
+#: The answer to a member that is always refused.
 GUILTY = {
     "dead lease": (LeaseGone, "lease not found"),
     "too large": (InternalError, "too large"),

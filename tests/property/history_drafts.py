@@ -16,7 +16,7 @@ HOUR_MS = 3_600_000
 
 
 class Draft(NamedTuple):
-    """A request before it is known what it meets. ``session`` None is whoever holds the work, or held it last."""
+    """A request before it is known what it meets. ``session`` None is the holder of the work, or its last one."""
 
     verb: str
     session: str | None = None

@@ -255,7 +255,7 @@ class HistoryMachine(RuleBasedStateMachine):
         )
 
     def _learn(self, name: str, work: Work, stored: Stored, answers: list[Any]) -> None:
-        """Take over what only the store knows, and check that the answers told the same."""
+        """Take over what only the store knows, and check that the answers were the same."""
         tokens = dict(self.works[name].tokens) | stored.tokens
         for reported in filter(None, map(token_reported, answers)):
             self._expect(
@@ -282,7 +282,7 @@ class HistoryMachine(RuleBasedStateMachine):
         return self.world.read(self.fleet)
 
     def _compare_all(self, stored: dict[str, Stored]) -> None:
-        self._expect(set(stored) <= set(self.works), f"work keys that nobody named: {set(stored) - set(self.works)}")
+        self._expect(set(stored) <= set(self.works), f"work keys that no call named: {set(stored) - set(self.works)}")
         for name, work in self.works.items():
             found = stored.get(name, Stored())
             self._expect(not (wrong := differences(work, found)), f"{name}: {wrong}")

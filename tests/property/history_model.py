@@ -1,6 +1,6 @@
 """What DESIGN says of one work key, as a pure function: state and request in, state and answer out.
 
-It knows no etcd, no transaction and no race. What it cannot predict (fencing tokens, deadlines) it is told afterwards.
+It knows no etcd, no transaction and no race. What it cannot predict (fencing tokens, deadlines) it learns afterwards.
 Shared with the engine are the words of ``coordinator.model`` and nothing else.
 """
 
@@ -96,7 +96,7 @@ class End:
 
 @dataclass(frozen=True)
 class Work:
-    """Everything about one work key. ``tokens`` and ``deadlines`` go by attempt, and are told by the store.
+    """Everything about one work key. ``tokens`` and ``deadlines`` go by attempt, and come from the store.
 
     ``promised`` is how long the live claim must last at least, ``events`` what the metrics are to hear of. ``seen`` is
     what a request that ends the claim has read as its note, if that is another than there is by now: it compares the
@@ -118,7 +118,7 @@ class Work:
 
     @property
     def expired(self) -> Known | None:
-        """The record of a claim that ran out, if nobody has written that down."""
+        """The record of a claim that ran out, if it is not recorded yet."""
         return self.known if self.held is None and self.known and self.known.state is State.CLAIMED else None
 
     @property
@@ -197,7 +197,7 @@ def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
     if known and known.state is State.COMPLETED and not request.reopen:
         return work, Denied(DenialReason.COMPLETED, completed_by=known.session, completed_at=known.ended_at)
     if repeated:
-        # It was granted as the latest attempt, which has ended; of the attempts before nobody knows their requests.
+        # It was granted as the latest attempt, which has ended; of the attempts before no process knows their requests.
         return work, Refusal(NotHolder)
     return (work, Refusal(Refused)) if _is_withdrawn(work, request) else _grant(work, request, now)
 
@@ -351,7 +351,7 @@ def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]
         return work, Refusal(NotHolder)
     attempt = work.held.attempt
     work, _ = _give_up(work, Cause.REVOKED, request.text, request.request_id, now)
-    # What is told is the attempt that was revoked, also where the work is completed again.
+    # The answer is the attempt that was revoked, also where the work is completed again.
     return work, _as_it_ended(next(end for end in work.history if end.attempt == attempt))
 
 
@@ -372,7 +372,7 @@ def _reap(work: Work, min_age: float, now: datetime) -> tuple[Work, bool]:
     expired = work.expired
     if expired is None:
         return work, False
-    # One that no one has been told the deadline of was granted or renewed at this very time, for a minute at least.
+    # A claim whose deadline no answer had was granted or renewed at this very time, for a minute at least.
     deadline = work.deadlines.get(expired.attempt)
     if min_age and (deadline is None or deadline > now - timedelta(seconds=min_age)):
         return work, False

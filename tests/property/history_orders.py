@@ -1,6 +1,6 @@
 """In which orders requests that ran together can have taken effect, and what is not promised of such requests.
 
-Not promised, because an operation first reads and then compares no more than it must: that a claim's end tells the note
+Not promised, because an operation first reads and then compares no more than it must: that a claim's end has the note
 that a renewal wrote at the same time, that a session which is denied at the same time is counted, that a completion
 without a token ends a claim that was granted after it began, and whom a refusal names.
 """
@@ -47,7 +47,7 @@ def with_counts_of(work: Work, before: Work, stored: Stored, requests: Sequence[
     """Take over how many contenders an attempt had that ended amid others, if it can have been so many.
 
     They are counted when the ending begins, and a claim marks its session before it has looked whose the work is.
-    ``shared`` tells whether one may have been answered from another's reply.
+    ``shared`` says whether one may have been answered from another's reply.
     """
     live = before.known.attempt if before.known else 0
     most = len(before.contenders | {request.session for request in requests if isinstance(request, Claiming)})

@@ -152,8 +152,8 @@ def check(stored: Stored, seen: Mapping[int, int]) -> None:
         )
     if claim is not None:
         reported_of = (State.CLAIMED, claim.session, claim.attempt, claim.note, claim.expires_at, claim.request_id)
-        tells = (record.state, record.session, record.attempt, record.note, record.expires_at, record.request_id)
-        _expect(reported_of == tells and record.attempts == claim.attempt, f"{claim} and {record} disagree")
+        claimed = (record.state, record.session, record.attempt, record.note, record.expires_at, record.request_id)
+        _expect(reported_of == claimed and record.attempts == claim.attempt, f"{claim} and {record} disagree")
     _expect(not stored.contenders or record.state is State.CLAIMED, f"contenders {stored.contenders} for nothing")
     tokens = stored.tokens
     _expect(all(tokens.get(attempt, token) == token for attempt, token in seen.items()), f"{seen} became {tokens}")
@@ -162,7 +162,7 @@ def check(stored: Stored, seen: Mapping[int, int]) -> None:
 
 
 def differences(work: Work, stored: Stored) -> list[str]:
-    """Tell where the store is not what the model expects."""
+    """Report where the store is not what the model expects."""
     pairs = {
         "claim": (work.held, stored.held),
         "record": (work.known, stored.known),

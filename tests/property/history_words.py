@@ -22,7 +22,7 @@ class Grant(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """What they hear of an attempt's end; ``counted`` tells whether they are told its contenders, too."""
+    """The events of an attempt's end; ``counted`` says whether they include its contenders."""
 
     ended: State
     cause: Cause | None

@@ -1,4 +1,4 @@
-"""Runs requests of the model's kind against a real etcd: one after the other, interleaved as told, or truly at once."""
+"""Runs requests of the model's kind against a real etcd: one after the other, interleaved as given, or all at once."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def show_record(record: Record) -> Shown:
 
 
 def token_reported(answer: object) -> tuple[int, int] | None:
-    """The attempt and the fencing token that an answer tells, if it tells them."""
+    """The attempt and the fencing token in an answer, if it has them."""
     if isinstance(answer, WorkDetails):
         answer = answer.record
     if isinstance(answer, Claim | Record) and answer.attempt is not None and answer.fencing_token is not None:

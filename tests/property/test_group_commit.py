@@ -58,7 +58,7 @@ def members(draw: st.DrawFn) -> list[Member]:
 @settings(COMMON, max_examples=100)
 @given(batch=members())
 def test_each_is_answered_for_itself_whatever_is_in_the_batch(replica: Replica, batch: list[Member]) -> None:
-    """Case 7: a batch with a duplicate key, a dead lease and a denied key; innocents get their own right answers."""
+    """Case 7: a batch with a duplicate key, a dead lease and a denied key; the others get their own correct answers."""
     prefix = fresh_prefix()
     replica.directly(Txn((), (Put(prefix + b"taken", b"before"), Put(prefix + b"gone", b"before"))))
     answers = replica.commit(*(txn_of(member, prefix) for member in batch))
@@ -74,7 +74,7 @@ def test_each_is_answered_for_itself_whatever_is_in_the_batch(replica: Replica, 
 
 
 def test_a_duplicate_key_a_dead_lease_and_a_denied_key_in_one_batch(replica: Replica) -> None:
-    """Case 7 in the small: all of them travel in one batch first, and are told apart by splitting it."""
+    """Case 7 in the small: all of them travel in one batch first, and are distinguished by splitting it."""
     prefix = fresh_prefix()
     replica.directly(Txn((), (Put(prefix + b"taken", b"before"),)))
     kinds = ["free", "twins", "taken", "dead lease", "twins", "untaken dead lease", "free"]

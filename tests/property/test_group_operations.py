@@ -116,7 +116,7 @@ class Round:
 
 
 def revoke_open_leases(replica: Replica) -> None:
-    """Have every lease die that the pool would hand out; the pool is not told."""
+    """Have every lease die that the pool would hand out; the pool does not know."""
     for pooled in replica.pool._open:
         request = rpc.LeaseTimeToLiveRequest(id=pooled.id)
         replica.run(replica.channel.call(LEASE_REVOKE, request, deadline=soon()))
@@ -142,7 +142,7 @@ def check_claims(asked: Sequence[Asking], answers: Sequence[Any]) -> dict[int, C
 
 
 def check_finished(asking: Asking, answer: Any, holder: Claim) -> None:
-    """Check what the holder was told of the one thing it did."""
+    """Check the answer to the one request of the holder."""
     match asking.verb:
         case "renew":
             assert isinstance(answer, Claim), answer
@@ -157,7 +157,7 @@ def check_finished(asking: Asking, answer: Any, holder: Claim) -> None:
 
 
 def check_other(asking: Asking, answer: Any, holder: Claim, then: str) -> bool:
-    """Check what somebody else was told while the holder did ``then``; return whether it was granted the work."""
+    """Check the answer to another session while the holder did ``then``; return whether it was granted the work."""
     if asking.verb == "get":
         assert isinstance(answer, WorkDetails), answer
         return False
@@ -169,10 +169,10 @@ def check_other(asking: Asking, answer: Any, holder: Claim, then: str) -> bool:
             assert answer.fencing_token > holder.fencing_token
             return True
         assert isinstance(answer, Denial), answer
-        # What was released may have been claimed and completed by somebody else in between.
+        # What was released may have been claimed and completed by another in between.
         assert answer.reason is DenialReason.HELD or then in ("complete", "release")
         return False
-    # Whoever is granted what was released in this round, and also asked for this, may have been let do it.
+    # A caller that is granted what was released in this round, and also asked for this, may have been let do it.
     assert isinstance(answer, NotHolder) or then == "release", answer
     return False
 

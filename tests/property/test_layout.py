@@ -1,4 +1,4 @@
-"""Nothing that anybody types leads to another's keys: neither another work key's, nor another fleet's."""
+"""No typed key leads to another's keys: neither another work key's, nor another fleet's."""
 
 from __future__ import annotations
 

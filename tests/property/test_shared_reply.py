@@ -99,7 +99,7 @@ def fresh(what: str) -> str:
 
 
 def compare_with_etcd(store: Etcd, prefix: bytes, leader: Txn, follower: Txn) -> bool:
-    """Commit both; tell whether a reply to the follower could be made, having checked that it is etcd's own."""
+    """Commit both; return whether a reply to the follower could be made, having checked that it is etcd's own."""
     replied = store.commit(leader)
     shared = answer_from(leader, replied, follower)
     before = store.read(prefix)

@@ -80,7 +80,7 @@ class Run(Generic[T]):
 def run(operation: Operation[T], *answers: TxnReply | Lease, wanted: bool = False) -> Run[T]:
     """Answer the operation's transactions and needs of a lease in their order; all answers must be used.
 
-    ``wanted`` tells whether others are at the work key.
+    ``wanted`` says whether others are at the work key.
     """
     left, done = list(answers), Run[T]([])
     answer: object = None
@@ -104,7 +104,7 @@ def run(operation: Operation[T], *answers: TxnReply | Lease, wanted: bool = Fals
         done.result = stop.value
     except CoordinatorError as error:
         done.error = error
-    assert not left, f"answers that nobody asked for: {left}"
+    assert not left, f"answers that were not asked for: {left}"
     return done
 
 
@@ -225,7 +225,7 @@ def denied(
     revision: int = 50,
     at: int = MODIFIED,
 ) -> TxnReply:
-    """The ELSE of a claim; ``marked`` tells whether it noted the caller as a contender, ``at`` the last change."""
+    """The ELSE of a claim; ``marked`` says whether it noted the caller as a contender, ``at`` the last change."""
     noted = claim is not None and marked
     mark = TxnReply(noted, revision, (PutReply(),) if noted else ())
     return TxnReply(False, revision, (*_stored(claim, record, token, at=at), mark))

@@ -8,7 +8,7 @@ import grpc
 
 
 class Failed:
-    """How a call failed, as gRPC tells it."""
+    """How a call failed, as gRPC reports it."""
 
     def __init__(self, code: grpc.StatusCode, details: str | None) -> None:
         self._code = code

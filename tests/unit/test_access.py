@@ -45,7 +45,7 @@ def test_every_request_names_what_its_rule_looks_at(method: str) -> None:
     fields = SERVICE.methods_by_name[method].input_type.fields_by_name
     assert "fleet" in fields
     assert not RULES[method].as_session or "session" in fields
-    # A session that is no filter is the caller's own: whoever adds a call that has one must say which it is.
+    # A session that is no filter is the caller's own: a new call that has one must define which it is.
     assert RULES[method].as_session == ("session" in fields and method not in {"List", "Log", "Watch"})
 
 

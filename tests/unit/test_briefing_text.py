@@ -1,4 +1,4 @@
-"""The words of a briefing: how much fits, and that nobody's note looks like anything else."""
+"""The words of a briefing: how much fits, and that no note looks like anything else."""
 
 from __future__ import annotations
 

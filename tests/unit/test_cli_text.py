@@ -1,4 +1,4 @@
-"""What commands say of texts that somebody else wrote."""
+"""What commands say about texts that others wrote."""
 
 from __future__ import annotations
 

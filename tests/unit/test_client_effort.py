@@ -53,7 +53,7 @@ def test_a_silent_endpoint_is_left_waiting_beside_another_after_a_share_of_the_t
     clock.now += 1.0
     assert tried.next_endpoint() == B
     assert tried.remaining == pytest.approx(3.0)
-    # Nobody is left to ask: whoever answers first counts, and gRPC's deadline ends it.
+    # No endpoint is left to ask: the first answer counts, and gRPC's deadline ends it.
     assert tried.patience() > 3.0
 
 

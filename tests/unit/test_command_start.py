@@ -23,7 +23,7 @@ _LOADED += "print(*sorted({{'asyncio', 'grpc', 'rich', 'coordinator.server', 'cr
         (["--fleet", "status", "work-list"], "work-list"),
         (["--fleet=status", "work-list"], "work-list"),
         (["--endpoint", "a:1", "--json", "--timeout", "3", "hot"], "hot"),
-        # What is built then is all that there is: its help tells of every command.
+        # What is built then is all that there is: its help lists every command.
         (["--help", "work-list"], None),
         (["-h"], None),
         (["--version"], None),

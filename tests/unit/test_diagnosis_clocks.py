@@ -1,4 +1,4 @@
-"""How clocks differ, told from an exchange of messages and from signs of life."""
+"""How clocks differ, computed from an exchange of messages and from signs of life."""
 
 from __future__ import annotations
 

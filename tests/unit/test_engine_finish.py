@@ -120,7 +120,7 @@ def test_a_recorded_expiry_is_completed_late_in_its_one_history_entry() -> None:
     done = run(complete(COMMAND, PATHS), found(None, REAPED, history=()), answered(ends(reaped)), committed())
     entry = put_at(done.txns[-1], PATHS.history(1), StoredHistory)
     assert (entry.ended, entry.late, entry.contenders) == (State.COMPLETED, True, reaped.contenders)
-    assert done.ended[0].contenders is None  # they were told when the expiry was
+    assert done.ended[0].contenders is None  # they were counted with the expiry
 
 
 def test_a_late_completion_moves_the_time_index_and_drops_the_loose_end() -> None:

@@ -59,7 +59,7 @@ def test_who_loses_the_race_has_reaped_nothing() -> None:
 
 
 def test_what_is_guessed_is_compared_and_corrected_by_what_was_found() -> None:
-    """Of a deleted claim nobody has counted the contenders: the first try guesses that there are none."""
+    """The contenders of a deleted claim are not counted yet: the first try guesses that there are none."""
     deleted = kv(PATHS.claim, replace(a_claim(), expires_at=NOW - HOUR))
     wrong = found(None, EXPIRED, contenders=2, succeeded=False)
     done = run(reap_deleted(PATHS, deleted, NOW), wrong, committed())

@@ -1,4 +1,4 @@
-"""What a failure of etcd's says of the request: whether it may have been applied, and what the caller is told."""
+"""What a failure of etcd's says of the request: whether it may have been applied, and what the caller gets."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_a_release_may_be_named_by_what_it_is(source: Callable[[], dict[str, str
     [
         "",
         "deb http://else.example/ubuntu noble main\n",
-        # Nobody answers there.
+        # No program answers there.
         "deb [trusted=yes] http://127.0.0.1:9/debian bookworm main\n",
     ],
 )

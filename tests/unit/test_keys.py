@@ -1,4 +1,4 @@
-"""What people type, what it becomes, and what they are told when it becomes nothing."""
+"""What people type, what it becomes, and the errors for what becomes nothing."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_no_character_makes_a_key_that_is_not_its_own_spelling(pattern: str) -> 
 
 
 def _has_other_forms(character: str) -> bool:
-    """Tell whether case or composition changes it; Hangul syllables, which all decompose alike, left out."""
+    """Return whether case or composition changes it; Hangul syllables, which all decompose alike, left out."""
     if "가" < character < "힣":
         return False
     folded = unicodedata.normalize("NFKC", character.casefold())

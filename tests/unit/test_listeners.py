@@ -17,7 +17,7 @@ from coordinator.errors import Unavailable
 from coordinator.net import listeners
 from coordinator.net.listeners import Held, hold
 
-#: Names that lead to one another: a client that is told one may reach who listens at another.
+#: Names that lead to one another: a client of one may reach a program that listens at another.
 SAME = ("127.0.0.1", "::1", "localhost", "LOCALHOST.", "0.0.0.0", "::", "::ffff:127.0.0.1", "127.1")  # noqa: S104
 
 

@@ -1,4 +1,4 @@
-"""Writing the log: whoever logs goes on, whatever becomes of the log."""
+"""Writing the log: the caller continues, whatever becomes of the log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def notice(lines: int) -> bytes:
 
 
 class Gate:
-    """A log that takes nothing until it is opened, as a pipe that nobody reads."""
+    """A log that takes nothing until it is opened, as a pipe that is not read."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()

@@ -44,7 +44,7 @@ def test_no_connection_loses_a_place_to_an_equal() -> None:
 
 
 def test_shares_even_out_and_then_stay() -> None:
-    """Three who ask again and again end with a third each, whoever came first."""
+    """Three who ask again and again end with a third each, whichever came first."""
     taken = places(*[("a", "f", "c")] * 12)
     for turn in range(60):
         asking = ("abc"[turn % 3], "f", "c")

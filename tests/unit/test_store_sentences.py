@@ -17,7 +17,7 @@ from coordinator.store.etcd.watch import Rewound
 from tests.unit.failed_call import Failed
 
 HOME = Path(coordinator.__file__).parent
-#: Errors of which a caller must be told what to do.
+#: Errors of which a caller must learn what to do.
 NEED_A_HINT = {"HistoryGone", "LimitExceeded", "RevisionGone", "Unavailable"}
 
 

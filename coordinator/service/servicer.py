@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from functools import partial
@@ -40,6 +39,7 @@ from coordinator.service.budgets import Payer
 from coordinator.service.callers import caller_of
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.claim_many import claim_many
+from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.requests import (
     Keyed,
@@ -69,13 +69,6 @@ from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
 __all__ = ["Servicer"]
 
 _LOG = logging.getLogger(__name__)
-
-#: Time for a call whose caller has set no deadline, and the most that any call gets, in seconds.
-DEFAULT_SECONDS = 10.0
-LONGEST_SECONDS = 60.0
-#: Kept back from the caller's deadline, so that our answer arrives before it: this share of it, at most so many
-#: seconds.
-_MARGIN_SHARE, _MARGIN_SECONDS = 0.1, 0.25
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -118,7 +111,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = claim_command(request, request, check_session(request.session), self._clock())
         payer = self._payer(keyed.fleet, command.session, context)
-        answer = await self._claim_limits.claim(command, keyed, payer, deadline=_deadline(context))
+        answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline_of(context))
         self._claim_answered(keyed, command.session, answer)
         return replies.claim_reply(answer, keyed.typed)
 
@@ -128,7 +121,7 @@ class Servicer(CoordinatorServiceServicer):
         payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
         read_item = partial(self._read_item, request, request.session, self._clock())
         results = await claim_many(
-            request.items, read_item, self._claim_limits, self._claim_answered, payer, deadline=_deadline(context)
+            request.items, read_item, self._claim_limits, self._claim_answered, payer, deadline=deadline_of(context)
         )
         return pb.ClaimManyResponse(results=results)
 
@@ -172,7 +165,7 @@ class Servicer(CoordinatorServiceServicer):
         """Withdraw requests whose caller has been answered."""
         check_items(len(request.items))
         check_fleet(request.fleet)
-        session, now, deadline = check_session(request.session), self._clock(), _deadline(context)
+        session, now, deadline = check_session(request.session), self._clock(), deadline_of(context)
         keyed = [Keyed.read(request.fleet, item.work_key, self._topic_kinds) for item in request.items]
         commands = [withdraw_command(item, session, now) for item in request.items]
         meter = self._metering.meter(self._payer(check_fleet(request.fleet), session, context), keeping=True)
@@ -192,27 +185,27 @@ class Servicer(CoordinatorServiceServicer):
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802
         """Return all that is known of a work key."""
         keyed = Keyed.of(request, self._topic_kinds)
-        found = await self._runner.run(partial(get, keyed.paths), deadline=_deadline(context))
+        found = await self._runner.run(partial(get, keyed.paths), deadline=deadline_of(context))
         return await replies.work_details(found)
 
     async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802
         """List one page of records."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = list_command(request)
-        page = await self._runner.run(partial(list_records, command, paths), deadline=_deadline(context))
+        page = await self._runner.run(partial(list_records, command, paths), deadline=deadline_of(context))
         return await replies.list_reply(page)
 
     async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
         """List one page of a session's ended attempts."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = log_command(request, self._clock())
-        page = await self._runner.run(partial(log, command, paths), deadline=_deadline(context))
+        page = await self._runner.run(partial(log, command, paths), deadline=deadline_of(context))
         return await replies.log_reply(page)
 
     async def Reap(self, request: pb.ReapRequest, context: _Context) -> pb.ReapResponse:  # noqa: N802
         """Turn claims that expired at least so long ago into abandoned records."""
         fleet = check_fleet(request.fleet)
-        paths, min_age, deadline = FleetPaths(fleet), check_min_age(request), _deadline(context)
+        paths, min_age, deadline = FleetPaths(fleet), check_min_age(request), deadline_of(context)
         reaped = 0
         cursor: bytes | None = None
         while True:
@@ -242,14 +235,14 @@ class Servicer(CoordinatorServiceServicer):
         """Sum up what a session should know."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = briefing_command(request, self._clock())
-        found = await self._runner.run(partial(brief, command, paths), deadline=_deadline(context))
+        found = await self._runner.run(partial(brief, command, paths), deadline=deadline_of(context))
         return await replies.briefing(found)
 
     async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
         """Return the work keys with the most contenders."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = hot_command(request, self._clock())
-        return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=_deadline(context)))
+        return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=deadline_of(context)))
 
     async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
         """Stream what happens to claims."""
@@ -264,12 +257,12 @@ class Servicer(CoordinatorServiceServicer):
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
         """Return the state of the coordinator, its store and the fleet."""
         fleet = check_fleet(request.fleet)
-        return replies.status_reply(await self._status.read(fleet, deadline=_deadline(context)))
+        return replies.status_reply(await self._status.read(fleet, deadline=deadline_of(context)))
 
     async def Diagnose(self, request: pb.DiagnoseRequest, context: _Context) -> pb.DiagnoseResponse:  # noqa: N802
         """Examine the coordinator and its store."""
         check_fleet(request.fleet)
-        return await self._diagnosis.read(deadline=_deadline(context))
+        return await self._diagnosis.read(deadline=deadline_of(context))
 
     def _payer(self, fleet: str, session: str, context: _Context) -> Payer:
         """Return on whose account a call writes; ``session`` is "" for calls that act as none."""
@@ -286,7 +279,7 @@ class Servicer(CoordinatorServiceServicer):
     ) -> T:
         """Run what changes a work key; ``keeping``: it keeps what is held, or ends it."""
         payer = self._payer(keyed.fleet, session, context)
-        return await self._metering.run(start, payer, keeping=keeping, deadline=_deadline(context))
+        return await self._metering.run(start, payer, keeping=keeping, deadline=deadline_of(context))
 
     def _read_item(
         self, request: pb.ClaimManyRequest, session: str, now: datetime, item: pb.ClaimItem
@@ -307,13 +300,6 @@ class Servicer(CoordinatorServiceServicer):
         if answer.outcome is not model.Outcome.GRANTED:
             self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
         _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)
-
-
-def _deadline(context: _Context) -> float:
-    # None, whatever the stubs say, where the caller has set no deadline.
-    given: float | None = context.time_remaining()
-    remaining = DEFAULT_SECONDS if given is None else min(given, LONGEST_SECONDS)
-    return time.monotonic() + remaining - min(_MARGIN_SHARE * remaining, _MARGIN_SECONDS)
 
 
 def _log_record(event: str, keyed: Keyed, record: model.Record) -> None:

@@ -96,9 +96,8 @@ def _held_at(paths: WorkPaths, revision: int) -> Operation[str | None]:
 
 def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holders) -> Operation[list[ClaimEvent]]:
     """Read what happened from keys as they were written, in the order of their revisions."""
-    found = yield from _read_all(paths, written)
-    found = []
-    for claim_event in found:
+    reported = []
+    for claim_event in (yield from _read_all(paths, written)):
         if claim_event.event is Event.DENIED:
             work_key = read_work_key(encode_segment(claim_event.record.work_key))
             if work_key is not None and (yield from holders.of(paths.of(work_key), claim_event.revision)) == (
@@ -107,8 +106,8 @@ def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holder
                 continue
         else:
             holders.note(claim_event)
-        found.append(claim_event)
-    return found
+        reported.append(claim_event)
+    return reported
 
 
 def _read_all(paths: FleetPaths, written: Iterable[KeyValue]) -> Operation[list[ClaimEvent]]:

@@ -14,7 +14,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
-from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, TryAgain
+from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, TryAgain, Unavailable
 from coordinator.logs.audit import Audit
 from coordinator.logs.format import said
 from coordinator.recorder import Recorder
@@ -58,6 +58,8 @@ class Middleware:
         self._authorizer = authorizer
         #: How many calls have been taken up so far: while it grows, others may have arrived that gRPC still keeps.
         self.taken_up = 0
+        #: Whether calls that are taken up from now on are refused: the coordinator ends, and others wait to be refused.
+        self.refuses = False
         self._unpaused = unpaused
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
@@ -76,6 +78,7 @@ class Middleware:
             code = "CANCELLED"
             try:
                 unpaused()
+                self._check_open()
                 refuse_malformed(request)
                 credential = None if authorizer is None else authorizer.admit(method, request, context).name
                 if takes_request_id and not request.request_id:
@@ -109,6 +112,7 @@ class Middleware:
             code = "CANCELLED"
             try:
                 unpaused()
+                self._check_open()
                 refuse_malformed(request)
                 async for response in behaviour(request, context):
                     yield response
@@ -122,6 +126,14 @@ class Middleware:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
 
         return stream
+
+    def _check_open(self) -> None:
+        if self.refuses:
+            raise Unavailable(
+                "this coordinator is stopping",
+                hint="nothing was changed; ask another coordinator, or this one once it runs again",
+                retry_after_seconds=1.0,
+            )
 
     def _reported(self, method: str, request: Any, error: Exception, context: _Context) -> CoordinatorError:
         """Return the error that the caller gets, and write it into the log."""

@@ -119,7 +119,7 @@ class TestRestarting:
         keeping = asyncio.create_task(keep_running(etcd))
         monkeypatch.setattr("coordinator.store.embedded.process.START_SECONDS", 0.0)
         os.kill(etcd.pid, signal.SIGKILL)
-        with pytest.raises(Unavailable, match=r"did not serve within 0 s .*; that was the 6th time within short"):
+        with pytest.raises(Unavailable, match=r"did not serve within 0 s .*; that was the 6th time in a short period"):
             await keeping
         assert etcd._started().returncode is not None
         await etcd.stop()

@@ -226,7 +226,7 @@ def iterators(client: Client) -> Answers:
         in_child(lambda: [record.work_key for record in listing]),
         in_child(lambda: outcome_of(lambda: next(watching))),
         [record.work_key for record in listing],
-        ends[:9] == "Happening",
+        ends.startswith("ClaimEvent"),
     ]
 
 

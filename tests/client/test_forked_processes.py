@@ -79,7 +79,7 @@ def test_a_forked_process_is_another_instance_with_connections_of_its_own(
 
 def test_a_call_in_whose_middle_a_process_is_forked_is_its_parents(coordinator: RunningCoordinator, fleet: str) -> None:
     in_child, in_parent = _run("in_a_handler", coordinator.endpoint, fleet)
-    assert in_child == "InvalidInput: this process was forked in the middle of a call, which its parent goes on with"
+    assert in_child == "InvalidInput: this process was forked in the middle of a call, which its parent continues"
     assert in_parent.startswith(("Unavailable: the coordinator at 127", "OutcomeUnknown: the coordinator at 127"))
 
 

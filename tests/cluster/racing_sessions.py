@@ -16,7 +16,7 @@ from coordinator import AsyncClient, Claim
 
 
 async def claim(client: AsyncClient, session: str, work_key: str) -> dict[str, Any]:
-    answer = await client.try_claim(session, work_key, 60)
+    answer = await client.try_claim(session, work_key, 3600)
     if isinstance(answer, Claim):
         return {"session": session, "attempt": answer.attempt, "token": answer.fencing_token}
     return {"session": session, "denied": answer.reason.value, "holder": answer.holder}

@@ -83,7 +83,7 @@ class OfService:
         self.calls = _by_labels(
             histogram(
                 "coordination_rpc_seconds",
-                "gRPC calls answered, by method and status code, in seconds; for Watch, how long the stream lasted.",
+                "Calls of gRPC answered, by method and status code, in seconds; for Watch, how long the stream lasted.",
                 ["method", "code"],
                 buckets=_CALL_BUCKETS,
             )

@@ -104,12 +104,13 @@ class Trial:
 
     async def claim_among_many(self, replica: Replica) -> None:
         """Repeat the request within a call for several work keys, by its token."""
+        sent = boot_seconds()
         (claim,) = await replica.client.claim_many(self.session, [self.key], self.ttl, request_id=f"many-{self.key}")
         if isinstance(claim, Claim):
             await self._promised("claim_many", replica, claim)
         elif isinstance(claim, Denial):
             # Another client of the same session holds it.
-            await self._shown("claim_many's denial", replica, boot_seconds(), claim.retry_after_seconds)
+            await self._shown("claim_many's denial", replica, sent, claim.retry_after_seconds)
 
     async def claim_again(self, replica: Replica, ttl: float | None = 5.0) -> None:
         """Claim what is held already, by its token, for less time."""

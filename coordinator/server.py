@@ -245,7 +245,7 @@ class Server:
         """Take up the calls that have arrived. On a busy machine that takes longer than any fixed pause.
 
         gRPC would cancel those that it still keeps, and their callers could not know what became of them. So the last
-        of many are refused, which takes a tenth of the time.
+        of many are refused, which takes less time than an answer.
         """
         begun = time.monotonic()
         taken_up = -1

@@ -111,7 +111,7 @@ class Context:
     def check(self) -> None:
         """Raise ``InvalidInput`` for a setting that no command could use."""
         from coordinator.names import check_fleet
-        from coordinator.net.channels import parse_endpoints
+        from coordinator.net.endpoints import parse_endpoints
 
         parse_endpoints(self.endpoint)
         check_fleet(self._named_fleet())

@@ -16,7 +16,7 @@ from coordinator.diagnosis.findings import Finding, Severity, problem, sound, wa
 from coordinator.diagnosis.tls import judge_clear_token, judge_encryption, judge_expiry, read_expiry, shown_expiry
 from coordinator.errors import CoordinatorError, InvalidInput, NotImplementedHere
 from coordinator.model import ReaperStatus
-from coordinator.net.channels import parse_endpoints
+from coordinator.net.endpoints import parse_endpoints
 from coordinator.net.unix_sockets import is_unix
 
 __all__ = ["examine"]

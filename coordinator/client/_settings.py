@@ -23,8 +23,7 @@ from coordinator.client._security import AnyPath, Security
 from coordinator.errors import InvalidInput
 from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
-from coordinator.net.channels import parse_endpoints
-from coordinator.net.endpoints import DEFAULT_LISTEN
+from coordinator.net.endpoints import DEFAULT_LISTEN, parse_endpoints
 
 __all__ = ["Protection", "Settings", "settings_from"]
 

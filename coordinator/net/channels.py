@@ -11,11 +11,7 @@ from typing import Protocol
 
 import grpc
 
-from coordinator.errors import InvalidInput
-from coordinator.net.endpoints import split_host_port
-from coordinator.net.unix_sockets import is_unix, read_unix
-
-__all__ = ["CHANNEL_OPTIONS", "ERROR_METADATA_KEY", "Failure", "is_stranger", "parse_endpoints", "was_never_sent"]
+__all__ = ["CHANNEL_OPTIONS", "ERROR_METADATA_KEY", "Failure", "is_stranger", "was_never_sent"]
 
 #: The trailing metadatum that holds an ``ErrorDetail`` where a call failed.
 ERROR_METADATA_KEY = "coordinator-error-bin"
@@ -80,23 +76,3 @@ def is_stranger(failure: Failure) -> bool:
     if failure.code() is grpc.StatusCode.UNIMPLEMENTED and "unknown service" in details:
         return True
     return any(text in details for text in _STRANGE)
-
-
-def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") -> tuple[str, ...]:
-    """Read ``HOST:PORT`` or ``unix:/PATH``, several with commas between them or as a sequence.
-
-    Raises ``InvalidInput`` naming ``field`` if there is none, or one is not of that form.
-    """
-    parts = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
-    found = tuple(part.strip() for part in parts if part.strip())
-    if not found:
-        raise InvalidInput(f"no {field} was given; at least one HOST:PORT is needed", field=field)
-    noun = "endpoint" if field == "endpoint" else f"address for --{field}"
-    return tuple(_read(endpoint, field, noun) for endpoint in found)
-
-
-def _read(endpoint: str, field: str, noun: str) -> str:
-    if is_unix(endpoint):
-        return read_unix(endpoint, field=field, noun=noun)
-    split_host_port(endpoint, field=field, noun=noun)
-    return endpoint

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 
 from coordinator.errors import InvalidInput
+from coordinator.net.unix_sockets import is_unix, read_unix
 
-__all__ = ["DEFAULT_LISTEN", "DEFAULT_METRICS_LISTEN", "split_host_port"]
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_METRICS_LISTEN", "parse_endpoints", "split_host_port"]
 
 
 DEFAULT_LISTEN = "127.0.0.1:7420"
@@ -56,3 +58,23 @@ def _is_ipv6(text: str) -> bool:
         return ipaddress.ip_address(text).version == 6
     except ValueError:
         return False
+
+
+def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") -> tuple[str, ...]:
+    """Read ``HOST:PORT`` or ``unix:/PATH``, several with commas between them or as a sequence.
+
+    Raises ``InvalidInput`` naming ``field`` if there is none, or one is not of that form.
+    """
+    parts = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
+    found = tuple(part.strip() for part in parts if part.strip())
+    if not found:
+        raise InvalidInput(f"no {field} was given; at least one HOST:PORT is needed", field=field)
+    noun = "endpoint" if field == "endpoint" else f"address for --{field}"
+    return tuple(_read(endpoint, field, noun) for endpoint in found)
+
+
+def _read(endpoint: str, field: str, noun: str) -> str:
+    if is_unix(endpoint):
+        return read_unix(endpoint, field=field, noun=noun)
+    split_host_port(endpoint, field=field, noun=noun)
+    return endpoint

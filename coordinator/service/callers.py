@@ -13,18 +13,19 @@ from typing import Any
 
 import grpc.aio
 
+from coordinator.net.unix_sockets import UNIX, is_unix
+
 __all__ = ["caller_of"]
 
-_UNIX = "unix:"
 _LONGEST_NAME = 64
 
 
 def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     """Return what stands for the connection of a call."""
     peer = context.peer()
-    if not peer.startswith(_UNIX):
+    if not is_unix(peer):
         return peer
     for key, value in context.invocation_metadata() or ():
         if key == "user-agent":
-            return f"{_UNIX}{str(value)[:_LONGEST_NAME]}"
+            return f"{UNIX}{str(value)[:_LONGEST_NAME]}"
     return peer

@@ -6,7 +6,8 @@ import grpc
 import pytest
 
 from coordinator.errors import InvalidInput
-from coordinator.net.channels import parse_endpoints, was_never_sent
+from coordinator.net.channels import was_never_sent
+from coordinator.net.endpoints import parse_endpoints
 from tests.unit.failed_call import Failed
 
 

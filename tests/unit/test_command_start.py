@@ -36,7 +36,9 @@ def test_the_verb_is_found_among_the_common_options(arguments: list[str], verb: 
     assert find_verb(arguments) == verb
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["work-claim", "--help"], ["completion", "bash"]])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["work-claim", "--help"], ["completion", "bash"], ["config", "show"]]
+)
 def test_what_asks_no_coordinator_loads_no_grpc(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _LOADED.format(arguments=arguments)], capture_output=True, text=True, timeout=60

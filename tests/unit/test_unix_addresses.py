@@ -10,7 +10,7 @@ import pytest
 from coordinator.cli import up_arguments
 from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
-from coordinator.net.channels import parse_endpoints
+from coordinator.net.endpoints import parse_endpoints
 from coordinator.security.settings import SecuritySettings
 
 ABSOLUTE = "a unix socket is named by an absolute path"

@@ -14,7 +14,8 @@ import grpc
 import grpc.aio
 
 from coordinator.errors import InvalidInput
-from coordinator.net.channels import CHANNEL_OPTIONS, parse_endpoints
+from coordinator.net.channels import CHANNEL_OPTIONS
+from coordinator.net.endpoints import parse_endpoints
 from coordinator.net.unix_sockets import UNIX, target_of
 from coordinator.security.file_trust import read_trusted
 from coordinator.security.settings import stays_here

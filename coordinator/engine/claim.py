@@ -1,9 +1,7 @@
 """Claim: grant a work key to one session, or return why not.
 
 Invariants:
-- At most one session holds a work key: a grant compares, in the transaction that writes the claim, that no claim is
-  there and that the record is the one this grant was built from.
-- Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
+- A work key is granted by ``grant.py`` and nothing else, so that at most one session holds it.
 - A repeated request gets the outcome of the first: the claim carries the request_id that made it, and so does the
   record of the latest attempt after it has ended. One that was granted and whose attempt has ended since is refused, so
   that a late duplicate makes no claim that its caller does not know of, and does not reopen the result of the first.
@@ -18,63 +16,25 @@ Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
-from coordinator.engine.attempt_end import expire, write_end
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import keep_mark, note_contender, take_mark_back
 from coordinator.engine.documents import StoredClaim, StoredRecord
-from coordinator.engine.history import PASSED_OVER, next_attempt, previous_from_history, previous_of
+from coordinator.engine.grant import grant
+from coordinator.engine.history import PASSED_OVER, previous_from_history
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.refusals import refuse_repeated, refuse_withdrawn
+from coordinator.engine.refusals import refuse_repeated
 from coordinator.engine.renew import renew_live, take_over
-from coordinator.engine.snapshot import (
-    NOTHING_KNOWN,
-    LiveClaim,
-    Snapshot,
-    read,
-    read_along,
-    read_found,
-    reads,
-    show_claim,
-)
-from coordinator.engine.steps import (
-    ClaimGranted,
-    Expected,
-    Lease,
-    Operation,
-    Trace,
-    Trailing,
-    commit,
-    is_wanted,
-    lease_for,
-    time_left,
-)
-from coordinator.engine.transaction import Delete, Put, Txn, created_at, is_absent, unchanged
-from coordinator.engine.withdrawal import not_withdrawn
+from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read, read_along
+from coordinator.engine.steps import Operation, Trailing, commit, is_wanted, lease_for, time_left
+from coordinator.engine.transaction import Txn, created_at
 from coordinator.errors import Contended
 from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
 from coordinator.model import Claim, Denial, DenialReason, Outcome, State
 from coordinator.quotation import key
 
-__all__ = ["ClaimCommand", "claim", "claim_without_granting", "meet_found"]
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimCommand:
-    """A request to claim. ``ttl_seconds`` None means the default, or as before for a renewal; "" and 0 mean none.
-
-    ``request_id`` is for one claim of one work key: a session that claims the work again takes another.
-    """
-
-    session: str
-    request_id: str
-    now: datetime
-    ttl_seconds: float | None = None
-    note: str = ""
-    reopen: bool = False
-    instance: str = ""
-    token: int = 0
+__all__ = ["claim", "claim_without_granting", "meet_found"]
 
 
 def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
@@ -92,7 +52,7 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
             return answer
     lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
     for _ in range(MAX_TRIES):
-        granted = yield from _try_to_grant(command, paths, found, lease)
+        granted = yield from grant(command, paths, found, lease)
         if isinstance(granted, Claim):
             return granted
         found = granted
@@ -110,82 +70,9 @@ def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Oper
         return (yield from _meet_holder(command, paths, found, found.claim))
     if found.record is not None and found.record.state is State.COMPLETED and not command.reopen:
         return _completed(paths, found.record)
-    if found.record is not None and _was_granted(command, found.record):
+    if found.record is not None and command.was_granted(found.record):
         raise refuse_repeated(paths.work_key, found.record)
     return None
-
-
-def _try_to_grant(
-    command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
-) -> Operation[Claim | Snapshot]:
-    """Write the claim if the work key still is as it was found; otherwise return how it is."""
-    attempt = yield from next_attempt(paths, found)
-    claimed = StoredClaim(
-        session=command.session,
-        instance=command.instance,
-        attempt=attempt,
-        ttl=command.ttl_seconds or DEFAULT_TTL_SECONDS,
-        claimed_at=command.now,
-        expires_at=lease.expires_at,
-        note=command.note,
-        request_id=command.request_id,
-    )
-    record = StoredRecord(
-        state=State.CLAIMED,
-        session=command.session,
-        attempt=attempt,
-        claimed_at=command.now,
-        expires_at=lease.expires_at,
-        note=command.note,
-        request_id=command.request_id,
-        completion=_completion(found.record),
-    )
-    success: list[Put | Delete] = [
-        Put(paths.claim, claimed.encode(), lease.id),
-        Put(paths.record, record.encode()),
-        Delete(paths.loose),
-    ]
-    ended, end = found.record, None
-    # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
-    if ended is not None and ended.state is State.CLAIMED:
-        ended = expire(ended, command.now)
-        end = yield from write_end(paths, ended)
-        success += end.operations
-    elif ended is None and found.record_revision:
-        success.append(paths.delete_contenders())  # of an attempt whose end is unknown
-    previous = yield from previous_of(paths, ended)
-    granted = ClaimGranted(paths.fleet, paths.work_key.kind)
-    yield Expected((granted,) if end is None else (end.event, granted), _traces_of(paths, claimed))
-    reply = yield from commit(
-        Txn(
-            compares=(
-                is_absent(paths.claim),
-                unchanged(paths.record, found.record_revision),
-                not_withdrawn(paths, command.session, command.request_id),
-            ),
-            success=tuple(success),
-            failure=(*reads(paths), note_contender(command, paths)),
-        )
-    )
-    if not reply.succeeded:
-        met = yield from read_found(reply)
-        if not (reply.resent and _is_granted_by(command, met.claim)):
-            if met.claim is None and met.record_revision == found.record_revision:
-                raise refuse_withdrawn(paths.work_key)
-            return met
-    # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
-    if end is not None:
-        yield end.event
-    yield granted
-    if not reply.succeeded:
-        return met
-    return show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
-
-
-def _traces_of(paths: WorkPaths, claimed: StoredClaim) -> tuple[Trace, ...]:
-    """Return where a grant can be seen: in the claim, in the record, and when it has ended in the history."""
-    parts = claimed.told_of_grant()
-    return tuple(Trace(key, parts) for key in (paths.claim, paths.record, paths.history(claimed.attempt)))
 
 
 def _meet_holder(
@@ -195,9 +82,9 @@ def _meet_holder(
     held = live.stored
     if held is None:
         return Denial(str(paths.work_key), DenialReason.HELD)
-    if _is_request_of(command, held):
+    if command.made(held):
         return (yield from _repeat(command, paths, found, live, held))
-    if _is_own(command, held, live):
+    if command.owns(held, live):
         unmark = yield from take_mark_back(command, paths, found)
         renewed = yield from renew_live(
             paths,
@@ -240,41 +127,12 @@ def _repeat(
         if isinstance(shown, Claim):
             return replace(shown, previous=previous)
         # What it is then, and not what it was: one that has ended meanwhile must not be granted once more.
-        if shown.claim is None or shown.claim.stored is None or not _is_request_of(command, shown.claim.stored):
+        if shown.claim is None or shown.claim.stored is None or not command.made(shown.claim.stored):
             return (yield from meet_found(command, paths, shown))
         found, live, held = shown, shown.claim, shown.claim.stored
     raise Contended(
         f"{key(paths.work_key)} was renewed by others {MAX_TRIES} times while it was being claimed",
         retry_after_seconds=0.1,
-    )
-
-
-def _is_own(command: ClaimCommand, held: StoredClaim, live: LiveClaim) -> bool:
-    """Return whether the caller has proved that the live claim is its own: by its token, or as the one that made it."""
-    return held.session == command.session and (command.token == live.token or command.instance == held.instance)
-
-
-def _is_granted_by(command: ClaimCommand, live: LiveClaim | None) -> bool:
-    """Return whether this very run of the request, rather than another one at any replica, has made the claim.
-
-    Runs are distinguished by their times.
-    """
-    held = live.stored if live else None
-    return held is not None and _is_request_of(command, held) and held.claimed_at == command.now
-
-
-def _is_request_of(command: ClaimCommand, stored: StoredClaim | StoredRecord) -> bool:
-    return stored.session == command.session and stored.request_id == command.request_id
-
-
-def _was_granted(command: ClaimCommand, record: StoredRecord) -> bool:
-    """Return whether the latest attempt was this request's.
-
-    Where that was a reopened one that was released, the record names its request beside the session that had
-    finished the work before: the request_id has to do.
-    """
-    return record.request_id == command.request_id and (
-        record.session == command.session or record.attempts > record.attempt
     )
 
 
@@ -285,11 +143,6 @@ def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:
         completed_by=record.session,
         completed_at=record.ended_at,
     )
-
-
-def _completion(record: StoredRecord | None) -> StoredRecord | None:
-    """Return what to fall back to when the new attempt is released: the finished work that it reopens."""
-    return record if record is not None and record.state is State.COMPLETED else None
 
 
 def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial | None]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import Contender
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, is_present, unchanged
-
-if TYPE_CHECKING:
-    from coordinator.engine.claim import ClaimCommand
 
 __all__ = ["count_contenders", "keep_mark", "note_contender", "take_mark_back"]
 

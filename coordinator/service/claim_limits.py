@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from typing import cast
 
-from coordinator.engine.claim import ClaimCommand, claim, claim_without_granting
+from coordinator.engine.claim import claim, claim_without_granting
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.errors import LimitExceeded
 from coordinator.limits import LimitSettings
 from coordinator.model import Claim, Denial, Outcome

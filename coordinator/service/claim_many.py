@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from coordinator import model
-from coordinator.engine.claim import ClaimCommand
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.errors import CoordinatorError
 from coordinator.service import replies
 from coordinator.service.budgets import Payer

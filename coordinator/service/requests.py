@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from coordinator.engine.acknowledge import AcknowledgeCommand
 from coordinator.engine.briefing import BriefingCommand
-from coordinator.engine.claim import ClaimCommand
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.events import EventFilter
 from coordinator.engine.finish import FinishCommand
 from coordinator.engine.hot import HotCommand

@@ -18,7 +18,7 @@ import grpc.aio
 from coordinator import clock, model
 from coordinator.engine.acknowledge import acknowledge
 from coordinator.engine.briefing import brief
-from coordinator.engine.claim import ClaimCommand
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import complete, release
 from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths

@@ -12,7 +12,8 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator import clock
-from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import StoredHistory
 from coordinator.engine.election import LEADER, MARK, Mark, read_mark
 from coordinator.engine.finish import FinishCommand, complete

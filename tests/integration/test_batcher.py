@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import FinishCommand, complete
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.snapshot import get, read

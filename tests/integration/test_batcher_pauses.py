@@ -10,7 +10,8 @@ from functools import partial
 
 import pytest
 
-from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import FinishCommand, release
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.snapshot import get

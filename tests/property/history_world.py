@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, WorkPaths
 from coordinator.engine.reap import reap

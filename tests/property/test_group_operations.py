@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, FleetPaths, WorkPaths
 from coordinator.engine.renew import RenewCommand, renew

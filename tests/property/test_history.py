@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from coordinator.engine import attempt_end, claim, reap, renew
+from coordinator.engine import attempt_end, grant, reap, renew
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.snapshot import LiveClaim, Snapshot
@@ -75,12 +76,12 @@ def _holds(compare: Compare) -> Compare:
 
 
 def _grants_over_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "unchanged", lambda key, revision: _holds(unchanged(key, revision)))
+    monkeypatch.setattr(grant, "unchanged", lambda key, revision: _holds(unchanged(key, revision)))
 
 
 def _grants_over_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     _grants_over_any_record(monkeypatch)
-    monkeypatch.setattr(claim, "is_absent", lambda key: _holds(is_absent(key)) if b"/claim/" in key else is_absent(key))
+    monkeypatch.setattr(grant, "is_absent", lambda key: _holds(is_absent(key)) if b"/claim/" in key else is_absent(key))
 
 
 def _ends_whatever_claim_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,15 +102,15 @@ def _reaps_claims_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _counts_grants_of_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim, "_is_granted_by", _made_by_request)
-    monkeypatch.setattr(claim, "commit", _in_doubt)
+    monkeypatch.setattr(ClaimCommand, "made_in_this_run", _made_by_request)
+    monkeypatch.setattr(grant, "commit", _in_doubt)
 
 
 def _in_doubt(txn: Txn) -> Operation[TxnReply]:
     return (yield from commit(txn))._replace(resent=True)
 
 
-def _made_by_request(command: claim.ClaimCommand, live: LiveClaim | None) -> bool:
+def _made_by_request(command: ClaimCommand, live: LiveClaim | None) -> bool:
     held = live.stored if live else None
     return held is not None and (held.session, held.request_id) == (command.session, command.request_id)
 

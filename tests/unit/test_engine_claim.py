@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from coordinator.engine.claim import ClaimCommand, claim
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.shared_reply import answer_from
 from coordinator.engine.steps import ClaimGranted, IsWanted, Lease, NeedLease, TimeLeft, Trailing

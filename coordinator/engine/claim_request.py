@@ -1,0 +1,60 @@
+"""A request to claim, and which claims and records are its own.
+
+Invariants:
+- A claim is a session's own if the session proves it: by the claim's token, or by being the process that made it. What
+  another process of the session holds is not.
+- A request is recognized by session and request_id, in the claim that it made and in the record of its attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.snapshot import LiveClaim
+
+__all__ = ["ClaimCommand"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCommand:
+    """A request to claim. ``ttl_seconds`` None means the default, or as before for a renewal; "" and 0 mean none.
+
+    ``request_id`` is for one claim of one work key: a session that claims the work again takes another.
+    """
+
+    session: str
+    request_id: str
+    now: datetime
+    ttl_seconds: float | None = None
+    note: str = ""
+    reopen: bool = False
+    instance: str = ""
+    token: int = 0
+
+    def made(self, stored: StoredClaim | StoredRecord) -> bool:
+        """Return whether a try of this request has made the claim, or the record of its attempt."""
+        return stored.session == self.session and stored.request_id == self.request_id
+
+    def made_in_this_run(self, live: LiveClaim | None) -> bool:
+        """Return whether this very run of the request, rather than another one at any replica, has made the claim.
+
+        Runs are distinguished by their times.
+        """
+        held = live.stored if live else None
+        return held is not None and self.made(held) and held.claimed_at == self.now
+
+    def owns(self, held: StoredClaim, live: LiveClaim) -> bool:
+        """Return whether the caller has proved that the live claim is its own: by its token, or as its maker."""
+        return held.session == self.session and (self.token == live.token or self.instance == held.instance)
+
+    def was_granted(self, record: StoredRecord) -> bool:
+        """Return whether the latest attempt was this request's.
+
+        Where that was a reopened one that was released, the record names its request beside the session that had
+        finished the work before: the request_id has to do.
+        """
+        return record.request_id == self.request_id and (
+            record.session == self.session or record.attempts > record.attempt
+        )

@@ -1,0 +1,110 @@
+"""A grant: the transaction that gives a work key to a session.
+
+Invariants:
+- At most one session holds a work key: a grant compares, in the transaction that writes the claim, that no claim is
+  there and that the record is the one this grant was built from.
+- Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
+- A request that was withdrawn is granted nothing (``withdrawal.py``).
+"""
+
+from __future__ import annotations
+
+from coordinator.engine.attempt_end import expire, write_end
+from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.contenders import note_contender
+from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.history import next_attempt, previous_of
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.refusals import refuse_withdrawn
+from coordinator.engine.snapshot import Snapshot, read_found, reads, show_claim
+from coordinator.engine.steps import ClaimGranted, Expected, Lease, Operation, Trace, commit
+from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
+from coordinator.engine.withdrawal import not_withdrawn
+from coordinator.limits import DEFAULT_TTL_SECONDS
+from coordinator.model import Claim, State
+
+__all__ = ["grant"]
+
+
+def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease) -> Operation[Claim | Snapshot]:
+    """Write the claim if the work key still is as it was found; otherwise return how it is."""
+    attempt = yield from next_attempt(paths, found)
+    claimed = _claim_of(command, attempt, lease)
+    record = _record_of(claimed, found.record)
+    success: list[Put | Delete] = [
+        Put(paths.claim, claimed.encode(), lease.id),
+        Put(paths.record, record.encode()),
+        Delete(paths.loose),
+    ]
+    ended, end = found.record, None
+    # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
+    if ended is not None and ended.state is State.CLAIMED:
+        ended = expire(ended, command.now)
+        end = yield from write_end(paths, ended)
+        success += end.operations
+    elif ended is None and found.record_revision:
+        success.append(paths.delete_contenders())  # of an attempt whose end is unknown
+    previous = yield from previous_of(paths, ended)
+    granted = ClaimGranted(paths.fleet, paths.work_key.kind)
+    yield Expected((granted,) if end is None else (end.event, granted), _traces_of(paths, claimed))
+    reply = yield from commit(
+        Txn(
+            compares=(
+                is_absent(paths.claim),
+                unchanged(paths.record, found.record_revision),
+                not_withdrawn(paths, command.session, command.request_id),
+            ),
+            success=tuple(success),
+            failure=(*reads(paths), note_contender(command, paths)),
+        )
+    )
+    if not reply.succeeded:
+        met = yield from read_found(reply)
+        if not (reply.resent and command.made_in_this_run(met.claim)):
+            if met.claim is None and met.record_revision == found.record_revision:
+                raise refuse_withdrawn(paths.work_key)
+            return met
+    # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
+    if end is not None:
+        yield end.event
+    yield granted
+    if not reply.succeeded:
+        return met
+    return show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
+
+
+def _claim_of(command: ClaimCommand, attempt: int, lease: Lease) -> StoredClaim:
+    return StoredClaim(
+        session=command.session,
+        instance=command.instance,
+        attempt=attempt,
+        ttl=command.ttl_seconds or DEFAULT_TTL_SECONDS,
+        claimed_at=command.now,
+        expires_at=lease.expires_at,
+        note=command.note,
+        request_id=command.request_id,
+    )
+
+
+def _record_of(claimed: StoredClaim, before: StoredRecord | None) -> StoredRecord:
+    return StoredRecord(
+        state=State.CLAIMED,
+        session=claimed.session,
+        attempt=claimed.attempt,
+        claimed_at=claimed.claimed_at,
+        expires_at=claimed.expires_at,
+        note=claimed.note,
+        request_id=claimed.request_id,
+        completion=_completion(before),
+    )
+
+
+def _traces_of(paths: WorkPaths, claimed: StoredClaim) -> tuple[Trace, ...]:
+    """Return where a grant can be seen: in the claim, in the record, and when it has ended in the history."""
+    parts = claimed.told_of_grant()
+    return tuple(Trace(key, parts) for key in (paths.claim, paths.record, paths.history(claimed.attempt)))
+
+
+def _completion(record: StoredRecord | None) -> StoredRecord | None:
+    """Return what to fall back to when the new attempt is released: the finished work that it reopens."""
+    return record if record is not None and record.state is State.COMPLETED else None

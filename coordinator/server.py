@@ -35,11 +35,11 @@ from coordinator.service.budgets import WriteBudgets
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
+from coordinator.service.grpc_server import make_server, server_options
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
-from coordinator.service.port import make_server, server_options
-from coordinator.service.refusals import Refusals
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.watches import Watches

@@ -12,12 +12,12 @@ from typing import NamedTuple, NoReturn, Self
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
+from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
 from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
 from coordinator.client._sync_calls import Calls
-from coordinator.client._tokens import Tokens
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput

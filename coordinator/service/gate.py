@@ -33,8 +33,8 @@ from coordinator.limits import (
 )
 from coordinator.recorder import Recorder
 from coordinator.service.access import Authorizer
-from coordinator.service.port import serve_methods
-from coordinator.service.refusals import Refusals, abort
+from coordinator.service.error_replies import Refusals, abort
+from coordinator.service.grpc_server import serve_methods
 
 __all__ = ["Gate", "Malformed", "refuse_malformed"]
 

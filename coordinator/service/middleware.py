@@ -22,8 +22,8 @@ from coordinator.service.access import RULES, Authorizer, Role
 from coordinator.service.admission import Admission
 from coordinator.service.callers import caller_of
 from coordinator.service.connections import Unpaused
+from coordinator.service.error_replies import Refusals, abort
 from coordinator.service.gate import refuse_malformed
-from coordinator.service.refusals import Refusals, abort
 from coordinator.service.requests import new_request_id
 
 __all__ = ["Middleware", "name_request"]

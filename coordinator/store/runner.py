@@ -39,7 +39,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.lookout import Lookout
+from coordinator.store.lost_replies import LostReplies
 from coordinator.store.trailing_writes import TrailingWrites
 
 __all__ = ["Runner"]
@@ -103,11 +103,11 @@ class Runner:
         self._pool = leases
         self._recorder = recorder
         self._clock = clock
-        self._lookout = Lookout(self._commits, self._count_found)
+        self._lost_replies = LostReplies(self._commits, self._count_found)
 
     def close(self) -> None:
         """Look no more for what became of changes whose replies were lost."""
-        self._lookout.close()
+        self._lost_replies.close()
 
     async def run(self, start: Callable[[], Operation[T]], *, deadline: float) -> T:
         """Run the operation that ``start`` makes; ``deadline`` is a reading of ``time.monotonic()``.
@@ -266,7 +266,7 @@ class Runner:
         """
         if reply is None:
             if run.expected is not None:
-                self._lookout.look_out(run.expected)
+                self._lost_replies.look_for(run.expected)
             return
         _note_used(run, txn, reply)
         answer: object = reply
@@ -317,7 +317,7 @@ class Runner:
                 self._recorder.value_damaged()
             case AttemptEnded() | ClaimGranted():
                 if run.expected is not None:
-                    self._lookout.heard(run.expected)
+                    self._lost_replies.heard(run.expected)
                 self._record(step)
 
     def _give_back(self, run: _Run[T]) -> None:

@@ -21,7 +21,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.logs.format import said
 from coordinator.store.group_commit import GroupCommit
 
-__all__ = ["Lookout"]
+__all__ = ["LostReplies"]
 
 _LOG = logging.getLogger(__name__)
 #: How long it is looked for one change, and how long one look may take, in seconds.
@@ -33,7 +33,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 MOST = 1_000
 
 
-class Lookout:
+class LostReplies:
     """Looks through ``commits`` for what was expected; ``found`` is called with each that took effect."""
 
     def __init__(self, commits: GroupCommit, found: Callable[[Expected], None]) -> None:
@@ -41,7 +41,7 @@ class Lookout:
         self._found = found
         self._looking: dict[tuple[Trace, ...], asyncio.Task[None]] = {}
 
-    def look_out(self, expected: Expected) -> None:
+    def look_for(self, expected: Expected) -> None:
         """Look for what was expected, and of which nothing was heard."""
         if expected.traces in self._looking:
             return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coordinator.client import _tokens
-from coordinator.client._tokens import Tokens
+from coordinator.client import _fencing_tokens
+from coordinator.client._fencing_tokens import Tokens
 
 
 def test_a_claim_is_known_by_each_spelling_that_was_used() -> None:
@@ -26,7 +26,7 @@ def test_the_latest_claim_of_a_session_counts() -> None:
 
 def test_no_more_than_so_many_are_kept() -> None:
     tokens = Tokens()
-    for number in range(_tokens.KEPT + 10):
+    for number in range(_fencing_tokens.KEPT + 10):
         tokens.remember("s", f"task:{number}", f"task:{number}", number + 1)
-    assert (len(tokens._tokens), len(tokens._canonical)) == (_tokens.KEPT, _tokens.KEPT)
-    assert (tokens.of("s", "task:0"), tokens.of("s", f"task:{_tokens.KEPT}")) == (0, _tokens.KEPT + 1)
+    assert (len(tokens._tokens), len(tokens._canonical)) == (_fencing_tokens.KEPT, _fencing_tokens.KEPT)
+    assert (tokens.of("s", "task:0"), tokens.of("s", f"task:{_fencing_tokens.KEPT}")) == (0, _fencing_tokens.KEPT + 1)

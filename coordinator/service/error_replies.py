@@ -1,4 +1,4 @@
-"""Refused calls: the status that their callers get, and what the logs hold of them.
+"""Error replies: the status that the callers of refused calls get, and what the logs hold of these calls.
 
 Invariants: a refusal holds nothing of a call's headers. However many calls are refused, the log gets a bounded number
 of lines for each code in an interval, and how many more there were.

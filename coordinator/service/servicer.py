@@ -1,13 +1,12 @@
 """The calls of ``coordinator.v1.CoordinatorService``.
 
-Each checks its request, has the runner run an operation of the engine, and answers; one line in the log says what was
-decided. A call answers before its caller's deadline, so that the caller learns why and not only that time is up.
+Each checks its request, has the runner run an operation of the engine, and answers; what was decided is counted and
+logged. A call answers before its caller's deadline, so that the caller learns why and not only that time is up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 
-from coordinator import clock, model
+from coordinator import clock
 from coordinator.engine.acknowledge import acknowledge
 from coordinator.engine.briefing import brief
 from coordinator.engine.claim_request import ClaimCommand
@@ -30,7 +29,6 @@ from coordinator.engine.scan import expired_claims
 from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.engine.withdrawal import withdraw
-from coordinator.logs.format import log_event
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
@@ -40,6 +38,7 @@ from coordinator.service.callers import caller_of
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
+from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.requests import (
     Keyed,
@@ -68,8 +67,6 @@ from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
 
 __all__ = ["Servicer"]
 
-_LOG = logging.getLogger(__name__)
-
 _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
@@ -97,7 +94,7 @@ class Servicer(CoordinatorServiceServicer):
     ) -> None:
         self._runner = runner
         self._credential = credential
-        self._recorder = recorder
+        self._decisions = Decisions(recorder)
         self._status = status
         self._diagnosis = diagnosis
         self._claim_limits = claim_limits
@@ -112,7 +109,7 @@ class Servicer(CoordinatorServiceServicer):
         command = claim_command(request, request, check_session(request.session), self._clock())
         payer = self._payer(keyed.fleet, command.session, context)
         answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline_of(context))
-        self._claim_answered(keyed, command.session, answer)
+        self._decisions.claim_answered(keyed, command.session, answer)
         return replies.claim_reply(answer, keyed.typed)
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802
@@ -120,9 +117,8 @@ class Servicer(CoordinatorServiceServicer):
         check_items(len(request.items))
         payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
         read_item = partial(self._read_item, request, request.session, self._clock())
-        results = await claim_many(
-            request.items, read_item, self._claim_limits, self._claim_answered, payer, deadline=deadline_of(context)
-        )
+        answered, deadline = self._decisions.claim_answered, deadline_of(context)
+        results = await claim_many(request.items, read_item, self._claim_limits, answered, payer, deadline=deadline)
         return pb.ClaimManyResponse(results=results)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
@@ -131,7 +127,7 @@ class Servicer(CoordinatorServiceServicer):
         command = renew_command(request, self._clock())
         start, keeping = partial(renew, command, keyed.paths), not command.note
         renewed = await self._write(context, keyed, start, command.session, keeping=keeping)
-        self._claim_answered(keyed, command.session, renewed)
+        self._decisions.claim_answered(keyed, command.session, renewed)
         return pb.RenewResponse(claim=replies.live_claim(renewed))
 
     async def Complete(self, request: pb.CompleteRequest, context: _Context) -> pb.CompleteResponse:  # noqa: N802
@@ -140,7 +136,7 @@ class Servicer(CoordinatorServiceServicer):
         command = complete_command(request, self._clock())
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
         self._claim_limits.ended(keyed)
-        _log_record("completed", keyed, record)
+        self._decisions.record_changed("completed", keyed, record)
         return pb.CompleteResponse(record=replies.record(record))
 
     async def Release(self, request: pb.ReleaseRequest, context: _Context) -> pb.ReleaseResponse:  # noqa: N802
@@ -149,7 +145,7 @@ class Servicer(CoordinatorServiceServicer):
         command = release_command(request, self._clock())
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._claim_limits.ended(keyed)
-        _log_record("released", keyed, record)
+        self._decisions.record_changed("released", keyed, record)
         return pb.ReleaseResponse(record=replies.record(record))
 
     async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
@@ -158,7 +154,7 @@ class Servicer(CoordinatorServiceServicer):
         command = revoke_command(request, self._clock())
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
         self._claim_limits.ended(keyed)
-        _log_record("revoked", keyed, record)
+        self._decisions.record_changed("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
 
     async def Withdraw(self, request: pb.WithdrawRequest, context: _Context) -> pb.WithdrawResponse:  # noqa: N802
@@ -176,7 +172,7 @@ class Servicer(CoordinatorServiceServicer):
         for each, command, outcome in zip(keyed, commands, outcomes, strict=True):
             if outcome is True:
                 self._claim_limits.ended(each)
-                _log_decision("withdrawn", each, session, request_id=command.request_id)
+                self._decisions.withdrawn(each, session, command.request_id)
         problem = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
         if problem is not None:
             raise problem
@@ -219,7 +215,7 @@ class Servicer(CoordinatorServiceServicer):
                     raise outcome
                 reaped += outcome
             if cursor is None:
-                log_event(_LOG, "reaped", fleet=fleet, reaped=reaped, min_age_seconds=min_age)
+                self._decisions.reaped(fleet, reaped, min_age)
                 return pb.ReapResponse(reaped=reaped)
 
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
@@ -228,7 +224,7 @@ class Servicer(CoordinatorServiceServicer):
         command = acknowledge_command(request, self._clock())
         start, keeping = partial(acknowledge, command, keyed.paths), not command.reason
         record = await self._write(context, keyed, start, keeping=keeping)
-        _log_record("acknowledged", keyed, record)
+        self._decisions.record_changed("acknowledged", keyed, record)
         return pb.AcknowledgeResponse(record=replies.record(record))
 
     async def Briefing(self, request: pb.BriefingRequest, context: _Context) -> pb.BriefingResponse:  # noqa: N802
@@ -288,23 +284,3 @@ class Servicer(CoordinatorServiceServicer):
         item.request_id = item.request_id or new_request_id()
         keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
         return keyed, claim_command(request, item, session, now)
-
-    def _claim_answered(self, keyed: Keyed, session: str, answer: model.Claim | model.Denial) -> None:
-        if isinstance(answer, model.Denial):
-            self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, model.Outcome.DENIED, answer.reason)
-            _log_decision(
-                "denied", keyed, session, reason=answer.reason.value, holder=answer.holder or answer.completed_by or ""
-            )
-            return
-        # A grant is counted where it is made: a repeated request gets it again, and its caller may be gone.
-        if answer.outcome is not model.Outcome.GRANTED:
-            self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
-        _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)
-
-
-def _log_record(event: str, keyed: Keyed, record: model.Record) -> None:
-    _log_decision(event, keyed, record.session or "", attempt=record.attempt or 0, late=record.late)
-
-
-def _log_decision(event: str, keyed: Keyed, session: str, **more: object) -> None:
-    log_event(_LOG, event, fleet=keyed.fleet, work_key=keyed.work_key, session=session, **more)

@@ -29,6 +29,9 @@ def dashboards() -> dict[str, str]:
     files = {}
     for name, builder in made.items():
         board = builder.build()
+        # Seen by who opens the file, and by who looks at the dashboard's settings.
+        source = f"deploy/grafana/{name.removesuffix('.json')}_dashboard.py"
+        board.description = f"{board.description} Generated from {source} by `make dashboards`; do not edit."
         # The builder leaves these to Grafana, which then gives other numbers with each change.
         for number, panel in enumerate(board.panels or [], start=1):
             panel.id_val = number

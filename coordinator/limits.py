@@ -91,7 +91,7 @@ MAX_KIND_CHARACTERS = 32
 
 #: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
 MAX_WORK_KEY_BYTES = 512
-#: How often an operation starts over because another one changed what it had read.
+#: How often an operation is tried while others keep changing what it has read, the first try included.
 MAX_TRIES = 5
 
 #: Records on one page, where the caller names no number, and at most.

@@ -1,4 +1,4 @@
-"""Work keys as they are typed, and the one canonical key of each.
+"""Work keys as they are typed, and the one canonical key of each; ``work_urls.py`` reads URLs, GitHub's among them.
 
 Invariant: however people spell one piece of work, it has one key; and a key is its own canonical spelling, so that
 parsing it again changes nothing. What cannot be made canonical is refused.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, shorten, utf8_size
-from coordinator.work_urls import SCHEME, is_address, parse_address
+from coordinator.work_urls import complete, is_scheme, read_github, read_url
 
 __all__ = ["DEFAULT_TOPIC_KINDS", "WorkKey", "parse_work_key"]
 
@@ -36,16 +36,6 @@ _ILLEGIBLE = frozenset({"Cc", "Zl", "Zp", "Co", "Cn"})
 #: Keys that nothing below could change or refuse, as nearly all are.
 _PLAIN_KEY = re.compile(rf"({KIND_PATTERN}):([A-Za-z0-9._:#@-]{{1,256}})")
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
-
-_GITHUB_ADDRESS = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)
-_REPOSITORY = r"([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)"
-_GITHUB_SHORT = re.compile(rf"{_REPOSITORY}#0*([0-9]+)")
-#: GitHub numbers the issues, pull requests and discussions of a repository in one sequence. The discussions of an
-#: organisation (/orgs/…) belong to a repository that their address does not name.
-_GITHUB_PATH = re.compile(
-    rf"(?!orgs/){_REPOSITORY}/(?:issues|pulls?|discussions)/0*([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE
-)
-_AROUND_SEPARATOR = re.compile(r"\s*([/#])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +59,7 @@ def parse_work_key(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KI
     plain = _PLAIN_KEY.fullmatch(typed)
     if plain is not None and plain[1] not in topic_kinds and plain[1] not in _REFERENCE_KINDS:
         return WorkKey(plain[1], plain[2])
-    text = _legible(typed)
-    tidy = _AROUND_SEPARATOR.sub(r"\1", text)
-    if _GITHUB_ADDRESS.match(text):
-        text = f"https://{text}"
-    elif _GITHUB_SHORT.fullmatch(tidy):
-        text = f"github:{tidy}"
+    text = complete(_legible(typed))
     head, colon, tail = text.partition(":")
     kind, identity = (head.strip().lower(), tail.strip()) if colon else (_DEFAULT_KIND, text)
     if kind in topic_kinds and kind not in _REFERENCE_KINDS:
@@ -133,47 +118,18 @@ def _first_unseen(text: str) -> str | None:
 def _reference(kind: str, identity: str) -> WorkKey:
     """Make the key of a kind that keeps the case of its identity, ``github`` excepted."""
     if kind == "github":
-        return _github(identity)
+        return WorkKey(*read_github(identity))
     if kind == "url":
-        return _url(identity)
+        return WorkKey(*read_url(identity))
     # "task://" is the one exception, because what has no kind and begins with "//" is spelt so.
-    if identity.startswith("//") and kind != _DEFAULT_KIND and SCHEME.fullmatch(kind):
-        return _url(f"{kind}:{identity}")
+    if identity.startswith("//") and kind != _DEFAULT_KIND and is_scheme(kind):
+        return WorkKey(*read_url(f"{kind}:{identity}"))
     if not KIND.fullmatch(kind):
         raise _invalid(
             f"{shorten(kind)} is not a kind; what stands before a work key's first colon is {KIND_RULE}",
             "put task: in front if the colon is part of the name",
         )
     return WorkKey(kind, identity)
-
-
-def _github(identity: str) -> WorkKey:
-    tidy = _AROUND_SEPARATOR.sub(r"\1", identity).strip("/")
-    if is_address(tidy) or _GITHUB_ADDRESS.match(f"{tidy}/"):
-        return _url(tidy)
-    lowered = _normal(tidy.lower())
-    return _github_number(lowered) or WorkKey("github", lowered)
-
-
-def _github_number(reference: str) -> WorkKey | None:
-    """Make the key of ``owner/repository#number`` or of the path of such a page; None for anything else."""
-    found = _GITHUB_SHORT.fullmatch(reference) or _GITHUB_PATH.fullmatch(reference)
-    if found is None:
-        return None
-    owner, repository, number = found.groups()
-    # GitHub ignores the case of owners and repositories.
-    return WorkKey("github", f"{owner.lower()}/{repository.lower()}#{number}")
-
-
-def _url(text: str) -> WorkKey:
-    """Make the key of an address, or of what it names on GitHub."""
-    address = parse_address(text)
-    if address.scheme == "https" and address.host in {"github.com", "api.github.com"}:
-        below = address.path.removeprefix("/repos/" if address.host == "api.github.com" else "/")
-        key = _github_number(below) if below != address.path else None
-        if key is not None:
-            return key
-    return WorkKey("url", str(address))
 
 
 def _slug(identity: str) -> str:

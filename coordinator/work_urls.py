@@ -1,6 +1,10 @@
-"""Addresses of pages, as they are pasted, and the one spelling that each of them has.
+"""What work a URL names: an issue or pull request of GitHub, or else the page, in the one spelling that it has.
 
-What was typed is not repeated in errors, because it may hold a credential; no credential becomes part of an address.
+Here is what is known of GitHub: its hosts and paths, and ``owner/repository#12``, its short form. Other forges belong
+here, too. ``keys.py`` makes work keys of what is read.
+
+What was typed is not repeated in errors, because it may hold a credential; no credential becomes part of a URL's
+spelling.
 """
 
 from __future__ import annotations
@@ -12,9 +16,9 @@ from urllib.parse import quote
 
 from coordinator.errors import InvalidInput
 
-__all__ = ["SCHEME", "Address", "is_address", "parse_address"]
+__all__ = ["Reference", "complete", "is_scheme", "read_github", "read_url"]
 
-SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE)
 _LABEL = r"(?:[a-z0-9_-]|[^\x00-\x7f])+"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]*:[0-9a-f:.]*\]")
@@ -28,8 +32,79 @@ _NOT_IN_QUERY = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid)(?:=|$)", re.IGNORECASE)
 
+_GITHUB_URL = re.compile(r"(?:(?:www|api)\.)?github\.com/", re.IGNORECASE)
+_REPOSITORY = r"([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)"
+_GITHUB_SHORT = re.compile(rf"{_REPOSITORY}#0*([0-9]+)")
+#: GitHub numbers the issues, pull requests and discussions of a repository in one sequence. The discussions of an
+#: organisation (/orgs/…) belong to a repository that their address does not name.
+_GITHUB_PATH = re.compile(
+    rf"(?!orgs/){_REPOSITORY}/(?:issues|pulls?|discussions)/0*([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE
+)
+_AROUND_SEPARATOR = re.compile(r"\s*([/#])\s*")
 
-class Address(NamedTuple):
+
+class Reference(NamedTuple):
+    """What is named: ``kind`` is ``github`` or ``url``, and ``identity`` the one spelling behind the colon."""
+
+    kind: str
+    identity: str
+
+
+def complete(text: str) -> str:
+    """Put in front what may be left out of a reference to GitHub: the scheme of a URL, the kind of its short form.
+
+    Any other text is returned as it is.
+    """
+    if _GITHUB_URL.match(text):
+        return f"https://{text}"
+    tidy = _AROUND_SEPARATOR.sub(r"\1", text)
+    return f"github:{tidy}" if _GITHUB_SHORT.fullmatch(tidy) else text
+
+
+def is_scheme(text: str) -> bool:
+    """Return whether a text in lower case could be the scheme of a URL."""
+    return _SCHEME.fullmatch(text) is not None
+
+
+def read_github(text: str) -> Reference:
+    """Read what stands behind ``github:``: a short form, a path, a URL, or anything else, of which the case is dropped.
+
+    Raises ``InvalidInput`` for a URL without a valid host or port.
+    """
+    tidy = _AROUND_SEPARATOR.sub(r"\1", text).strip("/")
+    if _URL.fullmatch(tidy) or _GITHUB_URL.match(f"{tidy}/"):
+        return read_url(tidy)
+    lowered = unicodedata.normalize("NFKC", tidy.lower())
+    return Reference("github", _github_number(lowered) or lowered)
+
+
+def read_url(text: str) -> Reference:
+    """Read a URL: the issue, pull request or discussion of GitHub that it names, or else the page.
+
+    Without a scheme it is taken for https if its host has a dot. http and https are one, the host is in lower case, and
+    default ports, users and passwords, tracking parameters and places within a page are dropped. Raises
+    ``InvalidInput`` where there is no valid host or port.
+    """
+    address = _parse(text)
+    if address.scheme == "https" and address.host in {"github.com", "api.github.com"}:
+        below = address.path.removeprefix("/repos/" if address.host == "api.github.com" else "/")
+        number = _github_number(below) if below != address.path else None
+        if number is not None:
+            return Reference("github", number)
+    return Reference("url", str(address))
+
+
+def _github_number(text: str) -> str | None:
+    """Return ``owner/repository#number`` for this short form or for the path of such a page; None for anything else."""
+    found = _GITHUB_SHORT.fullmatch(text) or _GITHUB_PATH.fullmatch(text)
+    if found is None:
+        return None
+    owner, repository, number = found.groups()
+    # GitHub ignores the case of owners and repositories.
+    return f"{owner.lower()}/{repository.lower()}#{number}"
+
+
+class _Address(NamedTuple):
     """The parts of an address in their one spelling; ``host`` holds the port where it is not the scheme's own."""
 
     scheme: str
@@ -44,17 +119,8 @@ class Address(NamedTuple):
         return f"{self.scheme}://{self.host}{self.path}{query}{fragment}"
 
 
-def is_address(text: str) -> bool:
-    """Return whether a text is an address with a scheme, whatever its host may be."""
-    return _URL.fullmatch(text) is not None
-
-
-def parse_address(text: str) -> Address:
-    """Read an address; without a scheme it is taken for https if its host has a dot.
-
-    http and https are one, the host is in lower case, and default ports, users and passwords, tracking parameters and
-    places within a page are dropped. Raises ``InvalidInput`` where there is no valid host or port.
-    """
+def _parse(text: str) -> _Address:
+    """Read an address as ``read_url`` describes it, without a look at what it names."""
     found = _URL.fullmatch(text) or _URL.fullmatch(f"https://{text.lstrip('/')}")
     if found is None:
         raise _invalid("it has no host")
@@ -63,7 +129,7 @@ def parse_address(text: str) -> Address:
     if not _URL.fullmatch(text) and "." not in host:
         raise _invalid("it has no scheme")
     query = _NOT_IN_QUERY.sub(_escape, query)
-    return Address(
+    return _Address(
         scheme="https" if scheme.lower() == "http" else scheme.lower(),
         host=host,
         path=_NOT_IN_PATH.sub(_escape, path).rstrip("/"),

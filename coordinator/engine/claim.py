@@ -10,7 +10,7 @@ Invariants:
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
-- Where a comparison fails, the claim is tried again with what was read then: at most ``MAX_TRIES`` tries in all
+- Where a comparison fails, the claim is tried again with what was read then: at most ``MAX_TRIES`` times
   (``limits.py``), after which it fails with ``Contended``.
 - Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
   or has finished is still denied.

@@ -141,7 +141,8 @@ def token(
 
     A coordinator that runs takes it up within a second or two.
     """
-    from coordinator.security.tokens import Wanted, add_credential
+    from coordinator.security.tokens import add_credential
+    from coordinator.security.tokens_file import Wanted
 
     context = current()
     wanted = Wanted(

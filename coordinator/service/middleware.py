@@ -18,7 +18,8 @@ from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, 
 from coordinator.logs.audit import Audit
 from coordinator.logs.format import said
 from coordinator.recorder import Recorder
-from coordinator.service.access import RULES, Authorizer, Role
+from coordinator.security.grants import Role
+from coordinator.service.access import RULES, Authorizer
 from coordinator.service.admission import Admission
 from coordinator.service.callers import caller_of
 from coordinator.service.connections import Unpaused

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.security.ca import make_certificates
-from coordinator.security.tokens import Wanted, add_credential
+from coordinator.security.tokens import add_credential
+from coordinator.security.tokens_file import Wanted
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))
 CLAIM = "coordinator.v1.CoordinatorService/Claim"

@@ -21,10 +21,10 @@ from coordinator.errors import PermissionDenied, Unauthenticated
 from coordinator.logs.format import said
 from coordinator.names import DEFAULT_FLEET, is_session
 from coordinator.quotation import quoted
+from coordinator.security.grants import Grant, Role
 from coordinator.security.redaction import without_credentials
+from coordinator.security.tokens_file import Credentials
 from coordinator.service.access.certificate_names import names_of
-from coordinator.service.access.credentials import Credentials
-from coordinator.service.access.grants import Grant, Role
 from coordinator.service.access.streams import GuardedStreams
 
 __all__ = ["RULES", "Authorizer", "Rule"]

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from coordinator._version import __version__
-from coordinator.cli import backups, credentials, fleet, serve, work
+from coordinator.cli import backups, credentials, fleet, operators, records, serve, work
 from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
 from coordinator.cli.doctor import doctor
@@ -23,7 +23,7 @@ __all__ = ["app", "build_only"]
 
 class _Verbs(CommonGroup):
     headings: ClassVar = {
-        "Work": [*work.COMMANDS, *(name for name in fleet.COMMANDS if name.startswith("work-"))],
+        "Work": [*work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch"],
         "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
@@ -61,16 +61,9 @@ def _group(
     """Take the options that stand before the verb."""
 
 
-for _name, _command in work.COMMANDS.items():
-    app.command(_name, cls=CommonCommand)(_command)
-for _name, _command in fleet.COMMANDS.items():
-    app.command(_name, cls=CommonCommand)(_command)
-for _name, _command in serve.COMMANDS.items():
-    app.command(_name, cls=CommonCommand)(_command)
-for _name, _command in backups.COMMANDS.items():
-    app.command(_name, cls=CommonCommand)(_command)
-for _name, _command in credentials.COMMANDS.items():
-    app.command(_name, cls=CommonCommand)(_command)
+for _group_of_commands in (work, records, operators, fleet, serve, backups, credentials):
+    for _name, _command in _group_of_commands.COMMANDS.items():
+        app.command(_name, cls=CommonCommand)(_command)
 
 
 @app.command("status", cls=CommonCommand)

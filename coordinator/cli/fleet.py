@@ -1,4 +1,4 @@
-"""The commands that look at a fleet as a whole: ``briefing`` and ``work-watch``; and ``work-ack``."""
+"""The commands that look at a fleet as a whole: ``work-watch`` and ``briefing``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from coordinator import quotation
 from coordinator.cli import text
 from coordinator.cli.context import current
-from coordinator.cli.interruption import under_way
-from coordinator.cli.json_objects import briefing_object, event_object, record_object
-from coordinator.cli.output import answer, hint, say_what_it_became
+from coordinator.cli.json_objects import briefing_object, event_object
+from coordinator.cli.output import answer
 from coordinator.cli.quantities import parse_age
 from coordinator.cli.reader import while_read
 from coordinator.cli.streams import is_listened_to
-from coordinator.cli.work import Key
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -95,26 +92,5 @@ def work_watch(
     return 0
 
 
-def work_ack(
-    key: Key,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why no action is needed.")],
-) -> int:
-    """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before.
-
-    The Python client and the API call this `acknowledge`.
-    """
-    context = current()
-    with context.client() as client, under_way():
-        record = client.acknowledge(key, reason=reason)
-    say_what_it_became(key, record.work_key)
-    answer(context, f"acknowledged {quotation.key(record.work_key)}", record_object(record))
-    if record.acknowledged_reason != (reason or None):
-        why = (
-            quotation.said("reason", quotation.Writer.ACKNOWLEDGER, record.acknowledged_reason) or "no reason was given"
-        )
-        hint(context, f"it had been acknowledged before, {why}")
-    return 0
-
-
 #: The commands by their names, in the order in which help lists them.
-COMMANDS: dict[str, Callable[..., int]] = {"work-ack": work_ack, "work-watch": work_watch, "briefing": briefing}
+COMMANDS: dict[str, Callable[..., int]] = {"work-watch": work_watch, "briefing": briefing}

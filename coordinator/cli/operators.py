@@ -1,0 +1,80 @@
+"""The commands for operators: ``work-reap``, ``work-revoke`` and ``work-ack``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from coordinator import quotation
+from coordinator.cli import text as wording
+from coordinator.cli.context import current
+from coordinator.cli.interruption import named_request, under_way
+from coordinator.cli.json_objects import record_object
+from coordinator.cli.output import answer, hint, say_what_it_became
+from coordinator.cli.quantities import parse_hours
+from coordinator.cli.work_arguments import Key, RequestId
+
+__all__ = ["COMMANDS"]
+
+
+def work_reap(
+    min_age_hours: Annotated[
+        str,
+        typer.Option("--min-age-hours", metavar="HOURS", help="Only claims that expired at least so long ago."),
+    ] = "0",
+) -> int:
+    """Record expired claims as abandoned, and report how many this call recorded."""
+    context = current()
+    hours = parse_hours(min_age_hours)
+    with context.client() as client, under_way():
+        reaped = client.reap(hours * 3600)
+    answer(context, wording.describe_reap(reaped, hours), {"reaped": reaped, "min_age_hours": hours})
+    return 0
+
+
+def work_revoke(
+    key: Key,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
+    ],
+    request_id: RequestId = None,
+) -> int:
+    """Take a claim away from its holder; for operators."""
+    context = current()
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
+        record = client.revoke(key, reason=reason, request_id=request_id)
+    say_what_it_became(key, record.work_key)
+    answer(
+        context,
+        f"revoked {quotation.key(record.work_key)} (was held by {quotation.name(record.session)})",
+        record_object(record),
+    )
+    return 0
+
+
+def work_ack(
+    key: Key,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why no action is needed.")],
+) -> int:
+    """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before.
+
+    The Python client and the API call this `acknowledge`.
+    """
+    context = current()
+    with context.client() as client, under_way():
+        record = client.acknowledge(key, reason=reason)
+    say_what_it_became(key, record.work_key)
+    answer(context, f"acknowledged {quotation.key(record.work_key)}", record_object(record))
+    if record.acknowledged_reason != (reason or None):
+        why = (
+            quotation.said("reason", quotation.Writer.ACKNOWLEDGER, record.acknowledged_reason) or "no reason was given"
+        )
+        hint(context, f"it had been acknowledged before, {why}")
+    return 0
+
+
+#: The commands by their names, in the order in which help lists them.
+COMMANDS: dict[str, Callable[..., int]] = {"work-reap": work_reap, "work-revoke": work_revoke, "work-ack": work_ack}

@@ -1,0 +1,133 @@
+"""The commands that read what is recorded of work: ``work-show``, ``work-list`` and ``work-log``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from coordinator.cli import text as wording
+from coordinator.cli.context import Context, current
+from coordinator.cli.json_objects import list_object, log_object, show_object
+from coordinator.cli.output import answer, hint, say_what_it_became
+from coordinator.cli.work_arguments import Key, Session
+from coordinator.errors import InvalidInput
+from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
+
+__all__ = ["COMMANDS"]
+
+Limit = Annotated[int, typer.Option("--limit", metavar="N", help="How many to show, at most.", min=1, max=100_000)]
+PageToken = Annotated[str, typer.Option("--page-token", metavar="TOKEN", help="Continue where a page ended.")]
+
+
+def work_show(key: Key) -> int:
+    """Show all that is known of a unit of work; exits with 1 if it has never been claimed."""
+    context = current()
+    with context.client() as client:
+        details = client.get(key)
+    say_what_it_became(key, details.record.work_key)
+    answer(context, wording.describe_work(details), show_object(details))
+    return 1 if details.record.state is State.AVAILABLE else 0
+
+
+def _states() -> list[str]:
+    return ["claimed", "completed", "abandoned"]
+
+
+def work_list(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="claimed, completed or abandoned; may be given several times.",
+            autocompletion=_states,
+        ),
+    ] = None,
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")] = "",
+    session: Annotated[
+        str,
+        typer.Option("--session", metavar="SESSION", help="Only work that this session holds or was the last to hold."),
+    ] = "",
+    limit: Limit = DEFAULT_PAGE_SIZE,
+    page_token: PageToken = "",
+) -> int:
+    """List work by its key: what is claimed, completed and abandoned."""
+    context = current()
+    page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
+    answer(context, wording.describe_records(page.records), list_object(page))
+    if damaged := page.damaged:
+        which = "1 record cannot be read and was" if damaged == 1 else f"{damaged} records cannot be read and were"
+        hint(context, f"{which} left out; the coordinator's log names them")
+    _say_more(context, page.next_page_token)
+    return 0
+
+
+def work_log(
+    session: Session,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="A date or time, e.g. 2026-06-14 or 2026-06-14T02:00:00Z."),
+    ] = None,
+    limit: Limit = DEFAULT_PAGE_SIZE,
+    page_token: PageToken = "",
+) -> int:
+    """List the attempts of a session that have ended, latest first; exits with 1 if there are none."""
+    context = current()
+    moment = None if since is None else _parse_time(since)
+    entries: list[LogEntry] = []
+    token = page_token
+    with context.client() as client:
+        while True:
+            size = min(limit - len(entries), MAX_PAGE_SIZE)
+            page = client.log_page(session, since=moment, page_size=size, page_token=token)
+            entries += page.entries
+            token = page.next_page_token or ""
+            if not token or len(entries) >= limit:
+                break
+    found = LogPage(session, tuple(entries), token or None)
+    answer(context, wording.describe_log(found), log_object(found))
+    _say_more(context, found.next_page_token)
+    return 0 if entries else 1
+
+
+#: The commands by their names, in the order in which help lists them.
+COMMANDS: dict[str, Callable[..., int]] = {"work-show": work_show, "work-list": work_list, "work-log": work_log}
+
+
+def _collect_records(
+    context: Context, states: tuple[str, ...], kind: str, session: str, limit: int, page_token: str
+) -> RecordPage:
+    """Read pages until there are ``limit`` records, or no more."""
+    records: list[Record] = []
+    revision = damaged = 0
+    with context.client() as client:
+        read = functools.partial(client.list_page, states=states, kind=kind, session=session)
+        while True:
+            page = read(page_size=min(limit - len(records), MAX_PAGE_SIZE), page_token=page_token)
+            records += page.records
+            revision = revision or page.revision
+            damaged += page.damaged
+            page_token = page.next_page_token or ""
+            if not page_token or len(records) >= limit:
+                return RecordPage(tuple(records), page_token or None, revision, damaged)
+
+
+def _say_more(context: Context, page_token: str | None) -> None:
+    if page_token is not None:
+        hint(context, f"there is more: raise --limit, or continue with --page-token '{page_token}'")
+
+
+def _parse_time(typed: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(typed)
+        moment = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{typed!r} is not a time; it must be a date or a time like 2026-06-14T02:00:00Z", field="since"
+        ) from None
+    return moment

@@ -1,16 +1,17 @@
 """The values that everything speaks in: claims, denials, records and what became of attempts.
 
-All are frozen. Times are aware datetimes in UTC; durations are seconds as floats. What does not apply is None.
+All are frozen. Times are aware datetimes in UTC; durations are seconds as floats. What does not apply is None. The
+sentence that ``Denial.describe`` returns is in ``denial_text.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from coordinator.clock import boot_seconds, this_boot
-from coordinator.quotation import key, name
+from coordinator.denial_text import already_claimed, already_completed, with_work_key
 
 __all__ = [
     "Briefing",
@@ -37,7 +38,6 @@ __all__ = [
     "Status",
     "TaskStatus",
     "WorkDetails",
-    "format_time",
 ]
 
 
@@ -178,15 +178,12 @@ class Denial:
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
         if self.reason is DenialReason.COMPLETED:
-            return f"already completed by {name(self.completed_by)}{_moment('', self.completed_at)}"
-        if self.holder is None:
-            return "already claimed, but what is stored of the claim cannot be read"
-        whose = "another process of your own session " if self.own_session else ""
-        return f"already claimed by {whose}{name(self.holder)}{_moment('expires ', self.expires_at)}"
+            return already_completed(self.completed_by, self.completed_at)
+        return already_claimed(self.holder, self.expires_at, own_session=self.own_session)
 
     def sentence(self) -> str:
         """Say it in words with the work key in front: ``task:x is already claimed by …``."""
-        return f"{key(self.work_key)} is {self.describe()}"
+        return with_work_key(self.work_key, self.describe())
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,12 +405,3 @@ class Status:
     completed: int | None
     convergence_rate: ConvergenceRate
     tasks: tuple[TaskStatus, ...] = ()
-
-
-def format_time(moment: datetime) -> str:
-    """Write a time the way people read it: RFC 3339, UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _moment(prefix: str, moment: datetime | None) -> str:
-    return f" ({prefix}{format_time(moment)})" if moment is not None else ""

@@ -12,7 +12,7 @@ from coordinator.cli.context import current
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import named_path
 from coordinator.errors import InternalError, InvalidInput
-from coordinator.model import format_time
+from coordinator.time_text import format_time
 
 __all__ = ["COMMANDS"]
 

@@ -13,6 +13,7 @@ from coordinator import model
 from coordinator.diagnosis.findings import Finding, is_healthy
 from coordinator.errors import CoordinatorError
 from coordinator.security.redaction import without_credentials
+from coordinator.time_text import format_time
 
 __all__ = [
     "Object",
@@ -320,7 +321,7 @@ def _history(entry: model.HistoryEntry) -> Object:
 
 def format_moment(moment: datetime | None) -> str | None:
     """Write a time; None stays None."""
-    return None if moment is None else model.format_time(moment)
+    return None if moment is None else format_time(moment)
 
 
 def _value(cause: model.Cause | None) -> str | None:

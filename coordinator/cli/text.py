@@ -1,4 +1,8 @@
-"""What commands say to people."""
+"""What commands say to people.
+
+What follows ``DENIED:`` is in ``coordinator/denial_text.py``, because clients say it too; how times are written is in
+``coordinator/time_text.py``.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ from coordinator.model import (
     Status,
     TaskStatus,
     WorkDetails,
-    format_time,
 )
 from coordinator.quotation import Writer, key, name, names, said, said_lines
+from coordinator.time_text import format_time
 
 __all__ = [
     "HOT_IS_INCOMPLETE",

@@ -22,8 +22,9 @@ from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchange
 from coordinator.errors import Contended, NotFound, Refused
 from coordinator.keys import WorkKey
 from coordinator.limits import MAX_TRIES
-from coordinator.model import Record, State, format_time
+from coordinator.model import Record, State
 from coordinator.quotation import key, name
+from coordinator.time_text import format_time
 
 __all__ = ["AcknowledgeCommand", "acknowledge"]
 

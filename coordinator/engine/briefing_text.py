@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from coordinator.model import Cause, Claim, Record, format_time
+from coordinator.model import Cause, Claim, Record
 from coordinator.quotation import Writer, key, name, said
+from coordinator.time_text import format_time
 
 __all__ = ["Section", "fit", "line_of_claim", "line_of_finished", "line_of_loose_end", "write"]
 

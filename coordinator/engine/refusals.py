@@ -6,8 +6,9 @@ from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
-from coordinator.model import Cause, State, format_time
+from coordinator.model import Cause, State
 from coordinator.quotation import key, name, quoted
+from coordinator.time_text import format_time
 
 __all__ = ["refuse", "refuse_repeated", "refuse_withdrawn"]
 

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from coordinator.cli.quantities import format_duration
 from coordinator.cli.top.board import Board
-from coordinator.model import format_time
 from coordinator.quotation import key, line, name, quoted, visible
+from coordinator.time_text import format_time
 
 __all__ = ["screen", "snapshot", "sparkline"]
 

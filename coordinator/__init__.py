@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from coordinator.diagnosis.findings import Diagnosis, Finding, Severity
     from coordinator.errors import (
         ClaimDenied,
+        ClaimLost,
         Contended,
         CoordinatorError,
         HistoryGone,
@@ -68,6 +69,7 @@ __all__ = [
     "Claim",
     "ClaimDenied",
     "ClaimEvent",
+    "ClaimLost",
     "Client",
     "Contended",
     "CoordinatorError",

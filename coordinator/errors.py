@@ -6,6 +6,7 @@
     │   ├── ClaimDenied               (an answer, no code)  1
     │   ├── NotFound                  NOT_FOUND             1
     │   ├── NotHolder                 FAILED_PRECONDITION   1
+    │   │   └── ClaimLost             FAILED_PRECONDITION   5
     │   └── HistoryGone               OUT_OF_RANGE          1
     ├── NotPermitted
     │   ├── PermissionDenied          PERMISSION_DENIED     4
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClaimDenied",
+    "ClaimLost",
     "Contended",
     "CoordinatorError",
     "HistoryGone",
@@ -131,6 +133,16 @@ class NotFound(Refused):
 
 class NotHolder(Refused):
     """The session does not hold a claim on this work key."""
+
+
+class ClaimLost(NotHolder):
+    """The session held the claim and no longer does: it has expired, or an operator has revoked it.
+
+    Whoever gets this must stop: another session may hold the work. A session that has ended its claim itself gets
+    ``NotHolder``.
+    """
+
+    exit_code = 5
 
 
 class HistoryGone(Refused):

@@ -6,6 +6,9 @@ credential (``alice-*``) therefore grants names, and never a text that begins wi
 
 Older coordinators took any visible text. What they have stored is still found by its name (``check_session_filter``),
 and shown as a quotation (``quotation.name``); no session can act under such a name any more.
+
+Work keys and sessions are easily swapped, and most references to work could be names: what reads as one is refused as
+the session that acts (``check_no_reference``).
 """
 
 from __future__ import annotations
@@ -21,12 +24,16 @@ __all__ = [
     "KIND",
     "KIND_PATTERN",
     "KIND_RULE",
+    "KNOWN_KINDS",
     "check_fleet",
     "check_kind",
+    "check_no_reference",
     "check_session",
     "check_session_filter",
     "check_text",
     "is_session",
+    "reads_as_key",
+    "reads_as_reference",
     "shorten",
     "utf8_size",
 ]
@@ -72,6 +79,40 @@ def check_session_filter(session: str) -> str:
     # Nothing of another category was ever stored.
     if not session.strip() or size > MAX_SESSION_BYTES or not session.isprintable():
         return check_session(session)
+    return session
+
+
+#: The kinds that a session's name must not begin with: those that ``keys.py`` and policies know. Others are names of
+#: kinds only where a user makes them so, and may as well begin the name of a session (``claude:7f8b``).
+KNOWN_KINDS = frozenset({"github", "url", "task", "blog", "research", "idea", "topic", "lock", "recurring"})
+#: An address, also of GitHub without a scheme; ``owner/repository#number``.
+_REFERENCE = re.compile(
+    r"[a-z][a-z0-9+.-]*://|(?:(?:www|api)\.)?github\.com/|[a-z0-9_-]+\s*/\s*[a-z0-9._-]+\s*#\s*[0-9]+$", re.IGNORECASE
+)
+
+
+def reads_as_reference(text: str) -> bool:
+    """Return whether a text names work: an address, ``owner/repository#number`` or a known ``kind:…``."""
+    text = text.strip()
+    kind, colon, _ = text.partition(":")
+    return _REFERENCE.match(text) is not None or (bool(colon) and kind.strip().lower() in KNOWN_KINDS)
+
+
+def reads_as_key(text: str) -> bool:
+    """Return whether a text names work, or has the form of a key of any kind: ``kind:identity``."""
+    kind, _, identity = text.strip().partition(":")
+    return reads_as_reference(text) or bool(identity.strip() and KIND.fullmatch(kind.strip().lower()))
+
+
+def check_no_reference(session: str) -> str:
+    """Return the session; raise ``InvalidInput`` for what reads as a work key."""
+    if reads_as_reference(session):
+        raise InvalidInput(
+            "session and key look swapped: what is given as the session reads as a work key",
+            field="session",
+            hint="the session comes first, then the work key; a session is named after an agent's run, "
+            "for example session-7f8b",
+        )
     return session
 
 

@@ -44,13 +44,22 @@ What counts is the option, then the environment variable, then the configuration
 {variables}
 
 Answers go to standard output, everything else to standard error. With `--json` there is exactly one JSON object on
-standard output, errors too; [json.md](json.md) describes them. A work key or a session that begins with a dash stands
+standard output, errors too; [json.md](json.md) describes them.
+
+`work-claim`, `work-renew`, `work-complete` and `work-abandon` take SESSION and KEY, or KEY alone. The session is the
+argument, else `--session`, else the first of `COORDINATION_SESSION`, `CLAUDE_CODE_SESSION_ID` and `CODEX_THREAD_ID`
+that is not empty ([ADR 29](adr/0029-who-asks.md)). Sub-agents of an agent have the same session as it: where one of the
+last two names it, a claim of what the session holds already is denied, unless it has the token or the request id. A
+work key or a session that begins with a dash stands
 behind `--`, after the options.
 """
 
 #: The variables that stand for no option.
 _VARIABLES = {
     "COORDINATION_CONFIG": "The configuration file.",
+    "COORDINATION_SESSION": "The session of the `work-*` commands, where neither an argument nor `--session` names it.",
+    "CLAUDE_CODE_SESSION_ID": "The same, set by Claude Code; claims are renewed by `work-renew`, or with their token.",
+    "CODEX_THREAD_ID": "The same, set by Codex.",
     "COORDINATION_INSTANCE": "Distinguishes processes of one session name: only the one that claimed renews.",
     "COORDINATION_ETCD": "The etcd that `up` runs, an absolute path.",
     "COORDINATION_TRACE": "If set, an internal error shows where it happened.",

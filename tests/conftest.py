@@ -49,9 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = find_etcd(os.environ.get(ETCD_VARIABLE) or str(wheel_program("etcd")))
     os.environ["PATH"] = f"{chosen.path.parent}{os.pathsep}{os.environ['PATH']}"
-    # Clients read these.
-    for setting in ("ENDPOINT", "FLEET", "TIMEOUT", "TLS", "CA", "CERT", "KEY", "TOKEN_FILE"):
+    # Clients read these, and commands the sessions of the agent that may run the tests.
+    for setting in ("ENDPOINT", "FLEET", "TIMEOUT", "TLS", "CA", "CERT", "KEY", "TOKEN_FILE", "SESSION"):
         os.environ.pop(f"COORDINATION_{setting}", None)
+    for variable in ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID"):
+        os.environ.pop(variable, None)
     # How long an example takes shows what else the machine does.
     too_slow = hypothesis.HealthCheck.too_slow
     hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[too_slow])

@@ -147,9 +147,13 @@ class Context:
     def _file(self, name: str) -> str | None:
         return self.chosen[name].value or None
 
-    def client(self, endpoint: str | None = None) -> Client:
-        """Return a client for the coordinators, or for the one at ``endpoint``."""
+    def client(self, endpoint: str | None = None, *, instance: str = "") -> Client:
+        """Return a client for the coordinators, or for the one at ``endpoint``.
+
+        ``instance`` is the one that it claims as if COORDINATION_INSTANCE names none.
+        """
         arguments = self._client_arguments()
+        arguments["instance"] = arguments["instance"] or instance
         from coordinator.client import Client
 
         return Client(endpoint or self.endpoint, **arguments)
@@ -275,8 +279,12 @@ class CommonCommand(TyperCommand):
             return ended.code
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the pieces of the usage line, arguments without the braces that typer puts around them."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        """Return the pieces of the usage line, arguments without the braces that typer puts around them.
+
+        Of two arguments of which the first may be left out, the last is the one that is needed.
+        """
+        pieces = [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return [*pieces[:-1], "KEY"] if pieces[-2:] == ["[SESSION]", "[KEY]"] else pieces
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and options, those of the connection last."""

@@ -13,7 +13,8 @@ from coordinator.cli import text as wording
 from coordinator.cli.context import Context, current
 from coordinator.cli.json_objects import list_object, log_object, show_object
 from coordinator.cli.output import answer, hint, say_what_it_became
-from coordinator.cli.work_arguments import Key, Session
+from coordinator.cli.session import find_session
+from coordinator.cli.work_arguments import Key
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
@@ -68,7 +69,14 @@ def work_list(
 
 
 def work_log(
-    session: Session,
+    session: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SESSION",
+            help="Whose attempts. [default: the session that COORDINATION_SESSION or an agent's variable names]",
+            show_default=False,
+        ),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="TIME", help="A date or time, e.g. 2026-06-14 or 2026-06-14T02:00:00Z."),
@@ -78,18 +86,19 @@ def work_log(
 ) -> int:
     """List the attempts of a session that have ended, latest first; exits with 1 if there are none."""
     context = current()
+    whose = find_session(None).name if session is None else session
     moment = None if since is None else _parse_time(since)
     entries: list[LogEntry] = []
     token = page_token
     with context.client() as client:
         while True:
             size = min(limit - len(entries), MAX_PAGE_SIZE)
-            page = client.log_page(session, since=moment, page_size=size, page_token=token)
+            page = client.log_page(whose, since=moment, page_size=size, page_token=token)
             entries += page.entries
             token = page.next_page_token or ""
             if not token or len(entries) >= limit:
                 break
-    found = LogPage(session, tuple(entries), token or None)
+    found = LogPage(whose, tuple(entries), token or None)
     answer(context, wording.describe_log(found), log_object(found))
     _say_more(context, found.next_page_token)
     return 0 if entries else 1

@@ -14,7 +14,8 @@ from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects import claim_object, record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
-from coordinator.cli.work_arguments import Key, RequestId, Session, Token
+from coordinator.cli.session import Session, session_and_key
+from coordinator.cli.work_arguments import First, RequestId, Second, SessionOption, Token
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Denial, DenialReason, State
 
@@ -22,8 +23,8 @@ __all__ = ["COMMANDS"]
 
 
 def work_claim(
-    session: Session,
-    key: Key,
+    first: First = None,
+    second: Second = None,
     ttl: Annotated[
         str | None,
         typer.Option(
@@ -43,28 +44,33 @@ def work_claim(
     ] = "",
     reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
     token: Token = None,
+    session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
     """Claim a unit of work before doing it.
 
     Exits with 0 if the claim is yours, with 1 if it was denied. Claiming what the session holds already renews it.
+    Where an agent's variable names the session, that takes --token, as the agent's sub-agents have the same session.
     """
     context = current()
+    acting, key = session_and_key("work-claim", first, second, session)
     seconds = None if ttl is None else parse_ttl(ttl)
     request_id = named_request(request_id)
-    with context.client() as client, under_way(request_id):
-        found = client.try_claim(session, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id)
+    with context.client(instance=acting.instance) as client, under_way(request_id):
+        found = client.try_claim(
+            acting.name, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id
+        )
     say_what_it_became(key, found.work_key)
     answer(context, wording.describe_claim(found), claim_object(found, key))
     if isinstance(found, Denial):
-        hint(context, _what_else(found))
+        hint(context, _what_else(found, acting))
         return 1
     return 0
 
 
 def work_renew(
-    session: Session,
-    key: Key,
+    first: First = None,
+    second: Second = None,
     ttl: Annotated[
         str | None,
         typer.Option(
@@ -78,33 +84,37 @@ def work_renew(
         typer.Option("--note", metavar="TEXT", help="How far the work is; shown to the session that takes it over."),
     ] = None,
     token: Token = None,
+    session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
     """Give a claim more time, leave a note on it, or both; the deadline never moves back."""
     context = current()
+    acting, key = session_and_key("work-renew", first, second, session)
     seconds = None if ttl is None else parse_ttl(ttl)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
-        claim = client.renew(session, key, seconds, note=note, token=token, request_id=request_id)
+        claim = client.renew(acting.name, key, seconds, note=note, token=token, request_id=request_id)
     say_what_it_became(key, claim.work_key)
     answer(context, wording.describe_claim(claim), claim_object(claim, key))
     return 0
 
 
 def work_complete(
-    session: Session,
-    key: Key,
+    first: First = None,
+    second: Second = None,
     result: Annotated[
         str, typer.Option("--result", metavar="TEXT", help="What came of it: a link, a commit, a sentence.")
     ] = "",
     token: Token = None,
+    session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
     """Mark work as finished; later claims of it are denied as already completed."""
     context = current()
+    acting, key = session_and_key("work-complete", first, second, session)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
-        record = client.complete(session, key, result=result, token=token, request_id=request_id)
+        record = client.complete(acting.name, key, result=result, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     late = " (late: the claim had expired, and no session had claimed it since)" if record.late else ""
     answer(context, f"completed {quotation.key(record.work_key)}{late}", record_object(record))
@@ -112,12 +122,13 @@ def work_complete(
 
 
 def work_abandon(
-    session: Session,
-    key: Key,
+    first: First = None,
+    second: Second = None,
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
     ] = "",
     token: Token = None,
+    session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
     """Release unfinished work; it can be claimed again at once.
@@ -125,9 +136,10 @@ def work_abandon(
     The Python client and the API call this `release`.
     """
     context = current()
+    acting, key = session_and_key("work-abandon", first, second, session)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
-        record = client.release(session, key, reason=reason, token=token, request_id=request_id)
+        record = client.release(acting.name, key, reason=reason, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     restored = record.state is State.COMPLETED
     text = f"abandoned {quotation.key(record.work_key)}" + (
@@ -146,9 +158,14 @@ COMMANDS: dict[str, Callable[..., int]] = {
 }
 
 
-def _what_else(denial: Denial) -> str:
+def _what_else(denial: Denial, session: Session) -> str:
     if denial.reason is DenialReason.COMPLETED:
         return "choose other work; if it must be done again, claim it with --reopen"
+    if denial.own_session and session.shared:
+        return (
+            "choose other work: another agent of this session may be at it, as sub-agents share the session of "
+            f"{session.source.removeprefix('environment ')}; what you have claimed yourself, renew with work-renew"
+        )
     if denial.own_session:
         return "another process of this session works on it; if that was you, name its claim with --token"
     return "choose other work; `coordination work-list --state abandoned` shows what others have left unfinished"

@@ -6,16 +6,28 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Key", "RequestId", "Session", "Token"]
+from coordinator.cli.session import VARIABLES
 
-Session = Annotated[
-    str, typer.Argument(metavar="SESSION", help="The session that works, e.g. session-7f8b.", show_default=False)
-]
-Key = Annotated[
-    str,
+__all__ = ["First", "Key", "RequestId", "Second", "SessionOption", "Token"]
+
+_KEY_HELP = "The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…"
+Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
+#: SESSION KEY, or KEY alone where the session is named elsewhere: ``session_and_key`` says what the words mean.
+First = Annotated[
+    str | None,
     typer.Argument(
-        metavar="KEY",
-        help="The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…",
+        metavar="SESSION",
+        help="The session that works, e.g. session-7f8b; may be left out where --session or a variable names it.",
+        show_default=False,
+    ),
+]
+Second = Annotated[str | None, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
+SessionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="SESSION",
+        help=f"The session that works. [env: {', '.join(VARIABLES)}]",
         show_default=False,
     ),
 ]

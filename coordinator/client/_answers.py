@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coordinator import model
-from coordinator.errors import CoordinatorError, InternalError, error_for_code
+from coordinator.errors import ClaimLost, CoordinatorError, InternalError, NotHolder, error_for_code
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES, seconds_of, time_of, time_or_none
@@ -223,7 +223,8 @@ def _task(message: pb.BackgroundTask) -> model.TaskStatus:
 
 def error_from(detail: types.ErrorDetail) -> CoordinatorError:
     """Rebuild the error that the coordinator raised."""
-    return error_for_code(detail.code)(
+    error = error_for_code(detail.code)
+    return (ClaimLost if detail.claim_lost and error is NotHolder else error)(
         detail.message,
         hint=detail.hint or None,
         field=detail.field or None,

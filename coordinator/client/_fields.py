@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from coordinator import model
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_ITEMS
-from coordinator.names import check_session
+from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import STATES_ON_WIRE
@@ -43,8 +43,8 @@ def text(field: str, value: str) -> str:
 
 
 def session(value: str) -> str:
-    """Return the session that acts; ``InvalidInput`` unless a session can have that name."""
-    return check_session(text("session", value))
+    """Return the session that acts; ``InvalidInput`` unless a session can have that name, and for a work key."""
+    return check_session(check_no_reference(text("session", value)))
 
 
 def integer(field: str, value: int | None, most: int = 2**63 - 1) -> int:

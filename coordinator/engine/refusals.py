@@ -1,10 +1,16 @@
-"""The error messages for sessions that do not hold the claim that they name."""
+"""The error messages for sessions that do not hold the claim that they name.
+
+Invariant: a session that held the claim that it means, and lost it, gets ``ClaimLost``: its attempt has expired or was
+revoked, as far as the latest attempts say. A session that never held it, or has ended it itself, gets ``NotHolder``.
+"""
 
 from __future__ import annotations
 
+import re
+
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.snapshot import LiveClaim, Snapshot
-from coordinator.errors import NotFound, NotHolder, Refused
+from coordinator.errors import ClaimLost, NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, State
 from coordinator.quotation import key, name, quoted
@@ -15,6 +21,9 @@ __all__ = ["refuse", "refuse_repeated", "refuse_withdrawn"]
 
 #: How much of a reason is repeated, in characters: the whole can be looked up, and a status has to fit into a header.
 _REASON_CHARACTERS = 200
+#: How an attempt ends without its session's doing. What was withdrawn was no session's.
+_LOST = (Cause.EXPIRED, Cause.REVOKED)
+_DIGITS = re.compile("[0-9]+")
 
 
 def refuse(
@@ -25,6 +34,28 @@ def refuse(
     ``own`` is how the attempt of the session ended that it can have meant, if that is known. One that an operator has
     ended is always reported: its session cannot know.
     """
+    refusal = _refusal(work_key, found, session, token, verb, own)
+    if isinstance(refusal, NotHolder) and _has_lost(found, session, token, own):
+        return ClaimLost(refusal.message, hint=refusal.hint, holder=refusal.holder)
+    return refusal
+
+
+def _has_lost(found: Snapshot, session: str, token: int, own: StoredHistory | None) -> bool:
+    """Return whether the session has lost the claim that it means: its latest one, or that of ``token``."""
+    record, live = found.record, found.claim
+    if live is not None and live.stored is not None and live.stored.session == session and token in (0, live.token):
+        return False  # another process of the session holds it
+    if record is not None and record.session == session and token in (0, record.fencing_token):
+        if found.expired is not None:
+            return True
+        if live is None and record.attempt == record.attempts:
+            return record.cause in _LOST
+    return own is not None and own.cause in _LOST
+
+
+def _refusal(
+    work_key: WorkKey, found: Snapshot, session: str, token: int, verb: str, own: StoredHistory | None
+) -> Refused:
     if own is not None and _is_news(found, session, token, own):
         return _ended(work_key, found, own)
     if found.claim is not None:
@@ -41,7 +72,8 @@ def refuse(
 
 def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
     """Say that a request to claim was granted before, and that the attempt it was granted as has ended since."""
-    return NotHolder(
+    lost = record.attempt == record.attempts and (record.state is State.CLAIMED or record.cause in _LOST)
+    return (ClaimLost if lost else NotHolder)(
         f"this very request was granted as attempt {record.attempts} of {key(work_key)}, "
         f"which {_what_came_of_it(record)}",
         hint="claim it again with a new request_id",
@@ -98,7 +130,7 @@ def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: st
     if held.session != session:
         return NotHolder(
             f"{key(work_key)} is held by {name(held.session)} {until}, not by {name(session)}",
-            hint="choose other work",
+            hint=_another("choose other work", held.session, session),
             holder=held.session,
         )
     if token and token != live.token:
@@ -116,7 +148,10 @@ def _held(work_key: WorkKey, live: LiveClaim, session: str, token: int, verb: st
 
 def _not_held(work_key: WorkKey, record: StoredRecord, session: str, token: int) -> Refused:
     if record.state is State.COMPLETED:
-        return NotHolder(f"{key(work_key)} was already completed by {name(record.session)}{_at(record)}")
+        message = f"{key(work_key)} was already completed by {name(record.session)}{_at(record)}"
+        return NotHolder(
+            message, hint=None if record.session == session else _another("choose other work", record.session, session)
+        )
     if token and record.session == session and token != record.fencing_token:
         return NotHolder(
             f"the latest claim on {key(work_key)} had fencing token {record.fencing_token}, not {token}, and has ended",
@@ -128,7 +163,17 @@ def _not_held(work_key: WorkKey, record: StoredRecord, session: str, token: int)
     return NotHolder(
         f"{name(session)} does not hold {key(work_key)}: it is not claimed; the last claim, by "
         f"{name(record.session)}, {how}",
-        hint="claim it first",
+        hint=_another("claim it first", record.session, session),
+    )
+
+
+def _another(hint: str, theirs: str, session: str) -> str:
+    """Return the hint for a session that has met another; it may be the same one, named by the number of a process."""
+    if theirs == session or _DIGITS.sub("0", theirs) != _DIGITS.sub("0", session):
+        return hint
+    return (
+        f"{hint}; if that session is you: $$ in a name changes from shell to shell, so name the session once for all "
+        "of them, for example in COORDINATION_SESSION"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from coordinator import model
-from coordinator.errors import CoordinatorError
+from coordinator.errors import ClaimLost, CoordinatorError
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import (
@@ -208,6 +208,7 @@ def error_detail(error: CoordinatorError) -> types.ErrorDetail:
         holder=error.holder,
         retry_after=None if error.retry_after_seconds is None else duration(error.retry_after_seconds),
         request_id=error.request_id,
+        claim_lost=isinstance(error, ClaimLost),
     )
 
 

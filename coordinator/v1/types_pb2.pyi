@@ -174,7 +174,7 @@ class HistoryEntry(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., session: _Optional[str] = ..., fencing_token: _Optional[int] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended: _Optional[_Union[State, str]] = ..., cause: _Optional[_Union[Cause, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., note: _Optional[str] = ..., late: bool = ..., contenders: _Optional[int] = ...) -> None: ...
 
 class ErrorDetail(_message.Message):
-    __slots__ = ("code", "message", "hint", "field", "holder", "retry_after", "request_id")
+    __slots__ = ("code", "message", "hint", "field", "holder", "retry_after", "request_id", "claim_lost")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +182,7 @@ class ErrorDetail(_message.Message):
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_LOST_FIELD_NUMBER: _ClassVar[int]
     code: str
     message: str
     hint: str
@@ -189,4 +190,5 @@ class ErrorDetail(_message.Message):
     holder: str
     retry_after: _duration_pb2.Duration
     request_id: str
-    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field: _Optional[str] = ..., holder: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    claim_lost: bool
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., field: _Optional[str] = ..., holder: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., claim_lost: bool = ...) -> None: ...

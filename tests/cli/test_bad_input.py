@@ -40,7 +40,7 @@ BAD_INPUT: dict[str, tuple[tuple[Argument, ...], str | None, str]] = {
     "control character": (("work-claim", "session-1", "task:a\x01b"), "work_key", "holds U+0001; control, private"),
     "escape sequence": (("work-claim", "session-1", "task:\x1b[2J"), "work_key", "holds U+001B"),
     "key without UTF-8": ((b"work-claim", b"session-1", b"task:\xff"), "work_key", "not valid UTF-8"),
-    "session without UTF-8": ((b"work-claim", b"session-\xff", b"task:x"), "session", "not valid UTF-8"),
+    "session without UTF-8": ((b"work-claim", b"session-\xff", b"task:x"), "session", "bytes that are not UTF-8"),
     "note without UTF-8": ((*CLAIM, b"--note", b"\xc3"), "note", "not valid UTF-8"),
     "fleet without UTF-8": ((b"work-list", b"--fleet", b"\xff"), "fleet", "not valid UTF-8"),
     "command without UTF-8": ((b"work-\xff",), None, "no such command 'work-\\udcff'"),
@@ -82,7 +82,11 @@ BAD_INPUT: dict[str, tuple[tuple[Argument, ...], str | None, str]] = {
     "no endpoint": (("work-list", "--endpoint", ","), "endpoint", "at least one HOST:PORT is needed"),
     "unknown command": (("work-clam",), None, "no such command 'work-clam'"),
     "unknown option": ((*CLAIM, "--tll", "60"), None, "no such option: --tll"),
-    "no key": (("work-claim", "session-1"), None, "missing argument 'KEY'"),
+    "no key": (("work-claim",), None, "missing argument 'KEY'"),
+    "no session": (("work-claim", "task:x"), "session", "one argument is the KEY, and no session is named"),
+    "no session to list": (("work-log",), "session", "no session is named"),
+    "swapped": (("work-claim", "task:x", "session-1"), "session", "session and key look swapped"),
+    "session of an unset variable": (("work-complete", "task:x", "--session", ""), "session", "the session is empty"),
     "no reason": (("work-revoke", "task:x"), None, "missing option '--reason'"),
     "too many keys": ((*CLAIM, "task:y"), None, "unexpected extra argument"),
     "no command": (("config",), None, "missing command"),
@@ -186,7 +190,7 @@ async def test_an_expired_claim_is_not_renewed_but_may_be_completed_late(
     await await_expiry(etcd_channel, fleet)
 
     renewed = coordination("work-renew", "session-1", "task:renewed")
-    assert (renewed.returncode, renewed.stdout) == (1, "")
+    assert (renewed.returncode, renewed.stdout) == (5, "")
     assert "expired" in renewed.stderr
 
     completed = coordination("work-complete", "session-1", "task:completed", "--result", "done")
@@ -195,7 +199,7 @@ async def test_an_expired_claim_is_not_renewed_but_may_be_completed_late(
 
     coordination("work-claim", "session-2", "task:taken")
     refused = coordination("work-complete", "session-1", "task:taken", "--json")
-    assert refused.returncode == 1
+    assert refused.returncode == 5
     assert error_of(refused, fleet)["holder"] == "session-2"
 
 

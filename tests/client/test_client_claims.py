@@ -9,7 +9,19 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from coordinator import Cause, Claim, ClaimDenied, Denial, DenialReason, NotFound, NotHolder, Outcome, Record, State
+from coordinator import (
+    Cause,
+    Claim,
+    ClaimDenied,
+    ClaimLost,
+    Denial,
+    DenialReason,
+    NotFound,
+    NotHolder,
+    Outcome,
+    Record,
+    State,
+)
 from coordinator.clock import boot_seconds
 from coordinator.store.etcd.client import EtcdChannel
 from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting, kept
@@ -137,8 +149,12 @@ async def test_released_and_revoked_work_is_free_with_what_it_left_behind(client
     assert (previous.reason, previous.note) == ("too hard", "half of it")
     record = await client.revoke(KEY, reason="not wanted")
     assert (record.session, record.cause) == ("session-2", Cause.REVOKED)
-    with pytest.raises(NotHolder):
+    with pytest.raises(ClaimLost):
         await client.release("session-2", KEY)
+    # Session 1 has ended its attempt itself.
+    with pytest.raises(NotHolder) as raised:
+        await client.release("session-1", KEY)
+    assert not isinstance(raised.value, ClaimLost)
     with pytest.raises(NotFound):
         await client.release("session-2", "task:never")
 

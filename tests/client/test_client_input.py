@@ -34,6 +34,10 @@ def client(connect: Connect) -> Driven:
         ("session", lambda client: client.claim(None, KEY)),
         ("session", lambda client: client.claim("", KEY)),
         ("session", lambda client: client.renew(b"session-1", KEY)),
+        # Session and key swapped.
+        ("session", lambda client: client.claim("https://github.com/gptme/gptme/pull/2880", "session-1")),
+        ("session", lambda client: client.complete("github:gptme/gptme", "session-1")),
+        ("session", lambda client: client.claim_many("task:db-migration", ["session-1"])),
         ("work_key", lambda client: client.claim("session-1", None)),
         ("work_key", lambda client: client.get(2880)),
         ("work_key", lambda client: client.complete("session-1", "\ud800")),

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from coordinator.engine.documents import StoredClaim, StoredRecord
-from coordinator.engine.refusals import refuse
+from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.refusals import refuse, refuse_repeated
 from coordinator.engine.snapshot import LiveClaim, Snapshot
+from coordinator.errors import ClaimLost, NotHolder
 from coordinator.model import Cause, State
 from tests.unit.engine_driving import HOLDER, HOUR, NOW, OTHER, PATHS, TOKEN, a_claim, a_record
 
@@ -73,3 +74,87 @@ def test_the_present_holder_is_named_to_programs_too() -> None:
 
 def test_no_holder_is_named_where_there_is_none() -> None:
     assert refuse(PATHS.work_key, gone(RELEASED), OTHER, 0, "renew").holder is None
+
+
+def ended(how: Cause | None, session: str = HOLDER, token: int = 5) -> StoredHistory:
+    """An attempt that ended before the one that is live, or recorded, now."""
+    state = State.COMPLETED if how is None else State.ABANDONED
+    return StoredHistory(session=session, attempt=1, fencing_token=token, ended=state, ended_at=NOW, cause=how)
+
+
+THEIRS = live(replace(a_claim(), session=OTHER))
+EXPIRED = gone(replace(a_record(State.ABANDONED), cause=Cause.EXPIRED))
+REVOKED = gone(replace(a_record(State.ABANDONED), cause=Cause.REVOKED))
+
+
+@pytest.mark.parametrize(
+    ("found", "token", "own", "lost"),
+    [
+        # It has expired, recorded or not, or was revoked; with the token or without.
+        (gone(a_record()), 0, None, True),
+        (gone(a_record()), TOKEN, None, True),
+        (EXPIRED, 0, ended(Cause.EXPIRED, token=TOKEN), True),
+        (REVOKED, TOKEN, ended(Cause.REVOKED, token=TOKEN), True),
+        (gone(a_record()), 0, ended(None), True),
+        # Another session has the work now, or has finished it.
+        (THEIRS, 0, ended(Cause.EXPIRED), True),
+        (THEIRS, 5, ended(Cause.REVOKED), True),
+        (gone(replace(a_record(State.COMPLETED), session=OTHER)), 0, ended(Cause.EXPIRED), True),
+        # The token is of an attempt that this session has lost, and of which it has made another one.
+        (live(a_claim()), 5, ended(Cause.EXPIRED), True),
+        # It has never held it, it has ended it itself, or another process of it holds it.
+        (THEIRS, 0, None, False),
+        (EXPIRED, 9, None, False),
+        (THEIRS, 0, ended(None), False),
+        (THEIRS, 0, ended(Cause.RELEASED), False),
+        (gone(RELEASED), 0, ended(Cause.RELEASED, token=TOKEN), False),
+        (gone(RELEASED), 0, ended(Cause.EXPIRED), False),
+        (gone(a_record(State.COMPLETED)), 0, ended(None, token=TOKEN), False),
+        (live(a_claim()), 0, ended(Cause.EXPIRED), False),
+        (live(a_claim()), TOKEN, ended(Cause.EXPIRED), False),
+        (live(a_claim()), 9, None, False),
+        (live(None), 0, None, False),
+    ],
+)
+def test_a_session_that_has_lost_its_claim_is_told_apart(
+    found: Snapshot, token: int, own: StoredHistory | None, lost: bool
+) -> None:
+    refusal = refuse(PATHS.work_key, found, HOLDER, token, "renew", own)
+
+    assert isinstance(refusal, NotHolder)
+    assert isinstance(refusal, ClaimLost) is lost
+    assert refusal.exit_code == (5 if lost else 1)
+
+
+def test_a_stranger_has_lost_nothing() -> None:
+    for found in (EXPIRED, REVOKED, gone(a_record())):
+        assert not isinstance(refuse(PATHS.work_key, found, OTHER, 0, "complete"), ClaimLost)
+
+
+def test_a_repeated_request_whose_claim_was_lost_is_told_so() -> None:
+    for record, lost in (
+        (a_record(), True),
+        (replace(a_record(State.ABANDONED), cause=Cause.REVOKED), True),
+        (RELEASED, False),
+        (a_record(State.COMPLETED), False),
+        (replace(a_record(State.COMPLETED), attempts=2), False),
+    ):
+        assert isinstance(refuse_repeated(PATHS.work_key, record), ClaimLost) is lost
+
+
+@pytest.mark.parametrize(
+    ("holder", "session", "hinted"),
+    [
+        ("agent-4711", "agent-4712", True),
+        ("agent-99", "agent-10001", True),
+        ("h1-run-7", "h1-run-8", True),
+        ("agent-a", "agent-b", False),
+        ("agent-1", "agent", False),
+        ("agent-1", "Agent-2", False),
+    ],
+)
+def test_names_that_differ_only_in_digits_may_be_one_session(holder: str, session: str, hinted: bool) -> None:
+    mine = replace(a_record(State.COMPLETED), session=holder)
+    for found in (live(replace(a_claim(), session=holder)), gone(mine), gone(replace(RELEASED, session=holder))):
+        hint = str(refuse(PATHS.work_key, found, session, 0, "complete").hint)
+        assert ("$$ in a name changes from shell to shell" in hint) is hinted

@@ -15,10 +15,10 @@ from typing import Annotated, BinaryIO
 import typer
 
 from coordinator.cli.context import current
+from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
 from coordinator.cli.output import answer, hint
 from coordinator.cli.quantities import named_path
 from coordinator.cli.serve import DataDir, EtcdProgram, need_server
-from coordinator.cli.server_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
 from coordinator.cli.streams import notice, write_error
 from coordinator.errors import InvalidInput
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.context import Context, current
+from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
 from coordinator.cli.json_objects import doctor_object
 from coordinator.cli.output import answer
-from coordinator.cli.server_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
 from coordinator.cli.text import colour_findings, describe_findings
 from coordinator.diagnosis.findings import Finding, is_healthy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from coordinator.cli.server_options import EtcdOptions
+from coordinator.cli.etcd_options import EtcdOptions
 from coordinator.diagnosis.findings import Finding
 from coordinator.store.diagnosis.probe import Examination
 from coordinator.store.etcd.access import EtcdAccess, parse_members

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from coordinator.cli.server_options import EtcdOptions
+from coordinator.cli.etcd_options import EtcdOptions
 from coordinator.errors import Unavailable
 from coordinator.store.backup import download
 from coordinator.store.embedded import default_data_dir

@@ -5,26 +5,24 @@ Nothing of the server's side is imported before one of them runs.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coordinator.cli import server_options
 from coordinator.cli.context import current
+from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdPasswordFile, EtcdUser
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import named_path
 from coordinator.cli.server_options import (
     AuditLog,
     ClientCa,
-    EtcdCa,
-    EtcdCert,
-    EtcdKey,
-    EtcdPasswordFile,
     EtcdQuota,
-    EtcdUser,
     LogFile,
     LogLevel,
     MaxCalls,
@@ -44,6 +42,9 @@ from coordinator.errors import InternalError
 from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
 from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.security.settings import SecuritySettings
+
+if TYPE_CHECKING:
+    from coordinator.cli.foreground import Options
 
 __all__ = ["COMMANDS", "DataDir", "EtcdProgram", "need_server"]
 
@@ -112,9 +113,7 @@ EtcdListen = Annotated[
 LockDescriptor = Annotated[int | None, typer.Option("--lock-descriptor", hidden=True)]
 
 
-def up(
-    data_dir: DataDir = None,
-    etcd: EtcdProgram = None,
+def _options(
     listen: Listen = DEFAULT_LISTEN,
     metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
     topic_kinds: TopicKinds = "",
@@ -124,7 +123,6 @@ def up(
     client_ca: ClientCa = None,
     tokens: Tokens = None,
     metrics_public: MetricsPublic = False,
-    etcd_listen: EtcdListen = None,
     max_claims_per_session: MaxClaimsPerSession = 0,
     max_claims_per_fleet: MaxClaimsPerFleet = 0,
     max_calls: MaxCalls = DEFAULT_MAX_CALLS,
@@ -136,6 +134,58 @@ def up(
     log_level: LogLevel = "info",
     log_file: LogFile = None,
     audit_log: AuditLog = None,
+) -> Options:
+    """Return what ``up`` and ``serve`` have in common; raises ``InvalidInput``."""
+    from coordinator.cli.foreground import Options
+    from coordinator.logs.format import LogSettings
+
+    return Options(
+        listen,
+        metrics_listen,
+        topic_kinds,
+        insecure,
+        security=SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public),
+        log=LogSettings(log_level, log_file, audit_log),
+        limits=LimitSettings(
+            max_claims_per_session,
+            max_claims_per_fleet,
+            max_calls,
+            max_write_rate_per_fleet,
+            max_write_rate_per_credential,
+        ),
+        quota_bytes=etcd_quota_bytes,
+        reaper=server_options.reaper_settings(reaper, retention_days),
+    )
+
+
+def _with_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Have a command take the parameters of ``_options`` in the place of its own parameter ``options``."""
+    # Options is of the server's side, which is imported only when a command runs.
+    names = {"Options": object}
+    shared = inspect.signature(_options, eval_str=True, locals=names)
+    own = inspect.signature(command, eval_str=True, locals=names)
+    parameters: list[inspect.Parameter] = []
+    for parameter in own.parameters.values():
+        parameters += shared.parameters.values() if parameter.name == "options" else [parameter]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> int:
+        need_server()
+        options = _options(**{name: given.pop(name) for name in shared.parameters})
+        return command(**given, options=options)
+
+    run.__dict__["__signature__"] = own.replace(parameters=parameters)
+    run.__annotations__ = {}
+    return run
+
+
+@_with_options
+def up(
+    data_dir: DataDir = None,
+    etcd: EtcdProgram = None,
+    etcd_listen: EtcdListen = None,
+    *,
+    options: Options,
     detach: Annotated[
         bool,
         typer.Option(
@@ -145,30 +195,8 @@ def up(
     lock_descriptor: LockDescriptor = None,
 ) -> int:
     """Run a coordinator and an etcd on this machine, until interrupted."""
-    need_server()
     from coordinator.cli import background, foreground
-    from coordinator.logs.format import LogSettings
 
-    security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
-    log = LogSettings(log_level, log_file, audit_log)
-    limits = LimitSettings(
-        max_claims_per_session,
-        max_claims_per_fleet,
-        max_calls,
-        max_write_rate_per_fleet,
-        max_write_rate_per_credential,
-    )
-    options = foreground.Options(
-        listen,
-        metrics_listen,
-        topic_kinds,
-        insecure,
-        security=security,
-        log=log,
-        limits=limits,
-        quota_bytes=etcd_quota_bytes,
-        reaper=server_options.reaper_settings(reaper, retention_days),
-    )
     if detach:
         started = background.start(data_dir, etcd, options, etcd_listen=etcd_listen)
         for text in started.notices:
@@ -178,66 +206,26 @@ def up(
     return foreground.run_embedded(data_dir, etcd, options, etcd_listen=etcd_listen, lock_descriptor=lock_descriptor)
 
 
+@_with_options
 def serve(
     etcd: Annotated[
         str,
         typer.Option("--etcd", metavar="HOST:PORT,…", envvar="COORDINATION_ETCD_ENDPOINTS", help="The etcd members."),
     ],
-    listen: Listen = DEFAULT_LISTEN,
-    metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
-    topic_kinds: TopicKinds = "",
-    insecure: Insecure = False,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    client_ca: ClientCa = None,
-    tokens: Tokens = None,
-    metrics_public: MetricsPublic = False,
     etcd_ca: EtcdCa = None,
     etcd_cert: EtcdCert = None,
     etcd_key: EtcdKey = None,
     etcd_user: EtcdUser = None,
     etcd_password_file: EtcdPasswordFile = None,
-    max_claims_per_session: MaxClaimsPerSession = 0,
-    max_claims_per_fleet: MaxClaimsPerFleet = 0,
-    max_calls: MaxCalls = DEFAULT_MAX_CALLS,
-    max_write_rate_per_fleet: MaxWriteRatePerFleet = None,
-    max_write_rate_per_credential: MaxWriteRatePerCredential = None,
-    etcd_quota_bytes: EtcdQuota = None,
-    reaper: ReaperOn = True,
-    retention_days: RetentionDays = server_options.DEFAULT_RETENTION_DAYS,
-    log_level: LogLevel = "info",
-    log_file: LogFile = None,
-    audit_log: AuditLog = None,
+    *,
+    options: Options,
 ) -> int:
     """Run a coordinator that uses an existing etcd, until interrupted."""
-    need_server()
     from coordinator.cli import foreground
-    from coordinator.logs.format import LogSettings
     from coordinator.store.etcd.access import EtcdAccess
 
-    security = SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public)
-    log = LogSettings(log_level, log_file, audit_log)
     access = EtcdAccess(etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
-    limits = LimitSettings(
-        max_claims_per_session,
-        max_claims_per_fleet,
-        max_calls,
-        max_write_rate_per_fleet,
-        max_write_rate_per_credential,
-    )
-    options = foreground.Options(
-        listen,
-        metrics_listen,
-        topic_kinds,
-        insecure,
-        security=security,
-        log=log,
-        limits=limits,
-        quota_bytes=etcd_quota_bytes,
-        reaper=server_options.reaper_settings(reaper, retention_days),
-        etcd_access=access,
-    )
-    return foreground.run_beside(etcd, options)
+    return foreground.run_beside(etcd, options._replace(etcd_access=access))
 
 
 def down(

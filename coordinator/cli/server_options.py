@@ -1,4 +1,4 @@
-"""Options of ``up`` and ``serve`` that other commands take too: protection, etcd, limits, reaper, log."""
+"""The options of a coordinator: how it is protected, its limits, its reaper and its log."""
 
 from __future__ import annotations
 
@@ -10,24 +10,16 @@ import typer
 
 from coordinator.cli.quantities import named_path
 from coordinator.errors import InvalidInput
-from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
-from coordinator.security.settings import SecuritySettings
 
 if TYPE_CHECKING:
-    from coordinator.logs.format import LogSettings
     from coordinator.reaper import ReaperSettings
 
 __all__ = [
     "DEFAULT_RETENTION_DAYS",
+    "SECONDS_A_DAY",
     "AuditLog",
     "ClientCa",
-    "EtcdCa",
-    "EtcdCert",
-    "EtcdKey",
-    "EtcdOptions",
-    "EtcdPasswordFile",
     "EtcdQuota",
-    "EtcdUser",
     "LogFile",
     "LogLevel",
     "MaxCalls",
@@ -41,11 +33,7 @@ __all__ = [
     "TlsCert",
     "TlsKey",
     "Tokens",
-    "limit_arguments",
-    "log_arguments",
-    "reaper_arguments",
     "reaper_settings",
-    "security_arguments",
 ]
 
 
@@ -102,76 +90,6 @@ MetricsPublic = Annotated[
     ),
 ]
 
-
-def security_arguments(security: SecuritySettings) -> list[str]:
-    """Return the options that say the same to another process. They name files and hold no secret."""
-    files = (
-        ("--tls-cert", security.tls_cert),
-        ("--tls-key", security.tls_key),
-        ("--client-ca", security.client_ca),
-        ("--tokens", security.tokens),
-    )
-    options = [word for name, path in files if path is not None for word in (name, str(path))]
-    return [*options, "--metrics-public"] if security.metrics_public else options
-
-
-#: The values of the options below, in their order.
-EtcdOptions = tuple[Path | None, Path | None, Path | None, str | None, Path | None]
-
-EtcdCa = Annotated[
-    Path | None,
-    typer.Option(
-        "--etcd-ca",
-        metavar="FILE",
-        envvar="COORDINATION_ETCD_CA",
-        parser=named_path("--etcd-ca", "a file"),
-        help="Use TLS to etcd, and trust these authorities (PEM).",
-        show_default=False,
-    ),
-]
-EtcdCert = Annotated[
-    Path | None,
-    typer.Option(
-        "--etcd-cert",
-        metavar="FILE",
-        envvar="COORDINATION_ETCD_CERT",
-        parser=named_path("--etcd-cert", "a file"),
-        help="The certificate to show to etcd (PEM).",
-        show_default=False,
-    ),
-]
-EtcdKey = Annotated[
-    Path | None,
-    typer.Option(
-        "--etcd-key",
-        metavar="FILE",
-        envvar="COORDINATION_ETCD_KEY",
-        parser=named_path("--etcd-key", "a file"),
-        help="The key of that certificate (PEM, without a password).",
-        show_default=False,
-    ),
-]
-EtcdUser = Annotated[
-    str | None,
-    typer.Option(
-        "--etcd-user",
-        metavar="NAME",
-        envvar="COORDINATION_ETCD_USER",
-        help="Log in to etcd as this user.",
-        show_default=False,
-    ),
-]
-EtcdPasswordFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--etcd-password-file",
-        metavar="FILE",
-        envvar="COORDINATION_ETCD_PASSWORD_FILE",
-        parser=named_path("--etcd-password-file", "a file"),
-        help="The password of that user is the first line of this file.",
-        show_default=False,
-    ),
-]
 
 MaxClaimsPerSession = Annotated[
     int,
@@ -234,23 +152,8 @@ EtcdQuota = Annotated[
 ]
 
 
-def limit_arguments(limits: LimitSettings, quota_bytes: int | None) -> list[str]:
-    """Return the options that say the same to another process."""
-    words: list[str] = []
-    for name, value, default in (
-        ("--max-claims-per-session", limits.max_claims_per_session, 0),
-        ("--max-claims-per-fleet", limits.max_claims_per_fleet, 0),
-        ("--max-calls", limits.max_calls, DEFAULT_MAX_CALLS),
-        ("--max-write-rate-per-fleet", limits.max_write_rate_per_fleet, None),
-        ("--max-write-rate-per-credential", limits.max_write_rate_per_credential, None),
-        ("--etcd-quota-bytes", quota_bytes, None),
-    ):
-        words += [name, str(value)] if value != default else []
-    return words
-
-
 DEFAULT_RETENTION_DAYS = 30.0
-_SECONDS_A_DAY = 86_400.0
+SECONDS_A_DAY = 86_400.0
 _MOST_DAYS = 36_500.0
 
 ReaperOn = Annotated[
@@ -281,14 +184,7 @@ def reaper_settings(reaper: bool, retention_days: float) -> ReaperSettings | Non
             f"--retention-days {retention_days:g} is not allowed; it takes 0 (for ever) to {_MOST_DAYS:g} days",
             field="retention-days",
         )
-    return ReaperSettings(retention=retention_days * _SECONDS_A_DAY or None) if reaper else None
-
-
-def reaper_arguments(reaper: ReaperSettings | None) -> list[str]:
-    """Return the options that say the same to another ``up``."""
-    if reaper is None:
-        return ["--no-reaper"]
-    return ["--retention-days", repr((reaper.retention or 0.0) / _SECONDS_A_DAY)]
+    return ReaperSettings(retention=retention_days * SECONDS_A_DAY or None) if reaper else None
 
 
 LogLevel = Annotated[
@@ -324,9 +220,3 @@ AuditLog = Annotated[
         show_default=False,
     ),
 ]
-
-
-def log_arguments(log: LogSettings) -> list[str]:
-    """Return the arguments that say this."""
-    files = (("--log-file", log.file), ("--audit-log", log.audit))
-    return ["--log-level", log.level, *(word for name, file in files if file is not None for word in (name, str(file)))]

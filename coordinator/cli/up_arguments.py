@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coordinator.cli import server_options
+from coordinator.cli.server_options import SECONDS_A_DAY
 from coordinator.config import listening_address
+from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
 from coordinator.logs.format import LogSettings
 from coordinator.net.unix_sockets import is_unix
 from coordinator.security.settings import SecuritySettings
 
 if TYPE_CHECKING:
     from coordinator.cli.foreground import Options
+    from coordinator.reaper import ReaperSettings
 
-__all__ = ["arguments", "differences", "settings"]
+__all__ = ["arguments", "differences", "limit_arguments", "settings"]
 
 _LOG_FILE = "--log-file"
 
@@ -40,10 +42,50 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
     words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     words += ["--etcd", etcd] if etcd is not None else []
     words += ["--insecure"] if options.insecure else []
-    words += server_options.security_arguments(security)
-    words += server_options.limit_arguments(options.limits, options.quota_bytes)
-    words += server_options.reaper_arguments(options.reaper)
-    return words + server_options.log_arguments(log)
+    words += _security_arguments(security)
+    words += limit_arguments(options.limits, options.quota_bytes)
+    words += _reaper_arguments(options.reaper)
+    return words + _log_arguments(log)
+
+
+def _security_arguments(security: SecuritySettings) -> list[str]:
+    """Return the options of protection. They name files and hold no secret."""
+    files = (
+        ("--tls-cert", security.tls_cert),
+        ("--tls-key", security.tls_key),
+        ("--client-ca", security.client_ca),
+        ("--tokens", security.tokens),
+    )
+    options = [word for name, path in files if path is not None for word in (name, str(path))]
+    return [*options, "--metrics-public"] if security.metrics_public else options
+
+
+def limit_arguments(limits: LimitSettings, quota_bytes: int | None) -> list[str]:
+    """Return the options of limits; those that are at their defaults are left out."""
+    words: list[str] = []
+    for name, value, default in (
+        ("--max-claims-per-session", limits.max_claims_per_session, 0),
+        ("--max-claims-per-fleet", limits.max_claims_per_fleet, 0),
+        ("--max-calls", limits.max_calls, DEFAULT_MAX_CALLS),
+        ("--max-write-rate-per-fleet", limits.max_write_rate_per_fleet, None),
+        ("--max-write-rate-per-credential", limits.max_write_rate_per_credential, None),
+        ("--etcd-quota-bytes", quota_bytes, None),
+    ):
+        words += [name, str(value)] if value != default else []
+    return words
+
+
+def _reaper_arguments(reaper: ReaperSettings | None) -> list[str]:
+    """Return the options of the reaper."""
+    if reaper is None:
+        return ["--no-reaper"]
+    return ["--retention-days", repr((reaper.retention or 0.0) / SECONDS_A_DAY)]
+
+
+def _log_arguments(log: LogSettings) -> list[str]:
+    """Return the options of the log."""
+    files = (("--log-file", log.file), ("--audit-log", log.audit))
+    return ["--log-level", log.level, *(word for name, file in files if file is not None for word in (name, str(file)))]
 
 
 def settings(words: list[str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def test_the_table_has_the_limit_of_the_code(limit: str) -> None:
 
 
 def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
-    from coordinator.cli import server_options
+    from coordinator.cli.up_arguments import limit_arguments
 
     settings = limits.LimitSettings(
         max_claims_per_session=1,
@@ -70,7 +70,7 @@ def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
         max_write_rate_per_fleet=1,
         max_write_rate_per_credential=1,
     )
-    known = set(server_options.limit_arguments(settings, 1)[::2])
+    known = set(limit_arguments(settings, 1)[::2])
     named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
     assert known <= named
     assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens"}

@@ -36,25 +36,12 @@ class _Own(NamedTuple):
 class Client:
     """Claims work from a coordinator.
 
-    ``endpoints`` is ``"HOST:PORT"``, several with commas, or a sequence of them. The client stays with the one that
-    answered last; when that fails, or is silent for a quarter of ``timeout`` (at most a second), another is asked. It
-    connects again to one that comes back. ``timeout`` bounds every call, in seconds. ``instance`` distinguishes this
-    client from others that run under the same session name; by default it is random, so that two processes of one
-    session do not both believe they hold a claim. With an empty one, the session's name alone says who holds a claim.
-    In a process that was forked, a client is another instance, whichever was given, with connections of its own; the
-    claims of its parent are not its own. Clients cannot be copied or pickled.
-
-    ``tls`` speaks TLS and trusts the authorities that this host trusts; ``ca``, a file, names others instead. ``cert``
-    and ``key`` are files of a certificate to show. The token in ``token_file`` (or ``bearer_token`` itself) says who
-    this client is; it is sent over TLS or to this host itself, and the file is read again when its token is refused.
-
-    What is not given is read from the environment when the client is made, as on the command line:
-    COORDINATION_ENDPOINT (by default 127.0.0.1:7420), _FLEET (``default``), _TIMEOUT (5 seconds), _TLS, _CA, _CERT,
-    _KEY and _TOKEN_FILE. An argument wins over its variable. An empty path means none, and ``tls=False`` no TLS,
-    whatever the environment says; pass both where it must not count.
+    The client stays with the endpoint that answered last. When that fails, or is silent for a quarter of ``timeout``
+    (at most a second), another is asked. It connects again to one that comes back.
 
     A claim that was granted here is renewed, completed and released by its fencing token, unless ``token`` names
-    another; 0 names none, and then whichever claim the session holds is meant.
+    another. In a process that was forked, a client is another instance, whichever was given, with connections of its
+    own; the claims of its parent are not its own. Clients cannot be copied or pickled.
 
     >>> with Client(endpoint) as client:
     ...     claim = client.claim("session-7f8b", "task:db-migration", ttl=60)
@@ -62,9 +49,35 @@ class Client:
     >>> record.state
     <State.COMPLETED: 'completed'>
 
-    Every method raises ``InvalidInput`` for what could never be right, ``Unavailable`` where no coordinator or no
-    store answers, ``OutcomeUnknown`` when no answer came within ``timeout`` (the request may have taken effect: repeat
-    it with the ``request_id`` of the error), and what its own text names.
+    What is not given is read from the environment when the client is made, as on the command line:
+    COORDINATION_ENDPOINT (by default 127.0.0.1:7420), _FLEET (``default``), _TIMEOUT (5 seconds), _TLS, _CA, _CERT,
+    _KEY and _TOKEN_FILE. An argument wins over its variable. An empty path means none, and ``tls=False`` no TLS,
+    whatever the environment says; pass both where it must not count.
+
+    Args:
+        endpoints: ``"HOST:PORT"`` or ``"unix:/PATH"``, several with commas, or a sequence of them.
+        fleet: The fleet whose claims are meant.
+        timeout: How long a call may take, in seconds, above 0.
+        instance: Distinguishes this client from others that run under the same session name, at most 128 bytes. By
+            default it is random, so that two processes of one session do not both believe they hold a claim. With an
+            empty one, the session's name alone says who holds a claim.
+        tls: Whether to use TLS, and to trust the authorities that this host trusts.
+        ca: A file of the authorities to trust instead (PEM).
+        cert: A file of a certificate to show (PEM); needs ``key``.
+        key: The file of its key (PEM).
+        token_file: A file with the token that says who this client is. The token is sent over TLS or to this host
+            itself, and the file is read again when its token is refused.
+        bearer_token: The token itself, instead of ``token_file``.
+
+    Raises:
+        InvalidInput: Raised by every method, and when the client is made, for what could never be right.
+        Unavailable: Raised by every method: no coordinator or no store answers.
+        OutcomeUnknown: No answer came within ``timeout``, and the request may have taken effect. Repeat it with the
+            ``request_id`` of the error.
+        Contended: Others kept changing the same work key; nothing was changed.
+        LimitExceeded: The coordinator has as much to do, or the store holds as much, as is allowed.
+        NotPermitted: The coordinator asks for credentials, and this client shows none that allow the call.
+
     """
 
     def __init__(
@@ -121,7 +134,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, for good; claims stay. What is asked of a closed client is ``InvalidInput``."""
+        """Close the connections, for good. Claims stay; what is asked of a closed client raises ``InvalidInput``."""
         self._calls.close()
 
     def claim(
@@ -135,14 +148,31 @@ class Client:
         token: int | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
-        """Claim a work key for ``ttl`` seconds (5 s to 7 days, by default 60 minutes).
+        """Claim a work key.
 
-        Claiming what this client holds already renews it: same fencing token, never a shorter deadline. ``reopen``
-        claims finished work. Raises ``ClaimDenied``, which carries the ``Denial``, if it is not granted.
+        Claiming what this client holds already renews it: same fencing token, never a shorter deadline.
 
-        ``request_id`` is made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
-        granted once. If that claim has ended since, ``NotHolder`` is raised, as long as no session has claimed the work
-        again; after that, a repeated request is a new one.
+        Args:
+            session: The session that is to work, 1 to 128 characters.
+            key: The unit of work, at most 512 bytes: ``kind:identity``, a GitHub reference or a URL.
+            ttl: How long the claim lasts, in seconds, 5 s to 7 days; by default 60 minutes, for a renewal as before.
+            note: Shown to sessions that are denied and to the next one that claims the work; at most 16 KiB.
+            reopen: Claim the work even if it is completed.
+            token: The fencing token of a claim that the session holds, to renew it from another client.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request: it is granted once.
+
+        Returns:
+            The claim. It tells how long it lasts, and how the attempt before it ended.
+
+        Raises:
+            ClaimDenied: Another session, or another client of this one, holds the work, or it is completed; the error
+                carries the ``Denial``.
+            NotHolder: A request is repeated whose claim has ended since. After another session has claimed the work, a
+                repeated request is a new one.
+            LimitExceeded: New claims are not granted at the moment: the session or the fleet has as many as it may, or
+                the store is nearly full.
+
         """
         answer = self.try_claim(session, key, ttl, note=note, reopen=reopen, token=token, request_id=request_id)
         if isinstance(answer, model.Denial):
@@ -160,7 +190,25 @@ class Client:
         token: int | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
-        """Claim a work key like ``claim``, but return the denial instead of raising it."""
+        """Claim a work key like ``claim``, but return the denial instead of raising it.
+
+        Args:
+            session: As for ``claim``.
+            key: As for ``claim``.
+            ttl: As for ``claim``, in seconds.
+            note: As for ``claim``.
+            reopen: As for ``claim``.
+            token: As for ``claim``.
+            request_id: As for ``claim``.
+
+        Returns:
+            The claim, or the denial that says who holds or has completed the work.
+
+        Raises:
+            NotHolder: As for ``claim``.
+            LimitExceeded: As for ``claim``.
+
+        """
         request = pb.ClaimRequest(
             fleet=self._fleet,
             session=fields.session(session),
@@ -187,11 +235,26 @@ class Client:
         reopen: bool = False,
         request_id: str | None = None,
     ) -> Sequence[model.Claim | model.Denial | CoordinatorError]:
-        """Claim up to 500 work keys, each for itself; return one answer each, in their order.
+        """Claim several work keys, each for itself.
 
         They travel in one request, or in several where their notes are long.
-        What ``try_claim`` would raise for one of them is returned in its place: the others are claimed all the same.
-        A repeated call with the same ``request_id`` must name the same keys in the same order.
+
+        Args:
+            session: The session that is to work.
+            keys: 1 to 500 work keys.
+            ttl: How long each claim lasts, in seconds, 5 s to 7 days; by default 60 minutes.
+            note: A note for each of them.
+            reopen: Claim also what is completed.
+            request_id: Names the request; made up by default. A repeated call must name the same keys in the same
+                order.
+
+        Returns:
+            One answer for each key, in their order: the claim, the denial, or the error that ``try_claim`` would raise.
+            The others are claimed all the same.
+
+        Raises:
+            InvalidInput: There are no keys, or more than 500, or one of them is no text.
+
         """
         base, session = fields.request_id(request_id), fields.session(session)
         items = [
@@ -225,9 +288,25 @@ class Client:
         token: int | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
-        """Extend a claim by ``ttl`` seconds from now (as before if None), leave a note on it, or both.
+        """Give a claim more time, leave a note on it, or both. The deadline never moves back.
 
-        The deadline never moves back. Raises ``NotHolder`` if the session does not hold the work key.
+        Args:
+            session: The session that holds the claim.
+            key: The work key, at most 512 bytes.
+            ttl: How long from now, in seconds, 5 s to 7 days; by default as long as before.
+            note: Replaces the note, at most 16 KiB; by default it stays.
+            token: The fencing token of the claim; by default that of the claim that this client was granted. 0 means
+                whichever claim the session holds.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request: it takes effect once.
+
+        Returns:
+            The claim, with its new deadline.
+
+        Raises:
+            NotHolder: The session does not hold the work key, or not by that token.
+            NotFound: The work key has never been claimed.
+
         """
         request = pb.RenewRequest(
             fleet=self._fleet,
@@ -250,8 +329,25 @@ class Client:
     ) -> model.Record:
         """Mark work as finished; later claims of it are denied as already completed.
 
-        Also accepted after the claim has expired, as long as no session has claimed the work since. Raises
-        ``NotHolder`` if another session holds or has finished it, ``NotFound`` if it has never been claimed.
+        Also accepted after the claim has expired, as long as no session has claimed the work since; the record is then
+        ``late``.
+
+        Args:
+            session: The session that holds the claim.
+            key: The work key, at most 512 bytes.
+            result: What came of it, at most 16 KiB.
+            token: The fencing token of the claim; by default that of the claim that this client was granted. 0 means
+                whichever claim the session holds.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request: it takes effect once.
+
+        Returns:
+            The record of the completed work.
+
+        Raises:
+            NotHolder: Another session holds the work key, or has finished it.
+            NotFound: The work key has never been claimed.
+
         """
         request = pb.CompleteRequest(
             fleet=self._fleet,
@@ -268,11 +364,24 @@ class Client:
     def release(
         self, session: str, key: str, *, reason: str = "", token: int | None = None, request_id: str | None = None
     ) -> model.Record:
-        """Release work; it can be claimed again at once, and the next session gets ``reason``.
+        """Release unfinished work; it can be claimed again at once. On the command line this is ``work-abandon``.
 
-        On the command line this is ``work-abandon``.
+        Args:
+            session: The session that holds the claim.
+            key: The work key, at most 512 bytes.
+            reason: Shown to the next session that claims the work, at most 16 KiB.
+            token: The fencing token of the claim; by default that of the claim that this client was granted. 0 means
+                whichever claim the session holds.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request: it takes effect once.
 
-        Raises ``NotHolder`` if the session does not hold the work key, ``NotFound`` if it has never been claimed.
+        Returns:
+            The record: ``abandoned``, or ``completed`` again where finished work had been reopened.
+
+        Raises:
+            NotHolder: The session does not hold the work key, or not by that token.
+            NotFound: The work key has never been claimed.
+
         """
         request = pb.ReleaseRequest(
             fleet=self._fleet,
@@ -287,9 +396,20 @@ class Client:
         return record
 
     def revoke(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
-        """Take a claim away from its holder, as an operator; the next session is shown ``reason``.
+        """Take a claim away from its holder, as an operator.
 
-        Raises ``NotHolder`` if no claim is live.
+        Args:
+            key: The work key, at most 512 bytes.
+            reason: Shown to the next session that claims the work, at most 16 KiB.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request: it takes effect once.
+
+        Returns:
+            The record, with the session that held the claim.
+
+        Raises:
+            NotHolder: No claim is live, or the one that was to be revoked has ended.
+
         """
         request = pb.RevokeRequest(
             fleet=self._fleet,
@@ -300,11 +420,21 @@ class Client:
         return answers.record_from((self._calls.call("Revoke", request)).record)
 
     def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
-        """Mark abandoned work as seen, so that it is no longer a loose end; it can be claimed as before.
+        """Mark abandoned work as seen, so that it is no loose end any more. On the command line this is ``work-ack``.
 
-        On the command line this is ``work-ack``.
+        The work can be claimed as before.
 
-        Raises ``NotFound`` if it has never been claimed and ``Refused`` if it is not abandoned.
+        Args:
+            key: The work key, at most 512 bytes.
+            reason: Why no action is needed, at most 16 KiB.
+
+        Returns:
+            The record. If it had been acknowledged before, it has the reason that was given then.
+
+        Raises:
+            NotFound: The work key has never been claimed.
+            Refused: The work is not abandoned.
+
         """
         request = pb.AcknowledgeRequest(
             fleet=self._fleet, work_key=fields.text("work_key", key), reason=fields.text("reason", reason)
@@ -312,7 +442,15 @@ class Client:
         return answers.record_from((self._calls.call("Acknowledge", request)).record)
 
     def get(self, key: str) -> model.WorkDetails:
-        """Return all that is known of a work key; one never seen is ``available``."""
+        """Return all that is known of a work key.
+
+        Args:
+            key: The work key, at most 512 bytes.
+
+        Returns:
+            Its record, live claim, contenders and history. The record of a work key never seen is ``available``.
+
+        """
         request = pb.GetRequest(fleet=self._fleet, work_key=fields.text("work_key", key))
         return answers.work_details_from(self._calls.call("Get", request))
 
@@ -325,7 +463,19 @@ class Client:
         page_size: int = 0,
         page_token: str = "",
     ) -> model.RecordPage:
-        """Return one page of records in the order of their work keys; 1 to 1,000 a page, by default 100."""
+        """Return one page of records, in the order of their work keys.
+
+        Args:
+            states: Only records in one of these states: claimed, completed or abandoned; by default all.
+            kind: Only work of this kind.
+            session: Only work that this session holds or was the last to hold.
+            page_size: How many records, 1 to 1,000; 0, the default, means 100. A page of long records has fewer.
+            page_token: Where to continue: the ``next_page_token`` of the page before.
+
+        Returns:
+            The page. Its ``next_page_token`` is None if no records follow.
+
+        """
         request = pb.ListRequest(
             fleet=self._fleet,
             states=fields.states(states),
@@ -339,7 +489,17 @@ class Client:
     def list(
         self, *, states: Iterable[model.State | str] = (), kind: str = "", session: str = ""
     ) -> Iterator[model.Record]:
-        """Yield the records that match, in the order of their work keys, fetching pages as they are needed."""
+        """Yield the records that match, in the order of their work keys, fetching pages as they are needed.
+
+        Args:
+            states: As for ``list_page``.
+            kind: As for ``list_page``.
+            session: As for ``list_page``.
+
+        Returns:
+            An iterator over records. It raises when a page cannot be fetched.
+
+        """
         states, page_token = tuple(fields.several("states", states)), ""
         while True:
             page = self.list_page(
@@ -354,7 +514,18 @@ class Client:
     def log_page(
         self, session: str, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
     ) -> model.LogPage:
-        """Return one page of a session's ended attempts, latest first; 1 to 1,000 a page, by default 100."""
+        """Return one page of a session's ended attempts, latest first.
+
+        Args:
+            session: Whose attempts.
+            since: Only those that ended at or after this time, which must have a time zone; by default all.
+            page_size: How many attempts, 1 to 1,000; 0, the default, means 100.
+            page_token: Where to continue: the ``next_page_token`` of the page before.
+
+        Returns:
+            The page. Its ``next_page_token`` is None if no attempts follow.
+
+        """
         request = pb.LogRequest(
             fleet=self._fleet,
             session=fields.text("session", session),
@@ -371,8 +542,8 @@ class Client:
             session: Whose attempts.
             since: Only those that ended at or after this time, which must have a time zone; by default all.
 
-        Raises:
-            InvalidInput: ``session`` or ``since`` is not valid.
+        Returns:
+            An iterator over attempts. It raises when a page cannot be fetched.
 
         """
         page_token = ""
@@ -387,9 +558,16 @@ class Client:
     def briefing(
         self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
     ) -> model.Briefing:
-        """Sum up what is taken, what was abandoned and what was finished at most ``max_age`` seconds ago.
+        """Sum up what is taken, what was left unfinished and what was finished recently.
 
-        By default of all kinds, of the last 24 hours, in at most 4,000 characters of Markdown.
+        Args:
+            kinds: Only work of these kinds, at most 16; by default all.
+            max_age: How far back finished work counts, in seconds, at most 366 days; by default 24 hours.
+            max_characters: How long the Markdown may be, 500 to 100,000; 0, the default, means 4,000.
+
+        Returns:
+            The briefing: claims, loose ends and finished work, how many of each are left out, and Markdown.
+
         """
         request = pb.BriefingRequest(
             fleet=self._fleet,
@@ -400,9 +578,17 @@ class Client:
         return answers.briefing_from(self._calls.call("Briefing", request))
 
     def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
-        """Return the work keys for which most sessions were denied, hottest first; 1 to 100 of them, by default 10.
+        """Return the work keys for which most sessions were denied, hottest first.
 
-        Counts the present attempts, and those that ended at most ``max_age`` seconds ago, by default in the last hour.
+        Args:
+            kind: Only work of this kind.
+            limit: How many work keys, 1 to 100; 0, the default, means 10.
+            max_age: How far back ended attempts count, in seconds, at most 366 days; by default one hour. The present
+                ones always count.
+
+        Returns:
+            The work keys. ``complete`` is false if there was more to look at than one call looks at.
+
         """
         request = pb.HotRequest(
             fleet=self._fleet,
@@ -413,11 +599,23 @@ class Client:
         return answers.hot_from(self._calls.call("Hot", request))
 
     def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> Iterator[model.ClaimEvent]:
-        """Yield what happens to claims, from ``start_revision`` on, or from now on; a denial once an attempt.
+        """Yield what happens to claims. A denied session is reported once for each attempt.
 
-        When a coordinator fails, another is asked, and no event is skipped or repeated; raises ``Unavailable`` when
-        none has answered for ``timeout``, ``HistoryGone`` where the store does not remember so far back, and
-        ``LimitExceeded`` for a caller who reads too slowly.
+        When a coordinator fails, another is asked, and no event is skipped or repeated.
+
+        Args:
+            start_revision: Begin with the events of this revision of the store; 0, the default, means from now on.
+            kind: Only work of this kind.
+            session: Only events of this session: its claims and its denials.
+
+        Returns:
+            An endless iterator over events.
+
+        Raises:
+            Unavailable: No coordinator has answered for ``timeout``.
+            HistoryGone: The store does not remember so far back.
+            LimitExceeded: The caller reads too slowly, or there are too many watches.
+
         """
         request = pb.WatchRequest(
             fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
@@ -433,14 +631,32 @@ class Client:
         return self._tokens.of(session, key) if token is None else fields.integer("token", token)
 
     def reap(self, min_age: float | timedelta = 0.0) -> int:
-        """Record claims that expired at least ``min_age`` seconds ago as abandoned; returns how many this call did."""
+        """Record expired claims as abandoned.
+
+        Args:
+            min_age: Only claims that expired at least so long ago, in seconds, 0 or more.
+
+        Returns:
+            How many claims this call has recorded.
+
+        """
         request = pb.ReapRequest(fleet=self._fleet, min_age=fields.duration("min_age", min_age))
         return int((self._calls.call("Reap", request)).reaped)
 
     def status(self) -> model.Status:
-        """Return the state of the coordinator, its store and the fleet; answers also when the store does not."""
+        """Return the state of the coordinator, its store and the fleet.
+
+        Returns:
+            The status. It comes also when the store does not answer, and is then not ``healthy``.
+
+        """
         return answers.status_from(self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
 
     def diagnose(self) -> Diagnosis:
-        """Have the coordinator examine itself and its store; what is wrong with them is a finding, not an error."""
+        """Have the coordinator examine itself and its store.
+
+        Returns:
+            The findings. What is wrong with the coordinator or its store is a finding, not an error.
+
+        """
         return diagnosis_from(self._calls.call("Diagnose", pb.DiagnoseRequest(fleet=self._fleet)))

@@ -7,26 +7,16 @@ is silent, and one that speaks otherwise have messages of their own, because eac
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from coordinator.client._failover import Evidence
+from coordinator.client._failover import START, Absence, Evidence
 from coordinator.client._security import Security
 from coordinator.net.channels import Failure
 from coordinator.net.unix_sockets import UNIX
 
-__all__ = ["Absence", "absence_of", "stranger_at"]
+__all__ = ["absence_of", "stranger_at"]
 
-_START = "start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT"
 _OTHER_PORT = "name the address that a coordinator's ready line calls grpc, neither its metrics' nor etcd's"
 _PROXY_STATUS = re.compile(r"http2 header with status: 50[234]")
-
-
-class Absence(NamedTuple):
-    """Why no coordinator could be asked, and what to do."""
-
-    message: str
-    hint: str
-    evidence: Evidence = Evidence.ABSENT
 
 
 def absence_of(details: str, endpoint: str, security: Security) -> Absence:
@@ -35,8 +25,7 @@ def absence_of(details: str, endpoint: str, security: Security) -> Absence:
     if endpoint.startswith(UNIX):
         from coordinator.client._absent_sockets import absence_at
 
-        found = absence_at(text, endpoint)
-        return Absence(found.message, found.hint.format(start=_START))
+        return absence_at(text, endpoint)
     return _named(text, endpoint) or _reached(text, endpoint) or _protected(text, endpoint, security) or _bare(endpoint)
 
 
@@ -52,7 +41,7 @@ def stranger_at(failure: Failure, endpoint: str) -> Absence:
 
 
 def _bare(endpoint: str) -> Absence:
-    return Absence(f"no coordinator answers at {endpoint}", _START)
+    return Absence(f"no coordinator answers at {endpoint}")
 
 
 def _named(text: str, endpoint: str) -> Absence | None:
@@ -77,7 +66,7 @@ def _reached(text: str, endpoint: str) -> Absence | None:
         if any(sign in text for sign in signs):
             # A connection that was begun may come about in time yet.
             evidence = Evidence.SLOW if "timed out" in text else Evidence.ABSENT
-            return Absence(f"no coordinator answers at {endpoint}: {why}", hint.format(start=_START), evidence)
+            return Absence(f"no coordinator answers at {endpoint}: {why}", hint, evidence)
     return None
 
 
@@ -121,7 +110,7 @@ _BROKEN_OFF = ("socket closed", "connection reset", "endpoint closed", "broken p
 _FIREWALL = "see that its host is up, that the port is right, and that no firewall drops what is sent to it"
 #: gRPC's words for how an attempt to connect ended, what that means, and what to do. The first that fits counts.
 _ATTEMPTS = (
-    (("connection refused",), "the connection is refused, so nothing listens there", "{start}"),
+    (("connection refused",), "the connection is refused, so nothing listens there", START),
     (
         ("before receiving settings", "endpoint closing"),
         "something accepts the connection, but does not answer",

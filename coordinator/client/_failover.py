@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 from coordinator.errors import CoordinatorError, InvalidInput, OutcomeUnknown, Refused, Unavailable
 
-__all__ = ["Effort", "Endpoints", "Evidence"]
+__all__ = ["START", "Absence", "Effort", "Endpoints", "Evidence"]
 
 #: How long one endpoint may be silent before another is asked: this share of a call's time, at most so many seconds. A
 #: coordinator answers within milliseconds; one whose etcd elects a leader takes longer than this, and nothing is lost
@@ -51,6 +52,18 @@ class Evidence(IntEnum):
     LOST = 3
     #: A coordinator has said no.
     BY_COORDINATOR = 4
+
+
+#: What to do where no coordinator runs.
+START = "start one with `coordination up`, or say where it is with --endpoint or COORDINATION_ENDPOINT"
+
+
+class Absence(NamedTuple):
+    """Why no coordinator could be asked, and what to do."""
+
+    message: str
+    hint: str = START
+    evidence: Evidence = Evidence.ABSENT
 
 
 class Endpoints:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import grpc
 
-from coordinator.client._absence import Absence, absence_of, stranger_at
+from coordinator.client._absence import absence_of, stranger_at
 from coordinator.client._answers import error_from
-from coordinator.client._failover import Evidence
+from coordinator.client._failover import Absence, Evidence
 from coordinator.client._security import Security
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable, error_for_code
 from coordinator.net.channels import ERROR_METADATA_KEY, Failure, is_stranger, was_never_sent

@@ -99,7 +99,7 @@ DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 #: A page ends early rather than grow beyond this; gRPC clients accept 4 MiB by default.
 MAX_PAGE_BYTES = 1024 * 1024
-#: Most work keys in one ClaimMany.
+#: Most work keys in one ClaimMany or RenewMany.
 MAX_ITEMS = 500
 #: Largest request that is read at all, which only those with lists may be, and the largest of all others.
 MAX_REQUEST_BYTES = 1024 * 1024
@@ -129,8 +129,8 @@ KEEPALIVE_SECONDS = 10.0
 KEEPALIVE_TIMEOUT_SECONDS = 10.0
 #: Most bytes of requests that are being answered at a time.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-#: Calls that are answered at a time, each item of a ClaimMany counting as one. At 5,000 claims a second the last of
-#: them waits two seconds.
+#: Calls that are answered at a time, each item of a ClaimMany or RenewMany counting as one. At 5,000 claims a second
+#: the last of them waits two seconds.
 DEFAULT_MAX_CALLS = 10_000
 #: From which share of etcd's storage quota on new claims are refused. The rest is for what holders still have to write.
 SPACE_SHARE = 0.8

@@ -13,7 +13,7 @@ from coordinator.v1 import service_pb2 as pb
 __all__ = ["WITHDRAWABLE", "withdrawal_of"]
 
 #: The methods whose requests can be withdrawn.
-WITHDRAWABLE = frozenset({"Claim", "ClaimMany", "Renew", "Complete", "Release"})
+WITHDRAWABLE = frozenset({"Claim", "ClaimMany", "Renew", "RenewMany", "Complete", "Release"})
 
 
 def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawRequest | None:
@@ -24,7 +24,7 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
     if method not in WITHDRAWABLE:
         return None
     withdrawal = pb.WithdrawRequest(fleet=request.fleet, session=request.session)
-    if method != "ClaimMany":
+    if method not in ("ClaimMany", "RenewMany"):
         withdrawal.items.append(_item(request, _token_told(method, response)))
         return withdrawal
     for number, item in enumerate(request.items):
@@ -32,8 +32,11 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
         if result is not None and result.HasField("error"):
             if not issubclass(error_for_code(result.error.code), TryAgain):
                 withdrawal.items.append(_item(item, 0))
+        elif result is None:
+            withdrawal.items.append(_item(item, 0))
         else:
-            withdrawal.items.append(_item(item, 0 if result is None else result.answer.claim.fencing_token))
+            claim = result.claim if method == "RenewMany" else result.answer.claim
+            withdrawal.items.append(_item(item, claim.fencing_token))
     return withdrawal if withdrawal.items else None
 
 

@@ -7,7 +7,7 @@ operation has been written then that was not allowed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -126,3 +126,11 @@ class Metering:
         """
         metered = self.meter(payer, keeping=keeping, withheld=self._space.refusal())
         return await self._runner.run(metered.of(start), deadline=deadline)
+
+    async def run_many(
+        self, starts: Sequence[tuple[Callable[[], Operation[T]], bool]], payer: Payer, *, deadline: float
+    ) -> list[T | Exception]:
+        """Run several such operations in step, each with whether it is ``keeping``."""
+        refusal = self._space.refusal()
+        metered = [self.meter(payer, keeping=keeping, withheld=refusal).of(start) for start, keeping in starts]
+        return await self._runner.run_many(metered, deadline=deadline)

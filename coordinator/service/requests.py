@@ -125,16 +125,18 @@ def claim_command(
     )
 
 
-def renew_command(request: pb.RenewRequest, now: datetime) -> RenewCommand:
-    """Read a renewal."""
+def renew_command(
+    whose: pb.RenewRequest | pb.RenewManyRequest, wanted: pb.RenewRequest | pb.RenewItem, session: str, now: datetime
+) -> RenewCommand:
+    """Read one renewal; of a RenewMany ``wanted`` is the item, and ``session`` is checked already."""
     return RenewCommand(
-        session=check_session(request.session),
+        session=session,
         now=now,
-        ttl_seconds=_ttl(request),
-        note=_text("note", request.note) if request.HasField("note") else None,
-        instance=_id("instance", request.instance),
-        token=_token(request.fencing_token),
-        request_id=_id("request_id", request.request_id),
+        ttl_seconds=_ttl(wanted),
+        note=_text("note", wanted.note) if wanted.HasField("note") else None,
+        instance=_id("instance", whose.instance),
+        token=_token(wanted.fencing_token),
+        request_id=_id("request_id", wanted.request_id),
     )
 
 
@@ -277,7 +279,7 @@ def _text(field: str, value: str) -> str:
     return check_text(field, value, MAX_TEXT_BYTES)
 
 
-def _ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.WithdrawItem) -> float | None:
+def _ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.RenewItem | pb.WithdrawItem) -> float | None:
     """Return the ttl in seconds, None where the request has none."""
     return check_ttl(seconds_of(request.ttl)) if request.HasField("ttl") else None
 

@@ -40,6 +40,7 @@ from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.requests import (
     Keyed,
     acknowledge_command,
@@ -124,11 +125,20 @@ class Servicer(CoordinatorServiceServicer):
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = renew_command(request, self._clock())
+        command = renew_command(request, request, check_session(request.session), self._clock())
         start, keeping = partial(renew, command, keyed.paths), not command.note
         renewed = await self._write(context, keyed, start, command.session, keeping=keeping)
         self._decisions.claim_answered(keyed, command.session, renewed)
         return pb.RenewResponse(claim=replies.live_claim(renewed))
+
+    async def RenewMany(self, request: pb.RenewManyRequest, context: _Context) -> pb.RenewManyResponse:  # noqa: N802
+        """Extend several claims, each for itself."""
+        check_items(len(request.items))
+        payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
+        read_item = partial(read_renewal, request, self._topic_kinds, self._clock())
+        answered, deadline = self._decisions.claim_answered, deadline_of(context)
+        results = await renew_many(request.items, read_item, self._metering, answered, payer, deadline=deadline)
+        return pb.RenewManyResponse(results=results)
 
     async def Complete(self, request: pb.CompleteRequest, context: _Context) -> pb.CompleteResponse:  # noqa: N802
         """Mark the work as finished."""

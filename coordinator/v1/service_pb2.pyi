@@ -126,6 +126,46 @@ class RenewResponse(_message.Message):
     claim: _types_pb2.Claim
     def __init__(self, claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ...) -> None: ...
 
+class RenewItem(_message.Message):
+    __slots__ = ("work_key", "ttl", "note", "request_id", "fencing_token")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    ttl: _duration_pb2.Duration
+    note: str
+    request_id: str
+    fencing_token: int
+    def __init__(self, work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+
+class RenewManyRequest(_message.Message):
+    __slots__ = ("fleet", "session", "instance", "items")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    instance: str
+    items: _containers.RepeatedCompositeFieldContainer[RenewItem]
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., instance: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RenewItem, _Mapping]]] = ...) -> None: ...
+
+class RenewResult(_message.Message):
+    __slots__ = ("claim", "error")
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    claim: _types_pb2.Claim
+    error: _types_pb2.ErrorDetail
+    def __init__(self, claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., error: _Optional[_Union[_types_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class RenewManyResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[RenewResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[RenewResult, _Mapping]]] = ...) -> None: ...
+
 class CompleteRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "result", "request_id", "fencing_token")
     FLEET_FIELD_NUMBER: _ClassVar[int]

@@ -66,6 +66,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.RenewRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.RenewResponse.FromString,
                 _registered_method=True)
+        self.RenewMany = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/RenewMany',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.RenewManyRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.RenewManyResponse.FromString,
+                _registered_method=True)
         self.Complete = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Complete',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.CompleteRequest.SerializeToString,
@@ -175,6 +180,13 @@ class CoordinatorServiceServicer(object):
     def Renew(self, request, context):
         """Extends a claim, leaves a note on it, or both; its deadline never moves back.
         FAILED_PRECONDITION if the session does not hold it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewMany(self, request, context):
+        """Extends several claims of one session, independently of one another: one answer each, in the order of the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,6 +317,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.RenewRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.RenewResponse.SerializeToString,
+            ),
+            'RenewMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewMany,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.RenewManyRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.RenewManyResponse.SerializeToString,
             ),
             'Complete': grpc.unary_unary_rpc_method_handler(
                     servicer.Complete,
@@ -475,6 +492,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/Renew',
             coordinator_dot_v1_dot_service__pb2.RenewRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/RenewMany',
+            coordinator_dot_v1_dot_service__pb2.RenewManyRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.RenewManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -21,7 +21,7 @@ from tests.integration.security_world import SERVICE, World, channel, code_of, m
 
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
-ACTING = {"Claim", "ClaimMany", "Renew", "Complete", "Release", "Withdraw"}
+ACTING = {"Claim", "ClaimMany", "Renew", "RenewMany", "Complete", "Release", "Withdraw"}
 READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "Status", "Diagnose"}
 TIDYING = {"Reap", "Acknowledge"}
 OPERATING = {"Revoke"}
@@ -138,7 +138,7 @@ async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Gua
     assert answered == {(UNKNOWN, "the call carries no valid credential")}
 
 
-@pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "Withdraw"}))
+@pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "RenewMany", "Withdraw"}))
 @pytest.mark.parametrize("session", ["alice-1", "bob-1"])
 async def test_no_credential_touches_the_claim_of_another(
     guarded: Guarded, opened: grpc.aio.Channel, method: str, session: str

@@ -114,6 +114,53 @@ class TestClaimMany:
         assert len([record async for record in client.list(states=["claimed"])]) == 500
 
 
+class TestRenewMany:
+    async def test_each_item_is_answered_for_itself_and_in_order(self, stub: Stub, client: AsyncClient) -> None:
+        mine = [await client.claim("s", f"task:{number}", 60) for number in range(3)]
+        await client.claim("other", "task:held")
+        await client.revoke("task:2")
+        items = [
+            pb.RenewItem(work_key="task:0", fencing_token=mine[0].fencing_token, ttl=seconds(7200), note="half way"),
+            pb.RenewItem(work_key="task:held", request_id="2"),
+            pb.RenewItem(work_key="", request_id="3"),
+            pb.RenewItem(work_key="task:2", fencing_token=mine[2].fencing_token),
+            pb.RenewItem(work_key="task:1", fencing_token=mine[0].fencing_token),
+            pb.RenewItem(work_key="task:1", fencing_token=mine[1].fencing_token),
+            pb.RenewItem(work_key="task:never"),
+        ]
+
+        results = (await stub("RenewMany", session="s", items=items)).results
+
+        assert [each.claim.work_key or each.error.code for each in results] == [
+            "task:0",
+            "FAILED_PRECONDITION",
+            "INVALID_ARGUMENT",
+            "FAILED_PRECONDITION",
+            "FAILED_PRECONDITION",
+            "task:1",
+            "NOT_FOUND",
+        ]
+        assert [each.error.claim_lost for each in results] == [False, False, False, True, False, False, False]
+        assert (results[0].claim.ttl.seconds, results[0].claim.note) == (7200, "half way")
+        assert results[1].error.holder == "other"
+        assert results[5].claim.fencing_token == mine[1].fencing_token
+
+    async def test_an_instance_renews_what_it_has_claimed(self, stub: Stub) -> None:
+        await stub("Claim", **CLAIM, instance="one")
+        for instance, renewed in (("one", True), ("two", False), ("", True)):
+            (result,) = (
+                await stub("RenewMany", session="s", instance=instance, items=[pb.RenewItem(work_key=KEY)])
+            ).results
+            assert result.HasField("claim") is renewed
+
+    async def test_five_hundred_at_once(self, stub: Stub) -> None:
+        keys = [f"task:{number:03d}" for number in range(500)]
+        await stub("ClaimMany", session="s", items=[pb.ClaimItem(work_key=key) for key in keys])
+        items = [pb.RenewItem(work_key=key) for key in keys]
+        results = (await stub("RenewMany", session="s", items=items)).results
+        assert [result.claim.work_key for result in results] == keys
+
+
 class TestBursts:
     async def test_thousands_of_calls_at_once_are_all_answered(self, stub: Stub) -> None:
         """gRPC's own bound on calls that wait to be taken up lies at 1,000 to 3,000, and it cancels the rest."""

@@ -64,6 +64,9 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     ("Status", {"fleet": "UPPER"}, "fleet", "fleet"),
     ("ClaimMany", {"session": "s"}, "items", "0 items; allowed are 1 to 500"),
     ("ClaimMany", {"session": "s", "items": [pb.ClaimItem(work_key=KEY)] * 501}, "items", "501 items"),
+    ("RenewMany", {"session": "s"}, "items", "0 items; allowed are 1 to 500"),
+    ("RenewMany", {"session": "s", "items": [pb.RenewItem(work_key=KEY)] * 501}, "items", "501 items"),
+    ("RenewMany", {"session": "", "items": [pb.RenewItem(work_key=KEY)]}, "session", "the session is empty"),
     ("ClaimMany", {"session": "", "items": [pb.ClaimItem(work_key=KEY)]}, "session", "the session is empty"),
 ]
 

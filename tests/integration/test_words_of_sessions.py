@@ -43,6 +43,7 @@ ACTING: dict[str, dict[str, Any]] = {
     "Claim": {},
     "ClaimMany": {"items": [{"work_key": "task:a"}]},
     "Renew": {},
+    "RenewMany": {"items": [{"work_key": "task:a"}]},
     "Complete": {},
     "Release": {},
     "Withdraw": {"items": [{"work_key": "task:a", "request_id": "r"}]},

@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
     "Claim": _ACTING,
     "ClaimMany": _ACTING,
     "Renew": _ACTING,
+    "RenewMany": _ACTING,
     "Complete": _ACTING,
     "Release": _ACTING,
     "Withdraw": _ACTING,

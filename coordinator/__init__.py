@@ -6,6 +6,9 @@
 ...     record = client.complete("session-7f8b", "github:gptme/gptme#2880", token=claim.fencing_token)
 >>> record.state.value
 'completed'
+
+There are more than twelve files beside the packages because each holds something that several packages share: names,
+limits, errors, the model.
 """
 
 from __future__ import annotations

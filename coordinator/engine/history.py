@@ -5,7 +5,8 @@ Requests that end an attempt leave their ids in its history entry.
 
 from __future__ import annotations
 
-from coordinator.engine.documents import MOST_ATTEMPTS, StoredHistory, StoredRecord
+from coordinator.engine.documents import StoredHistory, StoredRecord
+from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
 from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit, decode

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from coordinator.engine.attempt_end import as_claimed, end_live, lost_races
-from coordinator.engine.documents import MOST_ATTEMPTS, StoredRecord
+from coordinator.engine.documents import StoredRecord
 from coordinator.engine.history import latest_attempt, own_end, read_ends, read_first, show_ended
+from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Operation

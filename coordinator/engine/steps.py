@@ -25,7 +25,7 @@ from collections.abc import Generator
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from coordinator.engine.documents import Document, Undecodable
+from coordinator.engine.json_document import Document, Undecodable
 from coordinator.engine.transaction import KeyValue, Txn, TxnReply
 from coordinator.model import Cause, State
 

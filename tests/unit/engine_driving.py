@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from coordinator.engine.documents import Document, StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.json_document import Document
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.steps import (
     AttemptEnded,

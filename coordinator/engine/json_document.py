@@ -1,0 +1,174 @@
+"""A value of etcd's as compact JSON: how it is written, and how every field is checked when it is read.
+
+Invariant: what is written is read as the same value. A value that this coordinator does not write raises
+``Undecodable`` and nothing else, whatever it is: an operator may have edited it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache, lru_cache
+from json.encoder import encode_basestring
+from operator import attrgetter
+from typing import Any, Self, cast, get_type_hints
+
+from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
+from coordinator.limits import MAX_ID_BYTES, MAX_SESSION_BYTES, MAX_TEXT_BYTES
+
+__all__ = ["MOST_ATTEMPTS", "Document", "Undecodable"]
+
+#: The largest revision, as etcd counts them, and the longest that a claim may be stored to live: about thirty years.
+_MOST = 2**63 - 1
+_MOST_SECONDS = 1e9
+MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
+#: How many values are kept decoded, the latest ones, and how long they may be, in bytes: about 2 MiB in all.
+_DECODED_KEPT = 128
+_DECODED_BYTES = 4096
+#: The longest that texts may be, in bytes of UTF-8: nothing longer is let in, and headers repeat some of it.
+_MOST_BYTES = {"session": MAX_SESSION_BYTES, "request_id": MAX_ID_BYTES, "instance": MAX_ID_BYTES}
+
+
+class Undecodable(ValueError):
+    """A value is not what this coordinator writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A JSON object with one member per field; members that are None, False or "" are left out."""
+
+    def encode(self) -> bytes:
+        """Write it."""
+        return self._to_text().encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read it. Members of unknown name are ignored: a newer coordinator may have written them."""
+        decoded = _decoded if len(value) <= _DECODED_BYTES else _decoded.__wrapped__
+        return cast(Self, decoded(cast(Hashable, cls), value))
+
+    def _to_text(self) -> str:
+        # Built by hand: json sets up its encoder again for every object, which takes as long as all the rest.
+        written = []
+        names, values_of = _members(cast(Hashable, self.__class__))
+        for name, value in zip(names, values_of(self), strict=True):
+            if not value and (value is None or value is False or value == ""):
+                continue
+            kind = value.__class__
+            if kind is str:
+                text = encode_basestring(value)
+            elif kind is datetime:
+                text = f'"{format_stamp(value)}"'
+            elif kind is int or kind is float:
+                text = repr(value)
+            elif isinstance(value, Document):
+                text = value._to_text()  # noqa: SLF001  # of its own class
+            else:
+                text = "true" if value is True else encode_basestring(value)
+            written.append(f'"{name}":{text}')
+        return f"{{{','.join(written)}}}"
+
+    @classmethod
+    def _from_json(cls, found: object) -> Self:
+        if not isinstance(found, dict):
+            raise Undecodable("not a JSON object")
+        values: dict[str, Any] = {}
+        for name, (kinds, required) in _schema(cls).items():
+            if found.get(name) is None:
+                if required:
+                    raise Undecodable(f"{name} is missing")
+            else:
+                values[name] = _read(name, found[name], kinds)
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise Undecodable(str(error)) from None
+
+
+# Many sessions that want one work key at once get answers from the same two values.
+@lru_cache(maxsize=_DECODED_KEPT)
+def _decoded(document: Any, value: bytes) -> object:
+    try:
+        return document._from_json(json.loads(value))  # noqa: SLF001  # the other half of ``decode``
+    except Undecodable:
+        raise
+    # RecursionError: a few kilobytes of "[" are enough to exhaust the parser's stack.
+    except (ValueError, RecursionError) as error:
+        raise Undecodable(f"not JSON: {error}") from None
+
+
+@cache
+def _members(document: Any) -> tuple[tuple[str, ...], Callable[[Document], tuple[Any, ...]]]:
+    """Return the names of the fields, and what reads all of them at once."""
+    names = tuple(field.name for field in fields(document))
+    return names, attrgetter(*names)
+
+
+_Schema = dict[str, tuple[tuple[type, ...], bool]]
+_SCHEMAS: dict[type, _Schema] = {}
+
+
+def _schema(document: type[Document]) -> _Schema:
+    """Return for each field the types it may hold, and whether it is required."""
+    if document in _SCHEMAS:
+        return _SCHEMAS[document]
+    hints = get_type_hints(document)
+    schema: _Schema = {}
+    for field in fields(document):
+        hint = hints[field.name]
+        kinds = tuple(kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None))
+        required = field.default is field.default_factory  # both are MISSING
+        schema[field.name] = (kinds, required)
+    _SCHEMAS[document] = schema
+    return schema
+
+
+def _read(name: str, value: object, kinds: tuple[type, ...]) -> object:
+    for kind in kinds:
+        if issubclass(kind, Document):
+            return kind._from_json(value)  # noqa: SLF001  # a document within a document
+        if issubclass(kind, StrEnum | datetime) and isinstance(value, str):
+            return _read_text(name, value, kind)
+        if kind in (int, float) and type(value) in (int, kind):
+            return _read_number(name, value, kind)
+        if kind is str and isinstance(value, str):
+            return _check_text(name, value)
+        if type(value) is kind:
+            return value
+    raise Undecodable(f"{name} is of the wrong type")
+
+
+def _read_number(name: str, value: Any, kind: type) -> float:
+    # JSON as Python reads it knows NaN, Infinity and integers of any length. No number here is negative, attempts count
+    # from 1, and a time to live is a span that can be added to a time.
+    least, most = 0, _MOST_SECONDS if kind is float else _MOST
+    if name in ("attempt", "attempts"):
+        least, most = int(name == "attempt"), MOST_ATTEMPTS
+    if not least <= value <= most:
+        raise Undecodable(f"{name} is out of range")
+    number: float = kind(value)
+    return number
+
+
+def _check_text(name: str, value: str) -> str:
+    # JSON can spell half of a surrogate pair, which is no text and could not be written again.
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise Undecodable(f"{name} is not text") from None
+    if size > _MOST_BYTES.get(name, MAX_TEXT_BYTES):
+        raise Undecodable(f"{name} is too long")
+    return value
+
+
+def _read_text(name: str, value: str, kind: type[StrEnum | datetime]) -> object:
+    try:
+        if issubclass(kind, StrEnum):
+            return kind(value)
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Undecodable(f"{name} is {value[:40]!r}, which is not a {kind.__name__.lower()}") from None

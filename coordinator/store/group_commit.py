@@ -17,11 +17,12 @@ from coordinator.errors import LimitExceeded
 from coordinator.process.pauses import Pauses
 from coordinator.recorder import Recorder
 from coordinator.store.batch_weight import READ_VALUE_BYTES, is_small_read, weigh
-from coordinator.store.batcher import Batcher, Waiter
+from coordinator.store.batcher import Batcher
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.codec import add_operation, decode_txn, encode_txn
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.waiter import Waiter
 
 __all__ = ["GroupCommit"]
 

@@ -5,7 +5,6 @@ Invariants:
   parent is killed. So ``start`` must be awaited on a thread that lives as long as the coordinator does.
 - Only its user and root can reach it: it listens on unix sockets in a directory of that user's alone. It listens on TCP
   only where an address is named, and then every user of this host reaches it; other hosts never do.
-- What its environment or its user's says about etcd does not change it.
 - While it runs, its data directory is locked.
 """
 
@@ -13,10 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +20,9 @@ from typing import Self
 
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
 from coordinator.net.unix_sockets import UNIX
-from coordinator.process.current_directory import child_environment
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.causes import FULL, Cause, find_cause
+from coordinator.store.embedded.child import CLIENTS, end, launch
 from coordinator.store.embedded.directory import DataDirectory, default_data_dir
 from coordinator.store.embedded.ports import check_loopback, reserve
 from coordinator.store.etcd.client import EtcdChannel
@@ -41,14 +37,9 @@ DEFAULT_QUOTA_BYTES = 4 * 1024**3
 #: entry, and its next segment (``SegmentSizeBytes`` in etcd's ``server/storage/wal/wal.go``).
 NEEDED_BYTES = 128_000_000
 START_SECONDS = 15.0
-STOP_SECONDS = 5.0
 #: How often to retry when another program takes the port that was free a moment ago.
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.02
-_LAUNCHER = Path(__file__).with_name("launcher.py")
-#: The names of its sockets. To etcd each is a ``HOST:PORT``; they lie in the directory in which it runs, so that no
-#: path is too long for it.
-_CLIENTS, _PEERS = "etcd.sock:0", "peer.sock:0"
 
 
 class _AddressInUseError(Exception):
@@ -149,14 +140,14 @@ class EmbeddedEtcd:
                 f"etcd cannot listen on {self.endpoint} any more: another program does", hint="end that program"
             ) from None
         except BaseException:
-            await _end(self._started())
+            await end(self._started())
             raise
 
     async def stop(self) -> None:
         """Stop it: ask it to end, and kill it if that takes longer than 5 s. Harmless if it has ended."""
         try:
             if self._process is not None:
-                await _end(self._process)
+                await end(self._process)
         finally:
             self._give_back_port()
             self._directory.unlock()
@@ -198,12 +189,12 @@ class EmbeddedEtcd:
 
     async def _try_to_start(self, deadline: float) -> None:
         if self._listen is None:
-            self._endpoint = f"{UNIX}{self.sockets / _CLIENTS}"
-            url = f"unix://{_CLIENTS}"
+            self._endpoint = f"{UNIX}{self.sockets / CLIENTS}"
+            url = f"unix://{CLIENTS}"
         else:
             self._endpoint = self._reserve(*self._listen)
             url = f"http://{self._endpoint}"
-        self._process = await self._launch(url)
+        self._process = await launch(self.binary, self._directory, client_url=url, quota_bytes=self._quota_bytes)
         await self._wait_until_it_serves(self._process, deadline)
 
     def _reserve(self, host: str, port: int) -> str:
@@ -221,40 +212,6 @@ class EmbeddedEtcd:
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
-
-    async def _launch(self, client_url: str) -> asyncio.subprocess.Process:
-        peer_url = f"unix://{_PEERS}"
-        arguments = {
-            "--name": "coordinator",
-            "--data-dir": str(self._directory.etcd),
-            "--listen-client-urls": client_url,
-            "--advertise-client-urls": client_url,
-            "--listen-peer-urls": peer_url,
-            "--initial-advertise-peer-urls": peer_url,
-            "--initial-cluster": f"coordinator={peer_url}",
-            "--auto-compaction-mode": "periodic",
-            "--auto-compaction-retention": "10m",
-            "--quota-backend-bytes": str(self._quota_bytes),
-            "--logger": "zap",
-            "--log-level": "warn",
-            # Its standard error is the log file: that also holds what it says when it crashes, and takes any path.
-            "--log-outputs": "stderr",
-        }
-        command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(self.binary.path)]
-        command += [part for pair in arguments.items() for part in pair]
-        log = self._directory.open_log()
-        try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.sockets,
-                env={name: value for name, value in child_environment().items() if not name.startswith("ETCD_")},
-                start_new_session=True,  # keeps the terminal's Ctrl-C from it
-            )
-        finally:
-            os.close(log)
 
     async def _wait_until_it_serves(self, process: asyncio.subprocess.Process, deadline: float) -> None:
         ended = asyncio.create_task(process.wait())
@@ -294,19 +251,3 @@ class EmbeddedEtcd:
             await channel.call(Methods.RANGE, rpc.RangeRequest(key=b"/", count_only=True), deadline=deadline)
         finally:
             await channel.close()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, None)):
-        # Not process.send_signal(): it looks first whether the child has ended, and so may take its exit code away from
-        # the thread of asyncio's that waits for it.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
-        try:
-            async with asyncio.timeout(seconds):
-                await process.wait()
-                return
-        except TimeoutError:
-            continue

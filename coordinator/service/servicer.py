@@ -61,7 +61,8 @@ from coordinator.service.requests import (
     withdraw_command,
 )
 from coordinator.service.status import StatusReader
-from coordinator.service.watches import Progress, Watches
+from coordinator.service.watcher import Progress
+from coordinator.service.watches import Watches
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer

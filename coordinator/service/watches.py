@@ -15,8 +15,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 
 from coordinator.engine.events import EventFilter, Holders, claim_events, watched_range
@@ -24,20 +24,18 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import KeyValue
 from coordinator.errors import CoordinatorError, HistoryGone, InternalError, LimitExceeded, Unavailable
 from coordinator.limits import (
-    MAX_WAITING_EVENT_BYTES,
-    MAX_WAITING_EVENTS,
     MAX_WATCHERS,
     MAX_WATCHERS_OF_A_CONNECTION,
-    SLOW_WATCHER_SECONDS,
 )
 from coordinator.logs.format import said
 from coordinator.model import ClaimEvent
 from coordinator.service.shares import Owner, first_to_yield
+from coordinator.service.watcher import Progress, TooSlow, Watcher, too_slow
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch
 from coordinator.store.runner import Runner
 
-__all__ = ["Progress", "Watches"]
+__all__ = ["Watches"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,14 +44,6 @@ _PROGRESS_SECONDS = 1.0
 _DECODE_SECONDS = 5.0
 #: How many keys are decoded at a time, about: what takes some milliseconds.
 _SLICE = 50
-#: About what an event takes beside its texts, in bytes.
-_EVENT_BYTES = 500
-
-
-class Progress(int):
-    """A revision up to which all events have been sent."""
-
-    __slots__ = ()
 
 
 class Watches:
@@ -63,7 +53,7 @@ class Watches:
         self._channel = channel
         self._runner = runner
         #: In the order in which they came.
-        self._open: dict[_Watcher, Owner] = {}
+        self._open: dict[Watcher, Owner] = {}
         self._of_connection: Counter[str] = Counter()
         self._decoding = asyncio.Lock()
         self._stopping = False
@@ -89,7 +79,7 @@ class Watches:
         """
         owner = (credential, paths.fleet, connection)
         self._make_room(owner)
-        watcher = _Watcher()
+        watcher = Watcher()
         self._open[watcher] = owner
         self._of_connection[connection] += 1
         watcher.pump = pump = asyncio.create_task(self._pump(watcher, paths, start_revision, wanted))
@@ -135,15 +125,15 @@ class Watches:
         for watcher in tuple(self._open):
             watcher.end(_stopping())
 
-    async def _pump(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
+    async def _pump(self, watcher: Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
         try:
             await self._send(watcher, paths, start, wanted)
         except Compacted as gone:
             watcher.end(_gone(gone.revision))
         except Rewound as rewound:
             watcher.end(_lost(start, rewound))
-        except _TooSlow:
-            watcher.cut_off(_too_slow)
+        except TooSlow:
+            watcher.cut_off(too_slow)
             _LOG.info("a watcher that reads too slowly was cut off", extra=said(fleet=paths.fleet))
         except CoordinatorError as error:
             watcher.end(error)
@@ -151,7 +141,7 @@ class Watches:
             watcher.end(InternalError("the watch failed inside the coordinator; its log says why"))
             raise
 
-    async def _send(self, watcher: _Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
+    async def _send(self, watcher: Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
         watch = Watch(self._channel, *watched_range(paths))
         holders = Holders()
         sent_at = 0.0
@@ -195,80 +185,6 @@ def _slices(written: list[KeyValue]) -> Iterator[list[KeyValue]]:
         part.append(kv)
     if part:
         yield part
-
-
-class _TooSlow(Exception):
-    """A watcher has not made room for too long."""
-
-
-class _Watcher:
-    """What waits for one watcher."""
-
-    def __init__(self) -> None:
-        self.pump: asyncio.Task[None] | None = None
-        self._waiting: deque[ClaimEvent | Progress] = deque()
-        self._bytes = 0
-        self._end: CoordinatorError | None = None
-        self._something = asyncio.Event()
-        self._room = asyncio.Event()
-
-    async def put(self, item: ClaimEvent | Progress) -> None:
-        """Add something, once there is room for it; raises ``_TooSlow`` if there is none for too long."""
-        if len(self._waiting) >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_EVENT_BYTES:
-            self._room.clear()
-            try:
-                async with asyncio.timeout(SLOW_WATCHER_SECONDS):
-                    await self._room.wait()
-            except TimeoutError:
-                raise _TooSlow from None
-        self._waiting.append(item)
-        self._bytes += _size(item)
-        self._something.set()
-
-    def end(self, why: CoordinatorError) -> None:
-        """End the watch once everything that waits has been taken."""
-        self._end = self._end or why
-        self._something.set()
-
-    def cut_off(self, why: Callable[[str], LimitExceeded]) -> None:
-        """End the watch now: what waits is dropped, and can be watched again from where ``why`` is given."""
-        first = self._waiting[0] if self._waiting else None
-        self._waiting.clear()
-        self._bytes = 0
-        self._room.set()
-        if first is None:
-            self.end(why("where it ended"))
-        else:
-            revision = first.revision if isinstance(first, ClaimEvent) else int(first)
-            self.end(why(f"revision {revision}"))
-
-    async def take(self) -> ClaimEvent | Progress:
-        """Wait for the next."""
-        while not self._waiting:
-            if self._end is not None:
-                raise self._end
-            self._something.clear()
-            await self._something.wait()
-        item = self._waiting.popleft()
-        self._bytes -= _size(item)
-        if len(self._waiting) <= MAX_WAITING_EVENTS // 2 and self._bytes <= MAX_WAITING_EVENT_BYTES // 2:
-            self._room.set()
-        return item
-
-
-def _size(item: ClaimEvent | Progress) -> int:
-    if isinstance(item, Progress):
-        return _EVENT_BYTES
-    record = item.record
-    return _EVENT_BYTES + sum(len(text) for text in (record.note, record.reason, record.result) if text)
-
-
-def _too_slow(where: str) -> LimitExceeded:
-    return LimitExceeded(
-        f"this watcher reads too slowly: it made no room for {SLOW_WATCHER_SECONDS:g} s",
-        hint=f"watch again from {where} on, and filter by kind or session to receive fewer events",
-        retry_after_seconds=1.0,
-    )
 
 
 def _yielded(where: str) -> LimitExceeded:

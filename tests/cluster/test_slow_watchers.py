@@ -13,8 +13,9 @@ from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import LimitExceeded
 from coordinator.model import ClaimEvent, Event
-from coordinator.service import watches
-from coordinator.service.watches import Progress, Watches
+from coordinator.service import watcher, watches
+from coordinator.service.watcher import Progress
+from coordinator.service.watches import Watches
 from tests.cluster.reaper_world import SECONDS, World, opened
 from tests.conftest import RunningEtcd
 
@@ -34,8 +35,8 @@ async def world(etcd: RunningEtcd, fleet: str) -> AsyncIterator[World]:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let little wait, and not for long."""
-    monkeypatch.setattr(watches, "MAX_WAITING_EVENTS", WAITING)
-    monkeypatch.setattr(watches, "SLOW_WATCHER_SECONDS", 1.0)
+    monkeypatch.setattr(watcher, "MAX_WAITING_EVENTS", WAITING)
+    monkeypatch.setattr(watcher, "SLOW_WATCHER_SECONDS", 1.0)
 
 
 @contextlib.asynccontextmanager

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.limits import LimitSettings
-from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN, split_host_port
+from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN, listening_address, split_address
 from coordinator.net.socket_trust import check_place
-from coordinator.net.unix_sockets import is_unix, path_of, read_unix
+from coordinator.net.unix_sockets import is_unix, path_of
 from coordinator.reaper.settings import ReaperSettings
 from coordinator.security.settings import SecuritySettings
 from coordinator.store.etcd.access import EtcdAccess
 
-__all__ = ["ServerSettings", "listening_address", "split_address"]
+__all__ = ["ServerSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,3 @@ class ServerSettings:
         if not self.insecure:
             self.etcd_access.check_clear(self.etcd)
             self.security.check_metrics_listen(self.metrics_listen, metrics_host)
-
-
-def listening_address(typed: str) -> str:
-    """Return what ``--listen`` means in its one spelling, where that is a unix socket; a port is returned as it is.
-
-    Raises ``InvalidInput``.
-    """
-    return read_unix(typed, field="listen", noun="address for --listen") if is_unix(typed) else typed
-
-
-def split_address(address: str, name: str) -> tuple[str, int]:
-    """Split ``HOST:PORT`` (``[::1]:PORT`` for IPv6); ports run from 0 (any free one) to 65535."""
-    return split_host_port(address, field=name, noun=f"address for --{name}", least_port=0)

@@ -16,14 +16,12 @@ from prometheus_client import CollectorRegistry
 
 from coordinator import clock
 from coordinator._version import __version__
-from coordinator.config import ServerSettings, listening_address, split_address
-from coordinator.errors import CoordinatorError, Unavailable
+from coordinator.config import ServerSettings
+from coordinator.errors import CoordinatorError
 from coordinator.logs.audit import Audit
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, TaskGauges
 from coordinator.metrics.replica import replica_gauges
-from coordinator.net.listeners import hold
-from coordinator.net.socket_files import SocketFile
-from coordinator.net.unix_sockets import is_unix, path_of
+from coordinator.net.endpoints import split_address
 from coordinator.process.descriptors import allowed_connections
 from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
@@ -37,9 +35,9 @@ from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
-from coordinator.service.grpc_server import make_server, server_options
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
+from coordinator.service.listener import Listener
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.watches import Watches
@@ -88,13 +86,20 @@ class Server:
         self._audit = audit
         self._wall = wall
         self._boot = boot
-        self.endpoint = ""
-        #: The addresses that it listens on: those of the host in ``endpoint``.
-        self.listening: tuple[str, ...] = ()
+        self._listener = Listener()
         self.metrics_url = ""
-        self._socket: SocketFile | None = None
         #: What goes on in the background, and how that does.
         self.tasks = Tasks()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, as it is announced to others; "" before it does."""
+        return self._listener.endpoint
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """The addresses that it listens on: those of the host in ``endpoint``."""
+        return self._listener.listening
 
     @property
     def ready_line(self) -> str:
@@ -107,17 +112,16 @@ class Server:
         settings = self._settings
         credentials, authorizer = self._read_credentials()
         self._certificates = self._read_certificates()
-        self._tls = None if self._certificates is None else server_credentials(self._certificates)
+        tls = None if self._certificates is None else server_credentials(self._certificates)
         self._channel = EtcdChannel(settings.etcd, settings.etcd_access)
         await self._await_etcd()
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
         pool = LeasePool(self._channel, boot=self._boot, wall=self._wall)
-        self._connections = Connections(self._listen_anew)
+        self._connections = Connections(lambda: self._listener.replace(self._serve))
         runner = self._runner = Runner(self._channel, pool, recorder, clock=self._wall, pauses=self._connections.pauses)
-        self._most_connections = allowed_connections()
-        self._grpc = make_server(server_options(self._most_connections))
-        self.endpoint = self._listen(settings.listen)
+        most_connections = allowed_connections()
+        self._listener.open(settings.listen, tls, most_connections)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
         status = StatusReader(
             runner, members, recorder, self.tasks.statuses, version=__version__, endpoint=self.endpoint
@@ -152,15 +156,14 @@ class Server:
             clock=self._wall,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
-        port = None if self._socket is not None else split_address(self.endpoint, "listen")[1]
-        idle = IdleConnections(port, self._most_connections)
+        idle = IdleConnections(self._listener.port, most_connections)
         self._serve = self._make_serve(servicer, recorder, authorizer, idle)
         self._serve()
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
         await self._space.look()
         self._connections.pauses.start()
-        await self._grpc.start()
+        await self._listener.server.start()
         self._start_tasks(idle, reaper)
         if credentials is not None and authorizer is not None:
             looked = self._looked(credentials, authorizer)
@@ -184,7 +187,7 @@ class Server:
     def _make_serve(
         self, servicer: Servicer, recorder: PrometheusRecorder, authorizer: Authorizer | None, idle: IdleConnections
     ) -> Callable[[], None]:
-        """Return what has ``self._grpc`` serve: at the start, and each time that it was replaced after a pause."""
+        """Return what has the gRPC server serve calls: at the start, and whenever it was replaced after a pause."""
         refusals = Refusals(self._audit)
         admission = Admission(self._settings.limits.max_calls)
         gate = Gate(recorder, refusals, authorizer, idle.called)
@@ -202,9 +205,9 @@ class Server:
                 refusals,
                 self._audit,
             )
-            gate.serve(self._grpc, self._middleware, SERVICE)
-            gate.serve(self._grpc, self._health, _HEALTH, open_to_all=True)
-            add_guarded_reflection(services, self._grpc, authorizer)
+            gate.serve(self._listener.server, self._middleware, SERVICE)
+            gate.serve(self._listener.server, self._health, _HEALTH, open_to_all=True)
+            add_guarded_reflection(services, self._listener.server, authorizer)
 
         return serve
 
@@ -229,7 +232,7 @@ class Server:
         self._health.let_go()
         self._watches.close()
         await self.tasks.stop("credentials")
-        await self._grpc.stop(self._settings.grace_seconds)
+        await self._listener.server.stop(self._settings.grace_seconds)
         self.remove_socket()
         await self.tasks.stop()
         self._runner.close()
@@ -238,8 +241,7 @@ class Server:
 
     def remove_socket(self) -> None:
         """Remove the socket file, if there is one: also after a start that has failed."""
-        if self._socket is not None:
-            self._socket.remove()
+        self._listener.remove_socket()
 
     async def _drain(self) -> None:
         """Take up the calls that have arrived. On a busy machine that takes longer than any fixed pause.
@@ -264,14 +266,6 @@ class Server:
         name = f"{socket.gethostname()}/{self.endpoint}"
         return Reaper(self._channel, runner, recorder, name, settings, self.tasks, clock=self._wall)
 
-    async def _listen_anew(self) -> None:
-        """Close all connections, and listen at the same address for new ones."""
-        await self._grpc.stop(None)
-        self._grpc = make_server(server_options(self._most_connections))
-        self._serve()
-        self._listen(self.endpoint)
-        await self._grpc.start()
-
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS
         try:
@@ -292,36 +286,6 @@ class Server:
         if security.tls_cert is None or security.tls_key is None:
             return None
         return FollowedFiles(security.tls_cert, security.tls_key, security.client_ca)
-
-    def _listen(self, address: str) -> str:
-        """Listen at an address, and return it as it is announced to others."""
-        if is_unix(address):
-            return self._listen_on_socket(listening_address(address))
-        host, port = split_address(address, "listen")
-        with hold(host, port, what="the coordinator", option="--listen") as held:
-            for each, target in zip(held.addresses, held.targets, strict=True):
-                self._listen_at(target, held.refused(each))
-            held.check_alone()
-            self.listening = held.targets
-            return f"[{host}]:{held.port}" if ":" in host else f"{host}:{held.port}"
-
-    def _listen_on_socket(self, address: str) -> str:
-        self._socket = self._socket or SocketFile(path_of(address))
-        with self._socket.replacing() as target:
-            self._listen_at(target, self._socket.refused())
-        self.listening = (address,)
-        return address
-
-    def _listen_at(self, target: str, refused: Unavailable) -> None:
-        try:
-            if self._tls is None:
-                port = self._grpc.add_insecure_port(target)
-            else:
-                port = self._grpc.add_secure_port(target, self._tls)
-        except RuntimeError:
-            port = 0
-        if not port:
-            raise refused
 
 
 def _no_credential(_: object) -> str:

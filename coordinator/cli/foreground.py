@@ -17,13 +17,14 @@ import uvloop
 from coordinator._version import __version__
 from coordinator.cli import INTERRUPTED, up_arguments
 from coordinator.cli.streams import announce, notice
-from coordinator.config import ServerSettings, split_address
+from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
 from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.limits import LimitSettings, check_quota
 from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
 from coordinator.names import check_kind
+from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
 from coordinator.process.descriptors import raise_limit
 from coordinator.reaper import ReaperSettings

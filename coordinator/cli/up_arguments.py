@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coordinator.cli.server_options import SECONDS_A_DAY
-from coordinator.config import listening_address
 from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
 from coordinator.logs.format import LogSettings
+from coordinator.net.endpoints import listening_address
 from coordinator.net.unix_sockets import is_unix
 from coordinator.security.settings import SecuritySettings
 

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from coordinator.errors import InvalidInput
 from coordinator.net.unix_sockets import is_unix, read_unix
 
-__all__ = ["DEFAULT_LISTEN", "DEFAULT_METRICS_LISTEN", "parse_endpoints", "split_host_port"]
+__all__ = [
+    "DEFAULT_LISTEN",
+    "DEFAULT_METRICS_LISTEN",
+    "listening_address",
+    "parse_endpoints",
+    "split_address",
+    "split_host_port",
+]
 
 
 DEFAULT_LISTEN = "127.0.0.1:7420"
@@ -58,6 +65,19 @@ def _is_ipv6(text: str) -> bool:
         return ipaddress.ip_address(text).version == 6
     except ValueError:
         return False
+
+
+def listening_address(typed: str) -> str:
+    """Return what ``--listen`` means in its one spelling, where that is a unix socket; a port is returned as it is.
+
+    Raises ``InvalidInput``.
+    """
+    return read_unix(typed, field="listen", noun="address for --listen") if is_unix(typed) else typed
+
+
+def split_address(address: str, name: str) -> tuple[str, int]:
+    """Split ``HOST:PORT`` (``[::1]:PORT`` for IPv6); ports run from 0 (any free one) to 65535."""
+    return split_host_port(address, field=name, noun=f"address for --{name}", least_port=0)
 
 
 def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.config import ServerSettings, split_address
+from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
+from coordinator.net.endpoints import split_address
 
 
 @pytest.mark.parametrize(

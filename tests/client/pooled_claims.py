@@ -36,14 +36,14 @@ def main(endpoint: str, fleet: str, method: str) -> None:
     for work in (claim, fail):
         jobs = [(endpoint, f"{fleet}-{work.__name__}", f"s{number}") for number in range(WORKERS)]
         with context.Pool(WORKERS) as pool:
-            found[f"Pool {work.__name__}"] = list(_told([pool.apply_async(work, job).get for job in jobs]))
+            found[f"Pool {work.__name__}"] = list(_results([pool.apply_async(work, job).get for job in jobs]))
         jobs = [(endpoint, f"{fleet}-executor-{work.__name__}", session) for endpoint, _, session in jobs]
         with ProcessPoolExecutor(WORKERS, mp_context=context) as executor:
-            found[f"Executor {work.__name__}"] = list(_told([executor.submit(work, *job).result for job in jobs]))
+            found[f"Executor {work.__name__}"] = list(_results([executor.submit(work, *job).result for job in jobs]))
     sys.stdout.write(json.dumps(found))
 
 
-def _told(results: list) -> Iterator[str]:  # type: ignore[type-arg]  # functions that take a timeout
+def _results(results: list) -> Iterator[str]:  # type: ignore[type-arg]  # functions that take a timeout
     for result in results:
         try:
             yield result(timeout=30)

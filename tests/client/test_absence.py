@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from coordinator.client._absence import absence_of
 from coordinator.client._failover import Evidence
 from coordinator.client._security import Security
 from coordinator.security.ca import Made, make_certificates
-from tests.client.both_clients import BOTH, KEY, Connect, connecting
+from tests.client.both_clients import KEY, Connect
 from tests.conftest import Coordination, RunningCoordinator
 
 Serve = Callable[[Callable[[socket.socket], object]], str]
@@ -36,14 +36,6 @@ SILENT = "something accepts the connection, but does not answer"
 NO_ANSWER = "nothing answers the attempt to connect"
 NO_WAY = "there is no route to that address from this host"
 UNRESOLVED = "the name {host} does not resolve to an address"
-
-
-@pytest.fixture(params=BOTH)
-async def connect(
-    request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str
-) -> AsyncIterator[Connect]:
-    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
-        yield connect
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, timedelta
 
@@ -24,22 +23,8 @@ from coordinator import (
 )
 from coordinator.clock import boot_seconds
 from coordinator.store.etcd.client import EtcdChannel
-from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting, kept
-from tests.conftest import RunningCoordinator
+from tests.client.both_clients import KEY, Connect, Driven, kept
 from tests.expiry_waiting import await_expiry
-
-
-@pytest.fixture(params=BOTH)
-async def connect(
-    request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str
-) -> AsyncIterator[Connect]:
-    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
-        yield connect
-
-
-@pytest.fixture
-def client(connect: Connect) -> Driven:
-    return connect()
 
 
 async def test_a_claim_has_what_was_granted(client: Driven) -> None:

@@ -5,27 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from coordinator import InvalidInput, OutcomeUnknown, Unavailable
-from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting
+from tests.client.both_clients import KEY, Connect, Driven
 from tests.conftest import RunningCoordinator
-
-
-@pytest.fixture(params=BOTH)
-async def connect(
-    request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str
-) -> AsyncIterator[Connect]:
-    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
-        yield connect
-
-
-@pytest.fixture
-def client(connect: Connect) -> Driven:
-    return connect()
 
 
 @pytest.fixture

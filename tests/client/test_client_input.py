@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from coordinator import AsyncClient, Client, InvalidInput
-from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting
-from tests.conftest import RunningCoordinator
-
-
-@pytest.fixture(params=BOTH)
-async def connect(
-    request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str
-) -> AsyncIterator[Connect]:
-    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
-        yield connect
-
-
-@pytest.fixture
-def client(connect: Connect) -> Driven:
-    return connect()
+from tests.client.both_clients import KEY, Driven
 
 
 @pytest.mark.parametrize(

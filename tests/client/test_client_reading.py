@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,21 +10,8 @@ import pytest
 
 from coordinator import AsyncClient, InvalidInput, State
 from coordinator.client import _async, _sync
-from tests.client.both_clients import BOTH, KEY, Connect, Driven, connecting
+from tests.client.both_clients import KEY, Driven
 from tests.conftest import RunningCoordinator
-
-
-@pytest.fixture(params=BOTH)
-async def connect(
-    request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str
-) -> AsyncIterator[Connect]:
-    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
-        yield connect
-
-
-@pytest.fixture
-def client(connect: Connect) -> Driven:
-    return connect()
 
 
 async def test_work_details_have_everything(client: Driven) -> None:

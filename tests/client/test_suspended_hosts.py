@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ import pytest
 from coordinator import Briefing, Claim, Client, clock
 from coordinator.cli.top.board import Board, Seen
 from coordinator.model import HotKeys
-from tests.client.both_clients import BOTH, Driven, connecting
+from tests.client.both_clients import Driven
 from tests.conftest import RunningCoordinator
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)
@@ -46,12 +46,6 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host()
     monkeypatch.setattr(time, "clock_gettime", host.clock_gettime)
     return host
-
-
-@pytest.fixture(params=BOTH)
-async def client(request: pytest.FixtureRequest, coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[Driven]:
-    async with connecting(request.param, coordinator.endpoint, fleet) as connect:
-        yield connect()
 
 
 def test_deadlines_are_counted_on_the_clock_that_goes_on() -> None:

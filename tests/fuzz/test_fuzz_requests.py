@@ -5,10 +5,7 @@ COORDINATION_FUZZ_MINUTES sets for how long other inputs are tried; what they di
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -24,7 +21,7 @@ from coordinator.limits import MAX_SMALL_REQUEST_BYTES
 from coordinator.names import check_fleet
 from coordinator.server import SERVICE
 from coordinator.v1 import service_pb2 as pb
-from tests.conftest import RunningEtcd
+from tests.fuzz.conftest import RunService
 from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES * 3)
@@ -38,22 +35,13 @@ Call = tuple[str, bytes]
 
 
 @pytest.fixture(scope="module")
-def service(
-    run_etcd: Callable[[Path], AbstractContextManager[RunningEtcd]],
-    tmp_path_factory: pytest.TempPathFactory,
-    pytestconfig: pytest.Config,
-) -> Iterator[FuzzedService]:
-    with run_etcd(tmp_path_factory.mktemp("etcd")) as etcd:
-        service = FuzzedService(etcd.endpoint)
+def service(run_service: RunService) -> Iterator[FuzzedService]:
+    with run_service("requests") as service:
         for key in KEYS:
             service.call("Claim", pb.ClaimRequest(fleet=BYSTANDER, session="a", work_key=key))
             service.call("Claim", pb.ClaimRequest(fleet=BYSTANDER, session="b", work_key=key))
         service.call("Complete", pb.CompleteRequest(fleet=BYSTANDER, session="a", work_key=KEYS[0]))
         yield service
-        service.close()
-        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
-            print("\nfuzzed requests:", ", ".join(f"{what} {n}" for what, n in sorted(service.tally.items())))  # noqa: T201
 
 
 # ---- inputs

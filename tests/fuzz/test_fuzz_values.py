@@ -5,13 +5,10 @@ COORDINATION_FUZZ_MINUTES sets for how long other inputs are tried; what they di
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import grpc
@@ -24,7 +21,7 @@ from coordinator.engine.transaction import Delete, KeyValue, Put
 from coordinator.keys import parse_work_key
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from tests.conftest import RunningEtcd
+from tests.fuzz.conftest import RunService
 from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES * 3)
@@ -37,23 +34,14 @@ TABLES = ("claim", "record", "history", "ended", "loose", "contender")
 
 
 @pytest.fixture(scope="module")
-def service(
-    run_etcd: Callable[[Path], AbstractContextManager[RunningEtcd]],
-    tmp_path_factory: pytest.TempPathFactory,
-    pytestconfig: pytest.Config,
-) -> Iterator[FuzzedService]:
-    with run_etcd(tmp_path_factory.mktemp("etcd")) as etcd:
-        service = FuzzedService(etcd.endpoint)
+def service(run_service: RunService) -> Iterator[FuzzedService]:
+    with run_service("values") as service:
         for fleet, key in itertools.product((FLEET, "other"), NEIGHBOURS):
             service.call("Claim", pb.ClaimRequest(fleet=fleet, session="n1", work_key=key))
             service.call("Claim", pb.ClaimRequest(fleet=fleet, session="n2", work_key=key))
             service.call("Release", pb.ReleaseRequest(fleet=fleet, session="n1", work_key=key))
             service.call("Claim", pb.ClaimRequest(fleet=fleet, session="n2", work_key=key))
         yield service
-        service.close()
-        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
-            print("\nfuzzed values:", ", ".join(f"{what} {n}" for what, n in sorted(service.tally.items())))  # noqa: T201
 
 
 # ---- edits

@@ -49,8 +49,8 @@ def judge(outcome: Outcome) -> list[str]:
     if outcome.peak_mib >= MOST_MIB:
         wrong.append(f"it had {outcome.peak_mib} MiB in memory")
     if outcome.failures:
-        wrong.append(f"{len(outcome.failures)} of the innocent's claims failed: {outcome.failures[0]}")
+        wrong.append(f"{len(outcome.failures)} of the normal client's claims failed: {outcome.failures[0]}")
     allowed = max(outcome.allowed, getattr(ATTACKS[outcome.attack], "ALLOWED_SECONDS", 0.0))
     if outcome.attacked_p50 > allowed:
-        wrong.append(f"half of the innocent's claims took more than {allowed * 1000:.0f} ms")
+        wrong.append(f"half of the normal client's claims took more than {allowed * 1000:.0f} ms")
     return wrong

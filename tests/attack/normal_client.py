@@ -1,7 +1,7 @@
 """A normal client: claims every 20 ms, and reports how long each claim took.
 
-Reads words from standard input: ``told`` answers with what was seen since the last word, ``fresh`` with how long a
-claim on a new connection takes. Times are in seconds; a failure is told by its message.
+Reads words from standard input: ``report`` answers with what was seen since the last word, ``fresh`` with how long a
+claim on a new connection takes. Times are in seconds; of a failure its message is reported.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def main(endpoint: str, ca: str, token_file: str) -> None:
             started = time.perf_counter()
             with Client(endpoint, **options) as client:
                 client.claim(f"{session}-fresh", f"task:{session}-fresh", ttl=3600)
-            told: dict[str, Any] = {"seconds": [time.perf_counter() - started], "failures": []}
+            report: dict[str, Any] = {"seconds": [time.perf_counter() - started], "failures": []}
         else:
-            told = {"seconds": seconds[:], "failures": failures[:]}
+            report = {"seconds": seconds[:], "failures": failures[:]}
             seconds.clear()
             failures.clear()
-        print(json.dumps(told), flush=True)
+        print(json.dumps(report), flush=True)
     ended.set()
     caller.join()
 

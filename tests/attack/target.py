@@ -27,7 +27,7 @@ TIMES, ALWAYS = 5, 0.05
 #: How long the normal client's claims are counted at least, in seconds.
 _LEAST_SECONDS = 1.0
 _READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n?")
-_INNOCENT = Path(__file__).with_name("innocent.py")
+_NORMAL_CLIENT = Path(__file__).with_name("normal_client.py")
 
 
 class Setting(NamedTuple):
@@ -142,11 +142,17 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else float("inf")
 
 
-class Innocent:
+class NormalClient:
     """A caller in a process of its own that claims again and again, on one connection."""
 
     def __init__(self, target: Target) -> None:
-        words = [sys.executable, str(_INNOCENT), target.endpoint, str(target.ca or ""), str(target.token_file or "")]
+        words = [
+            sys.executable,
+            str(_NORMAL_CLIENT),
+            target.endpoint,
+            str(target.ca or ""),
+            str(target.token_file or ""),
+        ]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, word: str) -> dict[str, list[float] | list[str]]:
@@ -173,24 +179,24 @@ Attack = Callable[[Target, float], str]
 def measure(name: str, target: Target, attack: Attack, share: float, *, quiet_seconds: float) -> Outcome:
     """Attack, and measure. ``share`` of what the attack would send at full strength is sent."""
     outcome = Outcome(name)
-    innocent = Innocent(target)
+    client = NormalClient(target)
     try:
-        innocent.ask("begin")
+        client.ask("begin")
         time.sleep(quiet_seconds)
-        quiet = [float(each) for each in innocent.ask("told")["seconds"]]
+        quiet = [float(each) for each in client.ask("report")["seconds"]]
         outcome.quiet_p99 = percentile(quiet, 0.99)
         outcome.quiet_mib = target.mib()
         began = time.monotonic()
         outcome.sent = attack(target, share)
         # So that what was left behind counts too.
         time.sleep(max(0.2, began + _LEAST_SECONDS - time.monotonic()))
-        found = innocent.ask("told")
+        found = client.ask("report")
         outcome.attacked = [float(each) for each in found["seconds"]]
         outcome.failures = [str(each) for each in found["failures"]]
         outcome.lives = target.lives
         if outcome.lives:
             outcome.peak_mib = target.mib("VmHWM")
-            outcome.fresh = float(innocent.ask("fresh")["seconds"][0])
+            outcome.fresh = float(client.ask("fresh")["seconds"][0])
     finally:
-        innocent.close()
+        client.close()
     return outcome

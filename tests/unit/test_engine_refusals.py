@@ -116,7 +116,7 @@ REVOKED = gone(replace(a_record(State.ABANDONED), cause=Cause.REVOKED))
         (live(None), 0, None, False),
     ],
 )
-def test_a_session_that_has_lost_its_claim_is_told_apart(
+def test_a_session_that_has_lost_its_claim_is_distinguished(
     found: Snapshot, token: int, own: StoredHistory | None, lost: bool
 ) -> None:
     refusal = refuse(PATHS.work_key, found, HOLDER, token, "renew", own)
@@ -126,12 +126,12 @@ def test_a_session_that_has_lost_its_claim_is_told_apart(
     assert refusal.exit_code == (5 if lost else 1)
 
 
-def test_a_stranger_has_lost_nothing() -> None:
+def test_a_session_that_held_nothing_has_lost_nothing() -> None:
     for found in (EXPIRED, REVOKED, gone(a_record())):
         assert not isinstance(refuse(PATHS.work_key, found, OTHER, 0, "complete"), ClaimLost)
 
 
-def test_a_repeated_request_whose_claim_was_lost_is_told_so() -> None:
+def test_a_repeated_request_whose_claim_was_lost_gets_that_error() -> None:
     for record, lost in (
         (a_record(), True),
         (replace(a_record(State.ABANDONED), cause=Cause.REVOKED), True),

@@ -83,8 +83,8 @@ async def test_43_the_slowest_go_when_others_wait_and_no_more_than_those() -> No
     slow = [Call() for _ in range(3)]
     tasks = [start(unfinished, call) for call in slow]
     await slow[-1].begun.wait()
-    innocent = [Counting(), Counting()]
-    assert await asyncio.gather(*(start(unfinished, call) for call in innocent)) == innocent
+    normal = [Counting(), Counting()]
+    assert await asyncio.gather(*(start(unfinished, call) for call in normal)) == normal
     for task in tasks[:2]:
         with pytest.raises(LimitExceeded, match="did not come in time") as caught:
             await task

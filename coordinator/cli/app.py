@@ -8,8 +8,9 @@ import typer
 
 from coordinator._version import __version__
 from coordinator.cli import backups, credentials, fleet, operators, records, serve, work
+from coordinator.cli.common_options import CommonCommand, CommonGroup
 from coordinator.cli.completion import HELP, completion
-from coordinator.cli.context import SETTINGS, CommonCommand, CommonGroup, current
+from coordinator.cli.context import SETTINGS, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
 from coordinator.cli.json_objects import status_object

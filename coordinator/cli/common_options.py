@@ -1,0 +1,102 @@
+"""The options that every command takes, before the verb or after it, and the classes of commands that take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from coordinator.cli.context import SETTINGS, remember
+from coordinator.cli.help import help_option, write_commands, write_parameters
+from coordinator.cli.interruption import Ended
+
+__all__ = ["CommonCommand", "CommonGroup"]
+
+
+class _CommonOption(TyperOption):
+    """An option of every command, which is remembered instead of being handed to it."""
+
+    def __init__(self, name: str, option: str, parameter: str, **settings: Any) -> None:
+        super().__init__(param_decls=[parameter, option], expose_value=False, callback=self._take, **settings)
+        self._setting = name
+
+    def _take(self, _context: Any, _parameter: Any, value: Any) -> None:
+        # Given before and after the verb, the later one counts.
+        if value is not None and value is not False:
+            remember(self._setting, value)
+
+
+class _ConnectionOption(_CommonOption):
+    """Says where the coordinators are, and how to speak to them."""
+
+
+def _common_options() -> list[_CommonOption]:
+    json = _CommonOption(
+        "json", "--json", "json", is_flag=True, default=False, help="Answer with one JSON object (docs/json.md)."
+    )
+    return [
+        json,
+        *(
+            _ConnectionOption(
+                setting.name,
+                setting.option,
+                setting.parameter,
+                type=str,
+                metavar=setting.metavar,
+                help=f"{setting.help} [env: {setting.variable}; default: {setting.default or 'none'}]",
+            )
+            for setting in SETTINGS
+        ),
+    ]
+
+
+class CommonCommand(TyperCommand):
+    """A command with the common options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option that shows the help."""
+        return help_option(super().get_help_option(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a signal ends it quietly, where typer would write to standard error."""
+        try:
+            return super().invoke(ctx)
+        except Ended as ended:
+            return ended.code
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the pieces of the usage line, arguments without the braces that typer puts around them.
+
+        Of two arguments of which the first may be left out, the last is the one that is needed.
+        """
+        pieces = [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return [*pieces[:-1], "KEY"] if pieces[-2:] == ["[SESSION]", "[KEY]"] else pieces
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and options, those of the connection last."""
+        write_parameters(self.get_params(ctx), _ConnectionOption, ctx, formatter)
+
+
+class CommonGroup(TyperGroup):
+    """The group of all commands; takes the common options before the verb."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+    #: The headings in the help, each with the commands under it.
+    headings: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, then the options, those of the connection last."""
+        write_commands(self.commands, self.headings, formatter)
+        write_parameters(self.get_params(ctx), _ConnectionOption, ctx, formatter)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option that shows the help."""
+        return help_option(super().get_help_option(ctx))

@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import TypeVar, cast
 
 from coordinator import clock
 from coordinator.engine.steps import (
@@ -30,7 +29,7 @@ from coordinator.engine.steps import (
     TimeLeft,
     Trailing,
 )
-from coordinator.engine.transaction import Put, Txn, TxnReply
+from coordinator.engine.transaction import Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs.format import said
 from coordinator.process.pauses import Pauses, stood_still
@@ -40,6 +39,7 @@ from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.lost_replies import LostReplies
+from coordinator.store.operation_run import OperationRun
 from coordinator.store.trailing_writes import TrailingWrites
 
 __all__ = ["Runner"]
@@ -54,35 +54,6 @@ _STARTS = 3
 _TAKEN_ON_TOGETHER = 32
 #: What an operation must wait for before it can be taken to its next transaction.
 _Waits = NeedLease | TimeLeft | Pause
-
-
-@dataclass(eq=False, slots=True)
-class _Run(Generic[T]):
-    """One operation on its way.
-
-    ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
-    often it was begun, ``pauses`` how many there were before. ``expected`` is what its
-    latest transaction brings about, if that is to be counted.
-    """
-
-    start: Callable[[], Operation[T]]
-    operation: Operation[T] = field(init=False)
-    taken: list[int] = field(default_factory=list)
-    used: set[int] = field(default_factory=set)
-    starts: int = 0
-    pauses: int = 0
-    expected: Expected | None = None
-    result: T | None = None
-    error: Exception | None = None
-
-    def __post_init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin, or begin again."""
-        self.operation = self.start()
-        self.taken, self.used = [], set()
-        self.starts += 1
 
 
 class Runner:
@@ -114,7 +85,7 @@ class Runner:
 
         Raises what the operation raises, and what ``EtcdChannel.call`` raises.
         """
-        run = _Run(start, pauses=self._pauses.count)
+        run = OperationRun(start, pauses=self._pauses.count)
         reply: TxnReply | None = None
         while True:
             try:
@@ -128,7 +99,7 @@ class Runner:
                     if future.done() and not future.cancelled() and future.exception() is None:
                         self._conclude(run, txn, future.result())
                     raise
-                _note_used(run, txn, reply)
+                run.note_used(txn, reply)
             except (CoordinatorError, LeaseGone) as error:
                 self._failed(run, error)
                 reply = None
@@ -139,18 +110,18 @@ class Runner:
         Their transactions travel together, and cost far less than a task for each of them would.
         """
         pauses = self._pauses.count
-        runs = [_Run(start, pauses=pauses) for start in starts]
-        asking: list[tuple[_Run[T], TxnReply | None]] = [(run, None) for run in runs]
+        runs = [OperationRun(start, pauses=pauses) for start in starts]
+        asking: list[tuple[OperationRun[T], TxnReply | None]] = [(run, None) for run in runs]
         while asking:
             asking = await self._step(asking, deadline)
         return [cast(T, run.result) if run.error is None else run.error for run in runs]
 
     async def _step(
-        self, asking: list[tuple[_Run[T], TxnReply | None]], deadline: float
-    ) -> list[tuple[_Run[T], TxnReply | None]]:
+        self, asking: list[tuple[OperationRun[T], TxnReply | None]], deadline: float
+    ) -> list[tuple[OperationRun[T], TxnReply | None]]:
         """Take each operation to its next transaction, and return those that go on, with their replies."""
-        waiting: list[tuple[_Run[T], Txn, asyncio.Future[TxnReply]]] = []
-        answered: list[tuple[_Run[T], TxnReply | None]] = []
+        waiting: list[tuple[OperationRun[T], Txn, asyncio.Future[TxnReply]]] = []
+        answered: list[tuple[OperationRun[T], TxnReply | None]] = []
         try:
             for run, step in zip((run for run, _ in asking), await self._next_of_all(asking, deadline), strict=True):
                 try:
@@ -163,7 +134,7 @@ class Runner:
             for run, txn, future in waiting:
                 try:
                     reply = await future
-                    _note_used(run, txn, reply)
+                    run.note_used(txn, reply)
                     answered.append((run, reply))
                 except Exception as error:  # noqa: BLE001  # likewise
                     answered += self._begun_again(run, error)
@@ -173,7 +144,7 @@ class Runner:
         return answered
 
     async def _next_of_all(
-        self, asking: list[tuple[_Run[T], TxnReply | None]], deadline: float
+        self, asking: list[tuple[OperationRun[T], TxnReply | None]], deadline: float
     ) -> list[Txn | Exception | None]:
         """Take each operation to its next transaction; what must be waited for is, side by side."""
         steps: list[Txn | _Waits | Exception | None] = []
@@ -189,18 +160,18 @@ class Runner:
             steps[index] = outcome
         return [step for step in steps if not isinstance(step, _Waits)]
 
-    def _advance_or_fail(self, run: _Run[T], answer: TxnReply | None) -> Txn | _Waits | Exception | None:
+    def _advance_or_fail(self, run: OperationRun[T], answer: TxnReply | None) -> Txn | _Waits | Exception | None:
         try:
             return self._advance(run, answer)
         except Exception as error:  # noqa: BLE001  # each operation fails for itself
             return error
 
-    def _submit(self, run: _Run[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
+    def _submit(self, run: OperationRun[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
         if self._pauses.count != run.pauses:
             raise stood_still()
         return self._commits.submit(txn, deadline=deadline, late=partial(self._conclude, run, txn))
 
-    def _begun_again(self, run: _Run[T], error: Exception) -> list[tuple[_Run[T], TxnReply | None]]:
+    def _begun_again(self, run: OperationRun[T], error: Exception) -> list[tuple[OperationRun[T], TxnReply | None]]:
         try:
             self._failed(run, error)
         except Exception as final:  # noqa: BLE001  # it is raised to the caller
@@ -208,12 +179,12 @@ class Runner:
             return []
         return [(run, None)]
 
-    async def _next(self, run: _Run[T], answer: object, deadline: float) -> Txn | None:
+    async def _next(self, run: OperationRun[T], answer: object, deadline: float) -> Txn | None:
         """Take an operation to its next transaction; None when it has ended, with its result."""
         step = self._advance(run, answer)
         return await self._past(run, step, deadline) if isinstance(step, _Waits) else step
 
-    async def _past(self, run: _Run[T], step: _Waits, deadline: float) -> Txn | None:
+    async def _past(self, run: OperationRun[T], step: _Waits, deadline: float) -> Txn | None:
         """Answer a step that must be waited for, and take the operation to its next transaction."""
         while True:
             next_step = self._advance(run, await self._awaited(step, run, deadline))
@@ -221,7 +192,7 @@ class Runner:
                 return next_step
             step = next_step
 
-    def _advance(self, run: _Run[T], answer: object) -> Txn | _Waits | None:
+    def _advance(self, run: OperationRun[T], answer: object) -> Txn | _Waits | None:
         """Take an operation to its next transaction, or to where it must wait for a lease, or gives way to others.
 
         None when it has ended, with its result.
@@ -250,7 +221,7 @@ class Runner:
             run.result = stop.value
             return None
 
-    def _at_hand(self, step: _Waits, run: _Run[T]) -> object:
+    def _at_hand(self, step: _Waits, run: OperationRun[T]) -> object:
         """Answer a step that need not be waited for after all; None where it must be."""
         if isinstance(step, NeedLease):
             lease = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
@@ -259,7 +230,7 @@ class Runner:
             return lease
         return self._pool.seconds_left_if_known(step.leases) if isinstance(step, TimeLeft) else None
 
-    def _conclude(self, run: _Run[T], txn: Txn, reply: TxnReply | None) -> None:
+    def _conclude(self, run: OperationRun[T], txn: Txn, reply: TxnReply | None) -> None:
         """Count what a transaction has done whose reply came after its caller had gone; do not continue the operation.
 
         Where none comes, look for what it has done.
@@ -268,7 +239,7 @@ class Runner:
             if run.expected is not None:
                 self._lost_replies.look_for(run.expected)
             return
-        _note_used(run, txn, reply)
+        run.note_used(txn, reply)
         answer: object = reply
         try:
             while isinstance(step := run.operation.send(answer), AttemptEnded | ClaimGranted):
@@ -280,7 +251,7 @@ class Runner:
             _LOG.error("a late reply could not be interpreted", exc_info=error)
         run.operation.close()
 
-    def _failed(self, run: _Run[T], error: Exception) -> None:
+    def _failed(self, run: OperationRun[T], error: Exception) -> None:
         """Begin again if the operation failed for a lease that has died; raise the error otherwise."""
         if not isinstance(error, LeaseGone):
             if isinstance(error, Refused | Contended | LimitExceeded | Unavailable):
@@ -297,7 +268,7 @@ class Runner:
             ) from None
         run.begin()
 
-    async def _awaited(self, step: _Waits, run: _Run[T], deadline: float) -> object:
+    async def _awaited(self, step: _Waits, run: OperationRun[T], deadline: float) -> object:
         if isinstance(step, Pause):
             await asyncio.sleep(0)
             return None
@@ -308,7 +279,7 @@ class Runner:
             run.taken.append(lease.id)
         return lease
 
-    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: _Run[T]) -> None:
+    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: OperationRun[T]) -> None:
         match step:
             case Trailing():
                 self._trailing.add(step)
@@ -320,10 +291,9 @@ class Runner:
                     self._lost_replies.heard(run.expected)
                 self._record(step)
 
-    def _give_back(self, run: _Run[T]) -> None:
-        for lease in run.taken:
-            if lease not in run.used:
-                self._pool.give_back(lease)
+    def _give_back(self, run: OperationRun[T]) -> None:
+        for lease in run.unused:
+            self._pool.give_back(lease)
 
     def _count_found(self, expected: Expected) -> None:
         for event in expected.events:
@@ -331,8 +301,3 @@ class Runner:
 
     def _record(self, event: AttemptEnded | ClaimGranted) -> None:
         report(self._recorder, event, self._clock)
-
-
-def _note_used(run: _Run[T], txn: Txn, reply: TxnReply) -> None:
-    if reply.succeeded and run.taken:
-        run.used.update(put.lease for put in txn.success if isinstance(put, Put) and put.lease)

@@ -1,0 +1,57 @@
+"""The run of an operation: what it was handed, what it waits for, and how it ended.
+
+Invariant: a lease that the operation was handed is either bound to a key by one of its transactions, or unused; what is
+unused may be handed to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from coordinator.engine.steps import Expected, Operation
+from coordinator.engine.transaction import Put, Txn, TxnReply
+
+__all__ = ["OperationRun"]
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True)
+class OperationRun(Generic[T]):
+    """One operation on its way.
+
+    ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
+    often it was begun, ``pauses`` how many there were before. ``expected`` is what its latest transaction brings about,
+    if that is to be counted.
+    """
+
+    start: Callable[[], Operation[T]]
+    operation: Operation[T] = field(init=False)
+    taken: list[int] = field(default_factory=list)
+    used: set[int] = field(default_factory=set)
+    starts: int = 0
+    pauses: int = 0
+    expected: Expected | None = None
+    result: T | None = None
+    error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin, or begin again."""
+        self.operation = self.start()
+        self.taken, self.used = [], set()
+        self.starts += 1
+
+    def note_used(self, txn: Txn, reply: TxnReply) -> None:
+        """Note the leases to which a transaction has bound keys, if it has succeeded."""
+        if reply.succeeded and self.taken:
+            self.used.update(put.lease for put in txn.success if isinstance(put, Put) and put.lease)
+
+    @property
+    def unused(self) -> list[int]:
+        """The leases that it was handed and has bound nothing to."""
+        return [lease for lease in self.taken if lease not in self.used]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from coordinator.security.ca import Made, make_certificates
 from tests.client.both_clients import BOTH, Connect, Driven, connecting
 from tests.conftest import RunningCoordinator
 
@@ -23,3 +24,9 @@ async def connect(
 def client(connect: Connect) -> Driven:
     """A client of either sort."""
     return connect()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Certificates of an authority, of this host, and of a client called alice."""
+    return make_certificates(tmp_path_factory.mktemp("tls"), (), ("alice",))

@@ -39,11 +39,6 @@ UNRESOLVED = "the name {host} does not resolve to an address"
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make_certificates(tmp_path_factory.mktemp("tls"), (), ("alice",))
-
-
-@pytest.fixture(scope="module")
 def other_files(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_certificates(tmp_path_factory.mktemp("other-tls"), ("elsewhere.example",))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from coordinator import AsyncClient, Client, InvalidInput
-from coordinator.security.ca import Made, make_certificates
+from coordinator.security.ca import Made
 from tests.conftest import RunningCoordinator
 
 Sort = Callable[..., Client | AsyncClient]
@@ -30,11 +30,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Set:
             monkeypatch.setenv(f"COORDINATION_{name}", str(value))
 
     return put
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make_certificates(tmp_path_factory.mktemp("tls"), (), ("alice",))
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
 from coordinator.cli.json_objects import status_object
 from coordinator.cli.output import answer
+from coordinator.cli.run import VERB as RUN
+from coordinator.cli.run import RunCommand, run
 from coordinator.cli.streams import write_answer
 from coordinator.cli.text import describe_status
 from coordinator.cli.top.command import top
@@ -24,7 +26,7 @@ __all__ = ["app", "build_only"]
 
 class _Verbs(CommonGroup):
     headings: ClassVar = {
-        "Work": [*work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch"],
+        "Work": [RUN, *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch"],
         "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
@@ -80,6 +82,7 @@ def status() -> int:
     return 0 if found.healthy else 3
 
 
+app.command(RUN, cls=RunCommand)(run)
 app.command("hot", cls=CommonCommand)(hot)
 app.command("top", cls=CommonCommand)(top)
 app.command("doctor", cls=CommonCommand)(doctor)

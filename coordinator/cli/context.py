@@ -153,6 +153,13 @@ class Context:
 
         return Client(endpoint or self.endpoint, **arguments)
 
+    def client_of(self, instance: str, timeout: float) -> Client:
+        """Return a client for the coordinators that claims as ``instance`` and waits for ``timeout`` seconds."""
+        arguments = self._client_arguments() | {"instance": instance, "timeout": timeout}
+        from coordinator.client import Client
+
+        return Client(self.endpoint, **arguments)
+
     def async_client(self) -> AsyncClient:
         """Return an asynchronous client for the coordinators."""
         arguments = self._client_arguments()

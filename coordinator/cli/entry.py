@@ -19,6 +19,7 @@ from coordinator.cli.completion import COMPLETING, prepare_completion
 from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
 from coordinator.cli.output import emit_error
+from coordinator.cli.run import VERB as RUN
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
@@ -55,13 +56,24 @@ def _guarded(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except typer.TyperException as error:
-        return emit_error(_usage_error(error), as_json=wants_json(arguments))
+        return _emit(_usage_error(error), arguments)
     except CoordinatorError as error:
-        return emit_error(error, as_json=wants_json(arguments))
+        return _emit(error, arguments)
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is reported
         if os.environ.get("COORDINATION_TRACE"):
             write_error(traceback.format_exc())
-        return emit_error(fault(error), as_json=wants_json(arguments))
+        return _emit(fault(error), arguments)
+
+
+def _emit(error: CoordinatorError, arguments: list[str]) -> int:
+    """Say what was wrong; returns the exit code, which a command that runs another one has of its own."""
+    as_json = wants_json(arguments)
+    if find_verb(arguments) != RUN:
+        return emit_error(error, as_json=as_json)
+    from coordinator.run.outcome import FAULT
+    from coordinator.run.program import CannotExecute
+
+    return emit_error(error, as_json=as_json, code=error.exit_code if isinstance(error, CannotExecute) else FAULT, aside=True)
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -27,12 +27,15 @@ __all__ = [
     "list_object",
     "log_object",
     "record_object",
+    "run_object",
     "show_object",
     "status_object",
     "top_object",
 ]
 
 Object = dict[str, Any]
+#: How many of the denials of a list are shown.
+_MOST_DENIALS = 20
 
 
 def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
@@ -86,6 +89,19 @@ def show_object(details: model.WorkDetails) -> Object:
         "live": details.record.state is model.State.CLAIMED,
         "contenders": list(details.contenders),
         "history": [_history(entry) for entry in details.history],
+    }
+
+
+def run_object(outcome: Any) -> Object:
+    """How ``run`` ended."""
+    claim = outcome.claim
+    return {
+        "outcome": outcome.what.value,
+        "exit_code": outcome.code,
+        "reason": outcome.reason or None,
+        "work_key": None if claim is None else claim.work_key,
+        "claim": None if claim is None else _claim(claim),
+        "denials": [{"work_key": denial.work_key, **_denial(denial)} for denial in outcome.denials[:_MOST_DENIALS]],
     }
 
 

@@ -15,7 +15,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.quotation import key, line, visible
 from coordinator.security.redaction import without_credentials
 
-__all__ = ["answer", "emit_error", "hint", "say_what_it_became"]
+__all__ = ["answer", "emit_error", "hint", "say_what_it_became", "write_error_object"]
 
 
 def answer(context: Context, text: str, found: dict[str, Any], *, decorate: Callable[[str], str] | None = None) -> None:
@@ -44,17 +44,33 @@ def say_what_it_became(typed: str, became: str) -> None:
         write_error(f"{visible(without_credentials(typed))} → {key(became)}\n")
 
 
-def emit_error(error: CoordinatorError, *, as_json: bool) -> int:
-    """Say what was wrong; returns the exit code."""
+def emit_error(error: CoordinatorError, *, as_json: bool, code: int | None = None, aside: bool = False) -> int:
+    """Say what was wrong; returns the exit code, the error's own unless another one is given.
+
+    ``aside``: write to standard error only, because standard output is not this command's.
+    """
+    code = error.exit_code if code is None else code
+    if as_json and aside:
+        write_error_object(named_fleet(), error_object(error))
+        return code
     if as_json:
         _write_json(named_fleet(), error_object(error))
         if lost() is None:
-            return error.exit_code
+            return code
     write_error(f"error: {line(error.message)}\n")
     if error.hint:
         write_error(f"hint: {line(error.hint)}\n")
-    return error.exit_code
+    return code
+
+
+def write_error_object(fleet: str, found: dict[str, Any]) -> None:
+    """Write an object to standard error."""
+    write_error(_to_json(fleet, found))
 
 
 def _write_json(fleet: str, found: dict[str, Any]) -> None:
-    write_answer(json.dumps({"schema": "v1", "fleet": visible(fleet), **found}, ensure_ascii=True) + "\n")
+    write_answer(_to_json(fleet, found))
+
+
+def _to_json(fleet: str, found: dict[str, Any]) -> str:
+    return json.dumps({"schema": "v1", "fleet": visible(fleet), **found}, ensure_ascii=True) + "\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl
 
-__all__ = ["format_duration", "named_path", "parse_age", "parse_hours", "parse_ttl"]
+__all__ = ["format_duration", "named_path", "parse_age", "parse_duration", "parse_hours", "parse_ttl"]
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -27,6 +27,18 @@ def parse_ttl(typed: str) -> float:
             hint="for example --ttl 60, --ttl 90s or --ttl 2h",
         )
     return check_ttl(float(found[1]) * _UNITS[found[2] or "m"])
+
+
+def parse_duration(typed: str, *, field: str) -> float:
+    """Return the seconds of ``10s``, ``1.5m``, ``2h`` or ``1d``; a number alone is none, but for 0."""
+    found = _TYPED.fullmatch(typed.strip())
+    if found is None or (not found[2] and float(found[1])):
+        raise InvalidInput(
+            f"{typed!r} is not a duration; it must be a number with s, m, h or d",
+            field=field,
+            hint=f"for example --{field} 30s",
+        )
+    return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 def parse_hours(typed: str) -> float:

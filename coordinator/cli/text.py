@@ -7,7 +7,7 @@ What follows ``DENIED:`` is in ``coordinator/denial_text.py``, because clients s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from coordinator.cli.quantities import format_duration
 from coordinator.diagnosis.findings import Finding, Severity
@@ -16,6 +16,7 @@ from coordinator.model import (
     Claim,
     ClaimEvent,
     Denial,
+    DenialReason,
     Event,
     HistoryEntry,
     HotKey,
@@ -40,6 +41,7 @@ __all__ = [
     "describe_findings",
     "describe_hot",
     "describe_log",
+    "describe_nothing_free",
     "describe_reap",
     "describe_records",
     "describe_status",
@@ -65,6 +67,12 @@ def describe_claim(answer: Claim | Denial) -> str:
     if answer.previous is not None:
         lines += _describe_previous(answer.attempt, answer.previous)
     return "\n".join(lines)
+
+
+def describe_nothing_free(reasons: Mapping[DenialReason, int]) -> str:
+    """Say that none of several work keys could be had, from how many were denied for which reason."""
+    counts = ", ".join(f"{number} {reason.value}" for reason, number in sorted(reasons.items()))
+    return f"DENIED: none of {sum(reasons.values())} is free: {counts}"
 
 
 def describe_records(records: Iterable[Record]) -> str:

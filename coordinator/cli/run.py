@@ -1,0 +1,209 @@
+"""``coordination run``: runs a command under a claim. ``coordinator.run`` does it; here it is typed and read.
+
+Invariants: standard output is COMMAND's, so whatever this says goes to standard error, as JSON where that was asked for. A
+fault of its own is 125, a mistake in its options too: COMMAND's codes may be any.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coordinator.cli.context import SETTINGS, CommonCommand, Context, current
+from coordinator.cli.json_objects import run_object
+from coordinator.cli.output import write_error_object
+from coordinator.cli.quantities import named_path, parse_duration, parse_ttl
+from coordinator.cli.session import SessionOption, find_session
+from coordinator.cli.streams import notice, write_error
+from coordinator.cli.text import describe_claim, describe_nothing_free
+from coordinator.errors import InvalidInput
+from coordinator.model import Claim, Denial
+from coordinator.quotation import key as shown_key
+from coordinator.quotation import name as shown_name
+from coordinator.quotation import visible
+
+__all__ = ["VERB", "RunCommand", "run"]
+
+VERB = "run"
+_DEFAULT_TTL, _DEFAULT_GRACE = "10m", "10s"
+_COMMAND = "coordination.command"
+#: The largest list of work keys that is read: a thousand of the longest, and some.
+_MOST_BYTES = 1024 * 1024
+#: Settings whose values are files, which COMMAND may look for from another directory.
+_FILES = ("token_file", "ca", "cert", "key")
+
+
+class RunCommand(CommonCommand):
+    """A command behind whose ``--`` another one stands, which is not looked at."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what stands before the first ``--``."""
+        place = args.index("--") if "--" in args else None
+        ctx.meta[_COMMAND] = None if place is None else args[place + 1 :]
+        return super().parse_args(ctx, args[:place])
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the pieces of the usage line."""
+        return [*super().collect_usage_pieces(ctx), "--", "COMMAND…"]
+
+
+def run(
+    context: typer.Context,
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY…", help="The work; of several, the first that is free.", show_default=False),
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Read work keys from a file, one a line, after those that are named.",
+            parser=named_path("--from", "a file"),
+        ),
+    ] = None,
+    session: SessionOption = None,
+    ttl: Annotated[
+        str,
+        typer.Option(
+            "--ttl",
+            metavar="MINUTES",
+            help="How long the claim lasts without a renewal, in minutes, or with s, m, h, d. It is renewed all the "
+            "time; COMMAND ends before a claim that cannot be.",
+        ),
+    ] = _DEFAULT_TTL,
+    grace: Annotated[
+        str,
+        typer.Option("--grace", metavar="DURATION", help="How long COMMAND has between SIGTERM and SIGKILL, e.g. 30s."),
+    ] = _DEFAULT_GRACE,
+    nothing_free: Annotated[
+        int,
+        typer.Option(
+            "-E",
+            "--denied-code",
+            metavar="CODE",
+            help="The exit code where nothing could be had; with 0, nothing is said about it.",
+            min=0,
+            max=255,
+        ),
+    ] = 75,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Report what was claimed, and what became of it.")
+    ] = False,
+) -> int:
+    """Claim work, run a command while the claim is renewed, and complete the work or release it.
+
+    COMMAND's exit code decides: with 0 the work is completed, else it is released, with the reason "exit N" or "signal
+    NAME". If the claim is lost or cannot be renewed, COMMAND and all that it has started are ended before another session
+    is granted the work.
+
+    Exits with COMMAND's code, or 128 + the number of the signal that ended it; 75 if nothing could be had (-E); 124 if the
+    claim was lost; 125 for a fault of run itself, as a wrong option or no coordinator; 126 if COMMAND cannot be executed,
+    127 if it is not found.
+
+    COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
+    """
+    from coordinator.run.candidates import check_candidates
+    from coordinator.run.deadlines import check_timing
+    from coordinator.run.wrapper import Request, Wrapper
+
+    command = context.meta[_COMMAND]
+    if not command:
+        missing = "no command is named" if command is None else "no command stands behind --"
+        raise InvalidInput(f"{missing}; it must stand behind --", hint="coordination run KEY… -- COMMAND ARGUMENT…")
+    here = current()
+    here.check()
+    timing = check_timing(parse_ttl(ttl), parse_duration(grace, field="grace"))
+    candidates = check_candidates([*(keys or ()), *_read_keys(from_file)])
+    instance = uuid.uuid4().hex
+    request = Request(
+        session=find_session(session, invent=True).name,
+        instance=instance,
+        keys=candidates,
+        timing=timing,
+        command=command,
+        settings=_given_settings(here),
+        timeout=here.timeout,
+        connect=lambda seconds: here.client_of(instance, seconds),
+        nothing_free=nothing_free,
+    )
+    say = verbose and not here.json
+    outcome = Wrapper(request, notice, lambda claim: _say_claim(claim) if say else None).run()
+    _report(here, outcome, verbose=verbose)
+    if outcome.by_interrupt:
+        # Ctrl-C was COMMAND's alone; whoever shares this group, a shell that runs a script, waits for it too.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.killpg(os.getpgrp(), signal.SIGINT)
+    return int(outcome.code)
+
+
+def _report(context: Context, outcome: Any, *, verbose: bool) -> None:
+    """Say how it ended, as far as COMMAND's own words and exit code do not."""
+    from coordinator.run.outcome import What
+
+    if context.json:
+        write_error_object(context.fleet, run_object(outcome))
+        return
+    claim = outcome.claim
+    if outcome.what is What.NOT_CLAIMED and (outcome.code or verbose):
+        _write(_describe_denials(outcome.denials))
+    elif outcome.what is What.LOST:
+        _write(f"LOST: the claim on {shown_key(claim.work_key)}, so the command was ended: {outcome.reason}")
+    elif verbose and outcome.what in (What.COMPLETED, What.RELEASED):
+        reason = f" ({outcome.reason})" if outcome.what is What.RELEASED else ""
+        _write(f"{outcome.what.value} {shown_key(claim.work_key)}{reason}")
+
+
+def _describe_denials(denials: tuple[Denial, ...]) -> str:
+    if len(denials) == 1:
+        return describe_claim(denials[0])
+    return describe_nothing_free(Counter(denial.reason for denial in denials))
+
+
+def _say_claim(claim: Claim) -> None:
+    _write(f"{describe_claim(claim)}\n  by {shown_name(claim.session)}")
+
+
+def _write(text: str) -> None:
+    write_error(f"{visible(text)}\n")
+
+
+def _read_keys(file: Path | None) -> list[str]:
+    """Return the work keys that a file lists, one a line; empty lines are none."""
+    if file is None:
+        return []
+    if str(file) == "-":
+        raise InvalidInput(
+            "--from cannot be standard input, which is COMMAND's",
+            field="from",
+            hint="name a file, or in bash: --from <(command that lists keys)",
+        )
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"--from {file}: {error.strerror}", field="from", hint="name a file that can be read") from None
+    if len(content) > _MOST_BYTES:
+        raise InvalidInput(f"--from {file} is too long; at most {_MOST_BYTES // 1024} KiB are allowed", field="from")
+    lines = content.decode("utf-8", "surrogateescape").splitlines()
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise InvalidInput(f"--from {file} lists no work key; it must have one on each line", field="from")
+    return found
+
+
+def _given_settings(context: Context) -> dict[str, str]:
+    """Return the settings that were given as options, for commands inside COMMAND, by the names of their variables."""
+    found = {}
+    for setting in SETTINGS:
+        value, source = context.chosen[setting.name]
+        if source == "option":
+            path = setting.name in _FILES and value
+            found[setting.variable] = str(Path(value).absolute()) if path else value
+    return found

@@ -1,0 +1,169 @@
+"""The descendants of a process that is a child subreaper, and how all of them are ended.
+
+Invariants:
+- ``end_all`` returns when there is none left. A child subreaper without children has no descendants: whatever forks
+  twice, calls ``setsid`` or loses its parent stays below it. That it has no child is said by the kernel (ECHILD), not by
+  a look at ``/proc``, which shows different moments.
+- No other process is hit. A signal goes to a pidfd, and after that was opened the start time of its process is compared
+  with what was seen: an id that was given anew is of another process.
+- What is found is stopped before anything is killed, so that no parent sees its child die and starts another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+
+__all__ = ["Process", "end_all", "find", "is_supported"]
+
+#: How often what has been found is looked through for what has been forked meanwhile, before it is killed. A fork takes
+#: longer than a look at a process, so that a few times are enough but for what is meant to get away.
+_MOST_LOOKS = 10
+#: How long to wait for those that were killed before the next look, in seconds: at first, and at most.
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.001, 0.05
+#: For how long processes that may not be killed (setuid programs) are tried, in seconds.
+_PATIENCE_SECONDS = 1.0
+
+
+class Process:
+    """A process as a look at ``/proc`` has found it."""
+
+    __slots__ = ("group", "name", "parent", "pid", "started", "state")
+
+    def __init__(self, pid: int, name: str, state: str, parent: int, group: int, started: int) -> None:
+        self.pid = pid
+        self.name = name
+        self.state = state
+        self.parent = parent
+        self.group = group
+        #: In clock ticks since the boot.
+        self.started = started
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What no other process ever has, until the next boot."""
+        return self.pid, self.started
+
+    def send(self, number: int) -> bool:
+        """Send it a signal; returns whether it may be sent one, also where it has ended meanwhile."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            return True
+        try:
+            now = look(self.pid)
+            if now is not None and now.started == self.started:
+                signal.pidfd_send_signal(descriptor, number)
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return True
+
+
+def is_supported() -> bool:
+    """Return whether this system has what is needed: ``/proc`` and pidfds."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return look(os.getpid()) is not None
+
+
+def look(pid: int) -> Process | None:
+    """Return a process; None if there is none, or one that has been waited for."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(descriptor, 4096).decode("utf-8", "replace")
+        finally:
+            os.close(descriptor)
+        # The name stands in parentheses and may hold any character, parentheses too.
+        start, _, rest = text.rpartition(")")
+        words = rest.split()
+        return Process(pid, start.partition("(")[2], words[0], int(words[1]), int(words[2]), int(words[19]))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def find(root: int, found: Callable[[Process], object] | None = None) -> list[Process]:
+    """Return the descendants of ``root`` that are alive, newest first; ``found`` is called with each at once."""
+    seen: dict[int, Process | None] = {}
+    below: dict[int, bool] = {root: True, 0: False, 1: root == 1}
+    descendants = []
+    # What was forked last has the highest id, mostly, and is what may fork again next.
+    for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True):  # noqa: PTH208
+        if pid != root and _is_below(pid, seen, below):
+            process = seen[pid]
+            if process is not None and process.state not in "ZX":
+                descendants.append(process)
+                if found is not None:
+                    found(process)
+    return descendants
+
+
+def _is_below(pid: int, seen: dict[int, Process | None], below: dict[int, bool]) -> bool:
+    """Return whether a process descends from one of which ``below`` says so; what is found out is added to both."""
+    path: list[int] = []
+    while pid not in below and pid not in path:
+        path.append(pid)
+        if pid not in seen:
+            seen[pid] = look(pid)
+        process = seen[pid]
+        if process is None:
+            break
+        pid = process.parent
+    answer = below.get(pid, False)
+    for each in path:
+        below[each] = answer
+    return answer
+
+
+def end_all(reap: Callable[[], bool]) -> tuple[list[str], list[str]]:
+    """End all descendants of this process, which is a child subreaper.
+
+    ``reap`` waits for the children that have ended, without blocking, and returns whether there are more. Returns the
+    names of what was killed, and of what may not be killed, to which the calls of this process have no right.
+    """
+    root = os.getpid()
+    killed: dict[tuple[int, int], str] = {}
+    refused: dict[tuple[int, int], str] = {}
+    wait, refused_since = _FIRST_WAIT_SECONDS, 0.0
+    while reap():
+        alive = _stopped(root)
+        refused.clear()
+        for process in alive:
+            if process.send(signal.SIGKILL):
+                killed.setdefault(process.identity, process.name)
+            else:
+                refused[process.identity] = process.name
+        if alive and len(refused) == len(alive):
+            refused_since = refused_since or time.monotonic()
+            if time.monotonic() - refused_since > _PATIENCE_SECONDS:
+                break
+        time.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+    return list(killed.values()), list(refused.values())
+
+
+def _stopped(root: int) -> list[Process]:
+    """Stop all descendants of ``root``, those that they fork meanwhile too; returns them."""
+    known: dict[tuple[int, int], Process] = {}
+
+    def stop(process: Process) -> None:
+        if process.identity not in known:
+            known[process.identity] = process
+            process.send(signal.SIGSTOP)
+
+    for _ in range(_MOST_LOOKS):
+        before = len(known)
+        with contextlib.suppress(OSError):
+            find(root, stop)
+        if len(known) == before:
+            break
+    return list(known.values())

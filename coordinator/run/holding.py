@@ -1,0 +1,256 @@
+"""From the grant to the end of the claim: COMMAND runs, and everything that happens meanwhile is answered.
+
+Invariants:
+- The claim is completed or handed back only after the watchdog has said that nothing of COMMAND's is alive.
+- A claim that was lost to somebody else is never completed. One that COMMAND has ended itself is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from coordinator.clock import boot_seconds
+from coordinator.errors import CoordinatorError, Refused
+from coordinator.model import Claim, Record
+from coordinator.quotation import key, quoted
+from coordinator.run import finish, messages
+from coordinator.run.descriptors import let_go
+from coordinator.run.environment import claim_variables
+from coordinator.run.outcome import FAULT, LOST, Outcome, RunFault, What, code_of, reason_of
+from coordinator.run.program import cannot_execute
+from coordinator.run.renewal import Failing, Lost, Renewal, Renewed, find_end, was_ended_by_holder
+from coordinator.run.signals import ENDING, name_of, stop_own_group
+
+if TYPE_CHECKING:
+    from coordinator.run.wrapper import Wrapper
+
+__all__ = ["Holding"]
+
+_NOT_RENEWED = "the claim could not be renewed in time"
+_MOST_NAMES = 5
+
+
+class Holding:
+    """One claim, and COMMAND that runs under it."""
+
+    def __init__(self, wrapper: Wrapper, claim: Claim) -> None:
+        self._wrapper = wrapper
+        self._request = wrapper.request
+        self._link = wrapper.link
+        self._terminal = wrapper.terminal
+        self._claim = claim
+        self._deadline = claim.deadline or 0.0
+        # A renewal that hangs must leave time for others before COMMAND has to be ended.
+        patience = min(self._request.timeout, self._request.timing.interval / 2)
+        self._client = self._request.connect(patience)
+        self._renewal = Renewal(self._client, claim, self._request.timing, wrapper.calls.report)
+        #: COMMAND's process and group, 0 before it runs.
+        self._group = 0
+        self._wants_terminal = False
+        self._has_stopped = False
+        #: Why the claim is lost, and what COMMAND made of it itself.
+        self._lost: CoordinatorError | None = None
+        self._was_ended_by_command = False
+        self._has_been_failing = False
+        #: What the watchdog has said at last; empty if it was killed.
+        self._last_words: list[str] | None = None
+        self._interrupts_group = False
+
+    def run(self) -> Outcome:
+        """Run COMMAND and end the claim; raises ``CoordinatorError`` if COMMAND could not be run."""
+        timing, claim = self._request.timing, self._claim
+        if boot_seconds() >= timing.end_at(self._deadline):
+            self.give_back(Outcome(What.RELEASED, FAULT, claim, reason="the grant came too late to begin"))
+            raise RunFault(f"the grant of {key(claim.work_key)} came too late to begin; nothing was run")
+        self._wants_terminal = self._terminal.is_for_command_alone()
+        self._link.start(
+            timing.end_at(self._deadline),
+            timing.kill_at(self._deadline),
+            claim_variables(claim, self._request.instance, self._request.settings),
+            terminal=self._wants_terminal,
+        )
+        while self._last_words is None:
+            self._wrapper.wait()
+            for number in self._wrapper.signals.take():
+                self._on_signal(number)
+            for result in self._wrapper.calls.take():
+                self._on_result(result)
+            for words in self._link.take():
+                self._on_message(words)
+        self._renewal.stop()
+        self._wrapper.forget_watchdog()
+        had_terminal = self._group and self._terminal.take_back(self._group)
+        return self._finish(bool(had_terminal))
+
+    def give_back(self, outcome: Outcome) -> Outcome:
+        """Hand the work back with the outcome's reason, if that can be done in time; returns the outcome."""
+        until = min(self._deadline, boot_seconds() + self._request.timeout)
+        try:
+            self._call(lambda: finish.release(self._client, self._claim, outcome.reason, until))
+        except Refused as error:
+            if not was_ended_by_holder(self._claim, find_end(self._client, self._claim)):
+                self._wrapper.notice(f"the work could not be handed back: {error.message}")
+        except CoordinatorError as error:
+            self._wrapper.notice(f"the work could not be handed back, and its claim will expire: {error.message}")
+        return outcome
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGCONT:
+            self._go_on()
+        elif number != signal.SIGCHLD:
+            self._link.signal(number)
+
+    def _on_result(self, result: object) -> None:
+        if isinstance(result, Renewed):
+            self._deadline = result.deadline
+            self._link.extend(self._request.timing.end_at(self._deadline), self._request.timing.kill_at(self._deadline))
+            if self._has_been_failing:
+                self._has_been_failing = False
+                self._wrapper.notice(f"the claim on {key(self._claim.work_key)} has been renewed again")
+        elif isinstance(result, Failing):
+            if not self._has_been_failing:
+                self._has_been_failing = True
+                left = self._request.timing.end_at(self._deadline) - boot_seconds()
+                self._wrapper.notice(
+                    f"the claim on {key(self._claim.work_key)} cannot be renewed, and the command is ended in "
+                    f"{max(left, 0):.0f} s unless that changes: {result.error.message}"
+                )
+        elif isinstance(result, Lost):
+            self._on_lost(result)
+        elif isinstance(result, BaseException):
+            # A fault of ours in the renewals. The claim ends by its deadline, and COMMAND before it.
+            self._lost = RunFault(f"the claim could not be renewed because of an internal error: {result!r}")
+            self._link.kill()
+
+    def _on_lost(self, lost: Lost) -> None:
+        if was_ended_by_holder(self._claim, lost.entry):
+            self._was_ended_by_command = True
+            self._link.release()
+        else:
+            self._lost = lost.error
+            self._link.kill()
+
+    def _on_message(self, words: list[str]) -> None:
+        match words:
+            case [messages.STARTED, group]:
+                self._group = int(group)
+                # What it reads and writes is COMMAND's alone. Standard error stays: there may be something to say.
+                let_go((0, 1), self._wrapper.inherited)
+                self._wrapper.calls.start(self._renewal.run)
+            case [messages.STOPPED, number]:
+                self._on_stopped(int(number))
+            case [messages.CONTINUED]:
+                self._renewal.resume()
+            case [messages.ENDED | messages.FAILED, *_]:
+                self._last_words = words
+            case [] | [messages.BROKEN, *_]:
+                self._last_words = self._last_words or []
+
+    def _on_stopped(self, number: int) -> None:
+        """Stop like COMMAND, so that the shell of this terminal sees it; give it the terminal if it stopped for that."""
+        for_terminal = number in (signal.SIGTTIN, signal.SIGTTOU)
+        self._wants_terminal = self._wants_terminal or for_terminal
+        if for_terminal and self._terminal.is_mine:
+            self._terminal.give(self._group)
+            self._link.signal(signal.SIGCONT)
+            return
+        self._has_stopped = True
+        if not self._terminal.is_there:
+            # No shell would have this process go on again.
+            self._renewal.pause()
+            return
+        self._terminal.take_back(self._group)
+        stop_own_group(number if for_terminal else signal.SIGTSTP)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Have COMMAND go on, and renew the claim at once."""
+        if self._has_stopped and self._wants_terminal:
+            self._terminal.give(self._group)
+        self._has_stopped = False
+        self._link.signal(signal.SIGCONT)
+        self._renewal.resume()
+
+    def _finish(self, had_terminal: bool) -> Outcome:
+        """Complete the work or hand it back, now that nothing of COMMAND's is alive."""
+        claim, words = self._claim, self._last_words or []
+        if not words:
+            self._link.end_orphans()
+            self.give_back(Outcome(What.RELEASED, FAULT, claim, reason="the watchdog of the command was killed"))
+            raise RunFault(
+                "the watchdog of the command was killed, so the command was, too; the work was handed back",
+                hint="look for what kills processes on this host, for example a lack of memory",
+            )
+        if words[0] == messages.FAILED:
+            error = cannot_execute(self._request.command[0], int(words[1]))
+            self.give_back(Outcome(What.RELEASED, error.exit_code, claim, reason="the command could not be executed"))
+            raise error
+        status, cause = int(words[1]), words[2]
+        if os.WIFSIGNALED(status) and had_terminal:
+            self._terminal.restore_modes()
+        if self._lost is not None:
+            return Outcome(What.LOST, LOST, claim, reason=self._lost.message)
+        if cause != "own":
+            return self.give_back(Outcome(What.LOST, LOST, claim, reason=_NOT_RENEWED))
+        self._say_what_was_left(words[4:])
+        ended = Outcome(
+            What.ENDED_BY_COMMAND,
+            code_of(status),
+            claim,
+            reason=reason_of(status),
+            by_interrupt=had_terminal and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT,
+        )
+        if self._was_ended_by_command:
+            return ended
+        if status == 0:
+            return self._complete(ended)
+        return self.give_back(ended._replace(what=What.RELEASED))
+
+    def _complete(self, ended: Outcome) -> Outcome:
+        claim = self._claim
+        until = max(self._deadline, boot_seconds() + self._request.timeout)
+        again = f"coordination work-complete {claim.session} '{claim.work_key}' --token {claim.fencing_token}"
+        try:
+            self._call(lambda: finish.complete(self._client, claim, until, self._say_that_it_waits))
+        except Refused as error:
+            if was_ended_by_holder(claim, find_end(self._client, claim)):
+                return ended
+            return Outcome(What.LOST, LOST, claim, reason=error.message)
+        except CoordinatorError as error:
+            raise RunFault(
+                f"the command has succeeded, but {key(claim.work_key)} could not be completed: {error.message}",
+                hint=f"do it later, before another session claims it: {again}",
+            ) from error
+        return ended._replace(what=What.COMPLETED)
+
+    def _say_that_it_waits(self, error: CoordinatorError) -> None:
+        self._wrapper.notice(
+            f"the command has succeeded, and its completion is tried for {self._deadline - boot_seconds():.0f} s "
+            f"(a signal ends that): {error.message}"
+        )
+
+    def _say_what_was_left(self, words: list[str]) -> None:
+        """Say which processes COMMAND has left behind."""
+        split = words.index("!")
+        for names, done in ((words[:split], "were killed"), (words[split + 1 :], "may not be killed by this user")):
+            if names:
+                shown = ", ".join(quoted(name) for name in names[:_MOST_NAMES])
+                more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+                self._wrapper.notice(f"processes that the command left behind {done}: {shown}{more}")
+
+    def _call(self, call: Callable[[], Record]) -> Record:
+        """Make a call, and wait for its answer; a signal to end gives it up."""
+        self._wrapper.calls.start(call)
+        while True:
+            self._wrapper.wait()
+            for number in self._wrapper.signals.take():
+                if number in ENDING:
+                    raise RunFault(f"{name_of(number)} ended the waiting for an answer")
+            for result in self._wrapper.calls.take():
+                if isinstance(result, Record):
+                    return result
+                if isinstance(result, BaseException):
+                    raise result

@@ -1,0 +1,37 @@
+"""What Linux offers a process that answers for others (``prctl(2)``), which Python has no calls for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+__all__ = ["become_subreaper", "die_with_parent"]
+
+#: From <linux/prctl.h>.
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> None:
+    """Have orphans among the descendants of this process become its children; raises ``OSError``.
+
+    It lasts for as long as this process, also beyond an ``exec``, and is not inherited.
+    """
+    _call(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(number: int, parent: int) -> None:
+    """Have the kernel send this process a signal when its parent ends; end at once if that has happened.
+
+    It is the *thread* that forked whose end counts. It survives ``exec``, unless that of a setuid program.
+    """
+    _call(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def _call(option: int, argument: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -1,0 +1,134 @@
+"""Keeps a claim while COMMAND runs.
+
+Invariants:
+- A deadline counts from before the renewal was sent, and only that of a renewal that was answered counts.
+- A renewal that was not answered is repeated with its request_id until it is, or until COMMAND is being ended.
+- Only a definite refusal means that the claim is lost. A coordinator that does not answer, or has a fault, means nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+from coordinator.client import Client
+from coordinator.clock import boot_seconds
+from coordinator.errors import CoordinatorError, Refused
+from coordinator.model import Cause, Claim, HistoryEntry, State
+from coordinator.run.deadlines import Timing
+
+__all__ = ["Failing", "Lost", "Renewal", "Renewed", "find_end", "was_ended_by_holder"]
+
+#: How long to wait at most until the clock is looked at: a thread's timeouts do not count while the host is suspended.
+_LONGEST_WAIT_SECONDS = 5.0
+#: How long to wait after a renewal that failed at once, in seconds: first, and at most, if the TTL allows.
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 2.0
+_RETRIES_OF_A_TTL = 30
+
+
+class Renewed(NamedTuple):
+    """The claim was renewed; ``deadline`` is the new one."""
+
+    deadline: float
+
+
+class Failing(NamedTuple):
+    """The claim could not be renewed for some time; it is tried again."""
+
+    error: CoordinatorError
+
+
+class Lost(NamedTuple):
+    """The claim has ended; ``entry`` says how, if that could be found out."""
+
+    error: Refused
+    entry: HistoryEntry | None
+
+
+class Renewal:
+    """Renews one claim of ``client``; ``report`` gets what becomes of it, from the thread that runs it."""
+
+    def __init__(
+        self,
+        client: Client,
+        claim: Claim,
+        timing: Timing,
+        report: Callable[[Renewed | Failing | Lost], None],
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
+        self._client = client
+        self._claim = claim
+        self._timing = timing
+        self._report = report
+        self._clock = clock
+        self._woken = threading.Event()
+        self._stopped = self._paused = False
+        self._deadline = claim.deadline or 0.0
+        # The grant was sent when its deadline was a TTL away, or a little earlier.
+        self._due = self._deadline - timing.ttl + timing.interval
+        self._request: str | None = None
+        self._retry = _FIRST_RETRY_SECONDS
+
+    def run(self) -> None:
+        """Renew the claim until it is lost, or no longer to be kept."""
+        while not self._stopped:
+            if self._woken.wait(min(max(self._due - self._clock(), 0.0), _LONGEST_WAIT_SECONDS)):
+                self._woken.clear()
+                self._due = self._clock()
+            if not self._stopped and not self._paused and self._clock() >= self._due:
+                self.run_once()
+
+    def pause(self) -> None:
+        """Let the claim be; it ends by its deadline."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Renew the claim now, and go on."""
+        self._paused = False
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Renew the claim no more."""
+        self._stopped = True
+        self._woken.set()
+
+    def run_once(self) -> None:
+        """Renew the claim, and say when that is due next."""
+        sent = self._clock()
+        self._request = self._request or uuid.uuid4().hex
+        claim, timing = self._claim, self._timing
+        try:
+            renewed = self._client.renew(
+                claim.session, claim.work_key, timing.ttl, token=claim.fencing_token, request_id=self._request
+            )
+        except Refused as error:
+            if not self._stopped:
+                self._report(Lost(error, find_end(self._client, claim)))
+            self._stopped = True
+        except CoordinatorError as error:
+            self._due = self._clock() + self._retry
+            self._retry = min(2 * self._retry, _LAST_RETRY_SECONDS, timing.ttl / _RETRIES_OF_A_TTL)
+            if self._clock() > self._deadline - timing.ttl / 2:
+                self._report(Failing(error))
+        else:
+            self._deadline = max(self._deadline, renewed.deadline or 0.0)
+            self._due, self._request, self._retry = sent + timing.interval, None, _FIRST_RETRY_SECONDS
+            self._report(Renewed(self._deadline))
+
+
+def find_end(client: Client, claim: Claim) -> HistoryEntry | None:
+    """Return how a claim has ended, None if that cannot be found out."""
+    try:
+        history = client.get(claim.work_key).history
+    except CoordinatorError:
+        return None
+    return next((entry for entry in history if entry.fencing_token == claim.fencing_token), None)
+
+
+def was_ended_by_holder(claim: Claim, entry: HistoryEntry | None) -> bool:
+    """Return whether the holder itself has completed or released a claim: then COMMAND has done so."""
+    if entry is None or entry.session != claim.session:
+        return False
+    return entry.ended is State.COMPLETED or entry.cause is Cause.RELEASED

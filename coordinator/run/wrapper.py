@@ -1,0 +1,160 @@
+"""The wrapper: claims, has the watchdog run COMMAND, renews, passes signals on, and completes or hands back.
+
+Invariants:
+- The watchdog is started before anything else, while this process has one thread.
+- COMMAND runs only with a claim. The claim is ended only after everything of COMMAND's has.
+- Whatever fails, COMMAND ends before its claim: the watchdog sees to that alone, and ends when this process does.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from coordinator.run import messages
+from coordinator.run.calls import Calls
+from coordinator.run.deadlines import Timing
+from coordinator.run.descriptors import inheritable_descriptors
+from coordinator.run.environment import original_environment
+from coordinator.run.link import Link
+from coordinator.run.outcome import FAULT, NOTHING_FREE, Outcome, RunFault, What
+from coordinator.run.prctl import become_subreaper
+from coordinator.run.program import cannot_execute, find_program
+from coordinator.run.signals import ENDING, SignalPipe, name_of
+from coordinator.run.terminal import Terminal
+
+if TYPE_CHECKING:
+    from coordinator.client import Client
+    from coordinator.model import Claim
+    from coordinator.run.candidates import NothingFree
+
+__all__ = ["Request", "Wrapper"]
+
+
+class Request(NamedTuple):
+    """What to run, and for what.
+
+    ``settings`` are variables for COMMAND, so that commands inside it ask the same coordinator. ``connect`` makes a client
+    with the timeout that it is given, in seconds, at most ``timeout``.
+    """
+
+    session: str
+    instance: str
+    keys: Sequence[str]
+    timing: Timing
+    command: Sequence[str]
+    settings: Mapping[str, str]
+    timeout: float
+    connect: Callable[[float], Client]
+    #: The exit code where nothing could be had.
+    nothing_free: int = NOTHING_FREE
+
+
+class Wrapper:
+    """Runs one command; ``notice`` says what its user has to know."""
+
+    def __init__(self, request: Request, notice: Callable[[str], None], granted: Callable[[Claim], None]) -> None:
+        self.request = request
+        self.notice = notice
+        self._granted = granted
+        self.signals = SignalPipe()
+        self.calls = Calls()
+        self.terminal = Terminal()
+        #: What was opened by whoever started this; it is COMMAND's.
+        self.inherited = inheritable_descriptors()
+        self.link = _start_watchdog(request)
+        #: Why the watchdog has ended before COMMAND was started, None while it has not.
+        self._broken: str | None = None
+        self._poll = select.poll()
+        for descriptor in (self.signals.descriptor, self.calls.descriptor, self.link.descriptor):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def run(self) -> Outcome:
+        """Run COMMAND; raises ``CoordinatorError`` where that could not be done."""
+        try:
+            return self._run()
+        finally:
+            self.link.close()
+
+    def wait(self) -> None:
+        """Wait until a signal has come, a call has ended, or the watchdog says something."""
+        self._poll.poll()
+
+    def forget_watchdog(self) -> None:
+        """Wait for the watchdog no more: it has ended."""
+        self._poll.unregister(self.link.descriptor)
+
+    def _run(self) -> Outcome:
+        from coordinator.model import Claim
+        from coordinator.run.holding import Holding
+
+        answer, interrupted = self._claim()
+        if not isinstance(answer, Claim):
+            if interrupted:
+                return Outcome(What.INTERRUPTED, 128 + interrupted)
+            return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denials=answer.denials)
+        holding = Holding(self, answer)
+        if interrupted:
+            reason = f"signal {name_of(interrupted)} before the command began"
+            return holding.give_back(Outcome(What.INTERRUPTED, 128 + interrupted, answer, reason=reason))
+        if self._broken is not None:
+            holding.give_back(Outcome(What.RELEASED, FAULT, answer, reason="the command could not be watched"))
+            raise RunFault(f"the watchdog of the command has ended{self._broken}; nothing was run")
+        self._granted(answer)
+        return holding.run()
+
+    def _claim(self) -> tuple[Claim | NothingFree, int]:
+        """Claim the work, and wait for the watchdog to be in place.
+
+        Returns the claim or the denials, and the signal that has come meanwhile to end ``run``, 0 for none.
+        """
+        request, interrupted, ready = self.request, 0, False
+        self.calls.start(lambda: _claim_first(request))
+        answer: Any = None
+        while answer is None or not (ready or self._broken is not None):
+            self.wait()
+            for number in self.signals.take():
+                if number in ENDING and interrupted:
+                    # Asked for twice: whatever has been claimed expires.
+                    os._exit(128 + number)
+                interrupted = number if number in ENDING else interrupted
+            for result in self.calls.take():
+                if isinstance(result, BaseException):
+                    raise result
+                answer = result
+            ready = self._is_ready() or ready
+        return answer, interrupted
+
+    def _is_ready(self) -> bool:
+        for words in self.link.take():
+            if words[:1] == [messages.READY]:
+                return True
+            self._broken = self._broken or (f": {words[1]}" if words[:1] == [messages.BROKEN] else "")
+            if not words:
+                self.forget_watchdog()
+        return False
+
+
+def _claim_first(request: Request) -> Claim | NothingFree:
+    from coordinator.run.candidates import claim_first
+
+    return claim_first(request.connect(request.timeout), request.session, request.keys, request.timing.ttl)
+
+
+def _path_in(environment: Mapping[bytes, bytes]) -> str | None:
+    path = environment.get(b"PATH")
+    return None if path is None else os.fsdecode(path)
+
+
+def _start_watchdog(request: Request) -> Link:
+    name = request.command[0]
+    environment = original_environment()
+    program = find_program(name, _path_in(environment))
+    become_subreaper()
+    try:
+        return Link(program, request.command, environment)
+    except OSError as error:
+        # Mostly E2BIG, which COMMAND itself would have met.
+        raise cannot_execute(name, error.errno or 0) from None

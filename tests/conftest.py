@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = find_etcd(os.environ.get(ETCD_VARIABLE) or str(wheel_program("etcd")))
     os.environ["PATH"] = f"{chosen.path.parent}{os.pathsep}{os.environ['PATH']}"
     # Clients read these, and commands the sessions of the agent that may run the tests.
-    for setting in ("ENDPOINT", "FLEET", "TIMEOUT", "TLS", "CA", "CERT", "KEY", "TOKEN_FILE", "SESSION"):
+    for setting in ("ENDPOINT", "FLEET", "TIMEOUT", "TLS", "CA", "CERT", "CERT_KEY", "TOKEN_FILE", "SESSION"):
         os.environ.pop(f"COORDINATION_{setting}", None)
     for variable in ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID"):
         os.environ.pop(variable, None)

@@ -33,6 +33,8 @@ class Setting(NamedTuple):
     default: str
     metavar: str
     help: str
+    #: What its variable is called behind COORDINATION_, where that is not its name.
+    variable_name: str = ""
 
     @property
     def option(self) -> str:
@@ -47,7 +49,7 @@ class Setting(NamedTuple):
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
-        return f"COORDINATION_{self.name.upper()}"
+        return f"COORDINATION_{self.variable_name or self.name.upper()}"
 
 
 SETTINGS = (
@@ -58,7 +60,8 @@ SETTINGS = (
     Setting("tls", "auto", "on|off|auto", "Whether to use TLS; auto: if an authority or a certificate is given."),
     Setting("ca", "", "FILE", "The authority that signed the certificates of the coordinators (PEM)."),
     Setting("cert", "", "FILE", "The certificate to show them (PEM)."),
-    Setting("key", "", "FILE", "The key of that certificate (PEM)."),
+    # COORDINATION_KEY is the work key of a command that `run` runs.
+    Setting("key", "", "FILE", "The key of that certificate (PEM).", "CERT_KEY"),
 )
 
 

@@ -73,7 +73,9 @@ def _emit(error: CoordinatorError, arguments: list[str]) -> int:
     from coordinator.run.outcome import FAULT
     from coordinator.run.program import CannotExecute
 
-    return emit_error(error, as_json=as_json, code=error.exit_code if isinstance(error, CannotExecute) else FAULT, aside=True)
+    return emit_error(
+        error, as_json=as_json, code=error.exit_code if isinstance(error, CannotExecute) else FAULT, aside=True
+    )
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -1,7 +1,7 @@
 """``coordination run``: runs a command under a claim. ``coordinator.run`` does it; here it is typed and read.
 
-Invariants: standard output is COMMAND's, so whatever this says goes to standard error, as JSON where that was asked for. A
-fault of its own is 125, a mistake in its options too: COMMAND's codes may be any.
+Invariants: standard output is COMMAND's, so whatever this says goes to standard error, as JSON where that was asked
+for. A fault of its own is 125, a mistake in its options too: COMMAND's codes may be any.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from coordinator.cli.context import SETTINGS, CommonCommand, Context, current
 from coordinator.cli.json_objects import run_object
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import named_path, parse_duration, parse_ttl
-from coordinator.cli.session import SessionOption, find_session
+from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text import describe_claim, describe_nothing_free
+from coordinator.cli.work_arguments import SessionOption
 from coordinator.errors import InvalidInput
 from coordinator.model import Claim, Denial
 from coordinator.quotation import key as shown_key
@@ -99,13 +100,13 @@ def run(
 ) -> int:
     """Claim work, run a command while the claim is renewed, and complete the work or release it.
 
-    COMMAND's exit code decides: with 0 the work is completed, else it is released, with the reason "exit N" or "signal
-    NAME". If the claim is lost or cannot be renewed, COMMAND and all that it has started are ended before another session
-    is granted the work.
+    COMMAND's exit code decides: with 0 the work is completed, else it is released, with the reason "exit N" or
+    "signal NAME". If the claim is lost or cannot be renewed, COMMAND and all that it has started are ended before
+    another session is granted the work.
 
-    Exits with COMMAND's code, or 128 + the number of the signal that ended it; 75 if nothing could be had (-E); 124 if the
-    claim was lost; 125 for a fault of run itself, as a wrong option or no coordinator; 126 if COMMAND cannot be executed,
-    127 if it is not found.
+    Exits with COMMAND's code, or 128 + the number of the signal that ended it; 75 if nothing could be had (-E); 124 if
+    the claim was lost; 125 for a fault of run itself, as a wrong option or no coordinator; 126 if COMMAND cannot be
+    executed, 127 if it is not found.
 
     COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
     """
@@ -188,7 +189,9 @@ def _read_keys(file: Path | None) -> list[str]:
         with file.open("rb") as opened:
             content = opened.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise InvalidInput(f"--from {file}: {error.strerror}", field="from", hint="name a file that can be read") from None
+        raise InvalidInput(
+            f"--from {file} cannot be read: {error.strerror}", field="from", hint="name a file that can"
+        ) from None
     if len(content) > _MOST_BYTES:
         raise InvalidInput(f"--from {file} is too long; at most {_MOST_BYTES // 1024} KiB are allowed", field="from")
     lines = content.decode("utf-8", "surrogateescape").splitlines()

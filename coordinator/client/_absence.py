@@ -88,7 +88,7 @@ def _protected(text: str, endpoint: str, security: Security) -> Absence | None:
     if security.cert is None:
         return Absence(
             f"{who} closes the connection; it may require a client certificate, and this client shows none",
-            "give one with --cert and --key, or COORDINATION_CERT and COORDINATION_KEY",
+            "give one with --cert and --key, or COORDINATION_CERT and COORDINATION_CERT_KEY",
             Evidence.WHY_ABSENT,
         )
     return Absence(

@@ -144,4 +144,5 @@ class _Variables:
 
 
 def _variable(setting: str) -> str:
-    return f"COORDINATION_{setting.upper()}"
+    # COORDINATION_KEY is the work key of a command that `coordination run` runs.
+    return f"COORDINATION_{'CERT_KEY' if setting == 'key' else setting.upper()}"

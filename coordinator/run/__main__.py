@@ -9,6 +9,6 @@ import sys
 # Last, so that nothing beside our package comes before the standard library.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120  # pathlib loads slowly
 
-from coordinator.run.watchdog import main  # noqa: E402  # the search path comes first
+from coordinator.run.watchdog import main  # the search path comes first
 
 main(sys.argv[1:])

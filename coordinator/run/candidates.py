@@ -35,7 +35,9 @@ def check_candidates(typed: Sequence[str]) -> list[str]:
             hint="coordination run KEY… -- COMMAND…, or --from FILE with one key on each line",
         )
     if len(typed) > MAX_CANDIDATES:
-        raise InvalidInput(f"{len(typed):,} work keys are too many; at most {MAX_CANDIDATES:,} are allowed", field="work_key")
+        raise InvalidInput(
+            f"{len(typed):,} work keys are too many; at most {MAX_CANDIDATES:,} are allowed", field="work_key"
+        )
     # Which spellings are one piece of work is finally decided by the coordinator, which may have more kinds of topics.
     pieces: dict[str, str] = {}
     for number, key in enumerate(typed, 1):

@@ -2,8 +2,8 @@
 
 Invariants:
 - ``end_all`` returns when there is none left. A child subreaper without children has no descendants: whatever forks
-  twice, calls ``setsid`` or loses its parent stays below it. That it has no child is said by the kernel (ECHILD), not by
-  a look at ``/proc``, which shows different moments.
+  twice, calls ``setsid`` or loses its parent stays below it. That it has no child is said by the kernel (ECHILD), not
+  by a look at ``/proc``, which shows different moments.
 - No other process is hit. A signal goes to a pidfd, and after that was opened the start time of its process is compared
   with what was seen: an id that was given anew is of another process.
 - What is found is stopped before anything is killed, so that no parent sees its child die and starts another one.

@@ -46,8 +46,8 @@ def _note(claim: Claim) -> str | None:
 def original_environment() -> dict[bytes, bytes]:
     """Return the environment that this process was started with.
 
-    Python sets LC_CTYPE in its own where the locale is C (PEP 538), and gRPC is configured by variables; COMMAND must see
-    neither.
+    Python sets LC_CTYPE in its own where the locale is C (PEP 538), and gRPC is configured by variables; COMMAND must
+    see neither.
     """
     try:
         with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  # as in the watchdog

@@ -21,7 +21,10 @@ _RETRY_SECONDS = 0.5
 
 
 def complete(client: Client, claim: Claim, until: float, waiting: Callable[[CoordinatorError], None]) -> Record:
-    """Mark the work as finished; tried until ``until``, a reading of the boot clock. ``waiting`` gets the first error."""
+    """Mark the work as finished; tried until ``until``, a reading of the boot clock.
+
+    ``waiting`` gets the first error after which it is tried again.
+    """
     request_id = uuid.uuid4().hex
     return _repeat(
         lambda: client.complete(claim.session, claim.work_key, token=claim.fencing_token, request_id=request_id),

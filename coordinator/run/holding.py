@@ -150,7 +150,7 @@ class Holding:
                 self._last_words = self._last_words or []
 
     def _on_stopped(self, number: int) -> None:
-        """Stop like COMMAND, so that the shell of this terminal sees it; give it the terminal if it stopped for that."""
+        """Stop like COMMAND, so that the shell of this terminal sees it; give it the terminal if it waits for that."""
         for_terminal = number in (signal.SIGTTIN, signal.SIGTTOU)
         self._wants_terminal = self._wants_terminal or for_terminal
         if for_terminal and self._terminal.is_mine:

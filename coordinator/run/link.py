@@ -41,7 +41,7 @@ class Link:
 
     def take(self) -> list[list[str]]:
         """Return the messages that have come; an empty one says that the watchdog has ended."""
-        found = []
+        found: list[list[str]] = []
         while True:
             try:
                 words = messages.receive(self.descriptor)
@@ -81,7 +81,7 @@ class Link:
         self._socket.close()
 
     def end_orphans(self) -> None:
-        """Kill what a watchdog that was killed has left behind: it belongs to this process, a child subreaper, by now."""
+        """Kill what a watchdog that was killed has left behind: by now it is this process's, a child subreaper."""
         self._socket.close()
         end_all(_reap)
 

@@ -48,8 +48,8 @@ STOPPED = "stopped"
 CONTINUED = "continued"
 #: SIGTERM was sent because the deadline is near.
 ENDING = "ending"
-#: Nothing of COMMAND's is alive any more: its wait status, ``own``, ``deadline`` or ``asked`` for what ended it, how many
-#: processes it left behind, and the names of those, with those after ``!`` that may not be killed.
+#: Nothing of COMMAND's is alive any more: its wait status, ``own``, ``deadline`` or ``asked`` for what ended it, how
+#: many processes were killed, and the names of those, with those after ``!`` that may not be killed.
 ENDED = "ended"
 
 #: The longest message. Notes are at most 16 KiB, and a variable of the environment 128 KiB.

@@ -3,7 +3,8 @@
 Invariants:
 - A deadline counts from before the renewal was sent, and only that of a renewal that was answered counts.
 - A renewal that was not answered is repeated with its request_id until it is, or until COMMAND is being ended.
-- Only a definite refusal means that the claim is lost. A coordinator that does not answer, or has a fault, means nothing.
+- Only a definite refusal means that the claim is lost. A coordinator that does not answer, or has a fault, proves
+  nothing.
 """
 
 from __future__ import annotations

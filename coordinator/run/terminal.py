@@ -1,7 +1,7 @@
 """The controlling terminal, and which process group is in its foreground.
 
-Invariant: where this process's group was in the foreground, it is again when ``run`` ends or stops. Whatever group is in the
-foreground otherwise is left alone.
+Invariant: where this process's group was in the foreground, it is again when ``run`` ends or stops. Whatever group is
+in the foreground otherwise is left alone.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """The watchdog: runs COMMAND below it, and ends everything of COMMAND's when the claim is about to end.
 
 Invariants:
-- It needs nobody: deadlines that the wrapper has sent are kept on CLOCK_BOOTTIME, whatever becomes of the wrapper. When the
-  wrapper ends, so does everything of COMMAND's, at once.
+- It needs nobody: deadlines that the wrapper has sent are kept on CLOCK_BOOTTIME, whatever becomes of the wrapper. When
+  the wrapper ends, so does everything of COMMAND's, at once.
 - It ends only when no descendant of COMMAND's is left, but for those that it may not kill (setuid programs).
 - It says that COMMAND has ended only then.
 - It has one thread, a process group of its own, and ignores what terminals and users send to end a program.
 
-It is started as ``python -I -S __main__.py DESCRIPTOR PROGRAM ARGUMENT…``, before the wrapper has any thread; ``messages``
-says what is sent over the descriptor.
+It is started as ``python -I -S __main__.py DESCRIPTOR PROGRAM ARGUMENT…``, before the wrapper has any thread;
+``messages`` says what is sent over the descriptor.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ __all__ = ["Request", "Wrapper"]
 class Request(NamedTuple):
     """What to run, and for what.
 
-    ``settings`` are variables for COMMAND, so that commands inside it ask the same coordinator. ``connect`` makes a client
-    with the timeout that it is given, in seconds, at most ``timeout``.
+    ``settings`` are variables for COMMAND, so that commands inside it ask the same coordinator. ``connect`` makes a
+    client with the timeout that it is given, in seconds, at most ``timeout``.
     """
 
     session: str

@@ -77,7 +77,7 @@ def test_every_variable_is_read_and_by_default_what_the_command_line_has(
     assert (calls._security.tls, calls._security.bearer_token) == (False, None)
     environment(
         ENDPOINT="one.example:1, two.example:2", FLEET="research-2", TIMEOUT="2.5", TOKEN_FILE=token_file,
-        CA=files.ca, CERT=files.clients["alice"][0], KEY=files.clients["alice"][1],
+        CA=files.ca, CERT=files.clients["alice"][0], CERT_KEY=files.clients["alice"][1],
     )  # fmt: skip
     client = sort()
     calls, security = _calls(client), _security(client)
@@ -99,7 +99,7 @@ def test_whether_to_speak_tls_is_read(sort: Sort, environment: Set, value: str, 
 def test_arguments_win_over_variables(sort: Sort, environment: Set, files: Made, token_file: Path) -> None:
     environment(
         ENDPOINT="one.example:1", FLEET="research-2", TIMEOUT="2.5", TOKEN_FILE=ABSENT,
-        CA="/not/there", CERT="/not/there", KEY="/not/there", TLS="off",
+        CA="/not/there", CERT="/not/there", CERT_KEY="/not/there", TLS="off",
     )  # fmt: skip
     client = sort("127.0.0.1:5", fleet="f", timeout=9, ca=files.ca, cert="", token_file=token_file)
     calls, security = _calls(client), _security(client)
@@ -115,7 +115,7 @@ def test_arguments_win_over_variables(sort: Sort, environment: Set, files: Made,
 def test_a_certificate_of_the_callers_goes_with_no_key_of_the_environments(
     sort: Sort, environment: Set, files: Made
 ) -> None:
-    environment(CERT=files.server_cert, KEY=files.server_key, CA=files.ca)
+    environment(CERT=files.server_cert, CERT_KEY=files.server_key, CA=files.ca)
     security = _security(sort(cert=files.clients["alice"][0], key=files.clients["alice"][1]))
     assert (security.cert, str(security.ca)) == (files.clients["alice"][0], str(files.ca))
     for given in ({"cert": files.clients["alice"][0]}, {"key": files.clients["alice"][1]}):
@@ -127,7 +127,7 @@ def test_a_certificate_of_the_callers_goes_with_no_key_of_the_environments(
 
 @SORTS
 def test_empty_variables_say_nothing(sort: Sort, environment: Set) -> None:
-    environment(ENDPOINT="", FLEET="", TIMEOUT="", TOKEN_FILE="", CA="", CERT="", KEY="", TLS="")
+    environment(ENDPOINT="", FLEET="", TIMEOUT="", TOKEN_FILE="", CA="", CERT="", CERT_KEY="", TLS="")
     client = sort()
     assert (_calls(client)._endpoints.names, client._fleet) == (("127.0.0.1:7420",), "default")
     assert (_security(client).tls, _security(client).bearer_token) == (False, None)
@@ -148,7 +148,7 @@ def test_empty_variables_say_nothing(sort: Sort, environment: Set) -> None:
         ({"TLS": "yes"}, "tls is 'yes'; allowed are on, off and auto"),
         ({"CA": "/not/there/ca.crt"}, "/not/there/ca.crt"),
         ({"CERT": "/not/there/cert"}, "cert and key are needed together"),
-        ({"KEY": "/not/there/key"}, "cert and key are needed together"),
+        ({"CERT_KEY": "/not/there/key"}, "cert and key are needed together"),
         ({"TOKEN_FILE": "/not/there/token"}, "the token file /not/there/token cannot be read: No such file"),
         ({"TOKEN_FILE": "/"}, "the token file / cannot be read"),
     ],

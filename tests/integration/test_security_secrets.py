@@ -52,7 +52,7 @@ def test_no_secret_is_anywhere(etcd: RunningEtcd, tmp_path: Path, fleet: str) ->
                 "COORDINATION_FLEET": fleet,
                 "COORDINATION_CA": str(world.ca),
                 "COORDINATION_CERT": str(world.file("alice.crt")),
-                "COORDINATION_KEY": str(world.file("alice.key")),
+                "COORDINATION_CERT_KEY": str(world.file("alice.key")),
                 "COORDINATION_TOKEN_FILE": str(world.file("alice.token")),
             }
             said = [made, ready, " ".join(map(str, coordinator.args))]  # type: ignore[arg-type]  # a list of words

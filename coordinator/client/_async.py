@@ -52,7 +52,7 @@ class AsyncClient:
 
     What is not given is read from the environment when the client is made, as on the command line:
     COORDINATION_ENDPOINT (by default 127.0.0.1:7420), _FLEET (``default``), _TIMEOUT (5 seconds), _TLS, _CA, _CERT,
-    _KEY and _TOKEN_FILE. An argument wins over its variable. An empty path means none, and ``tls=False`` no TLS,
+    _CERT_KEY and _TOKEN_FILE. An argument wins over its variable. An empty path means none, and ``tls=False`` no TLS,
     whatever the environment says; pass both where it must not count.
 
     Args:

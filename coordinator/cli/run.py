@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.context import SETTINGS, CommonCommand, Context, current
+from coordinator.cli.common_options import CommonCommand
+from coordinator.cli.context import SETTINGS, Context, current
 from coordinator.cli.json_objects import run_object
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import named_path, parse_duration, parse_ttl

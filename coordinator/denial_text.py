@@ -6,12 +6,24 @@ Everything that says why a claim was denied says it with these words: the ``DENI
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
 
-__all__ = ["already_claimed", "already_completed", "with_work_key"]
+__all__ = ["already_claimed", "already_completed", "nothing_free", "with_work_key"]
+
+#: What is said of candidates that were passed over, by the reason.
+_PASSED_OVER = {
+    "held": "held",
+    "completed": "completed",
+    "cooldown": "completed too lately to be repeated",
+    "limit": "at the limit of their policy",
+    "similar": "maybe the same as other work",
+    "own": "held by your own session",
+    "blocked": "waiting for other work",
+}
 
 
 def already_claimed(holder: str | None, expires_at: datetime | None, *, own_session: bool) -> str:
@@ -25,6 +37,18 @@ def already_claimed(holder: str | None, expires_at: datetime | None, *, own_sess
 def already_completed(completed_by: str | None, completed_at: datetime | None) -> str:
     """Say that the work is finished."""
     return f"already completed by {name(completed_by)}{_moment('', completed_at)}"
+
+
+def nothing_free(passed_over: Iterable[tuple[str, int]]) -> str:
+    """Say that no candidate was free: ``nothing is free: 9 of 12 are held, 3 are completed``."""
+    counts = list(passed_over)
+    total = sum(count for _, count in counts)
+    parts = [f"{count} {'is' if count == 1 else 'are'} {_PASSED_OVER[reason]}" for reason, count in counts]
+    if not parts:
+        return "nothing is free"
+    head, _, rest = parts[0].partition(" ")
+    parts[0] = f"{head} of {total} {rest}"
+    return f"nothing is free: {', '.join(parts)}"
 
 
 def with_work_key(work_key: str, why: str) -> str:

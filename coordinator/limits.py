@@ -26,6 +26,7 @@ __all__ = [
     "MAX_BRIEFED_KINDS",
     "MAX_BRIEFED_SECONDS",
     "MAX_BRIEFING_CHARACTERS",
+    "MAX_CANDIDATES",
     "MAX_CONNECTIONS",
     "MAX_FLEET_CHARACTERS",
     "MAX_HEADER_BYTES",
@@ -101,6 +102,8 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGE_BYTES = 1024 * 1024
 #: Most work keys in one ClaimMany or RenewMany.
 MAX_ITEMS = 500
+#: Most candidates of one ClaimNext.
+MAX_CANDIDATES = 1_000
 #: Largest request that is read at all, which only those with lists may be, and the largest of all others.
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_SMALL_REQUEST_BYTES = 256 * 1024

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from coordinator.clock import boot_seconds, this_boot
-from coordinator.denial_text import already_claimed, already_completed, with_work_key
+from coordinator.denial_text import already_claimed, already_completed, nothing_free, with_work_key
 
 __all__ = [
     "Briefing",
     "Cause",
+    "Choice",
     "Claim",
     "ClaimEvent",
     "ConvergenceRate",
@@ -29,11 +31,14 @@ __all__ = [
     "HotKeys",
     "LogEntry",
     "LogPage",
+    "NothingFree",
     "Outcome",
     "Previous",
     "ReaperStatus",
     "Record",
     "RecordPage",
+    "SkipReason",
+    "Skipped",
     "State",
     "Status",
     "TaskStatus",
@@ -73,6 +78,27 @@ class DenialReason(StrEnum):
     COMPLETED = "completed"
 
 
+class SkipReason(StrEnum):
+    """Why a candidate was passed over; ``own``: the session holds it already."""
+
+    HELD = "held"
+    COMPLETED = "completed"
+    COOLDOWN = "cooldown"
+    LIMIT = "limit"
+    SIMILAR = "similar"
+    OWN = "own"
+    BLOCKED = "blocked"
+
+
+class NothingFree(StrEnum):
+    """Why there was nothing to hand out: all of it is finished, some is held, what is left is blocked, or failed."""
+
+    EMPTY = "empty"
+    HELD = "held"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+
+
 class Event(StrEnum):
     """What happened to a claim."""
 
@@ -95,6 +121,34 @@ class Previous:
     ended_at: datetime | None
 
 
+class Skipped(NamedTuple):
+    """A candidate that was passed over; ``holder`` and ``expires_at`` are those of its live claim, for display."""
+
+    work_key: str
+    reason: SkipReason
+    holder: str | None = None
+    expires_at: datetime | None = None
+
+
+class Choice(NamedTuple):
+    """How one of many candidates was chosen.
+
+    ``place`` is that of the claim on the list, from 1 on; None where none was granted. ``skipped`` are the first 20
+    candidates that were passed over, ``skipped_counts`` is how many were for each reason. ``also_held`` are those that
+    the session holds already. ``nothing_free`` is None where one was granted.
+    """
+
+    place: int | None = None
+    skipped: tuple[Skipped, ...] = ()
+    skipped_counts: tuple[tuple[SkipReason, int], ...] = ()
+    also_held: tuple[str, ...] = ()
+    nothing_free: NothingFree | None = None
+
+    def skipped_for(self, reason: SkipReason) -> int:
+        """Return how many candidates were passed over for a reason."""
+        return dict(self.skipped_counts).get(reason, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The exclusive, leased right of one session to one work key.
@@ -107,7 +161,8 @@ class Claim:
     ``deadline`` is until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``, a clock
     that counts while the host is suspended. ``time.monotonic()`` does not, and must not be compared with it. Only
     claims that a client has granted or renewed have one; ``remaining`` and ``is_lost`` read that clock themselves. A
-    claim that is unpickled on another host, or after a restart of this one, has none.
+    claim that is unpickled on another host, or after a restart of this one, has none. ``choice`` is there if it is the
+    answer to a ClaimNext.
     """
 
     work_key: str
@@ -124,6 +179,7 @@ class Claim:
     previous: Previous | None = None
     typed_key: str | None = None
     deadline: float | None = None
+    choice: Choice | None = None
 
     def remaining(self, at: float | None = None) -> float:
         """Return for how many seconds the claim certainly lasts still, 0 or more; 0 for a claim without a ``deadline``.
@@ -162,7 +218,9 @@ class Denial:
 
     ``holder``, ``expires_at`` and ``retry_after_seconds`` are those of the live claim if the ``reason`` is ``held``;
     ``completed_by`` and ``completed_at`` of the finished work if it is ``completed``. ``own_session`` is true if the
-    claim is held under the caller's own session name by another process of it.
+    claim is held under the caller's own session name by another process of it. ``alternatives`` are up to three work
+    keys of the same kind that were abandoned and are free. ``choice`` is there if it is the answer to a ClaimNext: then
+    the rest is about its first choice, except for ``retry_after_seconds``, which is about all candidates.
     """
 
     work_key: str
@@ -174,16 +232,20 @@ class Denial:
     completed_at: datetime | None = None
     retry_after_seconds: float | None = None
     typed_key: str | None = None
+    choice: Choice | None = None
+    alternatives: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
+        if self.choice is not None:
+            return nothing_free((reason.value, count) for reason, count in self.choice.skipped_counts)
         if self.reason is DenialReason.COMPLETED:
             return already_completed(self.completed_by, self.completed_at)
         return already_claimed(self.holder, self.expires_at, own_session=self.own_session)
 
     def sentence(self) -> str:
         """Say it in words with the work key in front: ``task:x is already claimed by …``."""
-        return with_work_key(self.work_key, self.describe())
+        return self.describe() if self.choice is not None else with_work_key(self.work_key, self.describe())
 
 
 @dataclass(frozen=True, slots=True)

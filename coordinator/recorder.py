@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from coordinator.engine.steps import AttemptEnded, ClaimGranted
-from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, State
+from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, SkipReason, State
 
-__all__ = ["EndedAttempt", "NullRecorder", "Recorder", "report"]
+__all__ = ["EndedAttempt", "NullRecorder", "Place", "Recorder", "report"]
+
+
+class Place(StrEnum):
+    """Which candidate a ClaimNext was granted."""
+
+    FIRST = "first"
+    LATER = "later"
+    NONE = "none"
 
 
 class EndedAttempt(NamedTuple):
@@ -34,6 +43,13 @@ class Recorder(Protocol):
 
     def claim_answered(self, fleet: str, kind: str, outcome: Outcome, reason: DenialReason | None) -> None:
         """A claim was granted, renewed or denied; ``reason`` is that of the denial."""
+
+    def placed(self, fleet: str, kind: str, place: Place, skips: Mapping[tuple[str, SkipReason], int]) -> None:
+        """A ClaimNext whose first choice is of this kind was answered.
+
+        ``skips`` is how many candidates were passed over, by their kind and the reason. What was granted is reported by
+        ``claim_answered`` besides.
+        """
 
     def attempt_ended(self, attempt: EndedAttempt) -> None:
         """An attempt ended."""
@@ -70,6 +86,9 @@ class NullRecorder:
     """Records nothing."""
 
     def claim_answered(self, fleet: str, kind: str, outcome: Outcome, reason: DenialReason | None) -> None:
+        """Do nothing."""
+
+    def placed(self, fleet: str, kind: str, place: Place, skips: Mapping[tuple[str, SkipReason], int]) -> None:
         """Do nothing."""
 
     def attempt_ended(self, attempt: EndedAttempt) -> None:

@@ -38,6 +38,7 @@ from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
 from coordinator.service.listener import Listener
+from coordinator.service.next import Looks, Placements, Views
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.watches import Watches
@@ -142,6 +143,7 @@ class Server:
         metering = Metering(runner, budgets, self._space)
         claim_limits = ClaimLimits(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
+        self._views = Views(self._channel)
         registry.register(replica_gauges(pool, self._space, self._watches))
         registry.register(TaskGauges(self.tasks))
         servicer = Servicer(
@@ -152,6 +154,7 @@ class Server:
             claim_limits,
             metering,
             self._watches,
+            Placements(runner, claim_limits, metering, self._views, Looks(runner), recorder),
             topic_kinds=settings.topic_kinds,
             clock=self._wall,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
@@ -176,6 +179,7 @@ class Server:
         start("space", self._space.run, within=_SILENT_SECONDS)
         start("listener", self._connections.run)
         start("idle-connections", idle.run, within=_SILENT_SECONDS)
+        start("views", self._views.run, within=_SILENT_SECONDS)
         start("log", watch_log, within=_SILENT_SECONDS)
         if self._certificates is not None:
             start("certificates", self._certificates.run, within=_SILENT_SECONDS)

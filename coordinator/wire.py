@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.diagnosis.findings import Severity
-from coordinator.model import Cause, DenialReason, Event, Outcome, State
+from coordinator.model import Cause, DenialReason, Event, NothingFree, Outcome, SkipReason, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
@@ -19,10 +19,14 @@ __all__ = [
     "DENIAL_REASONS_ON_WIRE",
     "EVENTS",
     "EVENTS_ON_WIRE",
+    "NOTHING_FREE",
+    "NOTHING_FREE_ON_WIRE",
     "OUTCOMES",
     "OUTCOMES_ON_WIRE",
     "SEVERITIES",
     "SEVERITIES_ON_WIRE",
+    "SKIP_REASONS",
+    "SKIP_REASONS_ON_WIRE",
     "STATES",
     "STATES_ON_WIRE",
     "duration",
@@ -54,6 +58,22 @@ DENIAL_REASONS_ON_WIRE: dict[DenialReason, types.DenialReason] = {
     DenialReason.HELD: types.DENIAL_REASON_HELD,
     DenialReason.COMPLETED: types.DENIAL_REASON_COMPLETED,
 }
+SKIP_REASONS_ON_WIRE: dict[SkipReason, types.SkipReason] = {
+    SkipReason.HELD: types.SKIP_REASON_HELD,
+    SkipReason.COMPLETED: types.SKIP_REASON_COMPLETED,
+    SkipReason.COOLDOWN: types.SKIP_REASON_COOLDOWN,
+    SkipReason.LIMIT: types.SKIP_REASON_LIMIT,
+    SkipReason.SIMILAR: types.SKIP_REASON_SIMILAR,
+    SkipReason.OWN: types.SKIP_REASON_OWN,
+    SkipReason.BLOCKED: types.SKIP_REASON_BLOCKED,
+}
+NOTHING_FREE_ON_WIRE: dict[NothingFree | None, types.NothingFree] = {
+    None: types.NOTHING_FREE_UNSPECIFIED,
+    NothingFree.EMPTY: types.NOTHING_FREE_EMPTY,
+    NothingFree.HELD: types.NOTHING_FREE_HELD,
+    NothingFree.BLOCKED: types.NOTHING_FREE_BLOCKED,
+    NothingFree.FAILED: types.NOTHING_FREE_FAILED,
+}
 EVENTS_ON_WIRE: dict[Event, pb.WatchResponse.Event] = {
     Event.GRANTED: pb.WatchResponse.EVENT_GRANTED,
     Event.RENEWED: pb.WatchResponse.EVENT_RENEWED,
@@ -71,6 +91,8 @@ STATES = {number: state for state, number in STATES_ON_WIRE.items()}
 CAUSES = {number: cause for cause, number in CAUSES_ON_WIRE.items()}
 OUTCOMES = {number: outcome for outcome, number in OUTCOMES_ON_WIRE.items()}
 DENIAL_REASONS = {number: reason for reason, number in DENIAL_REASONS_ON_WIRE.items()}
+SKIP_REASONS = {number: reason for reason, number in SKIP_REASONS_ON_WIRE.items()}
+NOTHING_FREE = {number: why for why, number in NOTHING_FREE_ON_WIRE.items()}
 EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
 SEVERITIES = {number: severity for severity, number in SEVERITIES_ON_WIRE.items()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,7 +124,8 @@ def time_of(message: Timestamp) -> datetime:
 
 
 def time_or_none(
-    message: types.Record | types.Denial | types.PreviousAttempt | types.HistoryEntry | pb.HotKey, field: str
+    message: types.Record | types.Denial | types.Skipped | types.PreviousAttempt | types.HistoryEntry | pb.HotKey,
+    field: str,
 ) -> datetime | None:
     """Read a time that may be left out."""
     return time_of(getattr(message, field)) if message.HasField(field) else None

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coordinator import model
 from coordinator.errors import ClaimLost, CoordinatorError, InternalError, NotHolder, error_for_code
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import CAUSES, DENIAL_REASONS, EVENTS, OUTCOMES, STATES, seconds_of, time_of, time_or_none
+from coordinator.wire import (
+    CAUSES,
+    DENIAL_REASONS,
+    EVENTS,
+    NOTHING_FREE,
+    OUTCOMES,
+    SKIP_REASONS,
+    STATES,
+    seconds_of,
+    time_of,
+    time_or_none,
+)
 
 __all__ = [
     "briefing_from",
@@ -17,6 +30,7 @@ __all__ = [
     "error_from",
     "hot_from",
     "log_page",
+    "next_answer",
     "record_from",
     "record_page",
     "status_from",
@@ -48,6 +62,40 @@ def claim_answers(
         claim_answer(result.answer, sent_at=sent_at) if result.HasField("answer") else error_from(result.error)
         for result in response.results
     ]
+
+
+def next_answer(response: pb.ClaimNextResponse, *, sent_at: float) -> model.Claim | model.Denial:
+    """Read the answer to a ClaimNext; ``sent_at`` as in ``claim_answer``."""
+    answer = claim_answer(
+        pb.ClaimResponse(
+            outcome=response.outcome,
+            work_key=response.work_key,
+            typed_key=response.typed_key,
+            claim=response.claim if response.HasField("claim") else None,
+            denial=response.denial if response.HasField("denial") else None,
+            previous=response.previous if response.HasField("previous") else None,
+        ),
+        sent_at=sent_at,
+    )
+    return replace(answer, choice=_choice(response.choice))
+
+
+def _choice(message: types.Choice) -> model.Choice:
+    return model.Choice(
+        place=message.place or None,
+        skipped=tuple(
+            model.Skipped(
+                work_key=each.work_key,
+                reason=SKIP_REASONS[each.reason],
+                holder=each.holder or None,
+                expires_at=time_or_none(each, "expires_at"),
+            )
+            for each in message.skipped
+        ),
+        skipped_counts=tuple((SKIP_REASONS[each.reason], each.count) for each in message.skipped_counts),
+        also_held=tuple(message.also_held),
+        nothing_free=NOTHING_FREE[message.nothing_free],
+    )
 
 
 def claim_from(
@@ -246,6 +294,7 @@ def _denial(response: pb.ClaimResponse) -> model.Denial:
         completed_at=time_or_none(denial, "completed_at"),
         retry_after_seconds=seconds_of(denial.retry_after) if denial.HasField("retry_after") else None,
         typed_key=response.typed_key or None,
+        alternatives=tuple(denial.alternatives),
     )
 
 

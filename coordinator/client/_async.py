@@ -279,6 +279,76 @@ class AsyncClient:
             found += answered
         return found
 
+    async def claim_next(
+        self,
+        session: str,
+        candidates: Iterable[str],
+        ttl: float | timedelta | None = None,
+        *,
+        note: str = "",
+        request_id: str | None = None,
+    ) -> model.Claim:
+        """Claim the first of several work keys that is free, in one call.
+
+        Args:
+            session: The session that is to hold it.
+            candidates: The work keys to choose from, the most wanted first: 1 to 1,000. One that is spelt twice is one.
+            ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
+            note: Shown to sessions that are denied, and to the next one that claims the work.
+            request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
+                granted once, whichever coordinators it reaches.
+
+        Returns:
+            The claim. ``claim.work_key`` says of what; ``claim.choice`` which candidates were passed over, and why.
+
+        Raises:
+            ClaimDenied: No candidate was free. ``error.denial.choice`` says whether some are held or all are finished.
+
+        A candidate is free if no session holds it and it is not completed. What the session holds already is passed
+        over. No session is denied while a candidate was free at every moment of the call.
+
+        """
+        answer = await self.try_claim_next(session, candidates, ttl, note=note, request_id=request_id)
+        if isinstance(answer, model.Denial):
+            raise ClaimDenied(answer)
+        return answer
+
+    async def try_claim_next(
+        self,
+        session: str,
+        candidates: Iterable[str],
+        ttl: float | timedelta | None = None,
+        *,
+        note: str = "",
+        request_id: str | None = None,
+    ) -> model.Claim | model.Denial:
+        """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
+
+        Args:
+            session: The session that is to hold it.
+            candidates: The work keys to choose from, the most wanted first: 1 to 1,000.
+            ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
+            note: Shown to sessions that are denied, and to the next one that claims the work.
+            request_id: As for ``claim_next``.
+
+        Returns:
+            The claim, or a denial whose ``choice`` says why no candidate was free.
+
+        """
+        request = pb.ClaimNextRequest(
+            fleet=self._fleet,
+            session=fields.session(session),
+            candidates=[fields.text("candidates", key) for key in fields.several("candidates", candidates)],
+            ttl=fields.duration("ttl", ttl),
+            note=fields.text("note", note),
+            request_id=fields.request_id(request_id),
+            instance=self._instance,
+        )
+        sent_at = boot_seconds()
+        answer = answers.next_answer(await self._calls.call("ClaimNext", request), sent_at=sent_at)
+        self._remember(session, answer.typed_key or answer.work_key, answer)
+        return answer
+
     async def renew(
         self,
         session: str,

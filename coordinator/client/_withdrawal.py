@@ -13,7 +13,7 @@ from coordinator.v1 import service_pb2 as pb
 __all__ = ["WITHDRAWABLE", "withdrawal_of"]
 
 #: The methods whose requests can be withdrawn.
-WITHDRAWABLE = frozenset({"Claim", "ClaimMany", "Renew", "RenewMany", "Complete", "Release"})
+WITHDRAWABLE = frozenset({"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release"})
 
 
 def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawRequest | None:
@@ -41,9 +41,11 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
 
 
 def _token_told(method: str, response: Any) -> int:
-    return 0 if response is None or method not in ("Claim", "Renew") else int(response.claim.fencing_token)
+    return 0 if response is None or method not in ("Claim", "ClaimNext", "Renew") else int(response.claim.fencing_token)
 
 
 def _item(request: Any, token: int) -> pb.WithdrawItem:
     ttl = request.ttl if "ttl" in request.DESCRIPTOR.fields_by_name and request.HasField("ttl") else None
-    return pb.WithdrawItem(work_key=request.work_key, request_id=request.request_id, fencing_token=token, ttl=ttl)
+    # A ClaimNext names none: what was granted says which one it was.
+    work_key = getattr(request, "work_key", "")
+    return pb.WithdrawItem(work_key=work_key, request_id=request.request_id, fencing_token=token, ttl=ttl)

@@ -8,6 +8,7 @@ Invariants:
   Once another claim was granted, the request_id of the attempt before is forgotten: a duplicate that comes after that
   is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
+- A repeated ClaimNext gets the claim of the first, whichever candidate it tries.
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
 - Where a comparison fails, the claim is tried again with what was read then: at most ``MAX_TRIES`` times
@@ -22,21 +23,21 @@ from dataclasses import replace
 
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import keep_mark, note_contender, take_mark_back
-from coordinator.engine.documents import StoredClaim, StoredRecord
-from coordinator.engine.grant import grant
+from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
+from coordinator.engine.grant import grant, is_withheld
 from coordinator.engine.history import PASSED_OVER, previous_from_history
-from coordinator.engine.layout import WorkPaths
-from coordinator.engine.refusals import refuse_repeated
+from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
+from coordinator.engine.refusals import refuse_placed, refuse_repeated, refuse_withdrawn
 from coordinator.engine.renew import renew_live, take_over
 from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read, read_along
-from coordinator.engine.steps import Operation, Trailing, commit, is_wanted, lease_for, time_left
-from coordinator.engine.transaction import Txn, created_at
+from coordinator.engine.steps import Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
+from coordinator.engine.transaction import Range, Txn, created_at, in_turn
 from coordinator.errors import Contended
 from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
 from coordinator.model import Claim, Denial, DenialReason, Outcome, State
 from coordinator.quotation import key
 
-__all__ = ["claim", "claim_without_granting", "meet_found"]
+__all__ = ["claim", "claim_without_granting", "meet_found", "placed_before"]
 
 
 def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
@@ -48,7 +49,8 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
     """
     found = NOTHING_KNOWN
     if (yield from is_wanted(paths.claim)):
-        found = replace((yield from read_along(paths)), deferred=(note_contender(command, paths),))
+        deferred = (note_contender(command, paths),) if command.contends else ()
+        found = replace((yield from read_along(paths)), deferred=deferred)
         answer = yield from meet_found(command, paths, found)
         if answer is not None:
             return answer
@@ -57,6 +59,10 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         granted = yield from grant(command, paths, found, lease)
         if isinstance(granted, Claim):
             return granted
+        if command.one_of_many and is_withheld(found, granted):
+            earlier = yield from placed_before(command, paths)
+            if earlier is not None:
+                return earlier
         found = granted
         answer = yield from meet_found(command, paths, found)
         if answer is not None:
@@ -86,6 +92,8 @@ def _meet_holder(
         return Denial(str(paths.work_key), DenialReason.HELD)
     if command.made(held):
         return (yield from _repeat(command, paths, found, live, held))
+    if command.one_of_many:
+        return (yield from _pass_over(command, paths, found, live, held))
     if command.owns(held, live):
         unmark = yield from take_mark_back(command, paths, found)
         renewed = yield from renew_live(
@@ -100,21 +108,62 @@ def _meet_holder(
             request_id=command.request_id,
         )
         return None if isinstance(renewed, Snapshot) else replace(renewed, outcome=Outcome.RENEWED)
+    yield from _contend(command, paths, found, live)
+    if held.session == command.session and not found.marked:
+        yield from keep_mark(command, paths, live)
+    (left,) = yield from time_left(live.lease)
+    return replace(_held(command, paths, held), retry_after_seconds=left)
+
+
+def _contend(command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim) -> Operation[None]:
+    """Have the caller noted as a contender for the live claim where that was left undone."""
     for note in found.deferred:
         # By the time it is applied another claim may be there, perhaps the caller's own.
         of_this_claim = (created_at(paths.claim, live.token), *note.compares)
         yield Trailing(note._replace(compares=of_this_claim), (paths.contender(command.session), live.token))
-    if held.session == command.session and not found.marked:
-        yield from keep_mark(command, paths, live)
-    (left,) = yield from time_left(live.lease)
+
+
+def _pass_over(
+    command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim
+) -> Operation[Denial]:
+    """Deny a candidate that is held. How long is not asked: the caller may get another one."""
+    if held.session != command.session:
+        yield from _contend(command, paths, found, live)
+    elif command.contends:
+        unmark = yield from take_mark_back(command, paths, found)
+        if unmark:
+            yield from commit(Txn((in_turn(paths.claim),), unmark))
+    return _held(command, paths, held)
+
+
+def _held(command: ClaimCommand, paths: WorkPaths, held: StoredClaim) -> Denial:
     return Denial(
         work_key=str(paths.work_key),
         reason=DenialReason.HELD,
         holder=held.session,
         own_session=held.session == command.session,
         expires_at=held.expires_at,
-        retry_after_seconds=left,
     )
+
+
+def placed_before(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | None]:
+    """Return the claim that an earlier try of a ClaimNext was granted, of whichever work key; None if there was none.
+
+    ``paths`` are of any of its candidates. Raises ``Refused`` where the request was withdrawn, and ``NotHolder`` where
+    that claim has ended since.
+    """
+    reply = yield from commit(Txn((), (Range(paths.request(command.session, command.request_id)),)))
+    if not reply.range(0).kvs:
+        return None
+    request = yield from decode(StoredRequest, reply.range(0).kvs[0])
+    work_key = None if request is None else read_work_key(encode_segment(request.work_key))
+    if request is None or work_key is None or request.withdrawn_at is not None:
+        raise refuse_withdrawn(paths.work_key)
+    theirs = FleetPaths(paths.fleet).of(work_key)
+    answer = yield from meet_found(command, theirs, (yield from read(theirs)))
+    if isinstance(answer, Claim):
+        return answer
+    raise refuse_placed(work_key)
 
 
 def _repeat(

@@ -22,6 +22,10 @@ class ClaimCommand:
     """A request to claim. ``ttl_seconds`` None means the default, or as before for a renewal; "" and 0 mean none.
 
     ``request_id`` is for one claim of one work key: a session that claims the work again takes another.
+
+    ``one_of_many``: it is a try of one candidate of a ClaimNext. What its session holds already is not renewed then,
+    and a grant leaves its mark under the request, so that the same request is granted once among all candidates. One
+    that does not ``contend`` is not noted as a contender where it is denied.
     """
 
     session: str
@@ -32,6 +36,8 @@ class ClaimCommand:
     reopen: bool = False
     instance: str = ""
     token: int = 0
+    one_of_many: bool = False
+    contends: bool = True
 
     def made(self, stored: StoredClaim | StoredRecord) -> bool:
         """Return whether a try of this request has made the claim, or the record of its attempt."""

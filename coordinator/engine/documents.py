@@ -14,7 +14,7 @@ from coordinator.engine.json_document import Document
 from coordinator.engine.layout import format_stamp
 from coordinator.model import Cause, State
 
-__all__ = ["Contender", "Ended", "LooseEnd", "StoredClaim", "StoredHistory", "StoredRecord", "Withdrawal"]
+__all__ = ["Contender", "Ended", "LooseEnd", "StoredClaim", "StoredHistory", "StoredRecord", "StoredRequest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +139,12 @@ class Contender(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawal(Document):
-    """``request/session/id``: when a request was withdrawn, and what it had asked for."""
+class StoredRequest(Document):
+    """``request/session/id``: when a request was withdrawn; without ``withdrawn_at``, what a ClaimNext was granted.
 
-    work_key: str
-    withdrawn_at: datetime
+    ``work_key`` is what it was granted or had asked for, "" where that is not known.
+    """
+
+    work_key: str = ""
+    attempt: int | None = None
+    withdrawn_at: datetime | None = None

@@ -4,7 +4,8 @@ Invariants:
 - At most one session holds a work key: a grant compares, in the transaction that writes the claim, that no claim is
   there and that the record is the one this grant was built from.
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
-- A request that was withdrawn is granted nothing (``withdrawal.py``).
+- A request that was withdrawn is granted nothing (``withdrawal.py``), and a ClaimNext is granted one of its candidates
+  at most: each grant compares that nothing stands under its request, and that of a ClaimNext writes there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from coordinator.engine.attempt_end import expire, write_end
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
-from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
 from coordinator.engine.history import next_attempt, previous_of
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse_withdrawn
@@ -23,7 +24,7 @@ from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Claim, State
 
-__all__ = ["grant"]
+__all__ = ["grant", "is_withheld"]
 
 
 def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease) -> Operation[Claim | Snapshot]:
@@ -36,6 +37,9 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
         Put(paths.record, record.encode()),
         Delete(paths.loose),
     ]
+    if command.one_of_many:
+        placed = StoredRequest(work_key=str(paths.work_key), attempt=attempt)
+        success.append(Put(paths.request(command.session, command.request_id), placed.encode(), lease.id))
     ended, end = found.record, None
     # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
     if ended is not None and ended.state is State.CLAIMED:
@@ -55,13 +59,13 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
                 not_withdrawn(paths, command.session, command.request_id),
             ),
             success=tuple(success),
-            failure=(*reads(paths), note_contender(command, paths)),
+            failure=(*reads(paths), *([note_contender(command, paths)] if command.contends else ())),
         )
     )
     if not reply.succeeded:
         met = yield from read_found(reply)
         if not (reply.resent and command.made_in_this_run(met.claim)):
-            if met.claim is None and met.record_revision == found.record_revision:
+            if is_withheld(found, met) and not command.one_of_many:
                 raise refuse_withdrawn(paths.work_key)
             return met
     # Where it did not succeed, but has: the reply to this very transaction was lost, and it was sent again.
@@ -71,6 +75,11 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     if not reply.succeeded:
         return met
     return show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
+
+
+def is_withheld(found: Snapshot, met: Snapshot) -> bool:
+    """Return whether a grant failed although the work is as it was found: something stands under its request."""
+    return met.claim is None and met.record_revision == found.record_revision
 
 
 def _claim_of(command: ClaimCommand, attempt: int, lease: Lease) -> StoredClaim:

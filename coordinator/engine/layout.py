@@ -6,7 +6,8 @@
     /coordination/v1/<fleet>/ended/<time>/<K>/<attempt>   time index of the history
     /coordination/v1/<fleet>/loose/<K>                    index of loose ends
     /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
-    /coordination/v1/<fleet>/request/<session>/<id>       a request that was withdrawn; bound to a lease
+    /coordination/v1/<fleet>/request/<session>/<id>       what a ClaimNext was granted, or a request that was withdrawn;
+                                                          bound to a lease
 
 Invariant: two different work keys never share a key nor lie in a range of one another, and no input leaves its fleet.
 It holds because a work key K, a session and the id of a request are percent-encoded outside
@@ -101,6 +102,10 @@ class FleetPaths:
         claim, record = f"{root}claim/{segment}".encode(), f"{root}record/{segment}".encode()
         return WorkPaths(work_key, root, segment, claim, record)
 
+    def request(self, session: str, request_id: str) -> bytes:
+        """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
+        return f"{ROOT}{self.fleet}/request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+
     def prefix(self, table: str) -> bytes:
         """Return what every key of a table (``claim``, ``record`` …) starts with."""
         return f"{ROOT}{self.fleet}/{table}/".encode()
@@ -144,7 +149,7 @@ class WorkPaths:
         return f"{self.root}contender/{self.segment}/{encode_segment(session)}".encode()
 
     def request(self, session: str, request_id: str) -> bytes:
-        """The mark that a request of a session was withdrawn; it is the same for all work keys."""
+        """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
         return f"{self.root}request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
 
     def read_history(self, limit: int = 0, *, before: int | None = None) -> Range:

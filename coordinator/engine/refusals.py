@@ -16,7 +16,7 @@ from coordinator.model import Cause, State
 from coordinator.quotation import key, name, quoted
 from coordinator.time_text import format_time
 
-__all__ = ["refuse", "refuse_repeated", "refuse_withdrawn"]
+__all__ = ["refuse", "refuse_placed", "refuse_repeated", "refuse_withdrawn"]
 
 
 #: How much of a reason is repeated, in characters: the whole can be looked up, and a status has to fit into a header.
@@ -77,6 +77,14 @@ def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
         f"this very request was granted as attempt {record.attempts} of {key(work_key)}, "
         f"which {_what_came_of_it(record)}",
         hint="claim it again with a new request_id",
+    )
+
+
+def refuse_placed(work_key: WorkKey) -> NotHolder:
+    """Say that a request for one of many was granted this one before, and that its claim has ended since."""
+    return NotHolder(
+        f"this very request was granted {key(work_key)} before, and that claim has ended since",
+        hint="ask again with a new request_id",
     )
 
 

@@ -12,8 +12,11 @@ Invariants:
 - An attempt that was withdrawn leaves the work as it was before: finished work is finished, and a loose end is a loose
   end again. It keeps its number and its history entry, which says ``withdrawn``.
 
-The first comparison names the claim, as that of each transaction about the work key does: so a withdrawal and a try of
-the same request never travel in one batch, in which neither would see the other.
+A ClaimNext is withdrawn without naming a work key (``withdraw_next``): what stands under its request says which one it
+was granted. Its tries and its withdrawal write the same key, which etcd refuses within one batch.
+
+Of all others the first comparison names the claim, as that of each transaction about the work key does: so a withdrawal
+and a try of the same request never travel in one batch, in which neither would see the other.
 """
 
 from __future__ import annotations
@@ -22,17 +25,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from coordinator.engine.attempt_end import as_claimed, commit_end, loose_end, lost_races, write_end
-from coordinator.engine.documents import StoredHistory, StoredRecord, Withdrawal
+from coordinator.engine.documents import StoredHistory, StoredRecord, StoredRequest
 from coordinator.engine.history import PASSED_OVER, record_of_end
-from coordinator.engine.layout import WorkPaths
+from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode, lease_for
-from coordinator.engine.transaction import Compare, Delete, Put, Txn, created_at, is_absent, unchanged
+from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at, is_absent, unchanged
 from coordinator.errors import InternalError
+from coordinator.keys import WorkKey
 from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
 from coordinator.model import Cause, Record, State
 
-__all__ = ["WithdrawCommand", "not_withdrawn", "withdraw"]
+__all__ = ["WithdrawCommand", "not_withdrawn", "withdraw", "withdraw_next"]
 
 #: How much longer than the TTL of its claim a withdrawal is remembered, in seconds: as long as a copy may take on its
 #: way that is neither refused for its deadline nor because its coordinator was stopped.
@@ -64,7 +68,7 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
     lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
     if lease is None:
         raise InternalError("no lease was given for a withdrawal")
-    withdrawal = Withdrawal(work_key=str(paths.work_key), withdrawn_at=command.now)
+    withdrawal = StoredRequest(work_key=str(paths.work_key), withdrawn_at=command.now)
     mark = Put(paths.request(command.session, command.request_id), withdrawal.encode(), lease.id)
     found = yield from read(paths)
     for _ in range(MAX_TRIES):
@@ -80,6 +84,21 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
             return False
         found = yield from read_found(reply)
     raise lost_races(paths.work_key)
+
+
+def withdraw_next(command: WithdrawCommand, paths: FleetPaths) -> Operation[WorkKey | None]:
+    """Withdraw a ClaimNext; returns the work key whose claim that has released because no holder knew of it, if any."""
+    request = paths.request(command.session, command.request_id)
+    lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
+    mark = Put(request, StoredRequest(withdrawn_at=command.now).encode(), lease.id)
+    reply = yield from commit(Txn((is_absent(request),), (mark,), (Range(request),)))
+    if reply.succeeded or not reply.range(0).kvs:
+        return None
+    placed = yield from decode(StoredRequest, reply.range(0).kvs[0])
+    work_key = None if placed is None or placed.withdrawn_at else read_work_key(encode_segment(placed.work_key))
+    if work_key is not None and (yield from withdraw(command, paths.of(work_key))):
+        return work_key
+    return None
 
 
 def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:

@@ -46,6 +46,20 @@ class OfClaims:
         self.denials = _by_labels(
             counter("coordination_denials_total", "Claims denied, by reason.", ["kind", "reason"])
         )
+        self.placements = _by_labels(
+            counter(
+                "coordination_placements_total",
+                "Calls of ClaimNext answered, by what was granted: the first choice, a later one, or none.",
+                ["kind", "place"],
+            )
+        )
+        self.skips = _by_labels(
+            counter(
+                "coordination_skips_total",
+                "Candidates that a ClaimNext has passed over, by reason.",
+                ["kind", "reason"],
+            )
+        )
         self.completions = _by_labels(
             counter(
                 "coordination_completions_total",

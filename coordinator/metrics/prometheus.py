@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 from coordinator.metrics.families import OfClaims, OfService
 from coordinator.metrics.gauges import CensusGauges
 from coordinator.metrics.window import WINDOW_SECONDS, ConvergenceWindow
-from coordinator.model import ConvergenceRate, DenialReason, Outcome, State
-from coordinator.recorder import EndedAttempt
+from coordinator.model import ConvergenceRate, DenialReason, Outcome, SkipReason, State
+from coordinator.recorder import EndedAttempt, Place
 
 __all__ = ["PrometheusRecorder"]
 
@@ -50,6 +50,17 @@ class PrometheusRecorder:
                 self._of_claims.denials(kind, reason.value).inc()
             if outcome is not Outcome.RENEWED:
                 self._window.count(fleet, denied=outcome is Outcome.DENIED)
+
+    def placed(self, fleet: str, kind: str, place: Place, skips: Mapping[tuple[str, SkipReason], int]) -> None:
+        """Count an answer to a ClaimNext."""
+        with self._never_raising:
+            self._of_claims.placements(self._bounded(kind), place.value).inc()
+            for (skipped, reason), count in skips.items():
+                self._of_claims.skips(self._bounded(skipped), reason.value).inc(count)
+            if place is Place.LATER:
+                self._window.contended(fleet)
+            elif place is Place.NONE:
+                self._window.count(fleet, denied=True)
 
     def attempt_ended(self, attempt: EndedAttempt) -> None:
         """Count the end of an attempt."""
@@ -103,7 +114,7 @@ class PrometheusRecorder:
             self._census.show(live_claims, loose_ends)
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:
-        """Return what share of the fleet's claims this replica denied in the last five minutes."""
+        """Return the share of the fleet's asks at this replica that were contended in the last five minutes."""
         with self._never_raising:
             return self._window.rate(fleet)
         return ConvergenceRate(WINDOW_SECONDS, None, 0, 0)

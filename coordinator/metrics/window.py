@@ -1,4 +1,4 @@
-"""Grants and denials of the last minutes, for the convergence rate that ``status`` shows."""
+"""What was asked for in the last minutes, for the convergence rate that ``status`` shows."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class _Slot:
     number: int
     granted: int = 0
     denied: int = 0
+    later: int = 0
 
 
 @dataclass(slots=True)
@@ -52,6 +53,10 @@ class ConvergenceWindow:
         else:
             slot.granted += 1
 
+    def contended(self, fleet: str) -> None:
+        """Note that one of the grants was not of the first choice, because that was taken."""
+        self._slot(fleet).later += 1
+
     def rate(self, fleet: str) -> ConvergenceRate:
         """Return the rate over the window."""
         if fleet not in self._fleets:
@@ -59,7 +64,8 @@ class ConvergenceWindow:
         self._slot(fleet)
         slots = self._fleets[fleet].slots
         granted, denied = sum(slot.granted for slot in slots), sum(slot.denied for slot in slots)
-        value = denied / (granted + denied) if granted + denied else None
+        contended = denied + sum(slot.later for slot in slots)
+        value = min(1.0, contended / (granted + denied)) if granted + denied else None
         return ConvergenceRate(WINDOW_SECONDS, value, granted, denied)
 
     def _slot(self, fleet: str) -> _Slot:

@@ -7,7 +7,8 @@ denials, completions and releases go on, and no renewal counts as a claim.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
 
@@ -49,6 +50,20 @@ class ClaimLimits:
             if isinstance(answer, Claim) and answer.outcome is Outcome.GRANTED:
                 self._counts.granted(keyed.fleet, keyed.paths.claim, command.session)
             return answer
+
+    @asynccontextmanager
+    async def room(self, fleet: str, session: str, *, deadline: float) -> AsyncIterator[LimitExceeded | None]:
+        """Hold a place for one claim of whichever work key during the block; yields the error if there is none."""
+        refusal = self._space.refusal()
+        if refusal is not None or not self._counts.limited:
+            yield refusal
+            return
+        async with self._counts.place(fleet, session, deadline=deadline) as problem:
+            yield problem
+
+    def granted(self, fleet: str, key: bytes, session: str) -> None:
+        """Note that a claim was granted in such a block; ``key`` is its key in etcd."""
+        self._counts.granted(fleet, key, session)
 
     async def claim_many(
         self, wanted: Sequence[tuple[ClaimCommand, Keyed]], payer: Payer, *, deadline: float

@@ -36,6 +36,23 @@ class Decisions:
             self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, answer.outcome, None)
         _log_decision(answer.outcome.value, keyed, session, attempt=answer.attempt, fencing_token=answer.fencing_token)
 
+    def placed(self, keyed: Keyed, session: str, answer: model.Claim | model.Denial) -> None:
+        """Log the answer to a ClaimNext; it is counted where it is found."""
+        choice = answer.choice or model.Choice()
+        skipped = sum(count for _, count in choice.skipped_counts)
+        if isinstance(answer, model.Denial):
+            _log_decision("nothing free", keyed, session, why=choice.nothing_free or "", skipped=skipped)
+            return
+        _log_decision(
+            answer.outcome.value,
+            keyed,
+            session,
+            attempt=answer.attempt,
+            fencing_token=answer.fencing_token,
+            place=choice.place or 0,
+            skipped=skipped,
+        )
+
     def record_changed(self, event: str, keyed: Keyed, record: model.Record) -> None:
         """Log what became of a work key: ``event`` is ``completed``, ``released``, ``revoked`` or ``acknowledged``."""
         _log_decision(event, keyed, record.session or "", attempt=record.attempt or 0, late=record.late)

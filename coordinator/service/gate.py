@@ -41,6 +41,8 @@ __all__ = ["Gate", "Malformed", "refuse_malformed"]
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Receive = Callable[[_Context], Awaitable[Any]]
 _RETRY_SECONDS = 1.0
+#: The fields of requests that may hold many work keys.
+_LISTS = frozenset({"items", "candidates"})
 
 
 class Malformed:
@@ -225,7 +227,7 @@ class _Unfinished:
 
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Any]:
     message = GetMessageClass(method.input_type)
-    lists = any(field.message_type is not None and field.is_repeated for field in method.input_type.fields)
+    lists = any(field.is_repeated and field.name in _LISTS for field in method.input_type.fields)
     most = MAX_REQUEST_BYTES if lists else MAX_SMALL_REQUEST_BYTES
     malformed = Malformed(
         InvalidInput(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc.aio
@@ -30,6 +30,9 @@ from coordinator.service.requests import new_request_id
 __all__ = ["Middleware", "name_request"]
 
 _LOG = logging.getLogger(__name__)
+
+#: So many candidates of a ClaimNext are about as much work as a call.
+_CANDIDATES_OF_A_CALL = 100
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -71,7 +74,7 @@ class Middleware:
         unpaused = self._unpaused
         takes_request_id = "request_id" in described.input_type.fields_by_name
         operating = method in RULES and RULES[method].role is Role.OPERATOR
-        takes_items = "items" in described.input_type.fields_by_name
+        count_items = _counting(described)
 
         async def answer(request: Any, context: _Context) -> Any:
             self.taken_up += 1
@@ -85,8 +88,7 @@ class Middleware:
                 if takes_request_id and not request.request_id:
                     # Its outcome may be unknown, and then it is to be repeated.
                     request.request_id = new_request_id()
-                items = len(request.items) if takes_items else 1
-                with admission.place(caller_of(context), request.ByteSize(), items, credential):
+                with admission.place(caller_of(context), request.ByteSize(), count_items(request), credential):
                     response = await behaviour(request, context)
                 code = "OK"
                 if audit is not None:
@@ -146,6 +148,15 @@ class Middleware:
         # Its trace leads to frames that hold the request.
         error.__context__ = None
         return error.with_traceback(None)
+
+
+def _counting(described: MethodDescriptor) -> Callable[[Any], int]:
+    """Return what says for how many calls a request counts."""
+    if "items" in described.input_type.fields_by_name:
+        return lambda request: len(request.items)
+    if "candidates" in described.input_type.fields_by_name:
+        return lambda request: 1 + len(request.candidates) // _CANDIDATES_OF_A_CALL
+    return lambda _: 1
 
 
 def name_request(error: CoordinatorError, request_id: str) -> None:

@@ -17,7 +17,9 @@ from coordinator.wire import (
     CAUSES_ON_WIRE,
     DENIAL_REASONS_ON_WIRE,
     EVENTS_ON_WIRE,
+    NOTHING_FREE_ON_WIRE,
     OUTCOMES_ON_WIRE,
+    SKIP_REASONS_ON_WIRE,
     STATES_ON_WIRE,
     duration,
     timestamp,
@@ -32,6 +34,7 @@ __all__ = [
     "list_reply",
     "live_claim",
     "log_reply",
+    "next_reply",
     "record",
     "status_reply",
     "work_details",
@@ -57,6 +60,41 @@ def claim_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimR
         typed_key=typed_key,
         claim=live_claim(answer),
         previous=None if answer.previous is None else _previous(answer.previous),
+    )
+
+
+def next_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimNextResponse:
+    """Write the answer to a ClaimNext."""
+    reply = claim_reply(answer, typed_key)
+    return pb.ClaimNextResponse(
+        outcome=reply.outcome,
+        work_key=reply.work_key,
+        typed_key=reply.typed_key,
+        claim=reply.claim if reply.HasField("claim") else None,
+        denial=reply.denial if reply.HasField("denial") else None,
+        previous=reply.previous if reply.HasField("previous") else None,
+        choice=_choice(answer.choice or model.Choice()),
+    )
+
+
+def _choice(choice: model.Choice) -> types.Choice:
+    return types.Choice(
+        place=choice.place or 0,
+        skipped=[
+            types.Skipped(
+                work_key=each.work_key,
+                reason=SKIP_REASONS_ON_WIRE[each.reason],
+                holder=each.holder,
+                expires_at=timestamp(each.expires_at),
+            )
+            for each in choice.skipped
+        ],
+        skipped_counts=[
+            types.SkippedCount(reason=SKIP_REASONS_ON_WIRE[reason], count=count)
+            for reason, count in choice.skipped_counts
+        ],
+        also_held=choice.also_held,
+        nothing_free=NOTHING_FREE_ON_WIRE[choice.nothing_free],
     )
 
 

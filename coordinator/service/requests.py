@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from coordinator.engine.acknowledge import AcknowledgeCommand
@@ -31,6 +32,7 @@ from coordinator.limits import (
     DEFAULT_HOT_SECONDS,
     MAX_BRIEFED_KINDS,
     MAX_BRIEFED_SECONDS,
+    MAX_CANDIDATES,
     MAX_HOT_KEYS,
     MAX_ID_BYTES,
     MAX_ITEMS,
@@ -59,6 +61,8 @@ __all__ = [
     "list_command",
     "log_command",
     "new_request_id",
+    "next_candidates",
+    "next_command",
     "release_command",
     "renew_command",
     "revoke_command",
@@ -68,6 +72,10 @@ __all__ = [
 
 #: 292 years, which is what a Go duration can hold: beyond any claim's age.
 _MAX_AGE_SECONDS = 2**63 / 1e9
+
+
+#: How many work keys are kept as they were read, the latest ones: some 4 KiB each at most.
+_KEYS_KEPT = 4_096
 
 
 class _HasKey(Protocol):
@@ -93,9 +101,15 @@ class Keyed(NamedTuple):
     @classmethod
     def read(cls, fleet: str, typed: str, topic_kinds: frozenset[str]) -> Keyed:
         """Read them as they came."""
-        fleet = check_fleet(fleet)
-        work_key = parse_work_key(typed, topic_kinds=topic_kinds)
-        return cls(fleet, work_key, typed, FleetPaths(fleet).of(work_key))
+        return _read_keyed(fleet, typed, topic_kinds)
+
+
+# Sessions of a fleet ask for the same work: of a list of 1,000 candidates each would read all of them again.
+@lru_cache(maxsize=_KEYS_KEPT)
+def _read_keyed(fleet: str, typed: str, topic_kinds: frozenset[str]) -> Keyed:
+    fleet = check_fleet(fleet)
+    work_key = parse_work_key(typed, topic_kinds=topic_kinds)
+    return Keyed(fleet, work_key, typed, FleetPaths(fleet).of(work_key))
 
 
 def check_items(count: int) -> None:
@@ -123,6 +137,41 @@ def claim_command(
         instance=_id("instance", whose.instance),
         token=_token(wanted.fencing_token),
     )
+
+
+def next_command(request: pb.ClaimNextRequest, now: datetime) -> ClaimCommand:
+    """Read a ClaimNext, its candidates excepted."""
+    return ClaimCommand(
+        session=check_session(request.session),
+        request_id=_request_id(request.request_id),
+        now=now,
+        ttl_seconds=_ttl(request),
+        note=_text("note", request.note),
+        instance=_id("instance", request.instance),
+        one_of_many=True,
+    )
+
+
+def next_candidates(request: pb.ClaimNextRequest, topic_kinds: frozenset[str]) -> Sequence[Keyed]:
+    """Read the candidates of a ClaimNext: each work key once, where it stands first."""
+    if not 1 <= len(request.candidates) <= MAX_CANDIDATES:
+        raise InvalidInput(
+            f"{len(request.candidates)} candidates; allowed are 1 to {MAX_CANDIDATES}",
+            field="candidates",
+            hint="name the work keys to choose from, the most wanted first",
+        )
+    found: dict[bytes, Keyed] = {}
+    for number, typed in enumerate(request.candidates, 1):
+        try:
+            keyed = Keyed.read(request.fleet, typed, topic_kinds)
+        except InvalidInput as error:
+            if error.field != "work_key":
+                raise
+            raise InvalidInput(
+                f"candidate {number} is no work key: {error.message}", hint=error.hint, field="candidates"
+            ) from None
+        found.setdefault(keyed.paths.claim, keyed)
+    return tuple(found.values())
 
 
 def renew_command(
@@ -279,7 +328,9 @@ def _text(field: str, value: str) -> str:
     return check_text(field, value, MAX_TEXT_BYTES)
 
 
-def _ttl(request: pb.ClaimRequest | pb.RenewRequest | pb.ClaimItem | pb.RenewItem | pb.WithdrawItem) -> float | None:
+def _ttl(
+    request: pb.ClaimRequest | pb.ClaimNextRequest | pb.RenewRequest | pb.ClaimItem | pb.RenewItem | pb.WithdrawItem,
+) -> float | None:
     """Return the ttl in seconds, None where the request has none."""
     return check_ttl(seconds_of(request.ttl)) if request.HasField("ttl") else None
 

@@ -28,7 +28,6 @@ from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
 from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
-from coordinator.engine.withdrawal import withdraw
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
@@ -40,6 +39,7 @@ from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.next import Placements
 from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.requests import (
     Keyed,
@@ -55,14 +55,16 @@ from coordinator.service.requests import (
     list_command,
     log_command,
     new_request_id,
+    next_candidates,
+    next_command,
     release_command,
     renew_command,
     revoke_command,
-    withdraw_command,
 )
 from coordinator.service.status import StatusReader
 from coordinator.service.watcher import Progress
 from coordinator.service.watches import Watches
+from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.runner import Runner
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
@@ -89,6 +91,7 @@ class Servicer(CoordinatorServiceServicer):
         claim_limits: ClaimLimits,
         metering: Metering,
         watches: Watches,
+        placements: Placements,
         *,
         topic_kinds: frozenset[str],
         credential: Callable[[Any], str] = lambda _: "",
@@ -102,6 +105,7 @@ class Servicer(CoordinatorServiceServicer):
         self._claim_limits = claim_limits
         self._metering = metering
         self._watches = watches
+        self._placements = placements
         self._topic_kinds = topic_kinds
         self._clock = clock
 
@@ -122,6 +126,16 @@ class Servicer(CoordinatorServiceServicer):
         answered, deadline = self._decisions.claim_answered, deadline_of(context)
         results = await claim_many(request.items, read_item, self._claim_limits, answered, payer, deadline=deadline)
         return pb.ClaimManyResponse(results=results)
+
+    async def ClaimNext(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:  # noqa: N802
+        """Claim the first of several work keys that is free."""
+        candidates = next_candidates(request, self._topic_kinds)
+        command = next_command(request, self._clock())
+        payer = self._payer(candidates[0].fleet, command.session, context)
+        answer = await self._placements.claim_next(command, candidates, payer, deadline=deadline_of(context))
+        keyed = next((each for each in candidates if str(each.work_key) == answer.work_key), candidates[0])
+        self._decisions.placed(keyed, command.session, answer)
+        return replies.next_reply(answer, keyed.typed)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""
@@ -146,7 +160,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = complete_command(request, self._clock())
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
-        self._claim_limits.ended(keyed)
+        self._ended(keyed)
         self._decisions.record_changed("completed", keyed, record)
         return pb.CompleteResponse(record=replies.record(record))
 
@@ -155,7 +169,7 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = release_command(request, self._clock())
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
-        self._claim_limits.ended(keyed)
+        self._ended(keyed)
         self._decisions.record_changed("released", keyed, record)
         return pb.ReleaseResponse(record=replies.record(record))
 
@@ -164,30 +178,23 @@ class Servicer(CoordinatorServiceServicer):
         keyed = Keyed.of(request, self._topic_kinds)
         command = revoke_command(request, self._clock())
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
-        self._claim_limits.ended(keyed)
+        self._ended(keyed)
         self._decisions.record_changed("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
 
     async def Withdraw(self, request: pb.WithdrawRequest, context: _Context) -> pb.WithdrawResponse:  # noqa: N802
         """Withdraw requests whose caller has been answered."""
-        check_items(len(request.items))
-        check_fleet(request.fleet)
-        session, now, deadline = check_session(request.session), self._clock(), deadline_of(context)
-        keyed = [Keyed.read(request.fleet, item.work_key, self._topic_kinds) for item in request.items]
-        commands = [withdraw_command(item, session, now) for item in request.items]
+        session = check_session(request.session)
         meter = self._metering.meter(self._payer(check_fleet(request.fleet), session, context), keeping=True)
-        outcomes = await self._runner.run_many(
-            [meter.of(partial(withdraw, command, each.paths)) for command, each in zip(commands, keyed, strict=True)],
-            deadline=deadline,
+        released, problem = await withdraw_all(
+            request, self._runner, meter, self._clock(), self._topic_kinds, deadline=deadline_of(context)
         )
-        for each, command, outcome in zip(keyed, commands, outcomes, strict=True):
-            if outcome is True:
-                self._claim_limits.ended(each)
-                self._decisions.withdrawn(each, session, command.request_id)
-        problem = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
+        for keyed, request_id in released:
+            self._ended(keyed)
+            self._decisions.withdrawn(keyed, session, request_id)
         if problem is not None:
             raise problem
-        return pb.WithdrawResponse(released=sum(outcome is True for outcome in outcomes))
+        return pb.WithdrawResponse(released=len(released))
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802
         """Return all that is known of a work key."""
@@ -270,6 +277,11 @@ class Servicer(CoordinatorServiceServicer):
         """Examine the coordinator and its store."""
         check_fleet(request.fleet)
         return await self._diagnosis.read(deadline=deadline_of(context))
+
+    def _ended(self, keyed: Keyed) -> None:
+        """Note that a claim was ended through this replica."""
+        self._claim_limits.ended(keyed)
+        self._placements.ended(keyed)
 
     def _payer(self, fleet: str, session: str, context: _Context) -> Payer:
         """Return on whose account a call writes; ``session`` is "" for calls that act as none."""

@@ -100,6 +100,42 @@ class ClaimManyResponse(_message.Message):
     results: _containers.RepeatedCompositeFieldContainer[ClaimResult]
     def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
 
+class ClaimNextRequest(_message.Message):
+    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    candidates: _containers.RepeatedScalarFieldContainer[str]
+    ttl: _duration_pb2.Duration
+    note: str
+    request_id: str
+    instance: str
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+
+class ClaimNextResponse(_message.Message):
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_FIELD_NUMBER: _ClassVar[int]
+    DENIAL_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
+    outcome: _types_pb2.Outcome
+    work_key: str
+    typed_key: str
+    claim: _types_pb2.Claim
+    denial: _types_pb2.Denial
+    previous: _types_pb2.PreviousAttempt
+    choice: _types_pb2.Choice
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ...) -> None: ...
+
 class RenewRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "ttl", "note", "request_id", "instance", "fencing_token")
     FLEET_FIELD_NUMBER: _ClassVar[int]

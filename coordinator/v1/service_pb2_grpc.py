@@ -61,6 +61,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.ClaimManyRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.ClaimManyResponse.FromString,
                 _registered_method=True)
+        self.ClaimNext = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/ClaimNext',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.ClaimNextRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.ClaimNextResponse.FromString,
+                _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Renew',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.RenewRequest.SerializeToString,
@@ -172,6 +177,15 @@ class CoordinatorServiceServicer(object):
 
     def ClaimMany(self, request, context):
         """Claims several work keys, independently of one another: one answer each, in the order of the request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimNext(self, request, context):
+        """Claims one of many: the first of a ranked list that is free, in one call. No session is denied while a candidate was
+        free at every moment of the call. A candidate is free if no session holds it and it is not completed; what the
+        caller's session holds already is passed over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -312,6 +326,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.ClaimMany,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.ClaimManyRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.ClaimManyResponse.SerializeToString,
+            ),
+            'ClaimNext': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimNext,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ClaimNextRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.ClaimNextResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
@@ -465,6 +484,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/ClaimMany',
             coordinator_dot_v1_dot_service__pb2.ClaimManyRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.ClaimManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimNext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/ClaimNext',
+            coordinator_dot_v1_dot_service__pb2.ClaimNextRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.ClaimNextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,9 +1,10 @@
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -34,6 +35,25 @@ class DenialReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DENIAL_REASON_UNSPECIFIED: _ClassVar[DenialReason]
     DENIAL_REASON_HELD: _ClassVar[DenialReason]
     DENIAL_REASON_COMPLETED: _ClassVar[DenialReason]
+
+class SkipReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SKIP_REASON_UNSPECIFIED: _ClassVar[SkipReason]
+    SKIP_REASON_HELD: _ClassVar[SkipReason]
+    SKIP_REASON_COMPLETED: _ClassVar[SkipReason]
+    SKIP_REASON_COOLDOWN: _ClassVar[SkipReason]
+    SKIP_REASON_LIMIT: _ClassVar[SkipReason]
+    SKIP_REASON_SIMILAR: _ClassVar[SkipReason]
+    SKIP_REASON_OWN: _ClassVar[SkipReason]
+    SKIP_REASON_BLOCKED: _ClassVar[SkipReason]
+
+class NothingFree(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NOTHING_FREE_UNSPECIFIED: _ClassVar[NothingFree]
+    NOTHING_FREE_EMPTY: _ClassVar[NothingFree]
+    NOTHING_FREE_HELD: _ClassVar[NothingFree]
+    NOTHING_FREE_BLOCKED: _ClassVar[NothingFree]
+    NOTHING_FREE_FAILED: _ClassVar[NothingFree]
 STATE_UNSPECIFIED: State
 STATE_AVAILABLE: State
 STATE_CLAIMED: State
@@ -50,6 +70,53 @@ OUTCOME_DENIED: Outcome
 DENIAL_REASON_UNSPECIFIED: DenialReason
 DENIAL_REASON_HELD: DenialReason
 DENIAL_REASON_COMPLETED: DenialReason
+SKIP_REASON_UNSPECIFIED: SkipReason
+SKIP_REASON_HELD: SkipReason
+SKIP_REASON_COMPLETED: SkipReason
+SKIP_REASON_COOLDOWN: SkipReason
+SKIP_REASON_LIMIT: SkipReason
+SKIP_REASON_SIMILAR: SkipReason
+SKIP_REASON_OWN: SkipReason
+SKIP_REASON_BLOCKED: SkipReason
+NOTHING_FREE_UNSPECIFIED: NothingFree
+NOTHING_FREE_EMPTY: NothingFree
+NOTHING_FREE_HELD: NothingFree
+NOTHING_FREE_BLOCKED: NothingFree
+NOTHING_FREE_FAILED: NothingFree
+
+class Skipped(_message.Message):
+    __slots__ = ("work_key", "reason", "holder", "expires_at")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    reason: SkipReason
+    holder: str
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, work_key: _Optional[str] = ..., reason: _Optional[_Union[SkipReason, str]] = ..., holder: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Choice(_message.Message):
+    __slots__ = ("place", "skipped", "skipped_counts", "also_held", "nothing_free")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    ALSO_HELD_FIELD_NUMBER: _ClassVar[int]
+    NOTHING_FREE_FIELD_NUMBER: _ClassVar[int]
+    place: int
+    skipped: _containers.RepeatedCompositeFieldContainer[Skipped]
+    skipped_counts: _containers.RepeatedCompositeFieldContainer[SkippedCount]
+    also_held: _containers.RepeatedScalarFieldContainer[str]
+    nothing_free: NothingFree
+    def __init__(self, place: _Optional[int] = ..., skipped: _Optional[_Iterable[_Union[Skipped, _Mapping]]] = ..., skipped_counts: _Optional[_Iterable[_Union[SkippedCount, _Mapping]]] = ..., also_held: _Optional[_Iterable[str]] = ..., nothing_free: _Optional[_Union[NothingFree, str]] = ...) -> None: ...
+
+class SkippedCount(_message.Message):
+    __slots__ = ("reason", "count")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    reason: SkipReason
+    count: int
+    def __init__(self, reason: _Optional[_Union[SkipReason, str]] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Claim(_message.Message):
     __slots__ = ("work_key", "kind", "session", "attempt", "fencing_token", "ttl", "claimed_at", "expires_at", "remaining", "note")
@@ -76,7 +143,7 @@ class Claim(_message.Message):
     def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., fencing_token: _Optional[int] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., remaining: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Denial(_message.Message):
-    __slots__ = ("reason", "holder", "own_session", "completed_by", "expires_at", "completed_at", "retry_after")
+    __slots__ = ("reason", "holder", "own_session", "completed_by", "expires_at", "completed_at", "retry_after", "alternatives")
     REASON_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     OWN_SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +151,7 @@ class Denial(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     reason: DenialReason
     holder: str
     own_session: bool
@@ -91,7 +159,8 @@ class Denial(_message.Message):
     expires_at: _timestamp_pb2.Timestamp
     completed_at: _timestamp_pb2.Timestamp
     retry_after: _duration_pb2.Duration
-    def __init__(self, reason: _Optional[_Union[DenialReason, str]] = ..., holder: _Optional[str] = ..., own_session: bool = ..., completed_by: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    alternatives: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reason: _Optional[_Union[DenialReason, str]] = ..., holder: _Optional[str] = ..., own_session: bool = ..., completed_by: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., alternatives: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PreviousAttempt(_message.Message):
     __slots__ = ("attempt", "session", "cause", "reason", "note", "ended_at")

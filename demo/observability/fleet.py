@@ -45,9 +45,11 @@ _Session = tuple[str, AsyncClient]
 class Counts:
     """What the counters of all coordinators must have gone up by: the keys are the values of their labels."""
 
-    #: (kind, outcome), (kind, reason), (kind, late), (kind, cause)
+    #: (kind, outcome), (kind, reason), (kind, place), (kind, reason), (kind, late), (kind, cause)
     claims: Counter[tuple[str, str]] = field(default_factory=Counter)
     denials: Counter[tuple[str, str]] = field(default_factory=Counter)
+    placements: Counter[tuple[str, str]] = field(default_factory=Counter)
+    skips: Counter[tuple[str, str]] = field(default_factory=Counter)
     completions: Counter[tuple[str, str]] = field(default_factory=Counter)
     abandonments: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Attempts that ended, and distinct sessions denied while those were live.
@@ -59,6 +61,8 @@ class Counts:
         return Counts(
             claims=self.claims - before.claims,
             denials=self.denials - before.denials,
+            placements=self.placements - before.placements,
+            skips=self.skips - before.skips,
             completions=self.completions - before.completions,
             abandonments=self.abandonments - before.abandonments,
             attempts=self.attempts - before.attempts,
@@ -66,12 +70,13 @@ class Counts:
         )
 
     def convergence_rate(self, kind: str | None = None) -> float:
-        """Return denied / (granted + denied), of one kind or of all."""
+        """Return contended asks / asks, of one kind or of all."""
         answered: Counter[str] = Counter()
-        for (of, outcome), number in self.claims.items():
-            if kind in (None, of) and outcome != "renewed":
-                answered[outcome] += number
-        return answered["denied"] / answered.total()
+        for (of, what), number in (*self.claims.items(), *self.placements.items()):
+            if kind in (None, of):
+                answered[what] += number
+        contended = answered["denied"] + answered["later"] + answered["none"]
+        return contended / (answered["granted"] + answered["denied"] + answered["none"])
 
 
 class FleetLoad:
@@ -120,6 +125,7 @@ class FleetLoad:
                 for place, kind in enumerate(self._kinds):
                     # Not the same end for all kinds of a round.
                     group.create_task(self._piece(kind, self._round, self._round + place))
+                    group.create_task(self._choices(kind, self._round))
             await asyncio.sleep(pause)
 
     async def let_expire(self, number: int) -> None:
@@ -168,6 +174,21 @@ class FleetLoad:
         self._ended(crowd - 1, self.counts.completions, (kind, "false"))
         # A session that has not heard of it.
         await self._claim(kind, key, f"session-late-{number}", self._client(number))
+
+    async def _choices(self, kind: str, number: int) -> None:
+        """Have sessions choose from two pieces, one after the other: of these asks, too, all but one are contended."""
+        keys = [self._new_key(kind), self._new_key(kind)]
+        client, crowd = self._client(number), self._crowd(kind, number)
+        for place in range(crowd + 1):
+            answer = await client.try_claim_next(f"session-{number}-choosing-{place}", keys, _TTL)
+            self.counts.placements[kind, ("first", "later")[place] if place < len(keys) else "none"] += 1
+            self.counts.skips[kind, "held"] += min(place, len(keys))
+            if isinstance(answer, Claim):
+                self.counts.claims[kind, "granted"] += 1
+        await _wait(client, keys[0], lambda story: len(story.contenders) == crowd)
+        for place, key in enumerate(keys):
+            await client.complete(f"session-{number}-choosing-{place}", key, result="done")
+            self._ended(0 if place else crowd, self.counts.completions, (kind, "false"))
 
     async def _race(self, kind: str, key: str, sessions: Sequence[_Session]) -> _Session:
         """Have sessions claim a piece at once; returns the one that got it, once the others stand as its contenders."""

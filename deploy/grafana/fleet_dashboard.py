@@ -51,11 +51,13 @@ def _kinds() -> QueryVariable:
 
 
 def _share_denied(window: str, by: str = "") -> str:
-    """Denied of granted and denied: renewals are the holder's own and no contention."""
+    """Contended of all asks, as the recording rules have it: renewals are the holder's own and no contention."""
     clause = f" by ({by}) " if by else ""
     return ratio(
-        f'sum{clause}(rate(coordination_claims_total{{{_KIND}, outcome="denied"}}[{window}]))',
-        f'sum{clause}(rate(coordination_claims_total{{{_KIND}, outcome=~"granted|denied"}}[{window}]))',
+        f'sum{clause}(rate(coordination_claims_total{{{_KIND}, outcome="denied"}}[{window}])'
+        f' or rate(coordination_placements_total{{{_KIND}, place=~"later|none"}}[{window}]))',
+        f'sum{clause}(rate(coordination_claims_total{{{_KIND}, outcome=~"granted|denied"}}[{window}])'
+        f' or rate(coordination_placements_total{{{_KIND}, place="none"}}[{window}]))',
     )
 
 
@@ -144,9 +146,9 @@ def _convergence(board: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Convergence over time",
-                "Share of claims that were denied, over the last 5 minutes and the last hour. Good is a line below "
-                "50 % that comes back after each peak. Alert: CoordinationConvergenceHigh, after 15 minutes above "
-                "80 %.",
+                "Share of claims that were denied, and of choices (work-next) whose first choice was taken, over the "
+                "last 5 minutes and the last hour. Good is a line below 50 % that comes back after each peak. Alert: "
+                "CoordinationConvergenceHigh, after 15 minutes above 80 %.",
                 [Query(_share_denied("5m"), "5 m"), Query(_share_denied("1h"), "1 h")],
                 Unit.SHARE,
                 highest=1,
@@ -198,6 +200,28 @@ def _denials(board: Dashboard) -> Dashboard:
                 [Query(_rate("coordination_denials_total", "kind"), "{{kind}}")],
                 Unit.PER_SECOND,
                 width=8,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            graph(
+                "Choices by place",
+                "What sessions got that asked for one of many (work-next) per second: their first choice, a later "
+                "one, or none. Good is little none: it means that there are more sessions than work.",
+                [Query(_rate("coordination_placements_total", "place"), "{{place}}")],
+                Unit.PER_SECOND,
+                width=12,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            graph(
+                "Candidates passed over, by reason",
+                "How many candidates a choice has passed over per second, and why. Good is mostly held; much "
+                "completed means that lists are old.",
+                [Query(_rate("coordination_skips_total", "reason"), "{{reason}}")],
+                Unit.PER_SECOND,
+                width=12,
                 stacked=True,
             )
         )

@@ -47,7 +47,7 @@ VALUES = [
     for module in (model, findings)
     for value in vars(module).values()
     if isinstance(value, type) and value.__module__ == module.__name__
-    if (dataclasses.is_dataclass(value) or issubclass(value, enum.Enum))
+    if (dataclasses.is_dataclass(value) or issubclass(value, enum.Enum | tuple))
 ]
 
 
@@ -61,7 +61,7 @@ def _value(kind: Any) -> Any:
     """Make a value of a type with every field set."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
-        return (_value(arguments[0]),)
+        return tuple(_value(argument) for argument in arguments if argument is not ...)
     if origin in (types.UnionType, typing.Union):
         return _value(arguments[0])
     if issubclass(kind, enum.Enum):
@@ -69,6 +69,8 @@ def _value(kind: Any) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
         return kind(**{field.name: _value(hints[field.name]) for field in dataclasses.fields(kind)})
+    if issubclass(kind, tuple):
+        return kind(**{name: _value(hint) for name, hint in typing.get_type_hints(kind).items()})
     return {str: "text", int: 7, float: 7.5, bool: True, datetime: NOW}[kind]
 
 

@@ -28,6 +28,8 @@ def counted(seen: LoadedFleet, metric: str, *labels: str) -> Counter[tuple[str, 
 def test_the_counters_of_all_coordinators_add_up_to_what_the_sessions_were_answered(seen: LoadedFleet) -> None:
     assert counted(seen, "coordination_claims_total", "kind", "outcome") == seen.counts.claims
     assert counted(seen, "coordination_denials_total", "kind", "reason") == seen.counts.denials
+    assert counted(seen, "coordination_placements_total", "kind", "place") == seen.counts.placements
+    assert counted(seen, "coordination_skips_total", "kind", "reason") == seen.counts.skips
     assert counted(seen, "coordination_completions_total", "kind", "late") == seen.counts.completions
     assert counted(seen, "coordination_abandonments_total", "kind", "cause") == seen.counts.abandonments
     # Both had their share.

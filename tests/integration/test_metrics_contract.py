@@ -34,6 +34,8 @@ CLAIMS, CALLERS = 5_000, 128
 PROMISED = {
     "claims_total": ("counter", {"kind", "outcome"}),
     "denials_total": ("counter", {"kind", "reason"}),
+    "placements_total": ("counter", {"kind", "place"}),
+    "skips_total": ("counter", {"kind", "reason"}),
     "completions_total": ("counter", {"kind", "late"}),
     "abandonments_total": ("counter", {"kind", "cause"}),
     "live_claims": ("gauge", {"kind"}),
@@ -94,6 +96,7 @@ def exposed(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFa
         with Client(own.endpoint, timeout=SECONDS, instance="") as client:
             client.claim("one", "task:a")
             client.try_claim("two", "task:a")
+            client.try_claim_next("two", ["task:a"])
             client.complete("one", "task:a")
             client.claim("one", "task:b")
             client.release("one", "task:b")

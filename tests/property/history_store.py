@@ -14,7 +14,7 @@ from coordinator.engine.documents import (
     StoredClaim,
     StoredHistory,
     StoredRecord,
-    Withdrawal,
+    StoredRequest,
 )
 from coordinator.engine.layout import ROOT, decode_segment, format_stamp
 from coordinator.engine.transaction import KeyValue
@@ -126,7 +126,7 @@ def read_fleet(fleet: str, kvs: Iterable[KeyValue]) -> dict[str, Stored]:
 def _check_withdrawal(kv: KeyValue) -> None:
     if kv.lease >> 48 != LEASE_ID_PREFIX:
         raise Disagreement(f"{kv.key!r} is bound to the lease {kv.lease:x}, which is not of a pool")
-    Withdrawal.decode(kv.value)
+    StoredRequest.decode(kv.value)
 
 
 def check(stored: Stored, seen: Mapping[int, int]) -> None:

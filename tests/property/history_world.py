@@ -21,7 +21,7 @@ from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw
-from coordinator.errors import Contended, Refused
+from coordinator.errors import Contended, NotHolder, Refused
 from coordinator.model import Claim, Denial, DenialReason, Outcome, Record, WorkDetails
 from coordinator.recorder import EndedAttempt, NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
@@ -266,7 +266,8 @@ def in_words(answer: object) -> Answer:
         case Record():
             return show_record(answer)
         case Refused() | Contended():
-            return Refusal(type(answer), answer.holder)
+            # Which of its sorts it is (ClaimLost) the tests of exit codes say.
+            return Refusal(NotHolder if isinstance(answer, NotHolder) else type(answer), answer.holder)
         case WorkDetails():
             return Details(
                 record=show_record(answer.record),

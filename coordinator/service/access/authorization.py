@@ -57,6 +57,7 @@ _OPERATING = Rule(Role.OPERATOR, as_session=False)
 RULES: dict[str, Rule] = {
     "Claim": _ACTING,
     "ClaimMany": _ACTING,
+    "ClaimNext": _ACTING,
     "Renew": _ACTING,
     "RenewMany": _ACTING,
     "Complete": _ACTING,

@@ -1,0 +1,111 @@
+"""Choose: what the choice of one among many candidates stands on.
+
+A ClaimNext tries its candidates one by one with ``claim.py``; in which order, and when it gives up, is for the service
+(``coordinator/service/next/``). What it gives up by is a look: claim and record of each candidate, read from the store.
+
+Invariants:
+- A candidate is free if no claim is on it and its work is not completed. One whose claim expired unrecorded is free,
+  and so is one whose values cannot be read: a try finds out.
+- A look is linearizable: what it shows of a candidate was so at a moment after it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.contenders import note_contender
+from coordinator.engine.documents import StoredClaim
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.portions import Portion
+from coordinator.engine.snapshot import decode_record, reads
+from coordinator.engine.steps import Operation, Trailing, commit, decode
+from coordinator.engine.transaction import KeyValue, Txn, created_at
+from coordinator.model import SkipReason, State
+
+__all__ = ["FREE", "MOST_SEEN", "Sight", "contend", "look", "sight_of_record"]
+
+#: Work keys of one look: two reads each, of etcd's default of 128 operations in a transaction (``--max-txn-ops``). All
+#: of their texts fit into the 64 MiB that a reply may have, however long they are.
+MOST_SEEN = 60
+
+
+class Sight(NamedTuple):
+    """How a work key was at ``revision``: ``taken`` says why it could not be had, None for what was free.
+
+    ``session`` holds it or has finished it; ``token``, ``request_id``, ``lease`` and ``expires_at`` are those of the
+    live claim. ``expires_at`` is by the clock of the replica that wrote it.
+    """
+
+    taken: SkipReason | None
+    revision: int
+    session: str = ""
+    token: int = 0
+    request_id: str = ""
+    lease: int = 0
+    expires_at: datetime | None = None
+
+
+FREE = Sight(None, 0)
+
+
+def look(candidates: Sequence[WorkPaths]) -> Operation[tuple[Sight, ...]]:
+    """Look at up to ``MOST_SEEN`` work keys of one fleet, at one revision; returns one sight each, in their order."""
+    wanted = [read for paths in candidates for read in reads(paths)]
+    reply = yield from commit(Txn((), tuple(wanted)))
+    portion = Portion()
+    sights: list[Sight] = []
+    for index in range(len(candidates)):
+        claims, records = reply.range(2 * index).kvs, reply.range(2 * index + 1).kvs
+        if claims:
+            yield from portion.take(claims[0])
+            sights.append((yield from _sight_of_claim(claims[0], reply.revision)))
+        elif records:
+            yield from portion.take(records[0])
+            sights.append((yield from sight_of_record(records[0], reply.revision, live=False)))
+        else:
+            sights.append(Sight(None, reply.revision))
+    return tuple(sights)
+
+
+def _sight_of_claim(kv: KeyValue, revision: int) -> Operation[Sight]:
+    stored = yield from decode(StoredClaim, kv)
+    if stored is None:
+        return Sight(SkipReason.HELD, revision, token=kv.create_revision, lease=kv.lease)
+    return Sight(
+        SkipReason.HELD,
+        revision,
+        session=stored.session,
+        token=kv.create_revision,
+        request_id=stored.request_id,
+        lease=kv.lease,
+        expires_at=stored.expires_at,
+    )
+
+
+def sight_of_record(kv: KeyValue, revision: int, *, live: bool) -> Operation[Sight]:
+    """Return what a record says; ``live``: what it calls claimed may be taken for held."""
+    stored = yield from decode_record(kv)
+    if stored is None:
+        return Sight(None, revision)
+    if stored.state is State.COMPLETED:
+        return Sight(SkipReason.COMPLETED, revision, session=stored.session)
+    if stored.state is State.CLAIMED and live:
+        return Sight(
+            SkipReason.HELD,
+            revision,
+            session=stored.session,
+            token=stored.fencing_token or 0,
+            request_id=stored.request_id,
+            expires_at=stored.expires_at,
+        )
+    return Sight(None, revision)
+
+
+def contend(command: ClaimCommand, paths: WorkPaths, token: int) -> Operation[None]:
+    """Have the caller noted as a contender for the live claim with this token, which it was not tried against."""
+    note = note_contender(command, paths)
+    of_this_claim = (created_at(paths.claim, token), *note.compares)
+    yield Trailing(note._replace(compares=of_this_claim), (paths.contender(command.session), token))

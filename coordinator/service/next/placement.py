@@ -1,0 +1,303 @@
+"""Placement: find a free one among the candidates of a ClaimNext, and claim it.
+
+Invariants:
+- No session is denied while a candidate was free at every moment of its call. Before a denial all candidates are looked
+  at, in a linearizable look that began after the call had come, and each that was seen free there is tried.
+- One request is granted one candidate, however often it is tried and by whichever replicas: each grant compares that
+  nothing stands under its request, and writes there what it has granted.
+- The candidates that are likely to be free are tried in their order. Those that another call is trying at this replica
+  come last: they are about to be taken.
+- Passing over a candidate is no denial. Only the first choice counts the caller as a contender, where it is held.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from coordinator.engine.choose import Sight, contend
+from coordinator.engine.claim import claim, placed_before
+from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.steps import Operation, time_left
+from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
+from coordinator.recorder import Place, Recorder
+from coordinator.service.accounts import Metering
+from coordinator.service.budgets import Payer
+from coordinator.service.claim_limits import ClaimLimits
+from coordinator.service.next.looks import Looks, Sights
+from coordinator.service.next.view import FleetView, Views
+from coordinator.service.requests import Keyed
+from coordinator.store.runner import Runner
+
+__all__ = ["Placements"]
+
+#: How many candidates are tried, in the order of the view, before all of them are looked at: where so many were taken
+#: after all, the view is of little use.
+_BLIND_TRIES = 8
+#: How many candidates of which nothing is known are tried before those are looked at.
+_UNKNOWN_TRIES = 1
+#: How many of those that were passed over are named.
+_SKIPPED_SHOWN = 20
+#: Of how many claims it is asked how long they last at most, those that expire first by their own account.
+_LEASES_ASKED = 8
+
+
+#: Runs an operation on the account of a caller, until its deadline.
+_Run = Callable[[Callable[[], Operation[object]]], Awaitable[object]]
+
+
+@dataclass(eq=False, slots=True)
+class _Search:
+    """One call: what it has tried and seen so far. ``seen`` is from looks that began after the call had come."""
+
+    command: ClaimCommand
+    candidates: Sequence[Keyed]
+    view: FleetView
+    seen: Sights = field(default_factory=dict)
+    denials: dict[bytes, Denial] = field(default_factory=dict)
+    unknown_tries: int = _UNKNOWN_TRIES
+
+    def sight(self, keyed: Keyed) -> Sight | None:
+        """Return how a candidate is, as far as is known."""
+        return self.seen.get(keyed.paths.claim) or self.view.sight(keyed.paths)
+
+    def learn(self, sights: Sights) -> None:
+        """Take in what a look has shown."""
+        for keyed in self.candidates:
+            sight = sights.get(keyed.paths.claim)
+            if sight is not None:
+                self.seen[keyed.paths.claim] = sight
+                self.view.learn(keyed.paths, sight)
+
+    def own_grant(self) -> Keyed | None:
+        """Return the candidate that an earlier try of this very request has claimed, if one was seen."""
+        command = self.command
+        for keyed in self.candidates:
+            sight = self.seen.get(keyed.paths.claim)
+            if sight is not None and sight.token and sight.request_id == command.request_id:
+                return keyed if sight.session == command.session else None
+        return None
+
+
+class Placements:
+    """Places callers with ``runner``; ``views`` order the tries, ``looks`` decide."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        claim_limits: ClaimLimits,
+        metering: Metering,
+        views: Views,
+        looks: Looks,
+        recorder: Recorder,
+    ) -> None:
+        self._runner = runner
+        self._claim_limits = claim_limits
+        self._metering = metering
+        self._views = views
+        self._looks = looks
+        self._recorder = recorder
+        #: How many calls are trying a candidate at this replica, by the key of its claim.
+        self._tried_now: Counter[bytes] = Counter()
+
+    async def claim_next(
+        self, command: ClaimCommand, candidates: Sequence[Keyed], payer: Payer, *, deadline: float
+    ) -> Claim | Denial:
+        """Claim the first of the candidates that is free. They are of one fleet, different, and at least one.
+
+        ``deadline`` is a reading of ``time.monotonic()``. Raises what a claim raises, and ``LimitExceeded`` where that
+        would take a new claim and a limit is reached.
+        """
+        first = candidates[0]
+        async with self._claim_limits.room(first.fleet, command.session, deadline=deadline) as refusal:
+            meter = self._metering.meter(payer, keeping=refusal is not None)
+
+            def run(start: Callable[[], Operation[object]]) -> Awaitable[object]:
+                return self._runner.run(meter.of(start), deadline=deadline)
+
+            if refusal is not None:
+                earlier = await run(partial(placed_before, command, first.paths))
+                if isinstance(earlier, Claim):
+                    return replace(earlier, choice=Choice(_place(candidates, earlier)))
+                raise refusal
+            answer = await self._place(command, candidates, run, deadline)
+            if isinstance(answer, Claim) and answer.claimed_at == command.now:
+                keyed = candidates[(_place(candidates, answer) or 1) - 1]
+                self._claim_limits.granted(keyed.fleet, keyed.paths.claim, command.session)
+            return answer
+
+    def ended(self, keyed: Keyed) -> None:
+        """Note that a claim was ended through this replica: what is free again is to be tried at its place."""
+        self._views.forget(keyed.paths)
+
+    async def _place(
+        self, command: ClaimCommand, candidates: Sequence[Keyed], run: _Run, deadline: float
+    ) -> Claim | Denial:
+        first = candidates[0]
+        search = _Search(command, candidates, self._views.of(FleetPaths(first.fleet)))
+        placed = await self._try_in_order(search, run, deadline)
+        if placed is None:
+            placed = await self._try_what_is_free(search, run, deadline)
+        if placed is None:
+            earlier = await run(partial(placed_before, command, first.paths))
+            placed = earlier if isinstance(earlier, Claim) else None
+        await self._contend(search, run)
+        passed_over = _passed_over(search, placed)
+        choice = _choice(search, placed, passed_over)
+        if placed is None or placed.claimed_at == command.now:  # not what an earlier try was granted
+            self._report(first, choice, passed_over)
+        if placed is not None:
+            return replace(placed, choice=choice)
+        return await self._denial(search, choice, run)
+
+    def _report(self, first: Keyed, choice: Choice, passed_over: Sequence[Skipped]) -> None:
+        place = Place.NONE if choice.nothing_free else Place.FIRST if not passed_over else Place.LATER
+        skips = Counter((each.work_key.partition(":")[0], each.reason) for each in passed_over)
+        self._recorder.placed(first.fleet, first.work_key.kind, place, skips)
+
+    async def _try_in_order(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
+        """Try what is likely to be free; None where none was."""
+        while len(search.denials) < _BLIND_TRIES:
+            keyed = self._likely(search)
+            if keyed is None:
+                return None
+            if search.sight(keyed) is None:
+                if not search.unknown_tries:
+                    unknown = [each.paths for each in search.candidates if search.sight(each) is None]
+                    search.learn(await self._looks.look(unknown, deadline=deadline))
+                    continue
+                search.unknown_tries -= 1
+            claimed = await self._try(search, keyed, run)
+            if claimed is not None:
+                return claimed
+        return None
+
+    def _likely(self, search: _Search) -> Keyed | None:
+        """Return the first candidate that is not known to be taken, is not being tried, and was not tried."""
+        for keyed in search.candidates:
+            claim_key = keyed.paths.claim
+            if claim_key not in search.denials and not self._tried_now[claim_key]:
+                sight = search.sight(keyed)
+                if sight is None or sight.taken is None:
+                    return keyed
+        return None
+
+    async def _try_what_is_free(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
+        """Look at all candidates, and try each that is free, first those that no other call is trying."""
+        search.learn(await self._looks.look([each.paths for each in search.candidates], deadline=deadline))
+        mine = search.own_grant()
+        if mine is not None:
+            return await self._try(search, mine, run)
+        free = [keyed for keyed in search.candidates if search.seen[keyed.paths.claim].taken is None]
+        while free:
+            keyed = next((each for each in free if not self._tried_now[each.paths.claim]), free[0])
+            free.remove(keyed)
+            claimed = await self._try(search, keyed, run)
+            if claimed is not None:
+                return claimed
+        return None
+
+    async def _try(self, search: _Search, keyed: Keyed, run: _Run) -> Claim | None:
+        """Try to claim one candidate; None where it was taken."""
+        claim_key = keyed.paths.claim
+        command = search.command if keyed is search.candidates[0] else replace(search.command, contends=False)
+        self._tried_now[claim_key] += 1
+        try:
+            answer = await run(partial(claim, command, keyed.paths))
+        finally:
+            self._tried_now[claim_key] -= 1
+            if not self._tried_now[claim_key]:
+                del self._tried_now[claim_key]
+        if isinstance(answer, Claim):
+            return answer
+        if not isinstance(answer, Denial):
+            raise TypeError("a claim is answered by a claim or a denial")
+        search.denials[claim_key] = answer
+        return None
+
+    async def _contend(self, search: _Search, run: _Run) -> None:
+        """Have the caller noted as a contender for its first choice, where that is held and was not tried."""
+        first = search.candidates[0]
+        sight = search.sight(first)
+        if first.paths.claim in search.denials or sight is None or sight.taken is not SkipReason.HELD:
+            return
+        if sight.token and sight.session != search.command.session:
+            await run(partial(contend, search.command, first.paths, sight.token))
+
+    async def _denial(self, search: _Search, choice: Choice, run: _Run) -> Denial:
+        skipped = _why(search, search.candidates[0])
+        first = str(search.candidates[0].work_key)
+        sight = search.seen[search.candidates[0].paths.claim]
+        finished = skipped is not None and skipped.reason is SkipReason.COMPLETED
+        return Denial(
+            work_key=first,
+            reason=DenialReason.COMPLETED if finished else DenialReason.HELD,
+            holder=None if skipped is None else skipped.holder,
+            own_session=skipped is not None and skipped.reason is SkipReason.OWN,
+            completed_by=sight.session or None if finished else None,
+            expires_at=None if skipped is None else skipped.expires_at,
+            retry_after_seconds=await self._retry_after(search, run),
+            choice=choice,
+        )
+
+    async def _retry_after(self, search: _Search, run: _Run) -> float | None:
+        """Return after how many seconds the first of the live claims has ended, at most; None where there is none."""
+        held = [sight for sight in search.seen.values() if sight.lease and sight.expires_at is not None]
+        held.sort(key=lambda sight: (sight.expires_at, sight.lease))
+        leases = tuple(dict.fromkeys(sight.lease for sight in held[:_LEASES_ASKED]))
+        left = await run(partial(time_left, *leases)) if leases else ()
+        return min(left) if isinstance(left, tuple) and left else None
+
+
+def _why(search: _Search, keyed: Keyed) -> Skipped | None:
+    """Return why a candidate was passed over; None for one that was not, as far as is known."""
+    work_key, session = str(keyed.work_key), search.command.session
+    denial = search.denials.get(keyed.paths.claim)
+    if denial is not None:
+        if denial.reason is DenialReason.COMPLETED:
+            return Skipped(work_key, SkipReason.COMPLETED)
+        reason = SkipReason.OWN if denial.own_session else SkipReason.HELD
+        return Skipped(work_key, reason, denial.holder, denial.expires_at)
+    sight = search.sight(keyed)
+    if sight is None or sight.taken is None:
+        return None
+    if sight.taken is not SkipReason.HELD:
+        return Skipped(work_key, sight.taken)
+    reason = SkipReason.OWN if sight.session == session else SkipReason.HELD
+    return Skipped(work_key, reason, sight.session or None, sight.expires_at)
+
+
+def _place(candidates: Sequence[Keyed], claimed: Claim) -> int | None:
+    """Return where on the list a claim stands, from 1 on; None where it does not."""
+    places = (number for number, keyed in enumerate(candidates, 1) if str(keyed.work_key) == claimed.work_key)
+    return next(places, None)
+
+
+def _passed_over(search: _Search, placed: Claim | None) -> list[Skipped]:
+    """Return the candidates that were passed over: of those before the one that was granted, or of all."""
+    passed_over = []
+    for keyed in search.candidates:
+        if placed is not None and str(keyed.work_key) == placed.work_key:
+            break
+        why = _why(search, keyed)
+        if why is not None:
+            passed_over.append(why)
+    return passed_over
+
+
+def _choice(search: _Search, placed: Claim | None, passed_over: Sequence[Skipped]) -> Choice:
+    counts = Counter(each.reason for each in passed_over)
+    nothing_free = None
+    if placed is None:
+        held = counts[SkipReason.HELD] or counts[SkipReason.OWN] or counts.total() < len(search.candidates)
+        nothing_free = NothingFree.HELD if held else NothingFree.EMPTY
+    return Choice(
+        place=None if placed is None else _place(search.candidates, placed),
+        skipped=tuple(passed_over[:_SKIPPED_SHOWN]),
+        skipped_counts=tuple((reason, counts[reason]) for reason in SkipReason if counts[reason]),
+        also_held=tuple(each.work_key for each in passed_over if each.reason is SkipReason.OWN),
+        nothing_free=nothing_free,
+    )

@@ -1,0 +1,196 @@
+"""The view: what this replica believes to be taken, so that a ClaimNext tries first what is likely to be free.
+
+It is learnt from looks and kept up to date by a watch of the fleet's records. Only candidates that were asked for
+lately are in it.
+
+Invariants:
+- The view orders tries and nothing else: no session is denied because of what it says.
+- A view whose watch is broken, silent or not yet in place is not used.
+- What was seen at a later revision is not overwritten by what was seen at an earlier one.
+- Its size is bounded, and so is the number of fleets that are watched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+
+from coordinator import clock
+from coordinator.engine.choose import Sight, sight_of_record
+from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.steps import Damaged
+from coordinator.engine.transaction import KeyValue, end_of_prefix
+from coordinator.model import SkipReason
+from coordinator.process.tasks import Setback, Task
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
+
+__all__ = ["Views"]
+
+_LOG = logging.getLogger(__name__)
+
+#: Fleets that are watched at a time, candidates that are known of each, and after how many seconds without a ClaimNext
+#: a fleet is watched no longer.
+_FLEETS = 32
+_KNOWN = 100_000
+_IDLE_SECONDS = 300.0
+#: etcd is asked every 5 s how far it is; a watch that has said nothing for three times as long may be dead.
+_SILENT_SECONDS = 15.0
+_LOOK_SECONDS = 5.0
+
+
+class FleetView:
+    """What is believed of one fleet's work."""
+
+    def __init__(self, channel: EtcdChannel, paths: FleetPaths) -> None:
+        prefix = paths.prefix("record")
+        self._watch = Watch(channel, prefix, end_of_prefix(prefix), broke=self._broke)
+        #: By the key of its record; None where it is not known yet how it is.
+        self._known: OrderedDict[bytes, Sight | None] = OrderedDict()
+        self._heard = 0.0
+        self.used_at = time.monotonic()
+        self.problem = ""
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether its watch is in place."""
+        return time.monotonic() - self._heard < _SILENT_SECONDS
+
+    def sight(self, paths: WorkPaths) -> Sight | None:
+        """Return how a candidate is believed to be; None where that is not known. It is followed from now on."""
+        sight = self._known.get(paths.record)
+        if sight is None:
+            self._follow(paths.record)
+        elif sight.taken is SkipReason.HELD and sight.expires_at is not None and sight.expires_at <= clock.now():
+            return None  # its end will be recorded, unless it was renewed
+        return sight if self.usable else None
+
+    def learn(self, paths: WorkPaths, sight: Sight) -> None:
+        """Note how a candidate was seen."""
+        known = self._known.get(paths.record)
+        if known is None or known.revision <= sight.revision:
+            self._follow(paths.record)
+            self._known[paths.record] = sight
+
+    def forget(self, paths: WorkPaths) -> None:
+        """Note that a work key has changed, which the watch may not have shown yet."""
+        if paths.record in self._known:
+            self._known[paths.record] = None
+
+    def _follow(self, record: bytes) -> None:
+        if record not in self._known:
+            self._known[record] = None
+            if len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    async def run(self) -> None:
+        """Follow the records, for ever."""
+        while True:
+            try:
+                async with contextlib.aclosing(self._watch.follow()) as batches:
+                    async for batch in batches:
+                        if not self._heard:
+                            self._begin(batch.revision)
+                        self._heard, self.problem = time.monotonic(), ""
+                        self._take(batch)
+            except (Compacted, Rewound) as gone:
+                self._broke(str(gone))
+                await asyncio.sleep(1.0)
+
+    def _begin(self, revision: int) -> None:
+        """Forget what was seen before the watch was in place: it has missed what happened in between."""
+        for record, sight in self._known.items():
+            if sight is not None and sight.revision < revision:
+                self._known[record] = None
+
+    def _take(self, batch: WatchBatch) -> None:
+        for kv in batch.puts():
+            known = self._known.get(kv.key, self)
+            if known is None or (isinstance(known, Sight) and known.revision <= kv.mod_revision):
+                self._known[kv.key] = _read(kv)
+        for deleted in batch.deletes():
+            if deleted.key in self._known:
+                self._known[deleted.key] = Sight(None, deleted.revision)
+
+    def _broke(self, reason: str) -> None:
+        """Forget everything, and use it no more until the watch is in place again."""
+        self._heard, self.problem = 0.0, reason
+        self._known.clear()
+
+
+class Views:
+    """The views of the fleets in which something was chosen lately."""
+
+    def __init__(self, channel: EtcdChannel) -> None:
+        self._channel = channel
+        self._views: OrderedDict[str, FleetView] = OrderedDict()
+
+    def of(self, paths: FleetPaths) -> FleetView:
+        """Return the view of a fleet; it is watched from the first time on."""
+        view = self._views.get(paths.fleet)
+        if view is None:
+            view = self._views[paths.fleet] = FleetView(self._channel, paths)
+            view.task = asyncio.create_task(view.run())
+            if len(self._views) > _FLEETS:
+                self._end(next(iter(self._views)))
+        view.used_at = time.monotonic()
+        self._views.move_to_end(paths.fleet)
+        return view
+
+    def forget(self, paths: WorkPaths) -> None:
+        """Note that a work key has changed, in whichever fleet."""
+        view = self._views.get(paths.fleet)
+        if view is not None:
+            view.forget(paths)
+
+    async def run(self, task: Task) -> None:
+        """End views that are not used any more, and report whose watches fail, until cancelled."""
+        task.begin()
+        try:
+            while True:
+                problem = self._look_after()
+                pause = _LOOK_SECONDS
+                if problem:
+                    pause = max(pause, task.failed(Setback(problem)))
+                else:
+                    task.succeeded()
+                await asyncio.sleep(pause)
+        finally:
+            self.close()
+
+    def _look_after(self) -> str:
+        """Return why a view is of no use, "" where all are."""
+        now = time.monotonic()
+        for fleet, view in tuple(self._views.items()):
+            if now - view.used_at > _IDLE_SECONDS:
+                self._end(fleet)
+            elif view.task is not None and view.task.done():
+                _LOG.error("the watch of a fleet's records has ended", exc_info=view.task.exception())
+                self._end(fleet)
+        return next((view.problem for view in self._views.values() if view.problem), "")
+
+    def _end(self, fleet: str) -> None:
+        view = self._views.pop(fleet)
+        if view.task is not None:
+            view.task.cancel()
+
+    def close(self) -> None:
+        """End all of them."""
+        for fleet in tuple(self._views):
+            self._end(fleet)
+
+
+def _read(kv: KeyValue) -> Sight:
+    """Return what a record says that was just written. One that cannot be read is tried."""
+    reading = sight_of_record(kv, kv.mod_revision, live=True)
+    try:
+        while isinstance(next(reading), Damaged):
+            pass
+    except StopIteration as stop:
+        sight: Sight = stop.value
+        return sight
+    raise TypeError("to read a record takes no more than its value")

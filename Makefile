@@ -69,6 +69,7 @@ test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves
 	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)
 	@COORDINATION_LOST_REPLIES=200 $(PYTEST) $(PARALLEL) tests/cluster/test_lost_replies_store.py \
 		tests/cluster/test_lost_replies_client.py
+	@COORDINATION_MORE_EXAMPLES=10 $(PYTEST) $(PARALLEL) -m "not alone and not long" tests/property
 
 fuzz: setup ## Test more random keys, requests and stored values than `make test`, for FUZZ_MINUTES each.
 	@COORDINATION_FUZZ_MINUTES=$(FUZZ_MINUTES) $(PYTEST) -p no:randomly tests/fuzz $(PYTEST_ARGS)

@@ -58,6 +58,7 @@ def error_in(done: subprocess.CompletedProcess[str], fleet: str) -> dict[str, An
     return error
 
 
+@pytest.mark.long_but_for("arguments0", "arguments4")
 @pytest.mark.parametrize("arguments", [CLAIM, READ, ("work-list",), ("work-reap",), ("status",)])
 def test_an_absent_coordinator_is_named(
     arguments: tuple[str, ...], coordination: Coordination, refusing: str, fleet: str
@@ -74,6 +75,7 @@ def test_an_absent_coordinator_is_named(
     assert error_in(done, fleet)["code"] == "UNAVAILABLE"
 
 
+@pytest.mark.long_but_for("arguments0")
 @pytest.mark.parametrize("arguments", [CLAIM, READ, ("work-list",), ("work-reap",), ("status",)])
 def test_an_address_that_never_answers_is_named(
     arguments: tuple[str, ...], coordination: Coordination, silent: tuple[str, socket.socket], fleet: str
@@ -95,6 +97,7 @@ def test_another_endpoint_answers_for_a_dead_one(
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long_but_for("19")
 @pytest.mark.parametrize("how", HOW_ETCD_FAILS)
 def test_a_store_that_is_gone_is_named(
     how: signal.Signals,
@@ -140,6 +143,7 @@ def see_that_all_is_well(coordination: Coordination, request_id: str, there: dic
         assert (done.returncode, json.loads(done.stdout)["claim"]["attempt"]) == (0, 1)
 
 
+@pytest.mark.long_but_for("arguments0-0-", "arguments2-0-1", "arguments3-1-1", "arguments5-1-", "arguments6-2-")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     ("arguments", "code"),

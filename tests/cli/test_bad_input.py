@@ -159,6 +159,7 @@ def test_a_key_that_starts_with_a_dash_stands_behind_a_double_dash(key: str, coo
     assert granted.stderr == f"{key} → task:{key}\n"
 
 
+@pytest.mark.long_but_for("work-complete")
 @pytest.mark.parametrize("verb", ["work-renew", "work-complete", "work-abandon"])
 def test_a_foreign_claim_is_left_alone(verb: str, coordination: Coordination, fleet: str) -> None:
     coordination("work-claim", "session-1", "task:x")
@@ -212,6 +213,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.long_but_for("no TOML", "unknown setting", "bad value")
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_configuration_file_is_named(case: str, coordination: Coordination, tmp_path: Path, fleet: str) -> None:
     text, said = BAD_FILES[case]

@@ -83,6 +83,16 @@ def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> N
     bob.verify_directly_issued_by(ca)
 
 
+@pytest.mark.long_but_for(
+    "arguments0-cannot name a client",
+    "arguments1-cannot name a client",
+    "arguments6-neither a host name nor an IP address",
+    "arguments11-neither a host name nor an IP address",
+    "arguments13-a wildcard for all of a top-level domain",
+    "arguments14-its last part is a number",
+    "arguments19---no-localhost leaves no name",
+    "arguments21-allowed are 1 to 3650",
+)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -124,6 +134,7 @@ def names_of(certificate: Path) -> list[str]:
     return [str(name.value) for name in names]
 
 
+@pytest.mark.long_but_for("arguments1-names1", "arguments2-names2", "arguments3-names3")
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
@@ -164,6 +175,7 @@ def test_names_are_added_later_with_the_same_key(tmp_path: Path) -> None:
     assert "--host NAME adds names to it" in run("certs", tmp_path, code=2)
 
 
+@pytest.mark.long_but_for("no key", "another authority", "a link to nothing")
 @pytest.mark.parametrize("fault", ["no key", "another key", "another authority", "no certificate", "a link to nothing"])
 def test_names_are_added_only_to_what_was_made_here(fault: str, tmp_path: Path) -> None:
     where, other = tmp_path / "certs", tmp_path / "other"
@@ -223,6 +235,13 @@ def test_entries_are_added_to_what_is_there(tmp_path: Path) -> None:
     assert (tokens.read_text()[:6], mode(tokens)) == ("# ours", 0o640)
 
 
+@pytest.mark.long_but_for(
+    "arguments0-either --out or --certificate is needed",
+    "arguments2-already exists and is not overwritten",
+    "arguments4-allowed are agent and operator",
+    "arguments7-must be printable",
+    "arguments8-cannot be written",
+)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -42,6 +42,9 @@ def offered_in_bash(typed: str, tmp_path: Path) -> list[str]:
     return shell.stdout.split()
 
 
+@pytest.mark.long_but_for(
+    "coordination work-c-among0", "coordination work-claim --t-among2", "coordination --endpoint x:1 compl-among5"
+)
 @pytest.mark.parametrize(
     ("typed", "among"),
     [

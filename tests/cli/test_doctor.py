@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ def findings(done: subprocess.CompletedProcess[str], code: int) -> dict[str, lis
         assert (finding["advice"] is None) == (finding["severity"] == "ok"), finding
         by_check.setdefault(finding["check"], []).append(finding)
     return by_check
+
+
+def at_once(coordination: Coordination, *commands: tuple[str, ...]) -> list[subprocess.CompletedProcess[str]]:
+    """Run commands that wait for what does not answer, all at the same time."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda command: coordination(*command), commands))
 
 
 def severities(found: dict[str, list[dict[str, Any]]], name: str) -> set[str]:
@@ -216,8 +223,11 @@ def test_a_store_without_a_quorum_is_a_problem(
     with run_etcd(tmp_path) as etcd, run_coordinator("serve", "--etcd", etcd.endpoint) as running:
         os.kill(etcd.pid, how)
         try:
-            reported = coordination("doctor", "--endpoint", running.endpoint, "--json")
-            direct = coordination("doctor", "--etcd", etcd.endpoint, "--json")
+            reported, direct = at_once(
+                coordination,
+                ("doctor", "--endpoint", running.endpoint, "--json"),
+                ("doctor", "--etcd", etcd.endpoint, "--json"),
+            )
             hasty = coordination("doctor", "--endpoint", running.endpoint, "--json", "--timeout", "1")
         finally:
             # One that was killed is a zombie at most: its parent waits for it.
@@ -279,18 +289,25 @@ def test_other_programs_are_recognised(
 ) -> None:
     for other in (web_server, etcd.endpoint):
         said = f"what answers at {other} is not a coordinator"
-        found = findings(coordination("doctor", "--endpoint", other, "--json"), 1)
-        assert found["coordinator"][0]["message"] == said
-        for arguments in (("work-list",), ("work-claim", "session-1", "task:x")):
-            done = coordination(*arguments, "--endpoint", other)
+        examined, *refused = at_once(
+            coordination,
+            ("doctor", "--endpoint", other, "--json"),
+            ("work-list", "--endpoint", other),
+            ("work-claim", "session-1", "task:x", "--endpoint", other),
+        )
+        assert findings(examined, 1)["coordinator"][0]["message"] == said
+        for done in refused:
             assert (done.returncode, done.stdout) == (3, "")
             assert done.stderr.startswith(f"error: {said}\nhint: name the address that a coordinator's ready line")
 
     for other in (web_server, coordinator.endpoint):
         said = f"what answers at {other} is not etcd"
-        found = findings(coordination("doctor", "--etcd", other, "--json"), 1)
-        assert said in found["etcd-quorum"][0]["message"]
-        served = coordination("serve", "--etcd", other, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+        examined, served = at_once(
+            coordination,
+            ("doctor", "--etcd", other, "--json"),
+            ("serve", "--etcd", other, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
+        )
+        assert said in findings(examined, 1)["etcd-quorum"][0]["message"]
         assert (served.returncode, served.stdout) == (3, "")
         assert f"error: {said}\n" in served.stderr
 
@@ -336,6 +353,7 @@ def test_etcds_certificate_is_looked_at(
     assert severities(plain, "etcd-reachable") == {"problem"}
 
 
+@pytest.mark.long_but_for("http://127.0.0.1:2379", "")
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:2379", "::1", "nowhere", ""])
 def test_what_is_no_address_is_invalid_input(endpoint: str, coordination: Coordination) -> None:
     done = coordination("doctor", "--etcd", endpoint, "--json")

@@ -52,6 +52,7 @@ def await_control(sockets: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 class TestAnswers:
+    @pytest.mark.long_but_for("arguments0-74", "arguments5-74", "arguments6-1", "arguments7-1", "arguments12-3")
     @pytest.mark.parametrize(
         ("arguments", "code"),
         [
@@ -95,6 +96,7 @@ class TestAnswers:
         done = run("token", "a", "--tokens", str(tokens), "--out", f"{tmp_path}/a", full=("stdout", "stderr"))
         assert (done.returncode, tokens.read_text().count("[[credential]]")) == (74, 1)
 
+    @pytest.mark.long_but_for("full2")
     @pytest.mark.parametrize("full", [("stderr",), ("stdout",), ("stdout", "stderr")])
     def test_a_coordinator_runs_whose_notices_and_log_are_lost(self, full: tuple[str, ...], tmp_path: Path) -> None:
         command = [COMMAND, "up", "--data-dir", str(tmp_path / "data")]
@@ -147,6 +149,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 class TestFiles:
+    @pytest.mark.long_but_for("230")
     @pytest.mark.parametrize("size", [0, 100, 230, 400])
     def test_certificates_are_made_whole_or_not_at_all(self, size: int, tmp_path: Path) -> None:
         where = tmp_path / "new" / "certs"
@@ -162,6 +165,7 @@ class TestFiles:
             assert "the certificates cannot be written" in limited(size, "certs", where, *more)
             assert contents(tmp_path) == before
 
+    @pytest.mark.long_but_for("50-False", "50-True")
     @pytest.mark.parametrize(("size", "present"), [*itertools.product([0, 50, 100], [False, True])])
     def test_a_token_and_its_entry_are_both_made_or_neither(self, size: int, present: bool, tmp_path: Path) -> None:
         tokens, out = tmp_path / "tokens.toml", tmp_path / "alice.token"

@@ -86,6 +86,7 @@ def repeated(
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.long_but_for("work-claim-2", "work-renew-15", "work-complete-15", "work-revoke-2")
 @pytest.mark.parametrize("number", CODES)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.usefixtures("hanging")
@@ -134,6 +135,7 @@ def test_what_has_no_id_is_simply_given_again(arguments: tuple[str, ...], own: R
     assert complained == f"{UNKNOWN}hint: run the same command again: it takes effect at most once\n"
 
 
+@pytest.mark.long_but_for("arguments0-2", "arguments1-15", "arguments4-2")
 @pytest.mark.parametrize("number", CODES)
 @pytest.mark.parametrize("arguments", READS)
 @pytest.mark.usefixtures("hanging")
@@ -143,6 +145,7 @@ def test_what_only_reads_says_nothing(
     assert interrupted(number, own.endpoint, fleet, *arguments) == (CODES[number], "", "")
 
 
+@pytest.mark.long_but_for("before-2", "after-15")
 @pytest.mark.parametrize("number", CODES)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_where_no_request_is_under_way_nothing_is_said(

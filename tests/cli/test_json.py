@@ -27,7 +27,8 @@ DETACH_AND_DOWN = tables("up --detach, down")[0]
 Run = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(params=["before", "behind"])
+#: Before the verb it is in every test of ``test_bad_input.py``.
+@pytest.fixture(params=[pytest.param("before", marks=pytest.mark.long), "behind"])
 def run(request: pytest.FixtureRequest, coordination: Coordination, fleet: str) -> Run:
     """Run a command with ``--json`` before or behind the verb, and return its object without what all have."""
 

@@ -39,6 +39,7 @@ def latin_1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"LOCPATH": str(directory), "LC_ALL": "xx_XX", "PYTHONUTF8": "0"}
 
 
+@pytest.mark.long_but_for("C", "of Python, strict")
 @pytest.mark.parametrize("locale", LOCALES)
 def test_valid_utf_8_works_in_every_locale(locale: str, coordination: Coordination, tmp_path: Path) -> None:
     see_that_utf_8_works(LOCALES[locale], coordination, tmp_path)
@@ -66,6 +67,7 @@ def test_in_a_latin_1_locale_too(latin_1: dict[str, str], coordination: Coordina
     see_that_utf_8_works(latin_1, coordination, tmp_path)
 
 
+@pytest.mark.long_but_for("C", "none")
 @pytest.mark.parametrize("locale", LOCALES)
 def test_what_is_not_utf_8_is_refused_in_every_locale(locale: str, coordination: Coordination) -> None:
     for arguments in ((b"work-show", b"task:\xe4"), (b"work-list", b"--fleet", b"\xff")):

@@ -14,6 +14,11 @@ from coordinator.errors import InternalError
 from tests.conftest import Coordination
 
 
+@pytest.mark.long_but_for(
+    "arguments0-endpoint-must be HOST:PORT, without a scheme",
+    "arguments3-etcd-an IPv6 address needs brackets",
+    "arguments4-listen-without a scheme",
+)
 @pytest.mark.parametrize(
     ("arguments", "field", "said"),
     [

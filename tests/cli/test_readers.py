@@ -92,6 +92,7 @@ def a_terminal() -> tuple[int, Callable[[], None]]:
     return its, lambda: os.close(mine)
 
 
+@pytest.mark.long_but_for("arguments0-a_pipe", "arguments1-a_pipe", "arguments0-a_socket", "arguments2-a_terminal")
 @pytest.mark.parametrize("reader", [a_pipe, a_socket, a_terminal])
 @pytest.mark.parametrize("arguments", [(), ("--json",), ("--session", "nobody"), ("--limit", "9")])
 def test_a_watch_ends_when_its_reader_has_gone_although_nothing_happens(
@@ -180,6 +181,7 @@ def test_top_ends_when_its_terminal_hangs_up(own: RunningCoordinator, fleet: str
             process.kill()
 
 
+@pytest.mark.long
 def test_a_watch_whose_client_has_stopped_gives_up_its_place(own: RunningCoordinator, fleet: str) -> None:
     """It closes nothing, and its host goes on answering for it."""
     reading, writing = os.pipe()
@@ -193,6 +195,7 @@ def test_a_watch_whose_client_has_stopped_gives_up_its_place(own: RunningCoordin
         assert "task:meanwhile" in lines.readline()
 
 
+@pytest.mark.long_but_for("up")
 @pytest.mark.parametrize("kind", ["serve", "up"])
 def test_a_coordinator_continues_when_its_output_is_not_read(
     kind: str, etcd: RunningEtcd, tmp_path: Path, fleet: str

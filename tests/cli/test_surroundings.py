@@ -71,6 +71,7 @@ HOMES: dict[str, Callable[[Path], None]] = {
 
 
 class TestHomes:
+    @pytest.mark.long_but_for("a symlink to itself", "not there")
     @pytest.mark.parametrize("home", HOMES)
     def test_a_home_that_is_none_means_no_file(self, home: str, tmp_path: Path) -> None:
         path = tmp_path / "home"
@@ -81,6 +82,7 @@ class TestHomes:
         assert failed.returncode == 3
         assert error_in(failed)["code"] == "UNAVAILABLE"
 
+    @pytest.mark.long_but_for("environment0", "environment2")
     @pytest.mark.parametrize(
         "environment", [{}, {"HOME": ""}, {"HOME": "relative"}, {"XDG_CONFIG_HOME": "relative"}, {"HOME": "/root"}]
     )
@@ -111,6 +113,7 @@ class TestHomes:
 class TestFiles:
     """Configured settings are never left out without a message."""
 
+    @pytest.mark.long_but_for("True-not UTF-8", "True-deep", "True-large", "False-a long number", "False-unknown")
     @pytest.mark.parametrize(
         ("content", "said"),
         [
@@ -153,6 +156,7 @@ class TestDirectories:
         script = 'rmdir "$PWD"; exec "$@"'
         return run("-c", script, "sh", COMMAND, *arguments, environment={}, program=("sh",), cwd=gone)
 
+    @pytest.mark.long_but_for("arguments0-0", "arguments1-3", "arguments2-2", "arguments5-2")
     @pytest.mark.parametrize(
         ("arguments", "code"),
         [
@@ -201,6 +205,9 @@ entry._invoke = fail
 
 
 class TestFaults:
+    @pytest.mark.long_but_for(
+        "an error while an error is reported", "no memory", "sys.exit", "a library that cannot be loaded"
+    )
     @pytest.mark.parametrize("fault", FAULTS)
     def test_an_unexpected_error_is_70_and_one_object(self, fault: str) -> None:
         code, said = FAULTS[fault]
@@ -235,6 +242,7 @@ class TestFaults:
 
 
 class TestDescriptors:
+    @pytest.mark.long_but_for("2>&-", "<&- >&- 2>&-")
     @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"])
     def test_nothing_else_takes_the_place_of_a_closed_one(self, closed: str) -> None:
         """A connection with the number 2 would be written to as standard error."""

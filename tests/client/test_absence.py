@@ -131,10 +131,12 @@ async def _said(connect: Connect, endpoints: Any, **settings: Any) -> tuple[str,
     return raised.value.message, raised.value.hint
 
 
+@pytest.mark.long_but_for("async-localhost", "sync-127.0.0.1")
 async def test_a_connection_that_is_refused(connect: Connect, refusing: str) -> None:
     assert await _said(connect, refusing) == (f"no coordinator answers at {refusing}: {REFUSED}", START)
 
 
+@pytest.mark.long_but_for("async-no-such-host.invalid", "sync-a..b")
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "no-such-host.invalid"])
 async def test_a_name_that_does_not_resolve(connect: Connect, host: str) -> None:
     message, hint = await _said(connect, f"{host}:7420")
@@ -145,12 +147,14 @@ async def test_a_name_that_does_not_resolve(connect: Connect, host: str) -> None
     assert hint.endswith("or give the coordinator's address")
 
 
+@pytest.mark.long_but_for("async")
 async def test_an_attempt_to_connect_that_nothing_answers(connect: Connect, full: str) -> None:
     message, hint = await _said(connect, full)
     assert message == f"no coordinator answers at {full}: {NO_ANSWER}"
     assert hint == "see that its host is up, that the port is right, and that no firewall drops what is sent to it"
 
 
+@pytest.mark.long_but_for("async-before TLS", "sync-plain")
 @pytest.mark.parametrize("tls", ["plain", "before TLS", "after TLS"])
 async def test_a_connection_that_is_taken_in_silence(connect: Connect, serve: Serve, files: Made, tls: str) -> None:
     endpoint = serve(_in_tls(files, _swallow, "h2") if tls == "after TLS" else _swallow)
@@ -159,6 +163,7 @@ async def test_a_connection_that_is_taken_in_silence(connect: Connect, serve: Se
     assert hint == "check that a coordinator runs there, and that it is not stopped or overloaded"
 
 
+@pytest.mark.long_but_for("async-_reset", "sync-close")
 @pytest.mark.parametrize("handle", [socket.socket.close, _reset, lambda connection: connection.recv(1)])
 async def test_a_connection_that_is_broken_off(
     connect: Connect, serve: Serve, handle: Callable[[socket.socket], object]
@@ -171,6 +176,7 @@ async def test_a_connection_that_is_broken_off(
     assert hint == "give its authority's certificate with --ca or COORDINATION_CA"
 
 
+@pytest.mark.long_but_for("async-SSH", "sync-HTTP")
 @pytest.mark.parametrize(
     "greeting",
     [
@@ -179,12 +185,14 @@ async def test_a_connection_that_is_broken_off(
         b"-ERR unknown command\r\n",
         b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     ],
+    ids=["SSH", "SMTP", "Redis", "HTTP"],
 )
 async def test_what_answers_in_another_protocol(connect: Connect, serve: Serve, greeting: bytes) -> None:
     endpoint = serve(_say(greeting))
     assert (await _said(connect, endpoint))[0] == f"what answers at {endpoint} is not a coordinator"
 
 
+@pytest.mark.long_but_for("sync")
 async def test_what_answers_is_a_web_server_or_the_metrics_port(
     connect: Connect, coordinator: RunningCoordinator, files: Made, serve: Serve
 ) -> None:
@@ -201,6 +209,7 @@ async def test_what_answers_is_a_web_server_or_the_metrics_port(
     assert (await _said(connect, secured, ca=files.ca))[0] == evidence
 
 
+@pytest.mark.long_but_for("sync")
 async def test_tls_that_does_not_fit(
     connect: Connect, coordinator: RunningCoordinator, serve: Serve, files: Made, other_files: Made
 ) -> None:
@@ -219,6 +228,7 @@ async def test_tls_that_does_not_fit(
     assert message == f"the certificate of the coordinator at {elsewhere} is for other hosts"
 
 
+@pytest.mark.long_but_for("sync")
 async def test_of_several_endpoints_each_is_named_with_its_reason(connect: Connect, serve: Serve) -> None:
     other, silent = serve(_say(b"220 mail\r\n")), serve(_swallow)
     with socket.socket() as taken:

@@ -144,6 +144,7 @@ async def test_released_and_revoked_work_is_free_with_what_it_left_behind(client
         await client.release("session-2", "task:never")
 
 
+@pytest.mark.long_but_for("sync")
 async def test_expired_claims_are_reaped(client: Driven, etcd_channel: EtcdChannel, fleet: str) -> None:
     await client.claim("session-1", KEY, ttl=5, note="half of it")
     assert await client.reap() == 0

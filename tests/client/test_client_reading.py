@@ -32,6 +32,7 @@ async def test_work_details_have_everything(client: Driven) -> None:
     ]
 
 
+@pytest.mark.long_but_for("sync")
 async def test_a_list_goes_on_over_pages(client: Driven, coordinator: RunningCoordinator, fleet: str) -> None:
     keys = [f"task:{number:04}" for number in range(1003)]
     async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=60) as many:
@@ -84,6 +85,7 @@ async def test_a_log_lists_what_a_session_did(client: Driven) -> None:
         await client.log_page("session-1", since=datetime(2026, 6, 14))
 
 
+@pytest.mark.long_but_for("async")
 async def test_a_log_goes_on_over_pages(client: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = datetime.now(UTC) - timedelta(seconds=1)
     for number in range(5):

@@ -93,6 +93,7 @@ def _use_until_closed(client: Client, use: Callable[[Client], Any], begun: Calla
         begun()
 
 
+@pytest.mark.long_but_for("one-claim_many", "one-watch", "several-claim", "several-list")
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 @pytest.mark.parametrize("endpoints", [1, 2], ids=["one", "several"])
 def test_threads_whose_client_is_closed_under_them_get_errors_of_ours(
@@ -299,6 +300,7 @@ EXITS = {
 }
 
 
+@pytest.mark.long_but_for("in-a-call", "calling-thread", "atexit-call", "asyncio")
 @pytest.mark.parametrize("body", EXITS.values(), ids=EXITS)
 def test_an_interpreter_ends_quietly_whatever_its_clients_do(
     coordinator: RunningCoordinator, fleet: str, body: str

@@ -20,11 +20,15 @@ PUT, DELETE = rpc.Event.PUT, rpc.Event.DELETE
 
 @dataclass(frozen=True)
 class Seen:
-    """What happened to one claim key, and when it was seen by the wall clock."""
+    """What happened to one claim key, and when it was seen by the wall clock.
+
+    ``created`` is the revision at which the key came to be: the token of the claim, however often it is put again.
+    """
 
     type: int
     work_key: str
     revision: int
+    created: int
     at: datetime
 
 
@@ -63,7 +67,8 @@ class ClaimWatch:
         return seen
 
     def _seen(self, event: rpc.Event, now: datetime) -> Seen:
-        return Seen(event.type, event.kv.key.removeprefix(self._prefix).decode(), event.kv.mod_revision, now)
+        work_key = event.kv.key.removeprefix(self._prefix).decode()
+        return Seen(event.type, work_key, event.kv.mod_revision, event.kv.create_revision, now)
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,7 @@ from coordinator.store.etcd.methods import Methods
 from tests.lossy_proxy import BREAK, SILENCE
 
 #: Answers lost, of each operation and at each proxy. `make test-long` loses 200.
-COUNT = int(os.environ.get("COORDINATION_LOST_REPLIES", "80"))
+COUNT = int(os.environ.get("COORDINATION_LOST_REPLIES", "24"))
 DONE = [f"task:done-{number:03d}" for number in range(COUNT)]
 BACK = [f"task:back-{number:03d}" for number in range(COUNT)]
 

@@ -118,10 +118,11 @@ class World:
         for lease in await leases.present():
             await leases.revoke(lease)
 
-    async def expire_in_time(self, work_key: str) -> None:
-        """Claim it and wait until etcd has ended the claim; there must be no others."""
-        await self.claim(work_key, 5)
-        await self.await_count("claim", 0)
+    async def claim_and_end(self, work_key: str) -> None:
+        """Claim it and have etcd end the claim, as when its time is up; there must be no others."""
+        await self.claim(work_key, 60)
+        await self.expire_all()
+        assert await self.count("claim") == 0
 
     async def expire_all_of(self, work_key: str) -> None:
         """End all leases that are to end as soon as a work key's does, give or take a minute."""

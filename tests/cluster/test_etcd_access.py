@@ -86,6 +86,7 @@ class TestTls:
                 assert (await client.claim("s", "task:work")).attempt == 1
                 assert (await client.status()).healthy
 
+    @pytest.mark.long_but_for("no certificate")
     @pytest.mark.parametrize("given", ["nothing", "no certificate", "another authority"])
     def test_without_what_it_needs_it_says_what_to_look_at(
         self, made: Made, tls_cluster: EtcdCluster, tmp_path: Path, given: str

@@ -199,6 +199,7 @@ class TestQuorumLoss:
 class TestStoppedLeader:
     """The leader is stopped with a transaction in its hands, and goes on when another one leads."""
 
+    @pytest.mark.long_but_for("task:one")
     @pytest.mark.parametrize("key", ["task:one", "task:two", "task:three"])
     async def test_a_claim_is_granted_once(self, cluster: EtcdCluster, server: Server, fleet: str, key: str) -> None:
         leader = cluster.leader()

@@ -143,15 +143,15 @@ async def test_a_renewed_claim_outlives_its_first_deadline(
 ) -> None:
     """The end of another, made just after it and not renewed, shows that its first deadline is past."""
     async with watching_claims(etcd_channel, fleet) as watch:
-        first = answer_of(coordination("work-claim", "s", "task:renewed", "--ttl", "5s", "--json"))["claim"]
-        answer_of(coordination("work-claim", "s", "task:dropped", "--ttl", "5s", "--json"))
+        first = answer_of(coordination("work-claim", "s", "task:renewed", "--ttl", "8s", "--json"))["claim"]
+        answer_of(coordination("work-claim", "s", "task:dropped", "--ttl", "8s", "--json"))
         before = {key.key.rpartition("/")[2]: key for key in stored_keys(etcdctl, f"/coordination/v1/{fleet}/claim/")}
 
         renewed = answer_of(coordination("work-renew", "s", "task:renewed", "--ttl", "60s", "--json"))["claim"]
         assert renewed["fencing_token"] == first["fencing_token"]
         assert renewed["expires_at"] > first["expires_at"]
 
-        events = [await watch.next(15) for _ in range(4)]
+        events = [await watch.next(25) for _ in range(4)]
         assert [(event.type, event.work_key) for event in events] == [
             (PUT, "task:renewed"),
             (PUT, "task:dropped"),

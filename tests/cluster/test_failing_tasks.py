@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from coordinator import Client
 from coordinator.store.embedded.binary import wheel_program
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 from tests.conftest import RunningCoordinator
@@ -154,7 +155,7 @@ def test_rights_that_are_taken_away_are_shown_and_once_given_back_all_is_well(
         assert not failing_by_metrics(coordinator)
 
 
-@pytest.mark.long_but_for("frozen")
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", ["frozen", "killed"])
 def test_an_etcd_that_does_not_answer_is_reported_by_the_tasks_too_and_all_recover_by_themselves(
@@ -173,33 +174,33 @@ def test_an_etcd_that_does_not_answer_is_reported_by_the_tasks_too_and_all_recov
             await_failing(coordinator, lambda found: not found)
 
 
-def test_a_tokens_file_that_cannot_be_read_is_shown(etcd: Any, run_coordinator: RunCoordinator, tmp_path: Path) -> None:
+@pytest.mark.long_but_for("gone")
+@pytest.mark.parametrize("broken", ["not TOML", "[[other]]", None], ids=["not-TOML", "another-table", "gone"])
+def test_a_tokens_file_that_cannot_be_read_is_shown(
+    etcd: Any, run_coordinator: RunCoordinator, tmp_path: Path, broken: str | None
+) -> None:
     tokens, token = tmp_path / "tokens.toml", tmp_path / "token"
     command = [str(Path(sys.executable).with_name("coordination")), "token", "olga", "--tokens", str(tokens)]
     subprocess.run([*command, "--out", str(token), "--role", "operator"], check=True, capture_output=True, timeout=60)
-    with run_coordinator("serve", "--etcd", etcd.endpoint, "--tokens", str(tokens)) as coordinator:
+    with (
+        run_coordinator("serve", "--etcd", etcd.endpoint, "--tokens", str(tokens)) as coordinator,
+        Client(coordinator.endpoint, token_file=token, timeout=60) as client,
+    ):
 
         def read() -> set[str]:
-            done = subprocess.run(
-                [command[0], "--endpoint", coordinator.endpoint, "--token-file", str(token), "--json", "status"],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            return {task["name"] for task in json.loads(done.stdout)["tasks"] if task["failing"]}
+            return {task.name for task in client.status().tasks if task.failing}
 
         text = tokens.read_text()
         assert not read()
-        for broken in ("not TOML", "", None):
-            if broken is None:
-                tokens.unlink()
-            else:
-                tokens.write_text(broken or "[[other]]")
-            end = time.monotonic() + _SECONDS
-            while read() != {"credentials"}:
-                assert time.monotonic() < end
-                time.sleep(0.2)
-            tokens.write_text(text)
-            while read():
-                assert time.monotonic() < end
-                time.sleep(0.2)
+        if broken is None:
+            tokens.unlink()
+        else:
+            tokens.write_text(broken)
+        end = time.monotonic() + _SECONDS
+        while read() != {"credentials"}:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        tokens.write_text(text)
+        while read():
+            assert time.monotonic() < end
+            time.sleep(0.2)

@@ -119,6 +119,7 @@ async def lossy(etcd: RunningEtcd, fleet: str) -> AsyncIterator[Lossy]:
         yield found
 
 
+@pytest.mark.long_but_for(SILENCE)
 @pytest.mark.parametrize("how", [SILENCE, BREAK])
 async def test_a_grant_is_counted_and_so_is_its_end(lossy: Lossy, how: str) -> None:
     with lossy.losing(how):
@@ -164,12 +165,16 @@ async def test_many_at_once_and_in_one_call_are_counted(lossy: Lossy) -> None:
     with lossy.losing():
         answers = await lossy.client.claim_many("s", [f"task:{number}" for number in range(40)])
         assert {type(answer) for answer in answers} == {OutcomeUnknown}
-        singles = [lossy.client.claim("s", f"task:single-{number}") for number in range(20)]
-        ends = await asyncio.gather(*singles, return_exceptions=True)
+        singles = [f"task:single-{number}" for number in range(20)]
+        ends = await asyncio.gather(*(lossy.client.claim("s", key) for key in singles), return_exceptions=True)
     # One that waited behind a batch without an answer was not sent at all, and gets that error.
     assert {OutcomeUnknown} <= {type(end) for end in ends} <= {OutcomeUnknown, Unavailable}
     claims = [claim async for claim in lossy.patient.list()]
-    assert len(claims) == 40 + sum(isinstance(end, OutcomeUnknown) for end in ends)
+    granted = {claim.work_key for claim in claims} - {f"task:{number}" for number in range(40)}
+    assert len(claims) == 40 + len(granted)
+    # On a busy machine there may be no time left to send one whose outcome is not known.
+    assert granted
+    assert granted <= {key for key, end in zip(singles, ends, strict=True) if isinstance(end, OutcomeUnknown)}
     await lossy.comes_to(granted=len(claims))
 
 

@@ -47,9 +47,10 @@ async def test_what_expires_is_recorded_without_a_request(world: World) -> None:
 
 
 async def test_sessions_that_were_denied_are_counted(world: World) -> None:
-    await world.claim("task:a", 5)
+    await world.claim("task:a", 60)
     for number in range(3):
-        assert isinstance(await world.claim("task:a", 5, f"session-{number + 2}"), Denial)
+        assert isinstance(await world.claim("task:a", 60, f"session-{number + 2}"), Denial)
+    await world.expire_all()
     async with world.reaping():
         await world.await_count("loose", 1)
     assert (await world.details("task:a")).history[0].contenders == 3
@@ -62,7 +63,8 @@ async def test_completed_released_and_revoked_work_is_left_alone(world: World) -
         await world.complete("task:a")
         await world.run(partial(revoke, RevokeCommand("r", clock.now(), "why"), world.paths("task:b")))
         # One that expires after them: once it is recorded, the reaper has looked at the others.
-        await world.claim("task:c", 5)
+        await world.claim("task:c", 60)
+        await world.expire_all()
         await world.await_count("loose", 2)
         assert reaper.state.elected
     assert [(entry.ended, entry.cause) for _, entry in await world.histories()] == [
@@ -73,8 +75,9 @@ async def test_completed_released_and_revoked_work_is_left_alone(world: World) -
 
 
 async def test_what_expired_while_no_reaper_ran_is_found(world: World) -> None:
-    await world.claim_all([f"task:{number}" for number in range(300)], 5)
-    await world.await_count("claim", 0)
+    await world.claim_all([f"task:{number}" for number in range(300)], 60)
+    await world.expire_all()
+    assert await world.count("claim") == 0
     async with world.reaping():
         await world.await_count("loose", 300)
     assert len(await world.histories()) == 300
@@ -83,8 +86,8 @@ async def test_what_expired_while_no_reaper_ran_is_found(world: World) -> None:
 async def test_two_reapers_record_it_once(world: World) -> None:
     """Election only saves work: here the second reaps as if there were none."""
     work_keys = [f"task:{number}" for number in range(200)]
-    await world.claim_all(work_keys, 5)
-    await world.await_count("claim", 0)
+    await world.claim_all(work_keys, 60)
+    await world.expire_all()
     now = clock.now()
     outcomes = await asyncio.gather(
         *(world.run(partial(reap, world.paths(work_key), now)) for work_key in work_keys for _ in range(2))
@@ -95,11 +98,13 @@ async def test_two_reapers_record_it_once(world: World) -> None:
 
 async def test_one_of_two_reapers_is_elected_and_the_other_takes_over(world: World) -> None:
     async with world.reaping("first") as first:
-        await world.claim("task:a", 5)
+        await world.claim("task:a", 60)
+        await world.expire_all()
         await world.await_count("loose", 1)
         assert first.state.elected
         async with world.reaping("second") as second:
-            await world.claim("task:b", 5)
+            await world.claim("task:b", 60)
+            await world.expire_all()
             await world.await_count("loose", 2)
             name, _ = await world.run(who_reaps)
             assert (second.state.elected, name) == (False, "first")
@@ -108,7 +113,8 @@ async def test_one_of_two_reapers_is_elected_and_the_other_takes_over(world: Wor
             async with successor:
                 pass
     async with world.reaping("second") as second:
-        await world.claim("task:c", 5)
+        await world.claim("task:c", 60)
+        await world.expire_all()
         await world.await_count("loose", 3)
         assert second.state.elected
     assert len(await world.histories()) == 3
@@ -117,7 +123,7 @@ async def test_one_of_two_reapers_is_elected_and_the_other_takes_over(world: Wor
 async def test_the_reaper_goes_on_from_its_mark(world: World) -> None:
     """Without going through the records: etcd reports what it has not seen yet."""
     mark = await marked(world)
-    await world.expire_in_time("task:b")
+    await world.claim_and_end("task:b")
     assert await world.run(read_mark) == mark
     async with world.following() as reaper:
         await world.await_count("loose", 2, 20.0)
@@ -127,7 +133,7 @@ async def test_the_reaper_goes_on_from_its_mark(world: World) -> None:
 async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None:
     """So that a mark must not be saved before what it stands for is recorded; here it was."""
     await marked(world)
-    await world.expire_in_time("task:b")
+    await world.claim_and_end("task:b")
     await world.put_mark(await world.mark_now())
     async with world.following() as reaper:
         await claim_and_expire(world, "task:c")
@@ -139,7 +145,7 @@ async def test_what_lies_before_the_mark_is_not_looked_for(world: World) -> None
 async def test_what_happened_behind_a_compaction_is_found(world: World) -> None:
     """By going through the records, once: etcd does not report it any more."""
     await marked(world)
-    await world.expire_in_time("task:b")
+    await world.claim_and_end("task:b")
     await world.claim("task:c", 600)  # so that there is something behind the deletion of b
     await world.compact()
     async with world.following() as reaper:
@@ -154,7 +160,7 @@ async def test_what_happened_behind_a_compaction_is_found(world: World) -> None:
 async def test_a_mark_of_another_store_is_not_trusted(world: World, wrong: str) -> None:
     """As after a backup was restored: revisions count on from an earlier one, and a watch would skip what expired."""
     await marked(world)
-    await world.expire_in_time("task:b")
+    await world.claim_and_end("task:b")
     # After the end of b, which no watch from there on reports.
     now = await world.mark_now()
     other = replace(now, revision=now.revision + 1_000_000) if wrong == "revision" else replace(now, cluster="1")
@@ -171,11 +177,11 @@ async def test_a_mark_of_another_store_is_not_trusted(world: World, wrong: str) 
 
 async def test_a_claim_after_an_expiry_leaves_the_same_history_with_and_without_a_reaper(world: World) -> None:
     """Apart from what is different between the two: their work keys, tokens and times."""
-    await world.claim("task:with", 5, note="n")
-    await world.claim("task:without", 5, note="n")
-    await world.claim("task:with", 5, "session-2")
-    await world.claim("task:without", 5, "session-2")
-    await world.await_count("claim", 0)
+    await world.claim("task:with", 60, note="n")
+    await world.claim("task:without", 60, note="n")
+    await world.claim("task:with", 60, "session-2")
+    await world.claim("task:without", 60, "session-2")
+    await world.expire_all()
     await world.run(partial(reap, world.paths("task:with"), clock.now()))
     previous = []
     for work_key in ("task:with", "task:without"):

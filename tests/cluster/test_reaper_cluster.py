@@ -107,6 +107,7 @@ async def test_who_is_elected_later_knows_what_etcd_has_forgotten(tmp_path: Path
                 assert (first.sweeper.known, second.sweeper.known) == (1, 1)
 
 
+@pytest.mark.long_but_for("one-that-is-gone")
 @pytest.mark.parametrize("lease", [0, 77], ids=["nobody-whose-lease-ends", "one-that-is-gone"])
 async def test_leases_are_ended_while_no_replica_is_elected(tmp_path: Path, lease: int) -> None:
     """etcd starts the lease of an election again with every change of leader, so that it outlives who had it."""
@@ -176,6 +177,7 @@ async def test_a_lease_that_a_new_leader_has_not_started_yet_is_not_noted_as_end
     assert await world.count("claim") == 0
 
 
+@pytest.mark.long_but_for("renew", "the same request")
 @pytest.mark.parametrize("call", ["renew", "claim again", "the same request"])
 async def test_a_claim_is_not_left_on_a_lease_that_lasts_only_because_it_was_started_again(
     tmp_path: Path, call: str

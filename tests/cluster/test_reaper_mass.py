@@ -37,12 +37,14 @@ async def renew_all(world: World, work_keys: list[str]) -> None:
         assert answer.outcome is Outcome.RENEWED
 
 
-async def test_two_thousand_that_expire_at_once_are_recorded_once_while_others_are_renewed(world: World) -> None:
+@pytest.mark.long_but_for("300")
+@pytest.mark.parametrize("count", [300, 2000])
+async def test_many_that_expire_at_once_are_recorded_once_while_others_are_renewed(world: World, count: int) -> None:
     async with opened(world.channel.endpoints[0], "live") as live, world.reaping():
         await live.claim_all(_LIVE, 600, "holder")
-        await world.claim_all([f"task:{number}" for number in range(2000)], 120, note="half done, branch fix-a")
+        await world.claim_all([f"task:{number}" for number in range(count)], 120, note="half done, branch fix-a")
         await world.await_mark()
-        recorded = asyncio.create_task(world.await_count("loose", 2000))
+        recorded = asyncio.create_task(world.await_count("loose", count))
         # Not before the live ones have moved to leases of their own, which are not ended.
         await world.expire_all_of("task:0")
         rounds = 0
@@ -52,7 +54,7 @@ async def test_two_thousand_that_expire_at_once_are_recorded_once_while_others_a
         await recorded
         assert await live.count("claim") == len(_LIVE)
         assert await live.count("history") == 0
-    await check_recorded_once(world, 2000)
+    await check_recorded_once(world, count)
 
 
 @pytest.mark.long

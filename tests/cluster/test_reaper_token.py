@@ -86,6 +86,7 @@ async def is_known(world: World, token: Metadata) -> bool:
     return True
 
 
+@pytest.mark.long_but_for("simple")
 @pytest.mark.parametrize("kind", ["simple", "jwt"])
 async def test_a_token_that_ends_amid_the_watch_does_not_stop_the_reaper(kind: str, tmp_path: Path) -> None:
     """A simple token ends while nothing happens but the watch, a JSON web token while the reaper goes by its habits."""

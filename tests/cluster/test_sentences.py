@@ -47,7 +47,7 @@ def hang_and_lose(cluster: EtcdCluster) -> None:
         member.stop()
 
 
-@pytest.mark.long_but_for("lose_all-words1", "hang-words2")
+@pytest.mark.long_but_for("hang-words2")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("fault", "words"),

@@ -19,8 +19,6 @@ from coordinator.store.etcd.methods import Method, Methods
 from tests.cluster.skewed_replicas import AHEAD, CALLS, Replica, Trial, random_trial, replicas
 from tests.conftest import RunningEtcd
 
-SEQUENCES, TO_THEIR_END = 72, 24
-
 
 @pytest.fixture
 async def pairs(etcd: RunningEtcd, fleet: str) -> AsyncIterator[list[tuple[Replica, Replica]]]:
@@ -71,13 +69,15 @@ async def test_where_a_claim_was_granted_nothing_is_asked_of_etcd_about_its_leas
     assert trial.wrong == []
 
 
+@pytest.mark.long_but_for("24-12")
+@pytest.mark.parametrize(("sequences", "to_their_end"), [(24, 12), (72, 24)])
 async def test_no_deadline_of_a_random_sequence_of_calls_is_later_than_the_end_of_the_claim(
-    pairs: list[tuple[Replica, Replica]], etcd_channel: EtcdChannel, fleet: str
+    pairs: list[tuple[Replica, Replica]], etcd_channel: EtcdChannel, fleet: str, sequences: int, to_their_end: int
 ) -> None:
-    trials = [Trial(etcd_channel, fleet, f"task:random-{number}") for number in range(SEQUENCES + TO_THEIR_END)]
+    trials = [Trial(etcd_channel, fleet, f"task:random-{number}") for number in range(sequences + to_their_end)]
     await asyncio.gather(
         *(
-            random_trial(trial, pairs[number % len(pairs)], random.Random(number), to_its_end=number >= SEQUENCES)
+            random_trial(trial, pairs[number % len(pairs)], random.Random(number), to_its_end=number >= sequences)
             for number, trial in enumerate(trials)
         )
     )

@@ -80,7 +80,7 @@ async def write_much(world: World) -> int:
     return (await world.mark_now()).revision
 
 
-@pytest.mark.long_but_for("just_ahead", "other_cluster")
+@pytest.mark.long_but_for("other_cluster")
 @pytest.mark.parametrize("change", REPLACEMENTS)
 @pytest.mark.timeout(240)
 async def test_what_expires_in_the_store_that_etcd_has_become_is_recorded(

@@ -129,6 +129,7 @@ def _when_healthy(running: Compose, *arguments: str) -> None:
     raise AssertionError(f"etcd refuses {arguments}")
 
 
+@pytest.mark.long
 def test_a_restored_backup_gives_no_token_a_second_time(tmp_path: Path) -> None:
     backup = tmp_path / "backup.db"
     with composed(tmp_path / "before", SERVICES) as running:

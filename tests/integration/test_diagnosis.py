@@ -72,6 +72,7 @@ async def test_a_replica_whose_clock_is_off_is_found(run_etcd: RunEtcd, tmp_path
     assert "ahead of" in found.message
 
 
+@pytest.mark.long_but_for("False-behind0", "True-behind2")
 @pytest.mark.parametrize("behind", [timedelta(seconds=25.7), AN_HOUR, timedelta(days=2)])
 @pytest.mark.parametrize("alive", [False, True])
 async def test_a_clock_that_is_behind_is_believed_once_its_sign_has_changed(

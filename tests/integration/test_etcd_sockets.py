@@ -94,6 +94,7 @@ class TestReach:
         os.close(open_private_directory(tmp_path / "sockets"))
         assert stat.S_IMODE((tmp_path / "sockets").stat().st_mode) == 0o700
 
+    @pytest.mark.long_but_for("link", "socket")
     @pytest.mark.parametrize("kind", ["link", "file", "dangling", "socket"])
     def test_what_is_no_directory_of_its_own_is_refused(self, kind: str, tmp_path: Path) -> None:
         sockets, elsewhere = tmp_path / "data" / "sockets", tmp_path / "elsewhere"
@@ -118,6 +119,7 @@ class TestReach:
         with pytest.raises(PermissionError, match="belongs to another user"):
             open_private_directory(tmp_path / "sockets")
 
+    @pytest.mark.long_but_for("127.0.0.1:0")
     @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "[::1]:0"])
     def test_who_opens_it_is_warned(self, address: str, tmp_path: Path) -> None:
         done = run("up", "--detach", "--data-dir", str(tmp_path), "--etcd-listen", address, *FREE_PORTS)
@@ -157,6 +159,7 @@ def own(data_dir: Path) -> Iterator[str]:
 
 
 class TestSpeaking:
+    @pytest.mark.long_but_for("odd")
     def test_a_second_coordinator_and_doctor_reach_it_by_the_ready_line(self, own: str, data_dir: Path) -> None:
         assert own == f"unix:{data_dir}/sockets/etcd.sock:0"
         for spelt in (own, f"unix://{data_dir}/sockets/etcd.sock:0"):
@@ -169,6 +172,7 @@ class TestSpeaking:
         assert findings["etcd-reachable"]["subject"] == own
         assert findings["etcd-tls"]["message"] == "connections to etcd are not encrypted, and do not leave this host"
 
+    @pytest.mark.long_but_for("long")
     @pytest.mark.usefixtures("own")
     def test_etcdctl_reaches_it_from_its_directory(self, data_dir: Path) -> None:
         keys = etcdctl(

@@ -157,6 +157,7 @@ async def test_no_more_than_a_portion_is_decoded_before_others_have_their_turn(
     assert turns[0] >= meter.pauses
 
 
+@pytest.mark.long_but_for("list")
 @pytest.mark.usefixtures("written")
 @pytest.mark.parametrize("operation", ["list", "log", "status"])
 async def test_pages_are_read_in_pieces_that_are_no_larger(meter: Meter, fleet: str, operation: str) -> None:

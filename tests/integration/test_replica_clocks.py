@@ -49,6 +49,7 @@ async def two(etcd: str, now: Time, ahead: float) -> AsyncIterator[tuple[Replica
     await channel.close()
 
 
+@pytest.mark.long_but_for("2.0", "-3600.0")
 @pytest.mark.parametrize("ahead", APART)
 async def test_a_difference_of_two_seconds_is_known_after_two_minutes(
     run_etcd: RunEtcd, tmp_path: Path, ahead: float
@@ -78,6 +79,7 @@ async def test_what_contradicts_all_that_was_known_takes_its_place() -> None:
     assert offset.bounds == (-61.0, -56.0)
 
 
+@pytest.mark.long_but_for("-3600.0", "400.0")
 @pytest.mark.parametrize("ahead", [3600.0, -3600.0, 400.0])
 async def test_who_is_gone_has_left_claims_with_deadlines_by_its_clock(
     run_etcd: RunEtcd, tmp_path: Path, ahead: float, monkeypatch: pytest.MonkeyPatch
@@ -99,6 +101,7 @@ async def test_who_is_gone_has_left_claims_with_deadlines_by_its_clock(
     assert here.offsets() == {}
 
 
+@pytest.mark.long_but_for("16.0")
 @pytest.mark.parametrize("behind", [16.0, 3600.0, 172_800.0])
 async def test_a_sign_that_does_not_change_may_be_old_and_is_not_reported(
     run_etcd: RunEtcd, tmp_path: Path, behind: float

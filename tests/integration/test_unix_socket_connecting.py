@@ -36,6 +36,7 @@ from tests.other_users import Giving
 NAMES = {"plain": "c.sock", "odd": "a b?#%41'é:0", "long": f"{'x' * 200}.sock"}
 
 
+@pytest.mark.long_but_for("odd", "long")
 @pytest.mark.parametrize("name", NAMES)
 def test_clients_of_either_sort_reach_it_by_any_path(name: str, etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
     path = tmp_path / NAMES[name]

@@ -44,6 +44,7 @@ def test_what_a_killed_one_left_is_replaced(etcd: RunningEtcd, tmp_path: Path) -
             assert client.status().coordinator.endpoint == f"unix:{path}"
 
 
+@pytest.mark.long_but_for("is stopped")
 @pytest.mark.parametrize("how", ["runs", "is stopped"])
 def test_that_of_a_running_one_is_not_stolen(how: str, etcd: RunningEtcd, tmp_path: Path) -> None:
     path = tmp_path / "c.sock"
@@ -82,6 +83,7 @@ def test_of_many_that_start_one_gets_it(tmp_path: Path) -> None:
     listening[0].close()
 
 
+@pytest.mark.long_but_for("file", "link", "another's")
 @pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling", "another's"])
 def test_what_is_not_ours_is_left_alone(kind: str, etcd: RunningEtcd, tmp_path: Path, give_away: Giving) -> None:
     path, other = tmp_path / "c.sock", tmp_path / "other"
@@ -109,6 +111,7 @@ def test_what_is_not_ours_is_left_alone(kind: str, etcd: RunningEtcd, tmp_path: 
     assert other.is_socket()
 
 
+@pytest.mark.long_but_for("1-450", "2-511")
 @pytest.mark.parametrize("mode", [0o777, 0o707, 0o702])
 @pytest.mark.parametrize("above", [1, 2])
 def test_a_directory_in_which_others_write_is_refused(mode: int, above: int, etcd: RunningEtcd, tmp_path: Path) -> None:

@@ -98,13 +98,15 @@ class TestUp:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         where = ("--etcd-listen", f"localhost:{port}")
-        for _ in range(2):
-            with run_coordinator("up", "--data-dir", str(tmp_path), *where) as own:
-                assert own.etcd == f"127.0.0.1:{port}"
-                taken = run("up", "--data-dir", str(tmp_path / "other"), *FREE_PORTS, *where)
-                assert taken.returncode == 3
-                assert taken.stderr.count(f"etcd cannot listen on 127.0.0.1:{port}: Address already in use") == 1
+        with run_coordinator("up", "--data-dir", str(tmp_path), *where) as own:
+            assert own.etcd == f"127.0.0.1:{port}"
+        with run_coordinator("up", "--data-dir", str(tmp_path), *where) as own:
+            assert own.etcd == f"127.0.0.1:{port}"
+            taken = run("up", "--data-dir", str(tmp_path / "other"), *FREE_PORTS, *where)
+            assert taken.returncode == 3
+            assert taken.stderr.count(f"etcd cannot listen on 127.0.0.1:{port}: Address already in use") == 1
 
+    @pytest.mark.long_but_for("foreground-all", "background-none")
     @pytest.mark.parametrize(
         ("address", "says"),
         [
@@ -112,8 +114,9 @@ class TestUp:
             ("example.org:2379", "the embedded etcd cannot listen on example.org, for nothing protects it"),
             ("2379", "'2379' is not an address for --etcd-listen; it must be HOST:PORT"),
         ],
+        ids=["all", "name", "none"],
     )
-    @pytest.mark.parametrize("detach", [(), ("--detach",)])
+    @pytest.mark.parametrize("detach", [(), ("--detach",)], ids=["foreground", "background"])
     def test_its_etcd_listens_on_this_host_only(
         self, address: str, says: str, detach: tuple[str, ...], tmp_path: Path
     ) -> None:
@@ -151,6 +154,7 @@ class TestBackground:
         assert down.returncode == 2
         assert down.stderr.startswith(f"error: {tmp_path} cannot be used as data directory (lock is a symbolic")
 
+    @pytest.mark.long_but_for("320")
     @pytest.mark.parametrize("mode", [0o500, 0o000])
     def test_a_directory_that_may_not_be_written_is_reported(self, mode: int, tmp_path: Path) -> None:
         tmp_path.chmod(mode)

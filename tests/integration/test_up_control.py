@@ -96,6 +96,7 @@ class TestDown:
             assert (down.returncode, down.stdout) == (0, f"stopped the coordinator (pid {own.process.pid})\n")
             assert own.process.wait(30) == 0
 
+    @pytest.mark.long_but_for("nothing-force1", "socket-force1", "file-force0")
     @pytest.mark.parametrize("force", [(), ("--force",)])
     @pytest.mark.parametrize("left", ["nothing", "socket", "file"])
     def test_a_lock_held_out_of_reach_is_reported_and_nothing_is_killed(
@@ -115,6 +116,7 @@ class TestDown:
         assert (down.returncode, down.stdout) == (3, "")
         assert f"{tmp_path} is locked, but what has locked it cannot be reached from here" in down.stderr
 
+    @pytest.mark.long_but_for("lock", "sockets/control")
     @pytest.mark.parametrize("linked", ["lock", "sockets", "sockets/control"])
     def test_links_lead_to_no_coordinator_of_another_directory(
         self, linked: str, run_coordinator: RunCoordinator, tmp_path: Path
@@ -241,6 +243,7 @@ class TestAlreadyRunning:
         assert (reported["ready"], reported["already_running"]) == (first.stdout.strip(), True)
         assert (data_dir / "coordinator.log").read_bytes() == before
 
+    @pytest.mark.long_but_for("options2-no --max-calls, not --max-calls 9; no --no-reaper, not --no-reaper")
     @pytest.mark.parametrize(
         ("options", "says"),
         [

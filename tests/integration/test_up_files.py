@@ -28,6 +28,7 @@ def refused(data_dir: Path, said: str, *options: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long_but_for("victim-lock", "victim-etcd", "directory-etcd.log", "nowhere-sockets")
 @pytest.mark.parametrize("name", ["lock", "etcd.log", "etcd", "sockets"])
 @pytest.mark.parametrize("target", ["victim", "directory", "nowhere"])
 def test_a_link_in_the_data_directory_is_not_followed(name: str, target: str, victim: Path) -> None:
@@ -51,6 +52,7 @@ def test_a_file_with_another_name_is_not_written(name: str, victim: Path) -> Non
     assert victim.read_text() == VICTIM
 
 
+@pytest.mark.long_but_for("link---log-file", "hard link---audit-log")
 @pytest.mark.parametrize("option", ["--log-file", "--audit-log"])
 @pytest.mark.parametrize("how", ["link", "dangling", "hard link"])
 def test_a_log_is_not_written_through_a_link(option: str, how: str, victim: Path) -> None:
@@ -66,6 +68,7 @@ def test_a_log_is_not_written_through_a_link(option: str, how: str, victim: Path
     assert not (victim.parent / "nowhere").exists()
 
 
+@pytest.mark.long_but_for("0-511", "1-455")
 @pytest.mark.parametrize("mode", [0o777, 0o707])
 @pytest.mark.parametrize("above", [0, 1])
 def test_a_data_directory_in_which_others_write_is_refused(mode: int, above: int, tmp_path: Path) -> None:
@@ -77,6 +80,7 @@ def test_a_data_directory_in_which_others_write_is_refused(mode: int, above: int
     assert not [*data_dir.iterdir()]
 
 
+@pytest.mark.long_but_for("", "etcd.log", "sockets")
 @pytest.mark.parametrize("name", ["", "lock", "etcd.log", "etcd", "sockets"])
 def test_what_another_user_has_put_there_is_refused(name: str, tmp_path: Path, give_away: Giving) -> None:
     data_dir = tmp_path / "data"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from coordinator.engine.documents import Contender, Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.json_document import Document, Undecodable
 from coordinator.model import Cause, State
+from tests.examples import examples
 
 # Text without half surrogate pairs: what gRPC lets through.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -123,20 +124,20 @@ def check(document: type[Document], value: bytes) -> None:
 
 
 @given(documents)
-@settings(max_examples=1000)
+@settings(max_examples=examples(150))
 def test_what_is_written_reads_back_the_same(written: Document) -> None:
     assert type(written).decode(written.encode()) == written
 
 
 @given(documents, st.dictionaries(st.text(max_size=8).map("x-{}".format), anything, max_size=4))
-@settings(max_examples=300)
+@settings(max_examples=examples(60))
 def test_members_of_unknown_name_change_nothing(written: Document, unknown: dict[str, Any]) -> None:
     members = {**unknown, **json.loads(written.encode())}
     assert type(written).decode(json.dumps(members).encode()) == written
 
 
 @given(documents, st.data())
-@settings(max_examples=1000)
+@settings(max_examples=examples(150))
 def test_one_wrong_member_is_undecodable_or_harmless(written: Document, data: st.DataObject) -> None:
     members = json.loads(written.encode())
     members[data.draw(st.sampled_from(sorted(type(written).__dataclass_fields__)))] = data.draw(anything)
@@ -144,21 +145,21 @@ def test_one_wrong_member_is_undecodable_or_harmless(written: Document, data: st
 
 
 @given(anything | look_alikes)
-@settings(max_examples=1000)
+@settings(max_examples=examples(150))
 def test_any_json_is_undecodable_or_harmless(value: object) -> None:
     for document in TYPES:
         check(document, json.dumps(value).encode())
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=1000)
+@settings(max_examples=examples(150))
 def test_any_bytes_are_undecodable_or_harmless(value: bytes) -> None:
     for document in TYPES:
         check(document, value)
 
 
 @given(documents, st.data())
-@settings(max_examples=500)
+@settings(max_examples=examples(100))
 def test_a_truncated_value_is_undecodable(written: Document, data: st.DataObject) -> None:
     value = written.encode()
     with pytest.raises(Undecodable):

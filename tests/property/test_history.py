@@ -119,7 +119,7 @@ def _if_claimed(record: StoredRecord) -> StoredRecord | None:
     return record if record.state is State.CLAIMED else None
 
 
-@pytest.mark.long_but_for("_grants_over_claims", "_ends_whatever_claim_is_there", "_renews_what_has_changed")
+@pytest.mark.long_but_for("_grants_over_claims")
 @pytest.mark.parametrize(
     "break_engine",
     [

@@ -14,11 +14,12 @@ from coordinator.engine.transaction import Delete, Range
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey, parse_work_key
 from coordinator.names import check_fleet, check_session
+from tests.examples import examples
 
 ROOT = b"/coordination/v1/"
 TABLES = ("claim", "record", "history", "ended", "loose", "contender")
 
-thorough = settings(max_examples=500, deadline=None)
+thorough = settings(max_examples=examples(100), deadline=None)
 
 #: Pieces that would do harm if they were written as they are: separators, ends of ranges, escapes, other tables.
 _HARMFUL = "/ // .. /../ % %2F %2f ! ~ 0 : # a A /0000000001 /claim/ /coordination/v1/ default"

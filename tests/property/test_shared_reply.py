@@ -49,10 +49,11 @@ from coordinator.store.etcd.codec import decode_txn, encode_txn
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from tests.conftest import RunningEtcd
+from tests.examples import examples
 
 T = TypeVar("T")
 NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
-EXAMPLES = 300
+EXAMPLES = examples(100)
 COMMON = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 

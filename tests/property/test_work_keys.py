@@ -14,8 +14,9 @@ from coordinator.errors import InvalidInput
 from coordinator.keys import DEFAULT_TOPIC_KINDS, WorkKey, parse_work_key
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import check_session, check_text
+from tests.examples import examples
 
-thorough = settings(max_examples=500, deadline=None)
+thorough = settings(max_examples=examples(100), deadline=None)
 
 #: Where canonicalisation is most likely to go wrong: separators, escapes, letters whose case or composition changes
 #: their number, and marks that compose with what they come to stand behind.

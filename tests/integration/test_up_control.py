@@ -78,10 +78,13 @@ def await_lock_of_child(data_dir: Path) -> int:
     """Wait until a coordinator has its lock and listens on its control socket; returns its pid."""
     lock = data_dir / "lock"
     until = time.monotonic() + 30
-    while not (lock.exists() and lock.read_text().strip() and (data_dir / "sockets" / "control").exists()):
+    while True:
+        # Read once: the next one to take the lock empties the file before it writes its own.
+        pid = lock.read_text().strip() if lock.exists() else ""
+        if pid and (data_dir / "sockets" / "control").exists():
+            return int(pid)
         assert time.monotonic() < until
         time.sleep(0.01)
-    return int(lock.read_text())
 
 
 class TestDown:

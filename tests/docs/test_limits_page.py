@@ -25,6 +25,7 @@ ROWS = {
     "note, reason, result": f"{limits.MAX_TEXT_BYTES} bytes each",
     "TTL": f"{limits.MIN_TTL_SECONDS:g} to {limits.MAX_TTL_SECONDS:.0f} seconds",
     "work keys in one `ClaimMany` or `RenewMany`": f"{limits.MAX_ITEMS}",
+    "candidates of one `ClaimNext`": f"{limits.MAX_CANDIDATES}",
     "request": f"{limits.MAX_REQUEST_BYTES // MIB} MiB",
     "page of `List` or `Log`": f"{limits.MAX_PAGE_SIZE} rows, {limits.MAX_PAGE_BYTES // MIB} MiB",
     "history in `Get`": f"{HISTORY_LIMIT} attempts, {limits.MAX_PAGE_BYTES // MIB} MiB",

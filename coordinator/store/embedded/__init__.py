@@ -1,4 +1,8 @@
-"""A real etcd as a child process: the store of a coordinator on one machine."""
+"""A real etcd as a child process: the store of a coordinator on one machine.
+
+There are more than twelve files because the program, its process, its data directory, its backups and what other
+programs ask of it have one each.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from coordinator.client import AsyncClient, Client
+    from coordinator.client import AsyncClient, AsyncHeld, Client, Held
     from coordinator.diagnosis.findings import Diagnosis, Finding, Severity
     from coordinator.errors import (
         ClaimDenied,
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncClient",
+    "AsyncHeld",
     "Briefing",
     "Cause",
     "Choice",
@@ -86,6 +87,7 @@ __all__ = [
     "Diagnosis",
     "Event",
     "Finding",
+    "Held",
     "HistoryEntry",
     "HistoryGone",
     "HotKey",
@@ -125,7 +127,7 @@ def __getattr__(name: str) -> Any:
     # Names are fetched when they are asked for, so that what needs only a part (the command line's --help, the engine
     # in a test) does not wait for gRPC to load.
     if name in __all__:
-        homes = _HOMES[:1] if name in ("AsyncClient", "Client") else _HOMES[1:]
+        homes = _HOMES[:1] if name in ("AsyncClient", "AsyncHeld", "Client", "Held") else _HOMES[1:]
         for home in homes:
             module = import_module(home)
             if name in module.__all__:

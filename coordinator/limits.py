@@ -14,6 +14,7 @@ __all__ = [
     "CROWDED_RECEIVE_SECONDS",
     "DEFAULT_BRIEFED_SECONDS",
     "DEFAULT_BRIEFING_CHARACTERS",
+    "DEFAULT_HOLD_SECONDS",
     "DEFAULT_HOT_KEYS",
     "DEFAULT_HOT_SECONDS",
     "DEFAULT_MAX_CALLS",
@@ -79,6 +80,8 @@ MIN_TTL_SECONDS = 5.0
 MAX_TTL_SECONDS = 7 * _DAY_SECONDS
 #: What a claim lasts whose caller names no time.
 DEFAULT_TTL_SECONDS = 3600.0
+#: The same where it is renewed as long as the work goes on: how long the work of a holder that died stays claimed.
+DEFAULT_HOLD_SECONDS = 600.0
 #: Longest note, reason or result, in bytes of UTF-8.
 MAX_TEXT_BYTES = 16 * 1024
 

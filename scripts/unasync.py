@@ -13,7 +13,11 @@ from pathlib import Path
 
 CLIENT = Path(__file__).resolve().parent.parent / "coordinator" / "client"
 #: What is made of what.
-FILES = {CLIENT / "_async.py": CLIENT / "_sync.py", CLIENT / "_async_calls.py": CLIENT / "_sync_calls.py"}
+FILES = {
+    CLIENT / "_async.py": CLIENT / "_sync.py",
+    CLIENT / "_async_calls.py": CLIENT / "_sync_calls.py",
+    CLIENT / "_async_hold.py": CLIENT / "_sync_hold.py",
+}
 
 HEADER = "# Generated from {source} by scripts/unasync.py; do not edit.\n"
 
@@ -26,6 +30,19 @@ RULES = [
         '"""How the calls of the asynchronous client travel. ``_sync_calls.py`` is generated from this file."""',
         '"""How the calls of the synchronous client travel."""',
     ),
+    (
+        '"""Holds of the asynchronous client; ``_sync_hold.py`` is generated from this file.',
+        '"""Holds of the synchronous client.',
+    ),
+    ("Coroutine[Any, Any, model.Claim | model.Denial]", "model.Claim | model.Denial"),
+    ("asyncio.Event", "threading.Event"),
+    ("import asyncio", "import threading"),
+    ("async_pause", "pause"),
+    ("AsyncHeld", "Held"),
+    ("AsyncHold", "Hold"),
+    ("AsyncKeeper", "Keeper"),
+    ("AsyncMeans", "Means"),
+    ("_async_hold", "_sync_hold"),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),
     ("AsyncCalls", "Calls"),
@@ -41,13 +58,21 @@ RULES = [
     ("async def", "def"),
     ("await ", ""),
 ]
-#: The example in the class's docstring differs by more than words.
+#: The examples in docstrings differ by more than words.
 EXAMPLE = re.compile(r"    >>> async def work.*?COMPLETED: 'completed'>\n", re.DOTALL)
 SYNC_EXAMPLE = """    >>> with Client(endpoint) as client:
     ...     claim = client.claim("session-7f8b", "task:db-migration", ttl=60)
     ...     record = client.complete("session-7f8b", "task:db-migration", token=claim.fencing_token)
     >>> record.state
     <State.COMPLETED: 'completed'>
+"""
+HOLD_EXAMPLE = re.compile(r"        >>> async def report.*?'written as attempt 1'\n", re.DOTALL)
+SYNC_HOLD_EXAMPLE = """        >>> with Client(endpoint) as client:
+        ...     with client.hold("session-7f8b", "task:nightly-report", ttl=600) as held:
+        ...         if not held.lost.is_set():
+        ...             held.result = f"written as attempt {held.claim.attempt}"
+        ...     client.get("task:nightly-report").record.result
+        'written as attempt 1'
 """
 
 
@@ -56,6 +81,7 @@ def convert(source: Path, target: Path) -> str:
     text, found = EXAMPLE.subn(SYNC_EXAMPLE, source.read_text())
     if found != text.count("class AsyncClient:"):
         raise SystemExit(f"{source.name} must hold exactly one example for the client, not {found}")
+    text = HOLD_EXAMPLE.sub(SYNC_HOLD_EXAMPLE, text)
     for old, new in RULES:
         text = text.replace(old, new)
     return _formatted(HEADER.format(source=source.name) + text, target)

@@ -11,12 +11,19 @@ from importlib import import_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from coordinator.client._async import AsyncClient
+    from coordinator.client._async_hold import AsyncHeld
     from coordinator.client._sync import Client
+    from coordinator.client._sync_hold import Held
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "AsyncHeld", "Client", "Held"]
 
 # Each is loaded when it is asked for: a command needs one of them.
-_MODULES = {"AsyncClient": "coordinator.client._async", "Client": "coordinator.client._sync"}
+_MODULES = {
+    "AsyncClient": "coordinator.client._async",
+    "AsyncHeld": "coordinator.client._async_hold",
+    "Client": "coordinator.client._sync",
+    "Held": "coordinator.client._sync_hold",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -33,6 +33,7 @@ __all__ = [
     "next_answer",
     "record_from",
     "record_page",
+    "renewal_answers",
     "status_from",
     "work_details_from",
 ]
@@ -96,6 +97,16 @@ def _choice(message: types.Choice) -> model.Choice:
         also_held=tuple(message.also_held),
         nothing_free=NOTHING_FREE[message.nothing_free],
     )
+
+
+def renewal_answers(response: pb.RenewManyResponse, *, sent_at: float) -> list[model.Claim | CoordinatorError]:
+    """Read the answers to several renewals; ``sent_at`` as in ``claim_answer``."""
+    return [
+        claim_from(result.claim, sent_at=sent_at, outcome=model.Outcome.RENEWED)
+        if result.HasField("claim")
+        else error_from(result.error)
+        for result in response.results
+    ]
 
 
 def claim_from(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, NoReturn, Self
 
@@ -12,15 +13,18 @@ from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client._async_calls import AsyncCalls
+from coordinator.client._async_hold import AsyncHold, AsyncMeans, renew_together
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
+from coordinator.client._keepers import AsyncKeeper
 from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
-from coordinator.limits import MAX_PAGE_SIZE
+from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
+from coordinator.process.identity import invented_session
 from coordinator.v1 import service_pb2 as pb
 
 
@@ -30,6 +34,7 @@ class _Own(NamedTuple):
     calls: AsyncCalls
     tokens: Tokens
     instance: str
+    keeper: AsyncKeeper
 
 
 class AsyncClient:
@@ -104,7 +109,8 @@ class AsyncClient:
         def own(parents: _Own | None) -> _Own:
             closed = parents is not None and parents.calls.closed
             name = given if given is not None and (parents is None or not given) else uuid.uuid4().hex
-            return _Own(AsyncCalls(names, security, timeout=seconds, closed=closed), Tokens(), name)
+            calls = AsyncCalls(names, security, timeout=seconds, closed=closed)
+            return _Own(calls, Tokens(), name, AsyncKeeper(partial(renew_together, calls, settings.fleet)))
 
         self._process = PerProcess(own)
 
@@ -135,8 +141,14 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections, for good. Claims stay; what is asked of a closed client raises ``InvalidInput``."""
-        await self._calls.aclose()
+        """Close the connections, for good. Claims stay, but nothing renews what is held: it is lost.
+
+        What is asked of a closed client raises ``InvalidInput``.
+        """
+        own = self._process.mine
+        own.keeper.stop()
+        await own.calls.aclose()
+        await own.keeper.join()
 
     async def claim(
         self,
@@ -210,6 +222,21 @@ class AsyncClient:
             LimitExceeded: As for ``claim``.
 
         """
+        return await self._claim_as(
+            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token
+        )
+
+    async def _claim_as(
+        self,
+        instance: str,
+        request_id: str,
+        session: str,
+        key: str,
+        ttl: float | timedelta | None,
+        note: str,
+        reopen: bool,
+        token: int | None = None,
+    ) -> model.Claim | model.Denial:
         request = pb.ClaimRequest(
             fleet=self._fleet,
             session=fields.session(session),
@@ -217,14 +244,75 @@ class AsyncClient:
             ttl=fields.duration("ttl", ttl),
             note=fields.text("note", note),
             reopen=fields.flag("reopen", reopen),
-            request_id=fields.request_id(request_id),
-            instance=self._instance,
+            request_id=request_id,
+            instance=instance,
             fencing_token=fields.integer("token", token),
         )
         sent_at = boot_seconds()
         answer = answers.claim_answer(await self._calls.call("Claim", request), sent_at=sent_at)
         self._remember(session, key, answer)
         return answer
+
+    def hold(
+        self,
+        session: str | None,
+        key: str,
+        ttl: float | timedelta = DEFAULT_HOLD_SECONDS,
+        *,
+        note: str = "",
+        reopen: bool = False,
+    ) -> AsyncHold:
+        """Hold a work key while a block runs: claim it, renew the claim, and end it with the block.
+
+        The claim is renewed at a third of its TTL, by one task for all that a client holds. When the block ends, the
+        work is completed, with ``held.result`` as its result; an exception releases it instead, with its type and
+        message, which other sessions can read, as the reason. Nothing stops the block when the claim is lost: before
+        each step that must not be done twice, it looks at ``held.lost``.
+
+        A second hold of the same work key is denied, also one of the same client and session. In a process that was
+        forked inside the block ``held.lost`` is set, and the claim stays the parent's.
+
+        >>> async def report(endpoint):
+        ...     async with AsyncClient(endpoint) as client:
+        ...         async with client.hold("session-7f8b", "task:nightly-report", ttl=600) as held:
+        ...             if not held.lost.is_set():
+        ...                 held.result = f"written as attempt {held.claim.attempt}"
+        ...         return (await client.get("task:nightly-report")).record.result
+        >>> run(report(endpoint))
+        'written as attempt 1'
+
+        Args:
+            session: Who works; None invents a name, ``host-pid-random``.
+            key: The unit of work.
+            ttl: How long the claim lasts if nothing renews it any more, in seconds, 5 s to 7 days.
+            note: Shown to sessions that are denied, and to the next one that claims the work.
+            reopen: Claim it although it is completed.
+
+        Returns:
+            A context manager, which is entered once. Its value has ``claim``, ``deadline``, ``remaining()``, ``lost``,
+            an event, and ``result``, which may be set.
+
+        Raises:
+            ClaimDenied: When the block is to begin: another session, or another hold, has the work, or it is finished.
+            ClaimLost: When the block has ended: the claim was lost before.
+            NotHolder: When the block has ended: it has completed or released the work itself.
+            TryAgain: When the block is to begin, nothing is held then; or when it has ended and no coordinator has
+                answered for half a minute: repeat the completion with the ``request_id`` of the error.
+
+        """
+        session = invented_session() if session is None else fields.session(session)
+        key, note, reopen = fields.text("work_key", key), fields.text("note", note), fields.flag("reopen", reopen)
+        ask = partial(self._ask_to_hold, session, key, ttl, note, reopen)
+        return AsyncHold(self._means, ask, session, key, fields.duration("ttl", ttl))
+
+    async def _ask_to_hold(
+        self, session: str, key: str, ttl: float | timedelta, note: str, reopen: bool, instance: str, request_id: str
+    ) -> model.Claim | model.Denial:
+        return await self._claim_as(instance, request_id, session, key, ttl, note, reopen)
+
+    def _means(self) -> AsyncMeans:
+        own = self._process.mine
+        return AsyncMeans(own.calls, own.keeper, own.tokens, self._fleet)
 
     async def claim_many(
         self,

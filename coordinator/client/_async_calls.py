@@ -59,15 +59,20 @@ class AsyncCalls:
         """Close the connections, for good: what is under way ends, and nothing is begun any more."""
         await self._connections.aclose()
 
-    async def call(self, method: str, request: Any, request_id: str | None = None) -> Any:
+    async def call(
+        self, method: str, request: Any, request_id: str | None = None, *, within: float | None = None
+    ) -> Any:
         """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
+
+        ``within`` shortens the time that the call may take, in seconds.
 
         All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next. Those
         that are left when one was answered are withdrawn.
         """
         request_id = request_id or getattr(request, "request_id", None)
         # Reap reports what it has done itself: of two at once, one would have done the other's share.
-        effort = self._effort(request_id, repeatable=method != "Reap")
+        seconds = self._timeout if within is None else min(within, self._timeout)
+        effort = self._effort(request_id, repeatable=method != "Reap", timeout=seconds)
         try:
             response = await self._first_answer(effort, method, request, request_id)
         except (Refused, InvalidInput):

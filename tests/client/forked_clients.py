@@ -272,6 +272,27 @@ def in_a_handler(_client: Client) -> Answers:
         return [os.read(found[0], 1000).decode(), answer]
 
 
+def held(client: Client) -> Answers:
+    """A child of a block in which work is held: it holds nothing, ends nothing, and may hold other work."""
+    answers: Answers = []
+
+    def leave_block() -> Any:
+        with client.hold("s", "task:childs"):
+            pass
+        return [block.lost.is_set(), outcome_of(lambda: hold.__exit__(None, None, None))]
+
+    def fail_in_block() -> Any:
+        error = ValueError("in the child")
+        hold.__exit__(ValueError, error, None)
+        return getattr(error, "__notes__", None)
+
+    hold = client.hold("s", KEY, 60)
+    with hold as block:
+        answers += [in_child(leave_block), in_child(fail_in_block)]
+        answers += [block.lost.is_set(), client.get(KEY).record.state.value]
+    return [*answers, client.get(KEY).record.state.value, client.get("task:childs").record.state.value]
+
+
 async def _claim(client: AsyncClient) -> Claim | Denial:
     return await client.try_claim("s", KEY)
 
@@ -323,7 +344,7 @@ CASES = {
     for case in (
         pool, used_pool, preloading, parents_claim, under_way, in_a_thread, locks_held, threads_of_a_child,
         named_instance, no_instance, tokens, closed, closing_in_the_child, iterators, without_the_hook, in_a_handler,
-        asyncio_unused, asyncio_in_use, asyncio_closed,
+        held, asyncio_unused, asyncio_in_use, asyncio_closed,
     )
 }  # fmt: skip
 BARRIER = multiprocessing.get_context("fork").Barrier(4)

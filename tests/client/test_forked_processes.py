@@ -29,6 +29,7 @@ NO_ASYNCIO = (
     "InvalidInput: this process was forked while an AsyncClient, or other gRPC of asyncio, had connections; "
     "asyncio's gRPC does not work in it"
 )
+LEFT = "ClaimLost: this process was forked while task:one was held, which its parent goes on holding"
 #: What the processes of each case answer.
 POOLS: dict[str, list[Any]] = {
     "pool": [DENIED] * 3 + ["granted"],
@@ -53,6 +54,7 @@ CASES: dict[str, list[Any]] = {
     "closing_in_the_child": ["InvalidInput: this client is closed", "gone", "granted", 1],
     "iterators": [["task:b", "task:c"], MOVED, ["task:b", "task:c"], True],
     "without_the_hook": [DENIED, "granted"],
+    "held": [[True, LEFT], None, False, "claimed", "completed", "completed"],
 }
 
 

@@ -1,0 +1,215 @@
+"""What renews the claims that a client holds: one thread, or one task in each event loop, for all of them.
+
+Invariants:
+- It runs while there is something to renew, and no longer: a client without holds has neither thread nor task.
+- However it ends, what it would have renewed is lost from then on, and the holders see that at once.
+- A forked process renews nothing of its parent's: it has a keeper of its own, and the thread is not in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from coordinator.client._connections import running_loop
+from coordinator.client._holding import Holding, Schedule
+from coordinator.clock import boot_seconds
+from coordinator.errors import ClaimLost, CoordinatorError
+from coordinator.model import Claim
+
+__all__ = ["AsyncKeeper", "Keeper", "async_pause", "pause"]
+
+T = TypeVar("T")
+Outcomes = Sequence[Claim | CoordinatorError]
+
+#: How long closing a client waits for the thread, in seconds. Its calls end when the connections are closed.
+_CLOSING_SECONDS = 1.0
+
+
+def _unrenewed(why: str) -> ClaimLost:
+    return ClaimLost(
+        f"{why}: the claim is neither renewed nor ended, and lasts until its deadline at most",
+        hint="close a client after what it holds has ended",
+    )
+
+
+def _closed() -> ClaimLost:
+    return _unrenewed("the client was closed while it held a claim")
+
+
+class Keeper:
+    """Renews in a thread; ``renew`` renews claims of one session within so many seconds, and raises nothing."""
+
+    def __init__(self, renew: Callable[[Sequence[Holding], float], Outcomes]) -> None:
+        self._renew = renew
+        self._schedule = Schedule()
+        # A handler of a signal may interrupt a thread that holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def add(self, holding: Holding) -> None:
+        """Have a claim renewed from now on."""
+        with self._changed:
+            if self._stopped:
+                holding.lose(_closed())
+                return
+            self._schedule.add(holding)
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="coordinator-holds", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._changed.notify_all()
+
+    def discard(self, holding: Holding) -> None:
+        """Renew it no more."""
+        with self._changed:
+            self._schedule.discard(holding)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Renew nothing any more: the client is closed."""
+        with self._changed:
+            self._stopped = True
+            self._schedule.lose_all(_closed())
+            self._changed.notify_all()
+
+    def join(self) -> None:
+        """Wait until the thread has ended, a second at most."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_CLOSING_SECONDS)
+
+    def shield(self, ended: T) -> T:
+        """Return what has come of an ending; it is done already."""
+        return ended
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    batch = self._schedule.next(boot_seconds())
+                    if batch is None:
+                        self._thread = None
+                        return
+                    if not batch.holdings:
+                        self._changed.wait(batch.seconds)
+                        continue
+                outcomes = self._renew(batch.holdings, batch.seconds)
+                with self._changed:
+                    self._schedule.take(batch, outcomes, boot_seconds())
+                # Nothing keeps a hold alive whose block is gone.
+                del batch, outcomes
+        except BaseException:
+            with self._changed:
+                self._thread = None
+                self._schedule.lose_all(_unrenewed("what renews claims has failed"))
+            raise
+
+
+class AsyncKeeper:
+    """Renews in a task of each event loop that uses the client; ``renew`` is as that of ``Keeper``."""
+
+    def __init__(self, renew: Callable[[Sequence[Holding], float], Awaitable[Outcomes]]) -> None:
+        self._renew = renew
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopKeeper] = {}
+        self._endings: set[asyncio.Task[Any]] = set()
+        self._stopped = False
+
+    def add(self, holding: Holding) -> None:
+        """Have a claim renewed from now on, in the running loop."""
+        if self._stopped:
+            holding.lose(_closed())
+            return
+        for ended in [loop for loop in list(self._loops) if loop.is_closed()]:
+            self._loops.pop(ended, None)
+        self._loops.setdefault(running_loop(), _LoopKeeper(self._renew)).add(holding)
+
+    def discard(self, holding: Holding) -> None:
+        """Renew it no more."""
+        keeper = self._loops.get(running_loop())
+        if keeper is not None:
+            keeper.discard(holding)
+
+    def stop(self) -> None:
+        """Renew nothing any more: the client is closed."""
+        self._stopped = True
+        for loop, keeper in list(self._loops.items()):
+            if loop is running_loop():
+                keeper.stop()
+                continue
+            with contextlib.suppress(RuntimeError):  # it has been closed meanwhile
+                loop.call_soon_threadsafe(keeper.stop)
+
+    async def join(self) -> None:
+        """Let the task of this loop end."""
+        await asyncio.sleep(0)
+
+    async def shield(self, ending: Coroutine[Any, Any, T]) -> T:
+        """Return what comes of an ending, which goes on if its caller is cancelled meanwhile."""
+        task = asyncio.ensure_future(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._endings.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone
+
+
+class _LoopKeeper:
+    """Renews in one event loop."""
+
+    def __init__(self, renew: Callable[[Sequence[Holding], float], Awaitable[Outcomes]]) -> None:
+        self._renew = renew
+        self._schedule = Schedule()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, holding: Holding) -> None:
+        self._schedule.add(holding)
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="coordinator-holds")
+            # One that is cancelled before it begins runs nothing of its own.
+            self._task.add_done_callback(self._ended)
+
+    def discard(self, holding: Holding) -> None:
+        self._schedule.discard(holding)
+        self._changed.set()
+
+    def stop(self) -> None:
+        self._schedule.lose_all(_closed())
+        self._changed.set()
+
+    async def _run(self) -> None:
+        while (batch := self._schedule.next(boot_seconds())) is not None:
+            if batch.holdings:
+                outcomes = await self._renew(batch.holdings, batch.seconds)
+                self._schedule.take(batch, outcomes, boot_seconds())
+                del batch, outcomes
+                continue
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(batch.seconds):
+                    await self._changed.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task is self._task:
+            self._task = None
+            self._schedule.lose_all(_unrenewed("what renews claims was cancelled"))
+
+
+async def async_pause(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)

@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-attack help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
+.PHONY: campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ campaign-deadlines: setup ## Measure when claims end while etcd's leader changes
 
 campaign-clocks: setup ## Compare the deadlines that replicas with different clocks return, in 1,000 random sequences; takes three minutes.
 	@$(BIN)/python -m tests.campaigns.clocks $(CAMPAIGN_ARGS)
+
+campaign-hold: setup ## Hold 640 work keys in threads and tasks for a minute while etcd's leader is moved every 5 s.
+	@$(BIN)/python -m tests.campaigns.hold $(CAMPAIGN_ARGS)
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python -m tests.campaigns.members $(CAMPAIGN_ARGS)

@@ -302,13 +302,45 @@ class AsyncClient:
         """
         session = invented_session() if session is None else fields.session(session)
         key, note, reopen = fields.text("work_key", key), fields.text("note", note), fields.flag("reopen", reopen)
-        ask = partial(self._ask_to_hold, session, key, ttl, note, reopen)
+
+        async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
+            return await self._claim_as(instance, request_id, session, key, ttl, note, reopen)
+
         return AsyncHold(self._means, ask, session, key, fields.duration("ttl", ttl))
 
-    async def _ask_to_hold(
-        self, session: str, key: str, ttl: float | timedelta, note: str, reopen: bool, instance: str, request_id: str
-    ) -> model.Claim | model.Denial:
-        return await self._claim_as(instance, request_id, session, key, ttl, note, reopen)
+    def hold_next(
+        self,
+        session: str | None,
+        candidates: Iterable[str],
+        ttl: float | timedelta = DEFAULT_HOLD_SECONDS,
+        *,
+        note: str = "",
+    ) -> AsyncHold:
+        """Hold the first of several work keys that is free while a block runs; ``held.claim`` says which one it is.
+
+        Args:
+            session: Who works; None invents a name, ``host-pid-random``.
+            candidates: The work keys to choose from, the most wanted first, as for ``claim_next``.
+            ttl: As for ``hold``, in seconds.
+            note: As for ``hold``.
+
+        Returns:
+            A context manager, as that of ``hold``.
+
+        Raises:
+            ClaimDenied: When the block is to begin: no candidate was free.
+            ClaimLost: As for ``hold``, and so are all other errors.
+
+        """
+        session = invented_session() if session is None else fields.session(session)
+        keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
+        note = fields.text("note", note)
+
+        async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
+            return await self._claim_next_as(instance, request_id, session, keys, ttl, note)
+
+        # A ClaimNext is withdrawn by its request id alone.
+        return AsyncHold(self._means, ask, session, "", fields.duration("ttl", ttl))
 
     def _means(self) -> AsyncMeans:
         own = self._process.mine
@@ -423,14 +455,26 @@ class AsyncClient:
             The claim, or a denial whose ``choice`` says why no candidate was free.
 
         """
+        keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
+        return await self._claim_next_as(self._instance, fields.request_id(request_id), session, keys, ttl, note)
+
+    async def _claim_next_as(
+        self,
+        instance: str,
+        request_id: str,
+        session: str,
+        candidates: Sequence[str],
+        ttl: float | timedelta | None,
+        note: str,
+    ) -> model.Claim | model.Denial:
         request = pb.ClaimNextRequest(
             fleet=self._fleet,
             session=fields.session(session),
-            candidates=[fields.text("candidates", key) for key in fields.several("candidates", candidates)],
+            candidates=candidates,
             ttl=fields.duration("ttl", ttl),
             note=fields.text("note", note),
-            request_id=fields.request_id(request_id),
-            instance=self._instance,
+            request_id=request_id,
+            instance=instance,
         )
         sent_at = boot_seconds()
         answer = answers.next_answer(await self._calls.call("ClaimNext", request), sent_at=sent_at)

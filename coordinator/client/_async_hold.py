@@ -105,13 +105,13 @@ class AsyncHold:
     """Claims work when its block begins, renews the claim while the block runs, and ends it with the block."""
 
     def __init__(
-        self, means: Callable[[], AsyncMeans], ask: Ask, session: str, work_key: str | None, ttl: Duration | None
+        self, means: Callable[[], AsyncMeans], ask: Ask, session: str, work_key: str, ttl: Duration | None
     ) -> None:
         self._find_means = means
         self._ask = ask
         self._session = session
         self._ttl = ttl
-        #: As it was typed; None where it is one of several.
+        #: As it was typed; "" where it is one of several.
         self._work_key = work_key
         self._entered = False
         self._held: AsyncHeld | None = None
@@ -214,8 +214,6 @@ class AsyncHold:
 
     async def _withdraw(self, request_id: str) -> bool:
         """Withdraw a claim that may have been granted, or still may be; return whether that is certain."""
-        if self._work_key is None:
-            return False
         item = pb.WithdrawItem(work_key=self._work_key, request_id=request_id, ttl=self._ttl)
         request = pb.WithdrawRequest(fleet=self._means.fleet, session=self._session, items=[item])
         try:

@@ -277,7 +277,7 @@ def held(client: Client) -> Answers:
     answers: Answers = []
 
     def leave_block() -> Any:
-        with client.hold("s", "task:childs"):
+        with client.hold("s", "task:own"):
             pass
         return [block.lost.is_set(), outcome_of(lambda: hold.__exit__(None, None, None))]
 
@@ -290,7 +290,7 @@ def held(client: Client) -> Answers:
     with hold as block:
         answers += [in_child(leave_block), in_child(fail_in_block)]
         answers += [block.lost.is_set(), client.get(KEY).record.state.value]
-    return [*answers, client.get(KEY).record.state.value, client.get("task:childs").record.state.value]
+    return [*answers, client.get(KEY).record.state.value, client.get("task:own").record.state.value]
 
 
 async def _claim(client: AsyncClient) -> Claim | Denial:

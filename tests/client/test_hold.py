@@ -40,16 +40,16 @@ class Holder:
     def __init__(self, client: AsyncClient | Client) -> None:
         self.client = client
 
-    async def hold(self, body: Body, *arguments: Any, **named: Any) -> None:
-        """Run ``body`` while ``hold(*arguments)`` of the client holds."""
+    async def hold(self, body: Body, *arguments: Any, how: str = "hold", **named: Any) -> None:
+        """Run ``body`` while ``hold(*arguments)`` of the client holds, or ``hold_next``."""
         if isinstance(self.client, AsyncClient):
-            async with self.client.hold(*arguments, **named) as held:
+            async with getattr(self.client, how)(*arguments, **named) as held:
                 await body(held)
             return
         client, loop = self.client, asyncio.get_running_loop()
 
         def run() -> None:
-            with client.hold(*arguments, **named) as held:
+            with getattr(client, how)(*arguments, **named) as held:
                 asyncio.run_coroutine_threadsafe(_run(body, held), loop).result()
 
         await asyncio.to_thread(run)
@@ -540,3 +540,47 @@ def test_one_client_holds_in_several_event_loops(coordinator: RunningCoordinator
         thread.join(60)
     assert answers == [False, False]
     asyncio.run(client.aclose())
+
+
+async def test_the_first_candidate_that_is_free_is_held(holder: Holder, other: AsyncClient) -> None:
+    keys = ["task:a", "task:b", "task:c"]
+    found: list[str] = []
+
+    async def inner(held: AsyncHeld | Held) -> None:
+        found.append(held.claim.work_key)
+        await hurry(held).wait()
+
+    async def outer(held: AsyncHeld | Held) -> None:
+        found.append(held.claim.work_key)
+        # What another hold of the same session has is no candidate.
+        await holder.hold(inner, "s-1", keys, how="hold_next")
+
+    await other.claim("s-2", "task:a")
+    await holder.hold(outer, "s-1", keys, how="hold_next")
+    assert found == ["task:b", "task:c"]
+    assert (await other.get("task:c")).record.state is State.COMPLETED
+
+    with pytest.raises(ClaimDenied) as denied:
+        await holder.hold(outer, "s-1", keys, how="hold_next")
+    assert denied.value.denial.choice is not None
+    with pytest.raises(InvalidInput):
+        await holder.hold(outer, "s-1", "task:a", how="hold_next")
+    with pytest.raises(InvalidInput):
+        await holder.hold(outer, "s-1", [], how="hold_next")
+
+
+async def test_a_next_whose_caller_was_cancelled_is_withdrawn(coordinator: RunningCoordinator, fleet: str) -> None:
+    async with holding(coordinator.endpoint, "ClaimNext") as slow, AsyncClient(slow.endpoint, fleet=fleet) as client:
+
+        async def work() -> None:
+            async with client.hold_next("s-1", ["task:a", "task:b"]):
+                raise AssertionError("entered")
+
+        task = asyncio.create_task(work())
+        await slow.something_came.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        await slow.all_arrive()
+        assert [(await client.get(key)).claim for key in ("task:a", "task:b")] == [None, None]

@@ -45,7 +45,7 @@ def nothing_free(passed_over: Iterable[tuple[str, int]]) -> str:
     total = sum(count for _, count in counts)
     parts = [f"{count} {'is' if count == 1 else 'are'} {_PASSED_OVER[reason]}" for reason, count in counts]
     if not parts:
-        return "nothing is free"
+        return "nothing is free: the list is empty"
     head, _, rest = parts[0].partition(" ")
     parts[0] = f"{head} of {total} {rest}"
     return f"nothing is free: {', '.join(parts)}"

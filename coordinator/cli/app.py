@@ -14,6 +14,7 @@ from coordinator.cli.context import SETTINGS, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
 from coordinator.cli.json_objects import status_object
+from coordinator.cli.next import work_next
 from coordinator.cli.output import answer
 from coordinator.cli.run import VERB as RUN
 from coordinator.cli.run import RunCommand, run
@@ -26,7 +27,7 @@ __all__ = ["app", "build_only"]
 
 class _Verbs(CommonGroup):
     headings: ClassVar = {
-        "Work": [RUN, *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch"],
+        "Work": [RUN, "work-next", *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch"],
         "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
@@ -83,6 +84,7 @@ def status() -> int:
 
 
 app.command(RUN, cls=RunCommand)(run)
+app.command("work-next", cls=CommonCommand)(work_next)
 app.command("hot", cls=CommonCommand)(hot)
 app.command("top", cls=CommonCommand)(top)
 app.command("doctor", cls=CommonCommand)(doctor)

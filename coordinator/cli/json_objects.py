@@ -26,6 +26,7 @@ __all__ = [
     "hot_object",
     "list_object",
     "log_object",
+    "next_object",
     "record_object",
     "run_object",
     "show_object",
@@ -48,6 +49,7 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
             "claim": None,
             "denial": _denial(answer),
             "previous": None,
+            "alternatives": list(answer.alternatives),
         }
     return {
         "outcome": answer.outcome.value,
@@ -56,6 +58,34 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
         "claim": _claim(answer),
         "denial": None,
         "previous": None if answer.previous is None else _previous(answer.previous),
+        "alternatives": [],
+    }
+
+
+def next_object(answer: model.Claim | model.Denial) -> Object:
+    """The answer to ``work-next``."""
+    choice = answer.choice or model.Choice()
+    denied = isinstance(answer, model.Denial)
+    return {
+        "outcome": (model.Outcome.DENIED if isinstance(answer, model.Denial) else answer.outcome).value,
+        "work_key": None if denied else answer.work_key,
+        "typed_key": None if denied or answer.typed_key is None else without_credentials(answer.typed_key),
+        "place": choice.place,
+        "claim": None if isinstance(answer, model.Denial) else _claim(answer),
+        "previous": None if isinstance(answer, model.Denial) or answer.previous is None else _previous(answer.previous),
+        "skipped": [
+            {
+                "work_key": each.work_key,
+                "reason": each.reason.value,
+                "holder": each.holder,
+                "expires_at": format_moment(each.expires_at),
+            }
+            for each in choice.skipped
+        ],
+        "skipped_counts": {reason.value: count for reason, count in choice.skipped_counts},
+        "also_held": list(choice.also_held),
+        "nothing_free": None if choice.nothing_free is None else choice.nothing_free.value,
+        "retry_after_seconds": answer.retry_after_seconds if isinstance(answer, model.Denial) else None,
     }
 
 

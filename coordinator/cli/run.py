@@ -18,8 +18,9 @@ import typer
 from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Context, current
 from coordinator.cli.json_objects import run_object
+from coordinator.cli.key_lists import STANDARD_INPUT, FromFile, read_key_list
 from coordinator.cli.output import write_error_object
-from coordinator.cli.quantities import named_path, parse_duration, parse_ttl
+from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text import describe_claim, describe_nothing_free
@@ -35,8 +36,6 @@ __all__ = ["VERB", "RunCommand", "run"]
 VERB = "run"
 _DEFAULT_TTL, _DEFAULT_GRACE = "10m", "10s"
 _COMMAND = "coordination.command"
-#: The largest list of work keys that is read: a thousand of the longest, and some.
-_MOST_BYTES = 1024 * 1024
 #: Settings whose values are files, which COMMAND may look for from another directory.
 _FILES = ("token_file", "ca", "cert", "key")
 
@@ -61,15 +60,7 @@ def run(
         list[str] | None,
         typer.Argument(metavar="KEY…", help="The work; of several, the first that is free.", show_default=False),
     ] = None,
-    from_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="FILE",
-            help="Read work keys from a file, one a line, after those that are named.",
-            parser=named_path("--from", "a file"),
-        ),
-    ] = None,
+    from_file: FromFile = None,
     session: SessionOption = None,
     ttl: Annotated[
         str,
@@ -180,23 +171,13 @@ def _read_keys(file: Path | None) -> list[str]:
     """Return the work keys that a file lists, one a line; empty lines are none."""
     if file is None:
         return []
-    if str(file) == "-":
+    if str(file) == STANDARD_INPUT:
         raise InvalidInput(
             "--from cannot be standard input, which is COMMAND's",
             field="from",
             hint="name a file, or in bash: --from <(command that lists keys)",
         )
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InvalidInput(
-            f"--from {file} cannot be read: {error.strerror}", field="from", hint="name a file that can"
-        ) from None
-    if len(content) > _MOST_BYTES:
-        raise InvalidInput(f"--from {file} is too long; at most {_MOST_BYTES // 1024} KiB are allowed", field="from")
-    lines = content.decode("utf-8", "surrogateescape").splitlines()
-    found = [line.strip() for line in lines if line.strip()]
+    found = read_key_list(file)
     if not found:
         raise InvalidInput(f"--from {file} lists no work key; it must have one on each line", field="from")
     return found

@@ -13,6 +13,7 @@ from coordinator.cli.quantities import format_duration
 from coordinator.diagnosis.findings import Finding, Severity
 from coordinator.model import (
     Cause,
+    Choice,
     Claim,
     ClaimEvent,
     Denial,
@@ -22,6 +23,7 @@ from coordinator.model import (
     HotKey,
     HotKeys,
     LogPage,
+    NothingFree,
     Outcome,
     Previous,
     Record,
@@ -46,6 +48,7 @@ __all__ = [
     "describe_records",
     "describe_status",
     "describe_work",
+    "what_after_nothing_free",
 ]
 
 _HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
@@ -56,6 +59,8 @@ _MARKS = {Severity.OK: "ok", Severity.WARNING: "warn", Severity.PROBLEM: "FAIL"}
 #: Green, yellow and red, in the numbers that terminals have for them.
 _COLOURS = {"ok": 32, "warn": 33, "FAIL": 31}
 _MARK_WIDTH = 4
+#: How many of several work keys are named in a hint.
+_NAMED = 5
 
 
 def describe_claim(answer: Claim | Denial) -> str:
@@ -64,9 +69,27 @@ def describe_claim(answer: Claim | Denial) -> str:
         return f"DENIED: {answer.describe()}"
     verb = "renewed" if answer.outcome is Outcome.RENEWED else "claimed"
     lines = [f"{verb} {key(answer.work_key)} (expires in {format_duration(answer.remaining_seconds)})"]
+    if answer.choice is not None and answer.choice.skipped_counts:
+        passed_over = ", ".join(f"{count} {reason.value}" for reason, count in answer.choice.skipped_counts)
+        lines.append(f"  passed over: {passed_over}")
     if answer.previous is not None:
         lines += _describe_previous(answer.attempt, answer.previous)
     return "\n".join(lines)
+
+
+def what_after_nothing_free(denial: Denial) -> str:
+    """Say what a session can do that was given none of several work keys."""
+    choice = denial.choice or Choice()
+    if choice.nothing_free is NothingFree.EMPTY:
+        return "there is nothing to do on this list: start nothing, or name other work"
+    again = ""
+    if denial.retry_after_seconds is not None:
+        again = (
+            f"; ask again within {format_duration(denial.retry_after_seconds)}, when the first claim ends at the latest"
+        )
+    if choice.also_held:
+        again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:_NAMED])}{again}"
+    return f"name other work{again}"
 
 
 def describe_nothing_free(reasons: Mapping[DenialReason, int]) -> str:

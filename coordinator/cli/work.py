@@ -159,8 +159,11 @@ COMMANDS: dict[str, Callable[..., int]] = {
 
 
 def _what_else(denial: Denial, session: Session) -> str:
+    if denial.alternatives:
+        others = ", ".join(quotation.key(each) for each in denial.alternatives)
+        return f"choose other work; abandoned and free: {others}"
     if denial.reason is DenialReason.COMPLETED:
-        return "choose other work; if it must be done again, claim it with --reopen"
+        return "choose other work"
     if denial.own_session and session.shared:
         return (
             "choose other work: another agent of this session may be at it, as sub-agents share the session of "

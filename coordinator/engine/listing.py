@@ -36,6 +36,7 @@ __all__ = [
     "count_completed",
     "list_records",
     "log",
+    "loose_keys",
     "read_chunk",
     "work_key_of",
 ]
@@ -248,6 +249,19 @@ def _log_entry(key: bytes, ended: Ended, prefix: bytes) -> Operation[LogEntry | 
             return LogEntry(str(work_key), int(found[3]), ended.ended, ended.cause, moment)
     yield Damaged(key, "not a key of the time index")
     return None
+
+
+def loose_keys(paths: FleetPaths, kind: str, limit: int) -> Operation[tuple[str, ...]]:
+    """Return up to ``limit`` work keys of a kind that are loose ends, in the order of the keys."""
+    prefix = paths.prefix("loose")
+    of_kind = prefix + f"{kind}:".encode()
+    reply = yield from commit(Txn((), (Range(of_kind, end_of_prefix(of_kind), limit=limit),)))
+    found = []
+    for kv in reply.range(0).kvs:
+        work_key = yield from work_key_of(kv.key, prefix)
+        if work_key is not None:
+            found.append(str(work_key))
+    return tuple(found)
 
 
 def work_key_of(key: bytes, prefix: bytes) -> Operation[WorkKey | None]:

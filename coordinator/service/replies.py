@@ -269,6 +269,7 @@ def _denial(denial: model.Denial) -> types.Denial:
         expires_at=timestamp(denial.expires_at),
         completed_at=timestamp(denial.completed_at),
         retry_after=None if denial.retry_after_seconds is None else duration(denial.retry_after_seconds),
+        alternatives=denial.alternatives,
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import grpc.aio
 
-from coordinator import clock
+from coordinator import clock, model
 from coordinator.engine.acknowledge import acknowledge
 from coordinator.engine.briefing import brief
 from coordinator.engine.claim_request import ClaimCommand
@@ -32,6 +33,7 @@ from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
 from coordinator.service.accounts import Metering
+from coordinator.service.alternatives import Alternatives
 from coordinator.service.budgets import Payer
 from coordinator.service.callers import caller_of
 from coordinator.service.claim_limits import ClaimLimits
@@ -98,6 +100,7 @@ class Servicer(CoordinatorServiceServicer):
         clock: Callable[[], datetime] = clock.now,
     ) -> None:
         self._runner = runner
+        self._alternatives = Alternatives(runner)
         self._credential = credential
         self._decisions = Decisions(recorder)
         self._status = status
@@ -116,6 +119,8 @@ class Servicer(CoordinatorServiceServicer):
         payer = self._payer(keyed.fleet, command.session, context)
         answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline_of(context))
         self._decisions.claim_answered(keyed, command.session, answer)
+        if isinstance(answer, model.Denial):
+            answer = replace(answer, alternatives=await self._alternatives.to(keyed, command.session))
         return replies.claim_reply(answer, keyed.typed)
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802

@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
+.PHONY: campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ campaign-hold: setup ## Hold 640 work keys in threads and tasks for a minute whi
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python -m tests.campaigns.members $(CAMPAIGN_ARGS)
+
+campaign-run: setup ## Run 700 commands under `run` through stops, kills, cuts, revocations and stepped clocks; takes ten minutes.
+	@$(BIN)/python -m tests.campaigns.run $(CAMPAIGN_ARGS)
 
 campaign-scale: setup ## Make a briefing of 50,000 records and list 100,000, in three minutes; prints time and memory.
 	@$(BIN)/python -m tests.campaigns.scale $(CAMPAIGN_ARGS)

@@ -21,6 +21,8 @@ MAX_GRACE_SECONDS = 24 * 3600.0
 _LEAST_MARGIN_SECONDS, _MARGIN_SHARE = 2.0, 0.05
 #: A renewal is due after a third of the TTL. The last third is for ending COMMAND, the one between for retries.
 _THIRDS = 3
+#: What sums of durations as typed may be off by, in seconds.
+_ROUNDING = 1e-6
 
 
 class Timing(NamedTuple):
@@ -59,11 +61,11 @@ def check_timing(ttl: float, grace: float) -> Timing:
         raise InvalidInput(
             f"a grace of {grace:g} s is out of range; allowed are 0 s to {MAX_GRACE_SECONDS / 3600:g} h", field="grace"
         )
-    least = _THIRDS * (grace + margin_of(ttl))
-    if ttl < least:
+    if ttl < _THIRDS * (grace + margin_of(ttl)) - _ROUNDING:
+        least = _least_ttl(grace)
         raise InvalidInput(
-            f"a ttl of {ttl:g} s is too short for a grace of {grace:g} s; it must be at least {_least_ttl(grace):g} s, "
-            f"which is {_THIRDS} times the grace and the margin of {margin_of(ttl):g} s in which COMMAND is killed",
+            f"a ttl of {ttl:g} s is too short for a grace of {grace:g} s; it must be at least {least:.10g} s, "
+            f"{_THIRDS} times the grace and the margin of {margin_of(least):.10g} s in which COMMAND is killed",
             field="ttl",
             hint="give a longer --ttl, or a shorter --grace",
         )
@@ -73,4 +75,4 @@ def check_timing(ttl: float, grace: float) -> Timing:
 def _least_ttl(grace: float) -> float:
     """Return the shortest TTL for a grace: that at which either kind of margin is just enough."""
     share = _THIRDS * grace / (1 - _THIRDS * _MARGIN_SHARE)
-    return math.ceil(max(_THIRDS * (grace + _LEAST_MARGIN_SECONDS), share) * 10) / 10
+    return math.ceil(max(_THIRDS * (grace + _LEAST_MARGIN_SECONDS), share) * 10 - _ROUNDING) / 10

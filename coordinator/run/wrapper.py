@@ -13,6 +13,7 @@ import select
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from coordinator.errors import CoordinatorError
 from coordinator.run import messages
 from coordinator.run.calls import Calls
 from coordinator.run.deadlines import Timing
@@ -91,9 +92,14 @@ class Wrapper:
         from coordinator.run.holding import Holding
 
         answer, interrupted = self._claim()
+        if isinstance(answer, BaseException) and not interrupted:
+            raise answer
+        if interrupted and not isinstance(answer, Claim):
+            if isinstance(answer, CoordinatorError):
+                name = name_of(interrupted)
+                self.notice(f"{name} came before a claim was answered: {answer.message}")
+            return Outcome(What.INTERRUPTED, 128 + interrupted)
         if not isinstance(answer, Claim):
-            if interrupted:
-                return Outcome(What.INTERRUPTED, 128 + interrupted)
             return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denials=answer.denials)
         holding = Holding(self, answer)
         if interrupted:
@@ -105,10 +111,10 @@ class Wrapper:
         self._granted(answer)
         return holding.run()
 
-    def _claim(self) -> tuple[Claim | NothingFree, int]:
+    def _claim(self) -> tuple[Any, int]:
         """Claim the work, and wait for the watchdog to be in place.
 
-        Returns the claim or the denials, and the signal that has come meanwhile to end ``run``, 0 for none.
+        Returns the claim, the denials or the error, and the signal that has come meanwhile to end ``run``, 0 for none.
         """
         request, interrupted, ready = self.request, 0, False
         self.calls.start(lambda: _claim_first(request))
@@ -121,8 +127,6 @@ class Wrapper:
                     os._exit(128 + number)
                 interrupted = number if number in ENDING else interrupted
             for result in self.calls.take():
-                if isinstance(result, BaseException):
-                    raise result
                 answer = result
             ready = self._is_ready() or ready
         return answer, interrupted

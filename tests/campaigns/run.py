@@ -1,0 +1,382 @@
+"""Commands under ``coordination run`` end before their claims: ``python -m tests.campaigns.run [FAULT …]``.
+
+In each round a command and its processes write down the time every 20 ms, a fault comes, and an observer outside claims
+the work as another session until it is granted. Then none of the processes may be alive, and none may have written a
+time later than when the grant was asked for. Rounds run beside one another, at the shortest TTL but for a bit. Prints a
+table; exits 1 if any process was seen alive, or a command ended in another way than it should.
+
+The clock of the host is stepped for ``run`` and all that it starts, by an hour to and fro, by a library that is loaded
+before the C library (this host's own clock is left alone, since others use it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from coordinator import AsyncClient
+from coordinator.model import Claim
+from coordinator.run.descendants import look
+from tests.conftest import COMMAND
+from tests.integration.server_running import environment, logging_to
+
+ROUNDS, PARALLEL = 100, 16
+TTL, GRACE = "6.6s", "0.2s"
+#: When the fault comes, in seconds after the command has begun: before, amid and after the first renewals.
+AFTER_SECONDS = (0.0, 5.0)
+#: How often the observer asks, and how long a round may take, in seconds.
+ASK_SECONDS, LONGEST_SECONDS = 0.05, 180.0
+#: How long a command goes on with a clock that was stepped: longer than its TTL.
+STEPPED_SECONDS = 9.0
+ROW = "{:<10} {:>6} {:>6} {:>14} {:>14} {:>14}  {}"
+
+#: The processes of a command: each writes down the time on the clock that nobody can set. The last argument says how it
+#: is: ``plain``, ``stubborn`` (heeds no SIGTERM) or ``daemons`` (forks, has sessions of its own, and always moves on).
+TREE = """
+import os, signal, struct, sys, time
+
+directory, how = sys.argv[1:]
+
+def beat(name, times=None):
+    descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT, 0o600)
+    while times is None or times > 0:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        os.pwrite(descriptor, struct.pack("dq", now, os.getpid()), 0)
+        time.sleep(0.02)
+        times = None if times is None else times - 1
+    os.close(descriptor)
+
+if how == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    beat("child")
+if how == "daemons":
+    if os.fork() == 0:
+        os.setsid()
+        beat("session")
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        beat("daemon")
+    if os.fork() == 0:
+        while True:
+            beat("moving", 3)
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+beat("command")
+"""
+COUNTS = {"plain": 2, "stubborn": 2, "daemons": 5}
+
+#: The wall clock, an hour ahead while the file that $STEPPED names is there; others are left as they are.
+SHIM = r"""
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long step(void) {
+    const char *file = getenv("STEPPED");
+    return file && access(file, F_OK) == 0 ? atol(getenv("STEP")) : 0;
+}
+int clock_gettime(clockid_t id, struct timespec *now) {
+    int result = syscall(SYS_clock_gettime, id, now);
+    if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += step();
+    return result;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec exact;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *into) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (into) *into = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+class Seen(NamedTuple):
+    """What the observer saw of a round; durations in seconds."""
+
+    #: Between the last that a process of the command wrote and the request that was granted.
+    slack: float
+    #: Between the fault and that request.
+    taken_over: float
+    alive: int
+    exit_code: int
+    problem: str
+
+
+class Relay:
+    """Forwards to the coordinator until it falls silent."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._host, _, self._port = endpoint.rpartition(":")
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, stack: contextlib.AsyncExitStack) -> str:
+        """Begin to listen; returns the address."""
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        stack.push_async_callback(self._stop, server)
+        return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    def fall_silent(self) -> None:
+        """Forward nothing more, and keep the connections."""
+        self._open.clear()
+
+    async def _stop(self, server: asyncio.Server) -> None:
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._open.is_set():
+            return
+        there, thither = await asyncio.open_connection(self._host, int(self._port))
+        for pump in (self._pump(reader, thither), self._pump(there, writer)):
+            task = asyncio.create_task(pump)
+            self._tasks.add(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+class Round:
+    """One command, its fault, and the observer."""
+
+    def __init__(self, client: AsyncClient, endpoint: str, directory: Path, key: str, shim: Path) -> None:
+        self.client = client
+        self.endpoint = endpoint
+        self.directory = directory
+        self.key = key
+        self.shim = shim
+        self.relay: Relay | None = None
+        self.process: subprocess.Popen[bytes]
+
+    async def play(self, fault: str) -> Seen:
+        """Play it; returns what was seen."""
+        tree, strike, wants_relay = FAULTS[fault]
+        self.directory.mkdir()
+        async with contextlib.AsyncExitStack() as stack:
+            endpoint, more = self.endpoint, {}
+            if wants_relay:
+                self.relay = Relay(self.endpoint)
+                endpoint = await self.relay.start(stack)
+            if fault == "clock":
+                step = str(random.choice((3600, -3600)))
+                more = {"LD_PRELOAD": str(self.shim), "STEPPED": str(self.directory / "stepped"), "STEP": step}
+            program = (sys.executable, "-I", "-S", "-c", TREE, str(self.directory), tree)
+            self.process = subprocess.Popen(  # noqa: ASYNC220  # takes a millisecond, and is waited for in a thread
+                [COMMAND, "run", "--ttl", TTL, "--grace", GRACE, self.key, "--", *program],
+                env=environment(COORDINATION_ENDPOINT=endpoint, **more),
+                stdin=subprocess.DEVNULL,
+                stderr=(self.directory.parent / f"{self.directory.name}.log").open("wb"),
+            )
+            stack.callback(self._clean_up)
+            async with asyncio.timeout(LONGEST_SECONDS):
+                while len(self._beats()) < COUNTS[tree]:
+                    assert self.process.poll() is None, "the command did not begin"
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(random.uniform(*AFTER_SECONDS))
+                problem = await strike(self) or ""
+                return await self._observe(problem)
+
+    async def _observe(self, problem: str) -> Seen:
+        struck = boot()
+        while True:
+            sent = boot()
+            answer = await self.client.try_claim("successor", self.key, 60)
+            if isinstance(answer, Claim):
+                break
+            await asyncio.sleep(ASK_SECONDS)
+        beats = self._beats()
+        alive = sum(is_alive(pid) for _, pid in beats) + len(marked(str(self.directory)))
+        slack = sent - max(when for when, _ in beats)
+        self.process.send_signal(signal.SIGCONT)
+        code = await asyncio.to_thread(self.process.wait, LONGEST_SECONDS)
+        return Seen(slack, sent - struck, alive, code, problem)
+
+    def _beats(self) -> list[tuple[float, int]]:
+        found = []
+        for name in ("command", "child", "session", "daemon", "moving"):
+            with contextlib.suppress(OSError, struct.error):
+                found.append(struct.unpack("dq", (self.directory / name).read_bytes()))
+        return found
+
+    def _clean_up(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pid in marked(str(self.directory)):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def is_alive(pid: int) -> bool:
+    process = look(pid)
+    return process is not None and process.state not in "ZX" and process.name.startswith("python")
+
+
+def marked(directory: str) -> list[int]:
+    """Return the processes of the command that writes into a directory, found by their arguments."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names are all that is wanted
+        with contextlib.suppress(OSError):
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if TREE.encode() in arguments and directory.encode() in arguments and b"--" not in arguments[:12]:
+                state = look(int(pid))
+                is_watchdog = any(argument.endswith(b"/coordinator/run/__main__.py") for argument in arguments)
+                if state is not None and state.state not in "ZX" and not is_watchdog:
+                    found.append(int(pid))
+    return found
+
+
+async def stop(of: Round) -> None:
+    of.process.send_signal(signal.SIGSTOP)
+
+
+async def kill(of: Round) -> None:
+    of.process.kill()
+
+
+async def cut_off(of: Round) -> None:
+    assert of.relay is not None
+    of.relay.fall_silent()
+
+
+async def revoke(of: Round) -> None:
+    await of.client.revoke(of.key, reason="the campaign")
+
+
+async def either(of: Round) -> None:
+    await random.choice((stop, kill))(of)
+
+
+async def step_clock(of: Round) -> str:
+    """Step the clock, see that the claim is kept all the same, and stop the wrapper."""
+    (of.directory / "stepped").touch()
+    until = boot() + STEPPED_SECONDS
+    while boot() < until:
+        if isinstance(await of.client.try_claim("successor", of.key, 60), Claim):
+            return "it was lost"
+        if of.process.poll() is not None:
+            return "it ended"
+        await asyncio.sleep(ASK_SECONDS)
+    await stop(of)
+    return ""
+
+
+#: What the processes of the command are like, what happens, and whether a relay stands in between.
+FAULTS: dict[str, tuple[str, Callable[[Round], Awaitable[str | None]], bool]] = {
+    "stopped": ("plain", stop, False),
+    "killed": ("plain", kill, False),
+    "cut-off": ("plain", cut_off, True),
+    "revoked": ("plain", revoke, False),
+    "stubborn": ("stubborn", cut_off, True),
+    "daemons": ("daemons", either, False),
+    "clock": ("plain", step_clock, False),
+}
+#: How ``run`` may end.
+CODES = {"killed": {-signal.SIGKILL}, "daemons": {-signal.SIGKILL, 124}}
+
+
+async def play_all(fault: str, endpoint: str, directory: Path, rounds: int, parallel: int) -> list[Seen]:
+    """Play the rounds of one fault."""
+    places = asyncio.Semaphore(parallel)
+    shim = directory / "shim.so"
+
+    async with AsyncClient(endpoint, timeout=30) as client:
+
+        async def play(number: int) -> Seen:
+            async with places:
+                name = f"{fault}-{number}-{os.urandom(3).hex()}"
+                return await Round(client, endpoint, directory / name, f"task:{name}", shim).play(fault)
+
+        return await asyncio.gather(*(play(number) for number in range(rounds)))
+
+
+def describe(fault: str, seen: list[Seen]) -> tuple[str, bool]:
+    """Return the row of a fault, and whether all is well."""
+    allowed = CODES.get(fault, {124})
+    slacks = sorted(each.slack for each in seen)
+    alive = sum(1 for each in seen if each.alive or each.slack <= 0)
+    codes = Counter(each.exit_code for each in seen)
+    problems = Counter(each.problem for each in seen if each.problem)
+    row = ROW.format(
+        fault,
+        len(seen),
+        alive,
+        f"{slacks[0]:.2f} s",
+        f"{statistics.median(slacks):.2f} s",
+        f"{statistics.median(each.taken_over for each in seen):.2f} s",
+        ", ".join(f"{code} ({times})" for code, times in sorted(codes.items()))
+        + "".join(f"; {problem} ({times})" for problem, times in problems.items()),
+    )
+    return row, not alive and not problems and {*codes} <= allowed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}; by default all")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--parallel", type=int, default=PARALLEL)
+    given = parser.parse_args()
+    faults = given.faults or [*FAULTS]
+    well = True
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        if "clock" in faults:
+            compiler = shutil.which("cc")
+            assert compiler, "a C compiler is needed to step the clock"
+            (directory / "shim.c").write_text(SHIM)
+            command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(directory / "shim.so"), str(directory / "shim.c")]
+            subprocess.run(command, check=True)
+        up = ("up", "--data-dir", str(directory / "data"))
+        with logging_to(directory / "log", *up) as endpoint:
+            print(f"{given.rounds} rounds of each fault, {given.parallel} at a time, ttl {TTL}, grace {GRACE}")
+            print(ROW.format("fault", "rounds", "alive", "least slack", "median slack", "taken over", "exit codes"))
+            for fault in faults:
+                seen = asyncio.run(play_all(fault, endpoint, directory, given.rounds, given.parallel))
+                row, fine = describe(fault, seen)
+                well = well and fine
+                print(row, flush=True)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

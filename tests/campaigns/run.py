@@ -5,8 +5,8 @@ the work as another session until it is granted. Then none of the processes may 
 time later than when the grant was asked for. Rounds run beside one another, at the shortest TTL but for a bit. Prints a
 table; exits 1 if any process was seen alive, or a command ended in another way than it should.
 
-The clock of the host is stepped for ``run`` and all that it starts, by an hour forward or back, by a library that is loaded
-before the C library (this host's own clock is left alone, since others use it).
+The clock of the host is stepped for ``run`` and all that it starts, by an hour forward or back, by a library that is
+loaded before the C library (this host's own clock is left alone, since others use it).
 """
 
 from __future__ import annotations

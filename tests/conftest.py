@@ -21,6 +21,7 @@ import pytest
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
 from coordinator.store.etcd.client import EtcdChannel
+from tests.loaded_command import end_shared, shared_command
 from tests.other_users import Giving
 
 #: Runs an embedded etcd on the directory named until its standard input is closed.
@@ -58,6 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
     too_slow = hypothesis.HealthCheck.too_slow
     hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[too_slow])
     hypothesis.settings.load_profile("tests")
+
+
+def pytest_unconfigure() -> None:
+    """End what tests have shared."""
+    end_shared()
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
@@ -191,13 +197,17 @@ def coordinator(etcd: RunningEtcd) -> Iterator[RunningCoordinator]:
 
 @pytest.fixture
 def coordination(coordinator: RunningCoordinator, fleet: str) -> Coordination:
-    """Run the installed command against the shared coordinator, in the fleet of the test."""
+    """Run the command line against the shared coordinator, in the fleet of the test.
 
-    def run(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
-        settings = {"COORDINATION_ENDPOINT": coordinator.endpoint, "COORDINATION_FLEET": fleet} | environment
-        return subprocess.run(
-            [COMMAND, *arguments], env=_environment(**settings), capture_output=True, text=True, timeout=60
-        )
+    Where nothing that matters as Python starts is set, no interpreter is started for it.
+    """
+
+    def run(*arguments: str | bytes, **settings: str) -> subprocess.CompletedProcess[str]:
+        there = {"COORDINATION_ENDPOINT": coordinator.endpoint, "COORDINATION_FLEET": fleet}
+        environment, command = _environment(**(there | settings)), [COMMAND, *arguments]
+        if (loaded := shared_command()).can_run(environment):
+            return loaded.run(command, environment, 60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     return run
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import RunningCoordinator, RunningEtcd
+from tests.loaded_command import shared_command
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))
 FREE_PORTS = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
@@ -34,15 +35,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run the installed command to its end."""
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        stdin=subprocess.DEVNULL,
-    )
+    """Run the command line to its end; no interpreter is started for it."""
+    return shared_command().run([COMMAND, *arguments], environment(), seconds)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ from coordinator.service.budgets import WriteBudgets
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.drain import drain
 from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
 from coordinator.service.health import Health
@@ -62,10 +63,6 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _FIRST_ANSWER_SECONDS = 5.0
 #: How long a task that looks at something every few seconds may be silent.
 _SILENT_SECONDS = 60.0
-#: At shutdown calls are taken up until none has come for the first figure, in seconds: answered for the second, then
-#: refused, and for the third at most. Clients that watch our health need a moment to leave.
-_DRAIN_SECONDS, _ANSWERING_DRAIN_SECONDS, _LONGEST_DRAIN_SECONDS = 0.25, 2.5, 10.0
-_TURNS = 5
 
 
 class Server:
@@ -232,7 +229,7 @@ class Server:
         await self.tasks.stop("listener")
         self._connections.pauses.stop()
         await self._health.enter_graceful_shutdown()
-        await self._drain()
+        await drain(self._middleware)
         self._health.let_go()
         self._watches.close()
         await self.tasks.stop("credentials")
@@ -246,22 +243,6 @@ class Server:
     def remove_socket(self) -> None:
         """Remove the socket file, if there is one: also after a start that has failed."""
         self._listener.remove_socket()
-
-    async def _drain(self) -> None:
-        """Take up the calls that have arrived. On a busy machine that takes longer than any fixed pause.
-
-        gRPC would cancel those that it still keeps, and their callers could not know what became of them. So the last
-        of many are refused, which takes less time than an answer.
-        """
-        begun = time.monotonic()
-        taken_up = -1
-        while taken_up != self._middleware.taken_up and time.monotonic() - begun < _LONGEST_DRAIN_SECONDS:
-            taken_up = self._middleware.taken_up
-            self._middleware.refuses = time.monotonic() - begun > _ANSWERING_DRAIN_SECONDS
-            await asyncio.sleep(_DRAIN_SECONDS)
-            for _ in range(_TURNS):
-                # What gRPC has received while this process had no processor is taken up in the next turns of the loop.
-                await asyncio.sleep(0)
 
     def _make_reaper(self, runner: Runner, recorder: PrometheusRecorder) -> Reaper | None:
         settings = self._settings.reaper

@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from coordinator import AsyncClient, Client, server
 from coordinator.config import ServerSettings
 from coordinator.net.listeners import hold
+from coordinator.service import drain
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
@@ -147,7 +148,7 @@ class TestStopping:
         self, etcd: RunningEtcd, coordinator: RunningCoordinator, fleet: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As the last of a backlog that takes longer than it answers at shutdown."""
-        monkeypatch.setattr(server, "_ANSWERING_DRAIN_SECONDS", -1.0)
+        monkeypatch.setattr(drain, "_ANSWERING_SECONDS", -1.0)
         own = server.Server(
             ServerSettings(etcd=(etcd.endpoint,), listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", reaper=None)
         )

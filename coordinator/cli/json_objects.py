@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 Object = dict[str, Any]
-#: How many of the denials of a list are shown.
-_MOST_DENIALS = 20
+#: What ``run`` has of the answer to ``work-next`` where nothing could be had.
+_CHOICE = ("skipped", "skipped_counts", "also_held", "nothing_free", "retry_after_seconds")
 
 
 def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
@@ -124,14 +124,16 @@ def show_object(details: model.WorkDetails) -> Object:
 
 def run_object(outcome: Any) -> Object:
     """How ``run`` ended."""
-    claim = outcome.claim
+    claim, denial = outcome.claim, outcome.denial
+    choice = None if denial is None or denial.choice is None else next_object(denial)
     return {
         "outcome": outcome.what.value,
         "exit_code": outcome.code,
         "reason": outcome.reason or None,
         "work_key": None if claim is None else claim.work_key,
         "claim": None if claim is None else _claim(claim),
-        "denials": [{"work_key": denial.work_key, **_denial(denial)} for denial in outcome.denials[:_MOST_DENIALS]],
+        "denial": None if denial is None or choice is not None else _denial(denial),
+        "choice": None if choice is None else {name: choice[name] for name in _CHOICE},
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +22,10 @@ from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
-from coordinator.cli.text import describe_claim, describe_nothing_free
+from coordinator.cli.text import describe_claim
 from coordinator.cli.work_arguments import SessionOption
 from coordinator.errors import InvalidInput
-from coordinator.model import Claim, Denial
+from coordinator.model import Claim
 from coordinator.quotation import key as shown_key
 from coordinator.quotation import name as shown_name
 from coordinator.quotation import visible
@@ -113,7 +112,7 @@ def run(
     here = current()
     here.check()
     timing = check_timing(parse_ttl(ttl), parse_duration(grace, field="grace"))
-    candidates = check_candidates([*(keys or ()), *_read_keys(from_file)])
+    candidates = check_candidates(_read_candidates(list(keys or ()), from_file))
     instance = uuid.uuid4().hex
     request = Request(
         session=find_session(session, invent=True).name,
@@ -145,18 +144,12 @@ def _report(context: Context, outcome: Any, *, verbose: bool) -> None:
         return
     claim = outcome.claim
     if outcome.what is What.NOT_CLAIMED and (outcome.code or verbose):
-        _write(_describe_denials(outcome.denials))
+        _write(describe_claim(outcome.denial))
     elif outcome.what is What.LOST:
         _write(f"LOST: the claim on {shown_key(claim.work_key)}, so the command was ended: {outcome.reason}")
     elif verbose and outcome.what in (What.COMPLETED, What.RELEASED):
         reason = f" ({outcome.reason})" if outcome.what is What.RELEASED else ""
         _write(f"{outcome.what.value} {shown_key(claim.work_key)}{reason}")
-
-
-def _describe_denials(denials: tuple[Denial, ...]) -> str:
-    if len(denials) == 1:
-        return describe_claim(denials[0])
-    return describe_nothing_free(Counter(denial.reason for denial in denials))
 
 
 def _say_claim(claim: Claim) -> None:
@@ -167,20 +160,21 @@ def _write(text: str) -> None:
     write_error(f"{visible(text)}\n")
 
 
-def _read_keys(file: Path | None) -> list[str]:
-    """Return the work keys that a file lists, one a line; empty lines are none."""
-    if file is None:
-        return []
+def _read_candidates(keys: list[str], file: Path | None) -> list[str]:
+    """Return the work keys that are named, and those in a file, which may list none."""
+    if file is None and not keys:
+        raise InvalidInput(
+            "no work key is named; at least one is needed",
+            field="work_key",
+            hint="coordination run KEY… -- COMMAND…, or --from FILE with one key on each line",
+        )
     if str(file) == STANDARD_INPUT:
         raise InvalidInput(
             "--from cannot be standard input, which is COMMAND's",
             field="from",
             hint="name a file, or in bash: --from <(command that lists keys)",
         )
-    found = read_key_list(file)
-    if not found:
-        raise InvalidInput(f"--from {file} lists no work key; it must have one on each line", field="from")
-    return found
+    return keys if file is None else [*keys, *read_key_list(file)]
 
 
 def _given_settings(context: Context) -> dict[str, str]:

@@ -7,7 +7,7 @@ What follows ``DENIED:`` is in ``coordinator/denial_text.py``, because clients s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from coordinator.cli.quantities import format_duration
 from coordinator.diagnosis.findings import Finding, Severity
@@ -17,7 +17,6 @@ from coordinator.model import (
     Claim,
     ClaimEvent,
     Denial,
-    DenialReason,
     Event,
     HistoryEntry,
     HotKey,
@@ -43,7 +42,6 @@ __all__ = [
     "describe_findings",
     "describe_hot",
     "describe_log",
-    "describe_nothing_free",
     "describe_reap",
     "describe_records",
     "describe_status",
@@ -90,12 +88,6 @@ def what_after_nothing_free(denial: Denial) -> str:
     if choice.also_held:
         again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:_NAMED])}{again}"
     return f"name other work{again}"
-
-
-def describe_nothing_free(reasons: Mapping[DenialReason, int]) -> str:
-    """Say that none of several work keys could be had, from how many were denied for which reason."""
-    counts = ", ".join(f"{number} {reason.value}" for reason, number in sorted(reasons.items()))
-    return f"DENIED: none of {sum(reasons.values())} is free: {counts}"
 
 
 def describe_records(records: Iterable[Record]) -> str:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from coordinator.client import Client
 from coordinator.errors import InvalidInput
 from coordinator.keys import parse_work_key
-from coordinator.model import Claim, Denial
+from coordinator.limits import MAX_CANDIDATES
+from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree
 
-__all__ = ["MAX_CANDIDATES", "NothingFree", "check_candidates", "claim_first"]
-
-#: The longest list of candidates.
-MAX_CANDIDATES = 1_000
-
-
-class NothingFree(NamedTuple):
-    """None of the candidates could be had: the denial of each, in their order."""
-
-    denials: tuple[Denial, ...]
+__all__ = ["check_candidates", "claim_first"]
 
 
 def check_candidates(typed: Sequence[str]) -> list[str]:
@@ -28,12 +19,6 @@ def check_candidates(typed: Sequence[str]) -> list[str]:
 
     All are looked at before any is claimed, so that a mistake further down a list is not found only once it is needed.
     """
-    if not typed:
-        raise InvalidInput(
-            "no work key is named; at least one is needed",
-            field="work_key",
-            hint="coordination run KEY… -- COMMAND…, or --from FILE with one key on each line",
-        )
     if len(typed) > MAX_CANDIDATES:
         raise InvalidInput(
             f"{len(typed):,} work keys are too many; at most {MAX_CANDIDATES:,} are allowed", field="work_key"
@@ -49,12 +34,12 @@ def check_candidates(typed: Sequence[str]) -> list[str]:
     return list(pieces.values())
 
 
-def claim_first(client: Client, session: str, keys: Sequence[str], ttl: float) -> Claim | NothingFree:
-    """Claim the first free work key; nothing was claimed where this raises, unless it is ``OutcomeUnknown``."""
-    denials = []
-    for key in keys:
-        answer = client.try_claim(session, key, ttl, request_id=uuid.uuid4().hex)
-        if isinstance(answer, Claim):
-            return answer
-        denials.append(answer)
-    return NothingFree(tuple(denials))
+def claim_first(client: Client, session: str, keys: Sequence[str], ttl: float) -> Claim | Denial:
+    """Claim the first free work key in one call; none of an empty list is free."""
+    if not keys:
+        return Denial("", DenialReason.COMPLETED, choice=Choice(nothing_free=NothingFree.EMPTY))
+    request_id = uuid.uuid4().hex
+    if len(keys) == 1:
+        # A denial names the holder then.
+        return client.try_claim(session, keys[0], ttl, request_id=request_id)
+    return client.try_claim_next(session, keys, ttl, request_id=request_id)

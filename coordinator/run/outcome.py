@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     what: What
     code: int
     claim: Claim | None = None
-    denials: tuple[Denial, ...] = ()
+    denial: Denial | None = None
     reason: str = ""
     by_interrupt: bool = False
 

@@ -28,8 +28,7 @@ from coordinator.run.terminal import Terminal
 
 if TYPE_CHECKING:
     from coordinator.client import Client
-    from coordinator.model import Claim
-    from coordinator.run.candidates import NothingFree
+    from coordinator.model import Claim, Denial
 
 __all__ = ["Request", "Wrapper"]
 
@@ -100,7 +99,7 @@ class Wrapper:
                 self.notice(f"{name} came before a claim was answered: {answer.message}")
             return Outcome(What.INTERRUPTED, 128 + interrupted)
         if not isinstance(answer, Claim):
-            return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denials=answer.denials)
+            return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denial=answer)
         holding = Holding(self, answer)
         if interrupted:
             reason = f"signal {name_of(interrupted)} before the command began"
@@ -141,7 +140,7 @@ class Wrapper:
         return False
 
 
-def _claim_first(request: Request) -> Claim | NothingFree:
+def _claim_first(request: Request) -> Claim | Denial:
     from coordinator.run.candidates import claim_first
 
     return claim_first(request.connect(request.timeout), request.session, request.keys, request.timing.ttl)

@@ -55,13 +55,13 @@ def test_where_nothing_can_be_had_it_says_so_and_the_code_can_be_chosen(world: W
     assert done.returncode == 75
     assert done.stderr.startswith("DENIED: already claimed by another (expires ")
     done = world.run("task:held", "task:done", "--", "touch", "/not/to/be/run")
-    assert (done.returncode, done.stderr) == (75, "DENIED: none of 2 is free: 1 completed, 1 held\n")
+    assert (done.returncode, done.stderr) == (75, "DENIED: nothing is free: 1 of 2 is held, 1 is completed\n")
     done = world.run("-E", "0", "task:held", "--", "touch", "/not/to/be/run")
     assert (done.returncode, done.stderr) == (0, "")
     done = world.run("--json", "-E", "9", "task:held", "--", "touch", "/not/to/be/run")
     found = json.loads(done.stderr)
     assert (done.returncode, found["outcome"], found["exit_code"]) == (9, "denied", 9)
-    assert (found["denials"][0]["work_key"], found["denials"][0]["holder"]) == ("task:held", "another")
+    assert (found["denial"]["reason"], found["denial"]["holder"]) == ("held", "another")
 
 
 def test_the_command_knows_its_claim_and_what_the_previous_attempt_left(world: World) -> None:

@@ -74,11 +74,12 @@ def test_it_is_refused_with_one_sentence(arguments: list[str], code: int, error:
     assert [line.partition(":")[0] for line in lines[1:]] in ([], ["hint"])
 
 
-def test_an_empty_list_is_no_list(run: Run, tmp_path: Path) -> None:
+def test_of_an_empty_list_nothing_can_be_had(run: Run, tmp_path: Path) -> None:
     (tmp_path / "list").write_text("\n  \n")
     done = run("--from", "list", *_TRUE)
-    assert done.returncode == 125
-    assert "error: --from list lists no work key; it must have one on each line" in done.stderr
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr == "DENIED: nothing is free: the list is empty\n"
+    assert run("-E", "0", "--from", "list", *_TRUE).returncode == 0
 
 
 def test_json_goes_to_standard_error(run: Run) -> None:

@@ -67,8 +67,8 @@ test: setup $(INTEROP_VENV)/.ready ## Run the tests, against a real etcd; COVERA
 
 test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and rarely find anything new.
 	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)
-	@COORDINATION_LOST_REPLIES=200 $(PYTEST) $(PARALLEL) tests/cluster/test_lost_replies_store.py \
-		tests/cluster/test_lost_replies_client.py
+	@COORDINATION_LOST_REPLIES=200 COORDINATION_NEXT_CALLS=10000 $(PYTEST) $(PARALLEL) \
+		tests/cluster/test_lost_replies_store.py tests/cluster/test_lost_replies_client.py tests/cluster/test_next_race.py
 	@COORDINATION_MORE_EXAMPLES=10 $(PYTEST) $(PARALLEL) -m "not alone and not long" tests/property
 
 fuzz: setup ## Test more random keys, requests and stored values than `make test`, for FUZZ_MINUTES each.

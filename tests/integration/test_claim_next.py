@@ -73,6 +73,14 @@ class TestOrder:
         assert details.claim.expires_at == first.expires_at, "it is not renewed by that"
         assert details.contenders == (), "its holder contends with nobody"
 
+    async def test_what_it_has_claimed_by_name_is_not_renewed_either(self, client: AsyncClient) -> None:
+        first = await client.claim("s", "task:a", ttl=60)
+        second = await granted(client, "s")
+        assert second.work_key == "task:b"
+        details = await client.get("task:a")
+        assert details.claim is not None
+        assert details.claim.expires_at == first.expires_at
+
     async def test_a_piece_spelt_twice_is_one(self, client: AsyncClient) -> None:
         await client.claim("other", "github:acme/web#1")
         twice = ["github:acme/web#1", "https://github.com/acme/web/pull/1", "acme/web#1", "task:b"]
@@ -257,6 +265,27 @@ class TestInput:
 
 
 class TestStored:
+    async def test_a_claim_that_ended_unrecorded_is_found_by_the_last_look(
+        self, client: AsyncClient, etcdctl: Etcdctl, fleet: str
+    ) -> None:
+        """What the view believes to be held is looked at before a session is denied."""
+        await client.claim("gone", "task:a", ttl=3600)
+        await denied(client, "s-1", "task:a")
+        etcdctl("del", f"/coordination/v1/{fleet}/claim/task:a")
+        assert (await granted(client, "s-2", "task:a")).attempt == 2
+
+    async def test_one_that_is_tried_in_vain_behind_the_first_has_no_contender(
+        self, client: AsyncClient, etcdctl: Etcdctl, fleet: str
+    ) -> None:
+        for key in LIST:
+            await client.claim("holder", key)
+        await denied(client, "s-1")
+        # The view takes what cannot be read for free, so that it is tried.
+        etcdctl("put", f"/coordination/v1/{fleet}/record/task:b", "no JSON")
+        for number in range(5):
+            await denied(client, f"s-{number}")
+        assert (await client.get("task:b")).contenders == ()
+
     async def test_the_request_lies_on_the_claims_lease(
         self, client: AsyncClient, etcdctl: Etcdctl, fleet: str
     ) -> None:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -25,6 +27,8 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import coordinator
 
 __all__ = ["LoadedCommand", "end_shared", "shared_command"]
 
@@ -127,8 +131,10 @@ def _of_a_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _serve(path: str) -> None:
-    from coordinator.cli import doctor_checks, doctor_etcd_checks, entry, foreground  # noqa: F401  # so as to be loaded
-
+    for module in pkgutil.walk_packages(coordinator.__path__, "coordinator."):
+        # These run when they are loaded.
+        if not module.name.endswith(("__main__", ".launcher")):
+            importlib.import_module(module.name)
     with socket.socket(socket.AF_UNIX) as listening:
         # What is there now stays as it is, and is shared with the forks.
         gc.collect()

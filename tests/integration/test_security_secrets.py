@@ -13,6 +13,7 @@ from coordinator import AsyncClient, Client, CoordinatorError
 from coordinator.client._security import Security
 from tests.conftest import COMMAND, RunningEtcd
 from tests.integration.security_world import World, make_world
+from tests.loaded_command import shared_command
 
 
 def secrets_of(world: World, *tokens: str) -> list[str]:
@@ -24,7 +25,7 @@ def secrets_of(world: World, *tokens: str) -> list[str]:
 def run(*arguments: str, **settings: str) -> str:
     """Run a command, and return all that it says."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
-    done = subprocess.run([COMMAND, *arguments], env=environment | settings, capture_output=True, text=True, timeout=60)
+    done = shared_command().run([COMMAND, *arguments], environment | settings, 60)
     return f"{arguments} {done.returncode}\n{done.stdout}{done.stderr}"
 
 

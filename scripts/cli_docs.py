@@ -49,9 +49,10 @@ standard output, errors too; [json.md](json.md) describes them.
 `work-claim`, `work-renew`, `work-complete` and `work-abandon` take SESSION and KEY, or KEY alone. The session is the
 argument, else `--session`, else the first of `COORDINATION_SESSION`, `CLAUDE_CODE_SESSION_ID` and `CODEX_THREAD_ID`
 that is not empty ([ADR 29](adr/0029-who-asks.md)). Sub-agents of an agent have the same session as it: where one of the
-last two names it, a claim of what the session holds already is denied, unless it has the token or the request id. A
-work key or a session that begins with a dash stands
-behind `--`, after the options.
+last two names it, a claim of what the session holds already is denied, unless it has the token or the request id.
+Under `run` they take no argument at all: then they act on the claim under which the command runs.
+
+A work key or a session that begins with a dash stands behind `--`, after the options.
 """
 
 #: The variables that stand for no option.
@@ -60,6 +61,8 @@ _VARIABLES = {
     "COORDINATION_SESSION": "The session of the `work-*` commands, where neither an argument nor `--session` names it.",
     "CLAUDE_CODE_SESSION_ID": "The same, set by Claude Code; claims are renewed by `work-renew`, or with their token.",
     "CODEX_THREAD_ID": "The same, set by Codex.",
+    "COORDINATION_KEY": "Set by `run`: the work key of the `work-*` commands where no argument names one.",
+    "COORDINATION_FENCING_TOKEN": "Set by `run`: the token of its claim, which these commands then mean.",
     "COORDINATION_INSTANCE": "Distinguishes processes of one session name: only the one that claimed renews.",
     "COORDINATION_ETCD": "The etcd that `up` runs, an absolute path.",
     "COORDINATION_TRACE": "If set, an internal error shows where it happened.",

@@ -7,6 +7,8 @@ Invariants:
   order is never used instead.
 - What reads as a work key is never taken for a session, wherever it stands.
 - Where no session is named, only ``run`` invents one: a new name for each process. All other commands end with 2.
+- A command that ``coordination run`` has started acts on the claim under which it runs, by its token, where it names no
+  other work. Under another session or for other work that token is not used.
 - Agents give their variables to their sub-agents, so a session found in one does not prove that a claim is the
   caller's own: such a command claims as an instance of its own (``instance``), unless COORDINATION_INSTANCE names one.
 """
@@ -20,13 +22,15 @@ from coordinator.cli.streams import notice
 from coordinator.errors import InvalidInput
 from coordinator.names import check_no_reference, check_session, reads_as_key, reads_as_reference
 
-__all__ = ["AGENT_VARIABLES", "VARIABLE", "VARIABLES", "Session", "find_session", "session_and_key"]
+__all__ = ["AGENT_VARIABLES", "VARIABLE", "VARIABLES", "Acting", "Session", "acting_on", "find_session"]
 
 #: What names the session of a shell or of a script.
 VARIABLE = "COORDINATION_SESSION"
 #: Where agents put the ids of their sessions: Claude Code (shells, hooks, MCP servers) and Codex (shells).
 AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID")
 
+#: The claim under which ``coordination run`` runs a command.
+KEY_VARIABLE, TOKEN_VARIABLE = "COORDINATION_KEY", "COORDINATION_FENCING_TOKEN"
 #: In the order in which they count.
 VARIABLES = (VARIABLE, *AGENT_VARIABLES)
 
@@ -42,6 +46,14 @@ class Session(NamedTuple):
     def instance(self) -> str:
         """What tells claims of this command from others of its session; "" where the name alone does."""
         return os.urandom(16).hex() if self.shared else ""
+
+
+class Acting(NamedTuple):
+    """Who acts on which work key, and the token of the claim that is meant; None means whichever there is."""
+
+    session: Session
+    key: str
+    token: int | None
 
 
 def find_session(option: str | None, *, argument: str | None = None, invent: bool = False) -> Session:
@@ -66,13 +78,32 @@ def find_session(option: str | None, *, argument: str | None = None, invent: boo
     raise InvalidInput("no session is named", field="session", hint=f"give --session NAME, or {_ONCE}")
 
 
-def session_and_key(verb: str, first: str | None, second: str | None, option: str | None) -> tuple[Session, str]:
-    """Return what SESSION KEY, or KEY alone, mean for ``verb``; ``option`` is the value of ``--session``."""
-    if first is None:
+def acting_on(verb: str, first: str | None, second: str | None, option: str | None, token: int | None) -> Acting:
+    """Return what SESSION KEY, KEY alone, or nothing, mean for ``verb``.
+
+    Args:
+        verb: The command, for what errors say.
+        first: The first argument, None where there is none.
+        second: The second one.
+        option: The value of ``--session``.
+        token: The value of ``--token``.
+
+    Raises:
+        InvalidInput: No session or no work key is named, or what is named can be none.
+
+    """
+    key = first if second is None else second
+    if key is None:
+        key = os.environ.get(KEY_VARIABLE) or None
+    if key is None:
         raise InvalidInput("missing argument 'KEY'", hint=f"see coordination {verb} --help")
-    if second is None:
-        return _session_of(verb, first, option), first
-    if reads_as_key(first) and not reads_as_key(second) and not reads_as_reference(first):
+    session = _session_of(verb, key, option) if second is None else _session_before(verb, first or "", second, option)
+    return Acting(session, key, _inherited_token(session, key) if token is None else token)
+
+
+def _session_before(verb: str, first: str, key: str, option: str | None) -> Session:
+    """Return the session of a command that was given two arguments."""
+    if reads_as_key(first) and not reads_as_key(key) and not reads_as_reference(first):
         raise InvalidInput(
             "session and key look swapped: the first argument reads as a work key, and the second does not",
             field="session",
@@ -81,7 +112,21 @@ def session_and_key(verb: str, first: str | None, second: str | None, option: st
     session = find_session(option, argument=first)
     if option not in (None, first):
         notice("the session is the first argument; --session is not used")
-    return session, second
+    return session
+
+
+def _inherited_token(session: Session, key: str) -> int | None:
+    """Return the token of the claim under which ``coordination run`` runs this command, if that is what is meant."""
+    typed = os.environ.get(TOKEN_VARIABLE)
+    if not typed or (session.name, key) != (os.environ.get(VARIABLE), os.environ.get(KEY_VARIABLE)):
+        return None
+    if not typed.isascii() or not typed.isdigit() or not 0 < int(typed) < 2**63:
+        raise InvalidInput(
+            f"{TOKEN_VARIABLE} is not a fencing token; it must be a whole number above 0",
+            field="token",
+            hint="it is set by coordination run; unset it, or name the claim with --token",
+        )
+    return int(typed)
 
 
 #: How a session is named for all commands of a shell.

@@ -14,7 +14,7 @@ from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects import claim_object, record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
-from coordinator.cli.session import Session, session_and_key
+from coordinator.cli.session import Session, acting_on
 from coordinator.cli.work_arguments import First, RequestId, Second, SessionOption, Token
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Denial, DenialReason, State
@@ -53,7 +53,7 @@ def work_claim(
     Where an agent's variable names the session, that takes --token, as the agent's sub-agents have the same session.
     """
     context = current()
-    acting, key = session_and_key("work-claim", first, second, session)
+    acting, key, token = acting_on("work-claim", first, second, session, token)
     seconds = None if ttl is None else parse_ttl(ttl)
     request_id = named_request(request_id)
     with context.client(instance=acting.instance) as client, under_way(request_id):
@@ -89,7 +89,7 @@ def work_renew(
 ) -> int:
     """Give a claim more time, leave a note on it, or both; the deadline never moves back."""
     context = current()
-    acting, key = session_and_key("work-renew", first, second, session)
+    acting, key, token = acting_on("work-renew", first, second, session, token)
     seconds = None if ttl is None else parse_ttl(ttl)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
@@ -111,7 +111,7 @@ def work_complete(
 ) -> int:
     """Mark work as finished; later claims of it are denied as already completed."""
     context = current()
-    acting, key = session_and_key("work-complete", first, second, session)
+    acting, key, token = acting_on("work-complete", first, second, session, token)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
         record = client.complete(acting.name, key, result=result, token=token, request_id=request_id)
@@ -136,7 +136,7 @@ def work_abandon(
     The Python client and the API call this `release`.
     """
     context = current()
-    acting, key = session_and_key("work-abandon", first, second, session)
+    acting, key, token = acting_on("work-abandon", first, second, session, token)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
         record = client.release(acting.name, key, reason=reason, token=token, request_id=request_id)

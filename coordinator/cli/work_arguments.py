@@ -12,7 +12,7 @@ __all__ = ["First", "Key", "RequestId", "Second", "SessionOption", "Token"]
 
 _KEY_HELP = "The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…"
 Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
-#: SESSION KEY, or KEY alone where the session is named elsewhere: ``session_and_key`` says what the words mean.
+#: SESSION KEY, or KEY alone where the session is named elsewhere: ``acting_on`` says what the words mean.
 First = Annotated[
     str | None,
     typer.Argument(
@@ -21,7 +21,14 @@ First = Annotated[
         show_default=False,
     ),
 ]
-Second = Annotated[str | None, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
+Second = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="KEY",
+        help=f"{_KEY_HELP} Under coordination run it may be left out.",
+        show_default=False,
+    ),
+]
 SessionOption = Annotated[
     str | None,
     typer.Option(

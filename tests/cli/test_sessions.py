@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from tests.conftest import Coordination
+from tests.conftest import COMMAND, Coordination
 
 KEY = "github:gptme/gptme#2880"
 SHARED = {"CLAUDE_CODE_SESSION_ID": "0e1d", "COORDINATION_SESSION": ""}
@@ -91,3 +91,24 @@ def test_a_completion_under_the_number_of_another_shell_is_explained(coordinatio
 
     assert done.returncode == 1
     assert "hint: choose other work; if that session is you: $$ in a name changes from shell to shell" in done.stderr
+
+
+def test_commands_under_run_mean_its_claim(coordination: Coordination) -> None:
+    script = f"""
+        '{COMMAND}' work-renew --note 'half way' || exit 90
+        '{COMMAND}' work-claim --ttl 60 || exit 91
+        '{COMMAND}' work-revoke "$COORDINATION_KEY" --reason stop || exit 92
+        '{COMMAND}' work-claim other "$COORDINATION_KEY" || exit 93
+        '{COMMAND}' work-complete
+        echo "ended with $?"
+    """
+    done = coordination("run", "--session", "session-7f8b", "task:deploy", "--", "sh", "-c", script)
+
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("  ")]
+    assert [line.split(" (")[0] for line in lines[:-1]] == [
+        "renewed task:deploy",
+        "renewed task:deploy",
+        "revoked task:deploy",
+        "claimed task:deploy",
+    ]
+    assert lines[-1] == "ended with 5", done

@@ -110,7 +110,7 @@ def test_finished_work_is_denied_and_reopened_on_demand(shell: Shell) -> None:
     assert said is not None, done.stdout
     assert done.returncode == 1
     assert before <= datetime.fromisoformat(said[1]) <= after
-    assert "--reopen" in done.stderr
+    assert "--reopen" not in done.stderr, "a denial suggests other work, and never a way around itself"
 
     reopened = shell(f"{CLAIM_OF_ANOTHER} --reopen")
 

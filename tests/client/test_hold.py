@@ -96,7 +96,8 @@ def hurry(held: AsyncHeld | Held) -> asyncio.Event:
 
 async def await_loss(held: AsyncHeld | Held) -> None:
     lost = held.lost
-    await (lost.wait() if isinstance(lost, asyncio.Event) else asyncio.to_thread(lost.wait, 30))
+    async with asyncio.timeout(30):
+        await (lost.wait() if isinstance(lost, asyncio.Event) else asyncio.to_thread(lost.wait, 30))
     assert lost.is_set()
 
 
@@ -236,6 +237,18 @@ async def test_a_deadline_that_has_passed_is_a_loss_at_once(holder: Holder, othe
     with pytest.raises(ClaimLost, match="was not renewed before its deadline"):
         await holder.hold(work, "s-1", KEY)
 
+    assert (await other.get(KEY)).record.state is State.CLAIMED
+
+
+async def test_what_was_lost_is_not_released(holder: Holder, other: AsyncClient) -> None:
+    async def work(held: AsyncHeld | Held) -> None:
+        held._holding.deadline = boot_seconds()
+        raise LookupError("stopped")
+
+    with pytest.raises(LookupError) as raised:
+        await holder.hold(work, "s-1", KEY)
+
+    assert "was not renewed before its deadline; it was not released" in raised.value.__notes__[0]
     assert (await other.get(KEY)).record.state is State.CLAIMED
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from coordinator.cli.session import Session, find_session, session_and_key
+from coordinator.cli.session import Acting, Session, acting_on, find_session
 from coordinator.errors import InvalidInput
 from coordinator.names import KNOWN_KINDS, is_session, reads_as_key, reads_as_reference
 from coordinator.process.identity import invented_session
@@ -18,14 +18,14 @@ OWN, CLAUDE, CODEX = "COORDINATION_SESSION", "CLAUDE_CODE_SESSION_ID", "CODEX_TH
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that names no session."""
-    for variable in (OWN, CLAUDE, CODEX):
+    for variable in (OWN, CLAUDE, CODEX, "COORDINATION_KEY", "COORDINATION_FENCING_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
     return monkeypatch
 
 
 def refused(first: str | None, second: str | None = None, option: str | None = None) -> InvalidInput:
     with pytest.raises(InvalidInput) as caught:
-        session_and_key("work-claim", first, second, option)
+        acting_on("work-claim", first, second, option, None)
     assert caught.value.hint
     return caught.value
 
@@ -46,17 +46,17 @@ def test_the_first_that_names_a_session_counts(names: pytest.MonkeyPatch) -> Non
 def test_two_arguments_are_session_and_key_and_one_is_the_key(names: pytest.MonkeyPatch) -> None:
     names.setenv(OWN, "own-1")
 
-    assert session_and_key("work-claim", "s-1", KEY, None) == (Session("s-1", "argument"), KEY)
-    assert session_and_key("work-claim", KEY, None, None) == (Session("own-1", f"environment {OWN}"), KEY)
-    assert session_and_key("work-claim", KEY, None, "s-2") == (Session("s-2", "option --session"), KEY)
-    assert session_and_key("work-claim", "a title", None, None)[1] == "a title"
+    assert acting_on("work-claim", "s-1", KEY, None, None) == (Session("s-1", "argument"), KEY, None)
+    assert acting_on("work-claim", KEY, None, None, None) == (Session("own-1", f"environment {OWN}"), KEY, None)
+    assert acting_on("work-claim", KEY, None, "s-2", None) == (Session("s-2", "option --session"), KEY, None)
+    assert acting_on("work-claim", "a title", None, None, None).key == "a title"
 
 
 def test_an_option_that_is_not_used_is_reported(names: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert session_and_key("work-claim", "s-1", KEY, "s-2")[0].name == "s-1"
+    assert acting_on("work-claim", "s-1", KEY, "s-2", None).session.name == "s-1"
     assert capsys.readouterr().err == "notice: the session is the first argument; --session is not used\n"
 
-    session_and_key("work-claim", "s-1", KEY, "s-1")
+    acting_on("work-claim", "s-1", KEY, "s-1", None)
     assert capsys.readouterr().err == ""
 
 
@@ -124,9 +124,9 @@ def test_a_session_that_reads_as_a_reference_is_refused(swapped: str, key: str) 
 
 
 def test_a_session_with_a_colon_is_one_beside_what_reads_as_a_key() -> None:
-    assert session_and_key("work-claim", "claude:7f8b", KEY, None)[0].name == "claude:7f8b"
-    assert session_and_key("work-claim", "deploy:web", "deploy:api", None)[0].name == "deploy:web"
-    assert session_and_key("work-claim", "fix login", None, "claude:7f8b")[0].name == "claude:7f8b"
+    assert acting_on("work-claim", "claude:7f8b", KEY, None, None).session.name == "claude:7f8b"
+    assert acting_on("work-claim", "deploy:web", "deploy:api", None, None).session.name == "deploy:web"
+    assert acting_on("work-claim", "fix login", None, "claude:7f8b", None).session.name == "claude:7f8b"
 
     error = refused("deploy:web", "session-7f8b")
 
@@ -174,3 +174,26 @@ def test_known_kinds_are_those_that_keys_know() -> None:
 def test_what_is_no_reference(text: str) -> None:
     assert not reads_as_reference(text)
     assert not reads_as_key(text)
+
+
+def test_a_command_under_run_means_the_claim_under_which_it_runs(names: pytest.MonkeyPatch) -> None:
+    names.setenv(OWN, "own-1")
+    names.setenv("COORDINATION_KEY", KEY)
+    names.setenv("COORDINATION_FENCING_TOKEN", "42")
+    own = Session("own-1", f"environment {OWN}")
+
+    assert acting_on("work-renew", None, None, None, None) == Acting(own, KEY, 42)
+    assert acting_on("work-renew", KEY, None, None, None) == Acting(own, KEY, 42)
+    assert acting_on("work-renew", None, None, None, 7).token == 7
+    # Another session, and other work, have another claim.
+    assert acting_on("work-renew", None, None, "s-2", None).token is None
+    assert acting_on("work-renew", "s-2", KEY, None, None).token is None
+    assert acting_on("work-renew", "task:other", None, None, None) == Acting(own, "task:other", None)
+
+    for value in ("x", "-1", "0", str(2**63), "٣", "4 2"):
+        names.setenv("COORDINATION_FENCING_TOKEN", value)
+        assert refused(None).field == "token"
+    names.setenv("COORDINATION_FENCING_TOKEN", "")
+    assert acting_on("work-renew", None, None, None, None).token is None
+    names.setenv("COORDINATION_KEY", "")
+    assert refused(None).message == "missing argument 'KEY'"

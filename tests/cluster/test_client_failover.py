@@ -48,6 +48,7 @@ async def client_of(kind: str, endpoints: str | list[str], fleet: str, timeout: 
         yield lambda method, *arguments, **more: asyncio.to_thread(getattr(synchronous, method), *arguments, **more)
 
 
+@pytest.mark.long_but_for("sync")
 @pytest.mark.alone
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_stopped_coordinator_takes_a_share_of_the_time_and_its_late_copies_do_nothing(

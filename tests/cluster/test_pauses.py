@@ -27,9 +27,6 @@ from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import RunningCoordinator
 from tests.freezing import freeze
 
-pytestmark = pytest.mark.alone
-
-
 RunCoordinator = Callable[..., AbstractContextManager[RunningCoordinator]]
 
 
@@ -105,6 +102,7 @@ async def late(stopping: RunningCoordinator, fleet: str) -> AsyncIterator[Late]:
         yield Late(stopping, fleet, channels)
 
 
+@pytest.mark.alone
 async def test_what_waited_in_the_sockets_of_a_stopped_coordinator_is_refused(
     stopping: RunningCoordinator, late: Late, other: AsyncClient
 ) -> None:
@@ -139,6 +137,7 @@ async def test_what_waited_in_the_sockets_of_a_stopped_coordinator_is_refused(
     assert (await other.get("task:loose")).record.acknowledged_at is None
 
 
+@pytest.mark.alone
 async def test_it_serves_again_at_the_same_address_and_the_connections_are_new(
     stopping: RunningCoordinator, fleet: str
 ) -> None:
@@ -154,6 +153,7 @@ async def test_it_serves_again_at_the_same_address_and_the_connections_are_new(
             assert claim.attempt == attempt
 
 
+@pytest.mark.alone
 async def test_a_short_stop_is_none(stopping: RunningCoordinator, late: Late, other: AsyncClient) -> None:
     async with stopped(stopping, 0.3):
         await late.send("Claim", session="s", work_key="task:one")
@@ -162,6 +162,7 @@ async def test_a_short_stop_is_none(stopping: RunningCoordinator, late: Late, ot
     assert (await other.get("task:one")).claim is not None
 
 
+@pytest.mark.alone
 async def test_a_watch_goes_on_after_a_pause(stopping: RunningCoordinator, other: AsyncClient, fleet: str) -> None:
     async with AsyncClient(stopping.endpoint, fleet=fleet, timeout=20) as client:
         reported = client.watch(start_revision=(await client.get("task:one")).revision + 1)
@@ -175,6 +176,7 @@ async def test_a_watch_goes_on_after_a_pause(stopping: RunningCoordinator, other
         await reported.aclose()  # type: ignore[attr-defined]  # a generator, and said to be an iterator
 
 
+@pytest.mark.alone
 async def test_a_request_whose_deadline_has_passed_is_not_carried_out(
     stopping: RunningCoordinator, late: Late, other: AsyncClient, fleet: str
 ) -> None:
@@ -239,6 +241,7 @@ async def test_many_claims_are_known_too(coordinator: RunningCoordinator, other:
             await client.complete("s", "task:two")
 
 
+@pytest.mark.alone
 async def test_a_sole_client_learns_that_nothing_was_changed(stopping: RunningCoordinator, fleet: str) -> None:
     async with grpc.aio.insecure_channel(stopping.endpoint) as channel:
         stub: Any = CoordinatorServiceStub(channel)

@@ -133,7 +133,7 @@ async def run(attack: Attack, client: AsyncClient) -> int:
     return refused
 
 
-@pytest.mark.long_but_for("many_claims", "denials")
+@pytest.mark.long_but_for("many_claims")
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 async def test_an_attack_fills_its_budget_and_not_etcd(
     attack: Attack, small: RunningCoordinator, attacker: AsyncClient, monkeypatch: pytest.MonkeyPatch

@@ -83,6 +83,7 @@ class TestNoSpace:
         said, _ = await process.communicate()
         return process.returncode, json.loads(said)
 
+    @pytest.mark.long_but_for("a put")
     @pytest.mark.parametrize("beside", ["a put", "a deletion", "nothing"])
     async def test_past_its_quota_it_still_returns_what_a_change_is_built_from(
         self, tmp_path: Path, beside: str

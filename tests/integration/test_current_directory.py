@@ -108,6 +108,7 @@ def test_an_etcd_named_there_is_refused(named: str, detach: tuple[str, ...], che
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.long_but_for("variables0", "variables2")
 @pytest.mark.parametrize("variables", [{"XDG_CONFIG_HOME": "."}, {"XDG_CONFIG_HOME": ""}, {"HOME": "."}, {"HOME": ""}])
 def test_no_configuration_is_taken_from_there(variables: dict[str, str], checkout: Path) -> None:
     for directory in (checkout / "coordination", checkout / ".config" / "coordination"):
@@ -120,6 +121,7 @@ def test_no_configuration_is_taken_from_there(variables: dict[str, str], checkou
     assert "attacker" not in shown.stdout + shown.stderr
 
 
+@pytest.mark.long_but_for("variables0")
 @pytest.mark.parametrize("variables", [{"XDG_DATA_HOME": ".", "HOME": "."}, {"XDG_DATA_HOME": "data", "HOME": "home"}])
 def test_no_data_directory_is_made_there(variables: dict[str, str], checkout: Path) -> None:
     before = {*checkout.rglob("*")}

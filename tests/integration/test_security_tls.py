@@ -168,6 +168,13 @@ def test_a_token_counts_before_a_certificate(mutual: str, world: World, fleet: s
         client.status()
 
 
+@pytest.mark.long_but_for(
+    "options0-cert and key are needed together",
+    "options2-do not belong together",
+    "options4-No such file",
+    "options8-holds no token",
+    "options10-allowed are on, off and auto",
+)
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -239,6 +239,7 @@ def test_a_refused_kind_says_how_to_write_it_as_a_task() -> None:
     assert str(parse_work_key("task:fix the bug: now")) == "task:fix the bug: now"
 
 
+@pytest.mark.long_but_for("a%sb", "https://a%sb/%s?%s")
 @pytest.mark.parametrize("pattern", ["a%sb", "blog:%s\u0301a", "github:a%sb/%s", "https://a%sb/%s?%s"])
 def test_no_character_makes_a_key_that_is_not_its_own_spelling(pattern: str) -> None:
     # Hypothesis would need luck to meet the few characters that behave oddly.

@@ -43,6 +43,7 @@ RULES = [
     ("AsyncKeeper", "Keeper"),
     ("AsyncMeans", "Means"),
     ("_async_hold", "_sync_hold"),
+    ("by one task for all that a client holds", "by one thread for all that a client holds"),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),
     ("AsyncCalls", "Calls"),

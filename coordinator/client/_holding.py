@@ -52,6 +52,8 @@ class Holding:
         #: Its block has ended: how the claim ends is no loss any more.
         self.ending = False
         self._announce = announce
+        #: What the last renewal failed with, if it failed.
+        self._problem: CoordinatorError | None = None
         self._begin(self.deadline - claim.remaining_seconds, claim)
 
     def _begin(self, sent_at: float, claim: Claim) -> None:
@@ -61,6 +63,7 @@ class Holding:
 
     def renewed(self, claim: Claim) -> None:
         """Note that a coordinator has renewed it."""
+        self._problem = None
         deadline = claim.deadline or 0.0
         self._begin(deadline - claim.remaining_seconds, claim)
         self.deadline = max(self.deadline, deadline)
@@ -75,6 +78,7 @@ class Holding:
 
     def failed(self, error: CoordinatorError, now: float) -> None:
         """Note that a renewal failed, and when to send it again."""
+        self._problem = error
         pause = min(self.claim.ttl_seconds * _PAUSE_SHARE, _PAUSE_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
         left = self.deadline - now
         # However long a coordinator wants to be left alone, there are more tries, until there is no time for one.
@@ -90,12 +94,9 @@ class Holding:
     def look(self, now: float) -> None:
         """Lose it if its deadline has passed."""
         if now >= self.deadline:
-            self.lose(
-                ClaimLost(
-                    f"the claim on {key(self.claim.work_key)} was not renewed before its deadline",
-                    hint="stop: another session may hold the work by now",
-                )
-            )
+            why = f": {self._problem.message}" if self._problem is not None else ""
+            message = f"the claim on {key(self.claim.work_key)} was not renewed before its deadline{why}"
+            self.lose(ClaimLost(message, hint="stop: another session may hold the work by now"))
 
     def take(self, outcome: Claim | CoordinatorError, now: float) -> None:
         """Note what came of a renewal."""

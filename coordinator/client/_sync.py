@@ -261,7 +261,7 @@ class Client:
     ) -> Hold:
         """Hold a work key while a block runs: claim it, renew the claim, and end it with the block.
 
-        The claim is renewed at a third of its TTL, by one task for all that a client holds. When the block ends, the
+        The claim is renewed at a third of its TTL, by one thread for all that a client holds. When the block ends, the
         work is completed, with ``held.result`` as its result; an exception releases it instead, with its type and
         message, which other sessions can read, as the reason. Nothing stops the block when the claim is lost: before
         each step that must not be done twice, it looks at ``held.lost``.

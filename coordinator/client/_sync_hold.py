@@ -37,8 +37,9 @@ from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Held", "Hold", "Means", "renew_together"]
 
-#: How long to go on completing while no coordinator answers, in seconds, beside the time of one call; and between two.
-_COMPLETING_SECONDS, _PAUSE_SECONDS = 30.0, 0.25
+#: How long to go on completing while no coordinator answers, how long one call may take at least, if the timeout of the
+#: client is not shorter, and how long to wait between two, in seconds.
+_COMPLETING_SECONDS, _LEAST_COMPLETING_SECONDS, _PAUSE_SECONDS = 30.0, 1.0, 0.25
 #: How long a release, or the withdrawal of a claim that was interrupted, may take, in seconds.
 _RELEASING_SECONDS, _WITHDRAWING_SECONDS = 5.0, 2.0
 
@@ -181,7 +182,8 @@ class Hold:
         give_up_at = boot_seconds() + _COMPLETING_SECONDS
         while True:
             try:
-                response = self._means.calls.call("Complete", request)
+                within = max(give_up_at - boot_seconds(), _LEAST_COMPLETING_SECONDS)
+                response = self._means.calls.call("Complete", request, within=within)
             except TryAgain as problem:
                 wait = max(_PAUSE_SECONDS, problem.retry_after_seconds or 0.0)
                 if boot_seconds() + wait >= give_up_at:

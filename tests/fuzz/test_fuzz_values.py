@@ -211,6 +211,7 @@ class Checker:
         self._ask("Renew", **named, note="more", fencing_token=token)
         self._ask("Claim", **named, fencing_token=token)
         self._ask("Claim", **named, request_id="r-claim", reopen=True)
+        self._ask("RenewMany", session=case.session, items=[pb.RenewItem(work_key=self.key, fencing_token=token)])
         self._ask("ClaimMany", session="s3", items=[pb.ClaimItem(work_key=self.key), pb.ClaimItem(work_key=self.key)])
         self._ask("Acknowledge", work_key=self.key, reason="seen")
         self._ask("Complete", **named, request_id="r-end", fencing_token=token)

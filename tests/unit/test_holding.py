@@ -107,6 +107,7 @@ def test_a_renewal_without_an_answer_is_sent_again_with_the_same_request_id_unti
     assert held == ["task:a"]
     assert now == pytest.approx(START + 63, abs=0.1)
     assert isinstance(holding.lost, ClaimLost)
+    assert str(holding.lost) == "the claim on task:a was not renewed before its deadline: no answer"
     assert 20 < tries < 60
 
     again = Held(a_claim())

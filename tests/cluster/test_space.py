@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from coordinator import AsyncClient, Claim, Denial
@@ -21,7 +22,9 @@ from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.v1 import service_pb2 as pb
 from tests.conftest import RunningCoordinator
+from tests.integration.bare_stub import Stub
 
 QUOTA = 16 * 1024 * 1024
 PIECE = 32 * 1024
@@ -118,7 +121,7 @@ async def granted(client: AsyncClient, key: str) -> Claim:
 
 @pytest.mark.long
 async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_refused(
-    full_soon: RunningCoordinator, client: AsyncClient, store: EtcdChannel
+    full_soon: RunningCoordinator, client: AsyncClient, store: EtcdChannel, fleet: str
 ) -> None:
     for name in ("kept", "finished", "handed-back", "seen"):
         await client.claim("early", f"task:{name}", ttl=600)
@@ -143,6 +146,10 @@ async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_re
             LimitExceeded, match="no notes are taken, so that what is held can still be renewed without"
         ):
             await noted
+    items = [pb.RenewItem(work_key="task:kept"), pb.RenewItem(work_key="task:kept", note="half way")]
+    async with grpc.aio.insecure_channel(full_soon.endpoint) as channel:
+        many = await Stub(channel, fleet)("RenewMany", session="early", items=items)
+    assert [each.claim.work_key or each.error.code for each in many.results] == ["task:kept", "RESOURCE_EXHAUSTED"]
     assert not (await client.get("task:kept")).record.note
     assert (await client.complete("early", "task:finished")).state is State.COMPLETED
     assert (await client.release("early", "task:handed-back")).state is State.ABANDONED

@@ -151,7 +151,7 @@ class Server:
             claim_limits,
             metering,
             self._watches,
-            Placements(runner, claim_limits, metering, self._views, Looks(runner), recorder),
+            Placements(runner, claim_limits, metering, self._views, Looks(runner, self._views.learn), recorder),
             topic_kinds=settings.topic_kinds,
             clock=self._wall,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,

@@ -20,16 +20,15 @@ from coordinator.engine.contenders import note_contender
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.portions import Portion
-from coordinator.engine.snapshot import decode_record, reads
+from coordinator.engine.snapshot import decode_record
 from coordinator.engine.steps import Operation, Trailing, commit, decode
-from coordinator.engine.transaction import KeyValue, Txn, created_at
+from coordinator.engine.transaction import KeyValue, Range, Txn, created_at
 from coordinator.model import SkipReason, State
 
 __all__ = ["FREE", "MOST_SEEN", "Sight", "contend", "look", "sight_of_record"]
 
-#: Work keys of one look: two reads each, of etcd's default of 128 operations in a transaction (``--max-txn-ops``). All
-#: of their texts fit into the 64 MiB that a reply may have, however long they are.
-MOST_SEEN = 60
+#: Work keys of one look: a read each, of etcd's default of 128 operations in a transaction (``--max-txn-ops``).
+MOST_SEEN = 120
 
 
 class Sight(NamedTuple):
@@ -52,22 +51,32 @@ FREE = Sight(None, 0)
 
 
 def look(candidates: Sequence[WorkPaths]) -> Operation[tuple[Sight, ...]]:
-    """Look at up to ``MOST_SEEN`` work keys of one fleet, at one revision; returns one sight each, in their order."""
-    wanted = [read for paths in candidates for read in reads(paths)]
-    reply = yield from commit(Txn((), tuple(wanted)))
+    """Look at up to ``MOST_SEEN`` work keys of one fleet; returns one sight each, in their order.
+
+    Their claims are read first, and then the records of those that have none. Where a claim was made in between it
+    looks free, and a try finds out.
+    """
+    reply = yield from commit(Txn((), tuple(Range(paths.claim) for paths in candidates)))
     portion = Portion()
-    sights: list[Sight] = []
-    for index in range(len(candidates)):
-        claims, records = reply.range(2 * index).kvs, reply.range(2 * index + 1).kvs
+    sights: dict[int, Sight] = {}
+    unclaimed = []
+    for index, paths in enumerate(candidates):
+        claims = reply.range(index).kvs
         if claims:
             yield from portion.take(claims[0])
-            sights.append((yield from _sight_of_claim(claims[0], reply.revision)))
-        elif records:
-            yield from portion.take(records[0])
-            sights.append((yield from sight_of_record(records[0], reply.revision, live=False)))
+            sights[index] = yield from _sight_of_claim(claims[0], reply.revision)
         else:
-            sights.append(Sight(None, reply.revision))
-    return tuple(sights)
+            unclaimed.append((index, paths))
+    if unclaimed:
+        reply = yield from commit(Txn((), tuple(Range(paths.record) for _, paths in unclaimed)))
+        for number, (index, _) in enumerate(unclaimed):
+            records = reply.range(number).kvs
+            if records:
+                yield from portion.take(records[0])
+                sights[index] = yield from sight_of_record(records[0], reply.revision, live=False)
+            else:
+                sights[index] = Sight(None, reply.revision)
+    return tuple(sights[index] for index in range(len(candidates)))
 
 
 def _sight_of_claim(kv: KeyValue, revision: int) -> Operation[Sight]:

@@ -76,6 +76,8 @@ _MAX_AGE_SECONDS = 2**63 / 1e9
 
 #: How many work keys are kept as they were read, the latest ones: some 4 KiB each at most.
 _KEYS_KEPT = 4_096
+#: How many lists of candidates are kept as they were read, the latest ones: some 2 MiB each at most.
+_LISTS_KEPT = 16
 
 
 class _HasKey(Protocol):
@@ -160,10 +162,15 @@ def next_candidates(request: pb.ClaimNextRequest, topic_kinds: frozenset[str]) -
             field="candidates",
             hint="name the work keys to choose from, the most wanted first",
         )
+    return _read_candidates(request.fleet, tuple(request.candidates), topic_kinds)
+
+
+@lru_cache(maxsize=_LISTS_KEPT)
+def _read_candidates(fleet: str, candidates: tuple[str, ...], topic_kinds: frozenset[str]) -> Sequence[Keyed]:
     found: dict[bytes, Keyed] = {}
-    for number, typed in enumerate(request.candidates, 1):
+    for number, typed in enumerate(candidates, 1):
         try:
-            keyed = Keyed.read(request.fleet, typed, topic_kinds)
+            keyed = Keyed.read(fleet, typed, topic_kinds)
         except InvalidInput as error:
             if error.field != "work_key":
                 raise

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from coordinator import AsyncClient, Claim
+from coordinator import AsyncClient, Claim, NotHolder
 from coordinator.config import ServerSettings
 from coordinator.server import Server
 from coordinator.v1 import service_pb2 as pb
@@ -96,13 +96,14 @@ async def _work(name: str, client: AsyncClient, seen: Watched, chance: random.Ra
         ending = time.monotonic()
         story.certain.append((granted, min(ending, answer.deadline or ending), answer.fencing_token))
         what = chance.random()
-        if what < 0.55:
-            await client.release(name, answer.work_key)
-            story.maybe[place] = (begin, time.monotonic())
-        elif what < 0.95:
-            seen.replace(answer.work_key)
-            await client.complete(name, answer.work_key)
-        # The rest is left to expire.
+        # On a busy machine it may have expired, which the rest is left to.
+        with contextlib.suppress(NotHolder):
+            if what < 0.55:
+                await client.release(name, answer.work_key)
+                story.maybe[place] = (begin, time.monotonic())
+            elif what < 0.95:
+                seen.replace(answer.work_key)
+                await client.complete(name, answer.work_key)
 
 
 @pytest.mark.timeout(300)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from coordinator import AsyncClient
+from coordinator import AsyncClient, clock
 from coordinator.engine.choose import Sight
 from coordinator.engine.layout import FleetPaths
 from coordinator.keys import parse_work_key
@@ -45,7 +45,7 @@ async def ready(views: Views, fleet: str) -> FleetView:
 
 
 def taken(view: FleetView, fleet: str, key: str) -> SkipReason | str | None:
-    sight = view.sight(FleetPaths(fleet).of(parse_work_key(key)))
+    sight = view.sight(FleetPaths(fleet).of(parse_work_key(key)), clock.now())
     return "unknown" if sight is None else sight.taken
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from coordinator.engine.choose import MOST_SEEN, Sight, look
@@ -28,10 +28,11 @@ Sights = dict[bytes, Sight]
 
 
 class Looks:
-    """Looks through ``runner``."""
+    """Looks through ``runner``; ``learn`` is called with all that is seen."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, learn: Callable[[WorkPaths, Sight], None]) -> None:
         self._runner = runner
+        self._learn = learn
         self._wanted: dict[bytes, WorkPaths] = {}
         self._next: asyncio.Future[Sights] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -85,5 +86,7 @@ class Looks:
         for part, outcome in zip(parts, found, strict=True):
             if isinstance(outcome, Exception):
                 raise outcome
-            sights.update(zip((paths.claim for paths in part), outcome, strict=True))
+            for paths, sight in zip(part, outcome, strict=True):
+                sights[paths.claim] = sight
+                self._learn(paths, sight)
         return sights

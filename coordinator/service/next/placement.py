@@ -12,22 +12,26 @@ Invariants:
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
+from coordinator import clock
 from coordinator.engine.choose import Sight, contend
 from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.steps import Operation, time_left
-from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
+from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason
 from coordinator.recorder import Place, Recorder
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.next.looks import Looks, Sights
+from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.view import FleetView, Views
 from coordinator.service.requests import Keyed
 from coordinator.store.runner import Runner
@@ -39,8 +43,6 @@ __all__ = ["Placements"]
 _BLIND_TRIES = 8
 #: How many candidates of which nothing is known are tried before those are looked at.
 _UNKNOWN_TRIES = 1
-#: How many of those that were passed over are named.
-_SKIPPED_SHOWN = 20
 #: Of how many claims it is asked how long they last at most, those that expire first by their own account.
 _LEASES_ASKED = 8
 
@@ -56,21 +58,34 @@ class _Search:
     command: ClaimCommand
     candidates: Sequence[Keyed]
     view: FleetView
+    now: datetime = field(default_factory=clock.now)
     seen: Sights = field(default_factory=dict)
+    granted: Keyed | None = None
     denials: dict[bytes, Denial] = field(default_factory=dict)
     unknown_tries: int = _UNKNOWN_TRIES
 
     def sight(self, keyed: Keyed) -> Sight | None:
         """Return how a candidate is, as far as is known."""
-        return self.seen.get(keyed.paths.claim) or self.view.sight(keyed.paths)
+        return self.seen.get(keyed.paths.claim) or self.view.sight(keyed.paths, self.now)
 
     def learn(self, sights: Sights) -> None:
-        """Take in what a look has shown."""
-        for keyed in self.candidates:
-            sight = sights.get(keyed.paths.claim)
-            if sight is not None:
-                self.seen[keyed.paths.claim] = sight
-                self.view.learn(keyed.paths, sight)
+        """Take in what a look has shown, which may have been for others, too."""
+        self.seen = {**self.seen, **sights} if self.seen else sights
+
+    def why(self, keyed: Keyed) -> Reason | None:
+        """Return why a candidate was passed over; None for one that was not, as far as is known."""
+        denial = self.denials.get(keyed.paths.claim) if self.denials else None
+        if denial is not None:
+            if denial.reason is DenialReason.COMPLETED:
+                return Reason(SkipReason.COMPLETED)
+            return Reason(SkipReason.OWN if denial.own_session else SkipReason.HELD, denial.holder, denial.expires_at)
+        sight = self.sight(keyed)
+        if sight is None or sight.taken is None:
+            return None
+        if sight.taken is not SkipReason.HELD:
+            return Reason(sight.taken)
+        reason = SkipReason.OWN if sight.session == self.command.session else SkipReason.HELD
+        return Reason(reason, sight.session or None, sight.expires_at)
 
     def own_grant(self) -> Keyed | None:
         """Return the candidate that an earlier try of this very request has claimed, if one was seen."""
@@ -125,7 +140,8 @@ class Placements:
                 raise refusal
             answer = await self._place(command, candidates, run, deadline)
             if isinstance(answer, Claim) and answer.claimed_at == command.now:
-                keyed = candidates[(_place(candidates, answer) or 1) - 1]
+                place = answer.choice.place if answer.choice else None
+                keyed = candidates[(place or 1) - 1]
                 self._claim_limits.granted(keyed.fleet, keyed.paths.claim, command.session)
             return answer
 
@@ -145,18 +161,15 @@ class Placements:
             earlier = await run(partial(placed_before, command, first.paths))
             placed = earlier if isinstance(earlier, Claim) else None
         await self._contend(search, run)
-        passed_over = _passed_over(search, placed)
-        choice = _choice(search, placed, passed_over)
-        if placed is None or placed.claimed_at == command.now:  # not what an earlier try was granted
-            self._report(first, choice, passed_over)
+        place = None if placed is None else _place(candidates, placed, search.granted)
+        passed_over = pass_over(candidates if place is None else candidates[: place - 1], search.why)
+        fresh = placed is None or placed.claimed_at == command.now  # not what an earlier try was granted
+        if fresh:
+            which = Place.NONE if placed is None else Place.LATER if passed_over.counts else Place.FIRST
+            self._recorder.placed(first.fleet, first.work_key.kind, which, passed_over.counts)
         if placed is not None:
-            return replace(placed, choice=choice)
-        return await self._denial(search, choice, run)
-
-    def _report(self, first: Keyed, choice: Choice, passed_over: Sequence[Skipped]) -> None:
-        place = Place.NONE if choice.nothing_free else Place.FIRST if not passed_over else Place.LATER
-        skips = Counter((each.work_key.partition(":")[0], each.reason) for each in passed_over)
-        self._recorder.placed(first.fleet, first.work_key.kind, place, skips)
+            return replace(placed, choice=passed_over.choice(place))
+        return await self._denial(search, passed_over, run)
 
     async def _try_in_order(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
         """Try what is likely to be free; None where none was."""
@@ -212,6 +225,16 @@ class Placements:
             if not self._tried_now[claim_key]:
                 del self._tried_now[claim_key]
         if isinstance(answer, Claim):
+            search.granted = keyed
+            # Others must not try it until the watch has shown it.
+            held = Sight(
+                SkipReason.HELD,
+                answer.fencing_token,
+                session=answer.session,
+                token=answer.fencing_token,
+                expires_at=answer.expires_at,
+            )
+            search.view.learn(keyed.paths, held)
             return answer
         if not isinstance(answer, Denial):
             raise TypeError("a claim is answered by a claim or a denial")
@@ -227,77 +250,33 @@ class Placements:
         if sight.token and sight.session != search.command.session:
             await run(partial(contend, search.command, first.paths, sight.token))
 
-    async def _denial(self, search: _Search, choice: Choice, run: _Run) -> Denial:
-        skipped = _why(search, search.candidates[0])
-        first = str(search.candidates[0].work_key)
-        sight = search.seen[search.candidates[0].paths.claim]
-        finished = skipped is not None and skipped.reason is SkipReason.COMPLETED
+    async def _denial(self, search: _Search, passed_over: PassedOver, run: _Run) -> Denial:
+        first = search.candidates[0]
+        why = search.why(first) or Reason(SkipReason.HELD)
+        finished = why.reason is SkipReason.COMPLETED
         return Denial(
-            work_key=first,
+            work_key=str(first.work_key),
             reason=DenialReason.COMPLETED if finished else DenialReason.HELD,
-            holder=None if skipped is None else skipped.holder,
-            own_session=skipped is not None and skipped.reason is SkipReason.OWN,
-            completed_by=sight.session or None if finished else None,
-            expires_at=None if skipped is None else skipped.expires_at,
+            holder=why.holder,
+            own_session=why.reason is SkipReason.OWN,
+            completed_by=search.seen[first.paths.claim].session or None if finished else None,
+            expires_at=why.expires_at,
             retry_after_seconds=await self._retry_after(search, run),
-            choice=choice,
+            choice=passed_over.choice(None)._replace(nothing_free=passed_over.nothing_free()),
         )
 
     async def _retry_after(self, search: _Search, run: _Run) -> float | None:
         """Return after how many seconds the first of the live claims has ended, at most; None where there is none."""
-        held = [sight for sight in search.seen.values() if sight.lease and sight.expires_at is not None]
-        held.sort(key=lambda sight: (sight.expires_at, sight.lease))
-        leases = tuple(dict.fromkeys(sight.lease for sight in held[:_LEASES_ASKED]))
+        sights = (search.seen[keyed.paths.claim] for keyed in search.candidates)
+        held = ((sight.expires_at, sight.lease) for sight in sights if sight.lease and sight.expires_at is not None)
+        leases = tuple(dict.fromkeys(lease for _, lease in heapq.nsmallest(_LEASES_ASKED, held)))
         left = await run(partial(time_left, *leases)) if leases else ()
         return min(left) if isinstance(left, tuple) and left else None
 
 
-def _why(search: _Search, keyed: Keyed) -> Skipped | None:
-    """Return why a candidate was passed over; None for one that was not, as far as is known."""
-    work_key, session = str(keyed.work_key), search.command.session
-    denial = search.denials.get(keyed.paths.claim)
-    if denial is not None:
-        if denial.reason is DenialReason.COMPLETED:
-            return Skipped(work_key, SkipReason.COMPLETED)
-        reason = SkipReason.OWN if denial.own_session else SkipReason.HELD
-        return Skipped(work_key, reason, denial.holder, denial.expires_at)
-    sight = search.sight(keyed)
-    if sight is None or sight.taken is None:
-        return None
-    if sight.taken is not SkipReason.HELD:
-        return Skipped(work_key, sight.taken)
-    reason = SkipReason.OWN if sight.session == session else SkipReason.HELD
-    return Skipped(work_key, reason, sight.session or None, sight.expires_at)
-
-
-def _place(candidates: Sequence[Keyed], claimed: Claim) -> int | None:
+def _place(candidates: Sequence[Keyed], claimed: Claim, granted: Keyed | None = None) -> int | None:
     """Return where on the list a claim stands, from 1 on; None where it does not."""
+    if granted is not None:
+        return next(number for number, keyed in enumerate(candidates, 1) if keyed is granted)
     places = (number for number, keyed in enumerate(candidates, 1) if str(keyed.work_key) == claimed.work_key)
     return next(places, None)
-
-
-def _passed_over(search: _Search, placed: Claim | None) -> list[Skipped]:
-    """Return the candidates that were passed over: of those before the one that was granted, or of all."""
-    passed_over = []
-    for keyed in search.candidates:
-        if placed is not None and str(keyed.work_key) == placed.work_key:
-            break
-        why = _why(search, keyed)
-        if why is not None:
-            passed_over.append(why)
-    return passed_over
-
-
-def _choice(search: _Search, placed: Claim | None, passed_over: Sequence[Skipped]) -> Choice:
-    counts = Counter(each.reason for each in passed_over)
-    nothing_free = None
-    if placed is None:
-        held = counts[SkipReason.HELD] or counts[SkipReason.OWN] or counts.total() < len(search.candidates)
-        nothing_free = NothingFree.HELD if held else NothingFree.EMPTY
-    return Choice(
-        place=None if placed is None else _place(search.candidates, placed),
-        skipped=tuple(passed_over[:_SKIPPED_SHOWN]),
-        skipped_counts=tuple((reason, counts[reason]) for reason in SkipReason if counts[reason]),
-        also_held=tuple(each.work_key for each in passed_over if each.reason is SkipReason.OWN),
-        nothing_free=nothing_free,
-    )

@@ -17,8 +17,8 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
+from datetime import datetime
 
-from coordinator import clock
 from coordinator.engine.choose import Sight, sight_of_record
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.steps import Damaged
@@ -60,12 +60,12 @@ class FleetView:
         """Whether its watch is in place."""
         return time.monotonic() - self._heard < _SILENT_SECONDS
 
-    def sight(self, paths: WorkPaths) -> Sight | None:
+    def sight(self, paths: WorkPaths, now: datetime) -> Sight | None:
         """Return how a candidate is believed to be; None where that is not known. It is followed from now on."""
         sight = self._known.get(paths.record)
         if sight is None:
             self._follow(paths.record)
-        elif sight.taken is SkipReason.HELD and sight.expires_at is not None and sight.expires_at <= clock.now():
+        elif sight.taken is SkipReason.HELD and sight.expires_at is not None and sight.expires_at <= now:
             return None  # its end will be recorded, unless it was renewed
         return sight if self.usable else None
 
@@ -140,6 +140,12 @@ class Views:
         view.used_at = time.monotonic()
         self._views.move_to_end(paths.fleet)
         return view
+
+    def learn(self, paths: WorkPaths, sight: Sight) -> None:
+        """Note how a candidate was seen, in whichever fleet."""
+        view = self._views.get(paths.fleet)
+        if view is not None:
+            view.learn(paths, sight)
 
     def forget(self, paths: WorkPaths) -> None:
         """Note that a work key has changed, in whichever fleet."""

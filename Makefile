@@ -150,8 +150,9 @@ coverage: ## Run all tests and show which lines they miss, subprocesses included
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered --show-missing
 
-bench: setup ## Measure the speed, and compare it with what its parts could do at best; takes four minutes.
+bench: setup ## Measure the speed, and compare it with what its parts could do at best; takes five minutes.
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks.herd
 
 bench-metrics: setup ## Measure the cost of metrics for a claim, and how many series a million kinds make.
 	@$(BIN)/python -m benchmarks.metrics_cost $(BENCH_ARGS)

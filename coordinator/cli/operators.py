@@ -39,19 +39,22 @@ def work_revoke(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
     ],
+    now: Annotated[
+        bool, typer.Option("--now", help="End the claim at once, although its holder may still be at work.")
+    ] = False,
     request_id: RequestId = None,
 ) -> int:
-    """Take a claim away from its holder; for operators."""
+    """Take a claim away from its holder; for operators.
+
+    The claim is renewed no more, and ends when its holder has stopped and releases it, as `coordination run` does at
+    once, or at its deadline.
+    """
     context = current()
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
-        record = client.revoke(key, reason=reason, request_id=request_id)
+        record = client.revoke(key, reason=reason, at_once=now, request_id=request_id)
     say_what_it_became(key, record.work_key)
-    answer(
-        context,
-        f"revoked {quotation.key(record.work_key)} (was held by {quotation.name(record.session)})",
-        record_object(record),
-    )
+    answer(context, wording.describe_revocation(record), record_object(record))
     return 0
 
 

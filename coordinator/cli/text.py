@@ -44,6 +44,7 @@ __all__ = [
     "describe_log",
     "describe_reap",
     "describe_records",
+    "describe_revocation",
     "describe_status",
     "describe_work",
     "what_after_nothing_free",
@@ -150,6 +151,15 @@ def describe_log(page: LogPage) -> str:
 def describe_reap(reaped: int, hours: float) -> str:
     """Say how many claims were reaped."""
     return f"reaped {reaped} stale claim{'' if reaped == 1 else 's'} (claimed + expired >{hours:g}h) -> abandoned"
+
+
+def describe_revocation(record: Record) -> str:
+    """Say what became of a claim that was revoked."""
+    what, who = key(record.work_key), name(record.session)
+    if record.state is not State.CLAIMED:
+        return f"revoked {what} (was held by {who})"
+    latest = "" if record.expires_at is None else f", {format_time(record.expires_at)} at the latest"
+    return f"revoking {what}: it is free when {who} has stopped{latest} (--now ends the claim at once)"
 
 
 def describe_status(status: Status, fleet: str) -> str:

@@ -598,17 +598,23 @@ class AsyncClient:
         self._tokens.forget(session, record.work_key)
         return record
 
-    async def revoke(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
+    async def revoke(
+        self, key: str, *, reason: str = "", at_once: bool = False, request_id: str | None = None
+    ) -> model.Record:
         """Take a claim away from its holder, as an operator.
+
+        The claim can be renewed no more, and ends when its holder, which learns that, releases it, at its deadline at
+        the latest. So the work of ``coordination run`` has ended before another session is granted it.
 
         Args:
             key: The work key, at most 512 bytes.
             reason: Shown to the next session that claims the work, at most 16 KiB.
+            at_once: End the claim at once, whatever its holder still does.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it takes effect once.
 
         Returns:
-            The record, with the session that held the claim.
+            The record, with the session that held the claim; it is still ``claimed`` until the claim ends.
 
         Raises:
             NotHolder: No claim is live, or the one that was to be revoked has ended.
@@ -619,6 +625,7 @@ class AsyncClient:
             work_key=fields.text("work_key", key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
+            at_once=fields.flag("at_once", at_once),
         )
         return answers.record_from((await self._calls.call("Revoke", request)).record)
 

@@ -116,12 +116,13 @@ def _forget_oldest(paths: WorkPaths, attempt: int) -> Operation[list[Delete]]:
 def expire(record: StoredRecord, now: datetime) -> StoredRecord:
     """Return the record of a claim that ran out, as abandoned.
 
-    It ended when it expired, or now if the clock that set its deadline was ahead of ours.
+    It ended when it expired, or now if the clock that set its deadline was ahead of ours. One that an operator wanted
+    to end has been revoked.
     """
     return replace(
         record,
         state=State.ABANDONED,
-        cause=Cause.EXPIRED,
+        cause=record.cause or Cause.EXPIRED,
         ended_at=now if record.expires_at is None else min(record.expires_at, now),
         completion=None,
     )
@@ -158,6 +159,8 @@ def record_of(claim: StoredClaim, token: int) -> StoredRecord:
         claimed_at=claim.claimed_at,
         expires_at=claim.expires_at,
         request_id=claim.request_id,
+        cause=Cause.REVOKED if claim.revoked else None,
+        reason=claim.reason,
     )
 
 

@@ -19,7 +19,10 @@ __all__ = ["Contender", "Ended", "LooseEnd", "StoredClaim", "StoredHistory", "St
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredClaim(Document):
-    """``claim/K``: the claim itself. ``renewed``: it was, so that its holder knows that it has the claim."""
+    """``claim/K``: the claim itself. ``renewed``: it was, so that its holder knows that it has the claim.
+
+    ``revoked``: an operator wants it to end, and has given ``reason``: it is renewed no more.
+    """
 
     session: str
     attempt: int
@@ -30,6 +33,8 @@ class StoredClaim(Document):
     instance: str = ""
     note: str = ""
     renewed: bool = False
+    revoked: bool = False
+    reason: str = ""
 
     def told_of_grant(self) -> tuple[bytes, ...]:
         """Return what stands of the grant in the claim, in the record and in the history entry alike."""
@@ -45,7 +50,8 @@ class StoredRecord(Document):
     own mod_revision. ``attempts`` is the number of the latest attempt; it differs from ``attempt`` only after a
     reopened attempt was released, or any was withdrawn, when the record describes the attempt before again.
     ``completion`` is the completed record, kept while finished work is claimed again. ``withdrawn`` is set in the
-    record of an attempt that was withdrawn if there is none before it to describe.
+    record of an attempt that was withdrawn if there is none before it to describe. A record that says ``claimed`` and
+    has the cause ``revoked`` is that of a claim that an operator wants to end.
     """
 
     state: State

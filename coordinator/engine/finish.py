@@ -101,17 +101,24 @@ def _may_still_complete(command: FinishCommand, found: Snapshot) -> bool:
         return False
     if command.token not in (0, record.fencing_token):
         return False
-    return record.state is State.CLAIMED or (record.state is State.ABANDONED and record.cause is Cause.EXPIRED)
+    if record.state is State.CLAIMED:
+        return record.cause is None
+    return record.state is State.ABANDONED and record.cause is Cause.EXPIRED
 
 
 def _completed(command: FinishCommand, found: Snapshot) -> StoredRecord:
-    return replace(as_claimed(found), state=State.COMPLETED, result=command.text, ended_at=command.now)
+    # Work that is done is done, also if an operator wanted it to end.
+    return replace(
+        as_claimed(found), state=State.COMPLETED, cause=None, reason="", result=command.text, ended_at=command.now
+    )
 
 
 def _released(command: FinishCommand, found: Snapshot) -> StoredRecord:
-    return replace(
-        as_claimed(found), state=State.ABANDONED, cause=Cause.RELEASED, reason=command.text, ended_at=command.now
-    )
+    claimed = as_claimed(found)
+    if claimed.cause is Cause.REVOKED:
+        # The reason for which it ends is the operator's.
+        return replace(claimed, state=State.ABANDONED, ended_at=command.now)
+    return replace(claimed, state=State.ABANDONED, cause=Cause.RELEASED, reason=command.text, ended_at=command.now)
 
 
 def _complete_late(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[Record | Snapshot]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from coordinator.engine.documents import StoredHistory, StoredRecord
+from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.errors import ClaimLost, NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
@@ -16,7 +16,7 @@ from coordinator.model import Cause, State
 from coordinator.quotation import key, name, quoted
 from coordinator.time_text import format_time
 
-__all__ = ["refuse", "refuse_placed", "refuse_repeated", "refuse_withdrawn"]
+__all__ = ["refuse", "refuse_placed", "refuse_repeated", "refuse_revoked", "refuse_withdrawn"]
 
 
 #: How much of a reason is repeated, in characters: the whole can be looked up, and a status has to fit into a header.
@@ -85,6 +85,16 @@ def refuse_placed(work_key: WorkKey) -> NotHolder:
     return NotHolder(
         f"this very request was granted {key(work_key)} before, and that claim has ended since",
         hint="ask again with a new request_id",
+    )
+
+
+def refuse_revoked(work_key: WorkKey, held: StoredClaim) -> ClaimLost:
+    """Say that an operator wants a claim to end, which its holder still has until its deadline."""
+    why = f" ({quoted(held.reason, _REASON_CHARACTERS)})" if held.reason else ""
+    return ClaimLost(
+        f"the claim of {name(held.session)} on {key(work_key)} is being revoked by an operator{why} and is not renewed",
+        hint="stop, and release it",
+        holder=held.session,
     )
 
 

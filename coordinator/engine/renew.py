@@ -5,6 +5,7 @@ Invariants:
 - The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that is
   applied late would otherwise move the claim back to its older lease.
 - A request that was withdrawn renews nothing.
+- A claim that an operator wants to end is not renewed, whoever asks.
 - The claim always stays bound to a lease: every write of it names one.
 - The remaining time in an answer comes from a lease that this replica has granted itself: a claim that is bound to
   another lease moves, in the same transaction, to one that ends no sooner. What etcd says of another replica's lease is
@@ -22,17 +23,17 @@ from datetime import datetime, timedelta
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import own_attempt, read_ends
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.refusals import refuse, refuse_withdrawn
+from coordinator.engine.refusals import refuse, refuse_revoked, refuse_withdrawn
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts, show_claim
 from coordinator.engine.steps import Lease, Operation, commit, lease_for
 from coordinator.engine.transaction import Put, Txn, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import Contended
 from coordinator.limits import MAX_TRIES
-from coordinator.model import Claim, Outcome, State
+from coordinator.model import Cause, Claim, Outcome, State
 from coordinator.quotation import key
 
-__all__ = ["RenewCommand", "renew", "renew_live", "take_over"]
+__all__ = ["RenewCommand", "renew", "renew_live", "rewrite", "take_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,11 @@ def renew_live(
 ) -> Operation[Claim | Snapshot]:
     """Renew the claim that was found, and do ``also`` in the same transaction; if it has changed, return how it is.
 
-    ``request_id`` is that of the request that renews, "" where it has none.
+    ``request_id`` is that of the request that renews, "" where it has none. Raises ``ClaimLost`` for one that is being
+    revoked.
     """
+    if held.revoked:
+        raise refuse_revoked(paths.work_key, held)
     ttl = ttl_seconds or held.ttl
     lease = yield from lease_for(ttl, outliving=live.lease)
     # A lease that is kept is this replica's own, and so is the clock that wrote the time.
@@ -111,7 +115,7 @@ def renew_live(
         note=held.note if note is None else note,
         renewed=True,
     )
-    met = yield from _rewrite(paths, found, live, renewed, lease, also, request_id)
+    met = yield from rewrite(paths, found, live, renewed, lease, also, request_id)
     if met is None:
         return show_claim(paths.work_key, renewed, live.token, lease.seconds, outcome=Outcome.RENEWED)
     alike = _renewed_alike(met, renewed, live.token, lease.id)
@@ -133,13 +137,13 @@ def take_over(paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredCl
     lease = yield from lease_for(0.0 if live.lease else held.ttl, outliving=live.lease)
     if lease.id != live.lease:
         held = replace(held, expires_at=lease.expires_at)
-        met = yield from _rewrite(paths, found, live, held, lease)
+        met = yield from rewrite(paths, found, live, held, lease)
         if met is not None:
             return met
     return show_claim(paths.work_key, held, live.token, lease.seconds)
 
 
-def _rewrite(
+def rewrite(
     paths: WorkPaths,
     found: Snapshot,
     live: LiveClaim,
@@ -159,6 +163,8 @@ def _rewrite(
         note=claim.note,
         request_id=claim.request_id,
         completion=None if found.record is None else found.record.completion,
+        cause=Cause.REVOKED if claim.revoked else None,
+        reason=claim.reason,
     )
     wanted = (not_withdrawn(paths, claim.session, request_id),) if request_id else ()
     reply = yield from commit(

@@ -6,6 +6,9 @@ Invariants:
   transaction compares the last change of claim and record. What the record knows of the attempt is kept.
 - The answer describes the attempt that was revoked, also where the work is completed again because the attempt had
   reopened it.
+- Unless it is to end at once, a claim is only marked: its holder keeps it until it has stopped and releases it, or
+  until its deadline, and can renew it no more. So whoever ends its work with its claim, as `coordination run` does, has
+  ended it before another session is granted the work.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import as_claimed, end_live, lost_races
-from coordinator.engine.documents import StoredRecord
+from coordinator.engine.attempt_end import as_claimed, end_live, lost_races, record_of
+from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import latest_attempt, own_end, read_ends, read_first, show_ended
 from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.snapshot import LiveClaim, Snapshot
-from coordinator.engine.steps import Operation
+from coordinator.engine.renew import rewrite
+from coordinator.engine.snapshot import LiveClaim, Snapshot, show_record
+from coordinator.engine.steps import Operation, lease_for
 from coordinator.engine.transaction import unchanged
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey
@@ -35,15 +39,16 @@ UNKNOWN_SESSION = "(unreadable)"
 
 @dataclass(frozen=True, slots=True)
 class RevokeCommand:
-    """An operator's request to take a claim away."""
+    """An operator's request to take a claim away; ``at_once``, or when its holder has stopped."""
 
     request_id: str
     now: datetime
     reason: str = ""
+    at_once: bool = True
 
 
 def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
-    """Take the claim away from its holder; raises ``NotHolder`` if there is no live claim."""
+    """Take the claim away from its holder, or have it end; raises ``NotHolder`` if there is no live claim."""
     found, done = yield from read_first(paths, command.request_id, None)
     if done is not None:
         return done
@@ -56,6 +61,12 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
             if done is not None:
                 return done
             raise _nothing_to_revoke(paths.work_key, found)
+        if not command.at_once and live.stored is not None:
+            marked = yield from _mark(command, paths, found, live, live.stored)
+            if isinstance(marked, Record):
+                return marked
+            found = marked
+            continue
         claimed = as_claimed(found) if live.stored is not None else (yield from _as_known(paths, found, live))
         ended = replace(
             claimed,
@@ -72,6 +83,19 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
             return show_ended(paths.work_key, ended)
         found = answer
     raise lost_races(paths.work_key)
+
+
+def _mark(
+    command: RevokeCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim
+) -> Operation[Record | Snapshot]:
+    """Have the claim renewed no more; returns its record, or how the work is if it has changed."""
+    if not held.revoked:
+        lease = yield from lease_for(0.0, outliving=live.lease)
+        held = replace(held, revoked=True, reason=command.reason, expires_at=lease.expires_at)
+        met = yield from rewrite(paths, found, live, held, lease)
+        if met is not None:
+            return met
+    return show_record(paths.work_key, record_of(held, live.token), live=True)
 
 
 def _as_known(paths: WorkPaths, found: Snapshot, live: LiveClaim) -> Operation[StoredRecord]:

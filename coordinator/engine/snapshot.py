@@ -213,7 +213,7 @@ def show_record(work_key: WorkKey, stored: StoredRecord | None, *, live: bool) -
         session=stored.session,
         attempt=stored.attempt,
         fencing_token=stored.fencing_token,
-        cause=Cause.EXPIRED if expired else stored.cause,
+        cause=stored.cause or (Cause.EXPIRED if expired else None),
         reason=stored.reason or None,
         result=stored.result or None,
         note=stored.note or None,

@@ -21,7 +21,8 @@ from coordinator.run.descriptors import let_go
 from coordinator.run.environment import claim_variables
 from coordinator.run.outcome import FAULT, LOST, Outcome, RunFault, What, code_of, reason_of
 from coordinator.run.program import cannot_execute
-from coordinator.run.renewal import Failing, Lost, Renewal, Renewed, find_end, was_ended_by_holder
+from coordinator.run.renewal import Failing, Lost, Renewal, Renewed, Revoked, find_end, was_ended_by_holder
+from coordinator.run.revocation import watch_revocation
 from coordinator.run.signals import ENDING, name_of, stop_own_group
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Holding:
         #: Why the claim is lost, and what COMMAND made of it itself.
         self._lost: CoordinatorError | None = None
         self._was_ended_by_command = False
+        self._revoked: str | None = None
         self._has_been_failing = False
         #: What the watchdog has said at last; empty if it was killed.
         self._last_words: list[str] | None = None
@@ -120,6 +122,8 @@ class Holding:
                 )
         elif isinstance(result, Lost):
             self._on_lost(result)
+        elif isinstance(result, Revoked):
+            self._on_revoked(result)
         elif isinstance(result, BaseException):
             # A fault of ours in the renewals. The claim ends by its deadline, and COMMAND before it.
             self._lost = RunFault(f"the claim could not be renewed because of an internal error: {result!r}")
@@ -133,6 +137,12 @@ class Holding:
             self._lost = lost.error
             self._link.kill()
 
+    def _on_revoked(self, revoked: Revoked) -> None:
+        """End COMMAND as at its deadline: until it has ended the work is still held."""
+        self._revoked = f"revoked by an operator{f' ({quoted(revoked.reason)})' if revoked.reason else ''}"
+        self._renewal.stop()
+        self._link.terminate(boot_seconds() + self._request.timing.grace)
+
     def _on_message(self, words: list[str]) -> None:
         match words:
             case [messages.STARTED, group]:
@@ -140,6 +150,8 @@ class Holding:
                 # What it reads and writes is COMMAND's alone. Standard error stays: there may be something to say.
                 let_go((0, 1), self._wrapper.inherited)
                 self._wrapper.calls.start(self._renewal.run)
+                report = self._wrapper.calls.report
+                self._wrapper.calls.start(lambda: watch_revocation(self._client, self._claim, report))
             case [messages.STOPPED, number]:
                 self._on_stopped(int(number))
             case [messages.CONTINUED]:
@@ -194,7 +206,7 @@ class Holding:
         if self._lost is not None:
             return Outcome(What.LOST, LOST, claim, reason=self._lost.message)
         if cause != "own":
-            return self.give_back(Outcome(What.LOST, LOST, claim, reason=_NOT_RENEWED))
+            return self.give_back(Outcome(What.LOST, LOST, claim, reason=self._revoked or _NOT_RENEWED))
         self._say_what_was_left(words[4:])
         ended = Outcome(
             What.ENDED_BY_COMMAND,

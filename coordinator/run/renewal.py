@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from coordinator.client import Client
@@ -20,7 +20,7 @@ from coordinator.errors import CoordinatorError, Refused
 from coordinator.model import Cause, Claim, HistoryEntry, State
 from coordinator.run.deadlines import Timing
 
-__all__ = ["Failing", "Lost", "Renewal", "Renewed", "find_end", "was_ended_by_holder"]
+__all__ = ["Failing", "Lost", "Renewal", "Renewed", "Revoked", "find_end", "was_ended_by_holder", "what_became"]
 
 #: How long to wait at most until the clock is looked at: a thread's timeouts do not count while the host is suspended.
 _LONGEST_WAIT_SECONDS = 5.0
@@ -48,6 +48,12 @@ class Lost(NamedTuple):
     entry: HistoryEntry | None
 
 
+class Revoked(NamedTuple):
+    """An operator wants the claim to end; it is held until then."""
+
+    reason: str
+
+
 class Renewal:
     """Renews one claim of ``client``; ``report`` gets what becomes of it, from the thread that runs it."""
 
@@ -56,7 +62,7 @@ class Renewal:
         client: Client,
         claim: Claim,
         timing: Timing,
-        report: Callable[[Renewed | Failing | Lost], None],
+        report: Callable[[Renewed | Failing | Lost | Revoked], None],
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._client = client
@@ -106,7 +112,7 @@ class Renewal:
             )
         except Refused as error:
             if not self._stopped:
-                self._report(Lost(error, find_end(self._client, claim)))
+                self._report(what_became(self._client, claim, error))
             self._stopped = True
         except CoordinatorError as error:
             self._due = self._clock() + self._retry
@@ -119,12 +125,27 @@ class Renewal:
             self._report(Renewed(self._deadline))
 
 
+def what_became(client: Client, claim: Claim, refusal: Refused) -> Lost | Revoked:
+    """Return what it means that a claim could not be renewed."""
+    try:
+        details = client.get(claim.work_key)
+    except CoordinatorError:
+        return Lost(refusal, None)
+    if details.claim is not None and details.claim.fencing_token == claim.fencing_token:
+        return Revoked(details.record.reason or "")
+    return Lost(refusal, _entry_of(claim, details.history))
+
+
 def find_end(client: Client, claim: Claim) -> HistoryEntry | None:
     """Return how a claim has ended, None if that cannot be found out."""
     try:
         history = client.get(claim.work_key).history
     except CoordinatorError:
         return None
+    return _entry_of(claim, history)
+
+
+def _entry_of(claim: Claim, history: Iterable[HistoryEntry]) -> HistoryEntry | None:
     return next((entry for entry in history if entry.fencing_token == claim.fencing_token), None)
 
 

@@ -171,6 +171,7 @@ class _Watchdog:
             self._over = True
             return
         let_go((0, 1, 2), inheritable_descriptors())
+        _come_first()
         messages.send(self._link, messages.STARTED, child)
 
     def _become(self, watchdog: int, terminal: bool, variables: list[str], writer: int) -> NoReturn:
@@ -261,6 +262,19 @@ class _Watchdog:
 def _boot_seconds() -> float:
     # As clock.py has it, which loads what is not needed here.
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _come_first() -> None:
+    """Be scheduled before all that is busy, where this user may ask for that; it sleeps nearly all the time.
+
+    On an overloaded host others would take the time in which COMMAND has to be ended. COMMAND has been forked by now,
+    and has not inherited it.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
 
 
 def _own_environment() -> dict[bytes, bytes]:

@@ -208,7 +208,12 @@ def release_command(request: pb.ReleaseRequest, now: datetime) -> FinishCommand:
 
 def revoke_command(request: pb.RevokeRequest, now: datetime) -> RevokeCommand:
     """Read a revocation."""
-    return RevokeCommand(request_id=_request_id(request.request_id), now=now, reason=_text("reason", request.reason))
+    return RevokeCommand(
+        request_id=_request_id(request.request_id),
+        now=now,
+        reason=_text("reason", request.reason),
+        at_once=request.at_once,
+    )
 
 
 def acknowledge_command(request: pb.AcknowledgeRequest, now: datetime) -> AcknowledgeCommand:

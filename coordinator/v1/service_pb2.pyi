@@ -505,16 +505,18 @@ class AcknowledgeResponse(_message.Message):
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
 
 class RevokeRequest(_message.Message):
-    __slots__ = ("fleet", "work_key", "reason", "request_id")
+    __slots__ = ("fleet", "work_key", "reason", "request_id", "at_once")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     work_key: str
     reason: str
     request_id: str
-    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    at_once: bool
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., at_once: bool = ...) -> None: ...
 
 class RevokeResponse(_message.Message):
     __slots__ = ("record",)

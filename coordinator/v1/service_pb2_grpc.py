@@ -293,7 +293,8 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Revoke(self, request, context):
-        """Takes a claim away from its holder; for operators. FAILED_PRECONDITION if no claim is live.
+        """Takes a claim away from its holder; for operators. The claim can be renewed no more, and ends when its holder releases
+        it, or at its deadline. FAILED_PRECONDITION if no claim is live.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -160,7 +160,7 @@ class FleetLoad:
         await asyncio.sleep(self._hold())
         if turn % _REVOKED_EVERY == 0:
             await self._ask_again(kind, key, sessions, holder)
-            await client.revoke(key, reason="its host is gone")
+            await client.revoke(key, reason="its host is gone", at_once=True)
             self._ended(crowd - 1, self.counts.abandonments, (kind, "revoked"))
             return
         if turn % _RELEASED_EVERY == 0:

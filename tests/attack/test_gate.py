@@ -215,7 +215,7 @@ class TestTheAuditLog:
         setting = Setting(tokens=False)
         with running(tmp_path, etcd.endpoint, setting) as target, Client(target.endpoint, fleet=fleet) as client:
             client.claim("s1", "task:a")
-            client.revoke("task:a", reason="stuck")
+            client.revoke("task:a", reason="stuck", at_once=True)
         lines = target.audit.read_text().splitlines()
         assert any(f"event=did credential=- method=Revoke fleet={fleet} work_key=task:a" in line for line in lines), (
             lines

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator import AsyncClient
+from coordinator.errors import CoordinatorError
 from coordinator.model import Claim
 from coordinator.run.descendants import look
 from tests.conftest import COMMAND
@@ -127,7 +128,7 @@ class Seen(NamedTuple):
     #: Between the fault and that request.
     taken_over: float
     alive: int
-    exit_code: int
+    exit_code: int | None
     problem: str
 
 
@@ -200,7 +201,7 @@ class Round:
             program = (sys.executable, "-I", "-S", "-c", TREE, str(self.directory), tree)
             self.process = subprocess.Popen(  # noqa: ASYNC220  # takes a millisecond, and is waited for in a thread
                 [COMMAND, "run", "--ttl", TTL, "--grace", GRACE, self.key, "--", *program],
-                env=environment(COORDINATION_ENDPOINT=endpoint, **more),
+                env=environment(COORDINATION_ENDPOINT=endpoint, COORDINATION_TIMEOUT="30", **more),
                 stdin=subprocess.DEVNULL,
                 stderr=(self.directory.parent / f"{self.directory.name}.log").open("wb"),
             )
@@ -312,7 +313,7 @@ FAULTS: dict[str, tuple[str, Callable[[Round], Awaitable[str | None]], bool]] = 
     "clock": ("plain", step_clock, False),
 }
 #: How ``run`` may end.
-CODES = {"killed": {-signal.SIGKILL}, "daemons": {-signal.SIGKILL, 124}}
+CODES = {"killed": {-signal.SIGKILL, 124}, "daemons": {-signal.SIGKILL, 124}}
 
 
 async def play_all(fault: str, endpoint: str, directory: Path, rounds: int, parallel: int) -> list[Seen]:
@@ -325,7 +326,10 @@ async def play_all(fault: str, endpoint: str, directory: Path, rounds: int, para
         async def play(number: int) -> Seen:
             async with places:
                 name = f"{fault}-{number}-{os.urandom(3).hex()}"
-                return await Round(client, endpoint, directory / name, f"task:{name}", shim).play(fault)
+                try:
+                    return await Round(client, endpoint, directory / name, f"task:{name}", shim).play(fault)
+                except (AssertionError, CoordinatorError, TimeoutError) as error:
+                    return Seen(0.0, 0.0, 0, None, f"{type(error).__name__}: {error}")
 
         return await asyncio.gather(*(play(number) for number in range(rounds)))
 
@@ -333,18 +337,19 @@ async def play_all(fault: str, endpoint: str, directory: Path, rounds: int, para
 def describe(fault: str, seen: list[Seen]) -> tuple[str, bool]:
     """Return the row of a fault, and whether all is well."""
     allowed = CODES.get(fault, {124})
-    slacks = sorted(each.slack for each in seen)
-    alive = sum(1 for each in seen if each.alive or each.slack <= 0)
-    codes = Counter(each.exit_code for each in seen)
+    played = [each for each in seen if each.exit_code is not None]
+    slacks = sorted(each.slack for each in played) or [0.0]
+    alive = sum(1 for each in played if each.alive or each.slack <= 0)
+    codes = Counter(each.exit_code for each in played)
     problems = Counter(each.problem for each in seen if each.problem)
     row = ROW.format(
         fault,
-        len(seen),
+        len(played),
         alive,
         f"{slacks[0]:.2f} s",
         f"{statistics.median(slacks):.2f} s",
-        f"{statistics.median(each.taken_over for each in seen):.2f} s",
-        ", ".join(f"{code} ({times})" for code, times in sorted(codes.items()))
+        f"{statistics.median([each.taken_over for each in played] or [0.0]):.2f} s",
+        ", ".join(f"{code} ({times})" for code, times in codes.items())
         + "".join(f"; {problem} ({times})" for problem, times in problems.items()),
     )
     return row, not alive and not problems and {*codes} <= allowed
@@ -367,7 +372,7 @@ def main() -> int:
             command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(directory / "shim.so"), str(directory / "shim.c")]
             subprocess.run(command, check=True)
         up = ("up", "--data-dir", str(directory / "data"))
-        with logging_to(directory / "log", *up) as endpoint:
+        with logging_to(directory / "log", *up) as endpoint:  # a round that fails raises nothing
             print(f"{given.rounds} rounds of each fault, {given.parallel} at a time, ttl {TTL}, grace {GRACE}")
             print(ROW.format("fault", "rounds", "alive", "least slack", "median slack", "taken over", "exit codes"))
             for fault in faults:

@@ -26,7 +26,7 @@ CHANGES = {
     "work-renew": ("work-renew", "session-1", "task:x"),
     "work-complete": ("work-complete", "session-1", "task:x"),
     "work-abandon": ("work-abandon", "session-1", "task:x"),
-    "work-revoke": ("work-revoke", "task:x", "--reason", "stuck"),
+    "work-revoke": ("work-revoke", "task:x", "--now", "--reason", "stuck"),
 }
 READS = (("work-show", "task:x"), ("work-list",), ("briefing",), ("status",), ("work-watch",), ("top", "--json"))
 

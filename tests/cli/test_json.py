@@ -113,7 +113,7 @@ def test_records(run: Run) -> None:
     for verb, state, cause in (
         (("work-complete", "session-1", "task:done", "--result", "merged"), "completed", None),
         (("work-abandon", "session-1", "task:back", "--reason", "too hard"), "abandoned", "released"),
-        (("work-revoke", "task:off", "--reason", "not wanted"), "abandoned", "revoked"),
+        (("work-revoke", "task:off", "--now", "--reason", "not wanted"), "abandoned", "revoked"),
     ):
         key = next(argument for argument in verb if argument.startswith("task:"))
         run("work-claim", "session-1", key)

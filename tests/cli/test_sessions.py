@@ -65,7 +65,7 @@ def test_an_instance_of_the_agents_own_counts(coordination: Coordination) -> Non
 def test_whoever_lost_its_claim_learns_it_from_the_exit_code(coordination: Coordination) -> None:
     granted = json.loads(coordination("work-claim", "session-1", KEY, "--json").stdout)
     token = str(granted["claim"]["fencing_token"])
-    coordination("work-revoke", KEY, "--reason", "wrong repository")
+    coordination("work-revoke", KEY, "--now", "--reason", "wrong repository")
 
     revoked = coordination("work-renew", "session-1", KEY, "--json")
     assert revoked.returncode == 5

@@ -132,7 +132,7 @@ async def test_released_and_revoked_work_is_free_with_what_it_left_behind(client
     previous = claim.previous
     assert (previous.attempt, previous.session, previous.cause) == (1, "session-1", Cause.RELEASED)
     assert (previous.reason, previous.note) == ("too hard", "half of it")
-    record = await client.revoke(KEY, reason="not wanted")
+    record = await client.revoke(KEY, reason="not wanted", at_once=True)
     assert (record.session, record.cause) == ("session-2", Cause.REVOKED)
     with pytest.raises(ClaimLost):
         await client.release("session-2", KEY)

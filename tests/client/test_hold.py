@@ -200,7 +200,7 @@ async def test_what_is_held_is_renewed(holder: Holder, other: AsyncClient) -> No
 
 async def test_a_claim_that_was_revoked_is_lost(holder: Holder, other: AsyncClient) -> None:
     async def work(held: AsyncHeld | Held) -> None:
-        await other.revoke(KEY, reason="wrong repository")
+        await other.revoke(KEY, reason="wrong repository", at_once=True)
         await other.claim("s-2", KEY)
         hurry(held)
         await await_loss(held)
@@ -216,7 +216,7 @@ async def test_a_claim_that_was_revoked_is_lost(holder: Holder, other: AsyncClie
 
 async def test_an_exception_is_not_replaced_by_a_loss(holder: Holder, other: AsyncClient) -> None:
     async def work(held: AsyncHeld | Held) -> None:
-        await other.revoke(KEY)
+        await other.revoke(KEY, at_once=True)
         hurry(held)
         await await_loss(held)
         raise LookupError("stopped")
@@ -448,7 +448,7 @@ async def test_a_renewal_goes_to_another_endpoint_where_one_is_silent(
 
 async def test_a_loss_that_only_the_coordinator_knows_of_is_raised_too(holder: Holder, other: AsyncClient) -> None:
     async def work(held: AsyncHeld | Held) -> None:
-        await other.revoke(KEY)
+        await other.revoke(KEY, at_once=True)
         await other.claim("s-2", KEY)
         assert not held.lost.is_set()
 

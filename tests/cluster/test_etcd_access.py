@@ -195,7 +195,7 @@ class TestUsers:
                 await client.release("s", "task:work")
                 await client.acknowledge("task:work")
                 await client.claim_many("s", ["task:1", "task:2"])
-                await client.revoke("task:1")
+                await client.revoke("task:1", at_once=True)
                 await client.reap()
                 await client.list_page()
                 await client.briefing()

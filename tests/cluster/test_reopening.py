@@ -48,7 +48,7 @@ def limited(run_coordinator: RunCoordinator, etcd: RunningCoordinator) -> Iterat
 async def test_a_repeated_request_gets_its_outcome(client: AsyncClient, method: str, what: str) -> None:
     claim = await client.claim("again", KEY, reopen=True, request_id="r")
     assert (claim.outcome, claim.attempt) == (Outcome.GRANTED, 2)
-    await (client.revoke(KEY) if method == "revoke" else getattr(client, method)("again", KEY))
+    await (client.revoke(KEY, at_once=True) if method == "revoke" else getattr(client, method)("again", KEY))
     with pytest.raises(
         NotHolder, match=rf"this very request was granted as attempt 2 of {KEY}, which {what}"
     ) as raised:

@@ -153,7 +153,7 @@ async def test_from_four_fifths_of_the_quota_on_only_new_claims_and_notes_are_re
     assert not (await client.get("task:kept")).record.note
     assert (await client.complete("early", "task:finished")).state is State.COMPLETED
     assert (await client.release("early", "task:handed-back")).state is State.ABANDONED
-    assert (await client.revoke("task:seen")).state is State.ABANDONED
+    assert (await client.revoke("task:seen", at_once=True)).state is State.ABANDONED
     assert (await client.list_page()).records
     await expired(client, brief)
     await client.reap()

@@ -88,7 +88,7 @@ class TestLostReplies:
     async def test_a_revocation_is_done_once(self, proxy: EtcdProxy, client: AsyncClient) -> None:
         await client.claim("s", KEY)
         proxy.lose_replies(TXN, "broken")
-        assert (await client.revoke(KEY, reason="stuck")).state is State.ABANDONED
+        assert (await client.revoke(KEY, reason="stuck", at_once=True)).state is State.ABANDONED
         self.assert_sent_twice_the_same(proxy)
         with pytest.raises(NotHolder):
             await client.complete("s", KEY)

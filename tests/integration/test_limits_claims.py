@@ -60,7 +60,7 @@ async def test_a_session_gets_as_many_claims_as_it_may_have_and_room_for_what_it
     await client.claim("busy", "task:after-completion")
     await client.release("busy", "task:1")
     await client.claim("busy", "task:after-release")
-    await client.revoke("task:2")
+    await client.revoke("task:2", at_once=True)
     await client.claim("busy", "task:after-revocation")
 
 

@@ -51,7 +51,7 @@ async def test_claims_go_on(server: Server, fleet: str, caplog: pytest.LogCaptur
             answers = await client.claim_many("one", ["task:b", "task:c"])
             assert [isinstance(answer, Claim) for answer in answers] == [True, True]
             assert (await client.release("one", "task:b")).state is State.ABANDONED
-            assert (await client.revoke("task:c")).state is State.ABANDONED
+            assert (await client.revoke("task:c", at_once=True)).state is State.ABANDONED
             assert await client.reap() == 0
             status = await client.status()
             assert (status.healthy, status.convergence_rate.value) == (True, None)

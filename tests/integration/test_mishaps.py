@@ -36,7 +36,7 @@ async def test_garbage_in_the_place_of_a_claim_without_a_lease_can_be_ended(
     client: AsyncClient, etcdctl: Etcdctl, fleet: str
 ) -> None:
     etcdctl("put", f"/coordination/v1/{fleet}/claim/{KEY}", "garbage")
-    revoked = await client.revoke(KEY, reason="not ours")
+    revoked = await client.revoke(KEY, reason="not ours", at_once=True)
     assert (revoked.session, revoked.cause, revoked.attempt) == (UNKNOWN_SESSION, Cause.REVOKED, 1)
     details = await client.get(KEY)
     assert (details.record.state, len(details.history)) == (State.ABANDONED, 1)
@@ -49,7 +49,7 @@ async def test_a_claim_spoilt_by_an_operator_is_revoked_as_what_it_was(
 ) -> None:
     claim = await client.claim("s", KEY, note="half way")
     etcdctl("put", f"/coordination/v1/{fleet}/claim/{KEY}", "{}")
-    revoked = await client.revoke(KEY, reason="spoilt")
+    revoked = await client.revoke(KEY, reason="spoilt", at_once=True)
     assert (revoked.session, revoked.attempt, revoked.note) == ("s", 1, "half way")
     assert revoked.fencing_token == claim.fencing_token
     with pytest.raises(NotHolder, match=r'the claim of s on .* was revoked by an operator at .*Z \("spoilt"\)'):
@@ -79,7 +79,7 @@ async def test_the_holder_of_reopened_work_learns_that_an_operator_has_taken_it_
     await client.claim("first", KEY)
     await client.complete("first", KEY)
     claim = await client.claim("second", KEY, reopen=True)
-    revoked = await client.revoke(KEY, reason="it was fine")
+    revoked = await client.revoke(KEY, reason="it was fine", at_once=True)
     assert (revoked.session, revoked.state, revoked.attempt) == ("second", State.ABANDONED, 2)
     assert (await client.get(KEY)).record.state is State.COMPLETED
     for token in (None, claim.fencing_token):

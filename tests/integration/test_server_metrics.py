@@ -26,7 +26,7 @@ class TestMetrics:
                 one.complete("one", "task:a")
                 two.try_claim("two", "task:a")
                 one.release("one", "task:b")
-                one.revoke("blog:c")
+                one.revoke("blog:c", at_once=True)
                 one.claim("one", "task:expired", 86_002)
                 value = etcdctl("get", f"/coordination/v1/{fleet}/claim/task:expired", "-w", "json")
                 etcdctl("lease", "revoke", f"{json.loads(value)['kvs'][0]['lease']:x}")

@@ -118,7 +118,7 @@ class TestRenewMany:
     async def test_each_item_is_answered_for_itself_and_in_order(self, stub: Stub, client: AsyncClient) -> None:
         mine = [await client.claim("s", f"task:{number}", 60) for number in range(3)]
         await client.claim("other", "task:held")
-        await client.revoke("task:2")
+        await client.revoke("task:2", at_once=True)
         items = [
             pb.RenewItem(work_key="task:0", fencing_token=mine[0].fencing_token, ttl=seconds(7200), note="half way"),
             pb.RenewItem(work_key="task:held", request_id="2"),

@@ -97,7 +97,7 @@ class TestStoppedEtcd:
             "complete": client.complete("s", KEY),
             "release": client.release("s", KEY),
             "renew": client.renew("s", KEY),
-            "revoke": client.revoke(KEY),
+            "revoke": client.revoke(KEY, at_once=True),
         }
         failures = dict(zip(calls, await asyncio.gather(*map(failure, calls.values())), strict=True))
         assert all(in_time for _, _, in_time in failures.values())

@@ -176,7 +176,7 @@ class TestOlderNames:
             assert shown.returncode == 0
         assert f'`"{session}"` until ' in coordination("briefing").stdout
         assert json.loads(coordination("work-show", "task:a", "--json").stdout)["claim"]["session"] == session
-        revoked = coordination("work-revoke", "task:a", "--reason", "its name is not taken any more")
+        revoked = coordination("work-revoke", "task:a", "--now", "--reason", "its name is not taken any more")
         assert revoked.stdout == f'revoked task:a (was held by "{session}")\n'
         assert coordination("work-log", session).stdout.endswith("task:a  attempt 1\n")
         taken = coordination("work-claim", "s-2", "task:a")

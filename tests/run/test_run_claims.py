@@ -190,7 +190,7 @@ def test_a_claim_that_was_revoked_at_once_is_lost(world: World) -> None:
     with world.start(*SHORT, "task:a", "--", "sleep", "600") as process:
         while world.client.get("task:a").claim is None:
             pass
-        world.client.revoke("task:a", reason="wrong")
+        world.client.revoke("task:a", reason="wrong", at_once=True)
         assert process.wait(60) == 124
         assert process.stderr is not None
         assert process.stderr.read().startswith("LOST: the claim on task:a, so the command was ended: ")

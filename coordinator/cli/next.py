@@ -1,4 +1,7 @@
-"""``work-next``: claim one of several pieces of work, the first that is free."""
+"""``work-next``: claim one of several pieces of work, the first that is free.
+
+What it says where none is free is in ``coordinator/denial_text.py``, and the hint in ``text.py``.
+"""
 
 from __future__ import annotations
 

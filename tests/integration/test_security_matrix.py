@@ -21,7 +21,7 @@ from tests.integration.security_world import SERVICE, World, channel, code_of, m
 
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
-ACTING = {"Claim", "ClaimMany", "Renew", "RenewMany", "Complete", "Release", "Withdraw"}
+ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Withdraw"}
 READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "Status", "Diagnose"}
 TIDYING = {"Reap", "Acknowledge"}
 OPERATING = {"Revoke"}
@@ -93,6 +93,8 @@ def request_for(method: str, *, fleet: str, session: str, key: str = "task:nothi
         request.session = session
     if "work_key" in fields:
         request.work_key = key
+    if "candidates" in fields:
+        request.candidates.append(key)
     if "items" in fields:
         request.items.add(work_key=key)
     return request
@@ -138,7 +140,7 @@ async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Gua
     assert answered == {(UNKNOWN, "the call carries no valid credential")}
 
 
-@pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "RenewMany", "Withdraw"}))
+@pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "ClaimNext", "RenewMany", "Withdraw"}))
 @pytest.mark.parametrize("session", ["alice-1", "bob-1"])
 async def test_no_credential_touches_the_claim_of_another(
     guarded: Guarded, opened: grpc.aio.Channel, method: str, session: str
@@ -178,7 +180,7 @@ async def test_an_operator_takes_a_claim_away_and_an_agent_does_not(guarded: Gua
     fleet, key = guarded.fleets["here"], "task:to-be-revoked"
     claim = pb.ClaimRequest(fleet=fleet, session="alice-1", work_key=key)
     assert (await code_of(opened, "Claim", claim, header=guarded.headers["alice"]))[0] == "OK"
-    revoke = pb.RevokeRequest(fleet=fleet, work_key=key, reason="no")
+    revoke = pb.RevokeRequest(fleet=fleet, work_key=key, reason="no", at_once=True)
     code, message = await code_of(opened, "Revoke", revoke, header=guarded.headers["alice"])
     assert (code, message) == (FORBIDDEN, "Revoke is for operators; credential 'alice' is an agent's")
     assert (await details(guarded, opened, key)).claim.session == "alice-1"

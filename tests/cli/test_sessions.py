@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 
-from tests.conftest import COMMAND, Coordination
+from tests.conftest import COMMAND, Coordination, RunningCoordinator
 
 KEY = "github:gptme/gptme#2880"
 SHARED = {"CLAUDE_CODE_SESSION_ID": "0e1d", "COORDINATION_SESSION": ""}
@@ -93,7 +94,7 @@ def test_a_completion_under_the_number_of_another_shell_is_explained(coordinatio
     assert "hint: choose other work; if that session is you: $$ in a name changes from shell to shell" in done.stderr
 
 
-def test_commands_under_run_mean_its_claim(coordination: Coordination) -> None:
+def test_commands_under_run_mean_its_claim(coordinator: RunningCoordinator, fleet: str) -> None:
     script = f"""
         '{COMMAND}' work-renew --note 'half way' || exit 90
         '{COMMAND}' work-claim --ttl 60 || exit 91
@@ -102,8 +103,12 @@ def test_commands_under_run_mean_its_claim(coordination: Coordination) -> None:
         '{COMMAND}' work-complete
         echo "ended with $?"
     """
-    done = coordination("run", "--session", "session-7f8b", "task:deploy", "--", "sh", "-c", script)
+    command = [COMMAND, "run", "--session", "session-7f8b", "task:deploy", "--", "sh", "-c", script]
+    settings = {"COORDINATION_ENDPOINT": coordinator.endpoint, "COORDINATION_FLEET": fleet}
 
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done
     lines = [line for line in done.stdout.splitlines() if not line.startswith("  ")]
     assert [line.split(" (")[0] for line in lines[:-1]] == [
         "renewed task:deploy",

@@ -153,7 +153,8 @@ def _report(context: Context, outcome: Any, *, verbose: bool) -> None:
 
 
 def _say_claim(claim: Claim) -> None:
-    _write(f"{describe_claim(claim)}\n  by {shown_name(claim.session)}")
+    first, *rest = describe_claim(claim).splitlines()
+    _write("\n".join([first, f"  by {shown_name(claim.session)}", *rest]))
 
 
 def _write(text: str) -> None:

@@ -93,7 +93,10 @@ class Holding:
         try:
             self._call(lambda: finish.release(self._client, self._claim, outcome.reason, until))
         except Refused as error:
-            if not was_ended_by_holder(self._claim, find_end(self._client, self._claim)):
+            # Of a claim that is lost nothing else is to be expected.
+            if outcome.what is not What.LOST and not was_ended_by_holder(
+                self._claim, find_end(self._client, self._claim)
+            ):
                 self._wrapper.notice(f"the work could not be handed back: {error.message}")
         except CoordinatorError as error:
             self._wrapper.notice(f"the work could not be handed back, and its claim will expire: {error.message}")

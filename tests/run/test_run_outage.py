@@ -1,0 +1,35 @@
+"""An outage of the coordinator that is shorter than the TTL costs nothing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+from coordinator import Client
+from tests.conftest import RunCoordinator, RunningEtcd
+from tests.freezing import freeze
+from tests.run.running import World
+
+
+def test_a_command_that_ends_while_no_coordinator_answers_is_completed_afterwards(
+    etcd: RunningEtcd, run_coordinator: RunCoordinator, fleet: str
+) -> None:
+    with run_coordinator("serve", "--etcd", etcd.endpoint) as coordinator:
+        world = World(coordinator.endpoint, fleet)
+        environment = world.environment | {"COORDINATION_TIMEOUT": "1"}
+        arguments = ("--ttl", "10m", "task:a", "--", "sh", "-c", "echo up; read word; echo $word")
+        with world.start(*arguments, stdin=subprocess.PIPE, env=environment) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == "up\n"
+            freeze(coordinator.process.pid)
+            print("done", file=process.stdin, flush=True)
+            assert process.stdout.readline() == "done\n"
+            assert process.stderr.readline().startswith(
+                "notice: the command has succeeded, and its completion is tried"
+            )
+            coordinator.process.send_signal(signal.SIGCONT)
+            assert process.wait(120) == 0
+        with world.client, Client(coordinator.endpoint, fleet=fleet, timeout=30) as client:
+            assert client.get("task:a").record.state.value == "completed"

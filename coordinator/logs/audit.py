@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.logs.format import LineFormatter
-from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.line_limit import LineLimit
 from coordinator.logs.writer import LogFile, LogWriter
 from coordinator.names import DEFAULT_FLEET
 from coordinator.process.tasks import Task, repeat

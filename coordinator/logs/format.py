@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
-from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.line_limit import LineLimit
 from coordinator.logs.writer import LogFile, LogWriter, write_all
 from coordinator.security.redaction import without_tokens
 

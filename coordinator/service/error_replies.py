@@ -15,7 +15,7 @@ import grpc.aio
 from coordinator.errors import CoordinatorError, NotPermitted
 from coordinator.logs.audit import Audit
 from coordinator.logs.format import log_event
-from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.line_limit import LineLimit
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.channels import ERROR_METADATA_KEY
 from coordinator.security.redaction import without_credentials

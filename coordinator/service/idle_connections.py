@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
 from coordinator.logs.format import said
-from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.line_limit import LineLimit
 from coordinator.net.socket_files import BOUND_NAME
 from coordinator.net.unix_sockets import peer_of
 from coordinator.process.tasks import Task, repeat

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from coordinator.clock import boot_seconds
 from coordinator.logs.format import said
-from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.line_limit import LineLimit
 from coordinator.process.tasks import Setback
 
 __all__ = ["Lineage", "StoreChanged"]

@@ -11,7 +11,7 @@ import pytest
 from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
 from coordinator.logs.format import _Outsiders
-from coordinator.logs.rate_limit import LineLimit
+from coordinator.logs.line_limit import LineLimit
 from coordinator.security.redaction import without_tokens
 
 TOKEN = "coordination-GdaYZ2kIwwaIDnQwKpvAUtbPywMRDwYIRiCpaRi-muw"  # noqa: S105  # as `coordination token` makes them

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from coordinator import AsyncClient
 from coordinator.errors import CoordinatorError
-from coordinator.model import Claim
+from coordinator.model import Cause, Claim
 from coordinator.run.descendants import look
 from tests.conftest import COMMAND
 from tests.integration.server_running import environment, logging_to
@@ -129,7 +129,7 @@ class _NotBegun(Exception):
 class Seen(NamedTuple):
     """What the observer saw of a round; durations in seconds."""
 
-    #: Between the last that a process of the command wrote and the request that was granted.
+    #: Between the last that a process of the command wrote and the moment at which the work was free.
     slack: float
     #: Between the fault and that request.
     taken_over: float
@@ -231,7 +231,7 @@ class Round:
             await asyncio.sleep(ASK_SECONDS)
         beats = self._beats()
         alive = sum(is_alive(pid) for _, pid in beats) + len(marked(str(self.directory)))
-        slack = sent - max(when for when, _ in beats)
+        slack = _free_at(answer, sent) - max(when for when, _ in beats)
         self.process.send_signal(signal.SIGCONT)
         code = await asyncio.to_thread(self.process.wait, LONGEST_SECONDS)
         return Seen(slack, sent - struck, alive, code, problem)
@@ -249,6 +249,18 @@ class Round:
         for pid in marked(str(self.directory)):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _free_at(successor: Claim, sent: float) -> float:
+    """Return from when on the work was free, or a moment before.
+
+    A claim is granted after it was sent, but maybe only just after ``run`` has freed the work. Then it is the moment
+    at which the coordinator was asked to: it is on this host, so that wall clocks can be compared.
+    """
+    previous = successor.previous
+    if previous is None or previous.ended_at is None or previous.cause is Cause.EXPIRED:
+        return sent
+    return previous.ended_at.timestamp() - time.time() + boot()
 
 
 def boot() -> float:

@@ -56,7 +56,7 @@ $(INTEROP_VENV)/.ready: tests/interop/build.lock tests/interop/requirements.lock
 
 setup: $(VENV)/.ready ## Set up the environment that the other targets use.
 
-demo: setup ## Let ten sessions pick from the same list, with claims and without.
+demo: setup ## Let ten sessions pick from the same list: without claims, with work-claim, with work-next.
 	@$(BIN)/python -m demo $(DEMO_ARGS)
 
 observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and print their addresses; no Docker.

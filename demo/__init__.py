@@ -1,1 +1,1 @@
-"""A fleet of ten sessions that all pick from the same list, with claims and without: ``python -m demo``."""
+"""A fleet of ten sessions that all pick from the same list, in three ways: ``python -m demo``."""

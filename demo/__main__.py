@@ -1,4 +1,4 @@
-"""``python -m demo [--json]``: ten sessions pick from the same list, with claims and without.
+"""``python -m demo [--json]``: ten sessions pick from the same list: with claims, with next, and without.
 
 Starts an embedded etcd and a coordinator on free ports and, at the end or when interrupted, leaves nothing behind.
 Exits with 0 only if no claimed work was done twice and all else went as it must; with 1 and a sentence on standard
@@ -9,17 +9,23 @@ error if not; with 130 if interrupted.
     schema          "v1"
     ok, problems    whether all went as it must; if not, what did not, a sentence each
     items, pieces   the list as every session reads it, and how many different pieces of work are on it
-    with_claims, without_claims, for each of the two fleets
+    with_claims, with_next, without_claims, for each of the three fleets: the first claims from the top of the list, the
+                    second names the whole list in each call, the third claims nothing
         sessions, killed    how many processes there were, and how many of them were killed
-        grants, denials     what was answered to them and, in the fleet with claims, to the take-over and the latecomer
+        calls               calls to get work, the take-over's and the latecomer's too: with claims, one for each item
+        grants, denials     what was answered to these calls
         pieces_done         lines in the journal of work done
         distinct_pieces, duplicated_pieces, pieces_untouched
                             different pieces among them, those beyond, and those on the list that were not done
-        first_picks         [{session, item, work_key, denials: [{item, work_key, reason, by}]}], by place on the list
+        first_picks         [{session, item, work_key, denials: [{item, work_key, reason, by}]}], by place on the list;
+                            what a call with the whole list passes over is no denial
         done                [{session, work_key}], in the order in which it was done
-    coordinator     its own counts: {granted, denied, completed, live_claims, loose_ends}
+    coordinator, coordinator_with_next
+                    its own counts of the first two: {granted, denied, completed, live_claims, loose_ends}
     killed          {session, work_key, item, note, seconds_until_free}, seconds counted from the kill
     takeover        {session, attempt, previous: {attempt, session, cause, note}, command, exit_code, answer}
+    takeover_with_next
+                    {session, attempt, command, exit_code, answer}
     latecomer       {session, command, exit_code, answer}
     seconds         how long the demo took
 

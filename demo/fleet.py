@@ -1,6 +1,6 @@
-"""Ten sessions in processes of their own, run with claims or without, and what came of it.
+"""Ten sessions in processes of their own that choose their work in one of three ways, and what came of it.
 
-Both fleets live the same: all pick at once, one of them is killed while it works, the others go on. Every figure is
+All fleets live the same: all pick at once, one of them is killed while it works, the others go on. Every figure is
 counted from what the processes reported and from the journal of the work that they did.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,12 @@ from demo.processes import Coordinator, Session, start_session
 from demo.session import read_journal
 from demo.worklist import BLOB, KILLED, PIECES, SESSIONS, piece
 
-__all__ = ["Fleet", "Tally", "run_fleet"]
+__all__ = ["FLEETS", "LIST", "SHORT_TTL_SECONDS", "Fleet", "Tally", "start_fleet"]
+
+#: The file that the sessions read the list from.
+LIST = "list.txt"
+#: In which fleet of the coordinator sessions claim, by how they choose their work; none without claims.
+FLEETS = {"claims": "default", "next": "with-next"}
 
 #: The TTL of the session that is killed, in seconds: short, so that the demo need not wait an hour for its end.
 SHORT_TTL_SECONDS = 6
@@ -27,10 +32,15 @@ SHORT_TTL_SECONDS = 6
 
 @dataclass(frozen=True)
 class Tally:
-    """What a fleet did, counted. ``pieces_untouched`` are on the list and were not done."""
+    """What a fleet did, counted.
+
+    ``calls`` are those that were made to get work, each granted or denied. ``pieces_untouched`` are those on the list
+    that were not done.
+    """
 
     sessions: int
     killed: int
+    calls: int
     grants: int
     denials: int
     pieces_done: int
@@ -38,14 +48,32 @@ class Tally:
     duplicated_pieces: int
     pieces_untouched: int
 
+    @property
+    def covered(self) -> str:
+        """The share of the pieces on the list that were done."""
+        return f"{self.distinct_pieces / len(PIECES):.0%}".replace("%", " %")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Fleet:
     """The sessions of one run, their journal, and when one was killed, by ``time.monotonic()``."""
 
     sessions: dict[str, Session]
     journal: Path
-    killed_at: float
+    killed_at: float = 0.0
+
+    async def pick(self) -> None:
+        """Let all pick at once, and kill one before any of them works."""
+        _release(self.sessions.values())
+        await asyncio.gather(*(session.wait_for("picked") for session in self.sessions.values()))
+        await self.sessions[KILLED].kill()
+        self.killed_at = time.monotonic()
+
+    async def work(self) -> None:
+        """Let the others work, pick again and work to their end."""
+        others = [session for session in self.sessions.values() if session.name != KILLED]
+        _release(others)
+        await asyncio.gather(*(session.wait_for_end() for session in others))
 
     def picks(self, session: str) -> list[dict[str, Any]]:
         """Return what a session has picked, in order."""
@@ -67,8 +95,9 @@ class Fleet:
         return Tally(
             sessions=len(self.sessions),
             killed=sum((session.process.returncode or 0) < 0 for session in self.sessions.values()),
+            calls=sum(pick["calls"] for pick in picks) + more_grants + more_denials,
             grants=sum(pick["attempt"] is not None for pick in picks) + more_grants,
-            denials=sum(len(pick["denials"]) for pick in picks) + more_denials,
+            denials=sum(pick["calls"] - (pick["attempt"] is not None) for pick in picks) + more_denials,
             pieces_done=done.total(),
             distinct_pieces=len(done),
             duplicated_pieces=done.total() - len(done),
@@ -77,38 +106,28 @@ class Fleet:
 
 
 @asynccontextmanager
-async def run_fleet(
-    home: Path, name: str, coordinator: Coordinator | None, at_first_pick: Callable[[Fleet], None]
-) -> AsyncIterator[Fleet]:
-    """Run a fleet to its end, with claims if there is a coordinator; files are made under ``home``, named ``name``.
+async def start_fleet(home: Path, way: str, coordinator: Coordinator) -> AsyncIterator[Fleet]:
+    """Start the sessions of a fleet, which wait when all are ready; ``way`` is how they choose their work.
 
-    Calls ``at_first_pick`` when all have picked and one was killed, before the others work.
+    The list is ``LIST`` in ``home``; the journal is made there, too.
     """
-    blob, journal = home / f"{name}.list", home / f"{name}.journal"
-    blob.write_text("\n".join(BLOB) + "\n", encoding="utf-8")
+    (home / LIST).write_text("\n".join(BLOB) + "\n", encoding="utf-8")
+    journal = home / f"{way}.journal"
     async with AsyncExitStack() as stack:
         sessions = {
             session: await stack.enter_async_context(
-                start_session(session, _arguments(session, blob, journal, coordinator), home)
+                start_session(session, _arguments(session, way, home / LIST, journal, coordinator), home)
             )
             for session in SESSIONS
         }
         await asyncio.gather(*(session.wait_for("ready") for session in sessions.values()))
-        _release(sessions.values())
-        await asyncio.gather(*(session.wait_for("picked") for session in sessions.values()))
-        await sessions[KILLED].kill()
-        fleet = Fleet(sessions, journal, killed_at=time.monotonic())
-        at_first_pick(fleet)
-        others = [session for session in sessions.values() if session.name != KILLED]
-        _release(others)
-        await asyncio.gather(*(session.wait_for_end() for session in others))
-        yield fleet
+        yield Fleet(sessions, journal)
 
 
-def _arguments(session: str, blob: Path, journal: Path, coordinator: Coordinator | None) -> list[str]:
-    arguments = ["--blob", str(blob), "--journal", str(journal)]
-    if coordinator is not None:
-        arguments += ["--endpoint", coordinator.endpoint]
+def _arguments(session: str, way: str, blob: Path, journal: Path, coordinator: Coordinator) -> list[str]:
+    arguments = ["--way", way, "--blob", str(blob), "--journal", str(journal)]
+    if way in FLEETS:
+        arguments += ["--endpoint", coordinator.endpoint, "--fleet", FLEETS[way]]
     if session == KILLED:
         arguments += ["--ttl", str(SHORT_TTL_SECONDS)]
     return arguments

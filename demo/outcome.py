@@ -14,7 +14,7 @@ from demo.fleet import Fleet, Tally
 from demo.processes import Typed
 from demo.worklist import BLOB, KILLED, LATECOMER, PIECES, piece
 
-__all__ = ["Loss", "Outcome", "Sequel"]
+__all__ = ["Books", "Loss", "Outcome", "Sequel", "Taken"]
 
 
 @dataclass(frozen=True)
@@ -27,32 +27,65 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Sequel:
-    """How the lost work was taken over, as which ``attempt`` after which, and what a late session was answered."""
+class Taken:
+    """How a session took the lost work over, and as which ``attempt``."""
 
     taker: str
     claimed: Typed
     attempt: int | None
+
+
+@dataclass(frozen=True)
+class Sequel:
+    """How the lost work was taken over, after which attempt, and what a late session was answered."""
+
+    taken: Taken
     previous: HistoryEntry | None
     late: Typed
 
 
 @dataclass(frozen=True)
+class Books:
+    """What the coordinator has of a fleet: the completed pieces of work, each with by whom, and its counts."""
+
+    records: dict[str, str | None]
+    status: Status
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the counts for ``--json``."""
+        rate, status = self.status.convergence_rate, self.status
+        return {
+            "granted": rate.granted,
+            "denied": rate.denied,
+            "completed": status.completed,
+            "live_claims": status.live_claims,
+            "loose_ends": status.loose_ends,
+        }
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """Everything; ``records`` are the completed pieces of work as the coordinator has them, and by whom."""
+    """Everything: three fleets, and of the two that claimed what was lost, who took it over, and the books."""
 
     fleet: Fleet
+    asking: Fleet
     without: Fleet
     loss: Loss
     sequel: Sequel
-    records: dict[str, str | None]
-    status: Status
+    taken: Taken
+    books: Books
+    asking_books: Books
 
     @property
     def claiming(self) -> Tally:
         """The figures of the fleet with claims; the take-over was typed, and one more was denied: the latecomer."""
-        granted, denied = self.sequel.claimed.exit_code == 0, self.sequel.late.exit_code == 1
+        granted, denied = self.sequel.taken.claimed.exit_code == 0, self.sequel.late.exit_code == 1
         return self.fleet.tally(more_grants=int(granted), more_denials=int(denied))
+
+    @property
+    def asking_tally(self) -> Tally:
+        """The figures of the fleet that asks for the next piece; the take-over was typed."""
+        return self.asking.tally(more_grants=int(self.taken.claimed.exit_code == 0))
 
     @property
     def guessing(self) -> Tally:
@@ -61,12 +94,11 @@ class Outcome:
 
     def problems(self) -> list[str]:
         """Return what did not go as it must, a sentence each."""
-        return [*self._problems_of_fleet(), *self._problems_of_books(), *self._problems_of_sequel()]
+        return [*self._problems_of_fleets(), *self._problems_of_books(), *self._problems_of_sequel()]
 
     def as_object(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints, but for the time that it took."""
         problems = self.problems()
-        rate = self.status.convergence_rate
         previous = self.sequel.previous
         return {
             "schema": "v1",
@@ -75,18 +107,13 @@ class Outcome:
             "items": list(BLOB),
             "pieces": len(PIECES),
             "with_claims": _fleet_object(self.fleet, self.claiming),
+            "with_next": _fleet_object(self.asking, self.asking_tally),
             "without_claims": _fleet_object(self.without, self.guessing),
-            "coordinator": {
-                "granted": rate.granted,
-                "denied": rate.denied,
-                "completed": self.status.completed,
-                "live_claims": self.status.live_claims,
-                "loose_ends": self.status.loose_ends,
-            },
+            "coordinator": self.books.as_object(),
+            "coordinator_with_next": self.asking_books.as_object(),
             "killed": {"session": KILLED, "work_key": piece(self.loss.item), **asdict(self.loss)},
-            "takeover": {
-                "session": self.sequel.taker,
-                "attempt": self.sequel.attempt,
+            "takeover": _taken_object(self.sequel.taken)
+            | {
                 "previous": None
                 if previous is None
                 else {
@@ -95,40 +122,46 @@ class Outcome:
                     "cause": previous.cause,
                     "note": previous.note,
                 },
-                **asdict(self.sequel.claimed),
             },
+            "takeover_with_next": _taken_object(self.taken),
             "latecomer": {"session": LATECOMER, **asdict(self.sequel.late)},
         }
 
-    def _problems_of_fleet(self) -> Iterator[str]:
-        if self.claiming.duplicated_pieces:
-            yield f"{self.claiming.duplicated_pieces} pieces of work were done twice although they were claimed"
-        if self.claiming.pieces_untouched:
-            yield f"{self.claiming.pieces_untouched} pieces of work on the list were not done"
+    def _problems_of_fleets(self) -> Iterator[str]:
+        for tally in (self.claiming, self.asking_tally):
+            if tally.duplicated_pieces:
+                yield f"{tally.duplicated_pieces} pieces of work were done twice although they were claimed"
+            if tally.pieces_untouched:
+                yield f"{tally.pieces_untouched} pieces of work on the list were not done"
         if not self.guessing.duplicated_pieces:
             yield "the fleet without claims did no work twice, so that there is nothing to compare"
 
     def _problems_of_books(self) -> Iterator[str]:
-        rate, status, tally = self.status.convergence_rate, self.status, self.claiming
-        if sorted(self.fleet.done()) != sorted((session or "?", key) for key, session in self.records.items()):
-            yield "what the coordinator has as completed is not what the sessions did"
-        if (rate.granted, rate.denied) != (tally.grants, tally.denials):
-            counted = f"the coordinator counts {rate.granted} grants and {rate.denied} denials"
-            yield f"{counted}, but the sessions were given {tally.grants} and {tally.denials}"
-        if (status.live_claims, status.loose_ends, status.completed) != (0, 0, len(PIECES)):
-            yield (
-                f"the coordinator ends with {status.live_claims} live claims, {status.loose_ends} loose ends and "
-                f"{status.completed} completed; it must be 0, 0 and {len(PIECES)}"
-            )
+        for fleet, tally, books in (
+            (self.fleet, self.claiming, self.books),
+            (self.asking, self.asking_tally, self.asking_books),
+        ):
+            rate, status = books.status.convergence_rate, books.status
+            if sorted(fleet.done()) != sorted((session or "?", key) for key, session in books.records.items()):
+                yield "what the coordinator has as completed is not what the sessions did"
+            if (rate.granted, rate.denied) != (tally.grants, tally.denials):
+                counted = f"the coordinator counts {rate.granted} grants and {rate.denied} denials"
+                yield f"{counted}, but the sessions were given {tally.grants} and {tally.denials}"
+            if (status.live_claims, status.loose_ends, status.completed) != (0, 0, len(PIECES)):
+                yield (
+                    f"the coordinator ends with {status.live_claims} live claims, {status.loose_ends} loose ends and "
+                    f"{status.completed} completed; it must be 0, 0 and {len(PIECES)}"
+                )
 
     def _problems_of_sequel(self) -> Iterator[str]:
         previous, left = self.sequel.previous, (KILLED, Cause.EXPIRED, self.loss.note)
-        if self.sequel.attempt != 2 or self.sequel.claimed.exit_code:
-            yield f"{self.sequel.taker} could not take over what the killed session held: {self.sequel.claimed.answer}"
-        elif previous is None or (previous.session, previous.cause, previous.note) != left:
+        for taken in (self.sequel.taken, self.taken):
+            if taken.attempt != 2 or taken.claimed.exit_code:
+                yield f"{taken.taker} could not take over what the killed session held: {taken.claimed.answer}"
+            elif self.loss.note not in taken.claimed.answer:
+                yield f"{taken.taker} was not shown what the killed session left behind"
+        if previous is None or (previous.session, previous.cause, previous.note) != left:
             yield "what the killed session left behind was not kept"
-        elif self.loss.note not in self.sequel.claimed.answer:
-            yield f"{self.sequel.taker} was not shown what the killed session left behind"
         if self.sequel.late.exit_code != 1 or "DENIED: already completed by" not in self.sequel.late.answer:
             yield f"the latecomer was not denied because the work is completed, but: {self.sequel.late.answer}"
 
@@ -143,3 +176,7 @@ def _fleet_object(fleet: Fleet, tally: Tally) -> dict[str, Any]:
         ],
         "done": [{"session": session, "work_key": key} for session, key in fleet.done()],
     }
+
+
+def _taken_object(taken: Taken) -> dict[str, Any]:
+    return {"session": taken.taker, "attempt": taken.attempt, **asdict(taken.claimed)}

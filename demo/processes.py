@@ -52,18 +52,23 @@ class Typed:
 
 @dataclass(frozen=True)
 class Coordinator:
-    """A running coordinator; ``etcd`` is the endpoint of its etcd, ``metrics`` the URL of its metrics."""
+    """A running coordinator; ``etcd`` is the endpoint of its etcd, ``metrics`` the URL of its metrics.
+
+    Commands are typed in the directory ``home``.
+    """
 
     endpoint: str
     metrics: str
     etcd: str
+    home: Path
 
-    async def type(self, *arguments: str) -> Typed:
-        """Run ``coordination`` as a person would who has set COORDINATION_ENDPOINT."""
+    async def type(self, *arguments: str, fleet: str = "default") -> Typed:
+        """Run ``coordination`` as a person would who has set COORDINATION_ENDPOINT and COORDINATION_FLEET."""
         process = await asyncio.create_subprocess_exec(
             _COMMAND,
             *arguments,
-            env=_environment() | {"COORDINATION_ENDPOINT": self.endpoint},
+            cwd=self.home,
+            env=_environment() | {"COORDINATION_ENDPOINT": self.endpoint, "COORDINATION_FLEET": fleet},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -145,7 +150,7 @@ async def start_coordinator(
         ready = _READY.match(line.decode(errors="replace"))
         if not ready:
             raise DemoFailed(f"the coordinator did not start: {_last_line(home / 'coordinator.log')}")
-        yield Coordinator(ready[1], ready[2], ready[3])
+        yield Coordinator(ready[1], ready[2], ready[3], home)
 
 
 @asynccontextmanager

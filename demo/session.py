@@ -1,16 +1,19 @@
 """One session of the fleet, in a process of its own: ``python -m demo.session SESSION --blob FILE --journal FILE …``.
 
-It reads the list once, and then does up to ``PIECES_EACH`` pieces of work: the first on the list that it can get (with
-``--endpoint``, by claiming it) or the first that it considers undone (without: neither done by itself nor found in the
-journal of finished work, which all write and read). Doing a piece of work is taking ``WORK_SECONDS`` and writing a line
-to the journal.
+It reads the list once, and then does up to ``PIECES_EACH`` pieces of work. How it chooses them is its ``--way``:
+
+    claims     claims from the top of the list, until one claim is granted
+    next       names the whole list in one call, and is given the first that is free
+    nothing    takes the first that the journal of finished work, which all write and read, does not have
+
+Doing a piece of work is taking ``WORK_SECONDS`` and writing a line to the journal.
 
 It prints its events on standard output, one JSON object a line, and goes on past its first two steps only when it has
 read a byte from standard input, so that the whole fleet picks, and then works, at once. The end of that ends it.
 
     {"event": "ready"}                                                         then it waits
-    {"event": "picked", "item": … or null, "attempt", "note", "denials": [{"item", "work_key", "reason", "by"}]}
-                                                                               then, the first time, it waits
+    {"event": "picked", "item": … or null, "attempt", "note", "calls", "denials": [{"item", "work_key", "reason",
+     "by"}]}                                                                   then, the first time, it waits
     {"event": "done", "item": …}
 """
 
@@ -28,20 +31,23 @@ from typing import Any, NamedTuple, Protocol
 
 from coordinator import Client, Denial, DenialReason
 
-__all__ = ["PIECES_EACH", "WORK_SECONDS", "append_to_journal", "read_journal"]
+__all__ = ["PIECES_EACH", "WAYS", "WORK_SECONDS", "append_to_journal", "read_journal"]
 
+#: How a session may come by its work.
+WAYS = ("claims", "next", "nothing")
 PIECES_EACH = 2
 #: Longer than ten processes need to pick on a busy machine, short enough to watch.
 WORK_SECONDS = 0.6
 
 
 class Pick(NamedTuple):
-    """What a session decided to do, and who kept it from doing what stood before that on the list."""
+    """What a session decided to do, who kept it from doing what it asked for before, and how many calls it made."""
 
     item: str | None
     attempt: int | None
     note: str | None
     denials: list[dict[str, Any]]
+    calls: int
 
 
 class Chooser(Protocol):
@@ -71,19 +77,40 @@ class Claiming:
                 continue
             answer = self._client.try_claim(self._session, item, self._ttl)
             if not isinstance(answer, Denial):
-                note = f"branch {self._session}: tests written, fix half done"
+                note = _note_of(self._session)
                 self._client.renew(self._session, item, note=note, token=answer.fencing_token)
-                return Pick(item, answer.attempt, note, denials)
+                return Pick(item, answer.attempt, note, denials, len(denials) + 1)
             if answer.reason is DenialReason.COMPLETED:
                 self._completed.add(item)
             by = answer.holder or answer.completed_by
             denials.append({"item": item, "work_key": answer.work_key, "reason": answer.reason.value, "by": by})
-        return Pick(None, None, None, denials)
+        return Pick(None, None, None, denials, len(denials))
 
     def finish(self, item: str) -> None:
         """Complete the claim."""
         self._client.complete(self._session, item, result="done in the demo")
         self._completed.add(item)
+
+
+class Asking:
+    """Names the whole list, and does what it is given of it."""
+
+    def __init__(self, session: str, client: Client, ttl: float) -> None:
+        self._session = session
+        self._client = client
+        self._ttl = ttl
+
+    def choose(self, blob: Sequence[str]) -> Pick:
+        """Claim the first item that is free, in one call."""
+        note = _note_of(self._session)
+        answer = self._client.try_claim_next(self._session, blob, self._ttl, note=note)
+        if isinstance(answer, Denial):
+            return Pick(None, None, None, [], 1)
+        return Pick(answer.typed_key, answer.attempt, note, [], 1)
+
+    def finish(self, item: str) -> None:
+        """Complete the claim."""
+        self._client.complete(self._session, item, result="done in the demo")
 
 
 class Guessing:
@@ -95,10 +122,15 @@ class Guessing:
     def choose(self, blob: Sequence[str]) -> Pick:
         """Take the first item that is not in the journal."""
         finished = {item for _, item in read_journal(self._journal)}
-        return Pick(next((item for item in blob if item not in finished), None), None, None, [])
+        return Pick(next((item for item in blob if item not in finished), None), None, None, [], 0)
 
     def finish(self, item: str) -> None:
         """Do nothing more: the journal has it."""
+
+
+def _note_of(session: str) -> str:
+    """Return the note that a session leaves on its claim."""
+    return f"branch {session}: tests written, fix half done"
 
 
 def read_journal(journal: Path) -> list[tuple[str, str]]:
@@ -123,10 +155,12 @@ def _run(arguments: argparse.Namespace) -> None:
     blob = arguments.blob.read_text(encoding="utf-8").splitlines()
     with ExitStack() as stack:
         chooser: Chooser = Guessing(arguments.journal)
-        if arguments.endpoint:
-            client = stack.enter_context(Client(arguments.endpoint, timeout=20, tls=False, token_file=""))
+        if arguments.way != "nothing":
+            client = Client(arguments.endpoint, fleet=arguments.fleet, timeout=20, tls=False, token_file="")
+            stack.enter_context(client)
             client.status()  # connects, so that the race is about claims
-            chooser = Claiming(arguments.session, client, arguments.ttl)
+            claims = arguments.way == "claims"
+            chooser = (Claiming if claims else Asking)(arguments.session, client, arguments.ttl)
         _tell("ready")
         _wait_for_release()
         for number in range(PIECES_EACH):
@@ -157,7 +191,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("session")
     parser.add_argument("--blob", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True)
-    parser.add_argument("--endpoint", help="where the coordinator is; without it, nothing is claimed")
+    parser.add_argument("--way", choices=WAYS, default=WAYS[-1], help="how it chooses its work")
+    parser.add_argument("--endpoint", help="where the coordinator is")
+    parser.add_argument("--fleet", default="default", help="the fleet in which it claims")
     parser.add_argument("--ttl", type=float, default=3600.0, help="of the claims, in seconds")
     return parser.parse_args()
 

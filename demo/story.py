@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import AsyncClient, State
-from demo.fleet import SHORT_TTL_SECONDS, Fleet, run_fleet
-from demo.outcome import Loss, Outcome, Sequel
+from demo.fleet import FLEETS, LIST, SHORT_TTL_SECONDS, Fleet, start_fleet
+from demo.outcome import Books, Loss, Outcome, Sequel, Taken
 from demo.processes import Coordinator, DemoFailed, start_coordinator
 from demo.session import append_to_journal
 from demo.telling import Printer
@@ -32,41 +32,74 @@ async def play_story(home: Path, printer: Printer) -> dict[str, Any]:
     printer.say("Ten autonomous sessions read the same list and start at the same moment.")
     async with (
         start_coordinator(home) as coordinator,
-        AsyncClient(coordinator.endpoint, fleet="default", timeout=20, tls=False, token_file="") as client,
+        _client(coordinator, "claims") as client,
+        _client(coordinator, "next") as client_of_next,
     ):
         printer.say(
             f"A coordinator (at {coordinator.endpoint}) and its etcd (at {coordinator.etcd}) run on free ports."
         )
         printer.head(f"The list, best first: {len(BLOB)} items, {len(PIECES)} pieces of work, as two are there twice")
         printer.list_of_work()
-        async with run_fleet(
-            home, "with-claims", coordinator, lambda fleet: _show_first_picks(printer, fleet)
-        ) as fleet:
-            loss = await _lose(printer, fleet, client)
+        async with (
+            start_fleet(home, "claims", coordinator) as fleet,
+            start_fleet(home, "next", coordinator) as asking,
+        ):
+            await fleet.pick()
+            printer.head(
+                "All ten pick at once. Each claims from the top; where it is denied, it sees by whom, and goes on"
+            )
+            printer.first_picks(fleet)
+            await asyncio.gather(fleet.work(), _pick_and_work(asking))
+            printer.head(f"{KILLED} is killed while it works on {_rank(fleet)}. The others finish, and pick again")
+            printer.done(fleet)
+            # The fleet without claims needs no coordinator: it is run while the claim of the killed session ends.
+            loss, guessing = await asyncio.gather(
+                _wait_until_free(printer, fleet, client), _play_without_claims(home, coordinator)
+            )
             sequel = await _take_over(printer, fleet, coordinator, client, loss)
-            records = {record.work_key: record.session async for record in client.list(states=[State.COMPLETED])}
-            status = await client.status()
-            printer.progress("  the same ten again, without claims …")
-            async with run_fleet(home, "without-claims", None, lambda _: None) as without:
-                outcome = Outcome(fleet, without, loss, sequel, records, status)
-                printer.progress("")
-                _show_summary(printer, outcome)
-                return outcome.as_object() | {"seconds": round(time.monotonic() - started, 1)}
+            taken = await _ask_for_what_is_left(printer, asking, coordinator, client_of_next)
+            books = await _books(client), await _books(client_of_next)
+            outcome = Outcome(fleet, asking, guessing, loss, sequel, taken, *books)
+            _show_summary(printer, outcome)
+            return outcome.as_object() | {"seconds": round(time.monotonic() - started, 1)}
 
 
-def _show_first_picks(printer: Printer, fleet: Fleet) -> None:
-    printer.head("All ten pick at once. Each claims from the top; where it is denied, it sees by whom, and goes on")
-    printer.first_picks(fleet)
+def _client(coordinator: Coordinator, way: str) -> AsyncClient:
+    return AsyncClient(coordinator.endpoint, fleet=FLEETS[way], timeout=20, tls=False, token_file="")
 
 
-async def _lose(printer: Printer, fleet: Fleet, client: AsyncClient) -> Loss:
+async def _pick_and_work(fleet: Fleet) -> None:
+    await fleet.pick()
+    await fleet.work()
+
+
+async def _play_without_claims(home: Path, coordinator: Coordinator) -> Fleet:
+    async with start_fleet(home, "nothing", coordinator) as fleet:
+        await _pick_and_work(fleet)
+        return fleet
+
+
+async def _books(client: AsyncClient) -> Books:
+    records = {record.work_key: record.session async for record in client.list(states=[State.COMPLETED])}
+    return Books(records, await client.status())
+
+
+def _rank(fleet: Fleet) -> int:
+    """Return the rank of what the killed session was at."""
+    return BLOB.index(fleet.picks(KILLED)[0]["item"]) + 1
+
+
+def _taker(fleet: Fleet) -> str:
+    """Return one of the fleet that has done only one piece."""
+    shares = [session for session, _ in fleet.done()]
+    return min((session for session in SESSIONS if session != KILLED), key=shares.count)
+
+
+async def _wait_until_free(printer: Printer, fleet: Fleet, client: AsyncClient) -> Loss:
     """Wait until what the killed session held is free."""
     pick = fleet.picks(KILLED)[0]
     item, note = str(pick["item"]), str(pick["note"])
-    killed_at = fleet.killed_at
-    printer.head(f"{KILLED} is killed while it works on {BLOB.index(item) + 1}. The others finish, and pick again")
-    printer.done(fleet)
-    deadline = killed_at + SHORT_TTL_SECONDS + _EXPIRY_ALLOWANCE_SECONDS
+    deadline = fleet.killed_at + SHORT_TTL_SECONDS + _EXPIRY_ALLOWANCE_SECONDS
     while (claim := (await client.get(item)).claim) is not None:
         if time.monotonic() > deadline:
             raise DemoFailed(f"the claim of the killed session on {claim.work_key} has not ended with its TTL")
@@ -75,16 +108,14 @@ async def _lose(printer: Printer, fleet: Fleet, client: AsyncClient) -> Loss:
         )
         await asyncio.sleep(min(0.2, max(0.05, claim.remaining_seconds)))
     printer.progress("")
-    return Loss(item, note, round(time.monotonic() - killed_at, 1))
+    return Loss(item, note, round(time.monotonic() - fleet.killed_at, 1))
 
 
 async def _take_over(
     printer: Printer, fleet: Fleet, coordinator: Coordinator, client: AsyncClient, loss: Loss
 ) -> Sequel:
     """Let one of the fleet that has done only one piece do the lost one, and then a session come late."""
-    shares = [session for session, _ in fleet.done()]
-    key = piece(loss.item)
-    taker = min((session for session in SESSIONS if session != KILLED), key=shares.count)
+    key, taker = piece(loss.item), _taker(fleet)
     printer.head(
         f"{loss.seconds_until_free:g} s after the kill its claim has run out (TTL {SHORT_TTL_SECONDS} s): free again"
     )
@@ -99,13 +130,32 @@ async def _take_over(
     late = await coordinator.type("work-claim", LATECOMER, BLOB[0], "--ttl", "60")
     printer.typed(late)
     previous = story.history[0] if story.history else None
-    return Sequel(taker, claimed, story.claim.attempt if story.claim else None, previous, late)
+    return Sequel(Taken(taker, claimed, story.claim.attempt if story.claim else None), previous, late)
+
+
+async def _ask_for_what_is_left(printer: Printer, fleet: Fleet, coordinator: Coordinator, client: AsyncClient) -> Taken:
+    """Let one of the fleet that names whole lists ask again, for what the killed session has left."""
+    printer.head(
+        "The same ten with work-next: each names the whole list in one call, and is given the first that is free"
+    )
+    printer.first_calls(fleet)
+    loss, taker, where = await _wait_until_free(printer, fleet, client), _taker(fleet), FLEETS["next"]
+    printer.say(f"  {KILLED} was killed here, too. What it had is the only piece left, and the next call is given it:")
+    claimed = await coordinator.type("work-next", "--session", taker, "--from", LIST, fleet=where)
+    printer.typed(claimed)
+    story = await client.get(loss.item)
+    append_to_journal(fleet.journal, taker, loss.item)
+    printer.typed(await coordinator.type("work-complete", taker, piece(loss.item), fleet=where))
+    return Taken(taker, claimed, story.claim.attempt if story.claim else None)
 
 
 def _show_summary(printer: Printer, outcome: Outcome) -> None:
-    printer.head("The same ten with claims and, run again just now, without")
-    printer.say("  Without, each does what comes first of what their common journal does not have as finished.")
-    printer.summary(outcome.claiming, outcome.guessing)
-    rate = outcome.status.convergence_rate
-    counts = f"{rate.granted} granted, {rate.denied} denied, {outcome.status.completed} completed"
-    printer.say(f"  The coordinator's own books say the same: {counts}.")
+    printer.head("One list, ten sessions, three ways")
+    printer.say("  Without claims, each does what comes first of what their common journal does not have as finished.")
+    printer.summary(outcome.claiming, outcome.asking_tally, outcome.guessing)
+    books = (
+        f"{books.status.convergence_rate.granted} granted, {books.status.convergence_rate.denied} denied, "
+        f"{books.status.completed} completed"
+        for books in (outcome.books, outcome.asking_books)
+    )
+    printer.say(f"  The coordinator's own books say the same: {'; '.join(books)}.")

@@ -18,12 +18,12 @@ _WIDTH = 100
 _ROWS = (
     ("sessions (processes)", "sessions"),
     ("of them killed while working", "killed"),
-    ("claims granted", "grants"),
-    ("claims denied", "denials"),
+    ("calls made to get work", "calls"),
+    ("  granted", "grants"),
+    ("  denied", "denials"),
     ("pieces of work done", "pieces_done"),
-    ("  different ones", "distinct_pieces"),
     ("  duplicates", "duplicated_pieces"),
-    ("pieces on the list left undone", "pieces_untouched"),
+    ("share of the list covered", "covered"),
 )
 
 
@@ -81,6 +81,16 @@ class Printer:
             row = "".join(f"{cells.get(item, ''):<5}" for item in columns)
             self._write(f"  {session:<13}{row}".rstrip())
 
+    def first_calls(self, fleet: Fleet) -> None:
+        """Show what each session got, where it made one call."""
+        picks = fleet.first_picks()
+        calls = sum(pick["calls"] for pick in picks.values())
+        got = (
+            f"{session.removeprefix('session-')}: {BLOB.index(pick['item']) + 1}".replace(" ", "\u00a0")
+            for session, pick in picks.items()
+        )
+        self.say(f"  {calls} calls, all granted ({', '.join(got)}).")
+
     def done(self, fleet: Fleet) -> None:
         """Show who has done what, by the ranks of the list."""
         ranks: defaultdict[str, list[str]] = defaultdict(list)
@@ -91,13 +101,13 @@ class Printer:
         shares = (f"{session}: {' and '.join(found)}".replace(" ", "\u00a0") for session, found in ranks.items())
         self.say(f"  {total} of the {len(PIECES)} pieces are done ({', '.join(shares)}).")
 
-    def summary(self, claiming: Tally, guessing: Tally) -> None:
-        """Show both fleets side by side."""
-        self._write(f"  {'':<32}{'with claims':>12}{'without':>12}")
+    def summary(self, claiming: Tally, asking: Tally, guessing: Tally) -> None:
+        """Show the fleets side by side."""
+        self._write(f"  {'':<30}{'without':>12}{'work-claim':>12}{'work-next':>12}")
         for title, name in _ROWS:
-            counts = [getattr(tally, name) for tally in (claiming, guessing)]
-            asked = name not in ("grants", "denials")
-            self._write(f"  {title:<32}{counts[0]:>12}{counts[1] if asked else '-':>12}")
+            made = name not in ("calls", "grants", "denials")
+            counts = [getattr(guessing, name) if made else "-", getattr(claiming, name), getattr(asking, name)]
+            self._write(f"  {title:<30}" + "".join(f"{count:>12}" for count in counts))
 
     def problems(self, problems: Iterable[str]) -> None:
         """Show what was not as it should be, on standard error."""

@@ -62,23 +62,35 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["with_claims", "without_claims"])
+@pytest.mark.parametrize("name", ["with_claims", "with_next", "without_claims"])
 def test_the_figures_are_counted_from_what_was_done(answer: dict[str, Any], name: str) -> None:
     fleet = answer[name]
     done = Counter(entry["work_key"] for entry in fleet["done"])
     assert (fleet["sessions"], fleet["killed"], len(fleet["first_picks"])) == (10, 1, 10)
+    assert fleet["calls"] == fleet["grants"] + fleet["denials"]
     assert fleet["pieces_done"] == done.total()
     assert fleet["distinct_pieces"] == len(done)
     assert fleet["duplicated_pieces"] == done.total() - len(done)
     assert fleet["pieces_untouched"] == answer["pieces"] - len(done)
 
 
-def test_with_claims_all_is_done_once_and_the_coordinator_counts_the_same(answer: dict[str, Any]) -> None:
-    fleet, books = answer["with_claims"], answer["coordinator"]
+@pytest.mark.parametrize("name", ["with_claims", "with_next"])
+def test_with_claims_all_is_done_once_and_the_coordinator_counts_the_same(answer: dict[str, Any], name: str) -> None:
+    fleet, books = answer[name], answer["coordinator" if name == "with_claims" else "coordinator_with_next"]
     assert (fleet["duplicated_pieces"], fleet["distinct_pieces"]) == (0, answer["pieces"])
     assert fleet["grants"] == answer["pieces"] + 1  # the killed session had one and did not finish it
     assert (books["granted"], books["denied"]) == (fleet["grants"], fleet["denials"])
     assert (books["completed"], books["live_claims"], books["loose_ends"]) == (answer["pieces"], 0, 0)
+
+
+def test_with_next_a_call_gets_a_piece_and_passing_over_is_no_denial(answer: dict[str, Any]) -> None:
+    fleet = answer["with_next"]
+    picks = fleet["first_picks"]
+    assert len({pick["work_key"] for pick in picks}) == 10
+    assert [pick["denials"] for pick in picks] == [[]] * 10
+    # Nine sessions ask twice, the killed one once, and one more call takes over what that has left.
+    assert (fleet["calls"], fleet["denials"]) == (20, 7)
+    assert fleet["calls"] < answer["with_claims"]["calls"] / 5
 
 
 def test_each_denial_names_the_session_that_got_that_piece(answer: dict[str, Any]) -> None:
@@ -105,9 +117,12 @@ def test_what_the_killed_session_left_behind_is_taken_over(answer: dict[str, Any
         "cause": "expired",
         "note": killed["note"],
     }
-    assert killed["note"] in takeover["answer"]
+    for name, taken in (("with_claims", takeover), ("with_next", answer["takeover_with_next"])):
+        assert killed["note"] in taken["answer"]
+        assert taken["attempt"] == 2
+        assert taken["session"] in {entry["session"] for entry in answer[name]["done"]} - {killed["session"]}
     by = {entry["work_key"]: entry["session"] for entry in answer["with_claims"]["done"]}
-    assert by[killed["work_key"]] == takeover["session"] != killed["session"]
+    assert by[killed["work_key"]] == takeover["session"]
 
 
 def test_the_latecomer_learns_that_it_is_done(answer: dict[str, Any]) -> None:

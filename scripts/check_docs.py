@@ -37,6 +37,7 @@ FOREIGN = {
         "--protocol",
         "--plaintext",
     },
+    "agents": {"AGENTS.md", "CLAUDE.md", "claude/settings.json"},
     "pytest-randomly": {"--randomly-seed"},
     "uv": {"--all-extras", "--upgrade", "--extra", "--constraint"},
 }

@@ -93,6 +93,18 @@ def test_with_next_a_call_gets_a_piece_and_passing_over_is_no_denial(answer: dic
     assert fleet["calls"] < answer["with_claims"]["calls"] / 5
 
 
+def test_the_readme_has_these_figures(answer: dict[str, Any]) -> None:
+    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    claims, asking = (answer[name] for name in ("with_claims", "with_next"))
+    for row in (
+        f"| calls made to get work | none | {claims['calls']} | {asking['calls']} |",
+        f"| {claims['pieces_done']} | {asking['pieces_done']} |",
+        f"| {claims['duplicated_pieces']} | {asking['duplicated_pieces']} |",
+    ):
+        assert f"{row}\n" in readme
+    assert f"ranked list of {answer['pieces']} pieces of work" in readme
+
+
 def test_each_denial_names_the_session_that_got_that_piece(answer: dict[str, Any]) -> None:
     picks = answer["with_claims"]["first_picks"]
     got = {pick["work_key"]: pick["session"] for pick in picks}

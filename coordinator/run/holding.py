@@ -68,6 +68,8 @@ class Holding:
             self.give_back(Outcome(What.RELEASED, FAULT, claim, reason="the grant came too late to begin"))
             raise RunFault(f"the grant of {key(claim.work_key)} came too late to begin; nothing was run")
         self._wants_terminal = self._terminal.is_for_command_alone()
+        if self._wants_terminal:
+            self._terminal.note_given()
         self._link.start(
             timing.end_at(self._deadline),
             timing.kill_at(self._deadline),

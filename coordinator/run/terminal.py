@@ -24,6 +24,7 @@ class Terminal:
         except OSError:
             self._descriptor = -1
         self._modes = self._read_modes()
+        self._was_given = False
 
     @property
     def is_there(self) -> bool:
@@ -44,14 +45,23 @@ class Terminal:
             return self.is_there and all(os.tcgetpgrp(descriptor) == os.getpgrp() for descriptor in (0, 1, 2))
         return False
 
+    def note_given(self) -> None:
+        """Note that COMMAND takes the terminal by itself, before it is executed."""
+        self._was_given = True
+
     def give(self, group: int) -> None:
         """Have a group in the foreground instead of this process's."""
+        self._was_given = True
         if self.is_mine:
             self._set_foreground(group)
 
     def take_back(self, group: int) -> bool:
-        """Have this process's group in the foreground, if ``group`` is or was; returns whether it was."""
-        if self._foreground() != group:
+        """Have this process's group in the foreground, if ``group`` is; returns whether it was.
+
+        It is taken from a group that is not there any more, too: one that COMMAND has put into the foreground.
+        """
+        now = self._foreground()
+        if now is None or (now != group and not (self._was_given and _is_gone(now))):
             return False
         self._set_foreground(os.getpgrp())
         return True
@@ -84,3 +94,14 @@ class Terminal:
                 os.tcsetpgrp(self._descriptor, group)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_gone(group: int) -> bool:
+    """Return whether no process is in a group."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coordinator.errors import CoordinatorError
+from coordinator.errors import CoordinatorError, OutcomeUnknown
 from coordinator.run import messages
 from coordinator.run.calls import Calls
 from coordinator.run.deadlines import Timing
@@ -23,7 +24,7 @@ from coordinator.run.link import Link
 from coordinator.run.outcome import FAULT, NOTHING_FREE, Outcome, RunFault, What
 from coordinator.run.prctl import become_subreaper
 from coordinator.run.program import cannot_execute, find_program
-from coordinator.run.signals import ENDING, SignalPipe, name_of
+from coordinator.run.signals import ENDING, SignalPipe, name_of, stop_own_group
 from coordinator.run.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -91,6 +92,12 @@ class Wrapper:
         from coordinator.run.holding import Holding
 
         answer, interrupted = self._claim()
+        if isinstance(answer, OutcomeUnknown):
+            # Its own hint is for commands that can repeat a request.
+            answer.hint = (
+                "run it again later; if the work was claimed after all, that claim ends by itself within "
+                f"{self.request.timing.ttl:.0f} s"
+            )
         if isinstance(answer, BaseException) and not interrupted:
             raise answer
         if interrupted and not isinstance(answer, Claim):
@@ -125,6 +132,8 @@ class Wrapper:
                     # Asked for twice: whatever has been claimed expires.
                     os._exit(128 + number)
                 interrupted = number if number in ENDING else interrupted
+                if number == signal.SIGTSTP:
+                    stop_own_group(number)
             for result in self.calls.take():
                 answer = result
             ready = self._is_ready() or ready

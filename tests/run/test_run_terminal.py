@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import time
 from collections.abc import Iterator
 
@@ -131,3 +132,16 @@ def test_a_command_that_was_stopped_for_too_long_has_lost_its_claim(shell: Shell
     shell.type("fg\n")
     assert "LOST: the claim on task:a" in shell.expect(_PROMPT)
     assert "code 124" in shell.do("echo code $?")
+
+
+def test_the_terminal_comes_back_from_what_a_command_has_put_into_the_foreground(shell: Shell) -> None:
+    shell.type(f"bash -c '{COMMAND} run task:a -- bash --norc -i; read word; echo after $word'\n")
+    # A shell that is not interactive passes no PS1 on.
+    shell.expect(r"bash-[0-9.]+[$#] $")
+    shell.type("sleep 600\n")
+    shell.await_foreground("sleep")
+    sleeping = look(os.tcgetpgrp(shell._terminal))
+    assert sleeping is not None
+    os.kill(sleeping.parent, signal.SIGKILL)
+    shell.type("hello\n")
+    assert "\nafter hello" in shell.expect(_PROMPT)

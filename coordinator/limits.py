@@ -14,6 +14,7 @@ __all__ = [
     "CROWDED_RECEIVE_SECONDS",
     "DEFAULT_BRIEFED_SECONDS",
     "DEFAULT_BRIEFING_CHARACTERS",
+    "DEFAULT_CERTIFICATE_DAYS",
     "DEFAULT_HOLD_SECONDS",
     "DEFAULT_HOT_KEYS",
     "DEFAULT_HOT_SECONDS",
@@ -159,6 +160,8 @@ MIN_BRIEFING_CHARACTERS, MAX_BRIEFING_CHARACTERS = 500, 100_000
 DEFAULT_HOT_SECONDS = 3600.0
 DEFAULT_HOT_KEYS = 10
 MAX_HOT_KEYS = 100
+#: How long the certificates that `certs` makes are valid, in days; their authority is valid ten times as long.
+DEFAULT_CERTIFICATE_DAYS = 365
 #: How long a caller waits for an answer, in seconds: at least and at most.
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 0.05, 3600.0
 

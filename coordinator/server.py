@@ -49,7 +49,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.store.space import SpaceWatch
 from coordinator.v1 import service_pb2 as pb
 

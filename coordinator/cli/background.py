@@ -26,7 +26,7 @@ from coordinator.process.current_directory import NEUTRAL, child_environment
 from coordinator.security.file_trust import open_own
 from coordinator.store.embedded import default_data_dir
 from coordinator.store.embedded.directory import DataDirectory
-from coordinator.store.embedded.holder import READY, STOP, Holder, find_holder
+from coordinator.store.embedded.running_coordinator import READY, STOP, Holder, find_holder
 
 if TYPE_CHECKING:
     from coordinator.cli.foreground import Options

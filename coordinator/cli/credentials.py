@@ -12,6 +12,7 @@ from coordinator.cli.context import current
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import named_path
 from coordinator.errors import InternalError, InvalidInput
+from coordinator.limits import DEFAULT_CERTIFICATE_DAYS
 from coordinator.time_text import format_time
 
 __all__ = ["COMMANDS"]
@@ -45,7 +46,9 @@ def certs(
         Many,
         typer.Option("--client", metavar="NAME", help="Make a client's certificate too; may be repeated."),
     ] = None,
-    days: Annotated[int, typer.Option("--days", metavar="N", help="How long they are valid.")] = 365,
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", help="How long they are valid.")
+    ] = DEFAULT_CERTIFICATE_DAYS,
 ) -> int:
     """Make a private authority and a coordinator's certificate signed by it, and certificates of clients.
 

@@ -12,7 +12,7 @@ from coordinator.cli.etcd_options import EtcdOptions
 from coordinator.errors import Unavailable
 from coordinator.store.backup import download
 from coordinator.store.embedded import default_data_dir
-from coordinator.store.embedded.holder import READY, find_holder
+from coordinator.store.embedded.running_coordinator import READY, find_holder
 from coordinator.store.etcd.access import EtcdAccess, parse_members
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods

@@ -16,7 +16,7 @@ no I/O and reads no clock. The steps, in the order of ``Step``:
   reply is lost; answered by None.
 - ``Pause``: much was done since the last step; answered by None once others have had their turn.
 
-``coordinator.store.operation_runner`` drives operations against etcd. In a test a list of answers does.
+``coordinator.store.operation_driver`` drives operations against etcd. In a test a list of answers does.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from coordinator.engine.steps import Operation
 from coordinator.errors import Contended, CoordinatorError, TryAgain
 from coordinator.logs.format import said
 from coordinator.process.tasks import Task
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Reap", "reap_all"]
 

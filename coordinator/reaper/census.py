@@ -17,7 +17,7 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.scan import OTHERS, count_kinds, next_fleet
 from coordinator.engine.steps import Operation
 from coordinator.recorder import Recorder
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Census"]
 

@@ -23,7 +23,7 @@ from coordinator.process.tasks import Task
 from coordinator.reaper.batch import Reap, reap_all
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import DeletedKey, Watch
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Follower"]
 

@@ -15,7 +15,7 @@ from coordinator.engine.scan import Listed, Survey, next_fleet
 from coordinator.engine.steps import Operation
 from coordinator.process.tasks import Task
 from coordinator.reaper.batch import reap_all
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["act_on_all"]
 

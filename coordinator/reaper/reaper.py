@@ -45,7 +45,7 @@ from coordinator.store.etcd.watch import Compacted, Rewound
 from coordinator.store.leases.kept import KeptLease, LeaseLost
 from coordinator.store.leases.listing import PoolLeases
 from coordinator.store.lineage import StoreChanged
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Reaper", "ReaperState"]
 

@@ -25,7 +25,7 @@ from coordinator.diagnosis.clocks import SIGN_SECONDS
 from coordinator.engine.election import Beat, ReplicaSign, read_signs, show_sign
 from coordinator.limits import MAX_TTL_SECONDS
 from coordinator.store.lineage import StoreChanged
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Replicas", "SignLost"]
 

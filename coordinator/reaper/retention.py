@@ -11,7 +11,7 @@ from coordinator.engine.scan import ended_claims
 from coordinator.logs.format import said
 from coordinator.process.tasks import Task
 from coordinator.reaper.passes import act_on_all
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Retention"]
 

@@ -25,12 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator.errors import InvalidInput
+from coordinator.limits import DEFAULT_CERTIFICATE_DAYS
 from coordinator.net.host_names import checked_hosts
 from coordinator.process.new_files import NewFiles, new_files
 from coordinator.security.file_trust import read_trusted
 
 __all__ = [
-    "DEFAULT_DAYS",
     "DEFAULT_HOSTS",
     "Authority",
     "Made",
@@ -41,8 +41,6 @@ __all__ = [
     "subject_names",
 ]
 
-#: How long certificates are valid, in days; the authority itself ten times as long.
-DEFAULT_DAYS = 365
 #: The names under which a coordinator is reached on its own machine.
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")
 #: Certificates are valid from so long ago on, for hosts whose clocks are behind.
@@ -72,7 +70,7 @@ class Made:
 
 
 def make_certificates(
-    directory: Path, hosts: Iterable[str] = (), clients: Iterable[str] = (), *, days: int = DEFAULT_DAYS
+    directory: Path, hosts: Iterable[str] = (), clients: Iterable[str] = (), *, days: int = DEFAULT_CERTIFICATE_DAYS
 ) -> Made:
     """Make an authority, a server's certificate for ``hosts``, and one for each of ``clients``, in ``directory``.
 

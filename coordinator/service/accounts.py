@@ -16,7 +16,7 @@ from coordinator.engine.steps import Operation, Trailing
 from coordinator.engine.transaction import Put, Txn, TxnReply
 from coordinator.errors import LimitExceeded
 from coordinator.service.budgets import Payer, WriteBudgets
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.store.space import SpaceWatch
 
 __all__ = ["Metered", "Metering"]

@@ -22,7 +22,7 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import loose_keys
 from coordinator.errors import CoordinatorError
 from coordinator.service.requests import Keyed
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Alternatives"]
 

@@ -21,7 +21,7 @@ from coordinator.engine.scan import holders
 from coordinator.errors import LimitExceeded, Unavailable
 from coordinator.limits import LimitSettings
 from coordinator.quotation import name
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["ClaimCounts"]
 

@@ -21,7 +21,7 @@ from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_counts import ClaimCounts
 from coordinator.service.requests import Keyed
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.store.space import SpaceWatch
 
 __all__ = ["ClaimLimits"]

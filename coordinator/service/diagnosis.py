@@ -19,7 +19,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.model import TaskStatus
 from coordinator.process.descriptors import examine_limit
 from coordinator.store.diagnosis.probe import Examination
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import SEVERITIES_ON_WIRE, timestamp
 

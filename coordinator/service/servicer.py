@@ -67,7 +67,7 @@ from coordinator.service.status import StatusReader
 from coordinator.service.watcher import Progress
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
 

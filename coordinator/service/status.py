@@ -17,7 +17,7 @@ from coordinator.errors import CoordinatorError, TryAgain
 from coordinator.model import CoordinatorStatus, ReaperStatus, Status, TaskStatus
 from coordinator.recorder import Recorder
 from coordinator.store.diagnosis.members import MembersReader
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["StatusReader"]
 

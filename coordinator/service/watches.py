@@ -33,7 +33,7 @@ from coordinator.service.shares import Owner, first_to_yield
 from coordinator.service.watcher import Progress, TooSlow, Watcher, too_slow
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Watches"]
 

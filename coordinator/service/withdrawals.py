@@ -13,7 +13,7 @@ from coordinator.keys import WorkKey
 from coordinator.names import check_fleet, check_session
 from coordinator.service.accounts import Metered
 from coordinator.service.requests import Keyed, check_items, withdraw_command
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Released", "withdraw_all"]

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import pytest
 
-from coordinator.store.embedded.holder import find_holder
+from coordinator.store.embedded.running_coordinator import find_holder
 from tests.conftest import COMMAND, RunningCoordinator
 
 NO_SPACE = "error: the answer could not be written: No space left on device\n"

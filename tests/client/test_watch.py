@@ -26,7 +26,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Method
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 from tests.conftest import RunningCoordinator, RunningEtcd
 from tests.expiry_waiting import await_expiry

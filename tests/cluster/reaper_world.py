@@ -32,7 +32,7 @@ from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.listing import PoolLeases
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["FollowingReaper", "World", "check_recorded_once", "make_backlog", "opened", "until"]
 

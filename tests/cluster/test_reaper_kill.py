@@ -22,7 +22,7 @@ from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 class Hanging(Runner):
     async def run_many(self, starts, *, deadline):

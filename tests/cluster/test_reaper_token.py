@@ -18,7 +18,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 from tests.cluster.reaper_world import World, check_recorded_once
 

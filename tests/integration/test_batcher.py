@@ -31,7 +31,7 @@ from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from tests.conftest import RunningEtcd
 from tests.freezing import freeze
 

@@ -25,7 +25,7 @@ from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 
 class Clock:

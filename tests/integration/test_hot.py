@@ -116,7 +116,7 @@ class TestBounds:
         from coordinator.engine.layout import FleetPaths
         from coordinator.recorder import NullRecorder
         from coordinator.store.leases.pool import LeasePool
-        from coordinator.store.operation_runner import Runner
+        from coordinator.store.operation_driver import Runner
 
         runner = Runner(etcd_channel, LeasePool(etcd_channel), NullRecorder())
 

@@ -36,7 +36,7 @@ from coordinator.service import replies
 from coordinator.service.claim_many import claim_many
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 from tests.conftest import RunningCoordinator
 

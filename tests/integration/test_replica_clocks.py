@@ -19,7 +19,7 @@ from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.listing import PoolLeases
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from tests.conftest import RunEtcd
 
 APART = [2.0, -2.0, 20.0, -20.0, 3600.0, -3600.0]

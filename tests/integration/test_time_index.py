@@ -17,7 +17,7 @@ from coordinator.keys import WorkKey
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
 PIECE = 20

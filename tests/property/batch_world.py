@@ -18,7 +18,7 @@ from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 T = TypeVar("T")
 #: A lease that was never granted.

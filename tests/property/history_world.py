@@ -29,7 +29,7 @@ from coordinator.store.etcd.codec import decode_txn, encode_txn
 from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.pool import LeasePool
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 from tests.property.history_store import Disagreement, Stored, read_fleet
 from tests.property.history_words import (
     Answer,

@@ -16,7 +16,7 @@ from functools import partial
 from coordinator.engine.choose import MOST_SEEN, Sight, look
 from coordinator.engine.layout import WorkPaths
 from coordinator.errors import Unavailable
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Looks"]
 

@@ -34,7 +34,7 @@ from coordinator.service.next.looks import Looks, Sights
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.view import FleetView, Views
 from coordinator.service.requests import Keyed
-from coordinator.store.operation_runner import Runner
+from coordinator.store.operation_driver import Runner
 
 __all__ = ["Placements"]
 

@@ -1,4 +1,4 @@
-"""The coordinator's end of its control socket; `holder.py` has the other one, and what is said there.
+"""The coordinator's end of its control socket; `running_coordinator.py` has the other one, and what is said there.
 
 Invariant: it is there from when the directory is locked until the process ends, and no request there can delay a claim:
 it reports when the coordinator is ready, and sends it SIGTERM.
@@ -19,7 +19,7 @@ from typing import Self
 
 from coordinator.errors import InvalidInput
 from coordinator.net.unix_sockets import listen
-from coordinator.store.embedded.holder import CONTROL, READY, STOP, already_running, find_holder
+from coordinator.store.embedded.running_coordinator import CONTROL, READY, STOP, already_running, find_holder
 
 __all__ = ["Control"]
 

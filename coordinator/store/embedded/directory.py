@@ -32,7 +32,7 @@ from coordinator.errors import InternalError, InvalidInput
 from coordinator.net.unix_sockets import open_private_directory
 from coordinator.process.home import home_directory
 from coordinator.security.file_trust import check_way, open_own
-from coordinator.store.embedded.holder import already_running, find_holder
+from coordinator.store.embedded.running_coordinator import already_running, find_holder
 
 __all__ = ["DataDirectory", "default_data_dir"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -41,7 +42,7 @@ from coordinator.limits import (
     check_page_size,
     check_ttl,
 )
-from coordinator.model import State
+from coordinator.model import Claim, Denial, State
 from coordinator.names import check_fleet, check_kind, check_session, check_session_filter, check_text
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
@@ -63,6 +64,7 @@ __all__ = [
     "new_request_id",
     "next_candidates",
     "next_command",
+    "placed_as_sent",
     "release_command",
     "renew_command",
     "revoke_command",
@@ -163,6 +165,14 @@ def next_candidates(request: pb.ClaimNextRequest, topic_kinds: frozenset[str]) -
             hint="name the work keys to choose from, the most wanted first",
         )
     return _read_candidates(request.fleet, tuple(request.candidates), topic_kinds)
+
+
+def placed_as_sent(answer: Claim | Denial, keyed: Keyed, request: pb.ClaimNextRequest) -> Claim | Denial:
+    """Return an answer whose place is that on the list as it was sent, where a work key may stand twice."""
+    choice = answer.choice
+    if choice is None or choice.place is None:
+        return answer
+    return replace(answer, choice=choice._replace(place=list(request.candidates).index(keyed.typed) + 1))
 
 
 @lru_cache(maxsize=_LISTS_KEPT)

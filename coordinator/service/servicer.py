@@ -59,6 +59,7 @@ from coordinator.service.requests import (
     new_request_id,
     next_candidates,
     next_command,
+    placed_as_sent,
     release_command,
     renew_command,
     revoke_command,
@@ -139,6 +140,7 @@ class Servicer(CoordinatorServiceServicer):
         payer = self._payer(candidates[0].fleet, command.session, context)
         answer = await self._placements.claim_next(command, candidates, payer, deadline=deadline_of(context))
         keyed = next((each for each in candidates if str(each.work_key) == answer.work_key), candidates[0])
+        answer = placed_as_sent(answer, keyed, request)
         self._decisions.placed(keyed, command.session, answer)
         return replies.next_reply(answer, keyed.typed)
 

@@ -87,7 +87,8 @@ class TestOrder:
         twice = ["github:acme/web#1", "https://github.com/acme/web/pull/1", "acme/web#1", "task:b"]
         claim = await granted(client, "s", *twice)
         assert claim.choice is not None
-        assert (claim.work_key, claim.choice.place) == ("task:b", 2)
+        # The place is that on the list as it was sent, so that a caller finds it there.
+        assert (claim.work_key, twice[(claim.choice.place or 0) - 1], claim.choice.place) == ("task:b", "task:b", 4)
         assert len(claim.choice.skipped) == 1
 
     async def test_what_it_was_called_is_returned(self, client: AsyncClient) -> None:

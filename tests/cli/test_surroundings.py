@@ -31,8 +31,10 @@ main()
 def run(
     *arguments: str, environment: dict[str, str], program: tuple[str, ...] = (COMMAND,), cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
+    # Where mutants are tried, it says which tree is run.
+    tree = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     done = subprocess.run(
-        [*program, *arguments], env=environment, capture_output=True, encoding="utf-8", timeout=60, cwd=cwd
+        [*program, *arguments], env=tree | environment, capture_output=True, encoding="utf-8", timeout=60, cwd=cwd
     )
     assert "Traceback" not in done.stderr
     assert done.returncode in DOCUMENTED, done

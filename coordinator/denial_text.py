@@ -12,7 +12,14 @@ from datetime import datetime
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
 
-__all__ = ["already_claimed", "already_completed", "nothing_free", "with_work_key"]
+__all__ = [
+    "already_claimed",
+    "already_completed",
+    "at_its_limit",
+    "cooling_down",
+    "nothing_free",
+    "with_work_key",
+]
 
 #: What is said of candidates that were passed over, by the reason.
 _PASSED_OVER = {
@@ -37,6 +44,21 @@ def already_claimed(holder: str | None, expires_at: datetime | None, *, own_sess
 def already_completed(completed_by: str | None, completed_at: datetime | None) -> str:
     """Say that the work is finished."""
     return f"already completed by {name(completed_by)}{_moment('', completed_at)}"
+
+
+def cooling_down(
+    completed_by: str | None, completed_at: datetime | None, until: datetime | None, policy: str | None
+) -> str:
+    """Say that the work is finished and may be repeated later; ``policy`` None where the request itself says so."""
+    whose = f"policy {key(policy)}" if policy else "this request"
+    when = "later" if until is None else f"from {format_time(until)} on"
+    return f"{already_completed(completed_by, completed_at)}; {whose} allows it again {when}"
+
+
+def at_its_limit(policy: str | None) -> str:
+    """Say that no more claims may be live at a time."""
+    which = f"policy {key(policy)}" if policy else "its policy"
+    return f"at the limit of {which}: no more claims of this work may be live now"
 
 
 def nothing_free(passed_over: Iterable[tuple[str, int]]) -> str:

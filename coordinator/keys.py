@@ -18,10 +18,13 @@ from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, shorten, utf8_size
 from coordinator.work_urls import complete, is_scheme, read_github, read_url
 
-__all__ = ["DEFAULT_TOPIC_KINDS", "WorkKey", "parse_work_key"]
+__all__ = ["DEFAULT_TOPIC_KINDS", "SEPARATORS", "WorkKey", "parse_pattern", "parse_work_key"]
 
 #: The kinds whose identities are topics: their spelling is reduced to a slug.
 DEFAULT_TOPIC_KINDS: frozenset[str] = frozenset({"blog", "research", "idea", "topic"})
+
+#: What separates the segments of a work key; a prefix that ends before one of them is a pattern.
+SEPARATORS = "/#:?"
 
 _DEFAULT_KIND = "task"
 #: Kinds with rules of their own; they cannot be made topic kinds.
@@ -77,6 +80,25 @@ def parse_work_key(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KI
     if size > MAX_WORK_KEY_BYTES:
         raise _too_long("the work key would become", size)
     return key
+
+
+def parse_pattern(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KINDS) -> str:
+    """Turn a pattern as typed into the one spelling of it: a kind, or a prefix of canonical work keys.
+
+    The prefix is read like a work key, so that ``github:GPTme/gptme`` becomes ``github:gptme/gptme``. Raises
+    ``InvalidInput`` for what is neither.
+    """
+    kind, _, rest = typed.strip().partition(":")
+    if not rest.strip(f"{SEPARATORS} ") and KIND.fullmatch(kind.strip().lower()):
+        return kind.strip().lower()
+    try:
+        return str(parse_work_key(typed, topic_kinds=topic_kinds)).rstrip(SEPARATORS)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{shorten(typed)} is no pattern: {error.message}",
+            field="pattern",
+            hint="name a kind, for example recurring, or the beginning of work keys, for example github:gptme/gptme",
+        ) from None
 
 
 def _legible(typed: str) -> str:

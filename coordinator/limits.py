@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_HOLD_SECONDS",
     "DEFAULT_HOT_KEYS",
     "DEFAULT_HOT_SECONDS",
+    "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_MAX_CALLS",
     "DEFAULT_PAGE_SIZE",
     "DEFAULT_TTL_SECONDS",
@@ -36,8 +37,12 @@ __all__ = [
     "MAX_ID_BYTES",
     "MAX_ITEMS",
     "MAX_KIND_CHARACTERS",
+    "MAX_MAX_ATTEMPTS",
+    "MAX_MAX_LIVE",
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
+    "MAX_POLICIES",
+    "MAX_REPEAT_SECONDS",
     "MAX_REQUEST_BYTES",
     "MAX_SESSION_BYTES",
     "MAX_SMALL_REQUEST_BYTES",
@@ -55,6 +60,7 @@ __all__ = [
     "MAX_WATCHERS_OF_A_CONNECTION",
     "MAX_WORK_KEY_BYTES",
     "MIN_BRIEFING_CHARACTERS",
+    "MIN_REPEAT_SECONDS",
     "MIN_TIMEOUT_SECONDS",
     "MIN_TTL_SECONDS",
     "MOST_UNTAKEN_CALLS",
@@ -67,6 +73,7 @@ __all__ = [
     "check_briefing_characters",
     "check_page_size",
     "check_quota",
+    "check_repeat_after",
     "check_timeout",
     "check_ttl",
 ]
@@ -106,6 +113,13 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGE_BYTES = 1024 * 1024
 #: Most work keys in one ClaimMany or RenewMany.
 MAX_ITEMS = 500
+#: Most policies of one fleet: all of them are in the memory of each replica that has claims of the fleet.
+MAX_POLICIES = 1_000
+#: Failed attempts after which work is not handed out any more, where no policy says otherwise, and at most.
+DEFAULT_MAX_ATTEMPTS, MAX_MAX_ATTEMPTS = 3, 1_000
+#: Most live claims that a policy may allow at a time, and how long it may be before work is repeated, in seconds.
+MAX_MAX_LIVE = 1_000_000
+MIN_REPEAT_SECONDS, MAX_REPEAT_SECONDS = 1.0, 366 * _DAY_SECONDS
 #: Most candidates of one ClaimNext.
 MAX_CANDIDATES = 1_000
 #: Largest request that is read at all, which only those with lists may be, and the largest of all others.
@@ -204,6 +218,17 @@ def check_ttl(seconds: float) -> float:
             f"{MAX_TTL_SECONDS / _DAY_SECONDS:g} days ({MAX_TTL_SECONDS:.0f} s)",
             field="ttl",
             hint="for long work, claim for less and renew while it goes on",
+        )
+    return seconds
+
+
+def check_repeat_after(seconds: float) -> float:
+    """Return after how many seconds work may be repeated; raises ``InvalidInput`` for what is out of range."""
+    if not math.isfinite(seconds) or not MIN_REPEAT_SECONDS <= seconds <= MAX_REPEAT_SECONDS:
+        raise InvalidInput(
+            f"a repeat after {seconds:g} s is out of range; allowed are {MIN_REPEAT_SECONDS:g} s to "
+            f"{MAX_REPEAT_SECONDS / _DAY_SECONDS:g} days",
+            field="repeat",
         )
     return seconds
 

@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from coordinator.clock import boot_seconds, this_boot
-from coordinator.denial_text import already_claimed, already_completed, nothing_free, with_work_key
+from coordinator.denial_text import (
+    already_claimed,
+    already_completed,
+    at_its_limit,
+    cooling_down,
+    nothing_free,
+    with_work_key,
+)
 
 __all__ = [
     "Briefing",
@@ -33,10 +40,13 @@ __all__ = [
     "LogPage",
     "NothingFree",
     "Outcome",
+    "Policy",
+    "PolicyList",
     "Previous",
     "ReaperStatus",
     "Record",
     "RecordPage",
+    "Repeat",
     "SkipReason",
     "Skipped",
     "State",
@@ -72,10 +82,12 @@ class Outcome(StrEnum):
 
 
 class DenialReason(StrEnum):
-    """Why a claim was denied."""
+    """Why a claim was denied; the last two are for a policy to say."""
 
     HELD = "held"
     COMPLETED = "completed"
+    COOLDOWN = "cooldown"
+    LIMIT = "limit"
 
 
 class SkipReason(StrEnum):
@@ -97,6 +109,14 @@ class NothingFree(StrEnum):
     HELD = "held"
     BLOCKED = "blocked"
     FAILED = "failed"
+
+
+class Repeat(StrEnum):
+    """Whether finished work may be claimed again; ``after``: some time after its completion."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    AFTER = "after"
 
 
 class Event(StrEnum):
@@ -217,10 +237,12 @@ class Denial:
     """The answer to a claim that was not granted.
 
     ``holder``, ``expires_at`` and ``retry_after_seconds`` are those of the live claim if the ``reason`` is ``held``;
-    ``completed_by`` and ``completed_at`` of the finished work if it is ``completed``. ``own_session`` is true if the
-    claim is held under the caller's own session name by another process of it. ``alternatives`` are up to three work
-    keys of the same kind that were abandoned and are free. ``choice`` is there if it is the answer to a ClaimNext: then
-    the rest is about its first choice, except for ``retry_after_seconds``, which is about all candidates.
+    ``completed_by`` and ``completed_at`` of the finished work if it is ``completed`` or ``cooldown``. Work in its
+    ``cooldown`` may be claimed again at ``expires_at``, in ``retry_after_seconds``; at a ``limit`` as many claims are
+    live as may be. ``policy`` is the pattern of the policy that says so. ``own_session`` is true if the claim is held
+    under the caller's own session name by another process of it. ``alternatives`` are up to three work keys of the same
+    kind that were abandoned and are free. ``choice`` is there if it is the answer to a ClaimNext: then the rest is
+    about its first choice, except for ``retry_after_seconds``, which is about all candidates.
     """
 
     work_key: str
@@ -234,11 +256,16 @@ class Denial:
     typed_key: str | None = None
     choice: Choice | None = None
     alternatives: tuple[str, ...] = ()
+    policy: str | None = None
 
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
         if self.choice is not None:
             return nothing_free((reason.value, count) for reason, count in self.choice.skipped_counts)
+        if self.reason is DenialReason.LIMIT:
+            return at_its_limit(self.policy)
+        if self.reason is DenialReason.COOLDOWN:
+            return cooling_down(self.completed_by, self.completed_at, self.expires_at, self.policy)
         if self.reason is DenialReason.COMPLETED:
             return already_completed(self.completed_by, self.completed_at)
         return already_claimed(self.holder, self.expires_at, own_session=self.own_session)
@@ -246,6 +273,36 @@ class Denial:
     def sentence(self) -> str:
         """Say it in words with the work key in front: ``task:x is already claimed by …``."""
         return self.describe() if self.choice is not None else with_work_key(self.work_key, self.describe())
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a kind of work, or all work below a prefix of work keys, means.
+
+    What is None is not set here: the policy of a shorter pattern says it, or the default. ``repeat_after_seconds`` is
+    there if ``repeat`` is ``after``. ``max_live`` is how many claims of this work may be live at a time, 0 pauses it.
+    ``max_attempts`` is how many attempts may fail before work is not handed out any more. ``loose_ends`` is whether
+    abandoned attempts are loose ends.
+    """
+
+    pattern: str
+    repeat: Repeat | None = None
+    repeat_after_seconds: float | None = None
+    max_live: int | None = None
+    max_attempts: int | None = None
+    loose_ends: bool | None = None
+    built_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyList:
+    """The policies of a fleet: the built-in ones, then those that were set, by pattern.
+
+    ``defaults`` is what holds where none of them says anything; its pattern is empty.
+    """
+
+    policies: tuple[Policy, ...]
+    defaults: Policy
 
 
 @dataclass(frozen=True, slots=True)

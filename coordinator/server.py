@@ -50,6 +50,7 @@ from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
+from coordinator.store.policies import Policies
 from coordinator.store.space import SpaceWatch
 from coordinator.v1 import service_pb2 as pb
 
@@ -125,6 +126,7 @@ class Server:
             runner, members, recorder, self.tasks.statuses, version=__version__, endpoint=self.endpoint
         )
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
+        self._policies = Policies(self._channel, runner)
         reaper = self._make_reaper(runner, recorder)
         diagnosis = DiagnosisReader(
             examination,
@@ -152,6 +154,7 @@ class Server:
             metering,
             self._watches,
             Placements(runner, claim_limits, metering, self._views, Looks(runner, self._views.learn), recorder),
+            self._policies,
             topic_kinds=settings.topic_kinds,
             clock=self._wall,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
@@ -177,6 +180,7 @@ class Server:
         start("listener", self._connections.run)
         start("idle-connections", idle.run, within=_SILENT_SECONDS)
         start("views", self._views.run, within=_SILENT_SECONDS)
+        start("policies", self._policies.run, within=_SILENT_SECONDS)
         start("log", watch_log, within=_SILENT_SECONDS)
         if self._certificates is not None:
             start("certificates", self._certificates.run, within=_SILENT_SECONDS)
@@ -249,7 +253,9 @@ class Server:
         if settings is None:
             return None
         name = f"{socket.gethostname()}/{self.endpoint}"
-        return Reaper(self._channel, runner, recorder, name, settings, self.tasks, clock=self._wall)
+        return Reaper(
+            self._channel, runner, recorder, name, settings, self.tasks, clock=self._wall, policies=self._policies
+        )
 
     async def _await_etcd(self) -> None:
         deadline = time.monotonic() + _FIRST_ANSWER_SECONDS

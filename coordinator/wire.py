@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.diagnosis.findings import Severity
-from coordinator.model import Cause, DenialReason, Event, NothingFree, Outcome, SkipReason, State
+from coordinator.model import Cause, DenialReason, Event, NothingFree, Outcome, Policy, Repeat, SkipReason, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
@@ -23,6 +23,8 @@ __all__ = [
     "NOTHING_FREE_ON_WIRE",
     "OUTCOMES",
     "OUTCOMES_ON_WIRE",
+    "REPEATS",
+    "REPEATS_ON_WIRE",
     "SEVERITIES",
     "SEVERITIES_ON_WIRE",
     "SKIP_REASONS",
@@ -30,6 +32,8 @@ __all__ = [
     "STATES",
     "STATES_ON_WIRE",
     "duration",
+    "policy_from",
+    "policy_on_wire",
     "seconds_of",
     "time_of",
     "time_or_none",
@@ -57,6 +61,14 @@ OUTCOMES_ON_WIRE: dict[Outcome, types.Outcome] = {
 DENIAL_REASONS_ON_WIRE: dict[DenialReason, types.DenialReason] = {
     DenialReason.HELD: types.DENIAL_REASON_HELD,
     DenialReason.COMPLETED: types.DENIAL_REASON_COMPLETED,
+    DenialReason.COOLDOWN: types.DENIAL_REASON_COOLDOWN,
+    DenialReason.LIMIT: types.DENIAL_REASON_LIMIT,
+}
+REPEATS_ON_WIRE: dict[Repeat | None, types.Repeat] = {
+    None: types.REPEAT_UNSPECIFIED,
+    Repeat.NEVER: types.REPEAT_NEVER,
+    Repeat.ALWAYS: types.REPEAT_ALWAYS,
+    Repeat.AFTER: types.REPEAT_AFTER,
 }
 SKIP_REASONS_ON_WIRE: dict[SkipReason, types.SkipReason] = {
     SkipReason.HELD: types.SKIP_REASON_HELD,
@@ -91,6 +103,7 @@ STATES = {number: state for state, number in STATES_ON_WIRE.items()}
 CAUSES = {number: cause for cause, number in CAUSES_ON_WIRE.items()}
 OUTCOMES = {number: outcome for outcome, number in OUTCOMES_ON_WIRE.items()}
 DENIAL_REASONS = {number: reason for reason, number in DENIAL_REASONS_ON_WIRE.items()}
+REPEATS = {number: repeat for repeat, number in REPEATS_ON_WIRE.items()}
 SKIP_REASONS = {number: reason for reason, number in SKIP_REASONS_ON_WIRE.items()}
 NOTHING_FREE = {number: why for why, number in NOTHING_FREE_ON_WIRE.items()}
 EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
@@ -129,3 +142,32 @@ def time_or_none(
 ) -> datetime | None:
     """Read a time that may be left out."""
     return time_of(getattr(message, field)) if message.HasField(field) else None
+
+
+def policy_on_wire(policy: Policy) -> types.Policy:
+    """Write a policy."""
+    after = policy.repeat_after_seconds
+    message = types.Policy(
+        pattern=policy.pattern,
+        repeat=REPEATS_ON_WIRE[policy.repeat],
+        repeat_after=None if after is None else duration(after),
+        max_live=policy.max_live,
+        max_attempts=policy.max_attempts,
+        built_in=policy.built_in,
+    )
+    if policy.loose_ends is not None:
+        message.loose_ends = policy.loose_ends
+    return message
+
+
+def policy_from(message: types.Policy) -> Policy:
+    """Read a policy; a ``repeat`` of a newer version is as none."""
+    return Policy(
+        pattern=message.pattern,
+        repeat=REPEATS.get(message.repeat),
+        repeat_after_seconds=seconds_of(message.repeat_after) if message.HasField("repeat_after") else None,
+        max_live=message.max_live if message.HasField("max_live") else None,
+        max_attempts=message.max_attempts if message.HasField("max_attempts") else None,
+        loose_ends=message.loose_ends if message.HasField("loose_ends") else None,
+        built_in=message.built_in,
+    )

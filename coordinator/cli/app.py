@@ -16,6 +16,7 @@ from coordinator.cli.hot import hot
 from coordinator.cli.json_objects import status_object
 from coordinator.cli.next import work_next
 from coordinator.cli.output import answer
+from coordinator.cli.policies import policy
 from coordinator.cli.run import VERB as RUN
 from coordinator.cli.run import RunCommand, run
 from coordinator.cli.streams import write_answer
@@ -27,7 +28,7 @@ __all__ = ["app", "build_only"]
 
 class _Verbs(CommonGroup):
     headings: ClassVar = {
-        "Work": [RUN, "work-next", *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch"],
+        "Work": [RUN, "work-next", *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch", "policy"],
         "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
@@ -113,6 +114,7 @@ def config_show() -> int:
 
 
 app.add_typer(config, name="config")
+app.add_typer(policy, name="policy")
 
 
 def build_only(verb: str | None) -> None:

@@ -27,6 +27,8 @@ __all__ = [
     "list_object",
     "log_object",
     "next_object",
+    "policies_object",
+    "policy_object",
     "record_object",
     "run_object",
     "show_object",
@@ -134,6 +136,27 @@ def run_object(outcome: Any) -> Object:
         "claim": None if claim is None else _claim(claim),
         "denial": None if denial is None or choice is not None else _denial(denial),
         "choice": None if choice is None else {name: choice[name] for name in _CHOICE},
+    }
+
+
+def policy_object(policy: model.Policy) -> Object:
+    """The answer to ``policy set``, and one element of ``policy list``."""
+    return {
+        "pattern": policy.pattern,
+        "repeat": _value(policy.repeat),
+        "repeat_after_seconds": policy.repeat_after_seconds,
+        "max_live": policy.max_live,
+        "max_attempts": policy.max_attempts,
+        "loose_ends": policy.loose_ends,
+        "built_in": policy.built_in,
+    }
+
+
+def policies_object(found: model.PolicyList) -> Object:
+    """The answer to ``policy list``."""
+    return {
+        "policies": [policy_object(policy) for policy in found.policies],
+        "defaults": policy_object(found.defaults),
     }
 
 
@@ -336,6 +359,7 @@ def _denial(denial: model.Denial) -> Object:
         "expires_at": format_moment(denial.expires_at),
         "completed_at": format_moment(denial.completed_at),
         "retry_after_seconds": denial.retry_after_seconds,
+        "policy": denial.policy,
     }
 
 
@@ -372,5 +396,5 @@ def format_moment(moment: datetime | None) -> str | None:
     return None if moment is None else format_time(moment)
 
 
-def _value(cause: model.Cause | None) -> str | None:
-    return None if cause is None else cause.value
+def _value(of: model.Cause | model.Repeat | None) -> str | None:
+    return None if of is None else of.value

@@ -1,4 +1,4 @@
-"""The commands for operators: ``work-reap``, ``work-revoke`` and ``work-ack``."""
+"""The commands for operators: ``work-reap``, ``work-revoke``, ``work-ack`` and ``work-reopen``."""
 
 from __future__ import annotations
 
@@ -79,5 +79,35 @@ def work_ack(
     return 0
 
 
+def work_reopen(
+    key: Key,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
+    ],
+    request_id: RequestId = None,
+) -> int:
+    """Put work back that was completed by mistake, so that it can be claimed again; for operators.
+
+    The record then says that it was abandoned, with this reason, and keeps what the session that completed it has left
+    behind.
+    """
+    context = current()
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
+        record = client.reopen(key, reason=reason, request_id=request_id)
+    say_what_it_became(key, record.work_key)
+    answer(
+        context,
+        f"reopened {quotation.key(record.work_key)} (was completed by {quotation.name(record.session)})",
+        record_object(record),
+    )
+    return 0
+
+
 #: The commands by their names, in the order in which help lists them.
-COMMANDS: dict[str, Callable[..., int]] = {"work-reap": work_reap, "work-revoke": work_revoke, "work-ack": work_ack}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "work-reap": work_reap,
+    "work-revoke": work_revoke,
+    "work-ack": work_ack,
+    "work-reopen": work_reopen,
+}

@@ -24,6 +24,8 @@ from coordinator.model import (
     LogPage,
     NothingFree,
     Outcome,
+    Policy,
+    PolicyList,
     Previous,
     Record,
     State,
@@ -42,6 +44,8 @@ __all__ = [
     "describe_findings",
     "describe_hot",
     "describe_log",
+    "describe_policies",
+    "describe_policy",
     "describe_reap",
     "describe_records",
     "describe_revocation",
@@ -83,12 +87,39 @@ def what_after_nothing_free(denial: Denial) -> str:
         return "there is nothing to do on this list: start nothing, or name other work"
     again = ""
     if denial.retry_after_seconds is not None:
-        again = (
-            f"; ask again within {format_duration(denial.retry_after_seconds)}, when the first claim ends at the latest"
-        )
+        wait = format_duration(denial.retry_after_seconds)
+        again = f"; ask again within {wait}, when the first claim ends at the latest"
+        if choice.nothing_free is NothingFree.BLOCKED:
+            again = f"; ask again in {wait}, when the first of these may be repeated"
     if choice.also_held:
         again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:_NAMED])}{again}"
     return f"name other work{again}"
+
+
+def describe_policy(policy: Policy) -> str:
+    """Say what a policy sets: ``repeat after 20 h, at most 3 live``."""
+    parts = []
+    if policy.repeat_after_seconds is not None:
+        parts.append(f"repeat after {format_duration(policy.repeat_after_seconds)}")
+    elif policy.repeat is not None:
+        parts.append(f"repeat {policy.repeat.value}")
+    if policy.max_live is not None:
+        parts.append(f"at most {policy.max_live} live" if policy.max_live else "paused (at most 0 live)")
+    if policy.max_attempts is not None:
+        parts.append(_count(policy.max_attempts, "attempt"))
+    if policy.loose_ends is not None:
+        parts.append(f"loose ends {'on' if policy.loose_ends else 'off'}")
+    return ", ".join(parts) or "nothing"
+
+
+def describe_policies(found: PolicyList) -> str:
+    """List policies, one a line, and what holds for all other work."""
+    rows = [
+        (key(policy.pattern), describe_policy(policy) + " (built in)" * policy.built_in) for policy in found.policies
+    ]
+    rows.append(("all other work", describe_policy(found.defaults)))
+    width = max(len(pattern) for pattern, _ in rows)
+    return "\n".join(f"{pattern:<{width}}  {what}" for pattern, what in rows)
 
 
 def describe_records(records: Iterable[Record]) -> str:

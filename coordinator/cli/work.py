@@ -162,7 +162,7 @@ def _what_else(denial: Denial, session: Session) -> str:
     if denial.alternatives:
         others = ", ".join(quotation.key(each) for each in denial.alternatives)
         return f"choose other work; abandoned and free: {others}"
-    if denial.reason is DenialReason.COMPLETED:
+    if denial.reason is not DenialReason.HELD:
         return "choose other work"
     if denial.own_session and session.shared:
         return (

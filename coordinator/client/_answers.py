@@ -306,6 +306,7 @@ def _denial(response: pb.ClaimResponse) -> model.Denial:
         retry_after_seconds=seconds_of(denial.retry_after) if denial.HasField("retry_after") else None,
         typed_key=response.typed_key or None,
         alternatives=tuple(denial.alternatives),
+        policy=denial.policy or None,
     )
 
 

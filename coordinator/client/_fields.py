@@ -20,9 +20,21 @@ from coordinator.limits import MAX_ITEMS
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import STATES_ON_WIRE
+from coordinator.wire import REPEATS_ON_WIRE, STATES_ON_WIRE
 
-__all__ = ["duration", "flag", "integer", "moment", "parts", "request_id", "session", "several", "states", "text"]
+__all__ = [
+    "duration",
+    "flag",
+    "integer",
+    "moment",
+    "parts",
+    "policy",
+    "request_id",
+    "session",
+    "several",
+    "states",
+    "text",
+]
 
 T = TypeVar("T")
 #: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
@@ -76,6 +88,35 @@ def duration(field: str, value: float | timedelta | None) -> Duration | None:
         raise InvalidInput(f"{field} of {value!r} seconds is too long", field=field)
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
     return Duration(seconds=whole, nanos=nanos)
+
+
+def policy(
+    pattern: str,
+    repeat: model.Repeat | str | float | timedelta | None,
+    max_live: int | None,
+    max_attempts: int | None,
+    loose_ends: bool | None,
+) -> types.Policy:
+    """Write a policy; ``InvalidInput`` for a ``repeat`` that is neither ``never`` nor ``always`` nor a duration."""
+    message = types.Policy(pattern=text("pattern", pattern))
+    if repeat in (model.Repeat.NEVER, model.Repeat.ALWAYS):
+        message.repeat = REPEATS_ON_WIRE[model.Repeat(str(repeat))]
+    elif isinstance(repeat, str):
+        raise InvalidInput(
+            f"repeat must be never, always or a duration, not {repeat!r}",
+            field="repeat",
+            hint="give a duration in seconds or as a timedelta",
+        )
+    elif (after := duration("repeat", repeat)) is not None:
+        message.repeat = types.REPEAT_AFTER
+        message.repeat_after.CopyFrom(after)
+    if max_live is not None:
+        message.max_live = integer("max_live", max_live)
+    if max_attempts is not None:
+        message.max_attempts = integer("max_attempts", max_attempts)
+    if loose_ends is not None:
+        message.loose_ends = flag("loose_ends", loose_ends)
+    return message
 
 
 def moment(field: str, value: datetime | None) -> Timestamp | None:

@@ -27,6 +27,7 @@ from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
 from coordinator.process.identity import invented_session
 from coordinator.v1 import service_pb2 as pb
+from coordinator.wire import policy_from
 
 
 class _Own(NamedTuple):
@@ -623,6 +624,89 @@ class Client:
             at_once=fields.flag("at_once", at_once),
         )
         return answers.record_from((self._calls.call("Revoke", request)).record)
+
+    def reopen(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
+        """Put work back that was completed by mistake, as an operator. On the command line this is ``work-reopen``.
+
+        Args:
+            key: The work key, at most 512 bytes.
+            reason: Shown to the next session that claims the work, at most 16 KiB.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request: it takes effect once.
+
+        Returns:
+            The record: ``abandoned``, cause ``revoked``, with session, note and result of who had completed it.
+
+        Raises:
+            NotHolder: A session holds the work.
+            NotFound: The work key has never been claimed.
+            Refused: The work is not completed.
+
+        """
+        request = pb.ReopenRequest(
+            fleet=self._fleet,
+            work_key=fields.text("work_key", key),
+            reason=fields.text("reason", reason),
+            request_id=fields.request_id(request_id),
+        )
+        return answers.record_from((self._calls.call("Reopen", request)).record)
+
+    def set_policy(
+        self,
+        pattern: str,
+        *,
+        repeat: model.Repeat | str | float | timedelta | None = None,
+        max_live: int | None = None,
+        max_attempts: int | None = None,
+        loose_ends: bool | None = None,
+    ) -> model.Policy:
+        """Say what a kind of work, or all work below a prefix of work keys, means; as an operator.
+
+        Of all policies that match a work key, the longest pattern that sets a field counts. What is not given stays as
+        it is. In force at every replica within 5 s.
+
+        Args:
+            pattern: A kind, or a prefix of work keys that ends where one of their segments does: ``github:gptme/gptme``
+                matches ``github:gptme/gptme#7``, and not ``github:gptme/gptme-contrib#1``.
+            repeat: Whether finished work may be claimed again: ``never``, ``always``, or how long after its completion,
+                in seconds or as a ``timedelta``, 1 s to 366 days.
+            max_live: How many claims of this work may be live at a time, 0 to 1,000,000; 0 pauses it.
+            max_attempts: How many attempts may fail before the work is not handed out any more, 1 to 1,000.
+            loose_ends: Whether abandoned attempts are loose ends.
+
+        Returns:
+            The policy of that pattern, as it is set now.
+
+        Raises:
+            LimitExceeded: The fleet has 1,000 policies.
+
+        """
+        policy = fields.policy(pattern, repeat, max_live, max_attempts, loose_ends)
+        request = pb.SetPolicyRequest(fleet=self._fleet, policy=policy)
+        return policy_from((self._calls.call("SetPolicy", request)).policy)
+
+    def list_policies(self) -> model.PolicyList:
+        """Return the policies of the fleet.
+
+        Returns:
+            The built-in ones, then those that were set, by pattern; and what holds where none says anything.
+
+        """
+        response = self._calls.call("ListPolicies", pb.ListPoliciesRequest(fleet=self._fleet))
+        return model.PolicyList(tuple(map(policy_from, response.policies)), policy_from(response.defaults))
+
+    def unset_policy(self, pattern: str) -> bool:
+        """Take back all that was set for a pattern, as an operator. What is built in stays.
+
+        Args:
+            pattern: The pattern, as for ``set_policy``.
+
+        Returns:
+            Whether anything had been set.
+
+        """
+        request = pb.UnsetPolicyRequest(fleet=self._fleet, pattern=fields.text("pattern", pattern))
+        return bool((self._calls.call("UnsetPolicy", request)).removed)
 
     def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
         """Mark abandoned work as seen, so that it is no loose end any more. On the command line this is ``work-ack``.

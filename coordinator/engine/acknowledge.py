@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import End, expire, write_end
+from coordinator.engine.attempt_end import End, expire, what_is_left, write_end
 from coordinator.engine.documents import StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, show_record
@@ -83,12 +83,13 @@ def _abandoned(work_key: WorkKey, found: Snapshot, now: datetime) -> StoredRecor
             hint="only abandoned work is acknowledged",
             holder=holder,
         )
-    if found.expired is not None:
-        return expire(found.expired, now)
     if found.record is None:
         if found.record_revision:
             raise Refused(f"what is stored of {key(work_key)} cannot be read, so it cannot be acknowledged")
         raise NotFound(f"{key(work_key)} has never been claimed, so it is not a loose end", hint="check the spelling")
-    if found.record.state is not State.ABANDONED:
-        raise Refused(f"{key(work_key)} is {found.record.state.value}, so it is no loose end")
-    return found.record
+    record = found.record
+    if found.expired is not None:
+        record = what_is_left(record, expire(record, now))
+    if record.state is not State.ABANDONED:
+        raise Refused(f"{key(work_key)} is {record.state.value}, so it is no loose end")
+    return record

@@ -4,7 +4,9 @@ Invariants:
 - Each ended attempt has exactly one history entry and one entry in the time index, and both are written by the
   transaction that ends the attempt. That it applies at most once is for the transaction's comparisons to say.
 - A claim that can be read is ended by its create_revision, the fencing token, so that heartbeats do not get in the way.
-- The end of a reopened attempt that was released or revoked leaves the work completed, as it was.
+- A reopened attempt that was not completed leaves the work completed, as it was, however it ended. One that repeats
+  work because its policy allows that leaves it abandoned; its record keeps the completion before.
+- An abandoned attempt whose policy keeps no loose ends leaves a record that is acknowledged, and no loose end.
 - Each end is reported to the metrics by the operation whose transaction wrote it, also where its reply was lost.
 
 Two things may be a little behind where others act at the same moment, because only the fencing token is compared: the
@@ -31,7 +33,19 @@ from coordinator.limits import MAX_TRIES
 from coordinator.model import Cause, Record, State
 from coordinator.quotation import key
 
-__all__ = ["End", "as_claimed", "commit_end", "end_live", "expire", "loose_end", "lost_races", "record_of", "write_end"]
+__all__ = [
+    "End",
+    "as_claimed",
+    "commit_end",
+    "end_live",
+    "expire",
+    "loose_end",
+    "lost_races",
+    "put_record",
+    "record_of",
+    "what_is_left",
+    "write_end",
+]
 
 
 class End(NamedTuple):
@@ -124,8 +138,34 @@ def expire(record: StoredRecord, now: datetime) -> StoredRecord:
         state=State.ABANDONED,
         cause=record.cause or Cause.EXPIRED,
         ended_at=now if record.expires_at is None else min(record.expires_at, now),
+        repeated=False,
         completion=None,
     )
+
+
+def what_is_left(claimed: StoredRecord | None, ended: StoredRecord) -> StoredRecord:
+    """Return the record of work whose attempt was abandoned; ``claimed`` is what the record said before.
+
+    Of a reopened attempt that is the finished work, as it was; of any other the attempt as it ``ended``.
+    """
+    if claimed is None or claimed.completion is None:
+        return ended
+    if claimed.repeated:
+        return replace(ended, repeated=True, completion=claimed.completion)
+    return replace(claimed.completion, attempts=ended.attempt, request_id=ended.request_id)
+
+
+def put_record(paths: WorkPaths, record: StoredRecord, *, loose_ends: bool) -> tuple[StoredRecord, tuple[Put, ...]]:
+    """Return the record of work that is claimed no more, and what writes it, with its loose end if it has one.
+
+    Without ``loose_ends`` what was abandoned counts as acknowledged when it ended.
+    """
+    if record.state is not State.ABANDONED or record.acknowledged_at is not None:
+        return record, (Put(paths.record, record.encode()),)
+    if loose_ends:
+        return record, (Put(paths.record, record.encode()), loose_end(paths, record))
+    seen = replace(record, acknowledged_at=record.ended_at)
+    return seen, (Put(paths.record, seen.encode()),)
 
 
 def loose_end(paths: WorkPaths, abandoned: StoredRecord) -> Put:
@@ -172,23 +212,19 @@ def end_live(
     *,
     compares: tuple[Compare, ...] = (),
     wanted: Compare | None = None,
+    loose_ends: bool = True,
 ) -> Operation[Record | Snapshot]:
     """Delete the claim and write down that it ``ended``, if it is still the one that was found.
 
     That is for ``compares`` to say; without any, the fencing token does. ``wanted`` says that the request was not
-    withdrawn. Returns the record that was written, or what
-    was found instead.
+    withdrawn. Returns the record that was written, or what was found instead.
     """
     if found.claim is None:
         raise ValueError("only a live claim is ended")
-    stays_completed = found.record.completion if ended.state is State.ABANDONED and found.record else None
-    record = ended
-    if stays_completed is not None:
-        record = replace(stays_completed, attempts=ended.attempt, request_id=ended.request_id)
+    record = what_is_left(found.record, ended) if ended.state is State.ABANDONED else ended
     end = yield from write_end(paths, ended, contenders=found.contenders, request_id=request_id)
-    success = [Delete(paths.claim), Put(paths.record, record.encode()), *end.operations]
-    if record.state is State.ABANDONED:
-        success.append(loose_end(paths, record))
+    record, written = put_record(paths, record, loose_ends=loose_ends)
+    success = [Delete(paths.claim), *written, *end.operations]
     same_claim = compares or (created_at(paths.claim, found.claim.token),)
     if wanted is None:
         return (yield from commit_end(paths, same_claim, success, end, record))

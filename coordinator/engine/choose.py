@@ -18,6 +18,7 @@ from typing import NamedTuple
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
 from coordinator.engine.documents import StoredClaim
+from coordinator.engine.finished import completion_of, is_open
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.portions import Portion
 from coordinator.engine.snapshot import decode_record
@@ -35,7 +36,8 @@ class Sight(NamedTuple):
     """How a work key was at ``revision``: ``taken`` says why it could not be had, None for what was free.
 
     ``session`` holds it or has finished it; ``token``, ``request_id``, ``lease`` and ``expires_at`` are those of the
-    live claim. ``expires_at`` is by the clock of the replica that wrote it.
+    live claim. ``completed_at`` is when it was finished last, if it is free or finished. Times are by the clocks of the
+    replicas that wrote them.
     """
 
     taken: SkipReason | None
@@ -45,6 +47,7 @@ class Sight(NamedTuple):
     request_id: str = ""
     lease: int = 0
     expires_at: datetime | None = None
+    completed_at: datetime | None = None
 
 
 FREE = Sight(None, 0)
@@ -99,8 +102,6 @@ def sight_of_record(kv: KeyValue, revision: int, *, live: bool) -> Operation[Sig
     stored = yield from decode_record(kv)
     if stored is None:
         return Sight(None, revision)
-    if stored.state is State.COMPLETED:
-        return Sight(SkipReason.COMPLETED, revision, session=stored.session)
     if stored.state is State.CLAIMED and live:
         return Sight(
             SkipReason.HELD,
@@ -110,7 +111,11 @@ def sight_of_record(kv: KeyValue, revision: int, *, live: bool) -> Operation[Sig
             request_id=stored.request_id,
             expires_at=stored.expires_at,
         )
-    return Sight(None, revision)
+    completion = completion_of(stored)
+    if completion is None:
+        return Sight(None, revision)
+    taken = None if is_open(stored) else SkipReason.COMPLETED
+    return Sight(taken, revision, session=completion.session, completed_at=completion.ended_at)
 
 
 def contend(command: ClaimCommand, paths: WorkPaths, token: int) -> Operation[None]:

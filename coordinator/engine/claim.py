@@ -13,6 +13,7 @@ Invariants:
   denied.
 - Where a comparison fails, the claim is tried again with what was read then: at most ``MAX_TRIES`` times
   (``limits.py``), after which it fails with ``Contended``.
+- Finished work is denied, unless the request says ``reopen`` or the work's policy lets it be repeated by now.
 - Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
   or has finished is still denied.
 """
@@ -20,10 +21,12 @@ Invariants:
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import keep_mark, note_contender, take_mark_back
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
+from coordinator.engine.finished import completion_of, is_open
 from coordinator.engine.grant import grant, is_withheld
 from coordinator.engine.history import PASSED_OVER, previous_from_history
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
@@ -34,7 +37,7 @@ from coordinator.engine.steps import Operation, Trailing, commit, decode, is_wan
 from coordinator.engine.transaction import Range, Txn, created_at, in_turn
 from coordinator.errors import Contended
 from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
-from coordinator.model import Claim, Denial, DenialReason, Outcome, State
+from coordinator.model import Claim, Denial, DenialReason, Outcome
 from coordinator.quotation import key
 
 __all__ = ["claim", "claim_without_granting", "meet_found", "placed_before"]
@@ -76,8 +79,9 @@ def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Oper
     """Answer a claim from what was found; None where it can be granted, or where the claim in its way has changed."""
     if found.claim is not None:
         return (yield from _meet_holder(command, paths, found, found.claim))
-    if found.record is not None and found.record.state is State.COMPLETED and not command.reopen:
-        return _completed(paths, found.record)
+    denial = _finished(command, paths, found.record)
+    if denial is not None:
+        return denial
     if found.record is not None and command.was_granted(found.record):
         raise refuse_repeated(paths.work_key, found.record)
     return None
@@ -187,13 +191,27 @@ def _repeat(
     )
 
 
-def _completed(paths: WorkPaths, record: StoredRecord) -> Denial:
-    return Denial(
+def _finished(command: ClaimCommand, paths: WorkPaths, record: StoredRecord | None) -> Denial | None:
+    """Deny work that is finished and may not be repeated, or not yet; None where it may be claimed."""
+    finished = None if record is None else completion_of(record)
+    if record is None or finished is None or command.reopen:
+        return None
+    denial = Denial(
         work_key=str(paths.work_key),
         reason=DenialReason.COMPLETED,
-        completed_by=record.session,
-        completed_at=record.ended_at,
+        completed_by=finished.session,
+        completed_at=finished.ended_at,
     )
+    wait = command.cooldown(finished)
+    if wait > 0:
+        return replace(
+            denial,
+            reason=DenialReason.COOLDOWN,
+            policy=command.policy.repeat_pattern or None,
+            expires_at=command.now + timedelta(seconds=wait),
+            retry_after_seconds=wait,
+        )
+    return None if is_open(record) or command.policy.may_repeat(finished.ended_at, command.now) else denial
 
 
 def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial | None]:

@@ -4,6 +4,7 @@ Invariants:
 - A claim is a session's own if the session proves it: by the claim's token, or by being the process that made it. What
   another process of the session holds is not.
 - A request is recognized by session and request_id, in the claim that it made and in the record of its attempt.
+- Finished work is claimed again where its policy allows that, or where the request says ``reopen``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.finished import completion_of, is_open
+from coordinator.engine.policy import NO_POLICY, WorkPolicy
 from coordinator.engine.snapshot import LiveClaim
 
 __all__ = ["ClaimCommand"]
@@ -25,7 +28,7 @@ class ClaimCommand:
 
     ``one_of_many``: it is a try of one candidate of a ClaimNext. What its session holds already is not renewed then,
     and a grant leaves its mark under the request, so that the same request is granted once among all candidates. One
-    that does not ``contend`` is not noted as a contender where it is denied.
+    that does not ``contend`` is not noted as a contender where it is denied. ``policy`` is that of the work.
     """
 
     session: str
@@ -38,6 +41,7 @@ class ClaimCommand:
     token: int = 0
     one_of_many: bool = False
     contends: bool = True
+    policy: WorkPolicy = NO_POLICY
 
     def made(self, stored: StoredClaim | StoredRecord) -> bool:
         """Return whether a try of this request has made the claim, or the record of its attempt."""
@@ -54,6 +58,18 @@ class ClaimCommand:
     def owns(self, held: StoredClaim, live: LiveClaim) -> bool:
         """Return whether the caller has proved that the live claim is its own: by its token, or as its maker."""
         return held.session == self.session and (self.token == live.token or self.instance == held.instance)
+
+    def cooldown(self, finished: StoredRecord) -> float:
+        """Return for how many seconds finished work may not be repeated yet; 0 where it is not for time to say."""
+        return 0.0 if self.reopen else self.policy.cooldown(finished.ended_at, self.now)
+
+    def repeats(self, left: StoredRecord) -> bool:
+        """Return whether a claim of this work is a repetition that its policy allows; otherwise it reopens it, if any.
+
+        ``left`` is the record of the work while no session holds it.
+        """
+        finished = completion_of(left)
+        return finished is not None and (is_open(left) or self.policy.may_repeat(finished.ended_at, self.now))
 
     def was_granted(self, record: StoredRecord) -> bool:
         """Return whether the latest attempt was this request's.

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from json.encoder import encode_basestring
 
 from coordinator.engine.json_document import Document
 from coordinator.engine.layout import format_stamp
-from coordinator.model import Cause, State
+from coordinator.model import Cause, Repeat, State
 
-__all__ = ["Contender", "Ended", "LooseEnd", "StoredClaim", "StoredHistory", "StoredRecord", "StoredRequest"]
+__all__ = [
+    "Contender",
+    "Ended",
+    "LooseEnd",
+    "OnOff",
+    "PolicyChange",
+    "StoredClaim",
+    "StoredHistory",
+    "StoredPolicy",
+    "StoredRecord",
+    "StoredRequest",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredClaim(Document):
     """``claim/K``: the claim itself. ``renewed``: it was, so that its holder knows that it has the claim.
 
-    ``revoked``: an operator wants it to end, and has given ``reason``: it is renewed no more.
+    ``revoked``: an operator wants it to end, and has given ``reason``: it is renewed no more. ``again``: the
+    work was finished before, and its record keeps that ``completion``.
     """
 
     session: str
@@ -35,6 +48,7 @@ class StoredClaim(Document):
     renewed: bool = False
     revoked: bool = False
     reason: str = ""
+    again: bool = False
 
     def told_of_grant(self) -> tuple[bytes, ...]:
         """Return what stands of the grant in the claim, in the record and in the history entry alike."""
@@ -48,10 +62,12 @@ class StoredRecord(Document):
 
     ``fencing_token`` is None in the record that a grant writes, as it is the revision of that very write: the record's
     own mod_revision. ``attempts`` is the number of the latest attempt; it differs from ``attempt`` only after a
-    reopened attempt was released, or any was withdrawn, when the record describes the attempt before again.
-    ``completion`` is the completed record, kept while finished work is claimed again. ``withdrawn`` is set in the
-    record of an attempt that was withdrawn if there is none before it to describe. A record that says ``claimed`` and
-    has the cause ``revoked`` is that of a claim that an operator wants to end.
+    reopened attempt was not completed, or any was withdrawn, when the record describes the attempt before again.
+    ``completion`` is the completed record, kept while finished work is claimed again. ``repeated``: that was a
+    repetition that its policy allows, so the record describes it also where it was abandoned, and keeps the
+    ``completion``. ``reopened`` is the request by which an operator has put completed work back. ``withdrawn`` is set
+    in the record of an attempt that was withdrawn if there is none before it to describe. A record that says
+    ``claimed`` and has the cause ``revoked`` is that of a claim that an operator wants to end.
     """
 
     state: State
@@ -71,6 +87,8 @@ class StoredRecord(Document):
     acknowledged_reason: str = ""
     request_id: str = ""
     withdrawn: bool = False
+    repeated: bool = False
+    reopened: str = ""
     completion: StoredRecord | None = None
 
     def __post_init__(self) -> None:
@@ -90,6 +108,8 @@ class StoredHistory(Document):
     """``history/K/attempt``: how an attempt ended; ``request_id`` is that of the request which ended it.
 
     ``withdrawn``: it was granted when its caller had been answered already, so that no session ever worked on it.
+    ``reopened`` is the request by which an operator has put the completed work back, ``reopened_at`` when and
+    ``reopened_reason`` why.
     """
 
     session: str
@@ -107,6 +127,9 @@ class StoredHistory(Document):
     contenders: int = 0
     request_id: str = ""
     withdrawn: bool = False
+    reopened: str = ""
+    reopened_at: datetime | None = None
+    reopened_reason: str = ""
 
     def __post_init__(self) -> None:
         if self.ended not in (State.COMPLETED, State.ABANDONED):
@@ -154,3 +177,33 @@ class StoredRequest(Document):
     work_key: str = ""
     attempt: int | None = None
     withdrawn_at: datetime | None = None
+
+
+class OnOff(StrEnum):
+    """A switch that may also be left alone."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPolicy(Document):
+    """``policy/pattern``: the fields of a policy that are set. ``repeat_after`` goes with ``after``, in seconds."""
+
+    repeat: Repeat | None = None
+    repeat_after: float | None = None
+    max_live: int | None = None
+    max_attempts: int | None = None
+    loose_ends: OnOff | None = None
+
+    def __post_init__(self) -> None:
+        if (self.repeat is Repeat.AFTER) != bool(self.repeat_after):
+            raise ValueError("repeat_after does not go with repeat")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChange(Document):
+    """``/coordination-meta/v1/policy/fleet``: which policy of a fleet was changed last, and when."""
+
+    pattern: str
+    changed_at: datetime

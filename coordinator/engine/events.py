@@ -141,8 +141,10 @@ def _history(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
     entry = yield from decode(StoredHistory, kv)
     if work_key is None or entry is None:
         return None
-    event = Event.COMPLETED if entry.ended is State.COMPLETED else Event.ABANDONED
-    return ClaimEvent(event, kv.mod_revision, show_ended(work_key, entry))
+    # Completed work that an operator puts back is abandoned, by the entry that said that it was completed.
+    ended = show_ended(work_key, entry)
+    event = Event.COMPLETED if ended.state is State.COMPLETED else Event.ABANDONED
+    return ClaimEvent(event, kv.mod_revision, ended)
 
 
 def _contender(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:

@@ -5,6 +5,7 @@ Invariants:
   ends its successor's claim, and heartbeats that change its mod_revision do not get in the way.
 - An expired attempt may still be completed, late, as long as no session has claimed the work since: the transaction
   compares that no claim is there and that the record is the one that was read. Its one history entry then says so.
+  That holds of an attempt that had reopened finished work too, although the record shows the older completion again.
 - A request ends the claim that it first found, or none: it never ends a later claim of the same session.
 - A request that was withdrawn ends nothing.
 - A repeated request finds its request_id in the history and returns that it took effect.
@@ -17,7 +18,7 @@ from datetime import datetime
 
 from coordinator.engine.attempt_end import as_claimed, commit_end, end_live, lost_races, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord
-from coordinator.engine.history import own_attempt, own_end, read_ends, read_first
+from coordinator.engine.history import own_attempt, own_end, read_ends, read_first, record_of_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse, refuse_withdrawn
 from coordinator.engine.snapshot import LiveClaim, Snapshot
@@ -32,13 +33,17 @@ __all__ = ["FinishCommand", "complete", "release"]
 
 @dataclass(frozen=True, slots=True)
 class FinishCommand:
-    """A request to complete (``text`` is the result) or to release (the reason); ``token`` 0 means none is named."""
+    """A request to complete (``text`` is the result) or to release (the reason); ``token`` 0 means none is named.
+
+    ``loose_ends``: whether the work's policy keeps any.
+    """
 
     session: str
     request_id: str
     now: datetime
     text: str = ""
     token: int = 0
+    loose_ends: bool = True
 
 
 def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
@@ -47,13 +52,13 @@ def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     if done is not None:
         return done
     named = command.token
-    command = _pinned(command, found)
+    command = yield from _pinned(command, paths, found)
     for _ in range(MAX_TRIES):
         if _holds(command, found) is not None:
             wanted = not_withdrawn(paths, command.session, command.request_id)
             answer = yield from end_live(paths, found, command.request_id, _completed(command, found), wanted=wanted)
-        elif _may_still_complete(command, found):
-            answer = yield from _complete_late(command, paths, found)
+        elif (expired := (yield from _may_still_complete(command, paths, found))) is not None:
+            answer = yield from _complete_late(command, paths, found, expired)
         else:
             return (yield from _done_before_or_refused(command, paths, found, named, "complete"))
         if isinstance(answer, Record):
@@ -68,22 +73,31 @@ def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     if done is not None:
         return done
     named = command.token
-    command = _pinned(command, found)
+    command = yield from _pinned(command, paths, found)
     for _ in range(MAX_TRIES):
         if _holds(command, found) is None:
             return (yield from _done_before_or_refused(command, paths, found, named, "release"))
-        wanted = not_withdrawn(paths, command.session, command.request_id)
-        answer = yield from end_live(paths, found, command.request_id, _released(command, found), wanted=wanted)
+        wanted, ended = not_withdrawn(paths, command.session, command.request_id), _released(command, found)
+        answer = yield from end_live(
+            paths, found, command.request_id, ended, wanted=wanted, loose_ends=command.loose_ends
+        )
         if isinstance(answer, Record):
             return answer
         found = answer
     raise lost_races(paths.work_key)
 
 
-def _pinned(command: FinishCommand, found: Snapshot) -> FinishCommand:
+def _pinned(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[FinishCommand]:
     """Have the command name the claim that was found, or the latest there was, if it names none."""
-    latest = found.record.fencing_token if found.record else None
-    return replace(command, token=command.token or (found.claim.token if found.claim else latest or 0))
+    if command.token:
+        return command
+    if found.claim is not None:
+        return replace(command, token=found.claim.token)
+    latest = found.record
+    reopened = None if latest is None else (yield from _reopened(paths, latest))
+    if reopened is not None:
+        latest = reopened
+    return replace(command, token=(latest.fencing_token if latest else None) or 0)
 
 
 def _holds(command: FinishCommand, found: Snapshot) -> LiveClaim | None:
@@ -94,16 +108,29 @@ def _holds(command: FinishCommand, found: Snapshot) -> LiveClaim | None:
     return live if command.token in (0, live.token) else None
 
 
-def _may_still_complete(command: FinishCommand, found: Snapshot) -> bool:
-    """Return whether the latest attempt was the session's, has expired, and no session has claimed since."""
-    record = found.record
-    if found.claim is not None or record is None or record.session != command.session:
-        return False
-    if command.token not in (0, record.fencing_token):
-        return False
-    if record.state is State.CLAIMED:
-        return record.cause is None
-    return record.state is State.ABANDONED and record.cause is Cause.EXPIRED
+def _may_still_complete(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[StoredRecord | None]:
+    """Return the latest attempt if it was the session's, has expired, and no session has claimed since."""
+    latest = found.record
+    if found.claim is not None or latest is None:
+        return None
+    latest = (yield from _reopened(paths, latest)) or latest
+    if latest.session != command.session or command.token not in (0, latest.fencing_token):
+        return None
+    if latest.state is State.CLAIMED:
+        return latest if latest.cause is None else None
+    return latest if latest.state is State.ABANDONED and latest.cause is Cause.EXPIRED else None
+
+
+def _reopened(paths: WorkPaths, record: StoredRecord) -> Operation[StoredRecord | None]:
+    """Return the latest attempt if it had reopened finished work, which is what the record describes again."""
+    if record.attempts == record.attempt:
+        return None
+    reply = yield from commit(Txn((), (Range(paths.history(record.attempts)),)))
+    for kv in reply.range(0).kvs:
+        ended = yield from decode(StoredHistory, kv)
+        if ended is not None and not ended.withdrawn:
+            return replace(record_of_end(ended), request_id=record.request_id)
+    return None
 
 
 def _completed(command: FinishCommand, found: Snapshot) -> StoredRecord:
@@ -121,18 +148,18 @@ def _released(command: FinishCommand, found: Snapshot) -> StoredRecord:
     return replace(claimed, state=State.ABANDONED, cause=Cause.RELEASED, reason=command.text, ended_at=command.now)
 
 
-def _complete_late(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[Record | Snapshot]:
+def _complete_late(
+    command: FinishCommand, paths: WorkPaths, found: Snapshot, expired: StoredRecord
+) -> Operation[Record | Snapshot]:
     """Complete an attempt that has expired, whether or not its expiry has been written down."""
-    if found.record is None:
-        raise ValueError("only what has a record is completed late")
     contenders, superseded = found.contenders, None
-    if found.record.state is State.ABANDONED:
-        reply = yield from commit(Txn((), (Range(paths.history(found.record.attempt)),)))
+    if expired.state is State.ABANDONED:
+        reply = yield from commit(Txn((), (Range(paths.history(expired.attempt)),)))
         for kv in reply.range(0).kvs:
             superseded = yield from decode(StoredHistory, kv)
         contenders = superseded.contenders if superseded else 0
     record = replace(
-        found.record,
+        expired,
         state=State.COMPLETED,
         cause=None,
         reason="",
@@ -141,6 +168,7 @@ def _complete_late(command: FinishCommand, paths: WorkPaths, found: Snapshot) ->
         late=True,
         acknowledged_at=None,
         acknowledged_reason="",
+        repeated=False,
         completion=None,
     )
     end = yield from write_end(paths, record, contenders=contenders, request_id=command.request_id)

@@ -10,10 +10,13 @@ Invariants:
 
 from __future__ import annotations
 
-from coordinator.engine.attempt_end import expire, write_end
+from dataclasses import replace
+
+from coordinator.engine.attempt_end import expire, what_is_left, write_end
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
+from coordinator.engine.finished import completion_of
 from coordinator.engine.history import next_attempt, previous_of
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse_withdrawn
@@ -30,8 +33,15 @@ __all__ = ["grant", "is_withheld"]
 def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease) -> Operation[Claim | Snapshot]:
     """Write the claim if the work key still is as it was found; otherwise return how it is."""
     attempt = yield from next_attempt(paths, found)
-    claimed = _claim_of(command, attempt, lease)
-    record = _record_of(claimed, found.record)
+    ended, end = found.record, None
+    # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
+    expired = ended is not None and ended.state is State.CLAIMED
+    if ended is not None and expired:
+        ended = expire(ended, command.now)
+    left = None if ended is None else what_is_left(found.record, ended)
+    finished = None if left is None else completion_of(left)
+    claimed = _claim_of(command, attempt, lease, finished)
+    record = _record_of(claimed, finished, repeated=left is not None and command.repeats(left))
     success: list[Put | Delete] = [
         Put(paths.claim, claimed.encode(), lease.id),
         Put(paths.record, record.encode()),
@@ -40,10 +50,7 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     if command.one_of_many:
         placed = StoredRequest(work_key=str(paths.work_key), attempt=attempt)
         success.append(Put(paths.request(command.session, command.request_id), placed.encode(), lease.id))
-    ended, end = found.record, None
-    # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
-    if ended is not None and ended.state is State.CLAIMED:
-        ended = expire(ended, command.now)
+    if ended is not None and expired:
         end = yield from write_end(paths, ended)
         success += end.operations
     elif ended is None and found.record_revision:
@@ -82,7 +89,7 @@ def is_withheld(found: Snapshot, met: Snapshot) -> bool:
     return met.claim is None and met.record_revision == found.record_revision
 
 
-def _claim_of(command: ClaimCommand, attempt: int, lease: Lease) -> StoredClaim:
+def _claim_of(command: ClaimCommand, attempt: int, lease: Lease, finished: StoredRecord | None) -> StoredClaim:
     return StoredClaim(
         session=command.session,
         instance=command.instance,
@@ -92,10 +99,12 @@ def _claim_of(command: ClaimCommand, attempt: int, lease: Lease) -> StoredClaim:
         expires_at=lease.expires_at,
         note=command.note,
         request_id=command.request_id,
+        again=finished is not None,
     )
 
 
-def _record_of(claimed: StoredClaim, before: StoredRecord | None) -> StoredRecord:
+def _record_of(claimed: StoredClaim, finished: StoredRecord | None, *, repeated: bool) -> StoredRecord:
+    """Return the record of a new claim; ``finished`` is the completion that it reopens or repeats."""
     return StoredRecord(
         state=State.CLAIMED,
         session=claimed.session,
@@ -104,7 +113,9 @@ def _record_of(claimed: StoredClaim, before: StoredRecord | None) -> StoredRecor
         expires_at=claimed.expires_at,
         note=claimed.note,
         request_id=claimed.request_id,
-        completion=_completion(before),
+        repeated=repeated,
+        # One completion is kept, and not the chain of those before it.
+        completion=None if finished is None else replace(finished, repeated=False, completion=None),
     )
 
 
@@ -112,8 +123,3 @@ def _traces_of(paths: WorkPaths, claimed: StoredClaim) -> tuple[Trace, ...]:
     """Return where a grant can be seen: in the claim, in the record, and when it has ended in the history."""
     parts = claimed.told_of_grant()
     return tuple(Trace(key, parts) for key in (paths.claim, paths.record, paths.history(claimed.attempt)))
-
-
-def _completion(record: StoredRecord | None) -> StoredRecord | None:
-    """Return what to fall back to when the new attempt is released: the finished work that it reopens."""
-    return record if record is not None and record.state is State.COMPLETED else None

@@ -5,6 +5,9 @@ Requests that end an attempt leave their ids in its history entry.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
@@ -13,7 +16,7 @@ from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Txn, in_turn
 from coordinator.errors import Refused
 from coordinator.keys import WorkKey
-from coordinator.model import Previous, Record, State
+from coordinator.model import Cause, Previous, Record, State
 from coordinator.quotation import key
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "own_end",
     "previous_from_history",
     "previous_of",
+    "put_back",
     "read_ends",
     "read_first",
     "record_of_end",
@@ -63,8 +67,8 @@ def previous_of(paths: WorkPaths, ended: StoredRecord | None) -> Operation[Previ
     """Return what the latest attempt has left behind, according to its record."""
     if ended is None:
         return None
-    if ended.attempts > ended.attempt:
-        # A reopened attempt was released, and the record describes the finished one again. Or one was withdrawn.
+    if ended.attempts > ended.attempt and not ended.reopened:
+        # A reopened attempt was not completed, and the record describes the finished one again. Or one was withdrawn.
         reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER),)))
         latest = yield from previous_from_history(reply.range(0).kvs)
         if latest is not None:
@@ -147,8 +151,8 @@ def show_ended(work_key: WorkKey, ended: StoredRecord | StoredHistory) -> Record
 
 
 def record_of_end(ended: StoredHistory) -> StoredRecord:
-    """Return the record that describes an attempt as its history entry does."""
-    return StoredRecord(
+    """Return the record that describes an attempt as its history entry does, put back if it was."""
+    record = StoredRecord(
         state=ended.ended,
         session=ended.session,
         attempt=ended.attempt,
@@ -161,6 +165,22 @@ def record_of_end(ended: StoredHistory) -> StoredRecord:
         expires_at=ended.expires_at,
         ended_at=ended.ended_at,
         late=ended.late,
+    )
+    if ended.reopened_at is None:
+        return record
+    return put_back(record, ended.reopened, ended.reopened_at, ended.reopened_reason)
+
+
+def put_back(completed: StoredRecord, request_id: str, now: datetime, reason: str) -> StoredRecord:
+    """Return the record of completed work that an operator has put back: as if it had been revoked instead."""
+    return replace(
+        completed,
+        state=State.ABANDONED,
+        cause=Cause.REVOKED,
+        reason=reason,
+        ended_at=now,
+        late=False,
+        reopened=request_id,
     )
 
 

@@ -29,7 +29,12 @@ MOST_ATTEMPTS = 10**ATTEMPT_DIGITS - 1
 _DECODED_KEPT = 128
 _DECODED_BYTES = 4096
 #: The longest that texts may be, in bytes of UTF-8: nothing longer is let in, and headers repeat some of it.
-_MOST_BYTES = {"session": MAX_SESSION_BYTES, "request_id": MAX_ID_BYTES, "instance": MAX_ID_BYTES}
+_MOST_BYTES = {
+    "session": MAX_SESSION_BYTES,
+    "request_id": MAX_ID_BYTES,
+    "reopened": MAX_ID_BYTES,
+    "instance": MAX_ID_BYTES,
+}
 
 
 class Undecodable(ValueError):

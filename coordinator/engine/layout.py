@@ -8,9 +8,11 @@
     /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
     /coordination/v1/<fleet>/request/<session>/<id>       what a ClaimNext was granted, or a request that was withdrawn;
                                                           bound to a lease
+    /coordination/v1/<fleet>/policy/<pattern>             what an operator has set for a kind or a prefix of work keys
+    /coordination-meta/v1/policy/<fleet>                  is written whenever the policies of a fleet change
 
 Invariant: two different work keys never share a key nor lie in a range of one another, and no input leaves its fleet.
-It holds because a work key K, a session and the id of a request are percent-encoded outside
+It holds because a work key K, a session, a pattern and the id of a request are percent-encoded outside
 ``[A-Za-z0-9._:#@-]``, so that none of them holds a ``/``; every range below ends in ``/`` or names one key.
 """
 
@@ -28,6 +30,7 @@ from coordinator.names import FLEET
 
 __all__ = [
     "ATTEMPT_DIGITS",
+    "POLICY_CHANGES",
     "ROOT",
     "FleetPaths",
     "WorkPaths",
@@ -40,6 +43,8 @@ __all__ = [
 ]
 
 ROOT = "/coordination/v1/"
+#: Where each fleet has its mark of a change: one watch tells of the changes in all fleets.
+POLICY_CHANGES = b"/coordination-meta/v1/policy/"
 _UNRESERVED = re.compile(r"[A-Za-z0-9._:#@-]+")
 #: Ten digits keep attempts in numerical order for as long as anyone will count them.
 ATTEMPT_DIGITS = 10
@@ -105,6 +110,15 @@ class FleetPaths:
     def request(self, session: str, request_id: str) -> bytes:
         """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
         return f"{ROOT}{self.fleet}/request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+
+    def policy(self, pattern: str) -> bytes:
+        """The policy of a pattern."""
+        return f"{ROOT}{self.fleet}/policy/{encode_segment(pattern)}".encode()
+
+    @property
+    def policy_change(self) -> bytes:
+        """The mark that a policy has changed."""
+        return POLICY_CHANGES + self.fleet.encode()
 
     def prefix(self, table: str) -> bytes:
         """Return what every key of a table (``claim``, ``record`` …) starts with."""

@@ -6,18 +6,21 @@ that no claim is there and that the record is the one that was read. Doing it tw
 What a caller has seen of the claim, as it was deleted or as its record was listed, is only a guess from which the first
 try is built, so that an expiry mostly costs one transaction. The first try also guesses that no session was denied, and
 compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
+
+Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now.
+``loose_ends`` says whether the work's policy keeps any.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from coordinator.engine.attempt_end import expire, loose_end, record_of, write_end
+from coordinator.engine.attempt_end import expire, put_record, record_of, what_is_left, write_end
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, is_absent, is_empty, unchanged
+from coordinator.engine.transaction import Delete, KeyValue, Range, Txn, is_absent, is_empty, unchanged
 from coordinator.errors import Contended
 from coordinator.limits import MAX_TRIES
 from coordinator.model import State
@@ -31,35 +34,43 @@ def expired_long_enough(expires_at: datetime | None, now: datetime, min_age_seco
     return expires_at is None or min_age_seconds <= 0 or expires_at <= now - timedelta(seconds=min_age_seconds)
 
 
-def reap(paths: WorkPaths, now: datetime, min_age_seconds: float = 0.0) -> Operation[bool]:
+def reap(paths: WorkPaths, now: datetime, min_age_seconds: float = 0.0, *, loose_ends: bool = True) -> Operation[bool]:
     """Write down that a claim expired; returns whether this call did it."""
     found = yield from read(paths)
-    return (yield from _reap(paths, found, now, min_age_seconds))
+    return (yield from _reap(paths, found, now, min_age_seconds, loose_ends=loose_ends))
 
 
-def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime) -> Operation[bool]:
-    """Reap a claim that was deleted, from what its key last held; ``reap``s where that cannot be read."""
+def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime, *, loose_ends: bool = True) -> Operation[bool]:
+    """Reap a claim that was deleted, from what its key last held; ``reap``s where that does not tell enough."""
     claim = yield from decode(StoredClaim, deleted)
-    if claim is None:
-        return (yield from reap(paths, now))
+    if claim is None or claim.again:
+        return (yield from reap(paths, now, loose_ends=loose_ends))
     if claim.expires_at > now and (yield from _has_changed(paths, deleted)):
         return False
     # A grant and a renewal write claim and record in one transaction, so that both have the same mod_revision.
     record = record_of(claim, deleted.create_revision)
     guess = Snapshot(claim=None, record=record, record_revision=deleted.mod_revision, revision=deleted.mod_revision)
-    return (yield from _reap(paths, guess, now))
+    return (yield from _reap(paths, guess, now, loose_ends=loose_ends))
 
 
 def reap_listed(
-    paths: WorkPaths, listed: KeyValue, revision: int, now: datetime, min_age_seconds: float = 0.0
+    paths: WorkPaths,
+    listed: KeyValue,
+    revision: int,
+    now: datetime,
+    min_age_seconds: float = 0.0,
+    *,
+    loose_ends: bool = True,
 ) -> Operation[bool]:
     """Reap a claim that was missing when its record was listed at ``revision``."""
     record = yield from decode_record(listed)
     guess = Snapshot(claim=None, record=record, record_revision=listed.mod_revision, revision=revision)
-    return (yield from _reap(paths, guess, now, min_age_seconds))
+    return (yield from _reap(paths, guess, now, min_age_seconds, loose_ends=loose_ends))
 
 
-def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_seconds: float) -> Operation[bool]:
+def end_overdue(
+    paths: WorkPaths, listed: KeyValue, now: datetime, allowance_seconds: float, *, loose_ends: bool = True
+) -> Operation[bool]:
     """End a claim that is listed although it is past its deadline by more than the allowance, and write that down.
 
     Against an etcd that starts its leases again and again: no deadline of its own would ever end the claim.
@@ -75,16 +86,12 @@ def end_overdue(paths: WorkPaths, listed: KeyValue, now: datetime, allowance_sec
         return False
     ended = expire(found.record, now)
     end = yield from write_end(paths, ended, contenders=found.contenders)
+    _, written = put_record(paths, what_is_left(found.record, ended), loose_ends=loose_ends)
     yield end.expected
     reply = yield from commit(
         Txn(
             compares=(unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision)),
-            success=(
-                Delete(paths.claim),
-                Put(paths.record, ended.encode()),
-                loose_end(paths, ended),
-                *end.operations,
-            ),
+            success=(Delete(paths.claim), *written, *end.operations),
         )
     )
     if reply.succeeded:
@@ -102,19 +109,22 @@ def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
     return all(kv.mod_revision != deleted.mod_revision for kv in reply.range(0).kvs)
 
 
-def _reap(paths: WorkPaths, found: Snapshot, now: datetime, min_age_seconds: float = 0.0) -> Operation[bool]:
+def _reap(
+    paths: WorkPaths, found: Snapshot, now: datetime, min_age_seconds: float = 0.0, *, loose_ends: bool
+) -> Operation[bool]:
     for _ in range(MAX_TRIES):
         expired = found.expired
         if expired is None or not expired_long_enough(expired.expires_at, now, min_age_seconds):
             return False
         ended = expire(expired, now)
         end = yield from write_end(paths, ended, contenders=found.contenders or 0)
+        _, written = put_record(paths, what_is_left(expired, ended), loose_ends=loose_ends)
         yield end.expected
         nobody_denied = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
         reply = yield from commit(
             Txn(
                 compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), *nobody_denied),
-                success=(Put(paths.record, ended.encode()), loose_end(paths, ended), *end.operations),
+                success=(*written, *end.operations),
                 failure=reads_and_counts(paths),
             )
         )

@@ -162,6 +162,7 @@ def rewrite(
         expires_at=claim.expires_at,
         note=claim.note,
         request_id=claim.request_id,
+        repeated=found.record is not None and found.record.repeated,
         completion=None if found.record is None else found.record.completion,
         cause=Cause.REVOKED if claim.revoked else None,
         reason=claim.reason,

@@ -39,12 +39,16 @@ UNKNOWN_SESSION = "(unreadable)"
 
 @dataclass(frozen=True, slots=True)
 class RevokeCommand:
-    """An operator's request to take a claim away; ``at_once``, or when its holder has stopped."""
+    """An operator's request to take a claim away; ``at_once``, or when its holder has stopped.
+
+    ``loose_ends``: whether the work's policy keeps any.
+    """
 
     request_id: str
     now: datetime
     reason: str = ""
     at_once: bool = True
+    loose_ends: bool = True
 
 
 def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
@@ -74,11 +78,14 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
             cause=Cause.REVOKED,
             reason=command.reason,
             ended_at=command.now,
+            repeated=False,
             completion=None,
         )
         as_found = (unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision))
         compares = () if live.stored is not None else as_found
-        answer = yield from end_live(paths, found, command.request_id, ended, compares=compares)
+        answer = yield from end_live(
+            paths, found, command.request_id, ended, compares=compares, loose_ends=command.loose_ends
+        )
         if isinstance(answer, Record):
             return show_ended(paths.work_key, ended)
         found = answer

@@ -1,7 +1,7 @@
 """What is known of a work key: claim and record, read at one revision, and the effective state they amount to.
 
-Invariant: a record that says ``claimed`` without a live claim is shown, and treated, as ``abandoned`` by expiry,
-whether or not that has been recorded yet.
+Invariant: a record that says ``claimed`` without a live claim is shown, and treated, as ``abandoned`` by expiry, or as
+``completed`` where that attempt had reopened finished work, whether or not that has been recorded yet.
 """
 
 from __future__ import annotations
@@ -206,6 +206,8 @@ def show_record(work_key: WorkKey, stored: StoredRecord | None, *, live: bool) -
     if stored is None:
         return Record(str(work_key), work_key.kind, State.CLAIMED if live else State.AVAILABLE)
     expired = stored.state is State.CLAIMED and not live
+    if expired and stored.completion is not None and not stored.repeated:
+        expired, stored = False, stored.completion
     return Record(
         work_key=str(work_key),
         kind=work_key.kind,

@@ -21,13 +21,14 @@ and a try of the same request never travel in one batch, in which neither would 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import as_claimed, commit_end, loose_end, lost_races, write_end
+from coordinator.engine.attempt_end import as_claimed, commit_end, lost_races, put_record, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord, StoredRequest
 from coordinator.engine.history import PASSED_OVER, record_of_end
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
+from coordinator.engine.policy import PolicyBook
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at, is_absent, unchanged
@@ -48,7 +49,7 @@ _REASON = "withdrawn: it was granted after its caller had been answered"
 class WithdrawCommand:
     """The withdrawal of a request; ``token`` is that of the claim which its caller received, 0 for none.
 
-    ``ttl_seconds`` is what the request asked for; None means the default.
+    ``ttl_seconds`` is what the request asked for; None means the default. ``policies`` are those of the fleet.
     """
 
     session: str
@@ -56,6 +57,7 @@ class WithdrawCommand:
     now: datetime
     token: int = 0
     ttl_seconds: float | None = None
+    policies: PolicyBook = field(default_factory=PolicyBook)
 
 
 def not_withdrawn(paths: WorkPaths, session: str, request_id: str) -> Compare:
@@ -127,17 +129,18 @@ def _release(command: WithdrawCommand, paths: WorkPaths, found: Snapshot, mark: 
         withdrawn=True,
     )
     end = yield from write_end(paths, ended, contenders=found.contenders, request_id=command.request_id)
-    record = yield from _before(paths, found, ended)
-    success = [Delete(paths.claim), Put(paths.record, record.encode()), *end.operations, mark]
-    if record.state is State.ABANDONED and record.acknowledged_at is None:
-        success.append(loose_end(paths, record))
+    before = yield from _before(paths, found, ended)
+    record, written = put_record(paths, before, loose_ends=command.policies.of(paths.work_key).loose_ends)
+    success = [Delete(paths.claim), *written, *end.operations, mark]
     as_granted = unchanged(paths.claim, found.claim.mod_revision)
     return (yield from commit_end(paths, (as_granted,), success, end, record))
 
 
 def _before(paths: WorkPaths, found: Snapshot, ended: StoredRecord) -> Operation[StoredRecord]:
     """Return the record of what there was before the attempt, or of the attempt itself where there was nothing."""
-    before = found.record.completion if found.record else None
+    finished = found.record.completion if found.record else None
+    repeated = found.record is not None and found.record.repeated
+    before = None if repeated else finished
     if before is None:
         reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER),)))
         for kv in reply.range(0).kvs:
@@ -147,4 +150,6 @@ def _before(paths: WorkPaths, found: Snapshot, ended: StoredRecord) -> Operation
                 break
     if before is None:
         return replace(ended, acknowledged_at=ended.ended_at)
+    if repeated and before.state is State.ABANDONED:
+        before = replace(before, repeated=True, completion=finished)
     return replace(before, attempts=ended.attempt, request_id=ended.request_id)

@@ -10,22 +10,32 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
 from coordinator.engine.layout import ROOT, WorkPaths, work_paths_of
+from coordinator.engine.policy import PolicyBook
 from coordinator.engine.reap import reap, reap_deleted
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import KeyValue, end_of_prefix
+from coordinator.errors import TryAgain
 from coordinator.process.tasks import Task
 from coordinator.reaper.batch import Reap, reap_all
 from coordinator.store.etcd.client import EtcdChannel
-from coordinator.store.etcd.watch import DeletedKey, Watch
+from coordinator.store.etcd.watch import DeletedKey, Watch, WatchBatch
 from coordinator.store.operation_driver import Runner
+from coordinator.store.policies import Policies
 
 __all__ = ["Follower"]
+
+
+#: How long policies may take to be read, and the longest pause before they are read again, in seconds.
+_READ_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Follower:
@@ -40,12 +50,14 @@ class Follower:
         runner: Runner,
         clock: Callable[[], datetime],
         task: Task,
+        policies: Policies,
         *,
         before_reaping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._runner = runner
         self._clock = clock
         self._task = task
+        self._policies = policies
         self._before_reaping = before_reaping
         root = ROOT.encode()
         self.watch = Watch(channel, root, end_of_prefix(root), deletes_only=True, previous=True, broke=task.failed)
@@ -59,7 +71,7 @@ class Follower:
         done = start_revision - 1
         async with contextlib.aclosing(self.watch.follow(start_revision)) as batches:
             async for batch in batches:
-                hints = [hint for deleted in batch.deletes() if (hint := self._hint(deleted)) is not None]
+                hints = await self._hints(batch)
                 if hints and self._before_reaping is not None:
                     await self._before_reaping()
                 await reap_all(self._runner, hints, self._task)
@@ -67,14 +79,32 @@ class Follower:
                     done = max(done, batch.revision)
                 yield done, max(done, batch.revision)
 
-    def _hint(self, deleted: DeletedKey) -> Reap | None:
-        paths = work_paths_of(deleted.key, "claim")
-        if paths is None:
-            return None
+    async def _hints(self, batch: WatchBatch) -> list[Reap]:
+        books: dict[str, PolicyBook] = {}
+        hints: list[Reap] = []
+        for deleted in batch.deletes():
+            paths = work_paths_of(deleted.key, "claim")
+            if paths is not None:
+                if paths.fleet not in books:
+                    books[paths.fleet] = await self._policies_of(paths.fleet)
+                hints.append(self._hint(paths, deleted, books[paths.fleet].of(paths.work_key).loose_ends))
+        return hints
+
+    def _hint(self, paths: WorkPaths, deleted: DeletedKey, loose_ends: bool) -> Reap:
         if deleted.previous is None:
-            return partial(reap, paths, self._clock())
-        return partial(_reap_deleted, paths, deleted.previous, self._clock)
+            return partial(reap, paths, self._clock(), loose_ends=loose_ends)
+        return partial(_reap_deleted, paths, deleted.previous, self._clock, loose_ends)
+
+    async def _policies_of(self, fleet: str) -> PolicyBook:
+        """Return the policies of a fleet, however long it takes to learn them."""
+        while True:
+            try:
+                return await self._policies.of(fleet, deadline=time.monotonic() + _READ_SECONDS)
+            except TryAgain as problem:
+                await asyncio.sleep(min(self._task.failed(problem), _LONGEST_PAUSE_SECONDS))
 
 
-def _reap_deleted(paths: WorkPaths, previous: KeyValue, clock: Callable[[], datetime]) -> Operation[bool]:
-    return reap_deleted(paths, previous, clock())
+def _reap_deleted(
+    paths: WorkPaths, previous: KeyValue, clock: Callable[[], datetime], loose_ends: bool
+) -> Operation[bool]:
+    return reap_deleted(paths, previous, clock(), loose_ends=loose_ends)

@@ -12,6 +12,7 @@ from coordinator.logs.format import said
 from coordinator.process.tasks import Task
 from coordinator.reaper.passes import act_on_all
 from coordinator.store.operation_driver import Runner
+from coordinator.store.policies import Policies
 
 __all__ = ["OverdueClaims"]
 
@@ -21,8 +22,9 @@ _LOG = logging.getLogger(__name__)
 class OverdueClaims:
     """Finds the claims that are past their deadlines."""
 
-    def __init__(self, runner: Runner, clock: Callable[[], datetime]) -> None:
+    def __init__(self, runner: Runner, clock: Callable[[], datetime], policies: Policies) -> None:
         self._runner = runner
+        self._policies = policies
         self._clock = clock
 
     async def end(self, allowance_seconds: float, task: Task) -> int:
@@ -30,8 +32,11 @@ class OverdueClaims:
         ended = await act_on_all(
             self._runner,
             live_claims,
-            lambda paths, found: end_overdue(paths, found.kv, self._clock(), allowance_seconds),
+            lambda paths, found, book: end_overdue(
+                paths, found.kv, self._clock(), allowance_seconds, loose_ends=book.of(found.work_key).loose_ends
+            ),
             task,
+            self._policies,
         )
         if ended:
             _LOG.warning("ended claims that etcd kept past their time", extra=said(ended=ended))

@@ -11,11 +11,13 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.policy import PolicyBook
 from coordinator.engine.scan import Listed, Survey, next_fleet
 from coordinator.engine.steps import Operation
 from coordinator.process.tasks import Task
 from coordinator.reaper.batch import reap_all
 from coordinator.store.operation_driver import Runner
+from coordinator.store.policies import Policies
 
 __all__ = ["act_on_all"]
 
@@ -26,19 +28,24 @@ _READ_SECONDS = 30.0
 async def act_on_all(
     runner: Runner,
     survey: Callable[[FleetPaths, bytes | None], Survey],
-    act: Callable[[WorkPaths, Listed], Operation[bool]],
+    act: Callable[[WorkPaths, Listed, PolicyBook], Operation[bool]],
     task: Task,
+    policies: Policies | None = None,
 ) -> int:
     """Act on all that a survey finds in any fleet; return how often that did something.
 
-    ``task`` is what the pass is part of; it learns whether the pass succeeds.
+    ``task`` is what the pass is part of; it learns whether the pass succeeds. ``act`` gets the fleet's ``policies``,
+    or the built-in ones alone where none are given.
     """
     done = 0
     async for paths in _fleets(runner):
         cursor: bytes | None = None
         while True:
             found, cursor = await _read(runner, partial(survey, paths, cursor))
-            acts = [partial(act, paths.of(listed.work_key), listed) for listed in found]
+            book = PolicyBook()
+            if found and policies is not None:
+                book = await policies.of(paths.fleet, deadline=time.monotonic() + _READ_SECONDS)
+            acts = [partial(act, paths.of(listed.work_key), listed, book) for listed in found]
             done += await reap_all(runner, acts, task)
             if cursor is None:
                 break

@@ -46,6 +46,7 @@ from coordinator.store.leases.kept import KeptLease, LeaseLost
 from coordinator.store.leases.listing import PoolLeases
 from coordinator.store.lineage import StoreChanged
 from coordinator.store.operation_driver import Runner
+from coordinator.store.policies import Policies
 
 __all__ = ["Reaper", "ReaperState"]
 
@@ -84,6 +85,7 @@ class Reaper:
     """Reaps for as long as ``run`` runs. ``name`` is what the election says: the address that this replica listens on.
 
     ``tasks`` is where its tasks belong to. ``before_reaping`` is awaited ahead of each batch of reaps, for tests.
+    ``policies`` say which expired claims are loose ends; without them they are read each time.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Reaper:
         *,
         clock: Callable[[], datetime] = clocks.now,
         before_reaping: Callable[[], Awaitable[None]] | None = None,
+        policies: Policies | None = None,
     ) -> None:
         self.state = ReaperState()
         self._channel = channel
@@ -108,8 +111,9 @@ class Reaper:
         self._before_reaping = before_reaping
         self._lease = KeptLease(channel, _LEASE_SECONDS)
         self._replicas = Replicas(runner, clock, name)
-        self._reconciliation = Reconciliation(runner, clock)
-        self._overdue_claims = OverdueClaims(runner, clock)
+        self._policies = policies or Policies(channel, runner)
+        self._reconciliation = Reconciliation(runner, clock, self._policies)
+        self._overdue_claims = OverdueClaims(runner, clock, self._policies)
         self._retention = Retention(runner, clock)
         self._census = Census(runner, recorder)
         #: For all terms, and between them: what it has noted cannot be had again once etcd has changed its leader.
@@ -227,7 +231,12 @@ class Reaper:
         try:
             while True:
                 follower = Follower(
-                    self._channel, self._runner, self._clock, self._watching, before_reaping=self._before_reaping
+                    self._channel,
+                    self._runner,
+                    self._clock,
+                    self._watching,
+                    self._policies,
+                    before_reaping=self._before_reaping,
                 )
                 try:
                     await self._follow_from(follower, election, mark)

@@ -31,7 +31,7 @@ class Retention:
         forgotten = await act_on_all(
             self._runner,
             lambda paths, cursor: ended_claims(paths, cursor, latest),
-            lambda paths, found: forget(paths, found.kv),
+            lambda paths, found, _: forget(paths, found.kv),
             task,
         )
         if forgotten:

@@ -1,4 +1,4 @@
-"""How many claims each session of a fleet holds, kept only where claims are limited.
+"""How many claims each session of a fleet holds, and how many are live below a pattern; kept only where it is limited.
 
 A fleet's live claims are listed when their number is needed and the last listing is older than a second, or than twenty
 times what it took; in between, the claims that this replica grants and ends are added and subtracted. So the limits are
@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
+from coordinator import quotation
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.policy import WorkPolicy, below
 from coordinator.engine.scan import holders
 from coordinator.errors import LimitExceeded, Unavailable
 from coordinator.limits import LimitSettings
@@ -33,18 +36,28 @@ _LISTING_SECONDS = 30.0
 _FLEETS = 100
 
 
+class _Below(NamedTuple):
+    """The claims below one pattern, by their keys, and what says which ones they are."""
+
+    matches: Callable[[bytes], bool]
+    claims: set[bytes]
+
+
 @dataclass(eq=False, slots=True)
 class _Fleet:
     """What is known of one fleet.
 
     ``changes`` are what this replica has done since the last listing began: claims by their keys, None for one that
-    has ended. ``under_way`` are claims not answered yet, by session.
+    has ended. ``under_way`` are claims not answered yet, by session, and ``under_way_below`` by the pattern that limits
+    them. ``below`` are the claims that are live below each pattern that was asked for.
     """
 
     held: dict[bytes, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     changes: dict[bytes, str | None] = field(default_factory=dict)
     under_way: Counter[str] = field(default_factory=Counter)
+    under_way_below: Counter[str] = field(default_factory=Counter)
+    below: dict[str, _Below] = field(default_factory=dict)
     listing: asyncio.Task[None] | None = None
     fresh_until: float = 0.0
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,6 +70,18 @@ class _Fleet:
         if session is not None:
             self.held[key] = session
             self.counts[session] += 1
+        for each in self.below.values():
+            each.claims.discard(key)
+            if session is not None and each.matches(key):
+                each.claims.add(key)
+
+    def live_below(self, pattern: str) -> int:
+        """Return how many claims are live below a pattern."""
+        found = self.below.get(pattern)
+        if found is None:
+            matches = below(pattern)
+            found = self.below[pattern] = _Below(matches, {key for key in self.held if matches(key)})
+        return len(found.claims)
 
 
 class ClaimCounts:
@@ -98,6 +123,36 @@ class ClaimCounts:
             known.under_way[session] -= 1
             if not known.under_way[session]:
                 del known.under_way[session]
+            known.left.set()
+            known.left = asyncio.Event()
+
+    @asynccontextmanager
+    async def place_below(self, fleet: str, policy: WorkPolicy, *, deadline: float) -> AsyncIterator[bool]:
+        """Hold a place for one claim of work with this policy during the block; yields whether there is one.
+
+        Waits like ``place``, and raises what a listing raises.
+        """
+        pattern, most = policy.live_pattern, policy.max_live
+        if not most:
+            yield most is None
+            return
+        known = self._fleet(fleet)
+        while True:
+            await self._refresh(fleet, known, deadline)
+            live = known.live_below(pattern)
+            if live >= most:
+                yield False
+                return
+            if live + known.under_way_below[pattern] < most:
+                break
+            await _within(known.left.wait(), deadline, _unanswered(pattern))
+        known.under_way_below[pattern] += 1
+        try:
+            yield True
+        finally:
+            known.under_way_below[pattern] -= 1
+            if not known.under_way_below[pattern]:
+                del known.under_way_below[pattern]
             known.left.set()
             known.left = asyncio.Event()
 
@@ -167,12 +222,21 @@ class ClaimCounts:
                 if cursor is None:
                     break
             known.held, known.counts = found, Counter(found.values())
+            known.below.clear()
             for key, session in known.changes.items():
                 known.set(key, session)
             ended = time.monotonic()
             known.fresh_until = ended + max(_FRESH_SECONDS, _FRESH_TIMES * (ended - started))
         finally:
             known.listing = None
+
+
+def _unanswered(pattern: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"it is not known in time whether policy {quotation.key(pattern)} leaves room for one more claim",
+        hint="nothing was changed; try again",
+        retry_after_seconds=_FRESH_SECONDS,
+    )
 
 
 async def _within(awaitable: Awaitable[object], deadline: float, problem: Exception) -> None:

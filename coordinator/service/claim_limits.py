@@ -1,22 +1,24 @@
-"""Whether new claims are granted at all: etcd must have space, and limits and budgets must leave room.
+"""Whether new claims are granted at all: etcd must have space, and limits, budgets and policies must leave room.
 
 Invariant: what a limit withholds is new claims only, and notes where it is of bytes. Renewals, by whichever call,
-denials, completions and releases go on, and no renewal counts as a claim.
+denials, completions and releases go on, and no renewal counts as a claim. Where it is a policy's limit, the claim is
+denied, and work that is held or finished is denied as such.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import cast
 
 from coordinator.engine.claim import claim, claim_without_granting
 from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.policy import WorkPolicy
 from coordinator.errors import LimitExceeded
 from coordinator.limits import LimitSettings
-from coordinator.model import Claim, Denial, Outcome
+from coordinator.model import Claim, Denial, DenialReason, Outcome
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_counts import ClaimCounts
@@ -24,7 +26,7 @@ from coordinator.service.requests import Keyed
 from coordinator.store.operation_driver import Runner
 from coordinator.store.space import SpaceWatch
 
-__all__ = ["ClaimLimits"]
+__all__ = ["ClaimLimits", "at_limit"]
 
 
 class ClaimLimits:
@@ -41,11 +43,17 @@ class ClaimLimits:
         refusal = self._space.refusal()
         if refusal is not None:
             return await self._without_granting(command, keyed, payer, refusal, deadline)
-        if not self._counts.limited:
+        policy = command.policy
+        if not self._counts.limited and policy.max_live is None:
             return await self._grant(command, keyed, payer, deadline)
-        async with self._counts.place(keyed.fleet, command.session, deadline=deadline) as refusal:
+        async with (
+            self.room(keyed.fleet, command.session, deadline=deadline) as refusal,
+            self.room_below(keyed.fleet, policy, deadline=deadline) as has_room,
+        ):
             if refusal is not None:
                 return await self._without_granting(command, keyed, payer, refusal, deadline)
+            if not has_room:
+                return await self._without_granting(command, keyed, payer, at_limit(keyed, policy), deadline)
             answer = await self._grant(command, keyed, payer, deadline)
             if isinstance(answer, Claim) and answer.outcome is Outcome.GRANTED:
                 self._counts.granted(keyed.fleet, keyed.paths.claim, command.session)
@@ -61,6 +69,10 @@ class ClaimLimits:
         async with self._counts.place(fleet, session, deadline=deadline) as problem:
             yield problem
 
+    def room_below(self, fleet: str, policy: WorkPolicy, *, deadline: float) -> AbstractAsyncContextManager[bool]:
+        """Hold a place for one claim of work with this policy during the block; yields whether there is one."""
+        return self._counts.place_below(fleet, policy, deadline=deadline)
+
     def granted(self, fleet: str, key: bytes, session: str) -> None:
         """Note that a claim was granted in such a block; ``key`` is its key in etcd."""
         self._counts.granted(fleet, key, session)
@@ -69,7 +81,8 @@ class ClaimLimits:
         self, wanted: Sequence[tuple[ClaimCommand, Keyed]], payer: Payer, *, deadline: float
     ) -> list[Claim | Denial | Exception]:
         """Claim different work keys, each for itself; returns the answer to each, or the error that it ended with."""
-        if self._space.refusal() is not None or self._counts.limited:
+        limited = self._counts.limited or any(command.policy.max_live is not None for command, _ in wanted)
+        if self._space.refusal() is not None or limited:
             return await _each(self.claim(command, keyed, payer, deadline=deadline) for command, keyed in wanted)
         meters = [self._metering.meter(payer) for _ in wanted]
         claims = [
@@ -103,14 +116,21 @@ class ClaimLimits:
             return await self._without_granting(command, keyed, payer, error, deadline)
 
     async def _without_granting(
-        self, command: ClaimCommand, keyed: Keyed, payer: Payer, refusal: LimitExceeded, deadline: float
+        self, command: ClaimCommand, keyed: Keyed, payer: Payer, refusal: LimitExceeded | Denial, deadline: float
     ) -> Claim | Denial:
         meter = self._metering.meter(payer, keeping=not command.note, withheld=self._space.refusal())
         start = meter.of(partial(claim_without_granting, command, keyed.paths))
         answer = await self._runner.run(start, deadline=deadline)
-        if answer is None:
+        if answer is not None:
+            return answer
+        if isinstance(refusal, LimitExceeded):
             raise refusal
-        return answer
+        return refusal
+
+
+def at_limit(keyed: Keyed, policy: WorkPolicy) -> Denial:
+    """Deny work of which as many claims are live as its policy allows."""
+    return Denial(str(keyed.work_key), DenialReason.LIMIT, policy=policy.live_pattern)
 
 
 async def _each(calls: Iterable[Awaitable[Claim | Denial]]) -> list[Claim | Denial | Exception]:

@@ -29,7 +29,12 @@ class Decisions:
         if isinstance(answer, model.Denial):
             self._recorder.claim_answered(keyed.fleet, keyed.work_key.kind, model.Outcome.DENIED, answer.reason)
             _log_decision(
-                "denied", keyed, session, reason=answer.reason.value, holder=answer.holder or answer.completed_by or ""
+                "denied",
+                keyed,
+                session,
+                reason=answer.reason.value,
+                holder=answer.holder or answer.completed_by or "",
+                **({} if answer.policy is None else {"policy": answer.policy}),
             )
             return
         if answer.outcome is not model.Outcome.GRANTED:
@@ -54,7 +59,7 @@ class Decisions:
         )
 
     def record_changed(self, event: str, keyed: Keyed, record: model.Record) -> None:
-        """Log what became of a work key: ``event`` is ``completed``, ``released``, ``revoked`` or ``acknowledged``."""
+        """Log what became of a work key: ``event`` is ``completed``, ``released``, ``revoked`` or such."""
         _log_decision(event, keyed, record.session or "", attempt=record.attempt or 0, late=record.late)
 
     def withdrawn(self, keyed: Keyed, session: str, request_id: str) -> None:

@@ -270,6 +270,7 @@ def _denial(denial: model.Denial) -> types.Denial:
         completed_at=timestamp(denial.completed_at),
         retry_after=None if denial.retry_after_seconds is None else duration(denial.retry_after_seconds),
         alternatives=denial.alternatives,
+        policy=denial.policy,
     )
 
 

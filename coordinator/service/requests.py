@@ -21,11 +21,13 @@ from coordinator.engine.finish import FinishCommand
 from coordinator.engine.hot import HotCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
+from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.renew import RenewCommand
+from coordinator.engine.reopen import ReopenCommand
 from coordinator.engine.revoke import RevokeCommand
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import InvalidInput
-from coordinator.keys import WorkKey, parse_work_key
+from coordinator.keys import WorkKey, parse_pattern, parse_work_key
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -37,16 +39,19 @@ from coordinator.limits import (
     MAX_HOT_KEYS,
     MAX_ID_BYTES,
     MAX_ITEMS,
+    MAX_MAX_ATTEMPTS,
+    MAX_MAX_LIVE,
     MAX_TEXT_BYTES,
     check_briefing_characters,
     check_page_size,
+    check_repeat_after,
     check_ttl,
 )
-from coordinator.model import Claim, Denial, State
+from coordinator.model import Claim, Denial, Policy, Repeat, State
 from coordinator.names import check_fleet, check_kind, check_session, check_session_filter, check_text
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import STATES, seconds_of
+from coordinator.wire import REPEATS, STATES, policy_from, seconds_of
 
 __all__ = [
     "Keyed",
@@ -65,8 +70,10 @@ __all__ = [
     "next_candidates",
     "next_command",
     "placed_as_sent",
+    "policy_of",
     "release_command",
     "renew_command",
+    "reopen_command",
     "revoke_command",
     "withdraw_command",
 ]
@@ -128,9 +135,19 @@ def new_request_id() -> str:
 
 
 def claim_command(
-    whose: pb.ClaimRequest | pb.ClaimManyRequest, wanted: pb.ClaimRequest | pb.ClaimItem, session: str, now: datetime
+    whose: pb.ClaimRequest | pb.ClaimManyRequest,
+    wanted: pb.ClaimRequest | pb.ClaimItem,
+    session: str,
+    now: datetime,
+    policy: WorkPolicy,
 ) -> ClaimCommand:
-    """Read one claim; of a ClaimMany ``wanted`` is the item, and ``session`` is checked already."""
+    """Read one claim; of a ClaimMany ``wanted`` is the item, and ``session`` is checked already.
+
+    ``policy`` is that of the work; a ``repeat_after`` of the request counts before it.
+    """
+    if isinstance(wanted, pb.ClaimRequest) and wanted.HasField("repeat_after"):
+        seconds = check_repeat_after(seconds_of(wanted.repeat_after))
+        policy = replace(policy, repeat_after=seconds, repeat_pattern="")
     return ClaimCommand(
         session=session,
         request_id=_request_id(wanted.request_id),
@@ -140,6 +157,7 @@ def claim_command(
         reopen=wanted.reopen,
         instance=_id("instance", whose.instance),
         token=_token(wanted.fencing_token),
+        policy=policy,
     )
 
 
@@ -211,19 +229,55 @@ def complete_command(request: pb.CompleteRequest, now: datetime) -> FinishComman
     return _finish_command(request, _text("result", request.result), now)
 
 
-def release_command(request: pb.ReleaseRequest, now: datetime) -> FinishCommand:
+def release_command(request: pb.ReleaseRequest, now: datetime, policy: WorkPolicy) -> FinishCommand:
     """Read a release."""
-    return _finish_command(request, _text("reason", request.reason), now)
+    command = _finish_command(request, _text("reason", request.reason), now)
+    return replace(command, loose_ends=policy.loose_ends)
 
 
-def revoke_command(request: pb.RevokeRequest, now: datetime) -> RevokeCommand:
+def revoke_command(request: pb.RevokeRequest, now: datetime, policy: WorkPolicy) -> RevokeCommand:
     """Read a revocation."""
     return RevokeCommand(
         request_id=_request_id(request.request_id),
         now=now,
         reason=_text("reason", request.reason),
         at_once=request.at_once,
+        loose_ends=policy.loose_ends,
     )
+
+
+def reopen_command(request: pb.ReopenRequest, now: datetime, policy: WorkPolicy) -> ReopenCommand:
+    """Read a request to put completed work back."""
+    reason = _text("reason", request.reason)
+    return ReopenCommand(_request_id(request.request_id), now, reason, loose_ends=policy.loose_ends)
+
+
+def policy_of(request: pb.SetPolicyRequest, topic_kinds: frozenset[str]) -> Policy:
+    """Read the policy that is to be set."""
+    wanted = request.policy
+    policy = replace(
+        policy_from(wanted), pattern=parse_pattern(wanted.pattern, topic_kinds=topic_kinds), built_in=False
+    )
+    if wanted.repeat not in REPEATS:
+        raise InvalidInput(f"{wanted.repeat} is not a repeat; allowed are {', '.join(Repeat)}", field="repeat")
+    if policy.repeat is Repeat.AFTER:
+        check_repeat_after(policy.repeat_after_seconds or 0.0)
+    elif policy.repeat_after_seconds is not None:
+        raise InvalidInput("repeat_after is given without repeat=after", field="repeat_after")
+    _check_count("max_live", policy.max_live, 0, MAX_MAX_LIVE)
+    _check_count("max_attempts", policy.max_attempts, 1, MAX_MAX_ATTEMPTS)
+    if (policy.repeat, policy.max_live, policy.max_attempts, policy.loose_ends) == (None, None, None, None):
+        raise InvalidInput(
+            "the policy sets nothing; it must set repeat, max_live, max_attempts or loose_ends",
+            field="policy",
+            hint="`policy unset` takes one away",
+        )
+    return policy
+
+
+def _check_count(field: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        raise InvalidInput(f"a {field} of {value} is out of range; allowed are {least} to {most}", field=field)
 
 
 def acknowledge_command(request: pb.AcknowledgeRequest, now: datetime) -> AcknowledgeCommand:
@@ -231,7 +285,7 @@ def acknowledge_command(request: pb.AcknowledgeRequest, now: datetime) -> Acknow
     return AcknowledgeCommand(now=now, reason=_text("reason", request.reason))
 
 
-def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> WithdrawCommand:
+def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime, policies: PolicyBook) -> WithdrawCommand:
     """Read one withdrawal."""
     if not item.request_id:
         raise InvalidInput("request_id is empty; it must be that of the request to withdraw", field="request_id")
@@ -241,6 +295,7 @@ def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime) -> With
         now=now,
         token=_token(item.fencing_token),
         ttl_seconds=_ttl(item),
+        policies=policies,
     )
 
 

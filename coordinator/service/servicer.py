@@ -23,8 +23,10 @@ from coordinator.engine.finish import complete, release
 from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
+from coordinator.engine.policy import PolicyBook
 from coordinator.engine.reap import reap_listed
 from coordinator.engine.renew import renew
+from coordinator.engine.reopen import reopen
 from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
 from coordinator.engine.snapshot import get
@@ -42,6 +44,7 @@ from coordinator.service.deadlines import deadline_of
 from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.next import Placements
+from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.requests import (
     Keyed,
@@ -62,6 +65,7 @@ from coordinator.service.requests import (
     placed_as_sent,
     release_command,
     renew_command,
+    reopen_command,
     revoke_command,
 )
 from coordinator.service.status import StatusReader
@@ -69,6 +73,7 @@ from coordinator.service.watcher import Progress
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.operation_driver import Runner
+from coordinator.store.policies import Policies
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
 
@@ -78,7 +83,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
 
-class Servicer(CoordinatorServiceServicer):
+class Servicer(PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``topic_kinds`` are the kinds whose identities are reduced to slugs; ``credential`` returns the name of the
@@ -95,6 +100,7 @@ class Servicer(CoordinatorServiceServicer):
         metering: Metering,
         watches: Watches,
         placements: Placements,
+        policies: Policies,
         *,
         topic_kinds: frozenset[str],
         credential: Callable[[Any], str] = lambda _: "",
@@ -110,26 +116,30 @@ class Servicer(CoordinatorServiceServicer):
         self._metering = metering
         self._watches = watches
         self._placements = placements
+        self._policies = policies
         self._topic_kinds = topic_kinds
         self._clock = clock
 
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
         """Claim one work key."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = claim_command(request, request, check_session(request.session), self._clock())
+        session, policy = check_session(request.session), await self._policy_of(keyed, context)
+        command = claim_command(request, request, session, self._clock(), policy)
         payer = self._payer(keyed.fleet, command.session, context)
         answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline_of(context))
         self._decisions.claim_answered(keyed, command.session, answer)
-        if isinstance(answer, model.Denial):
+        # At a limit, other work of the kind may be at the same one.
+        if isinstance(answer, model.Denial) and answer.reason is not model.DenialReason.LIMIT:
             answer = replace(answer, alternatives=await self._alternatives.to(keyed, command.session))
         return replies.claim_reply(answer, keyed.typed)
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802
         """Claim several work keys, each for itself."""
         check_items(len(request.items))
-        payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
-        read_item = partial(self._read_item, request, request.session, self._clock())
-        answered, deadline = self._decisions.claim_answered, deadline_of(context)
+        fleet, answered, deadline = check_fleet(request.fleet), self._decisions.claim_answered, deadline_of(context)
+        payer = self._payer(fleet, check_session(request.session), context)
+        policies = await self._policies.of(fleet, deadline=deadline)
+        read_item = partial(self._read_item, request, policies, self._clock())
         results = await claim_many(request.items, read_item, self._claim_limits, answered, payer, deadline=deadline)
         return pb.ClaimManyResponse(results=results)
 
@@ -138,7 +148,9 @@ class Servicer(CoordinatorServiceServicer):
         candidates = next_candidates(request, self._topic_kinds)
         command = next_command(request, self._clock())
         payer = self._payer(candidates[0].fleet, command.session, context)
-        answer = await self._placements.claim_next(command, candidates, payer, deadline=deadline_of(context))
+        deadline = deadline_of(context)
+        policies = await self._policies.of(payer.fleet, deadline=deadline)
+        answer = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
         keyed = next((each for each in candidates if str(each.work_key) == answer.work_key), candidates[0])
         answer = placed_as_sent(answer, keyed, request)
         self._decisions.placed(keyed, command.session, answer)
@@ -174,7 +186,7 @@ class Servicer(CoordinatorServiceServicer):
     async def Release(self, request: pb.ReleaseRequest, context: _Context) -> pb.ReleaseResponse:  # noqa: N802
         """Release the work."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = release_command(request, self._clock())
+        command = release_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._ended(keyed)
         self._decisions.record_changed("released", keyed, record)
@@ -183,18 +195,30 @@ class Servicer(CoordinatorServiceServicer):
     async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
         """Take a claim away from its holder."""
         keyed = Keyed.of(request, self._topic_kinds)
-        command = revoke_command(request, self._clock())
+        command = revoke_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
         self._ended(keyed)
         self._decisions.record_changed("revoked", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
 
+    async def Reopen(self, request: pb.ReopenRequest, context: _Context) -> pb.ReopenResponse:  # noqa: N802
+        """Put completed work back."""
+        keyed = Keyed.of(request, self._topic_kinds)
+        command = reopen_command(request, self._clock(), await self._policy_of(keyed, context))
+        start, keeping = partial(reopen, command, keyed.paths), not command.reason
+        record = await self._write(context, keyed, start, keeping=keeping)
+        self._placements.ended(keyed)
+        self._decisions.record_changed("reopened", keyed, record)
+        return pb.ReopenResponse(record=replies.record(record))
+
     async def Withdraw(self, request: pb.WithdrawRequest, context: _Context) -> pb.WithdrawResponse:  # noqa: N802
         """Withdraw requests whose caller has been answered."""
         session = check_session(request.session)
-        meter = self._metering.meter(self._payer(check_fleet(request.fleet), session, context), keeping=True)
+        fleet, deadline = check_fleet(request.fleet), deadline_of(context)
+        meter = self._metering.meter(self._payer(fleet, session, context), keeping=True)
+        policies = await self._policies.of(fleet, deadline=deadline)
         released, problem = await withdraw_all(
-            request, self._runner, meter, self._clock(), self._topic_kinds, deadline=deadline_of(context)
+            request, self._runner, meter, self._clock(), self._topic_kinds, policies, deadline=deadline
         )
         for keyed, request_id in released:
             self._ended(keyed)
@@ -227,13 +251,22 @@ class Servicer(CoordinatorServiceServicer):
         """Turn claims that expired at least so long ago into abandoned records."""
         fleet = check_fleet(request.fleet)
         paths, min_age, deadline = FleetPaths(fleet), check_min_age(request), deadline_of(context)
-        reaped = 0
+        reaped, policies = 0, await self._policies.of(fleet, deadline=deadline)
         cursor: bytes | None = None
         while True:
             expired, cursor = await self._runner.run(partial(expired_claims, paths, cursor), deadline=deadline)
             now = self._clock()
             reaps = [
-                partial(reap_listed, paths.of(each.work_key), each.kv, each.revision, now, min_age) for each in expired
+                partial(
+                    reap_listed,
+                    paths.of(each.work_key),
+                    each.kv,
+                    each.revision,
+                    now,
+                    min_age,
+                    loose_ends=policies.of(each.work_key).loose_ends,
+                )
+                for each in expired
             ]
             for outcome in await self._runner.run_many(reaps, deadline=deadline):
                 if isinstance(outcome, Exception):
@@ -308,9 +341,9 @@ class Servicer(CoordinatorServiceServicer):
         return await self._metering.run(start, payer, keeping=keeping, deadline=deadline_of(context))
 
     def _read_item(
-        self, request: pb.ClaimManyRequest, session: str, now: datetime, item: pb.ClaimItem
+        self, request: pb.ClaimManyRequest, policies: PolicyBook, now: datetime, item: pb.ClaimItem
     ) -> tuple[Keyed, ClaimCommand]:
         # Written into the item, so that an error names the request id to retry with.
         item.request_id = item.request_id or new_request_id()
         keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
-        return keyed, claim_command(request, item, session, now)
+        return keyed, claim_command(request, item, request.session, now, policies.of(keyed.work_key))

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.policy import PolicyBook
 from coordinator.engine.steps import Operation
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_next
 from coordinator.keys import WorkKey
@@ -28,13 +29,17 @@ async def withdraw_all(
     meter: Metered,
     now: datetime,
     topic_kinds: frozenset[str],
+    policies: PolicyBook,
     *,
     deadline: float,
 ) -> tuple[Sequence[Released], Exception | None]:
-    """Withdraw what a call names; returns what that has released, and the first error that one of them ended with."""
+    """Withdraw what a call names; returns what that has released, and the first error that one of them ended with.
+
+    ``policies`` are those of the fleet.
+    """
     check_items(len(request.items))
     paths, session = FleetPaths(check_fleet(request.fleet)), check_session(request.session)
-    commands = [withdraw_command(item, session, now) for item in request.items]
+    commands = [withdraw_command(item, session, now, policies) for item in request.items]
     typed = [item.work_key for item in request.items]
     outcomes = await runner.run_many(
         [meter.of(_withdrawal(command, key, paths, topic_kinds)) for command, key in zip(commands, typed, strict=True)],

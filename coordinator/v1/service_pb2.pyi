@@ -21,7 +21,7 @@ SEVERITY_WARNING: Severity
 SEVERITY_PROBLEM: Severity
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token")
+    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token", "repeat_after")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class ClaimRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     work_key: str
@@ -40,7 +41,8 @@ class ClaimRequest(_message.Message):
     request_id: str
     instance: str
     fencing_token: int
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+    repeat_after: _duration_pb2.Duration
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimResponse(_message.Message):
     __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous")
@@ -523,6 +525,68 @@ class RevokeResponse(_message.Message):
     RECORD_FIELD_NUMBER: _ClassVar[int]
     record: _types_pb2.Record
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class ReopenRequest(_message.Message):
+    __slots__ = ("fleet", "work_key", "reason", "request_id")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    work_key: str
+    reason: str
+    request_id: str
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ReopenResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: _types_pb2.Record
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class SetPolicyRequest(_message.Message):
+    __slots__ = ("fleet", "policy")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    policy: _types_pb2.Policy
+    def __init__(self, fleet: _Optional[str] = ..., policy: _Optional[_Union[_types_pb2.Policy, _Mapping]] = ...) -> None: ...
+
+class SetPolicyResponse(_message.Message):
+    __slots__ = ("policy",)
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: _types_pb2.Policy
+    def __init__(self, policy: _Optional[_Union[_types_pb2.Policy, _Mapping]] = ...) -> None: ...
+
+class ListPoliciesRequest(_message.Message):
+    __slots__ = ("fleet",)
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    def __init__(self, fleet: _Optional[str] = ...) -> None: ...
+
+class ListPoliciesResponse(_message.Message):
+    __slots__ = ("policies", "defaults")
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    policies: _containers.RepeatedCompositeFieldContainer[_types_pb2.Policy]
+    defaults: _types_pb2.Policy
+    def __init__(self, policies: _Optional[_Iterable[_Union[_types_pb2.Policy, _Mapping]]] = ..., defaults: _Optional[_Union[_types_pb2.Policy, _Mapping]] = ...) -> None: ...
+
+class UnsetPolicyRequest(_message.Message):
+    __slots__ = ("fleet", "pattern")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    pattern: str
+    def __init__(self, fleet: _Optional[str] = ..., pattern: _Optional[str] = ...) -> None: ...
+
+class UnsetPolicyResponse(_message.Message):
+    __slots__ = ("removed", "pattern")
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    removed: bool
+    pattern: str
+    def __init__(self, removed: bool = ..., pattern: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("fleet",)

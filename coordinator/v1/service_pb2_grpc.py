@@ -136,6 +136,26 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.RevokeRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.RevokeResponse.FromString,
                 _registered_method=True)
+        self.Reopen = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/Reopen',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.ReopenRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.ReopenResponse.FromString,
+                _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/SetPolicy',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.SetPolicyRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.SetPolicyResponse.FromString,
+                _registered_method=True)
+        self.ListPolicies = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/ListPolicies',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.ListPoliciesRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.ListPoliciesResponse.FromString,
+                _registered_method=True)
+        self.UnsetPolicy = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/UnsetPolicy',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Status',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.StatusRequest.SerializeToString,
@@ -184,8 +204,8 @@ class CoordinatorServiceServicer(object):
 
     def ClaimNext(self, request, context):
         """Claims one of many: the first of a ranked list that is free, in one call. No session is denied while a candidate was
-        free at every moment of the call. A candidate is free if no session holds it and it is not completed; what the
-        caller's session holds already is passed over.
+        free at every moment of the call, limits excepted. A candidate is free if no session holds it and it is not completed,
+        or its policy lets it be repeated by now; what the caller's session holds already is passed over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -300,6 +320,37 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reopen(self, request, context):
+        """Puts completed work back: it is abandoned then, by an operator, so that the next claim gets it with what was left
+        behind; for operators. FAILED_PRECONDITION if a claim is live or the work is not completed, NOT_FOUND where nothing is
+        known of the key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicy(self, request, context):
+        """Sets fields of the policy of a pattern, and leaves the others as they are; for operators. In force at every replica
+        within 5 s. RESOURCE_EXHAUSTED if the fleet has 1,000 policies.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicies(self, request, context):
+        """Lists the policies of a fleet, the built-in ones first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnsetPolicy(self, request, context):
+        """Unsets all fields of the policy of a pattern; for operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
         """Returns the state of the coordinator, its store and the fleet.
         """
@@ -402,6 +453,26 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.Revoke,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.RevokeRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.RevokeResponse.SerializeToString,
+            ),
+            'Reopen': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reopen,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ReopenRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.ReopenResponse.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.SetPolicyRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.SetPolicyResponse.SerializeToString,
+            ),
+            'ListPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicies,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ListPoliciesRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'UnsetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnsetPolicy,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -890,6 +961,114 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/Revoke',
             coordinator_dot_v1_dot_service__pb2.RevokeRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reopen(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/Reopen',
+            coordinator_dot_v1_dot_service__pb2.ReopenRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.ReopenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/SetPolicy',
+            coordinator_dot_v1_dot_service__pb2.SetPolicyRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.SetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/ListPolicies',
+            coordinator_dot_v1_dot_service__pb2.ListPoliciesRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnsetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/UnsetPolicy',
+            coordinator_dot_v1_dot_service__pb2.UnsetPolicyRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.UnsetPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class DenialReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DENIAL_REASON_UNSPECIFIED: _ClassVar[DenialReason]
     DENIAL_REASON_HELD: _ClassVar[DenialReason]
     DENIAL_REASON_COMPLETED: _ClassVar[DenialReason]
+    DENIAL_REASON_COOLDOWN: _ClassVar[DenialReason]
+    DENIAL_REASON_LIMIT: _ClassVar[DenialReason]
 
 class SkipReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -54,6 +56,13 @@ class NothingFree(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTHING_FREE_HELD: _ClassVar[NothingFree]
     NOTHING_FREE_BLOCKED: _ClassVar[NothingFree]
     NOTHING_FREE_FAILED: _ClassVar[NothingFree]
+
+class Repeat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REPEAT_UNSPECIFIED: _ClassVar[Repeat]
+    REPEAT_NEVER: _ClassVar[Repeat]
+    REPEAT_ALWAYS: _ClassVar[Repeat]
+    REPEAT_AFTER: _ClassVar[Repeat]
 STATE_UNSPECIFIED: State
 STATE_AVAILABLE: State
 STATE_CLAIMED: State
@@ -70,6 +79,8 @@ OUTCOME_DENIED: Outcome
 DENIAL_REASON_UNSPECIFIED: DenialReason
 DENIAL_REASON_HELD: DenialReason
 DENIAL_REASON_COMPLETED: DenialReason
+DENIAL_REASON_COOLDOWN: DenialReason
+DENIAL_REASON_LIMIT: DenialReason
 SKIP_REASON_UNSPECIFIED: SkipReason
 SKIP_REASON_HELD: SkipReason
 SKIP_REASON_COMPLETED: SkipReason
@@ -83,6 +94,10 @@ NOTHING_FREE_EMPTY: NothingFree
 NOTHING_FREE_HELD: NothingFree
 NOTHING_FREE_BLOCKED: NothingFree
 NOTHING_FREE_FAILED: NothingFree
+REPEAT_UNSPECIFIED: Repeat
+REPEAT_NEVER: Repeat
+REPEAT_ALWAYS: Repeat
+REPEAT_AFTER: Repeat
 
 class Skipped(_message.Message):
     __slots__ = ("work_key", "reason", "holder", "expires_at")
@@ -143,7 +158,7 @@ class Claim(_message.Message):
     def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., fencing_token: _Optional[int] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., remaining: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Denial(_message.Message):
-    __slots__ = ("reason", "holder", "own_session", "completed_by", "expires_at", "completed_at", "retry_after", "alternatives")
+    __slots__ = ("reason", "holder", "own_session", "completed_by", "expires_at", "completed_at", "retry_after", "alternatives", "policy")
     REASON_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     OWN_SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +167,7 @@ class Denial(_message.Message):
     COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     reason: DenialReason
     holder: str
     own_session: bool
@@ -160,7 +176,26 @@ class Denial(_message.Message):
     completed_at: _timestamp_pb2.Timestamp
     retry_after: _duration_pb2.Duration
     alternatives: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, reason: _Optional[_Union[DenialReason, str]] = ..., holder: _Optional[str] = ..., own_session: bool = ..., completed_by: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., alternatives: _Optional[_Iterable[str]] = ...) -> None: ...
+    policy: str
+    def __init__(self, reason: _Optional[_Union[DenialReason, str]] = ..., holder: _Optional[str] = ..., own_session: bool = ..., completed_by: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., alternatives: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("pattern", "repeat", "repeat_after", "max_live", "max_attempts", "loose_ends", "built_in")
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    MAX_LIVE_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
+    BUILT_IN_FIELD_NUMBER: _ClassVar[int]
+    pattern: str
+    repeat: Repeat
+    repeat_after: _duration_pb2.Duration
+    max_live: int
+    max_attempts: int
+    loose_ends: bool
+    built_in: bool
+    def __init__(self, pattern: _Optional[str] = ..., repeat: _Optional[_Union[Repeat, str]] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_live: _Optional[int] = ..., max_attempts: _Optional[int] = ..., loose_ends: bool = ..., built_in: bool = ...) -> None: ...
 
 class PreviousAttempt(_message.Message):
     __slots__ = ("attempt", "session", "cause", "reason", "note", "ended_at")

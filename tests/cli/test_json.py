@@ -19,7 +19,7 @@ AS_TYPED = "https://github.com/gptme/gptme/issues/2880"
 
 COMMON = tables("What all objects have in common")[0]
 CLAIM, DENIAL, PREVIOUS = (tables(heading)[0] for heading in ("claim", "denial", "previous"))
-RECORD = tables("work-complete, work-abandon, work-revoke, work-ack: a record")[0]
+RECORD = tables("work-complete, work-abandon, work-revoke, work-ack, work-reopen: a record")[0]
 ANSWER = tables("work-claim, work-renew")[0]
 SHOW, HISTORY = tables("work-show")
 DETACH_AND_DOWN = tables("up --detach, down")[0]
@@ -89,6 +89,7 @@ def test_claims(run: Run) -> None:
         "expires_at": renewed["claim"]["expires_at"],
         "completed_at": None,
         "retry_after_seconds": denied["denial"]["retry_after_seconds"],
+        "policy": None,
     }
 
     completed = run("work-complete", "session-1", KEY, "--result", "merged")
@@ -102,11 +103,40 @@ def test_claims(run: Run) -> None:
         "expires_at": None,
         "completed_at": completed["ended_at"],
         "retry_after_seconds": None,
+        "policy": None,
     }
 
     reopened = run("work-claim", "session-2", KEY, "--reopen")
     check_answer(reopened, "granted")
     assert (reopened["previous"]["attempt"], reopened["previous"]["cause"]) == (1, None)
+
+
+def test_policies(run: Run) -> None:
+    shape = tables("policy set: a policy")[0]
+    found = run("policy", "set", "github:ACME/web", "--repeat", "20h", "--max-live", "0", "--loose-ends", "off")
+    check(found, shape)
+    assert found["pattern"] == "github:acme/web"
+    assert (found["repeat"], found["repeat_after_seconds"], found["max_live"]) == ("after", 72_000, 0)
+    denied = run("work-claim", "session-1", "github:acme/web#7", code=1)
+    check_answer(denied, "denied")
+    assert (denied["denial"]["reason"], denied["denial"]["policy"]) == ("limit", "github:acme/web")
+    listed = run("policy", "list")
+    check(listed, tables("policy list")[0])
+    for policy in (*listed["policies"], listed["defaults"]):
+        check(policy, shape)
+    assert [policy["pattern"] for policy in listed["policies"]] == ["lock", "recurring", "github:acme/web"]
+    for removed in (True, False):
+        unset = run("policy", "unset", "github:acme/web", code=0 if removed else 1)
+        check(unset, tables("policy unset")[0])
+        assert unset["removed"] is removed
+
+
+def test_completed_work_is_put_back(run: Run) -> None:
+    run("work-claim", "session-1", "task:a")
+    run("work-complete", "session-1", "task:a")
+    record = run("work-reopen", "task:a", "--reason", "not done")
+    check(record, RECORD)
+    assert (record["state"], record["cause"], record["reason"]) == ("abandoned", "revoked", "not done")
 
 
 def test_records(run: Run) -> None:

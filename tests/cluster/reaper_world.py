@@ -234,7 +234,7 @@ class FollowingReaper(Reaper):
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world.channel, world.runner, NullRecorder(), name, ReaperSettings(mark_every=0.0))
-        self._reconciliation = self.reconciliation = CountingReconciliation(world.runner, clock.now)
+        self._reconciliation = self.reconciliation = CountingReconciliation(world.runner, clock.now, self._policies)
 
     async def _every(self, name: str, seconds: float, duty: Callable[[], Awaitable[object]]) -> None:
         if name == "reconciliation":

@@ -35,6 +35,7 @@ from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.listing import PoolLeases
+from coordinator.store.policies import Policies
 from tests.cluster.reaper_world import SECONDS, World, opened
 from tests.conftest import RunEtcd, RunningEtcd
 
@@ -220,7 +221,9 @@ class TestExpiryWatch:
         claim = await granted(world, ONE)
         await expire(world)
         deleted = (await world.run(lambda: commit(Txn((), (Range(b"/none"),))))).revision
-        follower = Follower(world.channel, world.runner, clock.now, Task("expiry-watch"))
+        follower = Follower(
+            world.channel, world.runner, clock.now, Task("expiry-watch"), Policies(world.channel, world.runner)
+        )
         async with asyncio.timeout(SECONDS):
             async for done, _ in follower.follow(claim.fencing_token):
                 assert await world.count("loose") == int(done >= deleted)

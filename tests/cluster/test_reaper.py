@@ -19,6 +19,7 @@ from coordinator.model import Cause, Claim, Denial, State
 from coordinator.process.tasks import Task
 from coordinator.reaper.overdue_claims import OverdueClaims
 from coordinator.reaper.retention import Retention
+from coordinator.store.policies import Policies
 from tests.cluster.reaper_world import World, opened
 
 
@@ -203,9 +204,10 @@ async def test_a_claim_after_an_expiry_leaves_the_same_history_with_and_without_
 async def test_a_claim_that_etcd_does_not_end_is_ended_by_the_clock(world: World) -> None:
     granted = await world.claim("task:a", 3600)
     assert isinstance(granted, Claim)
-    overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=599))
+    policies = Policies(world.channel, world.runner)
+    overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=599), policies)
     assert await overdue.end(600, Task("overdue-claims")) == 0
-    overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=601))
+    overdue = OverdueClaims(world.runner, lambda: granted.expires_at + timedelta(seconds=601), policies)
     assert await overdue.end(600, Task("overdue-claims")) == 1
     details = await world.details("task:a")
     assert (details.claim, details.record.cause, len(details.history)) == (None, Cause.EXPIRED, 1)

@@ -26,6 +26,11 @@ ROWS = {
     "TTL": f"{limits.MIN_TTL_SECONDS:g} to {limits.MAX_TTL_SECONDS:.0f} seconds",
     "work keys in one `ClaimMany` or `RenewMany`": f"{limits.MAX_ITEMS}",
     "candidates of one `ClaimNext`": f"{limits.MAX_CANDIDATES}",
+    "live claims below a pattern": "none",
+    "policies of a fleet": f"{limits.MAX_POLICIES}",
+    "cooldown of a policy or a request": f"{limits.MIN_REPEAT_SECONDS:g} second to "
+    f"{limits.MAX_REPEAT_SECONDS / 86_400:g} days",
+    "attempts of a policy": f"1 to {limits.MAX_MAX_ATTEMPTS}",
     "request": f"{limits.MAX_REQUEST_BYTES // MIB} MiB",
     "page of `List` or `Log`": f"{limits.MAX_PAGE_SIZE} rows, {limits.MAX_PAGE_BYTES // MIB} MiB",
     "history in `Get`": f"{HISTORY_LIMIT} attempts, {limits.MAX_PAGE_BYTES // MIB} MiB",
@@ -74,7 +79,7 @@ def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
     known = set(limit_arguments(settings, 1)[::2])
     named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
     assert known <= named
-    assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens"}
+    assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens", "--reopen", "--max-live"}
 
 
 def test_the_text_has_the_figures_of_the_code() -> None:

@@ -22,9 +22,9 @@ from tests.integration.security_world import SERVICE, World, channel, code_of, m
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
 ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Withdraw"}
-READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "Status", "Diagnose"}
+READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "Status", "Diagnose", "ListPolicies"}
 TIDYING = {"Reap", "Acknowledge"}
-OPERATING = {"Revoke"}
+OPERATING = {"Revoke", "Reopen", "SetPolicy", "UnsetPolicy"}
 METHODS = tuple(SERVICE.methods_by_name)
 
 #: Whose token, and what the callers of this test are granted: sessions, fleets, and whether they are operators.

@@ -176,6 +176,8 @@ def effective(work: Work) -> Shown:
         return Shown(State.AVAILABLE)
     if work.expired is None:
         return show(work.known)
+    if work.expired.completion is not None:
+        return show(work.expired.completion)
     ended_at = work.deadlines.get(work.known.attempt, ANY)
     return show(work.known)._replace(state=State.ABANDONED, cause=Cause.EXPIRED, ended_at=ended_at)
 
@@ -194,8 +196,9 @@ def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
         return replace(work, contenders=work.contenders | {request.session}), denied
     known = work.known
     repeated = known is not None and known.request_id == request.request_id
-    if known and known.state is State.COMPLETED and not request.reopen:
-        return work, Denied(DenialReason.COMPLETED, completed_by=known.session, completed_at=known.ended_at)
+    finished = known.completion if known and work.expired else known
+    if finished and finished.state is State.COMPLETED and not request.reopen:
+        return work, Denied(DenialReason.COMPLETED, completed_by=finished.session, completed_at=finished.ended_at)
     if repeated:
         # It was granted as the latest attempt, which has ended; of the attempts before no process knows their requests.
         return work, Refusal(NotHolder)
@@ -260,7 +263,7 @@ def _complete(work: Work, request: Completing, now: datetime) -> tuple[Work, Ans
     done = _done_before(work, request.request_id, request.session)
     if done is not None:
         return work, done
-    known = work.known
+    known = _latest(work)
     late = work.held is None and known is not None and known.session == request.session
     if late and known:
         late = (known.cause is Cause.EXPIRED or known.state is State.CLAIMED) and request.token in (
@@ -286,6 +289,15 @@ def _complete(work: Work, request: Completing, now: datetime) -> tuple[Work, Ans
     )
     work = _end(replace(work, held=None, known=known, promised=None), known, request.request_id)
     return work, show(known)
+
+
+def _latest(work: Work) -> Known | None:
+    """The latest attempt, where the record shows the finished work that it had reopened."""
+    known = work.known
+    end = work.entry(known.attempts) if known and known.attempts > known.attempt else None
+    if known is None or end is None or end.withdrawn:
+        return known
+    return replace(_as_known(end), request_id=known.request_id)
 
 
 def _release(work: Work, request: Releasing, now: datetime) -> tuple[Work, Answer]:
@@ -383,7 +395,9 @@ def _reap(work: Work, min_age: float, now: datetime) -> tuple[Work, bool]:
         ended_at=min(deadline, now) if deadline else now,
         completion=None,
     )
-    return _end(replace(work, known=known), known, ""), True
+    finished = expired.completion
+    left = replace(finished, attempts=known.attempt, request_id=known.request_id) if finished else known
+    return _end(replace(work, known=left), known, ""), True
 
 
 def _end(work: Work, ended: Known, request_id: str) -> Work:

@@ -307,9 +307,11 @@ def test_revoking_a_reopened_attempt_names_its_holder_and_leaves_the_work_comple
 def test_the_holder_of_a_reopened_attempt_that_was_revoked_learns_so() -> None:
     restored = replace(a_record(State.COMPLETED, OTHER), attempts=2)
     revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, fencing_token=20)
-    for command in (COMMAND, replace(COMMAND, token=20)):
-        for verb in (complete, release):
-            done = run(verb(command, PATHS), found(None, restored, history=(revoked,)), answered(ends(revoked)))
+    for command, looks in ((COMMAND, 1), (replace(COMMAND, token=20), 0)):
+        # Which attempt is meant is looked up if no token says so; a completion looks whether that one has expired.
+        for verb, more in ((complete, 1), (release, 0)):
+            history = [answered(ends(revoked))] * (looks + more + 1)
+            done = run(verb(command, PATHS), found(None, restored, history=(revoked,)), *history)
             assert str(done.error) == (
                 f"the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z"
                 f' ("too hard"); the work is completed, by {OTHER}'

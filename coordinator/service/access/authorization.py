@@ -74,6 +74,10 @@ RULES: dict[str, Rule] = {
     "Reap": _TIDYING,
     "Acknowledge": _TIDYING,
     "Revoke": _OPERATING,
+    "Reopen": _OPERATING,
+    "ListPolicies": _READING,
+    "SetPolicy": _OPERATING,
+    "UnsetPolicy": _OPERATING,
 }
 
 

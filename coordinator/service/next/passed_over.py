@@ -21,7 +21,7 @@ _NAMED = 20
 
 
 class Reason(NamedTuple):
-    """Why a candidate was passed over; ``holder`` and ``expires_at`` are those of its live claim."""
+    """Why a candidate was passed over; ``expires_at``: when its live claim or its cooldown ends, for display."""
 
     reason: SkipReason
     holder: str | None = None
@@ -55,7 +55,7 @@ class PassedOver:
         # One of which it is not known was taken by another at the last moment.
         if reasons & {SkipReason.HELD, SkipReason.OWN} or self.counts.total() < self.seen:
             return NothingFree.HELD
-        return NothingFree.EMPTY
+        return NothingFree.BLOCKED if reasons & {SkipReason.COOLDOWN, SkipReason.LIMIT} else NothingFree.EMPTY
 
 
 def pass_over(candidates: Iterable[Keyed], why: Callable[[Keyed], Reason | None]) -> PassedOver:

@@ -7,6 +7,8 @@ Invariants:
   nothing stands under its request, and writes there what it has granted.
 - The candidates that are likely to be free are tried in their order. Those that another call is trying at this replica
   come last: they are about to be taken.
+- A candidate that was completed is free where its policy lets it be repeated by now. One whose policy allows no more
+  live claims is passed over, and that is the one thing that may change while a candidate counts as free.
 - Passing over a candidate is no denial. Only the first choice counts the caller as a contender, where it is held.
 """
 
@@ -16,7 +18,7 @@ import heapq
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from coordinator import clock
@@ -24,12 +26,13 @@ from coordinator.engine.choose import Sight, contend
 from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.steps import Operation, time_left
 from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason
 from coordinator.recorder import Place, Recorder
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
-from coordinator.service.claim_limits import ClaimLimits
+from coordinator.service.claim_limits import ClaimLimits, at_limit
 from coordinator.service.next.looks import Looks, Sights
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.view import FleetView, Views
@@ -47,6 +50,13 @@ _UNKNOWN_TRIES = 1
 _LEASES_ASKED = 8
 
 
+#: Why the first choice is denied, by why it was passed over; what is one's own is held.
+_REASONS = {
+    SkipReason.COMPLETED: DenialReason.COMPLETED,
+    SkipReason.COOLDOWN: DenialReason.COOLDOWN,
+    SkipReason.LIMIT: DenialReason.LIMIT,
+}
+
 #: Runs an operation on the account of a caller, until its deadline.
 _Run = Callable[[Callable[[], Operation[object]]], Awaitable[object]]
 
@@ -58,6 +68,7 @@ class _Search:
     command: ClaimCommand
     candidates: Sequence[Keyed]
     view: FleetView
+    policies: PolicyBook
     now: datetime = field(default_factory=clock.now)
     seen: Sights = field(default_factory=dict)
     granted: Keyed | None = None
@@ -68,6 +79,19 @@ class _Search:
         """Return how a candidate is, as far as is known."""
         return self.seen.get(keyed.paths.claim) or self.view.sight(keyed.paths, self.now)
 
+    def policy(self, keyed: Keyed) -> WorkPolicy:
+        """Return the policy of a candidate."""
+        return self.policies.of(keyed.work_key)
+
+    def taken(self, keyed: Keyed, sight: Sight) -> SkipReason | None:
+        """Return why a candidate that is as it was seen cannot be had; None for one that is free."""
+        policy, now = self.policy(keyed), self.command.now
+        if sight.taken is SkipReason.HELD or sight.completed_at is None:
+            return sight.taken
+        if policy.cooldown(sight.completed_at, now):
+            return SkipReason.COOLDOWN
+        return None if policy.may_repeat(sight.completed_at, now) else sight.taken
+
     def learn(self, sights: Sights) -> None:
         """Take in what a look has shown, which may have been for others, too."""
         self.seen = {**self.seen, **sights} if self.seen else sights
@@ -76,14 +100,17 @@ class _Search:
         """Return why a candidate was passed over; None for one that was not, as far as is known."""
         denial = self.denials.get(keyed.paths.claim) if self.denials else None
         if denial is not None:
-            if denial.reason is DenialReason.COMPLETED:
-                return Reason(SkipReason.COMPLETED)
-            return Reason(SkipReason.OWN if denial.own_session else SkipReason.HELD, denial.holder, denial.expires_at)
+            reason = SkipReason.OWN if denial.own_session else SkipReason(denial.reason.value)
+            return Reason(reason, denial.holder, denial.expires_at)
         sight = self.sight(keyed)
-        if sight is None or sight.taken is None:
+        taken = None if sight is None else self.taken(keyed, sight)
+        if sight is None or taken is None:
             return None
-        if sight.taken is not SkipReason.HELD:
-            return Reason(sight.taken)
+        if taken is SkipReason.COOLDOWN:
+            wait = self.policy(keyed).cooldown(sight.completed_at, self.command.now)
+            return Reason(taken, expires_at=self.command.now + timedelta(seconds=wait))
+        if taken is not SkipReason.HELD:
+            return Reason(taken)
         reason = SkipReason.OWN if sight.session == self.command.session else SkipReason.HELD
         return Reason(reason, sight.session or None, sight.expires_at)
 
@@ -119,12 +146,18 @@ class Placements:
         self._tried_now: Counter[bytes] = Counter()
 
     async def claim_next(
-        self, command: ClaimCommand, candidates: Sequence[Keyed], payer: Payer, *, deadline: float
+        self,
+        command: ClaimCommand,
+        candidates: Sequence[Keyed],
+        policies: PolicyBook,
+        payer: Payer,
+        *,
+        deadline: float,
     ) -> Claim | Denial:
         """Claim the first of the candidates that is free. They are of one fleet, different, and at least one.
 
-        ``deadline`` is a reading of ``time.monotonic()``. Raises what a claim raises, and ``LimitExceeded`` where that
-        would take a new claim and a limit is reached.
+        ``policies`` are those of the fleet, ``deadline`` is a reading of ``time.monotonic()``. Raises what a claim
+        raises, and ``LimitExceeded`` where that would take a new claim and a limit is reached.
         """
         first = candidates[0]
         async with self._claim_limits.room(first.fleet, command.session, deadline=deadline) as refusal:
@@ -138,7 +171,8 @@ class Placements:
                 if isinstance(earlier, Claim):
                     return replace(earlier, choice=Choice(_place(candidates, earlier)))
                 raise refusal
-            answer = await self._place(command, candidates, run, deadline)
+            search = _Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies)
+            answer = await self._place(search, run, deadline)
             if isinstance(answer, Claim) and answer.claimed_at == command.now:
                 place = answer.choice.place if answer.choice else None
                 keyed = candidates[(place or 1) - 1]
@@ -149,11 +183,9 @@ class Placements:
         """Note that a claim was ended through this replica: what is free again is to be tried at its place."""
         self._views.forget(keyed.paths)
 
-    async def _place(
-        self, command: ClaimCommand, candidates: Sequence[Keyed], run: _Run, deadline: float
-    ) -> Claim | Denial:
+    async def _place(self, search: _Search, run: _Run, deadline: float) -> Claim | Denial:
+        command, candidates = search.command, search.candidates
         first = candidates[0]
-        search = _Search(command, candidates, self._views.of(FleetPaths(first.fleet)))
         placed = await self._try_in_order(search, run, deadline)
         if placed is None:
             placed = await self._try_what_is_free(search, run, deadline)
@@ -183,7 +215,7 @@ class Placements:
                     search.learn(await self._looks.look(unknown, deadline=deadline))
                     continue
                 search.unknown_tries -= 1
-            claimed = await self._try(search, keyed, run)
+            claimed = await self._try(search, keyed, run, deadline)
             if claimed is not None:
                 return claimed
         return None
@@ -194,7 +226,7 @@ class Placements:
             claim_key = keyed.paths.claim
             if claim_key not in search.denials and not self._tried_now[claim_key]:
                 sight = search.sight(keyed)
-                if sight is None or sight.taken is None:
+                if sight is None or search.taken(keyed, sight) is None:
                     return keyed
         return None
 
@@ -203,23 +235,27 @@ class Placements:
         search.learn(await self._looks.look([each.paths for each in search.candidates], deadline=deadline))
         mine = search.own_grant()
         if mine is not None:
-            return await self._try(search, mine, run)
-        free = [keyed for keyed in search.candidates if search.seen[keyed.paths.claim].taken is None]
+            return await self._try(search, mine, run, deadline)
+        free = [keyed for keyed in search.candidates if search.taken(keyed, search.seen[keyed.paths.claim]) is None]
         while free:
             keyed = next((each for each in free if not self._tried_now[each.paths.claim]), free[0])
             free.remove(keyed)
-            claimed = await self._try(search, keyed, run)
+            claimed = await self._try(search, keyed, run, deadline)
             if claimed is not None:
                 return claimed
         return None
 
-    async def _try(self, search: _Search, keyed: Keyed, run: _Run) -> Claim | None:
+    async def _try(self, search: _Search, keyed: Keyed, run: _Run, deadline: float) -> Claim | None:
         """Try to claim one candidate; None where it was taken."""
-        claim_key = keyed.paths.claim
-        command = search.command if keyed is search.candidates[0] else replace(search.command, contends=False)
+        claim_key, policy = keyed.paths.claim, search.policy(keyed)
+        contends = keyed is search.candidates[0]
+        command = replace(search.command, contends=contends, policy=policy)
+        answer: object = at_limit(keyed, policy)
         self._tried_now[claim_key] += 1
         try:
-            answer = await run(partial(claim, command, keyed.paths))
+            async with self._claim_limits.room_below(keyed.fleet, policy, deadline=deadline) as has_room:
+                if has_room:
+                    answer = await run(partial(claim, command, keyed.paths))
         finally:
             self._tried_now[claim_key] -= 1
             if not self._tried_now[claim_key]:
@@ -252,26 +288,38 @@ class Placements:
 
     async def _denial(self, search: _Search, passed_over: PassedOver, run: _Run) -> Denial:
         first = search.candidates[0]
-        why = search.why(first) or Reason(SkipReason.HELD)
-        finished = why.reason is SkipReason.COMPLETED
+        why, sight, policy = (
+            search.why(first) or Reason(SkipReason.HELD),
+            search.seen[first.paths.claim],
+            search.policy(first),
+        )
+        reason = _REASONS.get(why.reason, DenialReason.HELD)
+        finished = reason in (DenialReason.COMPLETED, DenialReason.COOLDOWN)
+        patterns = {DenialReason.COOLDOWN: policy.repeat_pattern, DenialReason.LIMIT: policy.live_pattern}
         return Denial(
             work_key=str(first.work_key),
-            reason=DenialReason.COMPLETED if finished else DenialReason.HELD,
+            reason=reason,
             holder=why.holder,
             own_session=why.reason is SkipReason.OWN,
-            completed_by=search.seen[first.paths.claim].session or None if finished else None,
+            completed_by=sight.session or None if finished else None,
+            completed_at=sight.completed_at if finished else None,
             expires_at=why.expires_at,
             retry_after_seconds=await self._retry_after(search, run),
             choice=passed_over.choice(None)._replace(nothing_free=passed_over.nothing_free()),
+            policy=patterns.get(reason),
         )
 
     async def _retry_after(self, search: _Search, run: _Run) -> float | None:
-        """Return after how many seconds the first of the live claims has ended, at most; None where there is none."""
-        sights = (search.seen[keyed.paths.claim] for keyed in search.candidates)
-        held = ((sight.expires_at, sight.lease) for sight in sights if sight.lease and sight.expires_at is not None)
+        """Return after how many seconds the first live claim has ended, at most, or cooldown; None for none."""
+        sights = [(keyed, search.seen[keyed.paths.claim]) for keyed in search.candidates]
+        held = ((sight.expires_at, sight.lease) for _, sight in sights if sight.lease and sight.expires_at is not None)
         leases = tuple(dict.fromkeys(lease for _, lease in heapq.nsmallest(_LEASES_ASKED, held)))
         left = await run(partial(time_left, *leases)) if leases else ()
-        return min(left) if isinstance(left, tuple) and left else None
+        waits = list(left) if isinstance(left, tuple) else []
+        for keyed, sight in sights:
+            if sight.completed_at is not None and search.taken(keyed, sight) is SkipReason.COOLDOWN:
+                waits.append(search.policy(keyed).cooldown(sight.completed_at, search.command.now))
+        return min(waits, default=None)
 
 
 def _place(candidates: Sequence[Keyed], claimed: Claim, granted: Keyed | None = None) -> int | None:

@@ -1,0 +1,245 @@
+"""Policies: what a kind of work, or all work below a prefix of work keys, means.
+
+A pattern is a kind, or a prefix of canonical work keys that ends where one of their segments does: segments are
+separated by ``/``, ``#``, ``:`` and ``?``. So ``github:gptme/gptme`` is a pattern of ``github:gptme/gptme#7``, and none
+of ``github:gptme/gptme-contrib#1``.
+
+Invariants:
+- Of all patterns that match a work key, the longest that sets a field says what it is; each field is looked up for
+  itself. A policy that an operator has set counts before a built-in one of the same pattern.
+- What cannot be read is left out, and reported: it sets nothing.
+- Each change of a fleet's policies writes that fleet's mark of a change, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from coordinator.engine.documents import OnOff, PolicyChange, StoredPolicy
+from coordinator.engine.layout import FleetPaths, decode_segment, encode_segment
+from coordinator.engine.steps import Damaged, Operation, commit, decode
+from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, end_of_prefix, unchanged
+from coordinator.errors import Contended, LimitExceeded
+from coordinator.keys import SEPARATORS, WorkKey
+from coordinator.limits import DEFAULT_MAX_ATTEMPTS, MAX_POLICIES, MAX_TRIES
+from coordinator.model import Policy, PolicyList, Repeat
+
+__all__ = [
+    "BUILT_IN",
+    "DEFAULTS",
+    "NO_POLICY",
+    "PolicyBook",
+    "WorkPolicy",
+    "below",
+    "matches",
+    "patterns_of",
+    "read_policies",
+    "set_policy",
+    "unset_policy",
+]
+
+#: What holds where no policy says anything else.
+DEFAULTS = Policy("", repeat=Repeat.NEVER, max_attempts=DEFAULT_MAX_ATTEMPTS, loose_ends=True)
+#: A lock is taken again and again, and so is recurring work: to complete either must not close it for ever.
+BUILT_IN = tuple(Policy(kind, repeat=Repeat.ALWAYS, loose_ends=False, built_in=True) for kind in ("lock", "recurring"))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPolicy:
+    """What the policies amount to for one work key; each pattern is where the field before it comes from.
+
+    ``repeat_after`` is how many seconds after its completion finished work may be claimed again: 0 for always, None for
+    never. ``max_live`` is how many claims may be live of all work that ``live_pattern`` matches; None means any number.
+    """
+
+    repeat_after: float | None = None
+    repeat_pattern: str = ""
+    max_live: int | None = None
+    live_pattern: str = ""
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    loose_ends: bool = True
+
+    def cooldown(self, completed_at: datetime | None, now: datetime) -> float:
+        """Return for how many seconds it must not be repeated yet; never more than the policy's time, 0 for never."""
+        if not self.repeat_after or completed_at is None:
+            return 0.0
+        left = (completed_at + timedelta(seconds=self.repeat_after) - now).total_seconds()
+        return min(max(0.0, left), self.repeat_after)
+
+    def may_repeat(self, completed_at: datetime | None, now: datetime) -> bool:
+        """Return whether finished work may be claimed again by now."""
+        return self.repeat_after is not None and not self.cooldown(completed_at, now)
+
+
+NO_POLICY = WorkPolicy()
+
+
+def patterns_of(work_key: WorkKey | str) -> Iterator[str]:
+    """Return all patterns that match a work key, the longest first: itself, and last its kind."""
+    text = str(work_key)
+    yield text
+    for place in range(len(text) - 1, 0, -1):
+        if text[place] in SEPARATORS:
+            yield text[:place]
+
+
+def matches(pattern: str, work_key: WorkKey | str) -> bool:
+    """Return whether a pattern matches a work key."""
+    text = str(work_key)
+    return text.startswith(pattern) and (len(text) == len(pattern) or text[len(pattern)] in SEPARATORS)
+
+
+#: As they stand in keys of the store.
+_SEPARATORS = tuple(encode_segment(separator).encode() for separator in SEPARATORS)
+
+
+def below(pattern: str) -> Callable[[bytes], bool]:
+    """Return what says whether the pattern matches the work key of a key of the store that ends in it."""
+    prefix = encode_segment(pattern).encode()
+
+    def is_below(key: bytes) -> bool:
+        segment = key.rpartition(b"/")[2]
+        rest = segment[len(prefix) :]
+        return segment.startswith(prefix) and (not rest or rest.startswith(_SEPARATORS))
+
+    return is_below
+
+
+class PolicyBook:
+    """The policies of one fleet: those that were set, and the built-in ones."""
+
+    def __init__(self, policies: Iterable[Policy] = ()) -> None:
+        self.policies = tuple(sorted(policies, key=lambda policy: policy.pattern))
+        self._by_pattern = {policy.pattern: policy for policy in BUILT_IN}
+        for policy in self.policies:
+            self._by_pattern[policy.pattern] = _over(policy, self._by_pattern.get(policy.pattern))
+        self._kinds = frozenset(pattern.partition(":")[0] for pattern in self._by_pattern)
+
+    def of(self, work_key: WorkKey) -> WorkPolicy:
+        """Return what holds for a work key."""
+        if work_key.kind not in self._kinds:
+            return NO_POLICY
+        found = [policy for pattern in patterns_of(work_key) if (policy := self._by_pattern.get(pattern)) is not None]
+        repeat = next((policy for policy in found if policy.repeat is not None), DEFAULTS)
+        live = next((policy for policy in found if policy.max_live is not None), DEFAULTS)
+        attempts = next((policy.max_attempts for policy in found if policy.max_attempts is not None), None)
+        loose_ends = next((policy.loose_ends for policy in found if policy.loose_ends is not None), True)
+        return WorkPolicy(
+            repeat_after=_repeat_after(repeat),
+            repeat_pattern=repeat.pattern,
+            max_live=live.max_live,
+            live_pattern=live.pattern,
+            max_attempts=DEFAULT_MAX_ATTEMPTS if attempts is None else attempts,
+            loose_ends=loose_ends,
+        )
+
+    def listed(self) -> PolicyList:
+        """Return all of them, the built-in ones first, and what holds where none says anything else."""
+        return PolicyList((*BUILT_IN, *self.policies), DEFAULTS)
+
+
+def read_policies(paths: FleetPaths) -> Operation[PolicyBook]:
+    """Read the policies of a fleet."""
+    prefix = paths.prefix("policy")
+    # A few more than are let in may be there: two operators may set the last ones at the same time.
+    reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=2 * MAX_POLICIES),)))
+    found = []
+    for kv in reply.range(0).kvs:
+        policy = yield from _policy_at(kv, prefix)
+        if policy is not None:
+            found.append(policy)
+    return PolicyBook(found)
+
+
+def set_policy(policy: Policy, paths: FleetPaths, now: datetime) -> Operation[Policy]:
+    """Set the fields that a policy has; those that it does not have stay. Returns what is set for the pattern now.
+
+    Raises ``LimitExceeded`` where the fleet has as many policies as it may.
+    """
+    key = paths.policy(policy.pattern)
+    for _ in range(MAX_TRIES):
+        reply = yield from commit(Txn((), (Range(key), paths.count("policy"))))
+        kvs = reply.range(0).kvs
+        if not kvs and reply.range(1).total >= MAX_POLICIES:
+            raise LimitExceeded(
+                f"the fleet has {reply.range(1).total} policies; it may have {MAX_POLICIES}",
+                hint="unset one that is not needed any more; one policy for a shorter pattern may do for several",
+            )
+        before = (yield from _policy_at(kvs[0], paths.prefix("policy"))) if kvs else None
+        wanted = _over(policy, before)
+        written = (Put(key, _stored(wanted).encode()), _mark(paths, policy.pattern, now))
+        reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision if kvs else 0),), written))
+        if reply.succeeded:
+            return wanted
+    raise Contended(f"the policy was changed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
+
+
+def unset_policy(pattern: str, paths: FleetPaths, now: datetime) -> Operation[bool]:
+    """Unset all fields of the policy of a pattern; returns whether there was one."""
+    key = paths.policy(pattern)
+    for _ in range(MAX_TRIES):
+        reply = yield from commit(Txn((), (Range(key),)))
+        kvs = reply.range(0).kvs
+        if not kvs:
+            return False
+        written = (Delete(key), _mark(paths, pattern, now))
+        reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision),), written))
+        if reply.succeeded:
+            return True
+    raise Contended(f"the policy was changed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
+
+
+def _mark(paths: FleetPaths, pattern: str, now: datetime) -> Put:
+    return Put(paths.policy_change, PolicyChange(pattern=pattern, changed_at=now).encode())
+
+
+def _over(policy: Policy, below: Policy | None) -> Policy:
+    """Return a policy with the fields of another one where it has none itself."""
+    if below is None:
+        return policy
+    repeat = policy if policy.repeat is not None else below
+    return replace(
+        policy,
+        repeat=repeat.repeat,
+        repeat_after_seconds=repeat.repeat_after_seconds,
+        max_live=below.max_live if policy.max_live is None else policy.max_live,
+        max_attempts=below.max_attempts if policy.max_attempts is None else policy.max_attempts,
+        loose_ends=below.loose_ends if policy.loose_ends is None else policy.loose_ends,
+    )
+
+
+def _repeat_after(policy: Policy) -> float | None:
+    if policy.repeat is Repeat.AFTER:
+        return policy.repeat_after_seconds
+    return 0.0 if policy.repeat is Repeat.ALWAYS else None
+
+
+def _stored(policy: Policy) -> StoredPolicy:
+    return StoredPolicy(
+        repeat=policy.repeat,
+        repeat_after=policy.repeat_after_seconds,
+        max_live=policy.max_live,
+        max_attempts=policy.max_attempts,
+        loose_ends=None if policy.loose_ends is None else OnOff.ON if policy.loose_ends else OnOff.OFF,
+    )
+
+
+def _policy_at(kv: KeyValue, prefix: bytes) -> Operation[Policy | None]:
+    segment = kv.key.removeprefix(prefix).decode(errors="replace")
+    pattern = decode_segment(segment)
+    if encode_segment(pattern) != segment:
+        yield Damaged(kv.key, "not a pattern")
+        return None
+    stored = yield from decode(StoredPolicy, kv)
+    if stored is None:
+        return None
+    return Policy(
+        pattern=pattern,
+        repeat=stored.repeat,
+        repeat_after_seconds=stored.repeat_after,
+        max_live=stored.max_live,
+        max_attempts=stored.max_attempts,
+        loose_ends=None if stored.loose_ends is None else stored.loose_ends is OnOff.ON,
+    )

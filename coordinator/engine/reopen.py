@@ -1,0 +1,122 @@
+"""Reopen: an operator puts work back that was completed by mistake.
+
+Invariants:
+- Work that a session holds is not put back, nor is work that is not completed: the transaction compares that no claim
+  is there and that the record is the one that was read.
+- The record then says ``abandoned``, by an operator, with the operator's reason, and keeps session, note and result of
+  the attempt that was completed. The next claim of the work gets that, and needs no ``reopen``.
+- The attempt's history entry still says that it was completed, and besides by which request that was taken back. So a
+  repeated request puts back what it has put back already, and nothing that was completed since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from coordinator.engine.attempt_end import End, expire, put_record, what_is_left, write_end
+from coordinator.engine.documents import StoredHistory, StoredRecord
+from coordinator.engine.history import put_back, read_ends, show_ended
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.snapshot import Snapshot, read, show_record
+from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.transaction import Put, Range, Txn, is_absent, unchanged
+from coordinator.errors import Contended, NotFound, NotHolder, Refused
+from coordinator.keys import WorkKey
+from coordinator.limits import MAX_TRIES
+from coordinator.model import Record, State
+from coordinator.quotation import key, name
+from coordinator.time_text import format_time
+
+__all__ = ["ReopenCommand", "reopen"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenCommand:
+    """A request to put completed work back; ``loose_ends``: whether the work's policy keeps any."""
+
+    request_id: str
+    now: datetime
+    reason: str = ""
+    loose_ends: bool = True
+
+
+def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
+    """Put completed work back.
+
+    Raises ``NotHolder`` while a session holds it, ``NotFound`` where nothing is known of it, ``Refused`` where it is
+    not completed.
+    """
+    for _ in range(MAX_TRIES):
+        found = yield from read(paths)
+        if found.claim is None and found.record is not None and found.record.reopened == command.request_id:
+            return show_record(paths.work_key, found.record, live=False)
+        for entry in (yield from read_ends(paths)):
+            if entry.reopened == command.request_id:
+                return show_ended(paths.work_key, entry)
+        completed, end = yield from _completed(paths, found, command.now)
+        back = put_back(completed, command.request_id, command.now, command.reason)
+        record, written = put_record(paths, back, loose_ends=command.loose_ends)
+        marked = yield from _mark(command, paths, completed)
+        if end is not None:
+            yield end.expected
+        reply = yield from commit(
+            Txn(
+                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
+                success=(*written, *marked, *(end.operations if end else ())),
+            )
+        )
+        if reply.succeeded:
+            if end is not None:
+                yield end.event
+            return show_record(paths.work_key, record, live=False)
+    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while it was being put back")
+
+
+def _mark(command: ReopenCommand, paths: WorkPaths, completed: StoredRecord) -> Operation[tuple[Put, ...]]:
+    """Return what notes in the history that the completion was taken back; nothing where that cannot be read."""
+    path = paths.history(completed.attempt)
+    reply = yield from commit(Txn((), (Range(path),)))
+    for kv in reply.range(0).kvs:
+        entry = yield from decode(StoredHistory, kv)
+        if entry is not None:
+            taken_back = replace(
+                entry, reopened=command.request_id, reopened_at=command.now, reopened_reason=command.reason
+            )
+            return (Put(path, taken_back.encode()),)
+    return ()
+
+
+def _completed(paths: WorkPaths, found: Snapshot, now: datetime) -> Operation[tuple[StoredRecord, End | None]]:
+    """Return the record of the finished work, and what writes down that an attempt to redo it has expired since."""
+    record, end = found.record, None
+    if found.claim is not None or record is None:
+        raise _not_completed(paths.work_key, found)
+    if found.expired is not None:
+        ended = expire(found.expired, now)
+        record = what_is_left(found.expired, ended)
+        end = yield from write_end(paths, ended, contenders=found.contenders)
+    if record.state is not State.COMPLETED:
+        raise Refused(
+            f"{key(paths.work_key)} is {record.state.value}, not completed, so there is nothing to put back",
+            hint="it can be claimed as it is",
+        )
+    return record, end
+
+
+def _not_completed(work_key: WorkKey, found: Snapshot) -> Refused:
+    if found.claim is None:
+        if found.record_revision:
+            return Refused(f"what is stored of {key(work_key)} cannot be read, so it cannot be put back")
+        return NotFound(
+            f"{key(work_key)} has never been claimed, so there is nothing to put back", hint="check the spelling"
+        )
+    held = found.claim.stored
+    if held is None:
+        return NotHolder(f"{key(work_key)} is claimed, so it is not completed; the claim cannot be read")
+    return NotHolder(
+        f"{key(work_key)} is claimed by {name(held.session)} until {format_time(held.expires_at)}, so it cannot be "
+        "put back",
+        hint="its session has it already; work-revoke takes it away",
+        holder=held.session,
+    )

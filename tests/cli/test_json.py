@@ -121,7 +121,7 @@ def test_policies(run: Run) -> None:
     check_answer(denied, "denied")
     assert (denied["denial"]["reason"], denied["denial"]["policy"]) == ("limit", "github:acme/web")
     listed = run("policy", "list")
-    check(listed, tables("policy list")[0])
+    assert listed.keys() == tables("policy list")[0].keys()
     for policy in (*listed["policies"], listed["defaults"]):
         check(policy, shape)
     assert [policy["pattern"] for policy in listed["policies"]] == ["lock", "recurring", "github:acme/web"]

@@ -85,9 +85,9 @@ class _Search:
 
     def taken(self, keyed: Keyed, sight: Sight) -> SkipReason | None:
         """Return why a candidate that is as it was seen cannot be had; None for one that is free."""
-        policy, now = self.policy(keyed), self.command.now
         if sight.taken is SkipReason.HELD or sight.completed_at is None:
             return sight.taken
+        policy, now = self.policy(keyed), self.command.now
         if policy.cooldown(sight.completed_at, now):
             return SkipReason.COOLDOWN
         return None if policy.may_repeat(sight.completed_at, now) else sight.taken

@@ -140,7 +140,7 @@ async def _ask_for_what_is_left(printer: Printer, fleet: Fleet, coordinator: Coo
     )
     printer.first_calls(fleet)
     loss, taker, where = await _wait_until_free(printer, fleet, client), _taker(fleet), FLEETS["next"]
-    printer.say(f"  {KILLED} was killed here, too. What it had is the only piece left, and the next call is given it:")
+    printer.say(f"  {KILLED} was killed here, too. The next call is given what it had, the only piece left:")
     claimed = await coordinator.type("work-next", "--session", taker, "--from", LIST, fleet=where)
     printer.typed(claimed)
     story = await client.get(loss.item)
@@ -153,9 +153,6 @@ def _show_summary(printer: Printer, outcome: Outcome) -> None:
     printer.head("One list, ten sessions, three ways")
     printer.say("  Without claims, each does what comes first of what their common journal does not have as finished.")
     printer.summary(outcome.claiming, outcome.asking_tally, outcome.guessing)
-    books = (
-        f"{books.status.convergence_rate.granted} granted, {books.status.convergence_rate.denied} denied, "
-        f"{books.status.completed} completed"
-        for books in (outcome.books, outcome.asking_books)
-    )
-    printer.say(f"  The coordinator's own books say the same: {'; '.join(books)}.")
+    rates = (books.status.convergence_rate for books in (outcome.books, outcome.asking_books))
+    counts = "; ".join(f"{rate.granted} granted and {rate.denied} denied" for rate in rates)
+    printer.say(f"  The coordinator's own books say the same: {counts}.")

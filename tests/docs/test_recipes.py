@@ -132,6 +132,22 @@ def test_the_deploy_runs_once_a_night(shell: Shell, tmp_path: Path) -> None:
     assert (tmp_path / "deployed").read_text().split() == ["2026-06-14", "2026-06-15", "2026-06-15"]
 
 
+def test_a_policy_keeps_a_deploy_from_running_twice_a_night(shell: Shell, client: Client, tmp_path: Path) -> None:
+    program(tmp_path / "deploy.sh", "echo deployed")
+    commands = RECIPES["policy"].replace("/srv", str(tmp_path))
+    [(code, said)] = end(shell(f"{commands}{commands.splitlines()[1]}"))
+    assert (code, said) == (0, "set recurring:deploy: repeat after 20 h\ndeployed\n")
+    assert client.get("recurring:deploy").record.state is State.COMPLETED
+
+
+def test_a_lock_is_free_again_when_its_command_has_ended(shell: Shell, client: Client, tmp_path: Path) -> None:
+    program(tmp_path / "sync.sh", "echo synced")
+    line = cron_command("lock", tmp_path)
+    assert [*end(shell(line)), *end(shell(line))] == [(0, "synced\n")] * 2
+    client.claim("other", "lock:sync-mirror")
+    assert end(shell(line)) == [(0, "")]
+
+
 def test_the_selectors_claim_the_first_free_one(shell: Shell, client: Client, tmp_path: Path) -> None:
     listed = "".join(f"https://github.com/gptme/gptme/issues/{number}\\n" for number in (1, 2, 3))
     asked = "issue list --repo gptme/gptme --label agent --json url --jq .[].url"

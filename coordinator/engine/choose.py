@@ -23,7 +23,7 @@ from coordinator.engine.layout import WorkPaths
 from coordinator.engine.portions import Portion
 from coordinator.engine.snapshot import decode_record
 from coordinator.engine.steps import Operation, Trailing, commit, decode
-from coordinator.engine.transaction import KeyValue, Range, Txn, created_at
+from coordinator.engine.transaction import KeyValue, Range, Txn, created_at, in_turn
 from coordinator.model import SkipReason, State
 
 __all__ = ["FREE", "MOST_SEEN", "Sight", "contend", "look", "sight_of_record"]
@@ -57,9 +57,10 @@ def look(candidates: Sequence[WorkPaths]) -> Operation[tuple[Sight, ...]]:
     """Look at up to ``MOST_SEEN`` work keys of one fleet; returns one sight each, in their order.
 
     Their claims are read first, and then the records of those that have none. Where a claim was made in between it
-    looks free, and a try finds out.
+    looks free, and a try finds out. With a comparison the reads travel as one transaction, and not as so many calls.
     """
-    reply = yield from commit(Txn((), tuple(Range(paths.claim) for paths in candidates)))
+    together = (in_turn(candidates[0].record),)
+    reply = yield from commit(Txn(together, tuple(Range(paths.claim) for paths in candidates)))
     portion = Portion()
     sights: dict[int, Sight] = {}
     unclaimed = []
@@ -71,7 +72,7 @@ def look(candidates: Sequence[WorkPaths]) -> Operation[tuple[Sight, ...]]:
         else:
             unclaimed.append((index, paths))
     if unclaimed:
-        reply = yield from commit(Txn((), tuple(Range(paths.record) for _, paths in unclaimed)))
+        reply = yield from commit(Txn(together, tuple(Range(paths.record) for _, paths in unclaimed)))
         for number, (index, _) in enumerate(unclaimed):
             records = reply.range(number).kvs
             if records:

@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import grpc.aio
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from coordinator import (
     AsyncClient,
@@ -26,7 +28,9 @@ from coordinator.model import Cause, NothingFree, Policy, Repeat, SkipReason
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.v1 import types_pb2 as types
 from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
+from tests.integration.bare_stub import Stub
 from tests.integration.server_running import Etcdctl
 
 REPO = "github:acme/web"
@@ -178,6 +182,21 @@ class TestRepeat:
         await client.set_policy("recurring", repeat=3600)
         denial = await denied(client, "s", "recurring:a")
         assert (denial.reason, denial.completed_by) == (DenialReason.COOLDOWN, "first")
+
+    async def test_a_request_may_ask_for_a_cooldown_of_its_own(
+        self, client: AsyncClient, coordinator: RunningCoordinator, fleet: str
+    ) -> None:
+        await finish(client, "recurring:a")
+        async with grpc.aio.insecure_channel(coordinator.endpoint) as channel:
+            stub = Stub(channel, fleet)
+            asked = {"session": "s", "work_key": "recurring:a"}
+            denied = await stub("Claim", **asked, repeat_after=Duration(seconds=3600))
+            assert denied.denial.reason == types.DENIAL_REASON_COOLDOWN
+            assert denied.denial.policy == ""
+            assert 3500 < denied.denial.retry_after.seconds <= 3600
+            failed = await stub.fails("Claim", **asked, repeat_after=Duration())
+            assert "a repeat after 0 s is out of range" in failed.message
+            assert (await stub("Claim", **asked)).claim.attempt == 2
 
 
 class TestLimit:

@@ -56,8 +56,10 @@ def test_the_patterns_of_a_key_get_shorter_and_end_with_its_kind(key: WorkKey) -
     assert (patterns[0], patterns[-1]) == (str(key), key.kind)
 
 
-@given(key=KEYS, policies=st.dictionaries(KEYS.map(str) | st.sampled_from(["task", "lock", "github"]), FIELDS))
-def test_the_longest_pattern_that_sets_a_field_counts(key: WorkKey, policies: dict[str, dict[str, object]]) -> None:
+@given(key=KEYS, data=st.data())
+def test_the_longest_pattern_that_sets_a_field_counts(key: WorkKey, data: st.DataObject) -> None:
+    patterns = st.sampled_from([*patterns_of(key)]) | KEYS.map(str)
+    policies = data.draw(st.dictionaries(patterns, FIELDS, max_size=6))
     found = PolicyBook(Policy(pattern, **fields) for pattern, fields in policies.items()).of(key)  # type: ignore[arg-type]  # drawn for these fields
     by_field: dict[str, object] = {"max_attempts": DEFAULT_MAX_ATTEMPTS, "loose_ends": True, "repeat": Repeat.NEVER}
     if key.kind == "lock":

@@ -121,4 +121,4 @@ def build_only(verb: str | None) -> None:
     """Leave out all commands but one, if it is one of them: to build each takes typer 3 ms, and one is run."""
     wanted = [command for command in app.registered_commands if command.name == verb]
     if verb is not None and wanted:
-        app.registered_commands = wanted
+        app.registered_commands, app.registered_groups = wanted, []

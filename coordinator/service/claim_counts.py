@@ -21,7 +21,7 @@ from coordinator import quotation
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import WorkPolicy, below
 from coordinator.engine.scan import holders
-from coordinator.errors import LimitExceeded, Unavailable
+from coordinator.errors import LimitExceeded
 from coordinator.limits import LimitSettings
 from coordinator.quotation import name
 from coordinator.store.operation_driver import Runner
@@ -200,13 +200,8 @@ class ClaimCounts:
             return
         if known.listing is None:
             known.listing = asyncio.create_task(self._list(fleet, known))
-        problem = Unavailable(
-            "etcd did not report in time how many claims are live, and this number is limited here",
-            hint="nothing was changed; try again, and see with `coordination doctor` whether etcd answers",
-            retry_after_seconds=1.0,
-        )
         # It is shared, so that one caller's deadline does not end it.
-        await _within(asyncio.shield(known.listing), deadline, problem)
+        await _within(asyncio.shield(known.listing), deadline, self._runner.silence())
 
     async def _list(self, fleet: str, known: _Fleet) -> None:
         started = time.monotonic()

@@ -69,6 +69,8 @@ class Runner:
         pauses: Pauses | None = None,
     ) -> None:
         self._pauses = pauses or Pauses()
+        #: Makes the error for what etcd did not answer in time.
+        self.silence = channel.silence
         self._commits = GroupCommit(channel, recorder, self._pauses)
         self._trailing = TrailingWrites(self._commits)
         self._pool = leases

@@ -22,7 +22,6 @@ from functools import partial
 from coordinator.engine.layout import POLICY_CHANGES, FleetPaths
 from coordinator.engine.policy import PolicyBook, read_policies
 from coordinator.engine.transaction import end_of_prefix
-from coordinator.errors import Unavailable
 from coordinator.process.tasks import Setback, Task
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
@@ -84,11 +83,7 @@ class Policies:
                 # Others wait for the same.
                 return await asyncio.shield(known.reading)
         except TimeoutError:
-            raise Unavailable(
-                "etcd did not report in time which policies there are",
-                hint="nothing was changed; try again, and see with `coordination doctor` whether etcd answers",
-                retry_after_seconds=1.0,
-            ) from None
+            raise self._runner.silence() from None
 
     @property
     def _usable(self) -> bool:

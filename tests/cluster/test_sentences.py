@@ -88,12 +88,14 @@ async def test_every_call_says_what_is_wrong_with_etcd_and_what_to_do(
                 return " / ".join(f"{error.message} / {error.hint}" for error in outcome)
 
             # Twice: at first members are found out, later they are known not to be good.
-            for _ in range(2):
+            for known in (False, True):
                 reported = dict(zip(calls, await asyncio.gather(*map(failure, calls.values())), strict=True))
                 for name, sentence in reported.items():
                     assert any(word in sentence for word in words), (name, sentence)
                     assert not any(empty in sentence for empty in EMPTY), (name, sentence)
                     assert "None" not in sentence, (name, sentence)
+                    if known and fault in (lose_all, hang):
+                        assert "no member of etcd can serve" in sentence, (name, sentence)
 
 
 @pytest.mark.timeout(240)

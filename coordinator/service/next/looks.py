@@ -15,7 +15,6 @@ from functools import partial
 
 from coordinator.engine.choose import MOST_SEEN, Sight, look
 from coordinator.engine.layout import WorkPaths
-from coordinator.errors import Unavailable
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Looks"]
@@ -54,11 +53,7 @@ class Looks:
                 # Others wait for the same.
                 return await asyncio.shield(wanted)
         except TimeoutError:
-            raise Unavailable(
-                "etcd did not report in time what is free",
-                hint="nothing was changed; try again, and see with `coordination doctor` whether etcd answers",
-                retry_after_seconds=1.0,
-            ) from None
+            raise self._runner.silence() from None
 
     async def _run(self) -> None:
         try:

@@ -77,7 +77,7 @@ class _Search:
 
     def sight(self, keyed: Keyed) -> Sight | None:
         """Return how a candidate is, as far as is known."""
-        return self.seen.get(keyed.paths.claim) or self.view.sight(keyed.paths, self.now)
+        return self.view.sight(keyed.paths, self.now) or self.seen.get(keyed.paths.claim)
 
     def policy(self, keyed: Keyed) -> WorkPolicy:
         """Return the policy of a candidate."""
@@ -186,6 +186,7 @@ class Placements:
     async def _place(self, search: _Search, run: _Run, deadline: float) -> Claim | Denial:
         command, candidates = search.command, search.candidates
         first = candidates[0]
+        await search.view.begun()
         placed = await self._try_in_order(search, run, deadline)
         if placed is None:
             placed = await self._try_what_is_free(search, run, deadline)

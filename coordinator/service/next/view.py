@@ -40,6 +40,8 @@ _IDLE_SECONDS = 300.0
 #: etcd is asked every 5 s how far it is; a watch that has said nothing for three times as long may be dead.
 _SILENT_SECONDS = 15.0
 _LOOK_SECONDS = 5.0
+#: How long a watch may take to be in place before a view is done without, in seconds; mostly it takes milliseconds.
+_BEGINNING_SECONDS = 0.5
 
 
 class FleetView:
@@ -51,7 +53,8 @@ class FleetView:
         #: By the key of its record; None where it is not known yet how it is.
         self._known: OrderedDict[bytes, Sight | None] = OrderedDict()
         self._heard = 0.0
-        self.used_at = time.monotonic()
+        self._in_place = asyncio.Event()
+        self._began = self.used_at = time.monotonic()
         self.problem = ""
         self.task: asyncio.Task[None] | None = None
 
@@ -59,6 +62,14 @@ class FleetView:
     def usable(self) -> bool:
         """Whether its watch is in place."""
         return time.monotonic() - self._heard < _SILENT_SECONDS
+
+    async def begun(self) -> None:
+        """Wait for the watch of a view that has just begun: a whole herd may have come with it."""
+        left = self._began + _BEGINNING_SECONDS - time.monotonic()
+        if left > 0 and not self._in_place.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._in_place.wait()
 
     def sight(self, paths: WorkPaths, now: datetime) -> Sight | None:
         """Return how a candidate is believed to be; None where that is not known. It is followed from now on."""
@@ -96,6 +107,7 @@ class FleetView:
                         if not self._heard:
                             self._begin(batch.revision)
                         self._heard, self.problem = time.monotonic(), ""
+                        self._in_place.set()
                         self._take(batch)
             except (Compacted, Rewound) as gone:
                 self._broke(str(gone))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeVar
 
 from coordinator import model
@@ -46,6 +47,8 @@ M = TypeVar("M")
 
 #: Messages written before others have their turn; each may have three texts of 16 KiB.
 _PORTION = 32
+#: How many candidates that were passed over are kept as messages, the latest ones: some 1 KiB each.
+_SKIPPED_KEPT = 1_024
 
 
 def claim_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimResponse:
@@ -77,18 +80,21 @@ def next_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimNe
     )
 
 
+# Sessions that choose from one list pass over the same work.
+@lru_cache(maxsize=_SKIPPED_KEPT)
+def _skipped(skipped: model.Skipped) -> types.Skipped:
+    return types.Skipped(
+        work_key=skipped.work_key,
+        reason=SKIP_REASONS_ON_WIRE[skipped.reason],
+        holder=skipped.holder,
+        expires_at=timestamp(skipped.expires_at),
+    )
+
+
 def _choice(choice: model.Choice) -> types.Choice:
     return types.Choice(
         place=choice.place or 0,
-        skipped=[
-            types.Skipped(
-                work_key=each.work_key,
-                reason=SKIP_REASONS_ON_WIRE[each.reason],
-                holder=each.holder,
-                expires_at=timestamp(each.expires_at),
-            )
-            for each in choice.skipped
-        ],
+        skipped=[_skipped(each) for each in choice.skipped],
         skipped_counts=[
             types.SkippedCount(reason=SKIP_REASONS_ON_WIRE[reason], count=count)
             for reason, count in choice.skipped_counts

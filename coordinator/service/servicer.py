@@ -151,10 +151,13 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
         deadline = deadline_of(context)
         policies = await self._policies.of(payer.fleet, deadline=deadline)
         answer = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
-        keyed = next((each for each in candidates if str(each.work_key) == answer.work_key), candidates[0])
+        place = None if answer.choice is None else answer.choice.place
+        keyed = candidates[(place or 1) - 1]
         answer = placed_as_sent(answer, keyed, request)
         self._decisions.placed(keyed, command.session, answer)
-        return replies.next_reply(answer, keyed.typed)
+        # A repeated request may have been granted what is not on this list.
+        elsewhere = place is None and isinstance(answer, model.Claim)
+        return replies.next_reply(answer, answer.work_key if elsewhere else keyed.typed)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""

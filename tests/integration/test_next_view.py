@@ -45,7 +45,9 @@ async def ready(views: Views, fleet: str) -> FleetView:
 
 
 def taken(view: FleetView, fleet: str, key: str) -> SkipReason | str | None:
-    sight = view.sight(FleetPaths(fleet).of(parse_work_key(key)), clock.now())
+    paths = FleetPaths(fleet).of(parse_work_key(key))
+    view.follow([paths.record])
+    sight = view.sights(clock.now())(paths.record)
     return "unknown" if sight is None else sight.taken
 
 

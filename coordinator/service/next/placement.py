@@ -75,9 +75,15 @@ class _Search:
     denials: dict[bytes, Denial] = field(default_factory=dict)
     unknown_tries: int = _UNKNOWN_TRIES
 
-    def sight(self, keyed: Keyed) -> Sight | None:
-        """Return how a candidate is, as far as is known."""
-        return self.view.sight(keyed.paths, self.now) or self.seen.get(keyed.paths.claim)
+    def sights(self) -> Callable[[Keyed], Sight | None]:
+        """Return what says how a candidate is, as far as is known, before others have their turn."""
+        believed, seen = self.view.sights(self.now), self.seen
+
+        def sight(keyed: Keyed) -> Sight | None:
+            paths = keyed.paths
+            return believed(paths.record) or seen.get(paths.claim)
+
+        return sight
 
     def policy(self, keyed: Keyed) -> WorkPolicy:
         """Return the policy of a candidate."""
@@ -96,23 +102,30 @@ class _Search:
         """Take in what a look has shown, which may have been for others, too."""
         self.seen = {**self.seen, **sights} if self.seen else sights
 
-    def why(self, keyed: Keyed) -> Reason | None:
-        """Return why a candidate was passed over; None for one that was not, as far as is known."""
-        denial = self.denials.get(keyed.paths.claim) if self.denials else None
-        if denial is not None:
-            reason = SkipReason.OWN if denial.own_session else SkipReason(denial.reason.value)
-            return Reason(reason, denial.holder, denial.expires_at)
-        sight = self.sight(keyed)
-        taken = None if sight is None else self.taken(keyed, sight)
-        if sight is None or taken is None:
-            return None
+    def reasons(self) -> Callable[[Keyed], Reason | None]:
+        """Return what says why a candidate was passed over; None for one that was not, as far as is known."""
+        denials, sight_of, session = self.denials, self.sights(), self.command.session
+
+        def why(keyed: Keyed) -> Reason | None:
+            if denials and (denial := denials.get(keyed.paths.claim)) is not None:
+                reason = SkipReason.OWN if denial.own_session else SkipReason(denial.reason.value)
+                return Reason(reason, denial.holder, denial.expires_at)
+            sight = sight_of(keyed)
+            if sight is None:
+                return None
+            if sight.taken is SkipReason.HELD:
+                reason = SkipReason.OWN if sight.session == session else SkipReason.HELD
+                return Reason(reason, sight.session or None, sight.expires_at)
+            return self._reason(keyed, sight)
+
+        return why
+
+    def _reason(self, keyed: Keyed, sight: Sight) -> Reason | None:
+        taken = self.taken(keyed, sight)
         if taken is SkipReason.COOLDOWN:
             wait = self.policy(keyed).cooldown(sight.completed_at, self.command.now)
             return Reason(taken, expires_at=self.command.now + timedelta(seconds=wait))
-        if taken is not SkipReason.HELD:
-            return Reason(taken)
-        reason = SkipReason.OWN if sight.session == self.command.session else SkipReason.HELD
-        return Reason(reason, sight.session or None, sight.expires_at)
+        return None if taken is None else Reason(taken)
 
     def own_grant(self) -> Keyed | None:
         """Return the candidate that an earlier try of this very request has claimed, if one was seen."""
@@ -186,6 +199,7 @@ class Placements:
     async def _place(self, search: _Search, run: _Run, deadline: float) -> Claim | Denial:
         command, candidates = search.command, search.candidates
         first = candidates[0]
+        search.view.follow(keyed.paths.record for keyed in candidates)
         await search.view.begun()
         placed = await self._try_in_order(search, run, deadline)
         if placed is None:
@@ -195,7 +209,7 @@ class Placements:
             placed = earlier if isinstance(earlier, Claim) else None
         await self._contend(search, run)
         place = None if placed is None else _place(candidates, placed, search.granted)
-        passed_over = pass_over(candidates if place is None else candidates[: place - 1], search.why)
+        passed_over = pass_over(candidates if place is None else candidates[: place - 1], search.reasons())
         fresh = placed is None or placed.claimed_at == command.now  # not what an earlier try was granted
         if fresh:
             which = Place.NONE if placed is None else Place.LATER if passed_over.counts else Place.FIRST
@@ -210,9 +224,10 @@ class Placements:
             keyed = self._likely(search)
             if keyed is None:
                 return None
-            if search.sight(keyed) is None:
+            sight = search.sights()
+            if sight(keyed) is None:
                 if not search.unknown_tries:
-                    unknown = [each.paths for each in search.candidates if search.sight(each) is None]
+                    unknown = [each.paths for each in search.candidates if sight(each) is None]
                     search.learn(await self._looks.look(unknown, deadline=deadline))
                     continue
                 search.unknown_tries -= 1
@@ -223,12 +238,14 @@ class Placements:
 
     def _likely(self, search: _Search) -> Keyed | None:
         """Return the first candidate that is not known to be taken, is not being tried, and was not tried."""
+        sight_of, tried_now, denials = search.sights(), self._tried_now, search.denials
         for keyed in search.candidates:
+            sight = sight_of(keyed)
+            if sight is not None and (sight.taken is SkipReason.HELD or search.taken(keyed, sight) is not None):
+                continue
             claim_key = keyed.paths.claim
-            if claim_key not in search.denials and not self._tried_now[claim_key]:
-                sight = search.sight(keyed)
-                if sight is None or search.taken(keyed, sight) is None:
-                    return keyed
+            if claim_key not in denials and claim_key not in tried_now:
+                return keyed
         return None
 
     async def _try_what_is_free(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
@@ -281,7 +298,7 @@ class Placements:
     async def _contend(self, search: _Search, run: _Run) -> None:
         """Have the caller noted as a contender for its first choice, where that is held and was not tried."""
         first = search.candidates[0]
-        sight = search.sight(first)
+        sight = search.sights()(first)
         if first.paths.claim in search.denials or sight is None or sight.taken is not SkipReason.HELD:
             return
         if sight.token and sight.session != search.command.session:
@@ -290,7 +307,7 @@ class Placements:
     async def _denial(self, search: _Search, passed_over: PassedOver, run: _Run) -> Denial:
         first = search.candidates[0]
         why, sight, policy = (
-            search.why(first) or Reason(SkipReason.HELD),
+            search.reasons()(first) or Reason(SkipReason.HELD),
             search.seen[first.paths.claim],
             search.policy(first),
         )

@@ -17,13 +17,13 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from coordinator.engine.choose import Sight, sight_of_record
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.steps import Damaged
 from coordinator.engine.transaction import KeyValue, end_of_prefix
-from coordinator.model import SkipReason
 from coordinator.process.tasks import Setback, Task
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
@@ -71,14 +71,25 @@ class FleetView:
                 async with asyncio.timeout(left):
                     await self._in_place.wait()
 
-    def sight(self, paths: WorkPaths, now: datetime) -> Sight | None:
-        """Return how a candidate is believed to be; None where that is not known. It is followed from now on."""
-        sight = self._known.get(paths.record)
-        if sight is None:
-            self._follow(paths.record)
-        elif sight.taken is SkipReason.HELD and sight.expires_at is not None and sight.expires_at <= now:
-            return None  # its end will be recorded, unless it was renewed
-        return sight if self.usable else None
+    def follow(self, records: Iterable[bytes]) -> None:
+        """Follow how candidates are, by the keys of their records, from now on."""
+        for record in records:
+            self._follow(record)
+
+    def sights(self, now: datetime) -> Callable[[bytes], Sight | None]:
+        """Return what says of a candidate, by the key of its record, how it is believed to be; None: not known.
+
+        For use before others have their turn: a list has a thousand candidates, and each is asked for several times.
+        """
+        known: Mapping[bytes, Sight | None] = self._known if self.usable else {}
+
+        def sight(record: bytes) -> Sight | None:
+            found = known.get(record)
+            if found is not None and found.expires_at is not None and found.expires_at <= now:
+                return None  # its end will be recorded, unless it was renewed
+            return found
+
+        return sight
 
     def learn(self, paths: WorkPaths, sight: Sight) -> None:
         """Note how a candidate was seen."""

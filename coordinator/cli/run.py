@@ -25,6 +25,7 @@ from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text import describe_claim
 from coordinator.cli.work_arguments import SessionOption
 from coordinator.errors import InvalidInput
+from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
 from coordinator.quotation import key as shown_key
 from coordinator.quotation import name as shown_name
@@ -70,6 +71,16 @@ def run(
             "time; COMMAND ends before a claim that cannot be.",
         ),
     ] = _DEFAULT_TTL,
+    repeat: Annotated[
+        str | None,
+        typer.Option(
+            "--repeat",
+            metavar="DURATION",
+            help="Do work again that was completed before, if that is at least so long ago, e.g. 20h; its policy is "
+            "not heeded.",
+            show_default=False,
+        ),
+    ] = None,
     grace: Annotated[
         str,
         typer.Option("--grace", metavar="DURATION", help="How long COMMAND has between SIGTERM and SIGKILL, e.g. 30s."),
@@ -124,6 +135,7 @@ def run(
         timeout=here.timeout,
         connect=lambda seconds: here.client_of(instance, seconds),
         nothing_free=nothing_free,
+        repeat_after=None if repeat is None else check_repeat_after(parse_duration(repeat, field="repeat")),
     )
     say = verbose and not here.json
     outcome = Wrapper(request, notice, lambda claim: _say_claim(claim) if say else None).run()

@@ -160,6 +160,7 @@ class AsyncClient:
         note: str = "",
         reopen: bool = False,
         token: int | None = None,
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim a work key.
@@ -173,6 +174,8 @@ class AsyncClient:
             note: Shown to sessions that are denied and to the next one that claims the work; at most 16 KiB.
             reopen: Claim the work even if it is completed.
             token: The fencing token of a claim that the session holds, to renew it from another client.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it is granted once.
 
@@ -188,7 +191,9 @@ class AsyncClient:
                 the store is nearly full.
 
         """
-        answer = await self.try_claim(session, key, ttl, note=note, reopen=reopen, token=token, request_id=request_id)
+        answer = await self.try_claim(
+            session, key, ttl, note=note, reopen=reopen, token=token, repeat_after=repeat_after, request_id=request_id
+        )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
         return answer
@@ -202,6 +207,7 @@ class AsyncClient:
         note: str = "",
         reopen: bool = False,
         token: int | None = None,
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim a work key like ``claim``, but return the denial instead of raising it.
@@ -213,6 +219,8 @@ class AsyncClient:
             note: As for ``claim``.
             reopen: As for ``claim``.
             token: As for ``claim``.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: As for ``claim``.
 
         Returns:
@@ -224,7 +232,7 @@ class AsyncClient:
 
         """
         return await self._claim_as(
-            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token
+            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after
         )
 
     async def _claim_as(
@@ -237,6 +245,7 @@ class AsyncClient:
         note: str,
         reopen: bool,
         token: int | None = None,
+        repeat_after: float | timedelta | None = None,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimRequest(
             fleet=self._fleet,
@@ -248,6 +257,7 @@ class AsyncClient:
             request_id=request_id,
             instance=instance,
             fencing_token=fields.integer("token", token),
+            repeat_after=fields.duration("repeat_after", repeat_after),
         )
         sent_at = boot_seconds()
         answer = answers.claim_answer(await self._calls.call("Claim", request), sent_at=sent_at)
@@ -407,6 +417,7 @@ class AsyncClient:
         ttl: float | timedelta | None = None,
         *,
         note: str = "",
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim the first of several work keys that is free, in one call.
@@ -416,6 +427,8 @@ class AsyncClient:
             candidates: The work keys to choose from, the most wanted first: 1 to 1,000. One that is spelt twice is one.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
                 granted once, whichever coordinators it reaches.
 
@@ -429,7 +442,9 @@ class AsyncClient:
         over. No session is denied while a candidate was free at every moment of the call.
 
         """
-        answer = await self.try_claim_next(session, candidates, ttl, note=note, request_id=request_id)
+        answer = await self.try_claim_next(
+            session, candidates, ttl, note=note, repeat_after=repeat_after, request_id=request_id
+        )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
         return answer
@@ -441,6 +456,7 @@ class AsyncClient:
         ttl: float | timedelta | None = None,
         *,
         note: str = "",
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
@@ -450,6 +466,8 @@ class AsyncClient:
             candidates: The work keys to choose from, the most wanted first: 1 to 1,000.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: As for ``claim_next``.
 
         Returns:
@@ -457,7 +475,9 @@ class AsyncClient:
 
         """
         keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
-        return await self._claim_next_as(self._instance, fields.request_id(request_id), session, keys, ttl, note)
+        return await self._claim_next_as(
+            self._instance, fields.request_id(request_id), session, keys, ttl, note, repeat_after
+        )
 
     async def _claim_next_as(
         self,
@@ -467,6 +487,7 @@ class AsyncClient:
         candidates: Sequence[str],
         ttl: float | timedelta | None,
         note: str,
+        repeat_after: float | timedelta | None = None,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimNextRequest(
             fleet=self._fleet,
@@ -476,6 +497,7 @@ class AsyncClient:
             note=fields.text("note", note),
             request_id=request_id,
             instance=instance,
+            repeat_after=fields.duration("repeat_after", repeat_after),
         )
         sent_at = boot_seconds()
         answer = answers.next_answer(await self._calls.call("ClaimNext", request), sent_at=sent_at)

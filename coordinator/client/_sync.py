@@ -159,6 +159,7 @@ class Client:
         note: str = "",
         reopen: bool = False,
         token: int | None = None,
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim a work key.
@@ -172,6 +173,8 @@ class Client:
             note: Shown to sessions that are denied and to the next one that claims the work; at most 16 KiB.
             reopen: Claim the work even if it is completed.
             token: The fencing token of a claim that the session holds, to renew it from another client.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it is granted once.
 
@@ -187,7 +190,9 @@ class Client:
                 the store is nearly full.
 
         """
-        answer = self.try_claim(session, key, ttl, note=note, reopen=reopen, token=token, request_id=request_id)
+        answer = self.try_claim(
+            session, key, ttl, note=note, reopen=reopen, token=token, repeat_after=repeat_after, request_id=request_id
+        )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
         return answer
@@ -201,6 +206,7 @@ class Client:
         note: str = "",
         reopen: bool = False,
         token: int | None = None,
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim a work key like ``claim``, but return the denial instead of raising it.
@@ -212,6 +218,8 @@ class Client:
             note: As for ``claim``.
             reopen: As for ``claim``.
             token: As for ``claim``.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: As for ``claim``.
 
         Returns:
@@ -222,7 +230,9 @@ class Client:
             LimitExceeded: As for ``claim``.
 
         """
-        return self._claim_as(self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token)
+        return self._claim_as(
+            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after
+        )
 
     def _claim_as(
         self,
@@ -234,6 +244,7 @@ class Client:
         note: str,
         reopen: bool,
         token: int | None = None,
+        repeat_after: float | timedelta | None = None,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimRequest(
             fleet=self._fleet,
@@ -245,6 +256,7 @@ class Client:
             request_id=request_id,
             instance=instance,
             fencing_token=fields.integer("token", token),
+            repeat_after=fields.duration("repeat_after", repeat_after),
         )
         sent_at = boot_seconds()
         answer = answers.claim_answer(self._calls.call("Claim", request), sent_at=sent_at)
@@ -402,6 +414,7 @@ class Client:
         ttl: float | timedelta | None = None,
         *,
         note: str = "",
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim the first of several work keys that is free, in one call.
@@ -411,6 +424,8 @@ class Client:
             candidates: The work keys to choose from, the most wanted first: 1 to 1,000. One that is spelt twice is one.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
                 granted once, whichever coordinators it reaches.
 
@@ -424,7 +439,9 @@ class Client:
         over. No session is denied while a candidate was free at every moment of the call.
 
         """
-        answer = self.try_claim_next(session, candidates, ttl, note=note, request_id=request_id)
+        answer = self.try_claim_next(
+            session, candidates, ttl, note=note, repeat_after=repeat_after, request_id=request_id
+        )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
         return answer
@@ -436,6 +453,7 @@ class Client:
         ttl: float | timedelta | None = None,
         *,
         note: str = "",
+        repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
@@ -445,6 +463,8 @@ class Client:
             candidates: The work keys to choose from, the most wanted first: 1 to 1,000.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
+            repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
+                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
             request_id: As for ``claim_next``.
 
         Returns:
@@ -452,7 +472,9 @@ class Client:
 
         """
         keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
-        return self._claim_next_as(self._instance, fields.request_id(request_id), session, keys, ttl, note)
+        return self._claim_next_as(
+            self._instance, fields.request_id(request_id), session, keys, ttl, note, repeat_after
+        )
 
     def _claim_next_as(
         self,
@@ -462,6 +484,7 @@ class Client:
         candidates: Sequence[str],
         ttl: float | timedelta | None,
         note: str,
+        repeat_after: float | timedelta | None = None,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimNextRequest(
             fleet=self._fleet,
@@ -471,6 +494,7 @@ class Client:
             note=fields.text("note", note),
             request_id=request_id,
             instance=instance,
+            repeat_after=fields.duration("repeat_after", repeat_after),
         )
         sent_at = boot_seconds()
         answer = answers.next_answer(self._calls.call("ClaimNext", request), sent_at=sent_at)

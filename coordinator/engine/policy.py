@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULTS",
     "NO_POLICY",
     "PolicyBook",
+    "RepeatingBook",
     "WorkPolicy",
     "below",
     "matches",
@@ -138,6 +139,18 @@ class PolicyBook:
     def listed(self) -> PolicyList:
         """Return all of them, the built-in ones first, and what holds where none says anything else."""
         return PolicyList((*BUILT_IN, *self.policies), DEFAULTS)
+
+
+class RepeatingBook(PolicyBook):
+    """The policies of ``book``, but for when finished work may be repeated: ``seconds`` after its completion."""
+
+    def __init__(self, book: PolicyBook, seconds: float) -> None:
+        super().__init__(book.policies)
+        self._seconds = seconds
+
+    def of(self, work_key: WorkKey) -> WorkPolicy:
+        """Return what holds for a work key."""
+        return replace(super().of(work_key), repeat_after=self._seconds, repeat_pattern="")
 
 
 def read_policies(paths: FleetPaths) -> Operation[PolicyBook]:

@@ -34,12 +34,17 @@ def check_candidates(typed: Sequence[str]) -> list[str]:
     return list(pieces.values())
 
 
-def claim_first(client: Client, session: str, keys: Sequence[str], ttl: float) -> Claim | Denial:
-    """Claim the first free work key in one call; none of an empty list is free."""
+def claim_first(
+    client: Client, session: str, keys: Sequence[str], ttl: float, repeat_after: float | None = None
+) -> Claim | Denial:
+    """Claim the first free work key in one call; none of an empty list is free.
+
+    ``repeat_after``: what was completed is free again so many seconds later; None: where its policy says so.
+    """
     if not keys:
         return Denial("", DenialReason.COMPLETED, choice=Choice(nothing_free=NothingFree.EMPTY))
     request_id = uuid.uuid4().hex
     if len(keys) == 1:
         # A denial names the holder then.
-        return client.try_claim(session, keys[0], ttl, request_id=request_id)
-    return client.try_claim_next(session, keys, ttl, request_id=request_id)
+        return client.try_claim(session, keys[0], ttl, repeat_after=repeat_after, request_id=request_id)
+    return client.try_claim_next(session, keys, ttl, repeat_after=repeat_after, request_id=request_id)

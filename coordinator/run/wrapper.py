@@ -51,6 +51,8 @@ class Request(NamedTuple):
     connect: Callable[[float], Client]
     #: The exit code where nothing could be had.
     nothing_free: int = NOTHING_FREE
+    #: After how many seconds what was completed is free again; None: where its policy says so.
+    repeat_after: float | None = None
 
 
 class Wrapper:
@@ -152,7 +154,8 @@ class Wrapper:
 def _claim_first(request: Request) -> Claim | Denial:
     from coordinator.run.candidates import claim_first
 
-    return claim_first(request.connect(request.timeout), request.session, request.keys, request.timing.ttl)
+    client = request.connect(request.timeout)
+    return claim_first(client, request.session, request.keys, request.timing.ttl, request.repeat_after)
 
 
 def _path_in(environment: Mapping[bytes, bytes]) -> str | None:

@@ -21,7 +21,7 @@ from coordinator.engine.finish import FinishCommand
 from coordinator.engine.hot import HotCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
-from coordinator.engine.policy import PolicyBook, WorkPolicy
+from coordinator.engine.policy import PolicyBook, RepeatingBook, WorkPolicy
 from coordinator.engine.renew import RenewCommand
 from coordinator.engine.reopen import ReopenCommand
 from coordinator.engine.revoke import RevokeCommand
@@ -69,6 +69,7 @@ __all__ = [
     "new_request_id",
     "next_candidates",
     "next_command",
+    "next_policies",
     "placed_as_sent",
     "policy_of",
     "release_command",
@@ -172,6 +173,13 @@ def next_command(request: pb.ClaimNextRequest, now: datetime) -> ClaimCommand:
         instance=_id("instance", request.instance),
         one_of_many=True,
     )
+
+
+def next_policies(request: pb.ClaimNextRequest, policies: PolicyBook) -> PolicyBook:
+    """Return what holds for the candidates of a ClaimNext: its ``repeat_after`` counts before their policies."""
+    if not request.HasField("repeat_after"):
+        return policies
+    return RepeatingBook(policies, check_repeat_after(seconds_of(request.repeat_after)))
 
 
 def next_candidates(request: pb.ClaimNextRequest, topic_kinds: frozenset[str]) -> Sequence[Keyed]:

@@ -62,6 +62,7 @@ from coordinator.service.requests import (
     new_request_id,
     next_candidates,
     next_command,
+    next_policies,
     placed_as_sent,
     release_command,
     renew_command,
@@ -149,7 +150,7 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
         command = next_command(request, self._clock())
         payer = self._payer(candidates[0].fleet, command.session, context)
         deadline = deadline_of(context)
-        policies = await self._policies.of(payer.fleet, deadline=deadline)
+        policies = next_policies(request, await self._policies.of(payer.fleet, deadline=deadline))
         answer = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
         place = None if answer.choice is None else answer.choice.place
         keyed = candidates[(place or 1) - 1]

@@ -103,7 +103,7 @@ class ClaimManyResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
 
 class ClaimNextRequest(_message.Message):
-    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance")
+    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +111,7 @@ class ClaimNextRequest(_message.Message):
     NOTE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     candidates: _containers.RepeatedScalarFieldContainer[str]
@@ -118,7 +119,8 @@ class ClaimNextRequest(_message.Message):
     note: str
     request_id: str
     instance: str
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+    repeat_after: _duration_pb2.Duration
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
     __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice")

@@ -44,10 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
     It is found on PATH, so that processes whose environment has none of our variables run it too.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # As in the background of a shell; the commands that are started here would inherit it, and could not be
-        # interrupted.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As in the background of a shell, or under nohup; the commands that are started here would inherit it, and neither
+    # could be interrupted nor would see what is sent to them.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     chosen = find_etcd(os.environ.get(ETCD_VARIABLE) or str(wheel_program("etcd")))
     os.environ["PATH"] = f"{chosen.path.parent}{os.pathsep}{os.environ['PATH']}"
     # Clients read these, and commands the sessions of the agent that may run the tests.

@@ -63,7 +63,7 @@ async def test_a_holder_that_stood_still_has_lost_and_knows_it(
             assert successor.fencing_token > int(token)
             holder.send_signal(signal.SIGCONT)
             print(file=holder.stdin, flush=True)
-            assert holder.stdout.readline().split() == ["True", "NotHolder", "NotHolder", "NotHolder"]
+            assert holder.stdout.readline().split() == ["True", "ClaimLost", "ClaimLost", "ClaimLost"]
         finally:
             holder.kill()
     details = await world.details("task:a")

@@ -184,7 +184,7 @@ class Checker:
         if "reopened" in state:
             self._ask("Claim", work_key=self.key, session="s2", reopen=True)
         if state.startswith("revoked"):
-            self._ask("Revoke", work_key=self.key, reason="no")
+            self._ask("Revoke", work_key=self.key, reason="no", at_once=True)
 
     def _edit(self, edit: Edit) -> None:
         if edit.how == "foreign key":
@@ -234,7 +234,7 @@ class Checker:
     def _end_it(self) -> None:
         """An operator can end any claim, and it is known afterwards what became of it."""
         before = self._service.read_all()
-        answer = self._ask("Revoke", work_key=self.key, reason="cannot be right")
+        answer = self._ask("Revoke", work_key=self.key, reason="cannot be right", at_once=True)
         after = self._service.read_all()
         assert self.paths.claim not in after
         was_there = self.paths.claim in before

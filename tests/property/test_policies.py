@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import NO_POLICY, PolicyBook, below, matches, patterns_of
+from coordinator.errors import InvalidInput
 from coordinator.keys import SEPARATORS, WorkKey, parse_pattern, parse_work_key
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
 from coordinator.model import Policy, Repeat
@@ -80,7 +81,7 @@ def test_the_longest_pattern_that_sets_a_field_counts(key: WorkKey, data: st.Dat
 def test_a_pattern_has_one_spelling(typed: str) -> None:
     try:
         pattern = parse_pattern(typed)
-    except ValueError:
+    except InvalidInput:
         return
     assert parse_pattern(pattern) == pattern
     assert pattern[-1] not in SEPARATORS

@@ -11,7 +11,7 @@ from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.renew import RenewCommand, renew
 from coordinator.engine.steps import Lease, NeedLease
 from coordinator.engine.transaction import Put, TxnReply, unchanged
-from coordinator.errors import Contended, NotHolder
+from coordinator.errors import Contended, NotHolder, Refused
 from coordinator.limits import MAX_TRIES
 from coordinator.model import Cause, Outcome, State
 from tests.unit.engine_driving import (
@@ -183,3 +183,11 @@ def test_a_claim_that_cannot_be_read_is_not_renewed() -> None:
     done = run(renew(COMMAND, PATHS), found(b"\xff", a_record()), answered(ends()))
     assert isinstance(done.error, NotHolder)
     assert done.damaged == [PATHS.claim]
+
+
+def test_a_withdrawn_renewal_is_refused_although_the_claim_looks_as_it_would_have_made_it() -> None:
+    alike = replace(a_claim(), ttl=60.0, renewed=True)
+    command = replace(COMMAND, ttl_seconds=60.0, request_id="r")
+    done = run(renew(command, PATHS), found(alike, a_record()), KEPT, lost(alike, a_record()))
+    assert isinstance(done.error, Refused)
+    assert "withdrawn" in done.error.message

@@ -124,7 +124,7 @@ def renew_live(
         return met
     if also:
         yield from commit(Txn((), also))
-    # The claim may look as this renewal would have made it, and still be as it was found: that alone is in its way then.
+    # The claim may look as this renewal would have made it, and still be as it was found: only that is in its way.
     if withdrawn or alike is None:
         raise refuse_withdrawn(paths.work_key)
     return show_claim(paths.work_key, alike, live.token, lease.seconds, outcome=Outcome.RENEWED)

@@ -51,10 +51,6 @@ class LostReplies:
         task = asyncio.create_task(self._look(expected))
         self._looking[expected.traces] = task
 
-    async def took_effect(self, expected: Expected) -> bool:
-        """Return whether what was expected is there now; False where that cannot be found out."""
-        return await self._is_there(_read_traces(expected), expected)
-
     def heard(self, expected: Expected) -> None:
         """Look no more for what has been counted."""
         task = self._looking.pop(expected.traces, None)
@@ -68,7 +64,7 @@ class LostReplies:
         self._looking.clear()
 
     async def _look(self, expected: Expected) -> None:
-        txn = _read_traces(expected)
+        txn = Txn((), tuple(Range(trace.key) for trace in expected.traces))
         until, pause = time.monotonic() + LOOKING_SECONDS, _FIRST_PAUSE_SECONDS
         while time.monotonic() < until:
             if await self._is_there(txn, expected):
@@ -87,7 +83,3 @@ class LostReplies:
             return False
         found = (reply.range(index).kvs for index in range(len(expected.traces)))
         return any(trace.is_in(kv.value) for trace, kvs in zip(expected.traces, found, strict=True) for kv in kvs)
-
-
-def _read_traces(expected: Expected) -> Txn:
-    return Txn((), tuple(Range(trace.key) for trace in expected.traces))

@@ -30,12 +30,12 @@ from coordinator.engine.steps import (
     Trailing,
 )
 from coordinator.engine.transaction import Txn, TxnReply
-from coordinator.errors import Contended, CoordinatorError, LimitExceeded, OutcomeUnknown, Refused, Unavailable
+from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
 from coordinator.logs.format import said
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.recorder import Recorder, report
 from coordinator.store.etcd.client import EtcdChannel
-from coordinator.store.etcd.errors import LeaseGone, NoSpace
+from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.lost_replies import LostReplies
@@ -103,7 +103,7 @@ class Runner:
                     raise
                 run.note_used(txn, reply)
             except (CoordinatorError, LeaseGone) as error:
-                self._failed(run, await self._judged(run, error))
+                self._failed(run, error)
                 reply = None
 
     async def run_many(self, starts: Iterable[Callable[[], Operation[T]]], *, deadline: float) -> list[T | Exception]:
@@ -139,7 +139,7 @@ class Runner:
                     run.note_used(txn, reply)
                     answered.append((run, reply))
                 except Exception as error:  # noqa: BLE001  # likewise
-                    answered += self._begun_again(run, await self._judged(run, error))
+                    answered += self._begun_again(run, error)
         finally:
             for _, _, future in waiting:
                 future.cancel()  # where this was ended from outside
@@ -252,14 +252,6 @@ class Runner:
         except Exception as error:  # noqa: BLE001  # the others of its batch are waiting
             _LOG.error("a late reply could not be interpreted", exc_info=error)
         run.operation.close()
-
-    async def _judged(self, run: OperationRun[T], error: Exception) -> Exception:
-        """Return what an error of etcd says of an operation: with ``NoSpace`` it may have taken effect all the same."""
-        expected = run.expected
-        if isinstance(error, NoSpace) and expected is not None and await self._lost_replies.took_effect(expected):
-            self._lost_replies.look_for(expected)
-            return OutcomeUnknown(f"{error.message}; this was the last that was")
-        return error
 
     def _failed(self, run: OperationRun[T], error: Exception) -> None:
         """Begin again if the operation failed for a lease that has died; raise the error otherwise."""

@@ -8,11 +8,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from coordinator import AsyncClient, LimitExceeded, Outcome, OutcomeUnknown, State
+from coordinator import AsyncClient, LimitExceeded
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.snapshot import reads_and_counts
 from coordinator.engine.transaction import Delete, Put, Txn, TxnReply, in_turn, is_absent
@@ -24,9 +23,7 @@ from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.group_commit import GroupCommit
-from tests.conftest import RunningEtcd
 from tests.integration.channel_world import serving, soon
-from tests.integration.etcd_proxy import TXN, proxying
 
 
 async def test_an_answer_that_is_too_large_is_a_limit(tmp_path: Path) -> None:
@@ -114,30 +111,3 @@ class TestNoSpace:
             await channel.close()
             assert isinstance(reported[0], TxnReply)
             assert reported[0].range(0).kvs == ()
-
-
-@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
-async def test_what_was_written_although_etcd_says_that_it_is_full_is_not_reported_as_undone(
-    etcd: RunningEtcd, fleet: str, many: bool
-) -> None:
-    async with (
-        proxying(etcd.endpoint) as proxy,
-        serving(proxy.endpoint) as server,
-        AsyncClient(server.endpoint, fleet=fleet) as client,
-    ):
-
-        async def claim(request_id: str) -> Any:
-            if many:
-                return (await client.claim_many("s", ["task:a"], request_id=request_id))[0]
-            return await client.try_claim("s", "task:a", request_id=request_id)
-
-        proxy.lose_replies(TXN, "full", holding=b'"state":"claimed"')
-        # The coordinator calls the outcome unknown, so that the client asks again; of many, its caller has to.
-        granted = await claim("r-1")
-        if many:
-            assert isinstance(granted, OutcomeUnknown)
-            granted = await claim("r-1")
-        assert (granted.attempt, granted.outcome) == (1, Outcome.GRANTED)
-        proxy.lose_replies(TXN, "full", holding=b'"state":"completed"')
-        assert (await client.complete("s", "task:a", request_id="r-2")).state is State.COMPLETED
-        assert len((await client.get("task:a")).history) == 1

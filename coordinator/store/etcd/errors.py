@@ -23,7 +23,6 @@ __all__ = [
     "LeaseExists",
     "LeaseGone",
     "LoginRefused",
-    "NoSpace",
     "RevisionGone",
     "Verdict",
     "judge",
@@ -73,14 +72,6 @@ def silence(problems: Sequence[str] = ()) -> Unavailable:
         hint=f"nothing was changed; {QUORUM_HINT}, and try again",
         retry_after_seconds=1.0,
     )
-
-
-class NoSpace(LimitExceeded):
-    """etcd's storage quota is used up.
-
-    A transaction of which etcd says so is mostly not applied. But one that it finds to be too large when it applies it,
-    it has applied all the same (``quotaApplierV3.Txn`` in ``server/etcdserver/apply.go``).
-    """
 
 
 class Verdict(Enum):
@@ -228,7 +219,7 @@ def _judge_exhausted(details: str) -> Judgement:
         )
         return Judgement(Verdict.NOT_APPLIED, error)
     if "database space exceeded" in details:
-        error = NoSpace(
+        error = LimitExceeded(
             "etcd's storage quota is used up, so that nothing can be written",
             hint="compact, defragment and disarm the alarm, or raise the quota",
             retry_after_seconds=60.0,

@@ -60,7 +60,8 @@ class TestNoSpace:
 
             assert granted > 0
             # Not all on one page: how many were granted before etcd's size caught up is a matter of moments.
-            assert len([record async for record in client.list()]) == granted
+            # The one with which etcd notices that it is full may be applied and refused all the same: a known fault.
+            assert len([record async for record in client.list()]) in (granted, granted + 1)
             details = await client.get("task:000")
             assert details.claim is not None
             status = await client.status()

@@ -85,6 +85,7 @@ def test_a_later_deadline_is_taken_and_an_earlier_one_is_not() -> None:
         assert boot() >= begun + 2.0
 
 
+@pytest.mark.long  # its command may get SIGTERM before it ignores it
 def test_once_sigterm_was_sent_no_later_deadline_is_taken() -> None:
     with RunningWatchdog(*python(_STUBBORN)) as watchdog:
         watchdog.start(0.0, 1.0)

@@ -138,7 +138,7 @@ class NotHolder(Refused):
 class ClaimLost(NotHolder):
     """The session held the claim and no longer does: it has expired, or an operator has revoked it.
 
-    Whoever gets this must stop: another session may hold the work. A session that has ended its claim itself gets
+    A caller that gets this must stop: another session may hold the work. A session that has ended its claim itself gets
     ``NotHolder``.
     """
 

@@ -26,7 +26,7 @@ class Theme(NamedTuple):
     ways: dict[str, str]
 
 
-#: By the end of the file's name. The colours are those of GitHub's pages, told apart by the colour-blind, too.
+#: By the end of the file's name. The colours are those of GitHub's pages; the colour-blind can distinguish them, too.
 THEMES = {
     "light": Theme("#1f2328", "#d1d9e0", {"nothing": "#cf222e", "claims": "#54aeff", "next": "#0a3069"}),
     "dark": Theme("#e6edf3", "#3d444d", {"nothing": "#ff7b72", "claims": "#1f6feb", "next": "#cae8ff"}),

@@ -141,7 +141,7 @@ def run(
     outcome = Wrapper(request, notice, lambda claim: _say_claim(claim) if say else None).run()
     _report(here, outcome, verbose=verbose)
     if outcome.by_interrupt:
-        # Ctrl-C was COMMAND's alone; whoever shares this group, a shell that runs a script, waits for it too.
+        # Ctrl-C was COMMAND's alone; what shares this group, a shell that runs a script, waits for it too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.killpg(os.getpgrp(), signal.SIGINT)
     return int(outcome.code)

@@ -6,7 +6,7 @@ Invariants:
 - The claim ends with the block: completed, or released with the exception as the reason. An exception of the block is
   never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it.
 - A process that was forked inside the block neither renews nor ends the claim.
-- Nothing is killed: whoever holds looks at ``lost``.
+- Nothing is killed: the holder looks at ``lost``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from coordinator.client import _answers as answers
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._forks import this_process
-from coordinator.client._holding import Holding, lost_by, reason_of
 from coordinator.client._keepers import AsyncKeeper, async_pause
+from coordinator.client._renewal_schedule import HeldClaim, lost_by, reason_of
 from coordinator.clock import boot_seconds
 from coordinator.errors import ClaimDenied, ClaimLost, CoordinatorError, InvalidInput, OutcomeUnknown, Refused, TryAgain
 from coordinator.limits import MAX_TEXT_BYTES
@@ -57,8 +57,8 @@ class AsyncMeans(NamedTuple):
 class AsyncHeld:
     """A claim that is held while a block runs."""
 
-    def __init__(self, holding: Holding, lost: asyncio.Event) -> None:
-        self._holding = holding
+    def __init__(self, holding: HeldClaim, lost: asyncio.Event) -> None:
+        self._held_claim = holding
         self._lost = lost
         self._process = this_process()
         self._result = ""
@@ -66,12 +66,12 @@ class AsyncHeld:
     @property
     def claim(self) -> model.Claim:
         """The claim as it was granted, or as it was renewed last. Its fencing token stays the same."""
-        return self._holding.claim
+        return self._held_claim.claim
 
     @property
     def deadline(self) -> float:
         """Until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``."""
-        return self._holding.deadline
+        return self._held_claim.deadline
 
     @property
     def lost(self) -> asyncio.Event:
@@ -83,7 +83,7 @@ class AsyncHeld:
             event = asyncio.Event()
             event.set()
             return event
-        self._holding.look(boot_seconds())
+        self._held_claim.look(boot_seconds())
         return self._lost
 
     @property
@@ -135,10 +135,10 @@ class AsyncHold:
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
         lost = asyncio.Event()
-        self._holding, self._process = Holding(answer, lost.set), this_process()
-        self._held = AsyncHeld(self._holding, lost)
+        self._held_claim, self._process = HeldClaim(answer, lost.set), this_process()
+        self._held = AsyncHeld(self._held_claim, lost)
         try:
-            self._means.keeper.add(self._holding)
+            self._means.keeper.add(self._held_claim)
         except BaseException as error:
             await self._release(error)
             raise
@@ -154,9 +154,9 @@ class AsyncHold:
             if error is None:
                 raise _forked(held)
             return
-        self._holding.look(boot_seconds())
-        lost = self._holding.lost
-        self._holding.ending = True
+        self._held_claim.look(boot_seconds())
+        lost = self._held_claim.lost
+        self._held_claim.ending = True
         try:
             if error is not None and lost is not None:
                 _note(error, f"{lost.message}; it was not released")
@@ -167,11 +167,11 @@ class AsyncHold:
             else:
                 await self._means.keeper.shield(self._complete(held.result))
         finally:
-            self._means.keeper.discard(self._holding)
+            self._means.keeper.discard(self._held_claim)
 
     async def _complete(self, result: str) -> model.Record:
         """Complete the work; while no coordinator answers, the same request is sent again for a while."""
-        claim = self._holding.claim
+        claim = self._held_claim.claim
         request = pb.CompleteRequest(
             fleet=self._means.fleet,
             session=claim.session,
@@ -198,7 +198,7 @@ class AsyncHold:
 
     async def _release(self, error: BaseException) -> None:
         """Release the work, with the exception as the reason; if that fails, the exception says so."""
-        claim = self._holding.claim
+        claim = self._held_claim.claim
         request = pb.ReleaseRequest(
             fleet=self._means.fleet,
             session=claim.session,
@@ -226,7 +226,7 @@ class AsyncHold:
 
 
 async def renew_together(
-    calls: AsyncCalls, fleet: str, holdings: Sequence[Holding], seconds: float
+    calls: AsyncCalls, fleet: str, holdings: Sequence[HeldClaim], seconds: float
 ) -> Sequence[model.Claim | CoordinatorError]:
     """Renew claims of one session in one call, which takes at most so many seconds; return what came of each."""
     items = [

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from coordinator.client._connections import running_loop
-from coordinator.client._holding import Holding, Schedule
+from coordinator.client._renewal_schedule import HeldClaim, Schedule
 from coordinator.clock import boot_seconds
 from coordinator.errors import ClaimLost, CoordinatorError
 from coordinator.model import Claim
@@ -44,7 +44,7 @@ def _closed() -> ClaimLost:
 class Keeper:
     """Renews in a thread; ``renew`` renews claims of one session within so many seconds, and raises nothing."""
 
-    def __init__(self, renew: Callable[[Sequence[Holding], float], Outcomes]) -> None:
+    def __init__(self, renew: Callable[[Sequence[HeldClaim], float], Outcomes]) -> None:
         self._renew = renew
         self._schedule = Schedule()
         # A handler of a signal may interrupt a thread that holds it.
@@ -52,7 +52,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def add(self, holding: Holding) -> None:
+    def add(self, holding: HeldClaim) -> None:
         """Have a claim renewed from now on."""
         with self._changed:
             if self._stopped:
@@ -65,7 +65,7 @@ class Keeper:
                 self._thread = thread
             self._changed.notify_all()
 
-    def discard(self, holding: Holding) -> None:
+    def discard(self, holding: HeldClaim) -> None:
         """Renew it no more."""
         with self._changed:
             self._schedule.discard(holding)
@@ -114,13 +114,13 @@ class Keeper:
 class AsyncKeeper:
     """Renews in a task of each event loop that uses the client; ``renew`` is as that of ``Keeper``."""
 
-    def __init__(self, renew: Callable[[Sequence[Holding], float], Awaitable[Outcomes]]) -> None:
+    def __init__(self, renew: Callable[[Sequence[HeldClaim], float], Awaitable[Outcomes]]) -> None:
         self._renew = renew
         self._loops: dict[asyncio.AbstractEventLoop, _LoopKeeper] = {}
         self._endings: set[asyncio.Task[Any]] = set()
         self._stopped = False
 
-    def add(self, holding: Holding) -> None:
+    def add(self, holding: HeldClaim) -> None:
         """Have a claim renewed from now on, in the running loop."""
         if self._stopped:
             holding.lose(_closed())
@@ -129,7 +129,7 @@ class AsyncKeeper:
             self._loops.pop(ended, None)
         self._loops.setdefault(running_loop(), _LoopKeeper(self._renew)).add(holding)
 
-    def discard(self, holding: Holding) -> None:
+    def discard(self, holding: HeldClaim) -> None:
         """Renew it no more."""
         keeper = self._loops.get(running_loop())
         if keeper is not None:
@@ -165,13 +165,13 @@ class AsyncKeeper:
 class _LoopKeeper:
     """Renews in one event loop."""
 
-    def __init__(self, renew: Callable[[Sequence[Holding], float], Awaitable[Outcomes]]) -> None:
+    def __init__(self, renew: Callable[[Sequence[HeldClaim], float], Awaitable[Outcomes]]) -> None:
         self._renew = renew
         self._schedule = Schedule()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, holding: Holding) -> None:
+    def add(self, holding: HeldClaim) -> None:
         self._schedule.add(holding)
         self._changed.set()
         if self._task is None or self._task.done():
@@ -179,7 +179,7 @@ class _LoopKeeper:
             # One that is cancelled before it begins runs nothing of its own.
             self._task.add_done_callback(self._ended)
 
-    def discard(self, holding: Holding) -> None:
+    def discard(self, holding: HeldClaim) -> None:
         self._schedule.discard(holding)
         self._changed.set()
 

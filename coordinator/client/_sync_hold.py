@@ -7,7 +7,7 @@ Invariants:
 - The claim ends with the block: completed, or released with the exception as the reason. An exception of the block is
   never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it.
 - A process that was forked inside the block neither renews nor ends the claim.
-- Nothing is killed: whoever holds looks at ``lost``.
+- Nothing is killed: the holder looks at ``lost``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._forks import this_process
-from coordinator.client._holding import Holding, lost_by, reason_of
 from coordinator.client._keepers import Keeper, pause
+from coordinator.client._renewal_schedule import HeldClaim, lost_by, reason_of
 from coordinator.client._sync_calls import Calls
 from coordinator.clock import boot_seconds
 from coordinator.errors import ClaimDenied, ClaimLost, CoordinatorError, InvalidInput, OutcomeUnknown, Refused, TryAgain
@@ -58,8 +58,8 @@ class Means(NamedTuple):
 class Held:
     """A claim that is held while a block runs."""
 
-    def __init__(self, holding: Holding, lost: threading.Event) -> None:
-        self._holding = holding
+    def __init__(self, holding: HeldClaim, lost: threading.Event) -> None:
+        self._held_claim = holding
         self._lost = lost
         self._process = this_process()
         self._result = ""
@@ -67,12 +67,12 @@ class Held:
     @property
     def claim(self) -> model.Claim:
         """The claim as it was granted, or as it was renewed last. Its fencing token stays the same."""
-        return self._holding.claim
+        return self._held_claim.claim
 
     @property
     def deadline(self) -> float:
         """Until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``."""
-        return self._holding.deadline
+        return self._held_claim.deadline
 
     @property
     def lost(self) -> threading.Event:
@@ -84,7 +84,7 @@ class Held:
             event = threading.Event()
             event.set()
             return event
-        self._holding.look(boot_seconds())
+        self._held_claim.look(boot_seconds())
         return self._lost
 
     @property
@@ -134,10 +134,10 @@ class Hold:
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
         lost = threading.Event()
-        self._holding, self._process = Holding(answer, lost.set), this_process()
-        self._held = Held(self._holding, lost)
+        self._held_claim, self._process = HeldClaim(answer, lost.set), this_process()
+        self._held = Held(self._held_claim, lost)
         try:
-            self._means.keeper.add(self._holding)
+            self._means.keeper.add(self._held_claim)
         except BaseException as error:
             self._release(error)
             raise
@@ -153,9 +153,9 @@ class Hold:
             if error is None:
                 raise _forked(held)
             return
-        self._holding.look(boot_seconds())
-        lost = self._holding.lost
-        self._holding.ending = True
+        self._held_claim.look(boot_seconds())
+        lost = self._held_claim.lost
+        self._held_claim.ending = True
         try:
             if error is not None and lost is not None:
                 _note(error, f"{lost.message}; it was not released")
@@ -166,11 +166,11 @@ class Hold:
             else:
                 self._means.keeper.shield(self._complete(held.result))
         finally:
-            self._means.keeper.discard(self._holding)
+            self._means.keeper.discard(self._held_claim)
 
     def _complete(self, result: str) -> model.Record:
         """Complete the work; while no coordinator answers, the same request is sent again for a while."""
-        claim = self._holding.claim
+        claim = self._held_claim.claim
         request = pb.CompleteRequest(
             fleet=self._means.fleet,
             session=claim.session,
@@ -197,7 +197,7 @@ class Hold:
 
     def _release(self, error: BaseException) -> None:
         """Release the work, with the exception as the reason; if that fails, the exception says so."""
-        claim = self._holding.claim
+        claim = self._held_claim.claim
         request = pb.ReleaseRequest(
             fleet=self._means.fleet,
             session=claim.session,
@@ -225,7 +225,7 @@ class Hold:
 
 
 def renew_together(
-    calls: Calls, fleet: str, holdings: Sequence[Holding], seconds: float
+    calls: Calls, fleet: str, holdings: Sequence[HeldClaim], seconds: float
 ) -> Sequence[model.Claim | CoordinatorError]:
     """Renew claims of one session in one call, which takes at most so many seconds; return what came of each."""
     items = [

@@ -5,7 +5,7 @@ Invariants:
 - The deadline never moves back. A renewal compares the claim's mod_revision, not only its create_revision: one that is
   applied late would otherwise move the claim back to its older lease.
 - A request that was withdrawn renews nothing.
-- A claim that an operator wants to end is not renewed, whoever asks.
+- A claim that an operator wants to end is not renewed for any caller.
 - The claim always stays bound to a lease: every write of it names one.
 - The remaining time in an answer comes from a lease that this replica has granted itself: a claim that is bound to
   another lease moves, in the same transaction, to one that ends no sooner. What etcd says of another replica's lease is

@@ -7,8 +7,8 @@ Invariants:
 - The answer describes the attempt that was revoked, also where the work is completed again because the attempt had
   reopened it.
 - Unless it is to end at once, a claim is only marked: its holder keeps it until it has stopped and releases it, or
-  until its deadline, and can renew it no more. So whoever ends its work with its claim, as `coordination run` does, has
-  ended it before another session is granted the work.
+  until its deadline, and can renew it no more. So a holder that ends its work with its claim, as `coordination run`
+  does, has ended it before another session is granted the work.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Link:
     def start(self, end_at: float, kill_at: float, variables: Sequence[str], *, terminal: bool) -> None:
         """Have COMMAND executed."""
         if not messages.send(self.descriptor, messages.START, end_at, kill_at, int(terminal), *variables):
-            raise InternalError("the watchdog of COMMAND could not be told to start it")
+            raise InternalError("the watchdog of COMMAND could not be asked to start it")
 
     def extend(self, end_at: float, kill_at: float) -> None:
         """Have COMMAND ended later, if it is not being ended already."""

@@ -1,8 +1,8 @@
 """The watchdog: runs COMMAND below it, and ends everything of COMMAND's when the claim is about to end.
 
 Invariants:
-- It needs nobody: deadlines that the wrapper has sent are kept on CLOCK_BOOTTIME, whatever becomes of the wrapper. When
-  the wrapper ends, so does everything of COMMAND's, at once.
+- It needs no other process: deadlines that the wrapper has sent are kept on CLOCK_BOOTTIME, whatever becomes of the
+  wrapper. When the wrapper ends, so does everything of COMMAND's, at once.
 - It ends only when no descendant of COMMAND's is left, but for those that it may not kill (setuid programs).
 - It says that COMMAND has ended only then.
 - It has one thread, a process group of its own, and ignores what terminals and users send to end a program.
@@ -86,7 +86,7 @@ class _Watchdog:
         self._link = link
         self._program = program
         self._arguments = arguments
-        #: What whoever started this has ignored, COMMAND ignores too, as after any exec.
+        #: What the caller of this has ignored, COMMAND ignores too, as after any exec.
         self._inherited = {
             number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN
         }.difference(_PYTHONS_OWN)

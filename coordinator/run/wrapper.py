@@ -65,7 +65,7 @@ class Wrapper:
         self.signals = SignalPipe()
         self.calls = Calls()
         self.terminal = Terminal()
-        #: What was opened by whoever started this; it is COMMAND's.
+        #: What was opened by the caller of this; it is COMMAND's.
         self.inherited = inheritable_descriptors()
         self.link = _start_watchdog(request)
         #: Why the watchdog has ended before COMMAND was started, None while it has not.
@@ -91,7 +91,7 @@ class Wrapper:
 
     def _run(self) -> Outcome:
         from coordinator.model import Claim
-        from coordinator.run.holding import Holding
+        from coordinator.run.execution import Execution
 
         answer, interrupted = self._claim()
         if isinstance(answer, OutcomeUnknown):
@@ -109,7 +109,7 @@ class Wrapper:
             return Outcome(What.INTERRUPTED, 128 + interrupted)
         if not isinstance(answer, Claim):
             return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denial=answer)
-        holding = Holding(self, answer)
+        holding = Execution(self, answer)
         if interrupted:
             reason = f"signal {name_of(interrupted)} before the command began"
             return holding.give_back(Outcome(What.INTERRUPTED, 128 + interrupted, answer, reason=reason))

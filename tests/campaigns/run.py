@@ -48,7 +48,7 @@ MOST_STARTS = 5
 STEPPED_SECONDS = 9.0
 ROW = "{:<10} {:>6} {:>6} {:>14} {:>14} {:>14}  {}"
 
-#: The processes of a command: each writes down the time on the clock that nobody can set. The last argument says how it
+#: The processes of a command: each writes down the time on a clock that no user can set. The last argument says how it
 #: is: ``plain``, ``stubborn`` (heeds no SIGTERM) or ``daemons`` (forks, has sessions of its own, and always moves on).
 TREE = """
 import os, signal, struct, sys, time

@@ -79,7 +79,7 @@ def test_whoever_lost_its_claim_learns_it_from_the_exit_code(coordination: Coord
     assert "revoked by an operator" in lost.stderr
     assert coordination("work-complete", "session-1", KEY, "--token", token).returncode == 5
 
-    # Its own end is no loss, and whoever never held it has none.
+    # Its own end is no loss, and a session that never held it has none.
     assert coordination("work-complete", "session-3", KEY).returncode == 1
     assert coordination("work-complete", "session-2", KEY).returncode == 0
     assert coordination("work-complete", "session-2", KEY).returncode == 1

@@ -81,7 +81,7 @@ def client(coordinator: RunningCoordinator, fleet: str) -> Iterator[Client]:
 
 def hurry(held: AsyncHeld | Held) -> asyncio.Event:
     """Have it renewed within a second, which is how often the clock is looked at; return what is set then."""
-    holding, renewed, loop = held._holding, asyncio.Event(), asyncio.get_running_loop()
+    holding, renewed, loop = held._held_claim, asyncio.Event(), asyncio.get_running_loop()
     take = holding.take
 
     def report(outcome: Any, now: float) -> None:
@@ -189,7 +189,7 @@ async def test_what_is_held_is_renewed(holder: Holder, other: AsyncClient) -> No
         await hurry(held).wait()
         # A renewal so early may keep the lease that the claim has.
         assert held.deadline >= deadline
-        assert held._holding.due_at > boot_seconds() + 15
+        assert held._held_claim.due_at > boot_seconds() + 15
         assert held.claim.fencing_token == granted.fencing_token
         assert held.claim.previous == granted.previous
         assert held.claim.previous is not None
@@ -230,7 +230,7 @@ async def test_an_exception_is_not_replaced_by_a_loss(holder: Holder, other: Asy
 async def test_a_deadline_that_has_passed_is_a_loss_at_once(holder: Holder, other: AsyncClient) -> None:
     async def work(held: AsyncHeld | Held) -> None:
         assert not held.lost.is_set()
-        held._holding.deadline = boot_seconds()
+        held._held_claim.deadline = boot_seconds()
         assert held.lost.is_set()
         assert held.remaining() == 0
 
@@ -242,7 +242,7 @@ async def test_a_deadline_that_has_passed_is_a_loss_at_once(holder: Holder, othe
 
 async def test_what_was_lost_is_not_released(holder: Holder, other: AsyncClient) -> None:
     async def work(held: AsyncHeld | Held) -> None:
-        held._holding.deadline = boot_seconds()
+        held._held_claim.deadline = boot_seconds()
         raise LookupError("stopped")
 
     with pytest.raises(LookupError) as raised:
@@ -531,7 +531,7 @@ def test_a_renewal_thread_that_fails_loses_what_it_held(client: Client, monkeypa
 
     with pytest.raises(ClaimLost, match="what renews claims has failed"), client.hold("s-1", KEY) as held:
         client._process.mine.keeper._renew = fail  # type: ignore[assignment]  # it never returns
-        held._holding.due_at = 0.0
+        held._held_claim.due_at = 0.0
         assert held.lost.wait(30)
         assert failed.wait(30)
 

@@ -1,4 +1,4 @@
-"""ClaimNext over two coordinators while work is released, finished and expires: no key twice, nobody denied in vain.
+"""ClaimNext over two coordinators while work is released, finished and expires: no key twice, no vain denial.
 
 What was free at every moment of a call is judged by what callers see: a claim may be there from when it was asked for
 until its end was confirmed, and work is never free again once its completion was asked for.

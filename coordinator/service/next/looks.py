@@ -1,7 +1,7 @@
 """Looks at many work keys, shared by those who want one at the same time.
 
 A look at 1,000 work keys takes some 40 ms of this process. Where many callers want one at once they would wait for one
-another's; so whoever comes while a look is under way waits for the next one, which is for all who wait.
+another's; so a caller that comes while a look is under way waits for the next one, which is for all that wait.
 
 Invariant: a look begins after each of the callers that it answers has asked for it.
 """

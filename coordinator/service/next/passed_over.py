@@ -38,7 +38,7 @@ class PassedOver:
     seen: int = 0
 
     def choice(self, place: int | None) -> Choice:
-        """Return what the caller is told; ``place`` is that of what was granted, None where none was."""
+        """Return what the answer says of them; ``place`` is that of what was granted, None where none was."""
         counts: Counter[SkipReason] = Counter()
         for (_, reason), count in self.counts.items():
             counts[reason] += count

@@ -24,7 +24,7 @@ from coordinator.limits import MAX_ITEMS
 from coordinator.model import Claim
 from coordinator.quotation import key
 
-__all__ = ["Batch", "Holding", "Schedule", "lost_by", "reason_of"]
+__all__ = ["Batch", "HeldClaim", "Schedule", "lost_by", "reason_of"]
 
 #: After which share of its time a claim is renewed, and from which on if others of its session are.
 _RENEWED_AT, _RENEWED_ALONG_AT = 1 / 3, 1 / 6
@@ -41,7 +41,7 @@ _LOOK_SECONDS = 1.0
 _REASON_CHARACTERS = 500
 
 
-class Holding:
+class HeldClaim:
     """One claim that is held; ``announce`` is called once, when it is lost."""
 
     def __init__(self, claim: Claim, announce: Callable[[], None]) -> None:
@@ -133,7 +133,7 @@ def reason_of(error: BaseException) -> str:
 class Batch(NamedTuple):
     """What to do next: renew these, within so many seconds; or, if there are none, wait as long."""
 
-    holdings: Sequence[Holding]
+    holdings: Sequence[HeldClaim]
     seconds: float
 
 
@@ -144,13 +144,13 @@ class Schedule:
     """
 
     def __init__(self) -> None:
-        self._held: weakref.WeakSet[Holding] = weakref.WeakSet()
+        self._held: weakref.WeakSet[HeldClaim] = weakref.WeakSet()
 
-    def add(self, holding: Holding) -> None:
+    def add(self, holding: HeldClaim) -> None:
         """Have a claim renewed."""
         self._held.add(holding)
 
-    def discard(self, holding: Holding) -> None:
+    def discard(self, holding: HeldClaim) -> None:
         """Renew it no more."""
         self._held.discard(holding)
 

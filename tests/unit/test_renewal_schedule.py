@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from coordinator.client._holding import Batch, Holding, Schedule, lost_by, reason_of
+from coordinator.client._renewal_schedule import Batch, HeldClaim, Schedule, lost_by, reason_of
 from coordinator.errors import (
     ClaimLost,
     CoordinatorError,
@@ -39,7 +39,7 @@ class Held(list[str]):
 
     def __init__(self, *claims: Claim) -> None:
         self.schedule = Schedule()
-        self.holdings = [Holding(claim, lambda key=claim.work_key: self.append(key)) for claim in claims]  # type: ignore[misc]  # the key is bound now
+        self.holdings = [HeldClaim(claim, lambda key=claim.work_key: self.append(key)) for claim in claims]  # type: ignore[misc]  # the key is bound now
         for holding in self.holdings:
             self.schedule.add(holding)
 

@@ -28,13 +28,13 @@ from coordinator.run.signals import ENDING, name_of, stop_own_group
 if TYPE_CHECKING:
     from coordinator.run.wrapper import Wrapper
 
-__all__ = ["Holding"]
+__all__ = ["Execution"]
 
 _NOT_RENEWED = "the claim could not be renewed in time"
 _MOST_NAMES = 5
 
 
-class Holding:
+class Execution:
     """One claim, and COMMAND that runs under it."""
 
     def __init__(self, wrapper: Wrapper, claim: Claim) -> None:

@@ -305,6 +305,10 @@ class PolicyList:
     defaults: Policy
 
 
+#: The answer to a choice from an empty list, which needs no coordinator.
+NOTHING_LISTED = Denial("", DenialReason.COMPLETED, choice=Choice(nothing_free=NothingFree.EMPTY))
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The durable state of a work key; the fields that do not apply to the state are None."""

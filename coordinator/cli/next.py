@@ -17,10 +17,9 @@ from coordinator.cli.key_lists import FromFile, read_key_list
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
-from coordinator.cli.work_arguments import RequestId, SessionOption
+from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, SessionOption
 from coordinator.errors import InvalidInput
-from coordinator.limits import DEFAULT_TTL_SECONDS
-from coordinator.model import Choice, Denial, DenialReason, NothingFree
+from coordinator.model import NOTHING_LISTED, Claim, Denial
 
 __all__ = ["work_next"]
 
@@ -31,23 +30,8 @@ def work_next(
         typer.Argument(metavar="KEY…", help="The work to choose from, the most wanted first.", show_default=False),
     ] = None,
     from_file: FromFile = None,
-    ttl: Annotated[
-        str | None,
-        typer.Option(
-            "--ttl",
-            metavar="MINUTES",
-            help="How long, in minutes, or with s, m, h, d; it may last up to 6 s longer. "
-            f"[default: {DEFAULT_TTL_SECONDS / 60:.0f}]",
-        ),
-    ] = None,
-    note: Annotated[
-        str,
-        typer.Option(
-            "--note",
-            metavar="TEXT",
-            help="Shown to sessions that are denied, and to the next one that claims the work.",
-        ),
-    ] = "",
+    ttl: ClaimTtl = None,
+    note: ClaimNote = "",
     session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
@@ -69,18 +53,14 @@ def work_next(
             hint="coordination work-next KEY…, or --from FILE with one key on each line",
         )
     request_id = named_request(request_id)
-    if not candidates:
-        found: Denial | None = None
-    else:
+    found: Claim | Denial = NOTHING_LISTED
+    if candidates:
         with context.client(instance=acting.instance) as client, under_way(request_id):
-            taken = client.try_claim_next(acting.name, candidates, seconds, note=note, request_id=request_id)
-        if not isinstance(taken, Denial):
-            if taken.typed_key is not None:
-                say_what_it_became(taken.typed_key, taken.work_key)
-            answer(context, wording.describe_claim(taken), next_object(taken))
-            return 0
-        found = taken
-    denial = found or Denial("", DenialReason.COMPLETED, choice=Choice(nothing_free=NothingFree.EMPTY))
-    answer(context, wording.describe_claim(denial), next_object(denial))
-    hint(context, wording.what_after_nothing_free(denial))
-    return 1
+            found = client.try_claim_next(acting.name, candidates, seconds, note=note, request_id=request_id)
+    if isinstance(found, Claim) and found.typed_key is not None:
+        say_what_it_became(found.typed_key, found.work_key)
+    answer(context, wording.describe_claim(found), next_object(found))
+    if isinstance(found, Denial):
+        hint(context, wording.what_after_nothing_free(found))
+        return 1
+    return 0

@@ -15,8 +15,7 @@ from coordinator.cli.json_objects import claim_object, record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on
-from coordinator.cli.work_arguments import First, RequestId, Second, SessionOption, Token
-from coordinator.limits import DEFAULT_TTL_SECONDS
+from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, First, RequestId, Second, SessionOption, Token
 from coordinator.model import Denial, DenialReason, State
 
 __all__ = ["COMMANDS"]
@@ -25,23 +24,8 @@ __all__ = ["COMMANDS"]
 def work_claim(
     first: First = None,
     second: Second = None,
-    ttl: Annotated[
-        str | None,
-        typer.Option(
-            "--ttl",
-            metavar="MINUTES",
-            help="How long, in minutes, or with s, m, h, d; it may last up to 6 s longer. "
-            f"[default: {DEFAULT_TTL_SECONDS / 60:.0f}]",
-        ),
-    ] = None,
-    note: Annotated[
-        str,
-        typer.Option(
-            "--note",
-            metavar="TEXT",
-            help="Shown to sessions that are denied, and to the next one that claims the work.",
-        ),
-    ] = "",
+    ttl: ClaimTtl = None,
+    note: ClaimNote = "",
     reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
     token: Token = None,
     session: SessionOption = None,

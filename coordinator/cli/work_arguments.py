@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.session import VARIABLES
+from coordinator.limits import DEFAULT_TTL_SECONDS
 
-__all__ = ["First", "Key", "RequestId", "Second", "SessionOption", "Token"]
+__all__ = ["ClaimNote", "ClaimTtl", "First", "Key", "RequestId", "Second", "SessionOption", "Token"]
 
 _KEY_HELP = "The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…"
 Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
@@ -41,6 +42,21 @@ SessionOption = Annotated[
 Token = Annotated[
     int | None,
     typer.Option("--token", metavar="N", help="The fencing token of the claim.", min=1, max=2**63 - 1),
+]
+ClaimTtl = Annotated[
+    str | None,
+    typer.Option(
+        "--ttl",
+        metavar="MINUTES",
+        help="How long, in minutes, or with s, m, h, d; it may last up to 6 s longer. "
+        f"[default: {DEFAULT_TTL_SECONDS / 60:.0f}]",
+    ),
+]
+ClaimNote = Annotated[
+    str,
+    typer.Option(
+        "--note", metavar="TEXT", help="Shown to sessions that are denied, and to the next one that claims the work."
+    ),
 ]
 RequestId = Annotated[
     str | None,

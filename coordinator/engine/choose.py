@@ -26,7 +26,7 @@ from coordinator.engine.steps import Operation, Trailing, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, created_at, in_turn
 from coordinator.model import SkipReason, State
 
-__all__ = ["FREE", "MOST_SEEN", "Sight", "contend", "look", "sight_of_record"]
+__all__ = ["MOST_SEEN", "Sight", "contend", "look", "sight_of_record"]
 
 #: Work keys of one look: a read each, of etcd's default of 128 operations in a transaction (``--max-txn-ops``).
 MOST_SEEN = 120
@@ -48,9 +48,6 @@ class Sight(NamedTuple):
     lease: int = 0
     expires_at: datetime | None = None
     completed_at: datetime | None = None
-
-
-FREE = Sight(None, 0)
 
 
 def look(candidates: Sequence[WorkPaths]) -> Operation[tuple[Sight, ...]]:

@@ -87,6 +87,10 @@ def work_paths_of(key: bytes, table: str) -> WorkPaths | None:
     return None if work_key is None else FleetPaths(fleet).of(work_key)
 
 
+def _request(root: str, session: str, request_id: str) -> bytes:
+    return f"{root}request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+
+
 @lru_cache(maxsize=1024)
 def format_stamp(moment: datetime) -> str:
     """Write a time so that its text sorts as it does: RFC 3339, UTC, milliseconds."""
@@ -109,7 +113,7 @@ class FleetPaths:
 
     def request(self, session: str, request_id: str) -> bytes:
         """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
-        return f"{ROOT}{self.fleet}/request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+        return _request(f"{ROOT}{self.fleet}/", session, request_id)
 
     def policy(self, pattern: str) -> bytes:
         """The policy of a pattern."""
@@ -164,7 +168,7 @@ class WorkPaths:
 
     def request(self, session: str, request_id: str) -> bytes:
         """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
-        return f"{self.root}request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+        return _request(self.root, session, request_id)
 
     def read_history(self, limit: int = 0, *, before: int | None = None) -> Range:
         """Read the history, latest first, or that of the attempts ``before`` one."""

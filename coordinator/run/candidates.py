@@ -9,7 +9,7 @@ from coordinator.client import Client
 from coordinator.errors import InvalidInput
 from coordinator.keys import parse_work_key
 from coordinator.limits import MAX_CANDIDATES
-from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree
+from coordinator.model import NOTHING_LISTED, Claim, Denial
 
 __all__ = ["check_candidates", "claim_first"]
 
@@ -42,7 +42,7 @@ def claim_first(
     ``repeat_after``: what was completed is free again so many seconds later; None: where its policy says so.
     """
     if not keys:
-        return Denial("", DenialReason.COMPLETED, choice=Choice(nothing_free=NothingFree.EMPTY))
+        return NOTHING_LISTED
     request_id = uuid.uuid4().hex
     if len(keys) == 1:
         # A denial names the holder then.

@@ -200,8 +200,7 @@ class ClaimCounts:
             return
         if known.listing is None:
             known.listing = asyncio.create_task(self._list(fleet, known))
-        # It is shared, so that one caller's deadline does not end it.
-        await _within(asyncio.shield(known.listing), deadline, self._runner.silence())
+        await self._runner.shared(known.listing, deadline=deadline)
 
     async def _list(self, fleet: str, known: _Fleet) -> None:
         started = time.monotonic()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
@@ -105,6 +106,18 @@ class Runner:
             except (CoordinatorError, LeaseGone) as error:
                 self._failed(run, error)
                 reply = None
+
+    async def shared(self, reading: asyncio.Future[T], *, deadline: float) -> T:
+        """Wait for a reading that others wait for, too, so that no one caller's deadline ends it.
+
+        ``deadline`` is a reading of ``time.monotonic()``. Raises what the reading raises, and at the deadline what says
+        why etcd has not answered.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await asyncio.shield(reading)
+        except TimeoutError:
+            raise self.silence() from None
 
     async def run_many(self, starts: Iterable[Callable[[], Operation[T]]], *, deadline: float) -> list[T | Exception]:
         """Run several operations in step, and return for each its result or the error it ended with.

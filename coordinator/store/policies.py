@@ -78,12 +78,7 @@ class Policies:
         if known.reading is None:
             known.reading = asyncio.create_task(self._read(fleet, known))
             known.reading.add_done_callback(_seen)
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                # Others wait for the same.
-                return await asyncio.shield(known.reading)
-        except TimeoutError:
-            raise self._runner.silence() from None
+        return await self._runner.shared(known.reading, deadline=deadline)
 
     @property
     def _usable(self) -> bool:

@@ -48,12 +48,7 @@ class Looks:
         wanted = self._next
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                # Others wait for the same.
-                return await asyncio.shield(wanted)
-        except TimeoutError:
-            raise self._runner.silence() from None
+        return await self._runner.shared(wanted, deadline=deadline)
 
     async def _run(self) -> None:
         try:

@@ -169,11 +169,15 @@ class TestRepeats:
         await client.release("holder", "task:a")
         again = await granted(client, "s", request_id="r")
         assert (again.work_key, again.fencing_token) == ("task:b", first.fencing_token)
+        assert again.choice is not None
+        assert (again.choice.place, again.typed_key) == (2, "task:b"), "not that of the candidate that was tried"
 
     async def test_also_where_another_list_is_named(self, client: AsyncClient) -> None:
         first = await granted(client, "s", request_id="r")
         again = await granted(client, "s", "task:x", "task:y", request_id="r")
         assert (again.work_key, again.fencing_token) == (first.work_key, first.fencing_token)
+        assert again.choice is not None
+        assert (again.choice.place, again.typed_key) == (None, first.work_key)
 
     async def test_also_where_all_are_taken_by_then(self, client: AsyncClient) -> None:
         first = await granted(client, "s", request_id="r")

@@ -18,10 +18,9 @@ import heapq
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
-from coordinator import clock
 from coordinator.engine.choose import Sight, contend
 from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
@@ -69,7 +68,6 @@ class _Search:
     candidates: Sequence[Keyed]
     view: FleetView
     policies: PolicyBook
-    now: datetime = field(default_factory=clock.now)
     seen: Sights = field(default_factory=dict)
     granted: Keyed | None = None
     denials: dict[bytes, Denial] = field(default_factory=dict)
@@ -77,7 +75,7 @@ class _Search:
 
     def sights(self) -> Callable[[Keyed], Sight | None]:
         """Return what says how a candidate is, as far as is known, before others have their turn."""
-        believed, seen = self.view.sights(self.now), self.seen
+        believed, seen = self.view.sights(self.command.now), self.seen
 
         def sight(keyed: Keyed) -> Sight | None:
             paths = keyed.paths
@@ -186,10 +184,9 @@ class Placements:
                 raise refusal
             search = _Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies)
             answer = await self._place(search, run, deadline)
-            if isinstance(answer, Claim) and answer.claimed_at == command.now:
-                place = answer.choice.place if answer.choice else None
-                keyed = candidates[(place or 1) - 1]
-                self._claim_limits.granted(keyed.fleet, keyed.paths.claim, command.session)
+            granted = search.granted
+            if granted is not None and isinstance(answer, Claim) and answer.claimed_at == command.now:
+                self._claim_limits.granted(granted.fleet, granted.paths.claim, command.session)
             return answer
 
     def ended(self, keyed: Keyed) -> None:
@@ -279,6 +276,8 @@ class Placements:
             if not self._tried_now[claim_key]:
                 del self._tried_now[claim_key]
         if isinstance(answer, Claim):
+            if answer.work_key != str(keyed.work_key):
+                return answer  # what an earlier try of the request was granted
             search.granted = keyed
             # Others must not try it until the watch has shown it.
             held = Sight(

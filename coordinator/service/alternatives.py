@@ -51,14 +51,18 @@ class Alternatives:
         self._runner = runner
         self._kinds: OrderedDict[tuple[str, str], _OfKind] = OrderedDict()
 
-    async def to(self, keyed: Keyed, session: str) -> tuple[str, ...]:
-        """Return up to three work keys that ``session`` could claim instead of one that it was denied."""
+    async def to(self, keyed: Keyed, session: str, *, deadline: float) -> tuple[str, ...]:
+        """Return up to three work keys that ``session`` could claim instead of one that it was denied.
+
+        ``deadline`` is a reading of ``time.monotonic()``.
+        """
         known = self._of_kind(keyed.fleet, keyed.work_key.kind)
         if time.monotonic() >= known.fresh_until:
             if known.reading is None:
                 known.reading = asyncio.create_task(self._read(keyed.fleet, keyed.work_key.kind, known))
             # It is shared; one who has no time for it is answered without.
-            await asyncio.wait([known.reading], timeout=_PATIENCE_SECONDS)
+            patience = min(_PATIENCE_SECONDS, deadline - time.monotonic())
+            await asyncio.wait([known.reading], timeout=max(0.0, patience))
         others = [key for key in known.keys if key != str(keyed.work_key)]
         start = zlib.crc32(session.encode()) % len(others) if others else 0
         return tuple((others[start:] + others[:start])[:_NAMED])

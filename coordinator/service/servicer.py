@@ -127,11 +127,14 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
         session, policy = check_session(request.session), await self._policy_of(keyed, context)
         command = claim_command(request, request, session, self._clock(), policy)
         payer = self._payer(keyed.fleet, command.session, context)
-        answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline_of(context))
+        deadline = deadline_of(context)
+        answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline)
         self._decisions.claim_answered(keyed, command.session, answer)
         # At a limit, other work of the kind may be at the same one.
         if isinstance(answer, model.Denial) and answer.reason is not model.DenialReason.LIMIT:
-            answer = replace(answer, alternatives=await self._alternatives.to(keyed, command.session))
+            answer = replace(
+                answer, alternatives=await self._alternatives.to(keyed, command.session, deadline=deadline)
+            )
         return replies.claim_reply(answer, keyed.typed)
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802

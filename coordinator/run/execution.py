@@ -170,7 +170,8 @@ class Execution:
         """Stop like COMMAND, so that the shell of this terminal sees it; give it the terminal if it waits for that."""
         for_terminal = number in (signal.SIGTTIN, signal.SIGTTOU)
         self._wants_terminal = self._wants_terminal or for_terminal
-        if for_terminal and self._terminal.is_mine:
+        # Word of a stop may come late: a command that has the terminal by now waits for it no more.
+        if for_terminal and (self._terminal.is_mine or self._terminal.is_given_to(self._group)):
             self._terminal.give(self._group)
             self._link.signal(signal.SIGCONT)
             return

@@ -36,6 +36,10 @@ class Terminal:
         """Whether this process's group is in the foreground."""
         return self._foreground() == os.getpgrp()
 
+    def is_given_to(self, group: int) -> bool:
+        """Return whether a group is in the foreground."""
+        return self._foreground() == group
+
     def is_for_command_alone(self) -> bool:
         """Return whether COMMAND is to get the terminal at once.
 

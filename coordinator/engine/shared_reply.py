@@ -25,11 +25,12 @@ from coordinator.engine.transaction import (
     Txn,
     TxnReply,
     is_absent,
+    only_puts,
     only_reads,
     unchanged,
 )
 
-__all__ = ["answer_from"]
+__all__ = ["answer_from", "comparisons_hold"]
 
 #: What is known of some keys: the key as it is, or None where it is not there.
 _Known = dict[bytes, KeyValue | None]
@@ -47,7 +48,7 @@ def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
     replies: list[Reply] = []
     deferred: list[Txn] = []
     for operation in follower.success if holds else follower.failure:
-        if isinstance(operation, Txn) and _only_puts(operation):
+        if isinstance(operation, Txn) and only_puts(operation):
             deferred.append(operation)
             replies.append(TxnReply(succeeded=False, revision=reply.revision, replies=()))
             for key in [key for key in known if any(_touches(put, key) for put in operation.success)]:
@@ -60,6 +61,13 @@ def answer_from(leader: Txn, reply: TxnReply, follower: Txn) -> TxnReply | None:
         else:
             return None
     return TxnReply(holds, reply.revision, tuple(replies), tuple(deferred))
+
+
+def comparisons_hold(compares: tuple[Compare, ...], reading: Txn, reply: TxnReply) -> bool | None:
+    """Return whether all comparisons hold by what ``reading`` has found; None where it has not read what they need."""
+    known: _Known = {}
+    _learn(known, reading, reply)
+    return _holds(compares, known)
 
 
 def _learn(known: _Known, txn: Txn, reply: TxnReply) -> None:
@@ -103,11 +111,6 @@ def _touches(operation: Operation, key: bytes) -> bool:
 
 def _reads_one(operation: Operation) -> TypeGuard[Range]:
     return isinstance(operation, Range) and not operation.end and not operation.count_only
-
-
-def _only_puts(txn: Txn) -> bool:
-    """Return whether a transaction puts something or does nothing, so that its reply says nothing of the store."""
-    return not txn.failure and all(isinstance(operation, Put) for operation in txn.success)
 
 
 def _holds(compares: tuple[Compare, ...], known: _Known) -> bool | None:

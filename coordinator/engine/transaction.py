@@ -198,6 +198,11 @@ def only_reads(txn: Txn) -> bool:
     )
 
 
+def only_puts(txn: Txn) -> bool:
+    """Return whether a transaction puts something or does nothing, so that its reply says nothing of the store."""
+    return not txn.failure and all(isinstance(operation, Put) for operation in txn.success)
+
+
 def end_of_prefix(prefix: bytes) -> bytes:
     """Return the key just behind every key that starts with ``prefix``, which must not end in a 0xff byte."""
     return prefix[:-1] + bytes((prefix[-1] + 1,))

@@ -27,7 +27,8 @@ from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, Unavailable
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.store.batch_weight import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
-from coordinator.store.etcd.errors import LeaseGone, silence
+from coordinator.store.etcd.errors import LeaseGone, NoSpace, silence
+from coordinator.store.etcd.no_space import reply_without_space
 from coordinator.store.waiter import Waiter
 
 __all__ = ["Batcher"]
@@ -51,16 +52,18 @@ MANY = 8
 
 
 Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
+Read = Callable[[Txn, float], Awaitable[TxnReply]]
 
 
 class Batcher:
     """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions.
 
-    ``silence`` makes the error for what was not answered in time.
+    ``read`` sends a transaction that only reads, alone. ``silence`` makes the error for what was not answered in time.
     """
 
-    def __init__(self, send: Send, pauses: Pauses, silence: Callable[[], Unavailable] = silence) -> None:
+    def __init__(self, send: Send, read: Read, pauses: Pauses, silence: Callable[[], Unavailable] = silence) -> None:
         self._send = send
+        self._read = read
         self._silence = silence
         self._pauses = pauses
         self._queues: dict[object, deque[Waiter]] = {}
@@ -218,9 +221,7 @@ class Batcher:
         """Fail those who are to blame for an error, and deliver the others."""
         if isinstance(error, LimitExceeded):
             spared = _spared(batch)
-            for waiter in batch:
-                if waiter not in spared:
-                    waiter.fail(error)
+            await asyncio.gather(*(self._fail(waiter, error) for waiter in batch if waiter not in spared))
             await self._deliver(spared)
         elif isinstance(error, CoordinatorError) and not isinstance(error, InternalError):
             for waiter in batch:
@@ -236,6 +237,17 @@ class Batcher:
                 _LOG.error("a transaction failed because of an internal error", exc_info=error)
                 error = InternalError("the transaction failed inside the coordinator; its log says why")
             batch[0].fail(error)
+
+    async def _fail(self, waiter: Waiter, error: LimitExceeded) -> None:
+        """Fail one that etcd has refused; one that it says it has no space for may have been applied all the same."""
+        outcome: TxnReply | CoordinatorError = error
+        if isinstance(error, NoSpace) and not only_reads(waiter.txn):
+            outcome = await reply_without_space(waiter.txn, error, lambda txn: self._read(txn, waiter.deadline))
+        if isinstance(outcome, TxnReply):
+            waiter.in_doubt = True
+            waiter.succeed(outcome)
+        else:
+            waiter.fail(outcome)
 
     def _answer_along(self, leader: Waiter, reply: TxnReply) -> None:
         """Answer from a reply those that waited behind it for the same work key, up to the first that must be sent."""

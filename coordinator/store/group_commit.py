@@ -34,8 +34,8 @@ class GroupCommit:
         self._channel = channel
         self._recorder = recorder
         pauses = pauses or Pauses()
-        self._writes = Batcher(self._send_writes, pauses, channel.silence)
-        self._reads = Batcher(self._send_reads, pauses, channel.silence)
+        self._writes = Batcher(self._send_writes, self._read_alone, pauses, channel.silence)
+        self._reads = Batcher(self._send_reads, self._read_alone, pauses, channel.silence)
 
     async def commit(self, txn: Txn, *, deadline: float) -> TxnReply:
         """Commit a transaction; ``deadline`` is a reading of ``time.monotonic()``.

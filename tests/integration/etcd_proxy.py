@@ -14,6 +14,7 @@ from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 TXN, GRANT = Methods.TXN.path, Methods.LEASE_GRANT.path
+_FULL = rpc.AlarmRequest(action=rpc.AlarmRequest.ACTIVATE, alarm=rpc.NOSPACE)
 
 
 def writes(path: str, request: bytes) -> bool:
@@ -31,11 +32,17 @@ class EtcdProxy:
     def __init__(self, upstream: grpc.aio.Channel) -> None:
         self._upstream = upstream
         self._lose: tuple[str, str, int] | None = None
+        self._holding = b""
         self.endpoint = ""
         self.forwarded: list[tuple[str, bytes]] = []
 
-    def lose_replies(self, path: str, how: str, times: int = 1) -> None:
-        """Lose the replies to the next changes through ``path``: by ``silence``, or with a ``broken`` connection."""
+    def lose_replies(self, path: str, how: str, times: int = 1, *, holding: bytes = b"") -> None:
+        """Lose the replies to the next changes through ``path``: by ``silence``, or with a ``broken`` connection.
+
+        With ``full`` etcd says instead that its quota is used up, as it may once it has applied a transaction, and is
+        full from then on. Only requests count that have ``holding`` in them.
+        """
+        self._holding = holding
         self._lose = (path, how, times)
         self.forwarded.clear()
 
@@ -51,11 +58,16 @@ class EtcdProxy:
                 reply: bytes = await call(request, timeout=10)
             except grpc.aio.AioRpcError as error:
                 await context.abort(error.code(), error.details() or "")
-            if changes and self._lose is not None and self._lose[0] == path and self._lose[2] > 0:
+            meant = changes and self._holding in request
+            if meant and self._lose is not None and self._lose[0] == path and self._lose[2] > 0:
                 _, how, times = self._lose
                 self._lose = (path, how, times - 1)
                 if how == "silence":
                     await asyncio.Event().wait()
+                if how == "full":
+                    alarm: Any = self._upstream.unary_unary(Methods.ALARM.path)
+                    await alarm(_FULL.SerializeToString())
+                    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded")
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
             return reply
 

@@ -23,6 +23,7 @@ __all__ = [
     "LeaseExists",
     "LeaseGone",
     "LoginRefused",
+    "NoSpace",
     "RevisionGone",
     "Verdict",
     "judge",
@@ -48,6 +49,10 @@ class RevisionGone(Unavailable):
 
 class AnswerTooLarge(LimitExceeded):
     """etcd's answer is larger than we take. What was asked for has been done."""
+
+
+class NoSpace(LimitExceeded):
+    """etcd's quota is used up. A transaction may have been applied all the same (see ``store/etcd/no_space``)."""
 
 
 class AuthenticationOff(Exception):
@@ -219,7 +224,7 @@ def _judge_exhausted(details: str) -> Judgement:
         )
         return Judgement(Verdict.NOT_APPLIED, error)
     if "database space exceeded" in details:
-        error = LimitExceeded(
+        error = NoSpace(
             "etcd's storage quota is used up, so that nothing can be written",
             hint="compact, defragment and disarm the alarm, or raise the quota",
             retry_after_seconds=60.0,

@@ -113,7 +113,7 @@ def run(
     COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
     """
     from coordinator.run.candidates import check_candidates
-    from coordinator.run.deadlines import check_timing
+    from coordinator.run.timing import check_timing
     from coordinator.run.wrapper import Request, Wrapper
 
     command = context.meta[_COMMAND]

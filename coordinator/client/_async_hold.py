@@ -4,7 +4,8 @@ Invariants:
 - The block is entered with the claim, or not at all.
 - Each hold is an instance of its own: what one hold has, no other of the same session and client is granted.
 - The claim ends with the block: completed, or released with the exception as the reason. An exception of the block is
-  never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it.
+  never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it. Only
+  what an operator revokes is released, for it is held until its holder has stopped.
 - A process that was forked inside the block neither renews nor ends the claim.
 - Nothing is killed: the holder looks at ``lost``.
 """
@@ -158,12 +159,13 @@ class AsyncHold:
         lost = self._held_claim.lost
         self._held_claim.ending = True
         try:
-            if error is not None and lost is not None:
-                _note(error, f"{lost.message}; it was not released")
+            if lost is not None:
+                freed = await self._free_revoked()
+                if error is None:
+                    raise lost
+                _note(error, lost.message if freed else f"{lost.message}; it was not released")
             elif error is not None:
                 await self._release(error)
-            elif lost is not None:
-                raise lost
             else:
                 await self._means.keeper.shield(self._complete(held.result))
         finally:
@@ -198,21 +200,32 @@ class AsyncHold:
 
     async def _release(self, error: BaseException) -> None:
         """Release the work, with the exception as the reason; if that fails, the exception says so."""
+        problem = await self._send_release(reason_of(error))
+        if problem is not None:
+            work = key(self._held_claim.claim.work_key)
+            _note(error, f"{work} was not released, and is free at its deadline: {problem.message}")
+
+    async def _free_revoked(self) -> bool:
+        """Release what an operator revokes, and return whether it was; the reason is the operator's."""
+        return self._held_claim.refused and await self._send_release("") is None
+
+    async def _send_release(self, reason: str) -> CoordinatorError | None:
+        """Release the claim, and no other; return what that has failed with."""
         claim = self._held_claim.claim
         request = pb.ReleaseRequest(
             fleet=self._means.fleet,
             session=claim.session,
             work_key=claim.work_key,
-            reason=reason_of(error),
+            reason=reason,
             request_id=uuid.uuid4().hex,
             fencing_token=claim.fencing_token,
         )
         try:
             await self._means.keeper.shield(self._means.calls.call("Release", request, within=_RELEASING_SECONDS))
         except CoordinatorError as problem:
-            _note(error, f"{key(claim.work_key)} was not released, and is free at its deadline: {problem.message}")
-        else:
-            self._means.tokens.forget(claim.session, claim.work_key)
+            return problem
+        self._means.tokens.forget(claim.session, claim.work_key)
+        return None
 
     async def _withdraw(self, request_id: str) -> bool:
         """Withdraw a claim that may have been granted, or still may be; return whether that is certain."""

@@ -49,6 +49,8 @@ class HeldClaim:
         self.deadline = claim.deadline or 0.0
         #: Why it was lost.
         self.lost: CoordinatorError | None = None
+        #: A coordinator refuses to renew it, which it does too while an operator revokes the claim.
+        self.refused = False
         #: Its block has ended: how the claim ends is no loss any more.
         self.ending = False
         self._announce = announce
@@ -103,6 +105,7 @@ class HeldClaim:
         if isinstance(outcome, Claim):
             self.renewed(outcome)
         elif isinstance(outcome, Refused):
+            self.refused = True
             self.lose(lost_by(outcome, self.claim.session))
         else:
             self.failed(outcome, now)

@@ -16,12 +16,12 @@ from datetime import datetime
 from coordinator.engine.attempt_end import End, expire, what_is_left, write_end
 from coordinator.engine.documents import StoredRecord
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
-from coordinator.errors import Contended, NotFound, Refused
+from coordinator.errors import NotFound, Refused
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_TRIES
 from coordinator.model import Record, State
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
@@ -43,7 +43,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
     Raises ``NotFound`` where nothing is known of the work key, ``Refused`` where it is not abandoned.
     """
     found = yield from read(paths)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         record = _abandoned(paths.work_key, found, command.now)
         if record.acknowledged_at is not None:
             return show_record(paths.work_key, record, live=False)
@@ -68,7 +68,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
                 yield end.event
             return show_record(paths.work_key, marked, live=False)
         found = yield from read_found(reply)
-    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while it was being acknowledged")
+    raise contended(paths.work_key, "it was being acknowledged")
 
 
 def _abandoned(work_key: WorkKey, found: Snapshot, now: datetime) -> StoredRecord:

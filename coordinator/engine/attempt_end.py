@@ -27,11 +27,7 @@ from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import AttemptEnded, Expected, Operation, Trace, commit, decode
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at
-from coordinator.errors import Contended
-from coordinator.keys import WorkKey
-from coordinator.limits import MAX_TRIES
 from coordinator.model import Cause, Record, State
-from coordinator.quotation import key
 
 __all__ = [
     "End",
@@ -40,7 +36,6 @@ __all__ = [
     "end_live",
     "expire",
     "loose_end",
-    "lost_races",
     "put_record",
     "record_of",
     "what_is_left",
@@ -245,8 +240,3 @@ def commit_end(
         yield end.event
         return show_record(paths.work_key, record, live=False)
     return (yield from read_found(reply))
-
-
-def lost_races(work_key: WorkKey) -> Contended:
-    """Say that the work key changed too often."""
-    return Contended(f"{key(work_key)} changed {MAX_TRIES} times while it was being ended", retry_after_seconds=0.1)

@@ -11,8 +11,7 @@ Invariants:
 - A repeated ClaimNext gets the claim of the first, whichever candidate it tries.
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
-- Where a comparison fails, the claim is tried again with what was read then: at most ``MAX_TRIES`` times
-  (``limits.py``), after which it fails with ``Contended``.
+- Where a comparison fails, the claim is tried again with what was read then (``retries.py``).
 - Finished work is denied, unless the request says ``reopen`` or the work's policy lets it be repeated by now.
 - Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
   or has finished is still denied.
@@ -32,13 +31,12 @@ from coordinator.engine.history import PASSED_OVER, previous_from_history
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
 from coordinator.engine.refusals import refuse_placed, refuse_repeated, refuse_withdrawn
 from coordinator.engine.renew import renew_live, take_over
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read, read_along
 from coordinator.engine.steps import Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
 from coordinator.engine.transaction import Range, Txn, created_at, in_turn
-from coordinator.errors import Contended
-from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
+from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Claim, Denial, DenialReason, Outcome
-from coordinator.quotation import key
 
 __all__ = ["claim", "claim_without_granting", "meet_found", "placed_before"]
 
@@ -58,7 +56,7 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         if answer is not None:
             return answer
     lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         granted = yield from grant(command, paths, found, lease)
         if isinstance(granted, Claim):
             return granted
@@ -70,9 +68,7 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         answer = yield from meet_found(command, paths, found)
         if answer is not None:
             return answer
-    raise Contended(
-        f"{key(paths.work_key)} changed hands {MAX_TRIES} times while it was being claimed", retry_after_seconds=0.1
-    )
+    raise contended(paths.work_key, "it was being claimed")
 
 
 def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Operation[Claim | Denial | None]:
@@ -177,7 +173,7 @@ def _repeat(
     unmark = yield from take_mark_back(command, paths, found)
     reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER, before=held.attempt), *unmark)))
     previous = yield from previous_from_history(reply.range(0).kvs)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         shown = yield from take_over(paths, found, live, held)
         if isinstance(shown, Claim):
             return replace(shown, previous=previous)
@@ -185,10 +181,7 @@ def _repeat(
         if shown.claim is None or shown.claim.stored is None or not command.made(shown.claim.stored):
             return (yield from meet_found(command, paths, shown))
         found, live, held = shown, shown.claim, shown.claim.stored
-    raise Contended(
-        f"{key(paths.work_key)} was renewed by others {MAX_TRIES} times while it was being claimed",
-        retry_after_seconds=0.1,
-    )
+    raise contended(paths.work_key, "its claim was being taken over")
 
 
 def _finished(command: ClaimCommand, paths: WorkPaths, record: StoredRecord | None) -> Denial | None:
@@ -219,7 +212,7 @@ def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation
 
     The caller is not noted as a contender.
     """
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         found = yield from read(paths)
         if found.claim is None and found.record is None:
             return None
@@ -228,4 +221,4 @@ def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation
             return answer
         if found.claim is None:
             return None
-    raise Contended(f"{key(paths.work_key)} changed hands {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
+    raise contended(paths.work_key, "it was being looked at")

@@ -16,16 +16,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import as_claimed, commit_end, end_live, lost_races, write_end
+from coordinator.engine.attempt_end import as_claimed, commit_end, end_live, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.history import own_attempt, own_end, read_ends, read_first, record_of_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse, refuse_withdrawn
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
-from coordinator.limits import MAX_TRIES
 from coordinator.model import Cause, Record, State
 
 __all__ = ["FinishCommand", "complete", "release"]
@@ -53,7 +53,7 @@ def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
         return done
     named = command.token
     command = yield from _pinned(command, paths, found)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         if _holds(command, found) is not None:
             wanted = not_withdrawn(paths, command.session, command.request_id)
             answer = yield from end_live(paths, found, command.request_id, _completed(command, found), wanted=wanted)
@@ -64,7 +64,7 @@ def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
         if isinstance(answer, Record):
             return answer
         found = answer
-    raise lost_races(paths.work_key)
+    raise contended(paths.work_key, "it was being completed")
 
 
 def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
@@ -74,7 +74,7 @@ def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
         return done
     named = command.token
     command = yield from _pinned(command, paths, found)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         if _holds(command, found) is None:
             return (yield from _done_before_or_refused(command, paths, found, named, "release"))
         wanted, ended = not_withdrawn(paths, command.session, command.request_id), _released(command, found)
@@ -84,7 +84,7 @@ def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
         if isinstance(answer, Record):
             return answer
         found = answer
-    raise lost_races(paths.work_key)
+    raise contended(paths.work_key, "it was being released")
 
 
 def _pinned(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[FinishCommand]:

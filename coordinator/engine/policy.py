@@ -19,11 +19,12 @@ from datetime import datetime, timedelta
 
 from coordinator.engine.documents import OnOff, PolicyChange, StoredPolicy
 from coordinator.engine.layout import FleetPaths, decode_segment, encode_segment
+from coordinator.engine.retries import TRIES, policy_contended
 from coordinator.engine.steps import Damaged, Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, end_of_prefix, unchanged
-from coordinator.errors import Contended, LimitExceeded
+from coordinator.errors import LimitExceeded
 from coordinator.keys import SEPARATORS, WorkKey
-from coordinator.limits import DEFAULT_MAX_ATTEMPTS, MAX_POLICIES, MAX_TRIES
+from coordinator.limits import DEFAULT_MAX_ATTEMPTS, MAX_POLICIES
 from coordinator.model import Policy, PolicyList, Repeat
 
 __all__ = [
@@ -172,7 +173,7 @@ def set_policy(policy: Policy, paths: FleetPaths, now: datetime) -> Operation[Po
     Raises ``LimitExceeded`` where the fleet has as many policies as it may.
     """
     key = paths.policy(policy.pattern)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         reply = yield from commit(Txn((), (Range(key), paths.count("policy"))))
         kvs = reply.range(0).kvs
         if not kvs and reply.range(1).total >= MAX_POLICIES:
@@ -186,13 +187,13 @@ def set_policy(policy: Policy, paths: FleetPaths, now: datetime) -> Operation[Po
         reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision if kvs else 0),), written))
         if reply.succeeded:
             return wanted
-    raise Contended(f"the policy was changed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
+    raise policy_contended("it was being set")
 
 
 def unset_policy(pattern: str, paths: FleetPaths, now: datetime) -> Operation[bool]:
     """Unset all fields of the policy of a pattern; returns whether there was one."""
     key = paths.policy(pattern)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         reply = yield from commit(Txn((), (Range(key),)))
         kvs = reply.range(0).kvs
         if not kvs:
@@ -201,7 +202,7 @@ def unset_policy(pattern: str, paths: FleetPaths, now: datetime) -> Operation[bo
         reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision),), written))
         if reply.succeeded:
             return True
-    raise Contended(f"the policy was changed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1)
+    raise policy_contended("it was being unset")
 
 
 def _mark(paths: FleetPaths, pattern: str, now: datetime) -> Put:

@@ -18,13 +18,11 @@ from datetime import datetime, timedelta
 from coordinator.engine.attempt_end import expire, put_record, record_of, what_is_left, write_end
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Range, Txn, is_absent, is_empty, unchanged
-from coordinator.errors import Contended
-from coordinator.limits import MAX_TRIES
 from coordinator.model import State
-from coordinator.quotation import key
 
 __all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed"]
 
@@ -112,7 +110,7 @@ def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
 def _reap(
     paths: WorkPaths, found: Snapshot, now: datetime, min_age_seconds: float = 0.0, *, loose_ends: bool
 ) -> Operation[bool]:
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         expired = found.expired
         if expired is None or not expired_long_enough(expired.expires_at, now, min_age_seconds):
             return False
@@ -132,4 +130,4 @@ def _reap(
             yield end.event
             return True
         found = yield from read_found(reply)
-    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while its expiry was being written down")
+    raise contended(paths.work_key, "its expiry was being written down")

@@ -24,14 +24,12 @@ from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import own_attempt, read_ends
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse, refuse_revoked, refuse_withdrawn
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts, show_claim
 from coordinator.engine.steps import Lease, Operation, commit, lease_for
 from coordinator.engine.transaction import Put, Txn, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
-from coordinator.errors import Contended
-from coordinator.limits import MAX_TRIES
 from coordinator.model import Cause, Claim, Outcome, State
-from coordinator.quotation import key
 
 __all__ = ["RenewCommand", "renew", "renew_live", "rewrite", "take_over"]
 
@@ -52,7 +50,7 @@ class RenewCommand:
 def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
     """Renew a claim; raises ``NotHolder`` or ``NotFound`` if the session does not hold the work key."""
     found = yield from read(paths)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         live, held = found.claim, found.claim.stored if found.claim else None
         if live is None or held is None or not _is_own(command, held, live):
             ends = yield from read_ends(paths)
@@ -72,9 +70,7 @@ def renew(command: RenewCommand, paths: WorkPaths) -> Operation[Claim]:
         if isinstance(renewed, Claim):
             return renewed
         found = renewed
-    raise Contended(
-        f"the claim on {key(paths.work_key)} was renewed by others {MAX_TRIES} times meanwhile", retry_after_seconds=0.1
-    )
+    raise contended(paths.work_key, "its claim was being renewed")
 
 
 def _is_own(command: RenewCommand, held: StoredClaim, live: LiveClaim) -> bool:

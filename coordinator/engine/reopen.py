@@ -18,12 +18,12 @@ from coordinator.engine.attempt_end import End, expire, put_record, what_is_left
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.history import put_back, read_ends, show_ended
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Put, Range, Txn, is_absent, unchanged
-from coordinator.errors import Contended, NotFound, NotHolder, Refused
+from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_TRIES
 from coordinator.model import Record, State
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
@@ -47,7 +47,7 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
     Raises ``NotHolder`` while a session holds it, ``NotFound`` where nothing is known of it, ``Refused`` where it is
     not completed.
     """
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         found = yield from read(paths)
         if found.claim is None and found.record is not None and found.record.reopened == command.request_id:
             return show_record(paths.work_key, found.record, live=False)
@@ -70,7 +70,7 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
             if end is not None:
                 yield end.event
             return show_record(paths.work_key, record, live=False)
-    raise Contended(f"{key(paths.work_key)} changed {MAX_TRIES} times while it was being put back")
+    raise contended(paths.work_key, "it was being put back")
 
 
 def _mark(command: ReopenCommand, paths: WorkPaths, completed: StoredRecord) -> Operation[tuple[Put, ...]]:

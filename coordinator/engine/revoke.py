@@ -16,18 +16,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import as_claimed, end_live, lost_races, record_of
+from coordinator.engine.attempt_end import as_claimed, end_live, record_of
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import latest_attempt, own_end, read_ends, read_first, show_ended
 from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.renew import rewrite
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, show_record
 from coordinator.engine.steps import Operation, lease_for
 from coordinator.engine.transaction import unchanged
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_TRIES
 from coordinator.model import Cause, Record, State
 from coordinator.quotation import key, name
 
@@ -57,7 +57,7 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
     if done is not None:
         return done
     token = found.claim.token if found.claim else 0
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         live = found.claim
         if live is None or live.token != token:
             ends = yield from read_ends(paths)
@@ -89,7 +89,7 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
         if isinstance(answer, Record):
             return show_ended(paths.work_key, ended)
         found = answer
-    raise lost_races(paths.work_key)
+    raise contended(paths.work_key, "its claim was being revoked")
 
 
 def _mark(

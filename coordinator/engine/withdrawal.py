@@ -24,17 +24,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import as_claimed, commit_end, lost_races, put_record, write_end
+from coordinator.engine.attempt_end import as_claimed, commit_end, put_record, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord, StoredRequest
 from coordinator.engine.history import PASSED_OVER, record_of_end
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
 from coordinator.engine.policy import PolicyBook
+from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at, is_absent, unchanged
 from coordinator.errors import InternalError
 from coordinator.keys import WorkKey
-from coordinator.limits import DEFAULT_TTL_SECONDS, MAX_TRIES
+from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Cause, Record, State
 
 __all__ = ["WithdrawCommand", "not_withdrawn", "withdraw", "withdraw_next"]
@@ -73,7 +74,7 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
     withdrawal = StoredRequest(work_key=str(paths.work_key), withdrawn_at=command.now)
     mark = Put(paths.request(command.session, command.request_id), withdrawal.encode(), lease.id)
     found = yield from read(paths)
-    for _ in range(MAX_TRIES):
+    for _ in TRIES:
         if found.claim is not None and _is_unknown(command, found.claim):
             ended = yield from _release(command, paths, found, mark)
             if isinstance(ended, Record):
@@ -85,7 +86,7 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
         if reply.succeeded:
             return False
         found = yield from read_found(reply)
-    raise lost_races(paths.work_key)
+    raise contended(paths.work_key, "a request was being withdrawn")
 
 
 def withdraw_next(command: WithdrawCommand, paths: FleetPaths) -> Operation[WorkKey | None]:

@@ -18,7 +18,7 @@ from coordinator.client import Client
 from coordinator.clock import boot_seconds
 from coordinator.errors import CoordinatorError, Refused
 from coordinator.model import Cause, Claim, HistoryEntry, State
-from coordinator.run.deadlines import Timing
+from coordinator.run.timing import Timing
 
 __all__ = ["Failing", "Lost", "Renewal", "Renewed", "Revoked", "find_end", "was_ended_by_holder", "what_became"]
 

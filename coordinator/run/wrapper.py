@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from coordinator.errors import CoordinatorError, OutcomeUnknown
 from coordinator.run import messages
 from coordinator.run.calls import Calls
-from coordinator.run.deadlines import Timing
 from coordinator.run.descriptors import inheritable_descriptors
 from coordinator.run.environment import original_environment
 from coordinator.run.link import Link
@@ -26,6 +25,7 @@ from coordinator.run.prctl import become_subreaper
 from coordinator.run.program import cannot_execute, find_program
 from coordinator.run.signals import ENDING, SignalPipe, name_of, stop_own_group
 from coordinator.run.terminal import Terminal
+from coordinator.run.timing import Timing
 
 if TYPE_CHECKING:
     from coordinator.client import Client

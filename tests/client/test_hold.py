@@ -214,6 +214,29 @@ async def test_a_claim_that_was_revoked_is_lost(holder: Holder, other: AsyncClie
     assert details.claim.session == "s-2", "what was lost is neither completed nor released"
 
 
+@pytest.mark.parametrize("by_exception", [False, True])
+async def test_what_an_operator_revokes_is_free_as_soon_as_its_block_has_ended(
+    by_exception: bool, holder: Holder, other: AsyncClient
+) -> None:
+    async def work(held: AsyncHeld | Held) -> None:
+        await other.revoke(KEY, reason="wrong repository")
+        hurry(held)
+        await await_loss(held)
+        assert (await other.get(KEY)).claim is not None, "it is held until the block has ended"
+        if by_exception:
+            raise LookupError("stopped")
+
+    with pytest.raises(LookupError if by_exception else ClaimLost) as raised:
+        await holder.hold(work, "s-1", KEY)
+
+    if by_exception:
+        assert raised.value.__notes__[0].endswith(
+            'is being revoked by an operator ("wrong repository") and is not renewed'
+        )
+    details = await other.get(KEY)
+    assert (details.claim, details.record.cause, details.record.reason) == (None, Cause.REVOKED, "wrong repository")
+
+
 async def test_an_exception_is_not_replaced_by_a_loss(holder: Holder, other: AsyncClient) -> None:
     async def work(held: AsyncHeld | Held) -> None:
         await other.revoke(KEY, at_once=True)

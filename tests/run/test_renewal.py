@@ -9,8 +9,8 @@ import pytest
 
 from coordinator.errors import InternalError, NotHolder, OutcomeUnknown, Unavailable
 from coordinator.model import Cause, Claim, HistoryEntry, State
-from coordinator.run.deadlines import Timing
 from coordinator.run.renewal import Failing, Lost, Renewal, Renewed, was_ended_by_holder
+from coordinator.run.timing import Timing
 
 _NOW = datetime.now(UTC)
 _TIMING = Timing(ttl=60, grace=5)

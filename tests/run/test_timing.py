@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.errors import InvalidInput
-from coordinator.run.deadlines import check_timing, margin_of
+from coordinator.run.timing import check_timing, margin_of
 
 
 @pytest.mark.parametrize(("ttl", "margin"), [(5, 2), (40, 2), (60, 3), (600, 30), (86400, 4320)])

@@ -25,7 +25,6 @@ from datetime import timedelta
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import keep_mark, note_contender, take_mark_back
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
-from coordinator.engine.finished import completion_of, is_open
 from coordinator.engine.grant import grant, is_withheld
 from coordinator.engine.history import PASSED_OVER, previous_from_history
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
@@ -186,7 +185,7 @@ def _repeat(
 
 def _finished(command: ClaimCommand, paths: WorkPaths, record: StoredRecord | None) -> Denial | None:
     """Deny work that is finished and may not be repeated, or not yet; None where it may be claimed."""
-    finished = None if record is None else completion_of(record)
+    finished = None if record is None else record.latest_completion
     if record is None or finished is None or command.reopen:
         return None
     denial = Denial(
@@ -204,7 +203,7 @@ def _finished(command: ClaimCommand, paths: WorkPaths, record: StoredRecord | No
             expires_at=command.now + timedelta(seconds=wait),
             retry_after_seconds=wait,
         )
-    return None if is_open(record) or command.policy.may_repeat(finished.ended_at, command.now) else denial
+    return None if record.is_open or command.policy.may_repeat(finished.ended_at, command.now) else denial
 
 
 def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial | None]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.engine.documents import StoredClaim, StoredRecord
-from coordinator.engine.finished import completion_of, is_open
 from coordinator.engine.policy import NO_POLICY, WorkPolicy
 from coordinator.engine.snapshot import LiveClaim
 
@@ -68,8 +67,8 @@ class ClaimCommand:
 
         ``left`` is the record of the work while no session holds it.
         """
-        finished = completion_of(left)
-        return finished is not None and (is_open(left) or self.policy.may_repeat(finished.ended_at, self.now))
+        finished = left.latest_completion
+        return finished is not None and (left.is_open or self.policy.may_repeat(finished.ended_at, self.now))
 
     def was_granted(self, record: StoredRecord) -> bool:
         """Return whether the latest attempt was this request's.

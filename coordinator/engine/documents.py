@@ -102,6 +102,22 @@ class StoredRecord(Document):
         """Return it with its fencing token filled in; ``mod_revision`` is the one it was read at."""
         return self if self.fencing_token is not None else replace(self, fencing_token=mod_revision)
 
+    @property
+    def latest_completion(self) -> StoredRecord | None:
+        """The record of the latest completion; None where the work was never finished, or was put back."""
+        return self if self.state is State.COMPLETED else self.completion
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the work is not finished: never, or its latest repetition was abandoned.
+
+        Asked where no claim is live: a record that says ``claimed`` is that of a claim which has expired then.
+        """
+        if self.state is State.COMPLETED:
+            return False
+        # An attempt that had reopened finished work leaves it finished.
+        return self.completion is None or self.repeated
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHistory(Document):

@@ -16,7 +16,6 @@ from coordinator.engine.attempt_end import expire, what_is_left, write_end
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
-from coordinator.engine.finished import completion_of
 from coordinator.engine.history import next_attempt, previous_of
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse_withdrawn
@@ -39,7 +38,7 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     if ended is not None and expired:
         ended = expire(ended, command.now)
     left = None if ended is None else what_is_left(found.record, ended)
-    finished = None if left is None else completion_of(left)
+    finished = None if left is None else left.latest_completion
     claimed = _claim_of(command, attempt, lease, finished)
     record = _record_of(claimed, finished, repeated=left is not None and command.repeats(left))
     success: list[Put | Delete] = [

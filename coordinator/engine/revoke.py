@@ -98,7 +98,9 @@ def _mark(
     """Have the claim renewed no more; returns its record, or how the work is if it has changed."""
     if not held.revoked:
         lease = yield from lease_for(0.0, outliving=live.lease)
-        held = replace(held, revoked=True, reason=command.reason, expires_at=lease.expires_at)
+        # A lease that is kept is this replica's own, and so is the clock that wrote the time.
+        expires_at = held.expires_at if lease.id == live.lease else lease.expires_at
+        held = replace(held, revoked=True, reason=command.reason, expires_at=expires_at)
         met = yield from rewrite(paths, found, live, held, lease)
         if met is not None:
             return met

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from coordinator import AsyncClient, clock
-from coordinator.engine.choose import Sight
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.look import Sight
 from coordinator.keys import parse_work_key
 from coordinator.model import SkipReason
 from coordinator.service.next.view import FleetView, Views

@@ -83,11 +83,11 @@ def test_a_deadline_does_not_move_back_when_a_claim_is_revoked(world: World) -> 
 
 def test_run_ends_its_command_and_frees_the_work_at_once(world: World) -> None:
     program = """
-import os, signal, sys
+import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"stopping\\n"), sys.exit(0)))
 os.write(1, b"up\\n")
 while True:
-    signal.pause()
+    time.sleep(0.1)  # a signal that comes right before pause() would only be noticed with the next one
 """
     with world.start("--ttl", "1h", KEY, *world.python(program)) as process:
         assert process.stdout is not None

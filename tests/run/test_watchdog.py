@@ -64,7 +64,7 @@ def test_at_the_deadline_nothing_is_left_of_what_does_not_heed_sigterm() -> None
 
 def test_deadlines_are_kept_without_the_wrapper_doing_anything() -> None:
     program = (
-        f"{HELPERS}\nsignal.signal(signal.SIGTERM, lambda *_: (say('TERM'), sys.exit(9)))\nsay('up')\nsignal.pause()"
+        f"{HELPERS}\nsignal.signal(signal.SIGTERM, lambda *_: (say('TERM'), sys.exit(9)))\nsay('up')\nawait_signals()"
     )
     with RunningWatchdog(*python(program)) as watchdog:
         begun = boot()
@@ -120,7 +120,7 @@ def test_a_command_that_is_stopped_is_ended_too() -> None:
 
 
 def test_a_stopped_command_gets_sigterm_at_its_time() -> None:
-    program = f"{HELPERS}\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\nsay('up')\nsignal.pause()"
+    program = f"{HELPERS}\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\nsay('up')\nawait_signals()"
     with RunningWatchdog(*python(program)) as watchdog:
         pid = watchdog.start()
         watchdog.read()
@@ -163,8 +163,7 @@ for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH):
     signal.signal(number, lambda number, _: say(who, signal.Signals(number).name))
 who = "child" if os.fork() == 0 else "parent"
 say(who, "up")
-while True:
-    signal.pause()
+await_signals()
 """
     with RunningWatchdog(*python(program)) as watchdog:
         watchdog.start()

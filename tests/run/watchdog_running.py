@@ -28,6 +28,11 @@ import os, signal, sys, time
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
+def await_signals():
+    # One that comes right before pause() would only be noticed with the next one.
+    while True:
+        time.sleep(0.1)
+
 def daemon():
     # Forks twice and has a session of its own: its parent is gone, and no group or session leads to it.
     reader, writer = os.pipe()

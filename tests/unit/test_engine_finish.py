@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.revoke import UNKNOWN_SESSION, RevokeCommand, revoke
+from coordinator.engine.steps import Lease
 from coordinator.engine.transaction import Delete, created_at, is_absent, unchanged
 from coordinator.errors import Contended, NotFound, NotHolder
 from coordinator.limits import MAX_TRIES
@@ -16,6 +18,8 @@ from coordinator.model import Cause, Record, State
 from tests.unit.engine_driving import (
     HOLDER,
     HOUR,
+    KEPT,
+    LEASE,
     MODIFIED,
     NOW,
     OTHER,
@@ -45,6 +49,11 @@ EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
 REAPED = replace(a_record(State.ABANDONED), cause=Cause.EXPIRED)
 RELEASED = replace(a_record(State.ABANDONED), cause=Cause.RELEASED)
 COMPLETED = a_record(State.COMPLETED)
+
+
+def replace_lease(lease: Lease, *, seconds: float) -> Lease:
+    """Return the lease with another time shown, so many seconds later."""
+    return lease._replace(expires_at=lease.expires_at + timedelta(seconds=seconds))
 
 
 def recorded(done: Run[Record]) -> Record:
@@ -291,6 +300,20 @@ def test_a_revocation_ends_the_claim_of_any_session() -> None:
     done = run(revoke(REVOKE, PATHS), LIVE, committed())
     assert (recorded(done).cause, recorded(done).session) == (Cause.REVOKED, HOLDER)
     assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN),)
+
+
+@pytest.mark.parametrize(
+    ("lease", "until"),
+    [
+        pytest.param(replace_lease(KEPT, seconds=-0.001), NOW + HOUR / 2, id="kept, read a moment too late"),
+        pytest.param(replace_lease(KEPT, seconds=3600), NOW + HOUR / 2, id="kept, by a clock that was set"),
+        pytest.param(LEASE, LEASE.expires_at, id="another"),
+    ],
+)
+def test_a_marked_claim_shows_the_deadline_of_its_lease(lease: Lease, until: datetime) -> None:
+    live = found(replace(a_claim(), expires_at=NOW + HOUR / 2), a_record(), history=())
+    done = run(revoke(replace(REVOKE, at_once=False), PATHS), live, lease, committed())
+    assert recorded(done).expires_at == until
 
 
 def test_revoking_a_reopened_attempt_names_its_holder_and_leaves_the_work_completed() -> None:

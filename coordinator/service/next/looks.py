@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from coordinator.engine.choose import MOST_SEEN, Sight, look
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.look import MOST_SEEN, Sight, look
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Looks"]

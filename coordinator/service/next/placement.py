@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from coordinator.engine.choose import Sight, contend
 from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.look import Sight, contend
 from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.steps import Operation, time_left
 from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason

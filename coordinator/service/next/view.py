@@ -20,8 +20,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from coordinator.engine.choose import Sight, sight_of_record
 from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.look import Sight, sight_of_record
 from coordinator.engine.steps import Damaged
 from coordinator.engine.transaction import KeyValue, end_of_prefix
 from coordinator.process.tasks import Setback, Task

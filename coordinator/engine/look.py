@@ -1,7 +1,7 @@
-"""Choose: what the choice of one among many candidates stands on.
+"""Look: what the choice of one among many candidates stands on, claim and record of each, read from the store.
 
-A ClaimNext tries its candidates one by one with ``claim.py``; in which order, and when it gives up, is for the service
-(``coordinator/service/next/``). What it gives up by is a look: claim and record of each candidate, read from the store.
+A ClaimNext tries its candidates one by one with ``claim.py``; in which order, and when it gives up after a look, is for
+the service (``coordinator/service/next/placement.py``).
 
 Invariants:
 - A candidate is free if no claim is on it and its work is not completed. One whose claim expired unrecorded is free,
@@ -18,7 +18,6 @@ from typing import NamedTuple
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
 from coordinator.engine.documents import StoredClaim
-from coordinator.engine.finished import completion_of, is_open
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.portions import Portion
 from coordinator.engine.snapshot import decode_record
@@ -109,10 +108,10 @@ def sight_of_record(kv: KeyValue, revision: int, *, live: bool) -> Operation[Sig
             request_id=stored.request_id,
             expires_at=stored.expires_at,
         )
-    completion = completion_of(stored)
+    completion = stored.latest_completion
     if completion is None:
         return Sight(None, revision)
-    taken = None if is_open(stored) else SkipReason.COMPLETED
+    taken = None if stored.is_open else SkipReason.COMPLETED
     return Sight(taken, revision, session=completion.session, completed_at=completion.ended_at)
 
 

@@ -10,11 +10,11 @@ Invariants:
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from coordinator.client import Client
+from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.clock import boot_seconds
 from coordinator.errors import CoordinatorError, Refused
 from coordinator.model import Cause, Claim, HistoryEntry, State
@@ -24,9 +24,8 @@ __all__ = ["Failing", "Lost", "Renewal", "Renewed", "Revoked", "find_end", "was_
 
 #: How long to wait at most until the clock is looked at: a thread's timeouts do not count while the host is suspended.
 _LONGEST_WAIT_SECONDS = 5.0
-#: How long to wait after a renewal that failed at once, in seconds: first, and at most, if the TTL allows.
-_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.1, 2.0
-_RETRIES_OF_A_TTL = 30
+#: How long to wait at least before a renewal that failed is sent again, in seconds.
+_LEAST_PAUSE_SECONDS = 0.1
 
 
 class Renewed(NamedTuple):
@@ -55,7 +54,10 @@ class Revoked(NamedTuple):
 
 
 class Renewal:
-    """Renews one claim of ``client``; ``report`` gets what becomes of it, from the thread that runs it."""
+    """Renews one claim of ``client``; ``report`` gets what becomes of it, from the thread that runs it.
+
+    When it is due, and what of an answer counts, is as for the claims that a client holds (``HeldClaim``).
+    """
 
     def __init__(
         self,
@@ -66,26 +68,26 @@ class Renewal:
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._client = client
-        self._claim = claim
         self._timing = timing
         self._report = report
         self._clock = clock
         self._woken = threading.Event()
         self._stopped = self._paused = False
-        self._deadline = claim.deadline or 0.0
-        # The grant was sent when its deadline was a TTL away, or a little earlier.
-        self._due = self._deadline - timing.ttl + timing.interval
-        self._request: str | None = None
-        self._retry = _FIRST_RETRY_SECONDS
+        self._held = HeldClaim(claim, announce=lambda: None)
 
     def run(self) -> None:
         """Renew the claim until it is lost, or no longer to be kept."""
         while not self._stopped:
-            if self._woken.wait(min(max(self._due - self._clock(), 0.0), _LONGEST_WAIT_SECONDS)):
+            if self._woken.wait(min(max(self.due_at - self._clock(), 0.0), _LONGEST_WAIT_SECONDS)):
                 self._woken.clear()
-                self._due = self._clock()
-            if not self._stopped and not self._paused and self._clock() >= self._due:
+                self._held.due_at = self._clock()
+            if not self._stopped and not self._paused and self._clock() >= self.due_at:
                 self.run_once()
+
+    @property
+    def due_at(self) -> float:
+        """When it is due next, as a reading of the clock."""
+        return self._held.due_at
 
     def pause(self) -> None:
         """Let the claim be; it ends by its deadline."""
@@ -103,26 +105,26 @@ class Renewal:
 
     def run_once(self) -> None:
         """Renew the claim, and say when that is due next."""
-        sent = self._clock()
-        self._request = self._request or uuid.uuid4().hex
-        claim, timing = self._claim, self._timing
+        held, ttl = self._held, self._timing.ttl
+        claim = held.claim
         try:
             renewed = self._client.renew(
-                claim.session, claim.work_key, timing.ttl, token=claim.fencing_token, request_id=self._request
+                claim.session, claim.work_key, ttl, token=claim.fencing_token, request_id=held.request_id
             )
         except Refused as error:
             if not self._stopped:
                 self._report(what_became(self._client, claim, error))
             self._stopped = True
         except CoordinatorError as error:
-            self._due = self._clock() + self._retry
-            self._retry = min(2 * self._retry, _LAST_RETRY_SECONDS, timing.ttl / _RETRIES_OF_A_TTL)
-            if self._clock() > self._deadline - timing.ttl / 2:
+            now = self._clock()
+            held.failed(error, now)
+            # Also after its deadline, by which COMMAND is to be gone.
+            held.due_at = max(held.due_at, now + _LEAST_PAUSE_SECONDS)
+            if now > held.deadline - ttl / 2:
                 self._report(Failing(error))
         else:
-            self._deadline = max(self._deadline, renewed.deadline or 0.0)
-            self._due, self._request, self._retry = sent + timing.interval, None, _FIRST_RETRY_SECONDS
-            self._report(Renewed(self._deadline))
+            held.renewed(renewed)
+            self._report(Renewed(held.deadline))
 
 
 def what_became(client: Client, claim: Claim, refusal: Refused) -> Lost | Revoked:

@@ -53,7 +53,7 @@ def renewal_of(coordinator: Coordinator) -> tuple[Renewal, list[Any]]:
 def test_it_is_due_a_third_of_the_ttl_after_the_grant_and_names_the_claim() -> None:
     coordinator = Coordinator(None)
     renewal, reports = renewal_of(coordinator)
-    assert renewal._due == 1020.0
+    assert renewal.due_at == 1020.0
     renewal.run_once()
     (asked,) = coordinator.asked
     assert (asked["session"], asked["key"], asked["ttl"], asked["token"]) == ("s", "task:a", 60, 7)
@@ -65,7 +65,7 @@ def test_the_next_one_counts_from_when_it_was_sent() -> None:
     coordinator.now, coordinator.takes = 1020.0, 4.0
     renewal, reports = renewal_of(coordinator)
     renewal.run_once()
-    assert renewal._due == 1040.0
+    assert renewal.due_at == 1040.0
     assert reports == [Renewed(1080.0)]
 
 
@@ -76,8 +76,8 @@ def test_what_was_not_answered_is_repeated_with_its_request_id_and_extends_nothi
     renewal, reports = renewal_of(coordinator)
     for _ in failures:
         renewal.run_once()
-        assert renewal._due > coordinator.now
-        coordinator.now = renewal._due
+        assert renewal.due_at > coordinator.now
+        coordinator.now = renewal.due_at
     assert reports == []
     renewal.run_once()
     renewal.run_once()
@@ -96,6 +96,15 @@ def test_once_half_of_the_ttl_is_over_a_failure_is_reported() -> None:
     coordinator.now = 1031.0
     renewal.run_once()
     assert [type(report) for report in reports] == [Failing]
+
+
+def test_failures_are_apart_from_each_other_whatever_the_deadline() -> None:
+    coordinator = Coordinator(*(Unavailable("refused") for _ in range(4)))
+    renewal, _ = renewal_of(coordinator)
+    for now in (1020.0, 1059.95, 1060.0, 2000.0):
+        coordinator.now = now
+        renewal.run_once()
+        assert renewal.due_at >= now + 0.1
 
 
 def test_a_refusal_means_that_it_is_lost_also_if_how_cannot_be_found_out() -> None:

@@ -73,7 +73,7 @@ class Policies:
         self._fleets.move_to_end(fleet)
         if len(self._fleets) > _FLEETS:
             self._fleets.popitem(last=False)
-        if known.book is not None and self._usable and time.monotonic() - known.read_at < _OLD_SECONDS:
+        if known.book is not None and self.usable and time.monotonic() - known.read_at < _OLD_SECONDS:
             return known.book
         if known.reading is None:
             known.reading = asyncio.create_task(self._read(fleet, known))
@@ -81,13 +81,14 @@ class Policies:
         return await self._runner.shared(known.reading, deadline=deadline)
 
     @property
-    def _usable(self) -> bool:
+    def usable(self) -> bool:
+        """Whether the watch is in place, so that what was read is kept."""
         return time.monotonic() - self._heard < _SILENT_SECONDS
 
     async def _read(self, fleet: str, known: _Fleet) -> PolicyBook:
         # A change takes this fleet out of what is known, and whatever breaks the watch takes all of them.
         began = time.monotonic()
-        watched = self._usable
+        watched = self.usable
         try:
             book = await self._runner.run(partial(read_policies, FleetPaths(fleet)), deadline=began + _READ_SECONDS)
         finally:
@@ -118,7 +119,7 @@ class Policies:
             self._heard = 0.0
 
     def _take(self, batch: WatchBatch) -> None:
-        if not self._usable:
+        if not self.usable:
             # What was read before the watch was in place may have changed in between.
             self._fleets.clear()
         self._heard = time.monotonic()

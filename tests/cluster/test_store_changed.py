@@ -14,13 +14,16 @@ import pytest
 from coordinator import clock
 from coordinator.engine.election import REPLICA, Beat, show_sign
 from coordinator.engine.election import elected as who_is_elected
+from coordinator.engine.layout import FleetPaths
 from coordinator.engine.steps import commit
 from coordinator.engine.transaction import Delete, Put, Range, Txn, end_of_prefix, is_absent
 from coordinator.process.tasks import Tasks
 from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.reaper.replicas import Replicas
+from coordinator.service.next import Views
 from coordinator.store.leases.kept import KeptLease, LeaseLost
 from coordinator.store.lineage import StoreChanged
+from coordinator.store.policies import Policies
 from tests.cluster.etcd_cluster import EtcdCluster, run_cluster
 from tests.cluster.reaper_world import World, opened, until
 from tests.cluster.store_replacing import begin_anew, restore, save
@@ -145,6 +148,24 @@ async def test_leases_of_the_old_store_are_forgotten(cluster: EtcdCluster, tmp_p
         await asyncio.to_thread(begin_anew, cluster)
         await until(lambda: reaper.sweeper.known == 0)
         await elected(reaper)
+
+
+async def test_policies_and_views_follow_the_store_that_etcd_has_become(cluster: EtcdCluster, tmp_path: Path) -> None:
+    """Otherwise policies would be read for each decision from then on, and no view be used, for ever."""
+    tasks = Tasks()
+    async with opened(cluster.etcd) as world:
+        policies, views = Policies(world.channel, world.runner), Views(world.channel)
+        tasks.start("policies", policies.run)
+        tasks.start("views", views.run)
+        view = views.of(FleetPaths(world.fleet))
+        await until(lambda: policies.usable and view.usable)
+        await asyncio.to_thread(save, cluster.members[0], tmp_path / "snapshot")
+        await asyncio.gather(
+            asyncio.to_thread(restore, cluster, tmp_path / "snapshot", of=_OTHER),
+            until(lambda: not policies.usable and not view.usable),
+        )
+        await until(lambda: policies.usable and view.usable)
+        await tasks.stop()
 
 
 class TestSigns:

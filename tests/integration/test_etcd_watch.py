@@ -221,8 +221,9 @@ class TestGaps:
 
     async def test_another_store_is_noticed(self, channel: EtcdChannel) -> None:
         watch = watching(channel)
-        await put(channel, "a")
+        revision = await put(channel, "a")
         await take(watch, 1, 1)
         watch.cluster += 1
         with pytest.raises(Rewound):
             await take(watch, 1, 1)
+        assert await take(watch, revision, 1) == [(revision, "a")]

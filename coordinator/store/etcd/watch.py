@@ -6,6 +6,7 @@ Invariants:
 - Memory is bounded: etcd is asked to cut large answers into fragments, and nothing is read ahead of its user.
 - It is never opened again without a pause. Pauses grow until a connection has brought something, or lasted.
 - That the store was rewound is concluded from a linearizable read only: a member that lags behind may answer a watch.
+- A watch that is begun again, once its user was told of another cluster, watches that one.
 
 An answer that was cut (``fragment``) may end within a revision. A new connection then begins with that revision again,
 and what of it was delivered before is left out.
@@ -199,11 +200,9 @@ class Watch:
         _check_alive(response)
         header = response.header
         if self.cluster and header.cluster_id != self.cluster:
-            raise Rewound(
-                header.revision,
-                f"etcd is cluster {header.cluster_id:x} now, and was cluster {self.cluster:x}",
-                replaced=True,
-            )
+            was, self.cluster = self.cluster, header.cluster_id
+            why = f"etcd is cluster {header.cluster_id:x} now, and was cluster {was:x}"
+            raise Rewound(header.revision, why, replaced=True)
         if self._next > header.revision + 1:
             await self._check_rewound()
         self.cluster = header.cluster_id

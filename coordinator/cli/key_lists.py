@@ -5,6 +5,7 @@ Invariant: what is read is bounded, and a list that cannot be read is an error b
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -35,11 +36,14 @@ FromFile = Annotated[
 def read_key_list(file: Path) -> list[str]:
     """Return the work keys that a file lists, one a line; empty lines are none. ``-`` is the standard input.
 
+    A line ends with a line feed, a carriage return or both. Whatever else Unicode ends lines with stays in the key,
+    which is refused for it, and never becomes two.
+
     Raises ``InvalidInput`` for what cannot be read, and for more than 1 MiB.
     """
     try:
         if str(file) == STANDARD_INPUT:
-            content = _read(sys.stdin.buffer)
+            content = _read(_standard_input())
         else:
             with file.open("rb") as opened:
                 content = _read(opened)
@@ -49,8 +53,16 @@ def read_key_list(file: Path) -> list[str]:
         ) from None
     if len(content) > _MOST_BYTES:
         raise InvalidInput(f"--from {file} is too long; at most {_MOST_BYTES // 1024} KiB are allowed", field="from")
-    lines = content.decode("utf-8", "surrogateescape").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    # Of bytes, splitlines() knows no other ends of lines.
+    lines = [line.decode("utf-8", "surrogateescape").strip(" \t") for line in content.splitlines()]
+    return [line for line in lines if line]
+
+
+def _standard_input() -> BinaryIO:
+    """Return the standard input; raises ``OSError`` if it was closed when this process was started."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed")
+    return sys.stdin.buffer
 
 
 def _read(opened: BinaryIO) -> bytes:

@@ -83,6 +83,24 @@ def test_mistakes_are_named_in_one_sentence(coordination: Coordination, argument
     assert done.stderr.startswith(says)
 
 
+@pytest.mark.parametrize("separator", ["\x0c", "\x1c", "\x85", "\u2028"], ids=ascii)
+def test_a_line_of_a_list_never_becomes_two_pieces_of_work(
+    separator: str, coordination: Coordination, tmp_path: Path
+) -> None:
+    names = tmp_path / "backlog"
+    names.write_text(f"task:f1{separator}task:f2\n", encoding="utf-8")
+    done = coordination("work-next", "--session", "s", "--from", str(names))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: candidate 1 is no work key: the work key holds U+{ord(separator):04X}")
+
+
+def test_a_standard_input_that_is_closed_is_a_mistake() -> None:
+    command = f"{COMMAND} work-next --session s --from - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --from - cannot be read: it is closed\nhint: name a file that can\n"
+
+
 @pytest.mark.usefixtures("held")
 def test_its_object_is_as_documented(coordination: Coordination) -> None:
     granted = json.loads(coordination("work-next", "task:a", "task:b", "--session", "s", "--json").stdout)

@@ -46,7 +46,7 @@ app = typer.Typer(
 
     Exit codes: 0 done; 1 no (denied, not the holder, nothing found); 2 invalid input; 3 unavailable, or the outcome is
     unknown; 4 not permitted; 5 the session held this claim and has lost it; 70 internal error; 74 done, but the answer
-    could not be written; 130 interrupted; 143 ended by SIGTERM.""",
+    could not be written; 129 ended by SIGHUP; 130 interrupted; 143 ended by SIGTERM.""",
 )
 config = typer.Typer(cls=CommonGroup, help="Where settings come from.", rich_markup_mode=None)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import uvloop
 
 from coordinator._version import __version__
-from coordinator.cli import INTERRUPTED, up_arguments
+from coordinator.cli import up_arguments
 from coordinator.cli.streams import announce, notice
 from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
@@ -153,8 +153,10 @@ async def _serve(
     """Serve until a signal comes, or the embedded etcd ends and cannot be started again."""
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[signal.Signals] = loop.create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _note_signal, stop, number)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # nohup ignores it, so that a coordinator goes on without its terminal.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, _note_signal, stop, number)
     audit = None if audit_log is None else Audit(audit_log)
     server = Server(settings, audit)
     async with AsyncExitStack() as stack:
@@ -183,7 +185,7 @@ async def _serve(
             _LOG.error("stopping", extra=log_format.said(why=error.message))  # a traceback would not help
             raise
         _LOG.info("stopping", extra=log_format.said(why=number.name))
-    return INTERRUPTED if number is signal.SIGINT else 0
+    return 0 if number is signal.SIGTERM else 128 + number
 
 
 def _note_signal(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

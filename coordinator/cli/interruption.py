@@ -1,7 +1,8 @@
 """What becomes of a command that a signal ends.
 
 Invariants:
-- It ends with 128 and the number of the signal: 130 for SIGINT (Ctrl-C), 143 for SIGTERM. What it began is cleaned up.
+- It ends with 128 and the number of the signal: 129 for SIGHUP (its terminal was closed), 130 for SIGINT (Ctrl-C), 143
+  for SIGTERM. What it began is cleaned up.
 - While a request that changes something is under way, its outcome is unknown, and the command says so, with what to
   type to find out. Before and after it, and where something was only read, nothing is said.
 - A second signal ends it at once.
@@ -19,7 +20,7 @@ from coordinator.errors import OutcomeUnknown
 
 __all__ = ["Ended", "RequestInterrupted", "catch_signals", "named_request", "under_way"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from tests.conftest import COMMAND, RunCoordinator, RunEtcd, RunningCoordinator,
 
 SECONDS = 30.0
 UNKNOWN = "error: a signal ended the command before an answer came: the outcome of the request is unknown\n"
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 #: Commands that change something, as far as the key, and what is named to repeat them.
 CHANGES = {
     "work-claim": ("work-claim", "session-1", "task:x"),

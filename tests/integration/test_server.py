@@ -166,10 +166,25 @@ class TestStopping:
         async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
             assert len([claim async for claim in client.list()]) == granted
 
-    def test_an_interrupt_ends_it_with_130(self, etcd: RunningEtcd, run_coordinator: RunCoordinator) -> None:
-        with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
-            own.process.send_signal(signal.SIGINT)
-            assert own.process.wait(timeout=30) == 130
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+    def test_an_interrupt_or_a_closed_terminal_ends_it_in_order(
+        self, number: signal.Signals, code: int, etcd: RunningEtcd, run_coordinator: RunCoordinator, tmp_path: Path
+    ) -> None:
+        audit = tmp_path / "audit"
+        with run_coordinator("serve", "--etcd", etcd.endpoint, "--audit-log", str(audit)) as own:
+            own.process.send_signal(number)
+            assert own.process.wait(timeout=30) == code
+        assert "event=stopped" in audit.read_text()
+
+    def test_under_nohup_it_goes_on(self, etcd: RunningEtcd, run_coordinator: RunCoordinator) -> None:
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            with run_coordinator("serve", "--etcd", etcd.endpoint) as own:
+                own.process.send_signal(signal.SIGHUP)
+                own.process.send_signal(signal.SIGTERM)
+                assert own.process.wait(timeout=30) == 0
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
     async def test_a_watcher_of_the_health_is_informed_and_does_not_delay_the_end(
         self, run_coordinator: RunCoordinator, etcd: RunningEtcd

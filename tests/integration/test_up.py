@@ -141,7 +141,9 @@ class TestBackground:
         assert run("down", "--data-dir", str(tmp_path), "--timeout", "30").returncode == 0
         assert stat.S_IMODE(log.stat().st_mode) == 0o600
         events = [pairs(line)["event"] for line in log.read_text().splitlines() if line.startswith("time=")]
-        assert (events[0], events[-2:]) == ("started", ["stopping", "stopped"])
+        # What its reaper has begun may end in between.
+        assert (events[0], events[-1]) == ("started", "stopped")
+        assert "stopping" in events
 
     def test_what_it_cannot_use_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "coordinator.log").mkdir()

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Execution"]
 
 _NOT_RENEWED = "the claim could not be renewed in time"
-_MOST_NAMES = 5
 
 
 class Execution:
@@ -213,7 +212,7 @@ class Execution:
             return Outcome(What.LOST, LOST, claim, reason=self._lost.message)
         if cause != "own":
             return self.give_back(Outcome(What.LOST, LOST, claim, reason=self._revoked or _NOT_RENEWED))
-        self._say_what_was_left(words[4:])
+        self._say_what_was_left(int(words[3]), int(words[4]), words[5:])
         ended = Outcome(
             What.ENDED_BY_COMMAND,
             code_of(status),
@@ -250,13 +249,14 @@ class Execution:
             f"(a signal ends that): {error.message}"
         )
 
-    def _say_what_was_left(self, words: list[str]) -> None:
-        """Say which processes COMMAND has left behind."""
-        split = words.index("!")
-        for names, done in ((words[:split], "were killed"), (words[split + 1 :], "may not be killed by this user")):
-            if names:
-                shown = ", ".join(quoted(name) for name in names[:_MOST_NAMES])
-                more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    def _say_what_was_left(self, killed: int, refused: int, names: list[str]) -> None:
+        """Say how many processes COMMAND has left behind, and what the first of them are called."""
+        for count, done in ((killed, "were killed"), (refused, "may not be killed by this user")):
+            named = names[: min(count, messages.MOST_NAMES)]
+            names = names[len(named) :]
+            if named:
+                shown = ", ".join(quoted(name) for name in named)
+                more = f" and {count - len(named)} more" if count > len(named) else ""
                 self._wrapper.notice(f"processes that the command left behind {done}: {shown}{more}")
 
     def _call(self, call: Callable[[], Record]) -> Record:

@@ -16,6 +16,7 @@ __all__ = [
     "ENDING",
     "FAILED",
     "KILL",
+    "MOST_NAMES",
     "READY",
     "SIGNAL",
     "START",
@@ -49,8 +50,9 @@ CONTINUED = "continued"
 #: SIGTERM was sent because the deadline is near.
 ENDING = "ending"
 #: Nothing of COMMAND's is alive any more: its wait status, ``own``, ``deadline`` or ``asked`` for what ended it, how
-#: many processes were killed, and the names of those, with those after ``!`` that may not be killed.
+#: many processes were killed, how many may not be, and the names of those and of these, ``MOST_NAMES`` of each at most.
 ENDED = "ended"
+MOST_NAMES = 5
 
 #: The longest message. Notes are at most 16 KiB, and a variable of the environment 128 KiB.
 _LONGEST = 256 * 1024

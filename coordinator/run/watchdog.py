@@ -244,7 +244,8 @@ class _Watchdog:
             return
         killed, refused = end_all(self._reap)
         status = self._status if self._status is not None else signal.SIGKILL
-        messages.send(self._link, messages.ENDED, status, cause, len(killed), *killed[:20], "!", *refused[:20])
+        names = (*killed[: messages.MOST_NAMES], *refused[: messages.MOST_NAMES])
+        messages.send(self._link, messages.ENDED, status, cause, len(killed), len(refused), *names)
 
     def _reap(self) -> bool:
         """Wait for the children that have ended; returns whether there are more."""

@@ -131,6 +131,24 @@ def test_what_is_left_behind_is_killed_and_named(world: World) -> None:
     assert ended(world, "task:a")[0] == "completed"
 
 
+def test_what_is_left_behind_is_counted_whatever_it_is_called(world: World) -> None:
+    program = """
+import os, time
+reader, writer = os.pipe()
+for _ in range(23):
+    if not os.fork():
+        with open("/proc/self/comm", "w") as name:
+            name.write("!")
+        os.write(writer, b".")
+        time.sleep(600)
+for _ in range(23):
+    os.read(reader, 1)
+"""
+    done = world.run("task:a", *world.python(program))
+    names = ", ".join(['"!"'] * 5)
+    assert done.stderr == f"notice: processes that the command left behind were killed: {names} and 18 more\n"
+
+
 def test_when_the_watchdog_is_killed_the_command_is_too_and_the_work_is_handed_back(world: World) -> None:
     program = "import os, time; os.fork() or os.setsid(); os.write(1, b'%d\\n' % os.getpid()); time.sleep(600)"
     with world.start("task:a", *world.python(program)) as process:

@@ -37,7 +37,7 @@ def python(program: str) -> tuple[str, ...]:
 def test_it_says_how_the_command_ended(program: str, status: int) -> None:
     with RunningWatchdog("/bin/sh", "-c", program) as watchdog:
         watchdog.start()
-        assert watchdog.expect(messages.ENDED) == [str(status), "own", "0", "!"]
+        assert watchdog.expect(messages.ENDED) == [str(status), "own", "0", "0"]
 
 
 def test_what_the_command_leaves_behind_has_ended_before_it_says_so() -> None:

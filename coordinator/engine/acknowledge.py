@@ -60,12 +60,12 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
                     Delete(paths.loose),
                     *(end.operations if end else ()),
                 ),
-                failure=reads_and_counts(paths),
+                failure=(*reads_and_counts(paths), *((end.read_entry,) if end else ())),
             )
         )
+        if end is not None and end.was_written(reply):
+            yield end.event
         if reply.succeeded:
-            if end is not None:
-                yield end.event
             return show_record(paths.work_key, marked, live=False)
         found = yield from read_found(reply)
     raise contended(paths.work_key, "it was being acknowledged")

@@ -26,7 +26,7 @@ from coordinator.engine.layout import WorkPaths
 from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import AttemptEnded, Expected, Operation, Trace, commit, decode
-from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at
+from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, TxnReply, created_at
 from coordinator.model import Cause, Record, State
 
 __all__ = [
@@ -54,6 +54,18 @@ class End(NamedTuple):
     def expected(self) -> Expected:
         """What is to be yielded before it is committed."""
         return Expected((self.event,), (Trace(self.entry.key, (self.entry.value,)),))
+
+    @property
+    def read_entry(self) -> Range:
+        """What the failure branch of the transaction that commits it has to end with."""
+        return Range(self.entry.key)
+
+    def was_written(self, reply: TxnReply) -> bool:
+        """Return whether that transaction, whose reply this is, has written it.
+
+        The very entry is there where the transaction was applied, its reply was lost, and it was sent again.
+        """
+        return reply.succeeded or (reply.resent and [kv.value for kv in reply.range(-1).kvs] == [self.entry.value])
 
 
 def write_end(
@@ -234,9 +246,8 @@ def commit_end(
 ) -> Operation[Record | Snapshot]:
     """Commit what ends an attempt; returns the record that was written, or what was found instead."""
     yield end.expected
-    reply = yield from commit(Txn(compares, tuple(success), (*reads_and_counts(paths), Range(end.entry.key))))
-    # The very entry is there where the transaction was applied, its reply was lost, and it was sent again.
-    if reply.succeeded or (reply.resent and [kv.value for kv in reply.range(3).kvs] == [end.entry.value]):
+    reply = yield from commit(Txn(compares, tuple(success), (*reads_and_counts(paths), end.read_entry)))
+    if end.was_written(reply):
         yield end.event
         return show_record(paths.work_key, record, live=False)
     return (yield from read_found(reply))

@@ -90,11 +90,13 @@ def end_overdue(
         Txn(
             compares=(unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision)),
             success=(Delete(paths.claim), *written, *end.operations),
+            failure=(end.read_entry,),
         )
     )
-    if reply.succeeded:
+    ended_here = end.was_written(reply)
+    if ended_here:
         yield end.event
-    return reply.succeeded
+    return ended_here
 
 
 def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
@@ -123,10 +125,10 @@ def _reap(
             Txn(
                 compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), *nobody_denied),
                 success=(*written, *end.operations),
-                failure=reads_and_counts(paths),
+                failure=(*reads_and_counts(paths), end.read_entry),
             )
         )
-        if reply.succeeded:
+        if end.was_written(reply):
             yield end.event
             return True
         found = yield from read_found(reply)

@@ -64,11 +64,12 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
             Txn(
                 compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
                 success=(*written, *marked, *(end.operations if end else ())),
+                failure=(end.read_entry,) if end else (),
             )
         )
+        if end is not None and end.was_written(reply):
+            yield end.event
         if reply.succeeded:
-            if end is not None:
-                yield end.event
             return show_record(paths.work_key, record, live=False)
     raise contended(paths.work_key, "it was being put back")
 

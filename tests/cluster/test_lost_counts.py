@@ -31,6 +31,8 @@ class Lossy:
         self.how: str | None = None
         #: Whether replies that say that nothing was written are lost, too.
         self.every_reply = False
+        #: Whether no more than one reply is lost, so that what is sent again is answered.
+        self.once = False
         self._server = server
         self.client = client
         #: The same with time to spare.
@@ -39,14 +41,17 @@ class Lossy:
     def choose(self, path: str, request: bytes, answer: bytes) -> str | None:
         if self.how is None or path != Methods.TXN.path or not _records(rpc.TxnRequest.FromString(request)):
             return None
+        if self.once:
+            how, self.how = self.how, None
+            return how
         # From the first on that has written something: what is sent again is not answered either.
         self.every_reply = self.every_reply or _has_written(request, answer)
         return self.how if self.every_reply else None
 
     @contextlib.contextmanager
-    def losing(self, how: str = SILENCE, *, every_reply: bool = False) -> Iterator[None]:
+    def losing(self, how: str = SILENCE, *, every_reply: bool = False, once: bool = False) -> Iterator[None]:
         """Lose what is written, and what is sent again after that."""
-        self.how, self.every_reply = how, every_reply
+        self.how, self.every_reply, self.once = how, every_reply, once
         yield
         self.how = None
 
@@ -159,6 +164,41 @@ async def test_a_grant_counts_the_expiry_that_it_recorded(lossy: Lossy, etcdctl:
     with lossy.losing():
         await lossy.unknown(lossy.client.claim("s", "task:one"))
     await lossy.comes_to(granted=2, expired=1)
+
+
+Ending = Callable[[AsyncClient], Awaitable[Any]]
+EXPIRIES: dict[str, Ending] = {
+    "reap": lambda client: client.reap(),
+    "acknowledge": lambda client: client.acknowledge("task:one", reason="seen"),
+    "claim": lambda client: client.claim("s", "task:one"),
+}
+
+
+@pytest.mark.parametrize("ending", EXPIRIES)
+async def test_an_expiry_is_counted_whoever_writes_it_down_and_has_to_send_it_again(
+    lossy: Lossy, etcdctl: Any, fleet: str, ending: str
+) -> None:
+    await lossy.patient.claim("gone", "task:one")
+    etcdctl("del", f"/coordination/v1/{fleet}/claim/task:one")
+    with lossy.losing(BREAK, once=True):
+        answer = await EXPIRIES[ending](lossy.patient)
+        assert lossy.how is None
+    if ending == "reap":
+        assert answer == 1
+    await lossy.comes_to(granted=1 + (ending == "claim"), expired=1)
+
+
+async def test_the_expiry_of_a_reopened_attempt_is_counted_where_an_operator_puts_the_work_back(
+    lossy: Lossy, etcdctl: Any, fleet: str
+) -> None:
+    await lossy.patient.claim("s", "task:one")
+    await lossy.patient.complete("s", "task:one")
+    await lossy.patient.claim("gone", "task:one", reopen=True)
+    etcdctl("del", f"/coordination/v1/{fleet}/claim/task:one")
+    with lossy.losing(BREAK, once=True):
+        await lossy.patient.reopen("task:one", reason="wrong")
+        assert lossy.how is None
+    await lossy.comes_to(granted=2, completed=1, expired=1)
 
 
 async def test_many_at_once_and_in_one_call_are_counted(lossy: Lossy) -> None:

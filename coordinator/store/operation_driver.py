@@ -4,7 +4,7 @@ Invariant: an operation is started over only if it certainly has not taken effec
 such a case: etcd refuses a transaction whose branch names a missing lease, and writes nothing.
 
 An operation that was begun before a pause of this process is not continued after it: its caller is gone, or was
-answered.
+answered. One whose caller hangs up is not continued either, but what it has done is counted.
 """
 
 from __future__ import annotations
@@ -95,14 +95,11 @@ class Runner:
                 txn = await self._next(run, reply, deadline)
                 if txn is None:
                     return cast(T, run.result)
-                future = self._submit(run, txn, deadline)
-                try:
-                    reply = await future
-                except asyncio.CancelledError:
-                    if future.done() and not future.cancelled() and future.exception() is None:
-                        self._conclude(run, txn, future.result())
-                    raise
+                reply = await self._submit(run, txn, deadline)
                 run.note_used(txn, reply)
+            except asyncio.CancelledError:
+                self._leave(run)
+                raise
             except (CoordinatorError, LeaseGone) as error:
                 self._failed(run, error)
                 reply = None
@@ -127,8 +124,12 @@ class Runner:
         pauses = self._pauses.count
         runs = [OperationRun(start, pauses=pauses) for start in starts]
         asking: list[tuple[OperationRun[T], TxnReply | None]] = [(run, None) for run in runs]
-        while asking:
-            asking = await self._step(asking, deadline)
+        try:
+            while asking:
+                asking = await self._step(asking, deadline)
+        finally:
+            for run in runs:
+                self._leave(run)
         return [cast(T, run.result) if run.error is None else run.error for run in runs]
 
     async def _step(
@@ -137,25 +138,21 @@ class Runner:
         """Take each operation to its next transaction, and return those that go on, with their replies."""
         waiting: list[tuple[OperationRun[T], Txn, asyncio.Future[TxnReply]]] = []
         answered: list[tuple[OperationRun[T], TxnReply | None]] = []
-        try:
-            for run, step in zip((run for run, _ in asking), await self._next_of_all(asking, deadline), strict=True):
-                try:
-                    if isinstance(step, Exception):
-                        raise step
-                    if step is not None:
-                        waiting.append((run, step, self._submit(run, step, deadline)))
-                except Exception as error:  # noqa: BLE001  # each operation fails for itself
-                    answered += self._begun_again(run, error)
-            for run, txn, future in waiting:
-                try:
-                    reply = await future
-                    run.note_used(txn, reply)
-                    answered.append((run, reply))
-                except Exception as error:  # noqa: BLE001  # likewise
-                    answered += self._begun_again(run, error)
-        finally:
-            for _, _, future in waiting:
-                future.cancel()  # where this was ended from outside
+        for run, step in zip((run for run, _ in asking), await self._next_of_all(asking, deadline), strict=True):
+            try:
+                if isinstance(step, Exception):
+                    raise step
+                if step is not None:
+                    waiting.append((run, step, self._submit(run, step, deadline)))
+            except Exception as error:  # noqa: BLE001  # each operation fails for itself
+                answered += self._begun_again(run, error)
+        for run, txn, future in waiting:
+            try:
+                reply = await future
+                run.note_used(txn, reply)
+                answered.append((run, reply))
+            except Exception as error:  # noqa: BLE001  # likewise
+                answered += self._begun_again(run, error)
         return answered
 
     async def _next_of_all(
@@ -184,7 +181,17 @@ class Runner:
     def _submit(self, run: OperationRun[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
         if self._pauses.count != run.pauses:
             raise stood_still()
-        return self._commits.submit(txn, deadline=deadline, late=partial(self._conclude, run, txn))
+        future = self._commits.submit(txn, deadline=deadline, late=partial(self._conclude, run, txn))
+        run.asked = (txn, future)
+        return future
+
+    def _leave(self, run: OperationRun[T]) -> None:
+        """End an operation from outside: what is yet to be answered is called off, what was answered is counted."""
+        if run.asked is not None:
+            txn, future = run.asked
+            run.asked = None
+            if not future.cancel() and not future.cancelled() and future.exception() is None:
+                self._conclude(run, txn, future.result())
 
     def _begun_again(self, run: OperationRun[T], error: Exception) -> list[tuple[OperationRun[T], TxnReply | None]]:
         try:
@@ -213,6 +220,7 @@ class Runner:
         None when it has ended, with its result.
         """
         expected: Expected | None = None
+        run.asked = None
         try:
             while True:
                 step = run.operation.send(answer)

@@ -6,6 +6,7 @@ unused may be handed to others.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -23,8 +24,8 @@ class OperationRun(Generic[T]):
     """One operation on its way.
 
     ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
-    often it was begun, ``pauses`` how many there were before. ``expected`` is what its latest transaction brings about,
-    if that is to be counted.
+    often it was begun, ``pauses`` how many there were before. ``asked`` is its latest transaction and what the reply to
+    that will be, until the operation has it; ``expected`` is what it brings about, if that is to be counted.
     """
 
     start: Callable[[], Operation[T]]
@@ -33,6 +34,7 @@ class OperationRun(Generic[T]):
     used: set[int] = field(default_factory=set)
     starts: int = 0
     pauses: int = 0
+    asked: tuple[Txn, asyncio.Future[TxnReply]] | None = None
     expected: Expected | None = None
     result: T | None = None
     error: Exception | None = None

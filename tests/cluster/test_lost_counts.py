@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator import AsyncClient, OutcomeUnknown, Unavailable
+from coordinator import AsyncClient, OutcomeUnknown, Unavailable, clock
 from coordinator.config import ServerSettings
-from coordinator.model import State
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.layout import FleetPaths
+from coordinator.keys import WorkKey
+from coordinator.model import DenialReason, Outcome, State
+from coordinator.recorder import NullRecorder
 from coordinator.server import Server
+from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
+from coordinator.store.leases.pool import LeasePool
+from coordinator.store.operation_driver import Runner
 from tests.conftest import RunningEtcd
 from tests.lossy_proxy import BREAK, SILENCE, losing_answers
 
@@ -228,6 +238,45 @@ async def test_a_caller_who_hangs_up_leaves_nothing_uncounted(lossy: Lossy) -> N
         await asyncio.wait([asking])
         await asyncio.sleep(TIMEOUT)
     await lossy.comes_to(granted=1)
+
+
+class HangingUp(NullRecorder):
+    """Counts grants, and cancels ``asking`` so many turns of the event loop after etcd has answered."""
+
+    def __init__(self) -> None:
+        self.grants = self.turns = 0
+        self.asking: asyncio.Future[Any] | None = None
+
+    def claim_answered(self, fleet: str, kind: str, outcome: Outcome, reason: DenialReason | None) -> None:  # noqa: ARG002  # the protocol has it
+        self.grants += outcome is Outcome.GRANTED
+
+    def transaction_done(self, seconds: float) -> None:  # noqa: ARG002  # likewise
+        asyncio.get_running_loop().call_soon(self._turn, self.turns)
+
+    def _turn(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._turn, turns - 1)
+        elif self.asking is not None:
+            self.asking.cancel()
+
+
+async def test_many_whose_caller_hangs_up_just_as_etcd_answers_are_counted(
+    etcd_channel: EtcdChannel, fleet: str
+) -> None:
+    paths, many, cut_off = FleetPaths(fleet), 64, 0
+    for turns in range(5):
+        recorder = HangingUp()
+        recorder.turns = turns
+        runner = Runner(etcd_channel, LeasePool(etcd_channel), recorder)
+        claims = [
+            partial(claim, ClaimCommand("s", "id", clock.now()), paths.of(WorkKey("task", f"{turns}-{number}")))
+            for number in range(many)
+        ]
+        recorder.asking = asyncio.ensure_future(runner.run_many(claims, deadline=time.monotonic() + 30))
+        await asyncio.wait([recorder.asking])
+        cut_off += recorder.asking.cancelled()
+        assert recorder.grants == many
+    assert cut_off
 
 
 async def test_what_did_not_take_effect_is_not_counted_and_not_done_later(lossy: Lossy) -> None:

@@ -1,6 +1,8 @@
 """The signals that the wrapper gets: they are read from a descriptor, together with everything else it waits for.
 
-Invariant: what was ignored when ``run`` was started stays ignored, by the wrapper and by COMMAND (``nohup``, ``&``).
+Invariants:
+- What was ignored when ``run`` was started stays ignored, by the wrapper and by COMMAND (``nohup``, ``&``).
+- Every signal that can be meant for COMMAND is passed on to it: none of these ends the wrapper, and COMMAND with it.
 """
 
 from __future__ import annotations
@@ -11,10 +13,34 @@ import signal
 
 __all__ = ["ENDING", "SignalPipe", "name_of", "stop_own_group"]
 
-#: What ends ``run`` as long as COMMAND does not run.
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-#: What is passed on to COMMAND's group.
-_PASSED_ON = (*ENDING, signal.SIGWINCH, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP)
+#: What ends ``run`` as long as COMMAND does not run. Timers that were set before ``run`` was executed go on in it.
+ENDING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGABRT,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+)
+#: What the kernel sends a process because of what that process itself does, or what cannot be caught.
+_ABOUT_THIS_PROCESS = {
+    signal.SIGKILL,
+    signal.SIGSTOP,
+    signal.SIGCHLD,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGXCPU,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGSEGV,
+    signal.SIGSYS,
+}
 
 
 class SignalPipe:
@@ -25,7 +51,7 @@ class SignalPipe:
         for descriptor in (self.descriptor, writer):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (*_PASSED_ON, signal.SIGCONT):
+        for number in signal.valid_signals() - _ABOUT_THIS_PROCESS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _note)
 

@@ -180,16 +180,17 @@ def test_when_the_wrapper_is_killed_the_command_is_too_and_the_claim_expires(wor
     assert ended(world, "task:a")[0] == "claimed"
 
 
-def test_a_signal_while_it_claims_ends_it_without_the_command(world: World) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGALRM])
+def test_a_signal_while_it_claims_ends_it_without_the_command(number: signal.Signals, world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
         arguments = ("--endpoint", endpoint, "--timeout", "1", "task:a", "--", "touch", "/not/to/be/run")
         with world.start(*arguments) as process:
             with silent.accept()[0]:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(60) == 143
+                process.send_signal(number)
+                assert process.wait(60) == 128 + number
             assert process.stderr is not None
-            assert process.stderr.read().startswith("notice: SIGTERM came before a claim was answered: ")
+            assert process.stderr.read().startswith(f"notice: {number.name} came before a claim was answered: ")
 
 
 def children_of(pid: int) -> list[int]:

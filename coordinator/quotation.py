@@ -62,11 +62,17 @@ _INVISIBLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U00016fe4\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
-#: What is drawn as, or taken for, a double quote or a backtick; several single quotes in a row, too.
+#: What is drawn as, or taken for, a double quote or a backtick, among them primes and commas of two or more strokes.
 _QUOTES = (
-    '"`\u02ba\u02dd\u02ee\u02f6\u05f4\u1fef\u201c-\u201f\u2033\u2036\u275d\u275e\u2760\u3003\u301d-\u301f\uff02\uff40'
+    '"`\u02ba\u02dd\u02ee\u02f6\u05f4\u1cd3\u1fef\u201c-\u201f\u2033\u2034\u2036\u2037\u2057\u275d\u275e\u2760\u2e42'
+    "\u3003\u301d-\u301f\uff02\uff40\U0001f676-\U0001f678"
 )
-_QUOTING = re.compile(f"['{_QUOTES}]*[{_QUOTES}]['{_QUOTES}]*|'{{2,}}")
+#: What is drawn as a single quote: two in a row are taken for a double one (Unicode's confusables.txt, no letters).
+_SINGLES = (
+    "'\u00b4\u02b9\u02bb-\u02bf\u02c8\u02ca\u02cb\u02f4\u0374\u0384\u055a\u055d\u07f4\u07f5\u1fbd\u1fbf\u1ffd\u1ffe"
+    "\u2018-\u201b\u2032\u2035\u275b\u275c\u275f\uff07"
+)
+_QUOTING = re.compile(f"[{_SINGLES}{_QUOTES}]*[{_QUOTES}][{_SINGLES}{_QUOTES}]*|[{_SINGLES}]{{2,}}")
 #: Keys that may stand among our words, as nearly all are: one word of visible ASCII, without what quotes.
 _PLAIN_KEY = re.compile(rf"[!#-_a-~]{{1,{MAX_WORK_KEY_BYTES}}}")
 #: Names that Markdown leaves as they are: no emphasis, no link, no mention.

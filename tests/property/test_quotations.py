@@ -40,6 +40,9 @@ HARMFUL = st.sampled_from(
             "\u201d",
             "\uff02",
             "''",
+            "\u2019\u2019",
+            "\u2032",
+            "\u2e42",
             "\u2800",
             "\udcff",
         ),
@@ -49,6 +52,8 @@ HARMFUL = st.sampled_from(
 texts = st.lists(HARMFUL | st.text(max_size=6), max_size=40).map("".join)
 #: Between two quotations of a line stand words of ours.
 QUOTATION = re.compile('"[^"]*"')
+#: What is drawn as a double quote although it is none.
+ALIKE = re.compile("['\u2018\u2019\u2032]{2}|[\u201c\u201d\u2e42\uff02]")
 CODE = re.compile("(`+)(?!`).*?(?<!`)\\1(?!`)")
 
 
@@ -69,6 +74,7 @@ def test_a_quotation_ends_at_its_second_double_quote_and_nowhere_else(text: str)
     shown = quoted(text)
     assert QUOTATION.fullmatch(shown)
     assert "`" not in shown
+    assert not ALIKE.search(shown), "it seems to end there"
     assert len(shown) <= 164
     check_characters(shown)
     assert visible(shown) == shown

@@ -21,6 +21,7 @@ from coordinator.cli.quantities import named_path
 from coordinator.cli.serve import DataDir, EtcdProgram, need_server
 from coordinator.cli.streams import notice, write_error
 from coordinator.errors import InvalidInput
+from coordinator.process.new_files import give_name, sync_directory
 
 __all__ = ["COMMANDS"]
 
@@ -136,12 +137,12 @@ def _standard_output() -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _new_file(file: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Write a file that is there whole or not at all, for its owner alone; none is replaced unless ``force`` is set."""
-    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         if not force and os.path.lexists(file):
             raise FileExistsError
         if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
             raise InvalidInput(f"{file} is no plain file, and is not replaced", field="file", hint="name another file")
+        partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as target:
@@ -152,7 +153,7 @@ def _new_file(file: Path, *, force: bool) -> Iterator[BinaryIO]:
                 partial.replace(file)
             else:
                 # Unlike renaming, this fails where there is one by now.
-                os.link(partial, file)
+                give_name(partial, file)
         finally:
             partial.unlink(missing_ok=True)
     except FileExistsError:
@@ -161,8 +162,4 @@ def _new_file(file: Path, *, force: bool) -> Iterator[BinaryIO]:
         raise InvalidInput(
             f"the backup {file} cannot be written: {error.strerror}", field="file", hint="name another file"
         ) from None
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(file.parent)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NewFiles", "new_files"]
+__all__ = ["NewFiles", "give_name", "new_files", "sync_directory"]
 
 #: What file systems without hard links answer.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -38,6 +38,8 @@ class NewFiles:
 
     def write(self, name: Path, content: bytes, mode: int, *, replace: bool = False) -> None:
         """Write a file that is to get a name; raises ``OSError``."""
+        if not name.name:  # . and /
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         partial = name.with_name(f".{secrets.token_hex(8)}.partial")
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
         self._written.append(_Written(partial, name, replace))
@@ -53,11 +55,11 @@ class NewFiles:
             if written.replace:
                 written.content.replace(written.name)
             else:
-                _give_name(written.content, written.name)
+                give_name(written.content, written.name)
                 self._named.append(written.name)
         self._named.clear()
         for directory in {written.name.parent for written in self._written}:
-            _sync(directory)
+            sync_directory(directory)
 
     def discard(self) -> None:
         """Remove what has no name, and what was named by a ``place`` that failed."""
@@ -77,7 +79,7 @@ def new_files() -> Iterator[NewFiles]:
         files.discard()
 
 
-def _give_name(content: Path, name: Path) -> None:
+def give_name(content: Path, name: Path) -> None:
     """Name a file as none is named yet; raises ``FileExistsError`` where one is."""
     try:
         os.link(content, name)
@@ -89,7 +91,8 @@ def _give_name(content: Path, name: Path) -> None:
         content.replace(name)
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory kept on the disk, where that can be done."""
     # The files are there; that some file systems cannot promise to keep them changes nothing.
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -7,6 +7,7 @@ Invariants:
 - A secret is used only if it is not readable by every user of the host. A group may read it: that is set on purpose,
   and secrets that Kubernetes mounts belong to root and a group (``fsGroup``). Links are followed: those mounts have
   them.
+- A file that has no end, as /dev/zero, is not read into memory until that is full.
 - A file that is written to is never reached by a link, and belongs to no other user, so that no user can have another
   user's file overwritten by giving it a second name.
 
@@ -20,13 +21,16 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from coordinator.errors import InvalidInput
 
-__all__ = ["check_way", "is_ours", "open_own", "read_trusted", "user_name"]
+__all__ = ["check_way", "is_ours", "open_own", "read_bounded", "read_trusted", "user_name"]
 
 #: As many as Linux follows (``MAXSYMLINKS`` in <linux/namei.h>).
 _MOST_LINKS = 40
+#: More than any file of tokens, keys or authorities has.
+_MOST_BYTES = 16 * 1024 * 1024
 #: Where names are not files that a user has put there: ``/dev/stderr``, ``/proc/self/fd/3``.
 _OF_KERNEL = ("/dev/", "/proc/")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -35,14 +39,28 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def read_trusted(path: Path, field: str, *, secret: bool = False) -> bytes:
     """Read a file that only this user and root can have written; if it is ``secret``, not every user may read it.
 
-    Raises ``InvalidInput`` naming ``field`` if that is not so, and ``OSError`` if the file cannot be read.
+    Raises ``InvalidInput`` naming ``field`` if that is not so, and ``OSError`` if the file cannot be read or has more
+    than 16 MiB.
     """
     with path.open("rb") as file:
         found = os.fstat(file.fileno())
         if stat.S_ISREG(found.st_mode):
             _check_file(path, found, field, secret=secret)
             check_way(path, field)
-        return file.read()
+        return _read(file)
+
+
+def read_bounded(path: Path) -> bytes:
+    """Read a file of certificates, which anybody may write; raises ``OSError``, also if it has more than 16 MiB."""
+    with path.open("rb") as file:
+        return _read(file)
+
+
+def _read(file: BinaryIO) -> bytes:
+    content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return content
 
 
 def open_own(path: Path, flags: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
-from coordinator.security.file_trust import read_trusted
+from coordinator.security.file_trust import read_bounded, read_trusted
 
 __all__ = ["KeyPair", "read_authorities", "read_key_pair"]
 
@@ -60,7 +60,7 @@ def read_key_pair(cert: Path, key: Path, cert_field: str, key_field: str) -> Key
 
 def _read(path: Path, field: str, *, trusted: bool = False, secret: bool = False) -> bytes:
     try:
-        return read_trusted(path, field, secret=secret) if trusted else path.read_bytes()
+        return read_trusted(path, field, secret=secret) if trusted else read_bounded(path)
     except OSError as error:
         raise _unreadable(path, field, error) from None
 

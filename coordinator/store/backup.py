@@ -7,6 +7,7 @@ cut off or damaged on its way, or since, is refused.
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def check_backup(path: Path) -> None:
     """Raise ``InvalidInput`` if a file is no backup that is whole."""
     whole = _Whole()
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # It is read several times, and a device may have no end.
+            raise InvalidInput(
+                f"{path} is no plain file; a backup is restored from one", field="file", hint="save it in a file first"
+            )
         with path.open("rb") as file:
             while piece := file.read(_PIECE_BYTES):
                 whole.add(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import stat
@@ -10,12 +11,14 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coordinator import Client, HistoryGone
+from coordinator.cli import backups
 from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown
 from coordinator.model import Claim
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd, restoration
@@ -156,6 +159,15 @@ class TestRefusals:
         assert "is no backup that is whole" in done.stderr
         assert not (tmp_path / "data").exists()
 
+    @pytest.mark.timeout(30)
+    async def test_what_is_no_plain_file(self, tmp_path: Path) -> None:
+        """Nothing waits for a pipe, or reads a device that has no end."""
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+            with pytest.raises(InvalidInput, match="is no plain file"):
+                await restore(path, tmp_path / "data", find_etcd(), force=False, now=2_000_000_000.0)
+        assert not (tmp_path / "data").exists()
+
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         done = run("restore", str(tmp_path / "none"), "--data-dir", str(tmp_path / "data"))
         assert done.returncode == 2
@@ -183,7 +195,18 @@ class TestRefusals:
                 await restore(whole, tmp_path, find_etcd(), force=True, now=now)
         assert last_revision(tmp_path / "etcd" / "member" / "snap" / "db") >= made.revision
 
-    @pytest.mark.parametrize("kind", ["file", "link", "directory", "missing directory", "fifo"])
+    def test_a_file_system_without_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))  # as FAT does
+
+        monkeypatch.setattr(os, "link", refuse)
+        for content in (b"first", b"second"):
+            refused = pytest.raises(InvalidInput, match="already exists") if content == b"second" else nullcontext()
+            with refused, backups._new_file(tmp_path / "backup", force=False) as target:
+                target.write(content)
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
+
+    @pytest.mark.parametrize("kind", ["file", "link", "directory", "root", "missing directory", "fifo"])
     @pytest.mark.parametrize("force", [(), ("--force",)])
     def test_nothing_is_written_over(
         self, kind: str, force: tuple[str, ...], etcd: RunningEtcd, tmp_path: Path
@@ -198,6 +221,8 @@ class TestRefusals:
             file.mkdir()
         elif kind == "fifo":
             os.mkfifo(file)
+        elif kind == "root":
+            file = Path("/")
         else:
             file = tmp_path / "none" / "backup"
         done = run("backup", str(file), "--etcd", etcd.endpoint, *force)

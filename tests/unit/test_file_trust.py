@@ -11,7 +11,7 @@ import pytest
 
 from coordinator.errors import InvalidInput
 from coordinator.security import file_trust
-from coordinator.security.file_trust import check_way, open_own, read_trusted, user_name
+from coordinator.security.file_trust import check_way, open_own, read_bounded, read_trusted, user_name
 from tests.other_users import OTHER, Giving
 
 
@@ -124,6 +124,14 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     for look in (lambda: read_trusted(tmp_path / "a", "tokens"), lambda: check_way(tmp_path / "a", "tokens")):
         with pytest.raises(OSError, match="symbolic links"):
             look()
+
+
+def test_what_has_no_end_is_refused() -> None:
+    endless = Path("/dev/zero")
+    with pytest.raises(OSError, match="too large"):
+        read_trusted(endless, "token_file")
+    with pytest.raises(OSError, match="too large"):
+        read_bounded(endless)
 
 
 def test_what_the_kernel_names_is_read(file: Path) -> None:

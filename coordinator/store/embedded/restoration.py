@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown, Unavailable
 from coordinator.process.current_directory import child_environment
+from coordinator.process.new_files import sync_directory
 from coordinator.store.backup import check_backup
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
@@ -202,8 +203,4 @@ def _move_aside(directory: DataDirectory, now: float) -> Path:
 
 def _move_in(directory: DataDirectory, work: Path) -> None:
     (work / "etcd").rename(directory.etcd)
-    descriptor = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(directory.path)

@@ -17,7 +17,7 @@ from coordinator.errors import InvalidInput
 from coordinator.net.channels import CHANNEL_OPTIONS
 from coordinator.net.endpoints import parse_endpoints
 from coordinator.net.unix_sockets import UNIX, target_of
-from coordinator.security.file_trust import read_trusted
+from coordinator.security.file_trust import read_bounded, read_trusted
 from coordinator.security.settings import stays_here
 
 __all__ = ["EtcdAccess", "parse_members"]
@@ -137,7 +137,7 @@ def parse_members(typed: str) -> tuple[str, ...]:
 def _read(path: Path, name: str) -> bytes:
     try:
         secret = name in ("etcd-key", "etcd-password-file")
-        found = path.read_bytes() if name == "etcd-cert" else read_trusted(path, name, secret=secret)
+        found = read_bounded(path) if name == "etcd-cert" else read_trusted(path, name, secret=secret)
     except OSError as error:
         raise InvalidInput(
             f"--{name} {path} cannot be read: {error.strerror}", field=name, hint="name a file that can be read"

@@ -106,7 +106,9 @@ class Execution:
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCONT:
             self._go_on()
-        elif number != signal.SIGCHLD:
+        elif number == signal.SIGCHLD:
+            self._link.wake()
+        else:
             self._link.signal(number)
 
     def _on_result(self, result: object) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -75,6 +77,13 @@ class Link:
     def kill(self) -> None:
         """Kill everything of COMMAND's."""
         messages.send(self.descriptor, messages.KILL)
+
+    def wake(self) -> None:
+        """Have the watchdog go on if it was stopped."""
+        with contextlib.suppress(ChildProcessError):
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            if pid and os.WIFSTOPPED(status):
+                os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Have the watchdog end, with everything of COMMAND's."""

@@ -28,7 +28,6 @@ ENDING = (
 _ABOUT_THIS_PROCESS = {
     signal.SIGKILL,
     signal.SIGSTOP,
-    signal.SIGCHLD,
     signal.SIGTTIN,
     signal.SIGTTOU,
     signal.SIGPIPE,

@@ -4,6 +4,7 @@ Invariants:
 - The watchdog is started before anything else, while this process has one thread.
 - COMMAND runs only with a claim. The claim is ended only after everything of COMMAND's has.
 - Whatever fails, COMMAND ends before its claim: the watchdog sees to that alone, and ends when this process does.
+- A watchdog that something has stopped goes on at once: nothing else keeps COMMAND's deadline.
 """
 
 from __future__ import annotations
@@ -136,6 +137,8 @@ class Wrapper:
                 interrupted = number if number in ENDING else interrupted
                 if number == signal.SIGTSTP:
                     stop_own_group(number)
+                elif number == signal.SIGCHLD:
+                    self.link.wake()
             for result in self.calls.take():
                 answer = result
             ready = self._is_ready() or ready

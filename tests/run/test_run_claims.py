@@ -165,6 +165,11 @@ def test_when_the_watchdog_is_killed_the_command_is_too_and_the_work_is_handed_b
     assert ended(world, "task:a") == ("abandoned", "released", "the watchdog of the command was killed")
 
 
+def test_a_watchdog_that_is_stopped_goes_on(world: World) -> None:
+    done = world.run("task:a", "--", "sh", "-c", "kill -STOP $PPID; exit 3", timeout=20)
+    assert done.returncode == 3
+
+
 def test_when_the_wrapper_is_killed_the_command_is_too_and_the_claim_expires(world: World) -> None:
     with world.start("task:a", "--ttl", "10m", *world.python("import os; os.write(1, b'up\\n'); os.read(0, 1)"),
                      stdin=subprocess.PIPE) as process:  # fmt: skip

@@ -172,7 +172,7 @@ class Server:
             looked = self._looked(credentials, authorizer)
             self.tasks.start("credentials", partial(credentials.follow, looked), within=_SILENT_SECONDS)
         for name in ("", SERVICE.full_name):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            self._health.serves(name)
 
     def _start_tasks(self, idle: IdleConnections, reaper: Reaper | None) -> None:
         start = self.tasks.start
@@ -232,7 +232,7 @@ class Server:
         """Take no more calls, let those in flight be answered, and stop."""
         await self.tasks.stop("listener")
         self._connections.pauses.stop()
-        await self._health.enter_graceful_shutdown()
+        self._health.stop_serving()
         await drain(self._middleware)
         self._health.let_go()
         self._watches.close()

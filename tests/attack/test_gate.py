@@ -18,7 +18,18 @@ from coordinator import Client
 from coordinator.limits import MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES, MAX_UNFINISHED_REQUESTS
 from coordinator.v1 import service_pb2 as pb
 from tests.attack.target import CLAIM, COMMAND, Setting, Target, running
-from tests.attack.wire import DATA, END_STREAM, HEADERS, Connection, frame, is_closed, message, plain
+from tests.attack.wire import (
+    DATA,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    Connection,
+    frame,
+    is_closed,
+    message,
+    plain,
+)
 from tests.conftest import RunningEtcd
 
 CLAIM_MANY = "coordinator.v1.CoordinatorService/ClaimMany"
@@ -60,6 +71,14 @@ def ended(target: Target, method: str | bytes, data: bytes, *headers: tuple[str 
                 connection.send(frame(DATA, END_STREAM if at + 4000 >= len(data) else 0, stream, data[at : at + 4000]))
             time.sleep(0 if len(data) < 60_000 else 0.002)
         return status(connection, stream)
+
+
+def unread(target: Target) -> Connection:
+    """Connect as one that reads no answer: it gives no room for any (RFC 9113, 6.5.2)."""
+    connection = Connection(target.endpoint, greet=False)
+    connection.send(PREFACE + frame(SETTINGS, 0, 0, b"\0\1\0\0\0\0" + b"\0\4\0\0\0\0"))
+    connection.settle()
+    return connection
 
 
 def claim_request(work_key: str, fleet: str = "default") -> bytes:
@@ -208,6 +227,19 @@ class TestConnections:
             assert status(connection, asked[-1]) == EXHAUSTED
         with Connection(open_target.endpoint) as connection:
             assert status(connection, connection.call("grpc.health.v1.Health/Check", b"")) == OK
+
+
+class TestUnreadAnswers:
+    def test_43_who_watches_health_and_does_not_read_delays_no_other(self, etcd: RunningEtcd, tmp_path: Path) -> None:
+        watch = "grpc.health.v1.Health/Watch"
+        with running(tmp_path, etcd.endpoint, Setting()) as target, unread(target) as silent:
+            silent.call(watch, b"")
+            assert silent.wait_for(HEADERS, 1) is not None, "its answer waits now"
+            with Connection(target.endpoint) as other:
+                stream = other.call(watch, b"")
+                assert other.wait_for(DATA, stream, 5.0) == message(b"\x08\x01"), "it is served"
+                target.process.terminate()
+                assert other.wait_for(DATA, stream, 5.0) == message(b"\x08\x02"), "it is not served any more"
 
 
 class TestTheAuditLog:

@@ -2,7 +2,7 @@
 
 Invariants:
 - Descriptors 0, 1 and 2 are open, so that no connection or file ever gets one of these numbers and is written to as
-  standard output.
+  standard output. Those that were closed are open in this process only.
 - Arguments, environment and names of files are UTF-8, whatever the locale. Python decodes them as the locale says
   before the first line of ours runs; where that is not UTF-8, it is started again in UTF-8 mode, with the same process
   id. Bytes that are not UTF-8 stay recognisable (``surrogateescape``), and are refused where they are used.
@@ -16,25 +16,16 @@ import os
 import sys
 
 from coordinator.cli import streams
+from coordinator.run.descriptors import occupy_closed
 
 __all__ = ["prepare"]
 
 
 def prepare() -> None:
     """Make the surroundings such that the rest can rely on them."""
-    _open_standard_descriptors()
+    occupy_closed()
     _require_utf8()
     streams.prepare()
-
-
-def _open_standard_descriptors() -> None:
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # The lowest number that is free is this one. Where even this fails, there is nothing to be written to.
-            with contextlib.suppress(OSError):
-                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _require_utf8() -> None:

@@ -1,6 +1,8 @@
 """What wrapper and watchdog hold open for COMMAND, and let go of once it runs.
 
-Invariant: readers and writers at the other ends see when COMMAND closes its end, as if it had been started without us.
+Invariants:
+- Readers and writers at the other ends see when COMMAND closes its end, as if it had been started without us.
+- A standard descriptor that was closed when we were started is closed for COMMAND, too, and never another file of ours.
 """
 
 from __future__ import annotations
@@ -9,7 +11,18 @@ import contextlib
 import os
 from collections.abc import Iterable
 
-__all__ = ["inheritable_descriptors", "let_go"]
+__all__ = ["inheritable_descriptors", "let_go", "occupy_closed"]
+
+
+def occupy_closed() -> None:
+    """Have standard descriptors that are closed lead nowhere, in this process and in none that it starts."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one. Where even this fails, there is nothing to be written to.
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
 def inheritable_descriptors() -> list[int]:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from coordinator.run import messages
 from coordinator.run.descendants import end_all, is_supported
-from coordinator.run.descriptors import inheritable_descriptors, let_go
+from coordinator.run.descriptors import inheritable_descriptors, let_go, occupy_closed
 from coordinator.run.prctl import become_subreaper, die_with_parent
 
 # As in typing, which takes longer to load than all of this.
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     link, program = int(arguments[0]), arguments[1]
     code = 1
     try:
+        occupy_closed()
         os.set_inheritable(link, False)
         os.set_blocking(link, False)
         watchdog = _Watchdog(link, program, list(arguments[2:]))

@@ -65,6 +65,23 @@ def test_what_it_inherits(world: World, tmp_path: Path) -> None:
     assert _without_glibc_signals(under_run[1]).splitlines() == _without_glibc_signals(expected).splitlines()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_descriptors_that_are_closed_stay_so(closed: str, world: World, tmp_path: Path) -> None:
+    program = """
+import os, sys
+found = [name for name in "012" if os.path.exists(f"/proc/self/fd/{name}")]
+with open(sys.argv[1], "a") as file:
+    print(*found, file=file)
+"""
+    for prefix in ("env", "coordination run lock:a --"):
+        command = f'exec {prefix} "$@" {closed}'
+        python = [sys.executable, "-I", "-S", "-c", program, str(tmp_path / "found")]
+        done = subprocess.run(["bash", "-c", command, "bash", *python], env=world.environment, timeout=120)
+        assert done.returncode == 0
+    under_env, under_run = (tmp_path / "found").read_text().splitlines()
+    assert under_run == under_env != "0 1 2"
+
+
 def _without_glibc_signals(output: bytes) -> bytes:
     """Take signals 32 and 33 out of what is ignored: nothing but glibc can send or handle them.
 

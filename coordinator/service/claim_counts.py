@@ -3,7 +3,8 @@
 A fleet's live claims are listed when their number is needed and the last listing is older than a second, or than twenty
 times what it took; in between, the claims that this replica grants and ends are added and subtracted. So the limits are
 soft: they may be exceeded by what other replicas have granted since the last listing. Within one replica they are not,
-because a claim under way holds a place until it is answered.
+because a claim under way holds a place until it is answered, and one of which it is not known what became of it until
+the next listing.
 """
 
 from __future__ import annotations
@@ -159,6 +160,12 @@ class ClaimCounts:
     def granted(self, fleet: str, key: bytes, session: str) -> None:
         """Note that a claim was granted; ``key`` is its key in etcd."""
         self._note(fleet, key, session)
+
+    def perhaps_granted(self, fleet: str, key: bytes, session: str) -> None:
+        """Note that a claim may have been granted: it has a place until a listing shows whether it was."""
+        known = self._fleets.get(fleet)
+        if known is not None and key not in known.held:
+            self._note(fleet, key, session)
 
     def ended(self, fleet: str, key: bytes) -> None:
         """Note that a claim has ended."""

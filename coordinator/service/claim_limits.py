@@ -8,15 +8,15 @@ denied, and work that is held or finished is denied as such.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import cast
 
 from coordinator.engine.claim import claim, claim_without_granting
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.policy import WorkPolicy
-from coordinator.errors import LimitExceeded
+from coordinator.errors import LimitExceeded, OutcomeUnknown
 from coordinator.limits import LimitSettings
 from coordinator.model import Claim, Denial, DenialReason, Outcome
 from coordinator.service.accounts import Metering
@@ -54,7 +54,8 @@ class ClaimLimits:
                 return await self._without_granting(command, keyed, payer, refusal, deadline)
             if not has_room:
                 return await self._without_granting(command, keyed, payer, at_limit(keyed, policy), deadline)
-            answer = await self._grant(command, keyed, payer, deadline)
+            with self.asking(keyed, command.session):
+                answer = await self._grant(command, keyed, payer, deadline)
             if isinstance(answer, Claim) and answer.outcome is Outcome.GRANTED:
                 self._counts.granted(keyed.fleet, keyed.paths.claim, command.session)
             return answer
@@ -72,6 +73,15 @@ class ClaimLimits:
     def room_below(self, fleet: str, policy: WorkPolicy, *, deadline: float) -> AbstractAsyncContextManager[bool]:
         """Hold a place for one claim of work with this policy during the block; yields whether there is one."""
         return self._counts.place_below(fleet, policy, deadline=deadline)
+
+    @contextmanager
+    def asking(self, keyed: Keyed, session: str) -> Iterator[None]:
+        """Note that a claim may have been granted, if the block that asks for it ends without knowing."""
+        try:
+            yield
+        except (OutcomeUnknown, asyncio.CancelledError):
+            self._counts.perhaps_granted(keyed.fleet, keyed.paths.claim, session)
+            raise
 
     def granted(self, fleet: str, key: bytes, session: str) -> None:
         """Note that a claim was granted in such a block; ``key`` is its key in etcd."""

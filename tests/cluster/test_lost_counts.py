@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator import AsyncClient, OutcomeUnknown, Unavailable, clock
+from coordinator import AsyncClient, ClaimDenied, OutcomeUnknown, Unavailable, clock
 from coordinator.config import ServerSettings
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
@@ -23,6 +23,7 @@ from coordinator.keys import WorkKey
 from coordinator.model import DenialReason, Outcome, State
 from coordinator.recorder import NullRecorder
 from coordinator.server import Server
+from coordinator.service import claim_counts
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -238,6 +239,29 @@ async def test_a_caller_who_hangs_up_leaves_nothing_uncounted(lossy: Lossy) -> N
         await asyncio.wait([asking])
         await asyncio.sleep(TIMEOUT)
     await lossy.comes_to(granted=1)
+
+
+ASKING: dict[str, Callable[[AsyncClient, str, str], Awaitable[Any]]] = {
+    "Claim": lambda client, session, key: client.claim(session, key),
+    "ClaimNext": lambda client, session, key: client.claim_next(session, [key]),
+}
+
+
+@pytest.mark.parametrize("method", ASKING)
+async def test_what_may_have_been_granted_takes_a_place_below_its_limit(
+    lossy: Lossy, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Until the next listing shows whether it was."""
+    monkeypatch.setattr(claim_counts, "_FRESH_SECONDS", 60.0)
+    await lossy.patient.set_policy("task", max_live=1)
+    # If there is time for it, a second try meets the claim: there is no place for another.
+    with lossy.losing(), contextlib.suppress(OutcomeUnknown):
+        await ASKING[method](lossy.client, "s", "task:one")
+    with pytest.raises(ClaimDenied) as raised:
+        await ASKING[method](lossy.patient, "t", "task:two")
+    assert raised.value.denial.reason is DenialReason.LIMIT
+    await lossy.patient.release("s", "task:one")
+    await ASKING[method](lossy.patient, "t", "task:two")
 
 
 class HangingUp(NullRecorder):

@@ -270,7 +270,8 @@ class Placements:
         try:
             async with self._claim_limits.room_below(keyed.fleet, policy, deadline=deadline) as has_room:
                 if has_room:
-                    answer = await run(partial(claim, command, keyed.paths))
+                    with self._claim_limits.asking(keyed, command.session):
+                        answer = await run(partial(claim, command, keyed.paths))
         finally:
             self._tried_now[claim_key] -= 1
             if not self._tried_now[claim_key]:

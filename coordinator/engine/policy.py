@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from coordinator.engine.documents import OnOff, PolicyChange, StoredPolicy
 from coordinator.engine.layout import FleetPaths, decode_segment, encode_segment
@@ -67,7 +67,8 @@ class WorkPolicy:
         """Return for how many seconds it must not be repeated yet; never more than the policy's time, 0 for never."""
         if not self.repeat_after or completed_at is None:
             return 0.0
-        left = (completed_at + timedelta(seconds=self.repeat_after) - now).total_seconds()
+        # Not by a time in the future, which may lie beyond the calendar where a clock was wrong.
+        left = (completed_at - now).total_seconds() + self.repeat_after
         return min(max(0.0, left), self.repeat_after)
 
     def may_repeat(self, completed_at: datetime | None, now: datetime) -> bool:

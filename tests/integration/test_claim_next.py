@@ -307,6 +307,17 @@ class TestStored:
         etcdctl("put", f"/coordination/v1/{fleet}/record/task:a", "no JSON")
         assert (await granted(client, "s")).work_key == "task:a"
 
+    async def test_one_that_was_completed_at_the_end_of_the_calendar_cools_down(
+        self, client: AsyncClient, etcdctl: Etcdctl, fleet: str
+    ) -> None:
+        await client.set_policy("task", repeat=600)
+        record = '{"state":"completed","session":"first","attempt":1,"ended_at":"9999-12-31T23:59:59.000Z"}'
+        etcdctl("put", f"/coordination/v1/{fleet}/record/task:a", record)
+        assert (await granted(client, "s")).work_key == "task:b"
+        denial = await client.try_claim("s", "task:a")
+        assert isinstance(denial, Denial)
+        assert (denial.reason, denial.retry_after_seconds) == (DenialReason.COOLDOWN, 600)
+
     async def test_a_claim_that_cannot_be_read_is_held(self, client: AsyncClient, etcdctl: Etcdctl, fleet: str) -> None:
         etcdctl("put", f"/coordination/v1/{fleet}/claim/task:a", "no JSON")
         assert (await granted(client, "s")).work_key == "task:b"

@@ -32,8 +32,9 @@ from coordinator.engine.refusals import refuse_placed, refuse_repeated, refuse_w
 from coordinator.engine.renew import renew_live, take_over
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read, read_along
-from coordinator.engine.steps import Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
+from coordinator.engine.steps import Lease, Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
 from coordinator.engine.transaction import Range, Txn, created_at, in_turn
+from coordinator.errors import Refused
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Claim, Denial, DenialReason, Outcome
 
@@ -56,8 +57,8 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
             return answer
     lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
     for _ in TRIES:
-        granted = yield from grant(command, paths, found, lease)
-        if isinstance(granted, Claim):
+        granted = yield from _grant(command, paths, found, lease)
+        if not isinstance(granted, Snapshot):
             return granted
         if command.one_of_many and is_withheld(found, granted):
             earlier = yield from placed_before(command, paths)
@@ -68,6 +69,18 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
         if answer is not None:
             return answer
     raise contended(paths.work_key, "it was being claimed")
+
+
+def _grant(
+    command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
+) -> Operation[Claim | Snapshot | Denial]:
+    """Write the claim; deny a candidate of which what is stored leaves no number for another attempt."""
+    try:
+        return (yield from grant(command, paths, found, lease))
+    except Refused:
+        if not command.one_of_many:
+            raise
+        return Denial(str(paths.work_key), DenialReason.HELD)
 
 
 def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Operation[Claim | Denial | None]:

@@ -318,6 +318,16 @@ class TestStored:
         assert isinstance(denial, Denial)
         assert (denial.reason, denial.retry_after_seconds) == (DenialReason.COOLDOWN, 600)
 
+    async def test_one_that_has_no_number_for_another_attempt_is_passed_over(
+        self, client: AsyncClient, etcdctl: Etcdctl, fleet: str
+    ) -> None:
+        record = '{"state":"abandoned","session":"first","attempt":9999999999,"cause":"expired"}'
+        etcdctl("put", f"/coordination/v1/{fleet}/record/task:a", record)
+        with pytest.raises(Refused, match="claimed 9999999999 times"):
+            await client.claim("s", "task:a")
+        assert (await granted(client, "s")).work_key == "task:b"
+        assert (await denied(client, "t", "task:a", "task:b")).reason is DenialReason.HELD
+
     async def test_a_claim_that_cannot_be_read_is_held(self, client: AsyncClient, etcdctl: Etcdctl, fleet: str) -> None:
         etcdctl("put", f"/coordination/v1/{fleet}/claim/task:a", "no JSON")
         assert (await granted(client, "s")).work_key == "task:b"

@@ -67,8 +67,13 @@ class Process:
 
 
 def is_supported() -> bool:
-    """Return whether this system has what is needed: ``/proc`` and pidfds."""
+    """Return whether this system has what is needed: pidfds, and a ``/proc`` with the ids that calls take.
+
+    After ``unshare --pid`` without ``--mount-proc`` it has those of another pid namespace, which other processes have.
+    """
     try:
+        if os.readlink("/proc/self") != str(os.getpid()):  # noqa: PTH115  # pathlib loads slowly
+            return False
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):
         return False

@@ -103,7 +103,7 @@ class _Watchdog:
     def run(self) -> None:
         """Do what the wrapper asks for until it ends, or COMMAND has."""
         if not is_supported():
-            messages.send(self._link, messages.BROKEN, "this system has no /proc, or a kernel before Linux 5.3")
+            messages.send(self._link, messages.BROKEN, "there is no /proc of this pid namespace, or no Linux 5.3")
             return
         become_subreaper()
         woken, wakes = os.pipe()

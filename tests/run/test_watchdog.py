@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.run import messages
+from coordinator.run.descendants import is_supported
 from tests.freezing import freeze
 from tests.run.watchdog_running import HELPERS, RunningWatchdog, await_end, boot, is_alive
 
@@ -232,6 +234,13 @@ def test_a_script_without_an_interpreter_is_run_by_the_shell(tmp_path: Path) -> 
         watchdog.start()
         assert watchdog.read() == ["of", "the", "shell:", "word"]
         watchdog.expect(messages.ENDED)
+
+
+def test_a_proc_of_another_pid_namespace_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ids are of other processes, which would be ended instead."""
+    assert is_supported()
+    monkeypatch.setattr(os, "getpid", os.getppid)
+    assert not is_supported()
 
 
 def test_it_imports_nothing_from_the_current_directory(tmp_path: Path) -> None:

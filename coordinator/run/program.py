@@ -21,6 +21,7 @@ _DEFAULT_PATH = "/bin:/usr/bin"
 class CannotExecute(CoordinatorError):
     """COMMAND cannot be executed."""
 
+    code = "INVALID_ARGUMENT"
     exit_code = CANNOT_EXECUTE
 
 

@@ -88,6 +88,12 @@ def test_json_goes_to_standard_error(run: Run) -> None:
     assert json.loads(done.stderr)["error"]["code"] == "INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize(("command", "code"), [("not-there", 127), ("/", 126)])
+def test_a_command_that_cannot_be_run_is_a_mistake_and_no_internal_error(command: str, code: int, run: Run) -> None:
+    done = run("--json", "task:a", "--", command)
+    assert (done.returncode, json.loads(done.stderr)["error"]["code"]) == (code, "INVALID_ARGUMENT")
+
+
 def test_options_behind_the_dashes_are_the_commands(run: Run) -> None:
     done = run("task:a", "--", sys.executable, "--json", "--nosuch")
     assert "no coordinator answers" in done.stderr.splitlines()[0]

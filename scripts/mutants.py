@@ -97,9 +97,9 @@ def main() -> int:
 
 def _run(mutants: Sequence[Mutant]) -> int:
     tests = sorted({test for mutant in mutants for test in mutant.tests})
-    with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as directory:
+    with _readable_directory(prefix="mutants-") as directory:
         # All are made of the tree as it is now, whatever is edited meanwhile.
-        original = Path(directory) / "original"
+        original = directory / "original"
         _snapshot(original)
         with _copy(original) as tree:
             _check_imports(tree)
@@ -164,10 +164,19 @@ def _snapshot(original: Path) -> None:
 
 
 @contextmanager
+def _readable_directory(prefix: str = "", parent: Path | None = None) -> Iterator[Path]:
+    """Make a directory that other users may read: some tests run commands as one."""
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
+
+
+@contextmanager
 def _copy(original: Path) -> Iterator[Path]:
     """Copy a tree. Each mutant gets one of its own, so that no compiled module outlives its source."""
-    with tempfile.TemporaryDirectory(dir=original.parent, ignore_cleanup_errors=True) as directory:
-        tree = Path(directory) / "tree"
+    with _readable_directory(parent=original.parent) as directory:
+        tree = directory / "tree"
         shutil.copytree(original, tree)
         yield tree
 

@@ -1,7 +1,7 @@
 """Holds of the asynchronous client; ``_sync_hold.py`` is generated from this file.
 
 Invariants:
-- The block is entered with the claim, or not at all.
+- The block is entered with the claim, or not at all: what is interrupted before it has begun is withdrawn.
 - Each hold is an instance of its own: what one hold has, no other of the same session and client is granted.
 - The claim ends with the block: completed, or released with the exception as the reason. An exception of the block is
   never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it. Only
@@ -126,23 +126,24 @@ class AsyncHold:
         request_id = uuid.uuid4().hex
         try:
             answer = await self._ask(uuid.uuid4().hex, request_id)
+            if isinstance(answer, model.Denial):
+                raise ClaimDenied(answer)
+            return self._begin(answer)
         except BaseException as error:
             if isinstance(error, OutcomeUnknown):
                 if await self._withdraw(request_id):
                     error.request_id, error.hint = None, "nothing is held, as the request was withdrawn; try again"
             elif not isinstance(error, CoordinatorError):
+                if self._held is not None:
+                    self._means.keeper.discard(self._held_claim)
                 await self._withdraw(request_id)
             raise
-        if isinstance(answer, model.Denial):
-            raise ClaimDenied(answer)
+
+    def _begin(self, claim: model.Claim) -> AsyncHeld:
         lost = asyncio.Event()
-        self._held_claim, self._process = HeldClaim(answer, lost.set), this_process()
+        self._held_claim, self._process = HeldClaim(claim, lost.set), this_process()
         self._held = AsyncHeld(self._held_claim, lost)
-        try:
-            self._means.keeper.add(self._held_claim)
-        except BaseException as error:
-            await self._release(error)
-            raise
+        self._means.keeper.add(self._held_claim)
         return self._held
 
     async def __aexit__(

@@ -2,7 +2,7 @@
 """Holds of the synchronous client.
 
 Invariants:
-- The block is entered with the claim, or not at all.
+- The block is entered with the claim, or not at all: what is interrupted before it has begun is withdrawn.
 - Each hold is an instance of its own: what one hold has, no other of the same session and client is granted.
 - The claim ends with the block: completed, or released with the exception as the reason. An exception of the block is
   never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it. Only
@@ -125,23 +125,24 @@ class Hold:
         request_id = uuid.uuid4().hex
         try:
             answer = self._ask(uuid.uuid4().hex, request_id)
+            if isinstance(answer, model.Denial):
+                raise ClaimDenied(answer)
+            return self._begin(answer)
         except BaseException as error:
             if isinstance(error, OutcomeUnknown):
                 if self._withdraw(request_id):
                     error.request_id, error.hint = None, "nothing is held, as the request was withdrawn; try again"
             elif not isinstance(error, CoordinatorError):
+                if self._held is not None:
+                    self._means.keeper.discard(self._held_claim)
                 self._withdraw(request_id)
             raise
-        if isinstance(answer, model.Denial):
-            raise ClaimDenied(answer)
+
+    def _begin(self, claim: model.Claim) -> Held:
         lost = threading.Event()
-        self._held_claim, self._process = HeldClaim(answer, lost.set), this_process()
+        self._held_claim, self._process = HeldClaim(claim, lost.set), this_process()
         self._held = Held(self._held_claim, lost)
-        try:
-            self._means.keeper.add(self._held_claim)
-        except BaseException as error:
-            self._release(error)
-            raise
+        self._means.keeper.add(self._held_claim)
         return self._held
 
     def __exit__(

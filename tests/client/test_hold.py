@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -348,6 +350,41 @@ def test_an_interrupt_releases_and_goes_on(client: Client, interrupt: BaseExcept
     record = client.get(KEY).record
     assert record.cause is Cause.RELEASED
     assert str(record.reason).startswith(type(interrupt).__name__)
+
+
+def test_an_interrupt_at_whichever_line_of_its_beginning_leaves_nothing_held(client: Client) -> None:
+    """A signal's handler may raise between the answer to the claim and the block."""
+    line = 0
+    while _interrupted_at(line, lambda key: client.hold("s-1", key).__enter__(), f"task:{line}"):
+        assert client.get(f"task:{line}").claim is None, line
+        line += 1
+    assert line > 10
+
+
+def _interrupted_at(line: int, begin: Callable[[str], object], key: str) -> bool:
+    """Begin a hold, and return whether it had so many lines that it could be interrupted there."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_qualname not in ("Hold.__enter__", "Hold._begin"):
+            return None
+        if event == "line":
+            if not left:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            left -= 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        begin(key)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 def test_a_hold_in_a_generator_ends_with_it(client: Client) -> None:

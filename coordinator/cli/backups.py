@@ -52,6 +52,7 @@ def backup(
     import asyncio
 
     from coordinator.cli.etcd_backup import etcd_of, save
+    from coordinator.store.etcd.access import parse_members
 
     context = current()
     to_stdout = file == _STDOUT
@@ -60,10 +61,11 @@ def backup(
     if to_stdout and sys.stdout.isatty():
         raise InvalidInput("a backup cannot be written to a terminal", field="file", hint="redirect it, or name a file")
     how: EtcdOptions = (etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
-    etcd = etcd if etcd is not None else etcd_of(data_dir, context.timeout)
+    # The path of a socket may hold a comma.
+    members = (etcd_of(data_dir, context.timeout),) if etcd is None else parse_members(etcd)
     with _standard_output() if to_stdout else _new_file(file, force=force) as target, _progress() as progress:
-        size, revision = asyncio.run(save(etcd, how, target, progress, context.timeout))
-    said = f"saved {etcd} as of revision {revision} or later: {size / _MIB:.1f} MiB"
+        size, revision = asyncio.run(save(members, how, target, progress, context.timeout))
+    said = f"saved {','.join(members)} as of revision {revision} or later: {size / _MIB:.1f} MiB"
     if to_stdout:
         notice(said)
         return 0

@@ -13,7 +13,7 @@ from coordinator.errors import Unavailable
 from coordinator.store.backup import download
 from coordinator.store.embedded import default_data_dir
 from coordinator.store.embedded.running_coordinator import READY, find_holder
-from coordinator.store.etcd.access import EtcdAccess, parse_members
+from coordinator.store.etcd.access import EtcdAccess
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -38,15 +38,15 @@ def etcd_of(data_dir: Path | None, seconds: float) -> str:
 
 
 async def save(
-    etcd: str, how: EtcdOptions, target: BinaryIO, progress: Callable[[int, int], object], seconds: float
+    etcd: tuple[str, ...], how: EtcdOptions, target: BinaryIO, progress: Callable[[int, int], object], seconds: float
 ) -> tuple[int, int]:
     """Write a backup of the etcd whose members are named; returns its size in bytes and a revision that is in it.
 
     It must answer within ``seconds``; how long the backup then takes is not limited.
     """
-    endpoints, access = parse_members(etcd), EtcdAccess(*how)
-    access.check_clear(endpoints)
-    channel = EtcdChannel(endpoints, access)
+    access = EtcdAccess(*how)
+    access.check_clear(etcd)
+    channel = EtcdChannel(etcd, access)
     try:
         # Where etcd knows users, this logs in.
         wanted = rpc.RangeRequest(key=b"/coordination/", count_only=True)

@@ -50,7 +50,8 @@ class TestRoundTrip:
     def test_what_was_held_is_held_and_no_token_is_given_twice(
         self, run_coordinator: RunCoordinator, tmp_path: Path
     ) -> None:
-        data_dir, file = tmp_path / "data", tmp_path / "backup"
+        # With a comma, as addresses of etcd's members have between them.
+        data_dir, file = tmp_path / "data, 1", tmp_path / "backup"
         given = set()
         with run_coordinator("up", "--data-dir", str(data_dir)) as own, Client(own.endpoint, timeout=30) as client:
             held = client.claim("s", "task:held", note="half done")

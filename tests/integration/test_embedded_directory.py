@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from coordinator.errors import InvalidInput, Unavailable
 from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, default_data_dir, find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE
+from coordinator.store.embedded.directory import DataDirectory
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,11 @@ def _no_named_etcd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestDirectory:
+    @pytest.mark.timeout(30)
+    def test_whether_it_is_locked_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "lock")
+        assert not DataDirectory(tmp_path).is_locked()
+
     async def test_no_other_user_can_look_into_it(self, tmp_path: Path, binary: EtcdBinary) -> None:
         # The characters are those that URLs, lists and shells take for their own.
         data_dir = tmp_path / "new" / "a, b?#%zz'"

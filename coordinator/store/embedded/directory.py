@@ -125,7 +125,7 @@ class DataDirectory:
         """
         with self._failures():
             try:
-                file = self._open_lock(os.O_RDONLY)
+                file = self._open_lock(os.O_RDONLY | os.O_NONBLOCK)  # nothing is waited for, not even in a pipe
             except FileNotFoundError:
                 return False
         try:

@@ -51,7 +51,7 @@ class TestRoundTrip:
         self, run_coordinator: RunCoordinator, tmp_path: Path
     ) -> None:
         # With a comma, as addresses of etcd's members have between them.
-        data_dir, file = tmp_path / "data, 1", tmp_path / "backup"
+        data_dir, file = tmp_path / "data,1", tmp_path / "backup"
         given = set()
         with run_coordinator("up", "--data-dir", str(data_dir)) as own, Client(own.endpoint, timeout=30) as client:
             held = client.claim("s", "task:held", note="half done")

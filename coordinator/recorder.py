@@ -124,6 +124,9 @@ def report(recorder: Recorder, event: AttemptEnded | ClaimGranted, clock: Callab
     """Record what an operation of the engine reports; ``clock`` returns the present time."""
     if isinstance(event, ClaimGranted):
         recorder.claim_answered(event.fleet, event.kind, Outcome.GRANTED, None)
+        if event.chosen is not None:
+            place = Place.LATER if event.chosen.skips else Place.FIRST
+            recorder.placed(event.fleet, event.chosen.kind, place, event.chosen.skips)
         return
     held = None if event.claimed_at is None else max(0.0, (event.ended_at - event.claimed_at).total_seconds())
     overdue = None

@@ -15,6 +15,7 @@ from datetime import datetime
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.policy import NO_POLICY, WorkPolicy
 from coordinator.engine.snapshot import LiveClaim
+from coordinator.engine.steps import Chosen
 
 __all__ = ["ClaimCommand"]
 
@@ -27,7 +28,8 @@ class ClaimCommand:
 
     ``one_of_many``: it is a try of one candidate of a ClaimNext. What its session holds already is not renewed then,
     and a grant leaves its mark under the request, so that the same request is granted once among all candidates. One
-    that does not ``contend`` is not noted as a contender where it is denied. ``policy`` is that of the work.
+    that does not ``contend`` is not noted as a contender where it is denied; what it has ``chosen`` is reported with
+    its grant. ``policy`` is that of the work.
     """
 
     session: str
@@ -40,6 +42,7 @@ class ClaimCommand:
     token: int = 0
     one_of_many: bool = False
     contends: bool = True
+    chosen: Chosen | None = None
     policy: WorkPolicy = NO_POLICY
 
     def made(self, stored: StoredClaim | StoredRecord) -> bool:

@@ -55,7 +55,7 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     elif ended is None and found.record_revision:
         success.append(paths.delete_contenders())  # of an attempt whose end is unknown
     previous = yield from previous_of(paths, ended)
-    granted = ClaimGranted(paths.fleet, paths.work_key.kind)
+    granted = ClaimGranted(paths.fleet, paths.work_key.kind, command.chosen)
     yield Expected((granted,) if end is None else (end.event, granted), _traces_of(paths, claimed))
     reply = yield from commit(
         Txn(

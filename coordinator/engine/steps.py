@@ -21,16 +21,17 @@ no I/O and reads no clock. The steps, in the order of ``Step``:
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from coordinator.engine.json_document import Document, Undecodable
 from coordinator.engine.transaction import KeyValue, Txn, TxnReply
-from coordinator.model import Cause, State
+from coordinator.model import Cause, SkipReason, State
 
 __all__ = [
     "AttemptEnded",
+    "Chosen",
     "ClaimGranted",
     "Damaged",
     "Expected",
@@ -124,11 +125,22 @@ class AttemptEnded(NamedTuple):
     ended_at: datetime
 
 
+class Chosen(NamedTuple):
+    """A choice among many: the kind of the first, and how many were passed over, by their kind and the reason."""
+
+    kind: str
+    skips: Mapping[tuple[str, SkipReason], int]
+
+
 class ClaimGranted(NamedTuple):
-    """A claim was granted by this operation, and by no other; a repeated request that gets it grants nothing."""
+    """A claim was granted by this operation, and by no other; a repeated request that gets it grants nothing.
+
+    ``chosen`` says how a ClaimNext came to it.
+    """
 
     fleet: str
     kind: str
+    chosen: Chosen | None = None
 
 
 class Trace(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator import AsyncClient, ClaimDenied, OutcomeUnknown, Unavailable, clock
+from coordinator import AsyncClient, ClaimDenied, Denial, OutcomeUnknown, Unavailable, clock
 from coordinator.config import ServerSettings
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
@@ -73,7 +73,7 @@ class Lossy:
         return raised.value.request_id or ""
 
     async def counts(self) -> Counter[str]:
-        """How many grants, completions and abandonments were counted."""
+        """How many grants, completions, abandonments and choices were counted."""
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(self._server.metrics_url).read().decode())  # noqa: S310
         found: Counter[str] = Counter()
         for family in text_string_to_metric_families(text):
@@ -82,6 +82,10 @@ class Lossy:
                     found["granted"] += int(sample.value)
                 elif sample.name == "coordination_completions_total":
                     found["completed"] += int(sample.value)
+                elif sample.name == "coordination_placements_total":
+                    found[f"place_{sample.labels['place']}"] += int(sample.value)
+                elif sample.name == "coordination_skips_total":
+                    found["skipped"] += int(sample.value)
                 elif sample.name == "coordination_abandonments_total":
                     found[sample.labels["cause"]] += int(sample.value)
         return +found
@@ -239,6 +243,22 @@ async def test_a_caller_who_hangs_up_leaves_nothing_uncounted(lossy: Lossy) -> N
         await asyncio.wait([asking])
         await asyncio.sleep(TIMEOUT)
     await lossy.comes_to(granted=1)
+
+
+@pytest.mark.long_but_for(SILENCE)
+@pytest.mark.parametrize("how", [SILENCE, BREAK])
+async def test_a_choice_is_counted_with_its_grant(lossy: Lossy, how: str) -> None:
+    """By the try that was granted, though it was never answered; the one that repeats it counts nothing."""
+    await lossy.patient.claim("holder", "task:one")
+    candidates = ["task:one", "task:two"]
+    # If there is time for it, a second try meets the claim.
+    with lossy.losing(how), contextlib.suppress(OutcomeUnknown):
+        await lossy.client.claim_next("s", candidates, request_id="r")
+    await lossy.comes_to(granted=2, place_later=1, skipped=1)
+    assert (await lossy.patient.claim_next("s", candidates, request_id="r")).work_key == "task:two"
+    await lossy.patient.claim_next("t", ["task:three"])
+    assert isinstance(await lossy.patient.try_claim_next("u", candidates), Denial)
+    await lossy.comes_to(granted=3, place_first=1, place_later=1, place_none=1, skipped=3)
 
 
 ASKING: dict[str, Callable[[AsyncClient, str, str], Awaitable[Any]]] = {

@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.look import Sight, contend
 from coordinator.engine.policy import PolicyBook, WorkPolicy
-from coordinator.engine.steps import Operation, time_left
+from coordinator.engine.steps import Chosen, Operation, time_left
 from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason
 from coordinator.recorder import Place, Recorder
 from coordinator.service.accounts import Metering
@@ -125,6 +126,11 @@ class _Search:
             return Reason(taken, expires_at=self.command.now + timedelta(seconds=wait))
         return None if taken is None else Reason(taken)
 
+    def chosen(self, keyed: Keyed) -> Chosen:
+        """Return how this candidate has come to be tried, as far as is known."""
+        before = itertools.takewhile(lambda each: each is not keyed, self.candidates)
+        return Chosen(self.candidates[0].work_key.kind, pass_over(before, self.reasons()).counts)
+
     def own_grant(self) -> Keyed | None:
         """Return the candidate that an earlier try of this very request has claimed, if one was seen."""
         command = self.command
@@ -207,12 +213,10 @@ class Placements:
         await self._contend(search, run)
         place = None if placed is None else _place(candidates, placed, search.granted)
         passed_over = pass_over(candidates if place is None else candidates[: place - 1], search.reasons())
-        fresh = placed is None or placed.claimed_at == command.now  # not what an earlier try was granted
-        if fresh:
-            which = Place.NONE if placed is None else Place.LATER if passed_over.counts else Place.FIRST
-            self._recorder.placed(first.fleet, first.work_key.kind, which, passed_over.counts)
         if placed is not None:
             return replace(placed, choice=passed_over.choice(place))
+        # What was granted is counted where the grant is made, as its caller may be gone.
+        self._recorder.placed(first.fleet, first.work_key.kind, Place.NONE, passed_over.counts)
         return await self._denial(search, passed_over, run)
 
     async def _try_in_order(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
@@ -264,7 +268,7 @@ class Placements:
         """Try to claim one candidate; None where it was taken."""
         claim_key, policy = keyed.paths.claim, search.policy(keyed)
         contends = keyed is search.candidates[0]
-        command = replace(search.command, contends=contends, policy=policy)
+        command = replace(search.command, contends=contends, policy=policy, chosen=search.chosen(keyed))
         answer: object = at_limit(keyed, policy)
         self._tried_now[claim_key] += 1
         try:

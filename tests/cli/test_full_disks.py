@@ -52,7 +52,9 @@ def await_control(sockets: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 class TestAnswers:
-    @pytest.mark.long_but_for("arguments0-74", "arguments5-74", "arguments6-1", "arguments7-1", "arguments12-3")
+    @pytest.mark.long_but_for(
+        "arguments0-74", "arguments5-74", "arguments6-1", "arguments7-1", "arguments12-3", "arguments13-74"
+    )
     @pytest.mark.parametrize(
         ("arguments", "code"),
         [
@@ -69,6 +71,7 @@ class TestAnswers:
             (("work-complete", "session-2", "task:held", "--json"), 1),
             (("work-list", "--limit", "0", "--json"), 2),
             (("work-list", "--endpoint", NOBODY_ANSWERS, "--json"), 3),
+            (("top",), 74),
         ],
     )
     def test_a_lost_answer_changes_no_code_but_0(self, arguments: tuple[str, ...], code: int, run: Run) -> None:

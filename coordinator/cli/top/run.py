@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -55,10 +56,11 @@ async def _show_once(context: Context) -> None:
 
     from coordinator.cli.top.view import snapshot
 
-    console = Console(highlight=False)
-    with console.capture() as drawn:
-        console.print(snapshot(board, console.width))
-    answer(context, drawn.get().rstrip("\n"), {})
+    # Not even a capture of rich's leaves standard output alone, where whatever is written may fail.
+    drawn = io.StringIO()
+    console = Console(file=drawn, highlight=False)
+    console.print(snapshot(board, console.width))
+    answer(context, drawn.getvalue().rstrip("\n"), {})
 
 
 async def _last(context: Context, interval: float) -> None:

@@ -4,7 +4,7 @@ Invariants:
 - A deadline counts from when the request was sent that granted or renewed the claim, on the clock that goes on while
   the host is suspended (``boot_seconds``). It never moves back.
 - A claim is renewed at a third of its TTL. A renewal that has no answer is sent again, with the same request_id, until
-  the deadline: two thirds of the TTL are left for that.
+  the deadline: two thirds of the TTL are left for that. One that has failed for good is another request then.
 - A claim is lost when a coordinator says so, when its deadline has passed, or when nothing renews it any more. It stays
   lost, whatever is answered later.
 - What one session holds is renewed by one request, as far as it is due or will be soon.
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from coordinator.errors import ClaimLost, CoordinatorError, NotHolder, Refused
+from coordinator.errors import ClaimLost, CoordinatorError, NotHolder, Refused, TryAgain
 from coordinator.limits import MAX_ITEMS
 from coordinator.model import Claim
 from coordinator.quotation import key
@@ -81,6 +81,9 @@ class HeldClaim:
     def failed(self, error: CoordinatorError, now: float) -> None:
         """Note that a renewal failed, and when to send it again."""
         self._problem = error
+        if not isinstance(error, TryAgain):
+            # It was answered, so that its other tries have been withdrawn: with its id it would be refused now.
+            self.request_id = uuid.uuid4().hex
         pause = min(self.claim.ttl_seconds * _PAUSE_SHARE, _PAUSE_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
         left = self.deadline - now
         # However long a coordinator wants to be left alone, there are more tries, until there is no time for one.

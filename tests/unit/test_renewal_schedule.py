@@ -12,6 +12,7 @@ from coordinator.client._renewal_schedule import Batch, HeldClaim, Schedule, los
 from coordinator.errors import (
     ClaimLost,
     CoordinatorError,
+    InternalError,
     LimitExceeded,
     NotFound,
     NotHolder,
@@ -85,6 +86,19 @@ def test_a_deadline_never_moves_back_and_what_was_granted_stays_known() -> None:
     assert holding.claim.deadline == START + 63
     assert holding.due_at == START + 1 + 10 / 3, "what a coordinator says it has left counts for the next renewal"
     assert holding.claim.outcome is granted.outcome is Outcome.GRANTED
+
+
+@pytest.mark.parametrize("answered", [InternalError("etcd refused it"), CoordinatorError("it was refused as a whole")])
+def test_a_renewal_that_was_answered_with_a_fault_is_another_request_when_it_is_sent_again(
+    answered: CoordinatorError,
+) -> None:
+    """Its other tries were withdrawn, and with its id it would be refused, as if the claim were lost."""
+    held = Held(a_claim())
+    (holding,) = held.holdings
+    first = holding.request_id
+    held.schedule.take(held.next(START + TTL / 3), [answered], START + TTL / 3)
+    assert holding.request_id != first
+    assert holding.lost is None
 
 
 def test_a_renewal_without_an_answer_is_sent_again_with_the_same_request_id_until_the_deadline() -> None:

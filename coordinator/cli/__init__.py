@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 
+from coordinator.run.signals import end_by
+
 __all__ = ["INTERNAL", "INTERRUPTED", "main"]
 
 #: The exit code of a command that was interrupted, and of one that failed by a fault of its own.
@@ -54,7 +56,10 @@ def _run(arguments: list[str]) -> int:
     return run(arguments)
 
 
-def _leave(_number: int, _frame: object) -> None:
+def _leave(number: int, _frame: object) -> None:
+    # Which command it is has not been looked at yet.
+    if "run" in sys.argv:
+        end_by(number)
     os._exit(INTERRUPTED)
 
 

@@ -23,6 +23,7 @@ from coordinator.cli.run import VERB as RUN
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
+from coordinator.run.signals import end_by
 
 __all__ = ["run"]
 
@@ -45,8 +46,11 @@ def run(arguments: list[str]) -> int:
 
 def _guarded(arguments: list[str]) -> int:
     try:
-        # From here on there may be something to clean up.
-        catch_signals()
+        if find_verb(arguments) == RUN:
+            # What there is to clean up, run looks after itself, once it is there.
+            catch_signals(lambda number, _frame: end_by(number))
+        else:
+            catch_signals()
         return _invoke(arguments)
     except Ended as ended:
         return ended.code

@@ -14,7 +14,7 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from coordinator.errors import OutcomeUnknown
 
@@ -44,13 +44,6 @@ class RequestInterrupted(OutcomeUnknown):
             self.name_request(request_id)
 
 
-def catch_signals() -> None:
-    """Have signals raise ``Ended`` from now on; those that are ignored stay so."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
-
-
 def named_request(request_id: str | None) -> str:
     """Return the id of a request: the one that was given, or a new one."""
     return uuid.uuid4().hex if request_id is None else request_id
@@ -73,6 +66,13 @@ def _end(number: int, _frame: object) -> None:
         if signal.getsignal(other) is _end:
             signal.signal(other, _leave)
     raise Ended(number)
+
+
+def catch_signals(handler: Callable[[int, object], None] = _end) -> None:
+    """Have signals call a handler, which raises ``Ended``, from now on; those that are ignored stay so."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _leave(number: int, _frame: object) -> None:

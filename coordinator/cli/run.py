@@ -113,6 +113,7 @@ def run(
     COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
     """
     from coordinator.run.candidates import check_candidates
+    from coordinator.run.signals import end_by
     from coordinator.run.timing import check_timing
     from coordinator.run.wrapper import Request, Wrapper
 
@@ -144,6 +145,8 @@ def run(
         # Ctrl-C was COMMAND's alone; what shares this group, a shell that runs a script, waits for it too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.killpg(os.getpgrp(), signal.SIGINT)
+    if outcome.signal == signal.SIGINT:
+        end_by(signal.SIGINT)
     return int(outcome.code)
 
 

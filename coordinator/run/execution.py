@@ -220,7 +220,8 @@ class Execution:
             code_of(status),
             claim,
             reason=reason_of(status),
-            by_interrupt=had_terminal and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT,
+            signal=os.WTERMSIG(status),
+            by_interrupt=had_terminal and os.WTERMSIG(status) == signal.SIGINT,
         )
         if self._was_ended_by_command:
             return ended

@@ -35,7 +35,8 @@ class What(StrEnum):
 class Outcome(NamedTuple):
     """How ``run`` ended, and its exit code.
 
-    ``by_interrupt`` is whether Ctrl-C has ended COMMAND, which had the terminal for itself.
+    ``signal`` is what ended COMMAND, or came before it began; 0 for none. ``by_interrupt`` is whether that was Ctrl-C
+    and COMMAND had the terminal for itself.
     """
 
     what: What
@@ -43,6 +44,7 @@ class Outcome(NamedTuple):
     claim: Claim | None = None
     denial: Denial | None = None
     reason: str = ""
+    signal: int = 0
     by_interrupt: bool = False
 
 

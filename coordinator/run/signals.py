@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from typing import NoReturn
 
-__all__ = ["ENDING", "SignalPipe", "name_of", "stop_own_group"]
+__all__ = ["ENDING", "SignalPipe", "end_by", "name_of", "stop_own_group"]
 
 #: What ends ``run`` as long as COMMAND does not run. Timers that were set before ``run`` was executed go on in it.
 ENDING = (
@@ -71,6 +72,28 @@ def stop_own_group(number: int) -> None:
         os.killpg(os.getpgrp(), number)
     finally:
         signal.signal(number, before)
+
+
+def end_by(number: int) -> NoReturn:
+    """End this process as a signal ends a program: by Ctrl-C itself, else with 128 and the number of the signal.
+
+    A shell ends its loop or script at Ctrl-C only if what it waits for has died of that.
+    """
+    if number == signal.SIGINT and _is_in_foreground():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(128 + number)
+
+
+def _is_in_foreground() -> bool:
+    """Return whether Ctrl-C at the terminal, if there is one, is for this process."""
+    with contextlib.suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+        finally:
+            os.close(terminal)
+    return False
 
 
 def name_of(number: int) -> str:

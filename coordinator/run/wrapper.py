@@ -24,7 +24,7 @@ from coordinator.run.link import Link
 from coordinator.run.outcome import FAULT, NOTHING_FREE, Outcome, RunFault, What
 from coordinator.run.prctl import become_subreaper
 from coordinator.run.program import cannot_execute, find_program
-from coordinator.run.signals import ENDING, SignalPipe, name_of, stop_own_group
+from coordinator.run.signals import ENDING, SignalPipe, end_by, name_of, stop_own_group
 from coordinator.run.terminal import Terminal
 from coordinator.run.timing import Timing
 
@@ -107,13 +107,14 @@ class Wrapper:
             if isinstance(answer, CoordinatorError):
                 name = name_of(interrupted)
                 self.notice(f"{name} came before a claim was answered: {answer.message}")
-            return Outcome(What.INTERRUPTED, 128 + interrupted)
+            return Outcome(What.INTERRUPTED, 128 + interrupted, signal=interrupted)
         if not isinstance(answer, Claim):
             return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denial=answer)
         holding = Execution(self, answer)
         if interrupted:
             reason = f"signal {name_of(interrupted)} before the command began"
-            return holding.give_back(Outcome(What.INTERRUPTED, 128 + interrupted, answer, reason=reason))
+            outcome = Outcome(What.INTERRUPTED, 128 + interrupted, answer, reason=reason, signal=interrupted)
+            return holding.give_back(outcome)
         if self._broken is not None:
             holding.give_back(Outcome(What.RELEASED, FAULT, answer, reason="the command could not be watched"))
             raise RunFault(f"the watchdog of the command has ended{self._broken}; nothing was run")
@@ -133,7 +134,7 @@ class Wrapper:
             for number in self.signals.take():
                 if number in ENDING and interrupted:
                     # Asked for twice: whatever has been claimed expires.
-                    os._exit(128 + number)
+                    end_by(number)
                 interrupted = number if number in ENDING else interrupted
                 if number == signal.SIGTSTP:
                     stop_own_group(number)

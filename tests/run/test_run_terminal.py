@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -78,6 +79,24 @@ def test_interrupts_end_it_and_the_script_that_runs_it(shell: Shell, world: Worl
     shell.await_foreground("sleep")
     shell.type("\x03")
     assert "\nreached" not in shell.expect(_PROMPT)
+    assert "code 130" in shell.do("echo code $?")
+
+
+def test_an_interrupt_before_it_begins_ends_the_loop_that_runs_it(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        shell.type(f"for key in a b; do {COMMAND} run --endpoint {endpoint} --timeout 1 $key -- true; done\n")
+        with silent.accept()[0]:
+            shell.type("\x03")
+            assert shell.expect(_PROMPT).count("SIGINT came before") == 1
+    assert "code 130" in shell.do("echo code $?")
+
+
+def test_an_interrupt_ends_the_loop_also_if_the_command_writes_elsewhere(shell: Shell) -> None:
+    shell.type(f"for key in a b; do {COMMAND} run $key -- sh -c 'echo up >&2; exec sleep 600' > /dev/null; done\n")
+    shell.expect("\nup\n")
+    shell.type("\x03")
+    assert "up" not in shell.expect(_PROMPT)
     assert "code 130" in shell.do("echo code $?")
 
 

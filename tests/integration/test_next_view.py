@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -94,6 +95,16 @@ async def test_what_was_seen_before_the_watch_was_in_place_is_forgotten(views: V
     view.learn(paths, Sight(SkipReason.HELD, 5))
     view._begin(10)
     assert taken(view, fleet, "task:a") == "unknown"
+
+
+async def test_a_call_does_not_wait_for_a_watch_beyond_its_deadline(
+    etcd_channel: EtcdChannel, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordinator.service.next.view._BEGINNING_SECONDS", 60.0)
+    view = FleetView(etcd_channel, FleetPaths(fleet))  # it is not run, so that its watch is never in place
+    async with asyncio.timeout(SECONDS):
+        await view.begun(deadline=time.monotonic() + 0.2)
+    assert not view.usable
 
 
 async def test_a_fleet_that_chooses_no_more_is_watched_no_longer(

@@ -203,7 +203,7 @@ class Placements:
         command, candidates = search.command, search.candidates
         first = candidates[0]
         search.view.follow(keyed.paths.record for keyed in candidates)
-        await search.view.begun()
+        await search.view.begun(deadline=deadline)
         placed = await self._try_in_order(search, run, deadline)
         if placed is None:
             placed = await self._try_what_is_free(search, run, deadline)

@@ -63,9 +63,13 @@ class FleetView:
         """Whether its watch is in place."""
         return time.monotonic() - self._heard < _SILENT_SECONDS
 
-    async def begun(self) -> None:
-        """Wait for the watch of a view that has just begun: a whole herd may have come with it."""
-        left = self._began + _BEGINNING_SECONDS - time.monotonic()
+    async def begun(self, *, deadline: float) -> None:
+        """Wait for the watch of a view that has just begun: a whole herd may have come with it.
+
+        ``deadline`` is a reading of ``time.monotonic()``; half of the time until then is left for the rest of the call.
+        """
+        now = time.monotonic()
+        left = min(self._began + _BEGINNING_SECONDS - now, (deadline - now) / 2)
         if left > 0 and not self._in_place.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):

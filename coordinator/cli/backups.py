@@ -19,7 +19,7 @@ from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions,
 from coordinator.cli.output import answer, hint
 from coordinator.cli.quantities import named_path
 from coordinator.cli.serve import DataDir, EtcdProgram, need_server
-from coordinator.cli.streams import notice, write_error
+from coordinator.cli.streams import is_listened_to, notice, write_error
 from coordinator.errors import InvalidInput
 from coordinator.process.new_files import give_name, sync_directory
 
@@ -58,6 +58,8 @@ def backup(
     to_stdout = file == _STDOUT
     if to_stdout and context.json:
         raise InvalidInput("--json cannot be used with a backup on standard output", field="file")
+    if to_stdout and not is_listened_to():
+        raise InvalidInput("standard output is closed", field="file", hint="redirect it, or name a file")
     if to_stdout and sys.stdout.isatty():
         raise InvalidInput("a backup cannot be written to a terminal", field="file", hint="redirect it, or name a file")
     how: EtcdOptions = (etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)

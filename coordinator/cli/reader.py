@@ -24,10 +24,12 @@ _STDOUT = 1
 
 @contextlib.contextmanager
 def while_read() -> Iterator[None]:
-    """End the process with 0, quietly, if the reader of standard output goes while the block runs.
+    """End the process with 0, quietly, if standard output has no reader, or loses it while the block runs.
 
     Nothing is cleaned up: the system closes the connections, and that is how the coordinator notices.
     """
+    if not is_listened_to():
+        os._exit(0)
     ended = threading.Lock()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     try:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -149,6 +150,13 @@ def test_a_watch_into_nothing_goes_on(own: RunningCoordinator, fleet: str) -> No
     with watching(own, fleet, "--limit", "1", stdout=subprocess.DEVNULL) as process:
         claim(own, fleet, "task:x")
         see_that_it_ended(process, own)
+
+
+def test_what_is_for_a_closed_output_ends(coordinator: RunningCoordinator, fleet: str) -> None:
+    for arguments, code, said in ((("work-watch",), 0, ""), (("backup", "-"), 2, "error: standard output is closed\n")):
+        line = shlex.join(command(coordinator, fleet, *arguments))
+        done = subprocess.run(f"{line} >&-", shell=True, stderr=subprocess.PIPE, text=True, timeout=SECONDS)  # noqa: S602  # a shell closes it
+        assert (done.returncode, done.stderr[: len(said) or None]) == (code, said)
 
 
 def test_a_watch_onto_a_full_disk_ends_and_says_so(own: RunningCoordinator, fleet: str) -> None:

@@ -8,6 +8,7 @@ Invariants:
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from coordinator.model import Claim, Record
 from coordinator.quotation import key, quoted
 from coordinator.run import finish, messages
 from coordinator.run.descriptors import let_go
-from coordinator.run.environment import claim_variables
+from coordinator.run.environment import PREFIX, claim_variables
 from coordinator.run.outcome import FAULT, LOST, Outcome, RunFault, What, code_of, reason_of
 from coordinator.run.program import cannot_execute
 from coordinator.run.renewal import Failing, Lost, Renewal, Renewed, Revoked, find_end, was_ended_by_holder
@@ -232,7 +233,6 @@ class Execution:
     def _complete(self, ended: Outcome) -> Outcome:
         claim = self._claim
         until = max(self._deadline, boot_seconds() + self._request.timeout)
-        again = f"coordination work-complete {claim.session} '{claim.work_key}' --token {claim.fencing_token}"
         try:
             self._call(lambda: finish.complete(self._client, claim, until, self._say_that_it_waits))
         except Refused as error:
@@ -242,9 +242,18 @@ class Execution:
         except CoordinatorError as error:
             raise RunFault(
                 f"the command has succeeded, but {key(claim.work_key)} could not be completed: {error.message}",
-                hint=f"do it later, before another session claims it: {again}",
+                hint=f"do it later, before another session claims it: {self._completing()}",
             ) from error
         return ended._replace(what=What.COMPLETED)
+
+    def _completing(self) -> str:
+        """Return what to type to complete the work; a key may hold anything that a shell would act on."""
+        claim, settings = self._claim, self._request.settings
+        words = ["coordination", "work-complete", claim.session, claim.work_key, "--token", str(claim.fencing_token)]
+        for option in ("endpoint", "fleet"):
+            value = settings.get(f"{PREFIX}{option.upper()}")
+            words += [f"--{option}", value] if value else []
+        return shlex.join(words)
 
     def _say_that_it_waits(self, error: CoordinatorError) -> None:
         self._wrapper.notice(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,12 @@ def _failure(code: int, said: list[str], log: Path) -> CoordinatorError:
     """Say of a coordinator that did not start what it said itself."""
     reported = {kind: text for kind, _, text in (line.partition(": ") for line in said) if kind in ("error", "hint")}
     error = InvalidInput if code == InvalidInput.exit_code else Unavailable
+    if not said and log.is_file() and shutil.disk_usage(log.parent).free == 0:
+        # So it could not say why either.
+        return error(
+            f"the coordinator did not start: there is no space left on the file system of {log.parent}",
+            hint="free at least 128 MB there, or name another --data-dir",
+        )
     # Once it catches signals, it ends as shells say that a signal has ended something.
     number = -code if code < 0 else code - 128
     ended = f"a signal ended it ({number})" if 0 < number < signal.NSIG else f"it ended with exit code {code}"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
 
+from coordinator.cli import background
 from coordinator.store.embedded.running_coordinator import find_holder
 from tests.conftest import COMMAND, RunningCoordinator
 
@@ -49,6 +52,15 @@ def await_control(sockets: Path, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     holder.close()
+
+
+def test_a_coordinator_in_the_background_whose_log_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it said of its end was lost with the log."""
+    log = tmp_path / "coordinator.log"
+    log.touch()
+    assert f"its log is {log}" in str(background._failure(2, [], log).hint)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert f"no space left on the file system of {tmp_path}" in background._failure(2, [], log).message
 
 
 class TestAnswers:

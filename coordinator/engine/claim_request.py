@@ -14,7 +14,7 @@ from datetime import datetime
 
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.policy import NO_POLICY, WorkPolicy
-from coordinator.engine.snapshot import LiveClaim
+from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Chosen
 
 __all__ = ["ClaimCommand"]
@@ -49,13 +49,13 @@ class ClaimCommand:
         """Return whether a try of this request has made the claim, or the record of its attempt."""
         return stored.session == self.session and stored.request_id == self.request_id
 
-    def made_in_this_run(self, live: LiveClaim | None) -> bool:
+    def made_in_this_run(self, met: Snapshot) -> bool:
         """Return whether this very run of the request, rather than another one at any replica, has made the claim.
 
-        Runs are distinguished by their times.
+        Runs are distinguished by their times. The record shows it too where the attempt has ended meanwhile.
         """
-        held = live.stored if live else None
-        return held is not None and self.made(held) and held.claimed_at == self.now
+        found = (met.claim.stored if met.claim else None, met.record)
+        return any(each is not None and self.made(each) and each.claimed_at == self.now for each in found)
 
     def owns(self, held: StoredClaim, live: LiveClaim) -> bool:
         """Return whether the caller has proved that the live claim is its own: by its token, or as its maker."""

@@ -70,7 +70,7 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     )
     if not reply.succeeded:
         met = yield from read_found(reply)
-        if not (reply.resent and command.made_in_this_run(met.claim)):
+        if not (reply.resent and command.made_in_this_run(met)):
             if is_withheld(found, met) and not command.one_of_many:
                 raise refuse_withdrawn(paths.work_key)
             return met

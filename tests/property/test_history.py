@@ -18,7 +18,7 @@ from coordinator.engine import attempt_end, grant, reap, renew
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import StoredRecord
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.snapshot import LiveClaim, Snapshot
+from coordinator.engine.snapshot import Snapshot
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import (
     Compare,
@@ -110,8 +110,8 @@ def _in_doubt(txn: Txn) -> Operation[TxnReply]:
     return (yield from commit(txn))._replace(resent=True)
 
 
-def _made_by_request(command: ClaimCommand, live: LiveClaim | None) -> bool:
-    held = live.stored if live else None
+def _made_by_request(command: ClaimCommand, met: Snapshot) -> bool:
+    held = met.claim.stored if met.claim else None
     return held is not None and (held.session, held.request_id) == (command.session, command.request_id)
 
 

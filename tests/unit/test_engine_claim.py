@@ -391,6 +391,18 @@ def test_an_expiry_recorded_by_a_grant_whose_reply_was_lost_is_counted_once(by_t
     assert (len(done.ended), done.steps.count(ClaimGranted("default", "task"))) == (reported, reported)
 
 
+@pytest.mark.parametrize(("by_this_run", "reported"), [(True, 1), (False, 0)])
+def test_a_grant_whose_reply_was_lost_is_counted_although_its_attempt_has_ended_meanwhile(
+    by_this_run: bool, reported: int
+) -> None:
+    """Another try of the request got the claim, and its session was quick."""
+    made_at = NOW if by_this_run else NOW - HOUR
+    record = replace(a_record(State.COMPLETED, OTHER, request_id="claim-2"), claimed_at=made_at)
+    done = run(claim(COMMAND, PATHS), LEASE, denied(None, record)._replace(resent=True))
+    assert refused(done).reason is DenialReason.COMPLETED
+    assert done.steps.count(ClaimGranted("default", "task")) == reported
+
+
 # ---- whose claim is it?
 
 

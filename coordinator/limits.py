@@ -37,6 +37,7 @@ __all__ = [
     "MAX_ID_BYTES",
     "MAX_ITEMS",
     "MAX_KIND_CHARACTERS",
+    "MAX_LARGE_CALLS",
     "MAX_MAX_ATTEMPTS",
     "MAX_MAX_LIVE",
     "MAX_PAGE_BYTES",
@@ -52,6 +53,8 @@ __all__ = [
     "MAX_TRIES",
     "MAX_TTL_SECONDS",
     "MAX_UNFINISHED_REQUESTS",
+    "MAX_UNREAD_ANSWERS",
+    "MAX_UNREAD_BYTES",
     "MAX_UNTAKEN_CALLS",
     "MAX_WAITING_BYTES",
     "MAX_WAITING_EVENTS",
@@ -68,6 +71,7 @@ __all__ = [
     "RESERVED_FILES",
     "SLOW_WATCHER_SECONDS",
     "SPACE_SHARE",
+    "UNREAD_SECONDS",
     "WINDOW_BYTES",
     "LimitSettings",
     "check_briefing_characters",
@@ -130,6 +134,11 @@ MAX_SMALL_REQUEST_BYTES = 256 * 1024
 MAX_UNFINISHED_REQUESTS = 128
 RECEIVE_SECONDS = 10.0
 CROWDED_RECEIVE_SECONDS = 0.25
+#: How many answers may wait for callers that do not read them, how many bytes of them, and how long, in seconds, one
+#: may wait while there are more. A call whose answer waits takes about 15 KB itself.
+MAX_UNREAD_ANSWERS = 1_024
+MAX_UNREAD_BYTES = 16 * 1024 * 1024
+UNREAD_SECONDS = 0.5
 #: How much of a call's body is taken before the call is looked at, and how much its headers may be, in bytes.
 WINDOW_BYTES = 4 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -153,6 +162,9 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany or RenewMany counting as one. At 5,000 claims a second
 #: the last of them waits two seconds.
 DEFAULT_MAX_CALLS = 10_000
+#: Calls whose answers may be large that are answered at a time: each may hold some megabytes, and takes the loop for
+#: some milliseconds at a stretch.
+MAX_LARGE_CALLS = 4
 #: From which share of etcd's storage quota on new claims are refused. The rest is for what holders still have to write.
 SPACE_SHARE = 0.8
 

@@ -42,6 +42,7 @@ from coordinator.service.listener import Listener
 from coordinator.service.next import Looks, Placements, Views
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
+from coordinator.service.unread_answers import UnreadAnswers
 from coordinator.service.watches import Watches
 from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.diagnosis.probe import Examination
@@ -195,7 +196,7 @@ class Server:
         """Return what has the gRPC server serve calls: at the start, and whenever it was replaced after a pause."""
         refusals = Refusals(self._audit)
         admission = Admission(self._settings.limits.max_calls)
-        gate = Gate(recorder, refusals, authorizer, idle.called)
+        gate = Gate(recorder, refusals, authorizer, idle.called, unread=UnreadAnswers(idle.close))
         self._health = Health()
         services = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
 

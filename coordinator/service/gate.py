@@ -3,6 +3,7 @@
 Invariants:
 - A call without a valid credential is refused before anything of its body is read, parsed or waited for.
 - Only few bodies are waited for at a time, none for long, and none may be larger than its method accepts.
+- Answers that callers do not read do not fill the memory (``unread_answers.py``).
 - Bytes that are not a message are answered like any other invalid input. gRPC itself would answer them with UNKNOWN,
   and log a trace for each of them.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -35,6 +35,7 @@ from coordinator.recorder import Recorder
 from coordinator.service.access import Authorizer
 from coordinator.service.error_replies import Refusals, abort
 from coordinator.service.grpc_server import serve_methods
+from coordinator.service.unread_answers import UnreadAnswers
 
 __all__ = ["Gate", "Malformed", "refuse_malformed"]
 
@@ -70,7 +71,10 @@ class Gate:
         refusals: Refusals,
         authorizer: Authorizer | None = None,
         called: Callable[[str], None] = lambda _: None,
+        *,
+        unread: UnreadAnswers,
     ) -> None:
+        self._unread = unread
         self._called = called
         self._recorder = recorder
         self._refusals = refusals
@@ -85,7 +89,7 @@ class Gate:
         called = _ignore if open_to_all else self._called
         receive = partial(self._receive, None if open_to_all else self._authorizer, called)
         handlers = {
-            method.name: _handler(method, getattr(servicer, method.name), partial(receive, method.name))
+            method.name: _handler(method, getattr(servicer, method.name), partial(receive, method.name), self._unread)
             for method in service.methods
         }
         serve_methods(server, service.full_name, handlers)
@@ -112,32 +116,38 @@ def _ignore(_: str) -> None:
     pass
 
 
-def _handler(method: MethodDescriptor, behaviour: Any, receive: _Receive) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(
+    method: MethodDescriptor, behaviour: Any, receive: _Receive, unread: UnreadAnswers
+) -> grpc.RpcMethodHandler[Any, Any]:
     streams = method.server_streaming
     make = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
+    # Answers are written as bytes, so that only these wait for the caller.
     return make(
-        _stream(behaviour, receive) if streams else _unary(behaviour, receive),
+        _stream(behaviour, receive, unread) if streams else _unary(behaviour, receive, unread),
         request_deserializer=_reader(method),
-        response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
 
-def _unary(behaviour: Any, receive: _Receive) -> Any:
-    async def call(_: object, context: _Context) -> Any:
-        return await behaviour(await receive(context), context)
+def _unary(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
+    async def call(_: object, context: _Context) -> bytes:
+        data: bytes = (await behaviour(await receive(context), context)).SerializeToString()
+        unread.last(context, len(data))
+        return data
 
     return call
 
 
-def _stream(behaviour: Any, receive: _Receive) -> Any:
+def _stream(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
     async def call(_: object, context: _Context) -> None:
-        answer = behaviour(await receive(context), context)
-        if inspect.isawaitable(answer):
-            await answer
-            return
-        async with contextlib.aclosing(answer) as responses:
+        request = await receive(context)
+        async with contextlib.aclosing(behaviour(request, context)) as responses:
             async for response in responses:
-                await context.write(response)
+                data = response.SerializeToString()
+                unread.add(context, len(data))
+                try:
+                    await context.write(data)
+                finally:
+                    unread.taken(context)
 
     return call
 

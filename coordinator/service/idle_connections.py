@@ -21,7 +21,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from urllib.parse import unquote
 
 from coordinator.logs.format import said
@@ -104,6 +104,14 @@ class IdleConnections:
         self._since = seen
         self._called -= {each for each in self._called.copy() if _peer(each) not in seen}
         return closed
+
+    def close(self, peers: Collection[str]) -> None:
+        """Close the connections of these peers, as gRPC writes them; none where it is unknown whose they are."""
+        wanted = {_peer(each) for each in peers}
+        for peer, connection in self._sockets():
+            with connection, contextlib.suppress(OSError):
+                if peer in wanted:
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _share(self) -> int:
         """Close what one process has too much of where places are few; returns how many that were."""

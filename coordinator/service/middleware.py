@@ -23,9 +23,11 @@ from coordinator.service.access import RULES, Authorizer
 from coordinator.service.admission import Admission
 from coordinator.service.callers import caller_of
 from coordinator.service.connections import Unpaused
+from coordinator.service.deadlines import deadline_of
 from coordinator.service.error_replies import Refusals, abort
 from coordinator.service.gate import refuse_malformed
 from coordinator.service.requests import new_request_id
+from coordinator.service.turns import Turns
 
 __all__ = ["Middleware", "name_request"]
 
@@ -33,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 
 #: So many candidates of a ClaimNext are about as much work as a call.
 _CANDIDATES_OF_A_CALL = 100
+#: Calls whose answers may be large; they are answered in turn.
+_LARGE = frozenset({"Get", "List", "Log", "Briefing", "Hot"})
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -65,6 +69,7 @@ class Middleware:
         #: Whether calls that are taken up from now on are refused: the coordinator ends, and others wait to be refused.
         self.refuses = False
         self._unpaused = unpaused
+        self._turns = Turns()
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
             setattr(self, method.name, wrap(method, getattr(servicer, method.name)))
@@ -75,6 +80,8 @@ class Middleware:
         takes_request_id = "request_id" in described.input_type.fields_by_name
         operating = method in RULES and RULES[method].role is Role.OPERATOR
         count_items = _counting(described)
+        if method in _LARGE:
+            behaviour = self._in_turn(behaviour)
 
         async def answer(request: Any, context: _Context) -> Any:
             self.taken_up += 1
@@ -101,6 +108,16 @@ class Middleware:
             finally:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
             return response
+
+        return answer
+
+    def _in_turn(self, behaviour: Any) -> Any:
+        authorizer, turns = self._authorizer, self._turns
+
+        async def answer(request: Any, context: _Context) -> Any:
+            credential = "" if authorizer is None else authorizer.identify(context).name
+            async with turns.turn(credential, caller_of(context), deadline=deadline_of(context)):
+                return await behaviour(request, context)
 
         return answer
 

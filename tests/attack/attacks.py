@@ -18,6 +18,7 @@ from tests.attack import (
     silent_tls,
     slow_headers,
     unfinished,
+    unread_answers,
 )
 from tests.attack.target import MOST_MIB, Outcome
 
@@ -37,6 +38,7 @@ ATTACKS: dict[str, ModuleType] = {
         slow_headers,
         open_services,
         metrics_readers,
+        unread_answers,
     )
 }
 

@@ -15,15 +15,21 @@ from pathlib import Path
 import pytest
 
 from coordinator import Client
-from coordinator.limits import MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES, MAX_UNFINISHED_REQUESTS
+from coordinator.limits import (
+    MAX_PAGE_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_SMALL_REQUEST_BYTES,
+    MAX_UNFINISHED_REQUESTS,
+    MAX_UNREAD_ANSWERS,
+    MAX_UNREAD_BYTES,
+)
 from coordinator.v1 import service_pb2 as pb
 from tests.attack.target import CLAIM, COMMAND, Setting, Target, running
+from tests.attack.unread_answers import CHECK, LIST, unread
 from tests.attack.wire import (
     DATA,
     END_STREAM,
     HEADERS,
-    PREFACE,
-    SETTINGS,
     Connection,
     frame,
     is_closed,
@@ -33,7 +39,6 @@ from tests.attack.wire import (
 from tests.conftest import RunningEtcd
 
 CLAIM_MANY = "coordinator.v1.CoordinatorService/ClaimMany"
-CHECK = "grpc.health.v1.Health/Check"
 REFLECT = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = (0, 3, 8, 12, 13, 16)
 _STATUS = re.compile(rb"grpc-status.(\d+)", re.DOTALL)
@@ -73,12 +78,12 @@ def ended(target: Target, method: str | bytes, data: bytes, *headers: tuple[str 
         return status(connection, stream)
 
 
-def unread(target: Target) -> Connection:
-    """Connect as one that reads no answer: it gives no room for any (RFC 9113, 6.5.2)."""
-    connection = Connection(target.endpoint, greet=False)
-    connection.send(PREFACE + frame(SETTINGS, 0, 0, b"\0\1\0\0\0\0" + b"\0\4\0\0\0\0"))
-    connection.settle()
-    return connection
+def wait_until_closed(*connections: Connection) -> None:
+    """Wait until the other side has closed one of them."""
+    until = time.monotonic() + 30
+    while not any(is_closed(connection.socket) for connection in connections):
+        assert time.monotonic() < until, "none was closed"
+        time.sleep(0.05)
 
 
 def claim_request(work_key: str, fleet: str = "default") -> bytes:
@@ -230,6 +235,27 @@ class TestConnections:
 
 
 class TestUnreadAnswers:
+    def test_43_connections_that_take_no_answers_are_closed_when_these_are_many(
+        self, open_target: Target, fleet: str
+    ) -> None:
+        page = pb.ListRequest(fleet=fleet, page_size=1000).SerializeToString()
+        with Client(open_target.endpoint, fleet=fleet, timeout=20) as client:
+            client.claim_many("innocent-4", [f"task:{number}" for number in range(70)], note="x" * 16_000)
+        with contextlib.ExitStack() as stack:
+            few, many = (stack.enter_context(unread(open_target)) for _ in range(2))
+            few.call(LIST, page)
+            for _ in range(2 + MAX_UNREAD_BYTES // MAX_PAGE_BYTES):
+                many.call(LIST, page)
+            wait_until_closed(many)
+            assert not is_closed(few.socket)
+            few.close()
+            checking = [stack.enter_context(unread(open_target)) for _ in range(1 + MAX_UNREAD_ANSWERS // 120)]
+            for connection in checking:
+                for _ in range(120):
+                    connection.call(CHECK, b"")
+            wait_until_closed(*checking)
+            assert not all(is_closed(connection.socket) for connection in checking)
+
     def test_43_who_watches_health_and_does_not_read_delays_no_other(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         watch = "grpc.health.v1.Health/Watch"
         with running(tmp_path, etcd.endpoint, Setting()) as target, unread(target) as silent:

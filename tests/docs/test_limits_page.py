@@ -36,6 +36,8 @@ ROWS = {
     "history in `Get`": f"{HISTORY_LIMIT} attempts, {limits.MAX_PAGE_BYTES // MIB} MiB",
     "calls answered at a time": f"{SETTINGS.max_calls}",
     "the same, of one connection": "half of that",
+    "`Get`, `List`, `Log`, `Briefing`, `Hot` answered at a time": f"{limits.MAX_LARGE_CALLS}, the others wait in turn",
+    "answers that their callers do not read": f"{limits.MAX_UNREAD_ANSWERS}, {limits.MAX_UNREAD_BYTES // MIB} MiB",
     "requests being answered": f"{limits.MAX_WAITING_BYTES // MIB} MiB in all",
     "live claims of a session": f"{SETTINGS.max_claims_per_session or 'none'}",
     "live claims of a fleet": f"{SETTINGS.max_claims_per_fleet or 'none'}",

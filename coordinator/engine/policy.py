@@ -194,15 +194,17 @@ def set_policy(policy: Policy, paths: FleetPaths, now: datetime) -> Operation[Po
 def unset_policy(pattern: str, paths: FleetPaths, now: datetime) -> Operation[bool]:
     """Unset all fields of the policy of a pattern; returns whether there was one."""
     key = paths.policy(pattern)
+    resent = False
     for _ in TRIES:
         reply = yield from commit(Txn((), (Range(key),)))
         kvs = reply.range(0).kvs
         if not kvs:
-            return False
+            return resent  # it was unset unseen
         written = (Delete(key), _mark(paths, pattern, now))
         reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision),), written))
         if reply.succeeded:
             return True
+        resent = reply.resent
     raise policy_contended("it was being unset")
 
 

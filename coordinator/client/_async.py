@@ -344,7 +344,7 @@ class AsyncClient:
 
         """
         session = invented_session() if session is None else fields.session(session)
-        keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
+        keys = fields.candidates(candidates)
         note = fields.text("note", note)
 
         async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
@@ -474,7 +474,7 @@ class AsyncClient:
             The claim, or a denial whose ``choice`` says why no candidate was free.
 
         """
-        keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
+        keys = fields.candidates(candidates)
         return await self._claim_next_as(
             self._instance, fields.request_id(request_id), session, keys, ttl, note, repeat_after
         )

@@ -9,6 +9,7 @@ import math
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,13 +17,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_ITEMS
+from coordinator.limits import MAX_CANDIDATES, MAX_ITEMS
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import REPEATS_ON_WIRE, STATES_ON_WIRE
 
 __all__ = [
+    "candidates",
     "duration",
     "flag",
     "integer",
@@ -143,6 +145,18 @@ def several(field: str, given: Iterable[T]) -> Iterable[T]:
     if isinstance(given, str):
         raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
     return given
+
+
+def candidates(given: Iterable[str]) -> list[str]:
+    """Return the work keys to choose from; no more are asked for than are needed to see that they are too many."""
+    found = [text("candidates", key) for key in islice(several("candidates", given), MAX_CANDIDATES + 1)]
+    if len(found) > MAX_CANDIDATES:
+        raise InvalidInput(
+            f"more than {MAX_CANDIDATES} candidates; allowed are 1 to {MAX_CANDIDATES}",
+            field="candidates",
+            hint="name the work keys to choose from, the most wanted first",
+        )
+    return found
 
 
 def parts(items: list[pb.ClaimItem]) -> Iterable[list[pb.ClaimItem]]:

@@ -341,7 +341,7 @@ class Client:
 
         """
         session = invented_session() if session is None else fields.session(session)
-        keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
+        keys = fields.candidates(candidates)
         note = fields.text("note", note)
 
         def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
@@ -471,7 +471,7 @@ class Client:
             The claim, or a denial whose ``choice`` says why no candidate was free.
 
         """
-        keys = [fields.text("candidates", key) for key in fields.several("candidates", candidates)]
+        keys = fields.candidates(candidates)
         return self._claim_next_as(
             self._instance, fields.request_id(request_id), session, keys, ttl, note, repeat_after
         )

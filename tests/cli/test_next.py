@@ -74,8 +74,9 @@ def test_an_empty_list_is_nothing_to_do_and_no_list_is_a_mistake(coordination: C
         (["--session", "s", "task:a", "task:"], "error: candidate 2 is no work key: "),
         (["--session", "s", "--from", "/"], "error: --from / cannot be read: Is a directory\n"),
         (["--session", "s", "task:a", "--ttl", "1s"], "error: a ttl of 1 s is out of range"),
+        (["--session", "s", *["task:a"] * 1001], "error: more than 1000 candidates; allowed are 1 to 1000\n"),
     ],
-    ids=["no-session", "misspelt", "directory", "ttl"],
+    ids=["no-session", "misspelt", "directory", "ttl", "too-many"],
 )
 def test_mistakes_are_named_in_one_sentence(coordination: Coordination, arguments: list[str], says: str) -> None:
     done = coordination("work-next", *arguments)

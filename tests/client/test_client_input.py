@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -40,6 +41,8 @@ from tests.client.both_clients import KEY, Driven
         ("result", lambda client: client.complete("session-1", KEY, result=["merged"])),
         ("reason", lambda client: client.release("session-1", KEY, reason=1)),
         ("request_id", lambda client: client.claim("session-1", KEY, request_id=1)),
+        ("candidates", lambda client: client.claim_next("session-1", (f"task:{number}" for number in count()))),
+        ("candidates", lambda client: client.claim_next("session-1", ["task:many"] * 200_000)),
         ("min_age", lambda client: client.reap(-1)),
         ("min_age", lambda client: client.reap("1h")),
         ("state", lambda client: client.list(states=["lost"])),

@@ -61,10 +61,16 @@ def _follows_scheme(text: str, slashes: int) -> bool:
     return False
 
 
-#: A token of ours, or most of one: letters of both cases and digits, which no name of people's choice has there. Its
-#: hyphen may be escaped as in addresses.
+#: What the hyphen of a token may have become: another kind of it, or an escape as in addresses and strings.
+_HYPHEN = (
+    r"\s{0,3}(?:[-_\u00ad\u2010-\u2015\u2212\ufe63\uff0d]|\\+(?:x[0-9a-f]{2}|u[0-9a-f]{4})|(?:%[0-9a-fA-F]{2}){1,3})"
+    r"[-\s]{0,3}"
+)
+#: What a token is made of, and where a line ends in it: it may have been wrapped.
+_CHARACTER = r"(?:[A-Za-z0-9_%-]|[\t\n\r]|\\[tnr])"
+#: A token of ours, or most of one: letters of both cases and digits, which no name of people's choice has there.
 _TOKEN = re.compile(
-    r"(coordination(?:-|%2[dD]))(?=[A-Za-z0-9_%-]{0,42}[A-Z])(?=[A-Za-z0-9_%-]{0,42}[a-z])[A-Za-z0-9_%-]{12,}"
+    rf"((?i:coordination){_HYPHEN})(?={_CHARACTER}{{0,42}}[A-Z])(?={_CHARACTER}{{0,42}}[a-z]){_CHARACTER}{{12,}}"
 )
 #: What follows the name of the scheme, whatever separates the two.
 _BEARER = re.compile(r"(?i)(bearer)(?:[\W_]|\\+[a-z0-9]{1,5}|%[0-9a-f]{2}){1,8}[A-Za-z0-9._~+/=%-]{8,}")
@@ -72,7 +78,7 @@ _BEARER = re.compile(r"(?i)(bearer)(?:[\W_]|\\+[a-z0-9]{1,5}|%[0-9a-f]{2}){1,8}[
 
 def without_tokens(text: str) -> str:
     """Return text with ``…`` in the place of what may be a token."""
-    if "coordination" in text:
+    if "oordination" in text or "OORDINATION" in text:
         text = _TOKEN.sub(r"\1…", text)
     if "earer" in text or "EARER" in text:
         text = _BEARER.sub(r"\1 …", text)

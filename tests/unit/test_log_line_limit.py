@@ -71,13 +71,38 @@ def test_a_token_is_masked_in_any_shape(shape: str, cut: int) -> None:
     assert "…" in masked
 
 
+@pytest.mark.parametrize(
+    "hyphen",
+    ["_", "\u2010", "\u00ad-", "\\u2010", "\\xad", "\\u00ad-", "%E2%80%90", " -", "- ", "--", "\\u002d", "\xad"],
+)
+@pytest.mark.parametrize("prefix", ["coordination", "Coordination", "COORDINATION"])
+def test_46_a_token_with_another_hyphen_is_masked(prefix: str, hyphen: str) -> None:
+    masked = without_tokens(f'session="{TOKEN.replace("coordination-", f"{prefix}{hyphen}", 1)}"')
+    assert TOKEN[13:25] not in masked, masked
+
+
+@pytest.mark.parametrize("end", ["\n", "\t", "\\n", "\\r\\n"])
+@pytest.mark.parametrize("at", [1, 7, 20])
+def test_46_a_token_that_was_wrapped_is_masked(end: str, at: int) -> None:
+    masked = without_tokens(f'note="{TOKEN[: 13 + at]}{end}{TOKEN[13 + at :]}"')
+    assert TOKEN[13 + at :] not in masked, masked
+
+
 def test_a_token_with_an_escaped_hyphen_and_one_of_another_maker_are_masked() -> None:
     assert "GdaYZ2k" not in without_tokens(TOKEN.replace("-", "%2D"))
     assert "abcdef123456" not in without_tokens("Bearer abcdef123456")
 
 
 @pytest.mark.parametrize(
-    "name", ["task:coordination-of-many-agents-in-large-fleets", "a bearer of news", "github:x/y#1"]
+    "name",
+    [
+        "task:coordination-of-many-agents-in-large-fleets",
+        "task:coordination MeetingOfTheLeads",
+        "/srv/coordination/NightlyDeployment1",
+        "COORDINATION_TOKEN_FILE",
+        "a bearer of news",
+        "github:x/y#1",
+    ],
 )
 def test_names_of_people_stay_as_they_are(name: str) -> None:
     assert without_tokens(name) == name

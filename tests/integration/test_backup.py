@@ -10,7 +10,7 @@ import stat
 import struct
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,36 @@ class TestRefusals:
         assert done.returncode == 2
         assert "add --force, which moves them aside" in done.stderr
         assert last_revision(tmp_path / "etcd" / "member" / "snap" / "db") == before
+
+    async def test_what_is_there_is_never_lost(
+        self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def build(_: Path, work: Path, *__: object) -> None:
+            (work / "etcd").mkdir(parents=True)
+
+        def again(*, force: bool = True) -> Awaitable[restoration.Restored]:
+            return restore(whole, tmp_path, find_etcd(), force=force, now=2_000_000_000.0)
+
+        monkeypatch.setattr(restoration, "_build", build)
+        database = tmp_path / "etcd" / "member" / "snap" / "db"
+        (tmp_path / "etcd").mkdir()
+        (tmp_path / "etcd" / "mine").touch()
+        with pytest.raises(InvalidInput, match="there are data in"):
+            await again(force=False)
+        database.parent.mkdir(parents=True)
+        database.write_text("damaged")
+        with pytest.raises(InvalidInput, match="or is damaged") as damaged:
+            await again()
+        assert f"move {tmp_path / 'etcd'} away" in str(damaged.value.hint)
+        database.unlink()
+        monkeypatch.setattr(restoration, "_build", lambda *_: asyncio.sleep(0))  # so that it cannot be moved in
+        with pytest.raises(InvalidInput, match=f"cannot be restored to {tmp_path}"):
+            await again()
+        assert (tmp_path / "etcd" / "mine").exists()
+        monkeypatch.setattr(restoration, "_build", build)
+        made = await again()
+        assert made.aside is not None
+        assert ((made.aside / "mine").exists(), (tmp_path / "etcd" / "mine").exists()) == (True, False)
 
     async def test_a_clock_that_is_behind_what_was_given(self, whole: Path, tmp_path: Path) -> None:
         made = await restore(whole, tmp_path, find_etcd(), force=False, now=2_000_000_000.0)

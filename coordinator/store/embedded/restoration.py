@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -74,24 +75,29 @@ async def restore(backup: Path, data_dir: Path, binary: EtcdBinary, *, force: bo
     directory = DataDirectory(data_dir)
     directory.lock()
     try:
-        there = (directory.etcd / "member").exists()
+        there = any(directory.etcd.iterdir())
         if there and not force:
             raise InvalidInput(
-                f"there are claims in {directory.path} already; they are replaced only if that is asked for",
+                f"there are data in {directory.etcd} already; they are replaced only if that is asked for",
                 field="data-dir",
                 hint="name another --data-dir, or add --force, which moves them aside",
             )
         known = [last_revision(backup)]
         if there and (directory.etcd / _DATABASE).exists():
-            known.append(last_revision(directory.etcd / _DATABASE))
+            known.append(_revision_of(directory.etcd))
         revision = int(now * _A_SECOND)
         _check_clock(known, revision)
         work = directory.path / "restoring"
         shutil.rmtree(work, ignore_errors=True)
         try:
             await _build(backup, work, binary, revision)
-            aside = _move_aside(directory, now) if there else None
-            _move_in(directory, work)
+            aside = _replace(directory, work, f"{directory.etcd}.before-{_stamp(now)}" if there else None)
+        except OSError as error:
+            raise InvalidInput(
+                f"the backup cannot be restored to {directory.path}: {error.strerror or error}",
+                field="data-dir",
+                hint="name another --data-dir",
+            ) from None
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return Restored(known[0], revision, aside)
@@ -195,12 +201,28 @@ async def _running(work: Path, binary: EtcdBinary) -> AsyncIterator[_Call]:
             await channel.close()
 
 
-def _move_aside(directory: DataDirectory, now: float) -> Path:
-    aside = directory.path / f"etcd.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
-    directory.etcd.rename(aside)
-    return aside
+def _revision_of(etcd: Path) -> int:
+    """Return the last revision of a directory that is to be replaced."""
+    try:
+        return last_revision(etcd / _DATABASE)
+    except InvalidInput as error:
+        error.hint = f"if the clock of this host is right: move {etcd} away, and restore again"
+        raise
 
 
-def _move_in(directory: DataDirectory, work: Path) -> None:
-    (work / "etcd").rename(directory.etcd)
+def _stamp(now: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
+def _replace(directory: DataDirectory, work: Path, aside: str | None) -> Path | None:
+    """Move what was built in, and what was there aside, if that is named; where that fails, it is back."""
+    moved = None if aside is None else directory.etcd.rename(aside)
+    try:
+        (work / "etcd").rename(directory.etcd)
+    except BaseException:
+        if moved is not None:
+            with contextlib.suppress(OSError):  # an interrupt came when it had been replaced
+                moved.rename(directory.etcd)
+        raise
     sync_directory(directory.path)
+    return moved

@@ -40,6 +40,8 @@ def add_credential(tokens: Path, wanted: Wanted, out: Path | None) -> None:
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror or error}", field="out") from None
     try:
+        if tokens.exists() and tokens.samefile(out):
+            raise InvalidInput(f"--out and --tokens both name {out}; they must be two files", field="out")
         add_entry(tokens, wanted.entry(token))
     except BaseException:
         out.unlink()

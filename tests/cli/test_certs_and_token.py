@@ -250,6 +250,7 @@ def test_entries_are_added_to_what_is_there(tmp_path: Path) -> None:
         (("--out", "there"), "already exists and is not overwritten"),
         (("--out", "no/where"), "cannot be written"),
         (("--out", "/"), "cannot be written: Is a directory"),
+        (("--out", "new", "--tokens", "new"), "they must be two files"),
         (("--out", "new", "--role", "king"), "allowed are agent and operator"),
         (("--out", "new", "--fleets", ","), "at least one is needed"),
         (("--out", "new", "--days", "0"), "allowed are 1 to 36500"),

@@ -35,7 +35,6 @@ from coordinator.limits import (
     DEFAULT_HOT_SECONDS,
     MAX_BRIEFED_KINDS,
     MAX_BRIEFED_SECONDS,
-    MAX_CANDIDATES,
     MAX_HOT_KEYS,
     MAX_ID_BYTES,
     MAX_ITEMS,
@@ -67,7 +66,6 @@ __all__ = [
     "list_command",
     "log_command",
     "new_request_id",
-    "next_candidates",
     "next_command",
     "next_policies",
     "placed_as_sent",
@@ -86,8 +84,6 @@ _MAX_AGE_SECONDS = 2**63 / 1e9
 
 #: How many work keys are kept as they were read, the latest ones: some 4 KiB each at most.
 _KEYS_KEPT = 4_096
-#: How many lists of candidates are kept as they were read, the latest ones: some 2 MiB each at most.
-_LISTS_KEPT = 16
 
 
 class _HasKey(Protocol):
@@ -182,39 +178,12 @@ def next_policies(request: pb.ClaimNextRequest, policies: PolicyBook) -> PolicyB
     return RepeatingBook(policies, check_repeat_after(seconds_of(request.repeat_after)))
 
 
-def next_candidates(request: pb.ClaimNextRequest, topic_kinds: frozenset[str]) -> Sequence[Keyed]:
-    """Read the candidates of a ClaimNext: each work key once, where it stands first."""
-    if not 1 <= len(request.candidates) <= MAX_CANDIDATES:
-        raise InvalidInput(
-            f"{len(request.candidates)} candidates; allowed are 1 to {MAX_CANDIDATES}",
-            field="candidates",
-            hint="name the work keys to choose from, the most wanted first",
-        )
-    return _read_candidates(request.fleet, tuple(request.candidates), topic_kinds)
-
-
 def placed_as_sent(answer: Claim | Denial, keyed: Keyed, request: pb.ClaimNextRequest) -> Claim | Denial:
     """Return an answer whose place is that on the list as it was sent, where a work key may stand twice."""
     choice = answer.choice
     if choice is None or choice.place is None:
         return answer
     return replace(answer, choice=choice._replace(place=list(request.candidates).index(keyed.typed) + 1))
-
-
-@lru_cache(maxsize=_LISTS_KEPT)
-def _read_candidates(fleet: str, candidates: tuple[str, ...], topic_kinds: frozenset[str]) -> Sequence[Keyed]:
-    found: dict[bytes, Keyed] = {}
-    for number, typed in enumerate(candidates, 1):
-        try:
-            keyed = Keyed.read(fleet, typed, topic_kinds)
-        except InvalidInput as error:
-            if error.field != "work_key":
-                raise
-            raise InvalidInput(
-                f"candidate {number} is no work key: {error.message}", hint=error.hint, field="candidates"
-            ) from None
-        found.setdefault(keyed.paths.claim, keyed)
-    return tuple(found.values())
 
 
 def renew_command(

@@ -43,7 +43,7 @@ from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
-from coordinator.service.next import Placements
+from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.requests import (
@@ -60,7 +60,6 @@ from coordinator.service.requests import (
     list_command,
     log_command,
     new_request_id,
-    next_candidates,
     next_command,
     next_policies,
     placed_as_sent,
@@ -119,6 +118,7 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
         self._placements = placements
         self._policies = policies
         self._topic_kinds = topic_kinds
+        self._candidates = CandidateLists(topic_kinds)
         self._clock = clock
 
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
@@ -149,10 +149,10 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
 
     async def ClaimNext(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:  # noqa: N802
         """Claim the first of several work keys that is free."""
-        candidates = next_candidates(request, self._topic_kinds)
+        caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
+        candidates = await self._candidates.read(request, *caller, deadline=deadline)
         command = next_command(request, self._clock())
         payer = self._payer(candidates[0].fleet, command.session, context)
-        deadline = deadline_of(context)
         policies = next_policies(request, await self._policies.of(payer.fleet, deadline=deadline))
         answer = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
         place = None if answer.choice is None else answer.choice.place

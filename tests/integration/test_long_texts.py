@@ -34,6 +34,7 @@ from coordinator.model import Claim, HistoryEntry, LogEntry, LogPage, Record, Re
 from coordinator.recorder import NullRecorder
 from coordinator.service import replies
 from coordinator.service.claim_many import claim_many
+from coordinator.service.next import CandidateLists
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
@@ -222,3 +223,18 @@ async def test_items_of_one_call_are_read_and_answered_in_portions() -> None:
         results = await claim_many(items, refuse, unused, unused, unused, deadline=time.monotonic() + 60)
     assert [result.error.message for result in results] == [f"task:{number} is none" for number in range(320)]
     assert turns[0] >= 9
+
+
+async def test_48_the_candidates_of_one_call_are_read_in_portions_and_those_of_several_one_after_the_other() -> None:
+    lists = CandidateLists(frozenset({"blog"}))
+    # About what takes longest to read.
+    hosts = [f"https://{'é.' * 60}com/{number}" for number in range(64)]
+    requests = [pb.ClaimNextRequest(candidates=hosts[at:]) for at in range(3)]
+    async with counting_turns() as turns:
+        found = await asyncio.gather(
+            *(lists.read(request, "", "", deadline=time.monotonic() + 60) for request in requests)
+        )
+    assert [len(each) for each in found] == [64, 63, 62]
+    assert turns[0] >= 3 * 3
+    again = await lists.read(requests[0], "", "", deadline=time.monotonic() + 60)
+    assert again is found[0]

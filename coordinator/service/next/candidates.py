@@ -21,7 +21,7 @@ __all__ = ["CandidateLists"]
 #: How many lists are kept as they were read, the latest ones: some 2 MiB each at most.
 _LISTS_KEPT = 16
 #: How many work keys are read before others have their turn.
-_PORTION = 16
+_PORTION = 4
 
 
 class CandidateLists:

@@ -155,7 +155,7 @@ def test_a_watch_into_nothing_goes_on(own: RunningCoordinator, fleet: str) -> No
 def test_what_is_for_a_closed_output_ends(coordinator: RunningCoordinator, fleet: str) -> None:
     for arguments, code, said in ((("work-watch",), 0, ""), (("backup", "-"), 2, "error: standard output is closed\n")):
         line = shlex.join(command(coordinator, fleet, *arguments))
-        done = subprocess.run(f"{line} >&-", shell=True, stderr=subprocess.PIPE, text=True, timeout=SECONDS)  # noqa: S602  # a shell closes it
+        done = subprocess.run(f"exec {line} >&-", shell=True, stderr=subprocess.PIPE, text=True, timeout=SECONDS)  # noqa: S602  # a shell closes it
         assert (done.returncode, done.stderr[: len(said) or None]) == (code, said)
 
 

@@ -196,17 +196,17 @@ class EtcdChannel:
             self._members.failed(member, str(problem))
         return None
 
-    async def _probe(self, member: Member) -> int | None:
-        """Have a member read linearizably; return the term of its leader, None if it cannot."""
+    async def _probe(self, member: Member) -> int | str:
+        """Have a member read linearizably; return the term of its leader, or why it cannot."""
         request = rpc.RangeRequest(key=PROBE_KEY, count_only=True)
         try:
             response = await member.unary(Methods.RANGE)(
                 request, timeout=PROBE_SECONDS, metadata=self._credentials.metadata
             )
         except grpc.RpcError as error:
-            verdict = judge(cast(Failure, error), call=Methods.RANGE.path, member=member.endpoint).verdict
+            verdict, problem = judge(cast(Failure, error), call=Methods.RANGE.path, member=member.endpoint)
             # Any other refusal comes from a member that works.
-            return None if verdict in (Verdict.NOT_APPLIED, Verdict.UNKNOWN) else 0
+            return str(problem) if verdict in (Verdict.NOT_APPLIED, Verdict.UNKNOWN) else 0
         return int(response.header.raft_term)
 
     async def _log_in(self, stale: Metadata, deadline: float) -> CoordinatorError | None:

@@ -106,6 +106,8 @@ _IN_DOUBT = (
     grpc.StatusCode.UNKNOWN,
 )
 
+#: What gRPC says of a connection that broke under a request (``chttp2_transport.cc``, and the errors of the system).
+_BROKEN = ("Socket closed", "Stream removed", "Connection reset", "Broken pipe", "GOAWAY")
 #: What to do where etcd cannot serve.
 QUORUM_HINT = "a majority of etcd's members must run and reach one another: see with `coordination doctor` which do"
 
@@ -156,8 +158,8 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
     if access is not None:
         return access
     if code in _IN_DOUBT:
-        why = "did not answer in time" if code is grpc.StatusCode.DEADLINE_EXCEEDED else f"failed: {details}"
-        error = Unavailable(f"etcd at {member} {why}", hint=f"try again; {QUORUM_HINT}", retry_after_seconds=1.0)
+        what = f"etcd at {member} {_why_in_doubt(code, details)}"
+        error = Unavailable(what, hint=f"try again; {QUORUM_HINT}", retry_after_seconds=1.0)
         return Judgement(Verdict.UNKNOWN, error)
     refusal = InternalError(f"etcd refused {call} with {code.name}: {details}")
     if code is grpc.StatusCode.OUT_OF_RANGE:
@@ -170,6 +172,12 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
         return Judgement(Verdict.REFUSED, gone)
     # Too many operations, a key written twice, too large: that depends on nothing but the request.
     return Judgement(Verdict.DEFINITE if code is grpc.StatusCode.INVALID_ARGUMENT else Verdict.REFUSED, refusal)
+
+
+def _why_in_doubt(code: grpc.StatusCode, details: str) -> str:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "did not answer in time"
+    return "closed the connection" if any(text in details for text in _BROKEN) else f"failed: {details}"
 
 
 def _unreachable(member: str, details: str) -> Unavailable:

@@ -37,8 +37,8 @@ FIRST_PAUSE_SECONDS = 0.05
 URGENT_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: Asks a member for a linearizable read and returns the term of its leader; None if it does not answer in time.
-Probe = Callable[["Member"], Awaitable[int | None]]
+#: Asks a member for a linearizable read and returns the term of its leader, or why it has not answered.
+Probe = Callable[["Member"], Awaitable[int | str]]
 
 
 class Member:
@@ -161,8 +161,8 @@ class Members:
             term = await self._probe(member)
         finally:
             member.asked = False
-        if term is None:
-            self.failed(member, f"etcd at {member.endpoint} did not answer in time")
+        if isinstance(term, str):
+            self.failed(member, term)
         elif term != member.term:
             # What was handed to the leader of a former term may be lost.
             member.term = term
@@ -174,8 +174,10 @@ class Members:
         while True:
             await self._rest(pause * random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
             term = await self._probe(member)
-            if term is not None:
+            if isinstance(term, int):
                 break
+            # A connection that broke says less than why there is no other.
+            member.problem = term
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         member.term = term
         member.good = True

@@ -41,17 +41,11 @@ class TestStoppedEtcd:
         self, own_etcd: RunningEtcd, own_client: AsyncClient
     ) -> None:
         client = own_client
-        for _ in range(2):
-            await client.claim("s", "task:before", 600)  # so that the pool has a lease for the next
-            # The policies that it reads are kept once their watch is in place, which nothing outside can see.
-            await asyncio.sleep(0.2)
-        freeze(own_etcd.pid)
-        with pytest.raises(OutcomeUnknown) as caught:
-            await client.claim("s", KEY, 600, request_id="the-same")
+        caught = await self.unknown_claim(client, own_etcd)
         # The coordinator's own answer, which came before the deadline, and not the lapse of time. Until then the client
         # goes on asking.
-        assert caught.value.message.startswith("etcd gave no definite answer in time")
-        assert caught.value.request_id == "the-same"
+        assert caught.message.startswith("etcd gave no definite answer in time")
+        assert caught.request_id == "the-same"
 
         os.kill(own_etcd.pid, signal.SIGCONT)
         claim = await self.until_answered(client, request_id="the-same")
@@ -62,6 +56,20 @@ class TestStoppedEtcd:
         assert (details.record.attempt, details.claim.fencing_token) == (1, claim.fencing_token)
         assert details.history == ()
         assert details.contenders == ()
+
+    async def unknown_claim(self, client: AsyncClient, etcd: RunningEtcd) -> OutcomeUnknown:
+        """Claim while etcd stands still; returns the error, and leaves etcd stopped."""
+        for _ in range(20):
+            await client.claim("s", "task:before", 600)  # so that the pool has a lease for the next
+            freeze(etcd.pid)
+            try:
+                await client.claim("s", KEY, 600, request_id="the-same")
+            except OutcomeUnknown as unknown:
+                return unknown
+            except Unavailable:
+                # The policies were to be read first: they are kept only once their watch is in place.
+                os.kill(etcd.pid, signal.SIGCONT)
+        raise AssertionError("the claim never came to be sent")
 
     async def until_answered(self, client: AsyncClient, *, request_id: str) -> Any:
         for _ in range(5):

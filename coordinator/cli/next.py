@@ -19,7 +19,7 @@ from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, SessionOption
 from coordinator.errors import InvalidInput
-from coordinator.model import NOTHING_LISTED, Claim, Denial
+from coordinator.model import Claim, Denial
 
 __all__ = ["work_next"]
 
@@ -53,10 +53,8 @@ def work_next(
             hint="coordination work-next KEY…, or --from FILE with one key on each line",
         )
     request_id = named_request(request_id)
-    found: Claim | Denial = NOTHING_LISTED
-    if candidates:
-        with context.client(instance=acting.instance) as client, under_way(request_id):
-            found = client.try_claim_next(acting.name, candidates, seconds, note=note, request_id=request_id)
+    with context.client(instance=acting.instance) as client, under_way(request_id):
+        found = client.try_claim_next(acting.name, candidates, seconds, note=note, request_id=request_id)
     if isinstance(found, Claim) and found.typed_key is not None:
         say_what_it_became(found.typed_key, found.work_key)
     answer(context, wording.describe_claim(found), next_object(found))

@@ -424,7 +424,8 @@ class AsyncClient:
 
         Args:
             session: The session that is to hold it.
-            candidates: The work keys to choose from, the most wanted first: 1 to 1,000. One that is spelt twice is one.
+            candidates: The work keys to choose from, the most wanted first, at most 1,000. One that is spelt twice is
+                one. Of an empty list nothing is free.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
@@ -463,7 +464,7 @@ class AsyncClient:
 
         Args:
             session: The session that is to hold it.
-            candidates: The work keys to choose from, the most wanted first: 1 to 1,000.
+            candidates: The work keys to choose from, the most wanted first, at most 1,000.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
@@ -499,6 +500,8 @@ class AsyncClient:
             instance=instance,
             repeat_after=fields.duration("repeat_after", repeat_after),
         )
+        if not candidates:
+            return model.NOTHING_LISTED
         sent_at = boot_seconds()
         answer = answers.next_answer(await self._calls.call("ClaimNext", request), sent_at=sent_at)
         self._remember(session, answer.typed_key or answer.work_key, answer)

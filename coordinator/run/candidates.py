@@ -9,7 +9,7 @@ from coordinator.client import Client
 from coordinator.errors import InvalidInput
 from coordinator.keys import parse_work_key
 from coordinator.limits import MAX_CANDIDATES
-from coordinator.model import NOTHING_LISTED, Claim, Denial
+from coordinator.model import Claim, Denial
 
 __all__ = ["check_candidates", "claim_first"]
 
@@ -37,12 +37,10 @@ def check_candidates(typed: Sequence[str]) -> list[str]:
 def claim_first(
     client: Client, session: str, keys: Sequence[str], ttl: float, repeat_after: float | None = None
 ) -> Claim | Denial:
-    """Claim the first free work key in one call; none of an empty list is free.
+    """Claim the first free work key in one call.
 
     ``repeat_after``: what was completed is free again so many seconds later; None: where its policy says so.
     """
-    if not keys:
-        return NOTHING_LISTED
     request_id = uuid.uuid4().hex
     if len(keys) == 1:
         # A denial names the holder then.

@@ -638,7 +638,7 @@ async def test_the_first_candidate_that_is_free_is_held(holder: Holder, other: A
     assert denied.value.denial.choice is not None
     with pytest.raises(InvalidInput):
         await holder.hold(outer, "s-1", "task:a", how="hold_next")
-    with pytest.raises(InvalidInput):
+    with pytest.raises(ClaimDenied, match="the list is empty"):
         await holder.hold(outer, "s-1", [], how="hold_next")
 
 

@@ -241,11 +241,23 @@ class TestWithdrawal:
 
 
 class TestInput:
-    @pytest.mark.parametrize("candidates", [[], [f"task:n-{number}" for number in range(1001)]], ids=["none", "1001"])
-    async def test_so_many_are_refused(self, client: AsyncClient, candidates: list[str]) -> None:
+    async def test_more_than_a_thousand_are_refused(self, client: AsyncClient) -> None:
         with pytest.raises(InvalidInput, match="allowed are 1 to 1000") as raised:
-            await client.claim_next("s", candidates)
+            await client.claim_next("s", [f"task:n-{number}" for number in range(1001)])
         assert raised.value.field == "candidates"
+
+    async def test_of_an_empty_list_nothing_is_free_and_naming_none_is_refused(
+        self, client: AsyncClient, stub: Stub
+    ) -> None:
+        with pytest.raises(ClaimDenied, match="nothing is free: the list is empty") as denied:
+            await client.claim_next("s", iter(()))
+        assert denied.value.denial.choice is not None
+        assert denied.value.denial.choice.nothing_free is NothingFree.EMPTY
+        with pytest.raises(InvalidInput, match="session"):
+            await client.claim_next("s s", [])
+        with pytest.raises(grpc.RpcError) as refused:
+            await stub("ClaimNext", session="s", candidates=[], request_id="r")
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
     @pytest.mark.parametrize(
         "wrong", ["", "task:", "task:a\x07", "x" * 600], ids=["empty", "no-identity", "bell", "long"]

@@ -44,6 +44,9 @@ _COMPLETING_SECONDS, _LEAST_COMPLETING_SECONDS, _PAUSE_SECONDS = 30.0, 1.0, 0.25
 #: How long a release, or the withdrawal of a claim that was interrupted, may take, in seconds.
 _RELEASING_SECONDS, _WITHDRAWING_SECONDS = 5.0, 2.0
 
+_WITHDRAWN = "nothing is held, as the request was withdrawn; try again"
+_PERHAPS_CLAIMED = "try again later; if the work was claimed after all, that claim ends by itself after its TTL"
+
 Ask = Callable[[str, str], model.Claim | model.Denial]
 
 
@@ -130,8 +133,9 @@ class Hold:
             return self._begin(answer)
         except BaseException as error:
             if isinstance(error, OutcomeUnknown):
-                if self._withdraw(request_id):
-                    error.request_id, error.hint = None, "nothing is held, as the request was withdrawn; try again"
+                withdrawn = self._withdraw(request_id)
+                # A hold cannot repeat a request: each is an instance of its own.
+                error.request_id, error.hint = None, _WITHDRAWN if withdrawn else _PERHAPS_CLAIMED
             elif not isinstance(error, CoordinatorError):
                 if self._held is not None:
                     self._means.keeper.discard(self._held_claim)

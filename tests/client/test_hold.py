@@ -488,6 +488,19 @@ async def test_a_claim_of_unknown_outcome_is_withdrawn(coordinator: RunningCoord
         assert (await client.get(KEY)).claim is None
 
 
+async def test_one_that_could_not_be_withdrawn_either_may_last_for_its_ttl(
+    coordinator: RunningCoordinator, fleet: str
+) -> None:
+    async with (
+        holding(coordinator.endpoint, "Claim", "Withdraw") as slow,
+        AsyncClient(slow.endpoint, fleet=fleet, timeout=0.3) as client,
+    ):
+        with pytest.raises(OutcomeUnknown) as unknown:
+            async with client.hold("s-1", KEY):
+                raise AssertionError("entered")
+        assert (unknown.value.request_id, "after its TTL" in (unknown.value.hint or "")) == (None, True)
+
+
 async def test_a_renewal_goes_to_another_endpoint_where_one_is_silent(
     coordinator: RunningCoordinator, fleet: str
 ) -> None:

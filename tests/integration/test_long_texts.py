@@ -238,3 +238,11 @@ async def test_48_the_candidates_of_one_call_are_read_in_portions_and_those_of_s
     assert turns[0] >= 3 * 3
     again = await lists.read(requests[0], "", "", deadline=time.monotonic() + 60)
     assert again is found[0]
+
+
+async def test_a_list_that_many_name_at_once_is_read_once() -> None:
+    lists = CandidateLists(frozenset())
+    request = pb.ClaimNextRequest(candidates=[f"task:{number}" for number in range(64)])
+    deadline = time.monotonic() + 60
+    found = await asyncio.gather(*(lists.read(request, "", str(caller), deadline=deadline) for caller in range(3)))
+    assert found[0] is found[1] is found[2]

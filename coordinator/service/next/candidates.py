@@ -49,7 +49,10 @@ class CandidateLists:
         found = self._kept.get(whole)
         if found is None:
             async with self._turns.turn(credential, connection, deadline=deadline):
-                found = self._kept[whole] = await self._read(fleet, typed)
+                # Many that ask at once often have the same list, and it was read meanwhile.
+                found = self._kept.get(whole)
+                if found is None:
+                    found = self._kept[whole] = await self._read(fleet, typed)
             if len(self._kept) > _LISTS_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(whole)

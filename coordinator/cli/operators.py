@@ -61,14 +61,16 @@ def work_revoke(
 def work_ack(
     key: Key,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why no action is needed.")],
+    request_id: RequestId = None,
 ) -> int:
     """Acknowledge abandoned work: it is no loose end any more, and can be claimed as before.
 
     The Python client and the API call this `acknowledge`.
     """
     context = current()
-    with context.client() as client, under_way():
-        record = client.acknowledge(key, reason=reason)
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
+        record = client.acknowledge(key, reason=reason, request_id=request_id)
     say_what_it_became(key, record.work_key)
     answer(context, f"acknowledged {quotation.key(record.work_key)}", record_object(record))
     if record.acknowledged_reason != (reason or None):

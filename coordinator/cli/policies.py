@@ -9,11 +9,12 @@ import typer
 from coordinator import quotation
 from coordinator.cli.common_options import CommonCommand, CommonGroup
 from coordinator.cli.context import current
-from coordinator.cli.interruption import under_way
+from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects import policies_object, policy_object
 from coordinator.cli.output import answer, say_what_it_became
 from coordinator.cli.quantities import parse_duration
 from coordinator.cli.text import describe_policies, describe_policy
+from coordinator.cli.work_arguments import RequestId
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
 from coordinator.model import Repeat
@@ -63,6 +64,7 @@ def policy_set(
         str | None,
         typer.Option("--loose-ends", metavar="on|off", help="Whether abandoned attempts are loose ends."),
     ] = None,
+    request_id: RequestId = None,
 ) -> int:
     """Set what a kind of work, or all work below a prefix of work keys, means; for operators.
 
@@ -78,8 +80,16 @@ def policy_set(
             "nothing is to be set; at least one option is needed",
             hint="coordination policy set PATTERN --repeat always",
         )
-    with context.client() as client, under_way():
-        found = client.set_policy(pattern, repeat=wanted, max_live=live, max_attempts=attempts, loose_ends=switch)
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
+        found = client.set_policy(
+            pattern,
+            repeat=wanted,
+            max_live=live,
+            max_attempts=attempts,
+            loose_ends=switch,
+            request_id=request_id,
+        )
     say_what_it_became(pattern, found.pattern)
     answer(context, f"set {quotation.key(found.pattern)}: {describe_policy(found)}", policy_object(found))
     return 0
@@ -96,11 +106,12 @@ def policy_list() -> int:
 
 
 @policy.command("unset", cls=CommonCommand)
-def policy_unset(pattern: Pattern) -> int:
+def policy_unset(pattern: Pattern, request_id: RequestId = None) -> int:
     """Take back all that was set for a pattern; for operators. What is built in stays."""
     context = current()
-    with context.client() as client, under_way():
-        removed = client.unset_policy(pattern)
+    request_id = named_request(request_id)
+    with context.client() as client, under_way(request_id):
+        removed = client.unset_policy(pattern, request_id=request_id)
     shown = quotation.key(pattern)
     text = f"unset {shown}" if removed else f"nothing is set for {shown}"
     answer(context, text, {"pattern": pattern, "removed": removed})

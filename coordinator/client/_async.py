@@ -689,6 +689,7 @@ class AsyncClient:
         max_live: int | None = None,
         max_attempts: int | None = None,
         loose_ends: bool | None = None,
+        request_id: str | None = None,
     ) -> model.Policy:
         """Say what a kind of work, or all work below a prefix of work keys, means; as an operator.
 
@@ -703,6 +704,8 @@ class AsyncClient:
             max_live: How many claims of this work may be live at a time, 0 to 1,000,000; 0 pauses it.
             max_attempts: How many attempts may fail before the work is not handed out any more, 1 to 1,000.
             loose_ends: Whether abandoned attempts are loose ends.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request.
 
         Returns:
             The policy of that pattern, as it is set now.
@@ -712,7 +715,7 @@ class AsyncClient:
 
         """
         policy = fields.policy(pattern, repeat, max_live, max_attempts, loose_ends)
-        request = pb.SetPolicyRequest(fleet=self._fleet, policy=policy)
+        request = pb.SetPolicyRequest(fleet=self._fleet, policy=policy, request_id=fields.request_id(request_id))
         return policy_from((await self._calls.call("SetPolicy", request)).policy)
 
     async def list_policies(self) -> model.PolicyList:
@@ -725,20 +728,23 @@ class AsyncClient:
         response = await self._calls.call("ListPolicies", pb.ListPoliciesRequest(fleet=self._fleet))
         return model.PolicyList(tuple(map(policy_from, response.policies)), policy_from(response.defaults))
 
-    async def unset_policy(self, pattern: str) -> bool:
+    async def unset_policy(self, pattern: str, *, request_id: str | None = None) -> bool:
         """Take back all that was set for a pattern, as an operator. What is built in stays.
 
         Args:
             pattern: The pattern, as for ``set_policy``.
+            request_id: Names the request, as for ``set_policy``.
 
         Returns:
             Whether anything had been set.
 
         """
-        request = pb.UnsetPolicyRequest(fleet=self._fleet, pattern=fields.text("pattern", pattern))
+        request = pb.UnsetPolicyRequest(
+            fleet=self._fleet, pattern=fields.text("pattern", pattern), request_id=fields.request_id(request_id)
+        )
         return bool((await self._calls.call("UnsetPolicy", request)).removed)
 
-    async def acknowledge(self, key: str, *, reason: str = "") -> model.Record:
+    async def acknowledge(self, key: str, *, reason: str = "", request_id: str | None = None) -> model.Record:
         """Mark abandoned work as seen, so that it is no loose end any more. On the command line this is ``work-ack``.
 
         The work can be claimed as before.
@@ -746,6 +752,8 @@ class AsyncClient:
         Args:
             key: The work key, at most 512 bytes.
             reason: Why no action is needed, at most 16 KiB.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request.
 
         Returns:
             The record. If it had been acknowledged before, it has the reason that was given then.
@@ -756,7 +764,10 @@ class AsyncClient:
 
         """
         request = pb.AcknowledgeRequest(
-            fleet=self._fleet, work_key=fields.text("work_key", key), reason=fields.text("reason", reason)
+            fleet=self._fleet,
+            work_key=fields.text("work_key", key),
+            reason=fields.text("reason", reason),
+            request_id=fields.request_id(request_id),
         )
         return answers.record_from((await self._calls.call("Acknowledge", request)).record)
 

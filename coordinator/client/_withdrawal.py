@@ -12,8 +12,12 @@ from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["WITHDRAWABLE", "withdrawal_of"]
 
-#: The methods whose requests can be withdrawn.
-WITHDRAWABLE = frozenset({"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release"})
+#: Those of them that name no session: they are withdrawn as an operator's, but for the last.
+_OPERATORS, _ACKNOWLEDGE = frozenset({"Revoke", "Reopen", "SetPolicy", "UnsetPolicy"}), "Acknowledge"
+#: The methods whose requests can be withdrawn: all that change something, but for Reap, which is never tried twice.
+WITHDRAWABLE = frozenset(
+    {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", *_OPERATORS, _ACKNOWLEDGE}
+)
 
 
 def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawRequest | None:
@@ -23,6 +27,10 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
     """
     if method not in WITHDRAWABLE:
         return None
+    if method in _OPERATORS or method == _ACKNOWLEDGE:
+        return pb.WithdrawRequest(
+            fleet=request.fleet, items=[_item(request, 0)], acknowledgements=method == _ACKNOWLEDGE
+        )
     withdrawal = pb.WithdrawRequest(fleet=request.fleet, session=request.session)
     if method not in ("ClaimMany", "RenewMany"):
         withdrawal.items.append(_item(request, _token_told(method, response)))
@@ -48,4 +56,7 @@ def _item(request: Any, token: int) -> pb.WithdrawItem:
     ttl = request.ttl if "ttl" in request.DESCRIPTOR.fields_by_name and request.HasField("ttl") else None
     # A ClaimNext names none: what was granted says which one it was.
     work_key = getattr(request, "work_key", "")
-    return pb.WithdrawItem(work_key=work_key, request_id=request.request_id, fencing_token=token, ttl=ttl)
+    pattern = request.policy.pattern if isinstance(request, pb.SetPolicyRequest) else getattr(request, "pattern", "")
+    return pb.WithdrawItem(
+        work_key=work_key, request_id=request.request_id, fencing_token=token, ttl=ttl, pattern=pattern
+    )

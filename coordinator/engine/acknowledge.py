@@ -6,6 +6,7 @@ Invariants:
   it had been reaped first.
 - A session that claims the work meanwhile wins: the transaction compares that no claim is there and that the record is
   the one that was read.
+- A request that was withdrawn acknowledges nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from datetime import datetime
 
 from coordinator.engine.attempt_end import End, expire, what_is_left, write_end
 from coordinator.engine.documents import StoredRecord
-from coordinator.engine.layout import WorkPaths
+from coordinator.engine.layout import NoSession, WorkPaths
+from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import NotFound, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
@@ -33,6 +36,7 @@ __all__ = ["AcknowledgeCommand", "acknowledge"]
 class AcknowledgeCommand:
     """A request to acknowledge; ``reason`` says why it may be left alone."""
 
+    request_id: str
     now: datetime
     reason: str = ""
 
@@ -42,6 +46,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
 
     Raises ``NotFound`` where nothing is known of the work key, ``Refused`` where it is not abandoned.
     """
+    wanted = not_withdrawn(paths, NoSession.ACKNOWLEDGER, command.request_id)
     found = yield from read(paths)
     for _ in TRIES:
         record = _abandoned(paths.work_key, found, command.now)
@@ -54,7 +59,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
         marked = replace(record, acknowledged_at=command.now, acknowledged_reason=command.reason)
         reply = yield from commit(
             Txn(
-                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision)),
+                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), wanted),
                 success=(
                     Put(paths.record, marked.encode()),
                     Delete(paths.loose),
@@ -67,7 +72,9 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
             yield end.event
         if reply.succeeded:
             return show_record(paths.work_key, marked, live=False)
-        found = yield from read_found(reply)
+        before, found = found, (yield from read_found(reply))
+        if found.claim is None and found.record_revision == before.record_revision:
+            raise refuse_withdrawn(paths.work_key)
     raise contended(paths.work_key, "it was being acknowledged")
 
 

@@ -218,7 +218,7 @@ def end_live(
     ended: StoredRecord,
     *,
     compares: tuple[Compare, ...] = (),
-    wanted: Compare | None = None,
+    wanted: Compare,
     loose_ends: bool = True,
 ) -> Operation[Record | Snapshot]:
     """Delete the claim and write down that it ``ended``, if it is still the one that was found.
@@ -233,11 +233,11 @@ def end_live(
     record, written = put_record(paths, record, loose_ends=loose_ends)
     success = [Delete(paths.claim), *written, *end.operations]
     same_claim = compares or (created_at(paths.claim, found.claim.token),)
-    if wanted is None:
-        return (yield from commit_end(paths, same_claim, success, end, record))
     answer = yield from commit_end(paths, (*same_claim, wanted), success, end, record)
     if isinstance(answer, Snapshot) and answer.claim is not None and answer.claim.token == found.claim.token:
-        raise refuse_withdrawn(paths.work_key)
+        as_found = (answer.claim.mod_revision, answer.record_revision)
+        if not compares or as_found == (found.claim.mod_revision, found.record_revision):
+            raise refuse_withdrawn(paths.work_key)
     return answer
 
 

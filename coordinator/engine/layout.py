@@ -8,12 +8,15 @@
     /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
     /coordination/v1/<fleet>/request/<session>/<id>       what a ClaimNext was granted, or a request that was withdrawn;
                                                           bound to a lease
+    /coordination/v1/<fleet>/request/~operator/<id>       an operator's request that was withdrawn; bound to a lease.
+                                                          ~acknowledge for acknowledgements (``NoSession``)
     /coordination/v1/<fleet>/policy/<pattern>             what an operator has set for a kind or a prefix of work keys
     /coordination-meta/v1/policy/<fleet>                  is written whenever the policies of a fleet change
 
 Invariant: two different work keys never share a key nor lie in a range of one another, and no input leaves its fleet.
 It holds because a work key K, a session, a pattern and the id of a request are percent-encoded outside
-``[A-Za-z0-9._:#@-]``, so that none of them holds a ``/``; every range below ends in ``/`` or names one key.
+``[A-Za-z0-9._:#@-]``, so that none of them holds a ``/``; every range below ends in ``/`` or names one key. Nor does
+any of them hold a ``~``: no session's requests lie where those of ``NoSession`` do.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
@@ -33,6 +37,7 @@ __all__ = [
     "POLICY_CHANGES",
     "ROOT",
     "FleetPaths",
+    "NoSession",
     "WorkPaths",
     "decode_segment",
     "encode_segment",
@@ -48,6 +53,16 @@ POLICY_CHANGES = b"/coordination-meta/v1/policy/"
 _UNRESERVED = re.compile(r"[A-Za-z0-9._:#@-]+")
 #: Ten digits keep attempts in numerical order for as long as anyone will count them.
 ATTEMPT_DIGITS = 10
+
+
+class NoSession(Enum):
+    """Who sends requests that name no session; the value is a segment that no session has.
+
+    Operators have a place of their own, so that no agent, whatever it may withdraw, withdraws what one of them wants.
+    """
+
+    OPERATOR = "~operator"
+    ACKNOWLEDGER = "~acknowledge"
 
 
 def encode_segment(text: str) -> str:
@@ -87,8 +102,9 @@ def work_paths_of(key: bytes, table: str) -> WorkPaths | None:
     return None if work_key is None else FleetPaths(fleet).of(work_key)
 
 
-def _request(root: str, session: str, request_id: str) -> bytes:
-    return f"{root}request/{encode_segment(session)}/{encode_segment(request_id)}".encode()
+def _request(root: str, sender: str | NoSession, request_id: str) -> bytes:
+    segment = sender.value if isinstance(sender, NoSession) else encode_segment(sender)
+    return f"{root}request/{segment}/{encode_segment(request_id)}".encode()
 
 
 @lru_cache(maxsize=1024)
@@ -111,9 +127,9 @@ class FleetPaths:
         claim, record = f"{root}claim/{segment}".encode(), f"{root}record/{segment}".encode()
         return WorkPaths(work_key, root, segment, claim, record)
 
-    def request(self, session: str, request_id: str) -> bytes:
+    def request(self, sender: str | NoSession, request_id: str) -> bytes:
         """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
-        return _request(f"{ROOT}{self.fleet}/", session, request_id)
+        return _request(f"{ROOT}{self.fleet}/", sender, request_id)
 
     def policy(self, pattern: str) -> bytes:
         """The policy of a pattern."""
@@ -166,9 +182,9 @@ class WorkPaths:
         """The mark that a session was denied during the present attempt."""
         return f"{self.root}contender/{self.segment}/{encode_segment(session)}".encode()
 
-    def request(self, session: str, request_id: str) -> bytes:
+    def request(self, sender: str | NoSession, request_id: str) -> bytes:
         """The mark that a request was withdrawn, or what it was granted; it is the same for all work keys."""
-        return _request(self.root, session, request_id)
+        return _request(self.root, sender, request_id)
 
     def read_history(self, limit: int = 0, *, before: int | None = None) -> Range:
         """Read the history, latest first, or that of the attempts ``before`` one."""

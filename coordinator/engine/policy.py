@@ -8,7 +8,6 @@ Invariants:
 - Of all patterns that match a work key, the longest that sets a field says what it is; each field is looked up for
   itself. A policy that an operator has set counts before a built-in one of the same pattern.
 - What cannot be read is left out, and reported: it sets nothing.
-- Each change of a fleet's policies writes that fleet's mark of a change, in the same transaction.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.documents import OnOff, PolicyChange, StoredPolicy
+from coordinator.engine.documents import OnOff, StoredPolicy
 from coordinator.engine.layout import FleetPaths, decode_segment, encode_segment
-from coordinator.engine.retries import TRIES, policy_contended
 from coordinator.engine.steps import Damaged, Operation, commit, decode
-from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, end_of_prefix, unchanged
-from coordinator.errors import LimitExceeded
+from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
 from coordinator.keys import SEPARATORS, WorkKey
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS, MAX_POLICIES
 from coordinator.model import Policy, PolicyList, Repeat
@@ -36,10 +33,10 @@ __all__ = [
     "WorkPolicy",
     "below",
     "matches",
+    "over",
     "patterns_of",
+    "policy_at",
     "read_policies",
-    "set_policy",
-    "unset_policy",
 ]
 
 #: What holds where no policy says anything else.
@@ -117,7 +114,7 @@ class PolicyBook:
         self.policies = tuple(sorted(policies, key=lambda policy: policy.pattern))
         self._by_pattern = {policy.pattern: policy for policy in BUILT_IN}
         for policy in self.policies:
-            self._by_pattern[policy.pattern] = _over(policy, self._by_pattern.get(policy.pattern))
+            self._by_pattern[policy.pattern] = over(policy, self._by_pattern.get(policy.pattern))
         self._kinds = frozenset(pattern.partition(":")[0] for pattern in self._by_pattern)
 
     def of(self, work_key: WorkKey) -> WorkPolicy:
@@ -162,57 +159,13 @@ def read_policies(paths: FleetPaths) -> Operation[PolicyBook]:
     reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=2 * MAX_POLICIES),)))
     found = []
     for kv in reply.range(0).kvs:
-        policy = yield from _policy_at(kv, prefix)
+        policy = yield from policy_at(kv, prefix)
         if policy is not None:
             found.append(policy)
     return PolicyBook(found)
 
 
-def set_policy(policy: Policy, paths: FleetPaths, now: datetime) -> Operation[Policy]:
-    """Set the fields that a policy has; those that it does not have stay. Returns what is set for the pattern now.
-
-    Raises ``LimitExceeded`` where the fleet has as many policies as it may.
-    """
-    key = paths.policy(policy.pattern)
-    for _ in TRIES:
-        reply = yield from commit(Txn((), (Range(key), paths.count("policy"))))
-        kvs = reply.range(0).kvs
-        if not kvs and reply.range(1).total >= MAX_POLICIES:
-            raise LimitExceeded(
-                f"the fleet has {reply.range(1).total} policies; it may have {MAX_POLICIES}",
-                hint="unset one that is not needed any more; one policy for a shorter pattern may do for several",
-            )
-        before = (yield from _policy_at(kvs[0], paths.prefix("policy"))) if kvs else None
-        wanted = _over(policy, before)
-        written = (Put(key, _stored(wanted).encode()), _mark(paths, policy.pattern, now))
-        reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision if kvs else 0),), written))
-        if reply.succeeded:
-            return wanted
-    raise policy_contended("it was being set")
-
-
-def unset_policy(pattern: str, paths: FleetPaths, now: datetime) -> Operation[bool]:
-    """Unset all fields of the policy of a pattern; returns whether there was one."""
-    key = paths.policy(pattern)
-    resent = False
-    for _ in TRIES:
-        reply = yield from commit(Txn((), (Range(key),)))
-        kvs = reply.range(0).kvs
-        if not kvs:
-            return resent  # it was unset unseen
-        written = (Delete(key), _mark(paths, pattern, now))
-        reply = yield from commit(Txn((unchanged(key, kvs[0].mod_revision),), written))
-        if reply.succeeded:
-            return True
-        resent = reply.resent
-    raise policy_contended("it was being unset")
-
-
-def _mark(paths: FleetPaths, pattern: str, now: datetime) -> Put:
-    return Put(paths.policy_change, PolicyChange(pattern=pattern, changed_at=now).encode())
-
-
-def _over(policy: Policy, below: Policy | None) -> Policy:
+def over(policy: Policy, below: Policy | None) -> Policy:
     """Return a policy with the fields of another one where it has none itself."""
     if below is None:
         return policy
@@ -233,17 +186,8 @@ def _repeat_after(policy: Policy) -> float | None:
     return 0.0 if policy.repeat is Repeat.ALWAYS else None
 
 
-def _stored(policy: Policy) -> StoredPolicy:
-    return StoredPolicy(
-        repeat=policy.repeat,
-        repeat_after=policy.repeat_after_seconds,
-        max_live=policy.max_live,
-        max_attempts=policy.max_attempts,
-        loose_ends=None if policy.loose_ends is None else OnOff.ON if policy.loose_ends else OnOff.OFF,
-    )
-
-
-def _policy_at(kv: KeyValue, prefix: bytes) -> Operation[Policy | None]:
+def policy_at(kv: KeyValue, prefix: bytes) -> Operation[Policy | None]:
+    """Return the policy that a key below ``prefix``, that of the table, holds; None where it cannot be read."""
     segment = kv.key.removeprefix(prefix).decode(errors="replace")
     pattern = decode_segment(segment)
     if encode_segment(pattern) != segment:

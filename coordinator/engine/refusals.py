@@ -98,10 +98,13 @@ def refuse_revoked(work_key: WorkKey, held: StoredClaim) -> ClaimLost:
     )
 
 
-def refuse_withdrawn(work_key: WorkKey) -> Refused:
-    """Say that a request came when its caller had been answered, and had withdrawn what was still on its way."""
+def refuse_withdrawn(subject: WorkKey | str) -> Refused:
+    """Say that a request came when its caller had been answered, and had withdrawn what was still on its way.
+
+    ``subject`` is the work key or the pattern that it is about.
+    """
     return Refused(
-        f"this very request about {key(work_key)} was withdrawn: its caller has been answered already",
+        f"this very request about {key(subject)} was withdrawn: its caller has been answered already",
         hint="ask again with a new request_id",
     )
 

@@ -27,7 +27,7 @@ from coordinator.engine.refusals import refuse, refuse_revoked, refuse_withdrawn
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts, show_claim
 from coordinator.engine.steps import Lease, Operation, commit, lease_for
-from coordinator.engine.transaction import Put, Txn, unchanged
+from coordinator.engine.transaction import Compare, Put, Txn, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.model import Cause, Claim, Outcome, State
 
@@ -111,7 +111,8 @@ def renew_live(
         note=held.note if note is None else note,
         renewed=True,
     )
-    met = yield from rewrite(paths, found, live, renewed, lease, also, request_id)
+    wanted = (not_withdrawn(paths, held.session, request_id),) if request_id else ()
+    met = yield from rewrite(paths, found, live, renewed, lease, also, wanted)
     if met is None:
         return show_claim(paths.work_key, renewed, live.token, lease.seconds, outcome=Outcome.RENEWED)
     alike = _renewed_alike(met, renewed, live.token, lease.id)
@@ -147,9 +148,12 @@ def rewrite(
     claim: StoredClaim,
     lease: Lease,
     also: tuple[Txn, ...] = (),
-    request_id: str = "",
+    wanted: tuple[Compare, ...] = (),
 ) -> Operation[Snapshot | None]:
-    """Write a claim again, bound to ``lease``, with its record; returns None, or what was found if it has changed."""
+    """Write a claim again, bound to ``lease``, with its record; returns None, or what was found if it has changed.
+
+    ``wanted`` says that the request was not withdrawn. Otherwise the claim may be found just as it was.
+    """
     record = StoredRecord(
         state=State.CLAIMED,
         session=claim.session,
@@ -164,7 +168,6 @@ def rewrite(
         cause=Cause.REVOKED if claim.revoked else None,
         reason=claim.reason,
     )
-    wanted = (not_withdrawn(paths, claim.session, request_id),) if request_id else ()
     reply = yield from commit(
         Txn(
             compares=(unchanged(paths.claim, live.mod_revision), *wanted),

@@ -2,6 +2,7 @@
 
 Invariants:
 - A request ends the claim that it first found, or none: it never ends a claim that was granted since.
+- A request that was withdrawn ends and marks nothing.
 - A claim that cannot be read can be revoked too. As its holder is unknown, it is ended only as it was found: the
   transaction compares the last change of claim and record. What the record knows of the attempt is kept.
 - The answer describes the attempt that was revoked, also where the work is completed again because the attempt had
@@ -20,12 +21,14 @@ from coordinator.engine.attempt_end import as_claimed, end_live, record_of
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import latest_attempt, own_end, read_ends, read_first, show_ended
 from coordinator.engine.json_document import MOST_ATTEMPTS
-from coordinator.engine.layout import WorkPaths
+from coordinator.engine.layout import NoSession, WorkPaths
+from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.renew import rewrite
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, show_record
 from coordinator.engine.steps import Operation, lease_for
 from coordinator.engine.transaction import unchanged
+from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, Record, State
@@ -84,7 +87,13 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
         as_found = (unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision))
         compares = () if live.stored is not None else as_found
         answer = yield from end_live(
-            paths, found, command.request_id, ended, compares=compares, loose_ends=command.loose_ends
+            paths,
+            found,
+            command.request_id,
+            ended,
+            compares=compares,
+            wanted=not_withdrawn(paths, NoSession.OPERATOR, command.request_id),
+            loose_ends=command.loose_ends,
         )
         if isinstance(answer, Record):
             return show_ended(paths.work_key, ended)
@@ -101,7 +110,10 @@ def _mark(
         # A lease that is kept is this replica's own, and so is the clock that wrote the time.
         expires_at = held.expires_at if lease.id == live.lease else lease.expires_at
         held = replace(held, revoked=True, reason=command.reason, expires_at=expires_at)
-        met = yield from rewrite(paths, found, live, held, lease)
+        wanted = not_withdrawn(paths, NoSession.OPERATOR, command.request_id)
+        met = yield from rewrite(paths, found, live, held, lease, wanted=(wanted,))
+        if met is not None and met.claim is not None and met.claim.mod_revision == live.mod_revision:
+            raise refuse_withdrawn(paths.work_key)
         if met is not None:
             return met
     return show_record(paths.work_key, record_of(held, live.token), live=True)

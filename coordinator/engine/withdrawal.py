@@ -9,6 +9,7 @@ Invariants:
   made earlier is released by the withdrawal.
 - A claim is released only if this very request made it, its caller did not receive it as the answer, and it is
   still as it was granted. One that was renewed since has a holder who knows of it. No other claim is touched.
+- A request that names no session (``NoSession``) grants nothing: its withdrawal marks it, and releases no claim.
 - An attempt that was withdrawn leaves the work as it was before: finished work is finished, and a loose end is a loose
   end again. It keeps its number and its history entry, which says ``withdrawn``.
 
@@ -16,7 +17,8 @@ A ClaimNext is withdrawn without naming a work key (``withdraw_next``): what sta
 was granted. Its tries and its withdrawal write the same key, which etcd refuses within one batch.
 
 Of all others the first comparison names the claim, as that of each transaction about the work key does: so a withdrawal
-and a try of the same request never travel in one batch, in which neither would see the other.
+and a try of the same request never travel in one batch, in which neither would see the other. Those about a policy name
+its key instead (``withdraw_policy_change``).
 """
 
 from __future__ import annotations
@@ -27,18 +29,17 @@ from datetime import datetime
 from coordinator.engine.attempt_end import as_claimed, commit_end, put_record, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord, StoredRequest
 from coordinator.engine.history import PASSED_OVER, record_of_end
-from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
+from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths, encode_segment, read_work_key
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode, lease_for
-from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at, is_absent, unchanged
-from coordinator.errors import InternalError
+from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at, in_turn, is_absent, unchanged
 from coordinator.keys import WorkKey
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Cause, Record, State
 
-__all__ = ["WithdrawCommand", "not_withdrawn", "withdraw", "withdraw_next"]
+__all__ = ["WithdrawCommand", "not_withdrawn", "withdraw", "withdraw_next", "withdraw_policy_change"]
 
 #: How much longer than the TTL of its claim a withdrawal is remembered, in seconds: as long as a copy may take on its
 #: way that is neither refused for its deadline nor because its coordinator was stopped.
@@ -48,12 +49,12 @@ _REASON = "withdrawn: it was granted after its caller had been answered"
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCommand:
-    """The withdrawal of a request; ``token`` is that of the claim which its caller received, 0 for none.
+    """The withdrawal of a request of ``sender``; ``token`` is that of the claim which its caller received, 0 for none.
 
     ``ttl_seconds`` is what the request asked for; None means the default. ``policies`` are those of the fleet.
     """
 
-    session: str
+    sender: str | NoSession
     request_id: str
     now: datetime
     token: int = 0
@@ -61,18 +62,17 @@ class WithdrawCommand:
     policies: PolicyBook = field(default_factory=PolicyBook)
 
 
-def not_withdrawn(paths: WorkPaths, session: str, request_id: str) -> Compare:
+def not_withdrawn(paths: WorkPaths | FleetPaths, sender: str | NoSession, request_id: str) -> Compare:
     """The request was not withdrawn."""
-    return is_absent(paths.request(session, request_id))
+    return is_absent(paths.request(sender, request_id))
 
 
 def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
     """Withdraw a request; returns whether that has released a claim that no holder knew of."""
-    lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
-    if lease is None:
-        raise InternalError("no lease was given for a withdrawal")
-    withdrawal = StoredRequest(work_key=str(paths.work_key), withdrawn_at=command.now)
-    mark = Put(paths.request(command.session, command.request_id), withdrawal.encode(), lease.id)
+    mark = yield from _mark(command, paths, str(paths.work_key))
+    if isinstance(command.sender, NoSession):
+        yield from commit(Txn((in_turn(paths.claim),), (mark,)))
+        return False
     found = yield from read(paths)
     for _ in TRIES:
         if found.claim is not None and _is_unknown(command, found.claim):
@@ -91,9 +91,8 @@ def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
 
 def withdraw_next(command: WithdrawCommand, paths: FleetPaths) -> Operation[WorkKey | None]:
     """Withdraw a ClaimNext; returns the work key whose claim that has released because no holder knew of it, if any."""
-    request = paths.request(command.session, command.request_id)
-    lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
-    mark = Put(request, StoredRequest(withdrawn_at=command.now).encode(), lease.id)
+    mark = yield from _mark(command, paths)
+    request = mark.key
     reply = yield from commit(Txn((is_absent(request),), (mark,), (Range(request),)))
     if reply.succeeded or not reply.range(0).kvs:
         return None
@@ -104,12 +103,25 @@ def withdraw_next(command: WithdrawCommand, paths: FleetPaths) -> Operation[Work
     return None
 
 
+def withdraw_policy_change(command: WithdrawCommand, paths: FleetPaths, pattern: str) -> Operation[None]:
+    """Withdraw an operator's request about the policy of a pattern."""
+    mark = yield from _mark(command, paths)
+    yield from commit(Txn((in_turn(paths.policy(pattern)),), (mark,)))
+
+
+def _mark(command: WithdrawCommand, paths: WorkPaths | FleetPaths, work_key: str = "") -> Operation[Put]:
+    """Return what marks the request as withdrawn, on a lease."""
+    lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
+    withdrawal = StoredRequest(work_key=work_key, withdrawn_at=command.now)
+    return Put(paths.request(command.sender, command.request_id), withdrawal.encode(), lease.id)
+
+
 def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
     """Return whether the request made the claim, and no caller has received it."""
     held = live.stored
     return (
         held is not None
-        and held.session == command.session
+        and held.session == command.sender
         and held.request_id == command.request_id
         and live.token != command.token
         # Another try of the request may have moved the claim to another lease, which is no renewal.

@@ -11,14 +11,15 @@ from typing import Any
 import grpc.aio
 
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.policy import WorkPolicy, set_policy, unset_policy
+from coordinator.engine.policy import WorkPolicy
+from coordinator.engine.policy_change import set_policy, unset_policy
 from coordinator.keys import parse_pattern
 from coordinator.logs.format import log_event
 from coordinator.names import check_fleet
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.deadlines import deadline_of
-from coordinator.service.requests import Keyed, policy_of
+from coordinator.service.requests import Keyed, change_request_id, policy_of
 from coordinator.store.policies import Policies
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_on_wire
@@ -41,7 +42,7 @@ class PolicyCalls:
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: _Context) -> pb.SetPolicyResponse:  # noqa: N802  # its name in the API
         """Set fields of the policy of a pattern."""
         fleet, policy = check_fleet(request.fleet), policy_of(request, self._topic_kinds)
-        start = partial(set_policy, policy, FleetPaths(fleet), self._clock())
+        start = partial(set_policy, policy, FleetPaths(fleet), self._clock(), change_request_id(request))
         payer, deadline = self._operator(fleet, context), deadline_of(context)
         policy = await self._metering.run(start, payer, keeping=False, deadline=deadline)
         self._policies.changed(fleet)
@@ -60,7 +61,7 @@ class PolicyCalls:
     async def UnsetPolicy(self, request: pb.UnsetPolicyRequest, context: _Context) -> pb.UnsetPolicyResponse:  # noqa: N802
         """Unset the policy of a pattern."""
         fleet, pattern = check_fleet(request.fleet), parse_pattern(request.pattern, topic_kinds=self._topic_kinds)
-        start = partial(unset_policy, pattern, FleetPaths(fleet), self._clock())
+        start = partial(unset_policy, pattern, FleetPaths(fleet), self._clock(), change_request_id(request))
         payer, deadline = self._operator(fleet, context), deadline_of(context)
         removed = await self._metering.run(start, payer, keeping=True, deadline=deadline)
         self._policies.changed(fleet)

@@ -19,7 +19,7 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.events import EventFilter
 from coordinator.engine.finish import FinishCommand
 from coordinator.engine.hot import HotCommand
-from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths
 from coordinator.engine.listing import ListCommand, LogCommand
 from coordinator.engine.policy import PolicyBook, RepeatingBook, WorkPolicy
 from coordinator.engine.renew import RenewCommand
@@ -56,6 +56,7 @@ __all__ = [
     "Keyed",
     "acknowledge_command",
     "briefing_command",
+    "change_request_id",
     "check_items",
     "check_min_age",
     "check_revision",
@@ -74,6 +75,7 @@ __all__ = [
     "renew_command",
     "reopen_command",
     "revoke_command",
+    "sender_of",
     "withdraw_command",
 ]
 
@@ -229,6 +231,11 @@ def reopen_command(request: pb.ReopenRequest, now: datetime, policy: WorkPolicy)
     return ReopenCommand(_request_id(request.request_id), now, reason, loose_ends=policy.loose_ends)
 
 
+def change_request_id(request: pb.SetPolicyRequest | pb.UnsetPolicyRequest) -> str:
+    """Return the id of a request to change a policy, made up where it has none."""
+    return _request_id(request.request_id)
+
+
 def policy_of(request: pb.SetPolicyRequest, topic_kinds: frozenset[str]) -> Policy:
     """Read the policy that is to be set."""
     wanted = request.policy
@@ -259,15 +266,30 @@ def _check_count(field: str, value: int | None, least: int, most: int) -> None:
 
 def acknowledge_command(request: pb.AcknowledgeRequest, now: datetime) -> AcknowledgeCommand:
     """Read an acknowledgement."""
-    return AcknowledgeCommand(now=now, reason=_text("reason", request.reason))
+    return AcknowledgeCommand(_request_id(request.request_id), now, _text("reason", request.reason))
 
 
-def withdraw_command(item: pb.WithdrawItem, session: str, now: datetime, policies: PolicyBook) -> WithdrawCommand:
+def sender_of(request: pb.WithdrawRequest) -> str | NoSession:
+    """Read whose requests are to be withdrawn."""
+    if request.session and request.acknowledgements:
+        raise InvalidInput("acknowledgements name no session; leave it empty to withdraw them", field="session")
+    if request.session:
+        return check_session(request.session)
+    return NoSession.ACKNOWLEDGER if request.acknowledgements else NoSession.OPERATOR
+
+
+def withdraw_command(
+    item: pb.WithdrawItem, sender: str | NoSession, now: datetime, policies: PolicyBook
+) -> WithdrawCommand:
     """Read one withdrawal."""
+    if item.pattern and (item.work_key or sender is not NoSession.OPERATOR):
+        raise InvalidInput(
+            "a pattern is that of an operator's request about policies, and of no other", field="pattern"
+        )
     if not item.request_id:
         raise InvalidInput("request_id is empty; it must be that of the request to withdraw", field="request_id")
     return WithdrawCommand(
-        session=session,
+        sender=sender,
         request_id=_id("request_id", item.request_id),
         now=now,
         token=_token(item.fencing_token),

@@ -67,6 +67,7 @@ from coordinator.service.requests import (
     renew_command,
     reopen_command,
     revoke_command,
+    sender_of,
 )
 from coordinator.service.status import StatusReader
 from coordinator.service.watcher import Progress
@@ -220,16 +221,15 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
 
     async def Withdraw(self, request: pb.WithdrawRequest, context: _Context) -> pb.WithdrawResponse:  # noqa: N802
         """Withdraw requests whose caller has been answered."""
-        session = check_session(request.session)
-        fleet, deadline = check_fleet(request.fleet), deadline_of(context)
-        meter = self._metering.meter(self._payer(fleet, session, context), keeping=True)
+        sender, fleet, deadline = sender_of(request), check_fleet(request.fleet), deadline_of(context)
+        meter = self._metering.meter(self._payer(fleet, request.session, context), keeping=True)
         policies = await self._policies.of(fleet, deadline=deadline)
         released, problem = await withdraw_all(
-            request, self._runner, meter, self._clock(), self._topic_kinds, policies, deadline=deadline
+            request, sender, self._runner, meter, self._clock(), self._topic_kinds, policies, deadline=deadline
         )
         for keyed, request_id in released:
             self._ended(keyed)
-            self._decisions.withdrawn(keyed, session, request_id)
+            self._decisions.withdrawn(keyed, request.session, request_id)
         if problem is not None:
             raise problem
         return pb.WithdrawResponse(released=len(released))

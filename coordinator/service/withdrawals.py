@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from coordinator.engine.layout import FleetPaths
+from coordinator.engine.layout import FleetPaths, NoSession
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.steps import Operation
-from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_next
-from coordinator.keys import WorkKey
-from coordinator.names import check_fleet, check_session
+from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_next, withdraw_policy_change
+from coordinator.keys import WorkKey, parse_pattern
+from coordinator.names import check_fleet
 from coordinator.service.accounts import Metered
 from coordinator.service.requests import Keyed, check_items, withdraw_command
 from coordinator.store.operation_driver import Runner
@@ -25,6 +25,7 @@ Released = tuple[Keyed, str]
 
 async def withdraw_all(
     request: pb.WithdrawRequest,
+    sender: str | NoSession,
     runner: Runner,
     meter: Metered,
     now: datetime,
@@ -35,16 +36,15 @@ async def withdraw_all(
 ) -> tuple[Sequence[Released], Exception | None]:
     """Withdraw what a call names; returns what that has released, and the first error that one of them ended with.
 
-    ``policies`` are those of the fleet.
+    The requests are those of ``sender``. ``policies`` are those of the fleet.
     """
     check_items(len(request.items))
-    paths, session = FleetPaths(check_fleet(request.fleet)), check_session(request.session)
-    commands = [withdraw_command(item, session, now, policies) for item in request.items]
-    typed = [item.work_key for item in request.items]
-    outcomes = await runner.run_many(
-        [meter.of(_withdrawal(command, key, paths, topic_kinds)) for command, key in zip(commands, typed, strict=True)],
-        deadline=deadline,
-    )
+    paths = FleetPaths(check_fleet(request.fleet))
+    commands = [withdraw_command(item, sender, now, policies) for item in request.items]
+    starts = [
+        _withdrawal(command, item, paths, topic_kinds) for command, item in zip(commands, request.items, strict=True)
+    ]
+    outcomes = await runner.run_many(list(map(meter.of, starts)), deadline=deadline)
     released: list[Released] = []
     problem = None
     for command, outcome in zip(commands, outcomes, strict=True):
@@ -57,12 +57,14 @@ async def withdraw_all(
 
 
 def _withdrawal(
-    command: WithdrawCommand, typed: str, paths: FleetPaths, topic_kinds: frozenset[str]
-) -> partial[Operation[WorkKey | None]]:
+    command: WithdrawCommand, item: pb.WithdrawItem, paths: FleetPaths, topic_kinds: frozenset[str]
+) -> Callable[[], Operation[WorkKey | None]]:
     """Return what begins the withdrawal of one request; a ClaimNext names no work key."""
-    if not typed:
-        return partial(withdraw_next, command, paths)
-    return partial(_of_one_key, command, Keyed.read(paths.fleet, typed, topic_kinds))
+    if item.pattern:
+        return partial(withdraw_policy_change, command, paths, parse_pattern(item.pattern, topic_kinds=topic_kinds))
+    if item.work_key or isinstance(command.sender, NoSession):
+        return partial(_of_one_key, command, Keyed.read(paths.fleet, item.work_key, topic_kinds))
+    return partial(withdraw_next, command, paths)
 
 
 def _of_one_key(command: WithdrawCommand, keyed: Keyed) -> Operation[WorkKey | None]:

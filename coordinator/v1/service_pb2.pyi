@@ -251,26 +251,30 @@ class ReleaseResponse(_message.Message):
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
 
 class WithdrawItem(_message.Message):
-    __slots__ = ("work_key", "request_id", "fencing_token", "ttl")
+    __slots__ = ("work_key", "request_id", "fencing_token", "ttl", "pattern")
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
     work_key: str
     request_id: str
     fencing_token: int
     ttl: _duration_pb2.Duration
-    def __init__(self, work_key: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    pattern: str
+    def __init__(self, work_key: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., pattern: _Optional[str] = ...) -> None: ...
 
 class WithdrawRequest(_message.Message):
-    __slots__ = ("fleet", "session", "items")
+    __slots__ = ("fleet", "session", "items", "acknowledgements")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     items: _containers.RepeatedCompositeFieldContainer[WithdrawItem]
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WithdrawItem, _Mapping]]] = ...) -> None: ...
+    acknowledgements: bool
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., items: _Optional[_Iterable[_Union[WithdrawItem, _Mapping]]] = ..., acknowledgements: bool = ...) -> None: ...
 
 class WithdrawResponse(_message.Message):
     __slots__ = ("released",)
@@ -493,14 +497,16 @@ class LogResponse(_message.Message):
     def __init__(self, session: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[LogEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class AcknowledgeRequest(_message.Message):
-    __slots__ = ("fleet", "work_key", "reason")
+    __slots__ = ("fleet", "work_key", "reason", "request_id")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     work_key: str
     reason: str
-    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AcknowledgeResponse(_message.Message):
     __slots__ = ("record",)
@@ -547,12 +553,14 @@ class ReopenResponse(_message.Message):
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
 
 class SetPolicyRequest(_message.Message):
-    __slots__ = ("fleet", "policy")
+    __slots__ = ("fleet", "policy", "request_id")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     policy: _types_pb2.Policy
-    def __init__(self, fleet: _Optional[str] = ..., policy: _Optional[_Union[_types_pb2.Policy, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, fleet: _Optional[str] = ..., policy: _Optional[_Union[_types_pb2.Policy, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SetPolicyResponse(_message.Message):
     __slots__ = ("policy",)
@@ -575,12 +583,14 @@ class ListPoliciesResponse(_message.Message):
     def __init__(self, policies: _Optional[_Iterable[_Union[_types_pb2.Policy, _Mapping]]] = ..., defaults: _Optional[_Union[_types_pb2.Policy, _Mapping]] = ...) -> None: ...
 
 class UnsetPolicyRequest(_message.Message):
-    __slots__ = ("fleet", "pattern")
+    __slots__ = ("fleet", "pattern", "request_id")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     pattern: str
-    def __init__(self, fleet: _Optional[str] = ..., pattern: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, fleet: _Optional[str] = ..., pattern: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UnsetPolicyResponse(_message.Message):
     __slots__ = ("removed", "pattern")

@@ -246,7 +246,8 @@ class CoordinatorServiceServicer(object):
         """Withdraws requests whose caller has its answer while other tries of them may still arrive. Tries that arrive later
         are refused (FAILED_PRECONDITION). A claim that one of them has made, and that the caller does not know of, is
         released and leaves no loose end. Clients that ask several coordinators call it by themselves. It may be repeated.
-        A withdrawal is remembered for the TTL of the claim and a minute.
+        A withdrawal is remembered for the TTL of the claim and a minute; one of a request that claims nothing for the default
+        TTL and a minute.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -201,7 +201,7 @@ class TestAttemptEnd:
 
     async def test_what_is_finished_meanwhile_is_not_acknowledged(self, world: World) -> None:
         await passed_on(world, "release")
-        acknowledging = acknowledge(AcknowledgeCommand(clock.now(), "obsolete"), world.paths(KEY))
+        acknowledging = acknowledge(AcknowledgeCommand("r", clock.now(), "obsolete"), world.paths(KEY))
         with pytest.raises(Refused, match="is completed"):
             await interrupted(world, acknowledging, partial(passed_on, world, "complete"))
         assert (await world.details(KEY)).record.state is State.COMPLETED

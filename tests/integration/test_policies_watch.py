@@ -13,7 +13,7 @@ import pytest
 
 from coordinator import clock
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.policy import set_policy
+from coordinator.engine.policy_change import set_policy
 from coordinator.engine.steps import Operation
 from coordinator.keys import WorkKey
 from coordinator.model import Policy
@@ -50,7 +50,7 @@ class World:
         self.policies = Policies(channel, self.runner)
 
     async def set(self, max_live: int) -> None:
-        start = partial(set_policy, Policy("task", max_live=max_live), FleetPaths(self.fleet), clock.now())
+        start = partial(set_policy, Policy("task", max_live=max_live), FleetPaths(self.fleet), clock.now(), "r")
         await self.other.run(start, deadline=time.monotonic() + 10)
 
     async def known(self) -> int | None:

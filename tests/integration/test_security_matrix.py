@@ -134,6 +134,31 @@ async def test_who_may_make_which_call(guarded: Guarded, opened: grpc.aio.Channe
         assert code != "INTERNAL", message
 
 
+@pytest.mark.parametrize("who", [*GRANTS, *INVALID])
+@pytest.mark.parametrize("like", ["Revoke", "Acknowledge"])
+async def test_a_withdrawal_without_a_session_needs_what_its_requests_did(
+    guarded: Guarded, opened: grpc.aio.Channel, who: str, like: str
+) -> None:
+    for fleet in guarded.fleets:
+        item = pb.WithdrawItem(work_key="task:nothing", request_id="r")
+        acknowledgements = like == "Acknowledge"
+        request = pb.WithdrawRequest(fleet=guarded.fleets[fleet], items=[item], acknowledgements=acknowledgements)
+        code, message = await code_of(opened, "Withdraw", request, header=guarded.headers[who])
+        assert code == (expected(who, like, "", fleet) or "OK"), (fleet, message)
+
+
+async def test_a_withdrawal_of_a_session_is_no_operators_by_what_it_calls_itself(
+    guarded: Guarded, opened: grpc.aio.Channel
+) -> None:
+    item = pb.WithdrawItem(work_key="task:nothing", request_id="r")
+    for acknowledgements in (True, False):
+        request = pb.WithdrawRequest(
+            fleet=guarded.fleets["here"], session="bob-1", items=[item], acknowledgements=acknowledgements
+        )
+        code, _ = await code_of(opened, "Withdraw", request, header=guarded.headers["operator"])
+        assert code == FORBIDDEN
+
+
 async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Guarded, opened: grpc.aio.Channel) -> None:
     request = request_for("Status", fleet=guarded.fleets["here"], session="")
     answered = {await code_of(opened, "Status", request, header=guarded.headers[who]) for who in INVALID}

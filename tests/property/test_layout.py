@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment, encode_segment, format_stamp
+from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths, decode_segment, encode_segment, format_stamp
 from coordinator.engine.transaction import Delete, Range
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey, parse_work_key
@@ -134,6 +134,18 @@ def test_ranges_of_a_work_key_hold_what_they_are_for(
     assert (paths.contender(session) == paths.contender(other_session)) == (session == other_session)
     # Attempts are in numerical order, so that "before" means before.
     assert lies_in(paths.history(other_attempt), paths.delete_history_before(attempt)) == (other_attempt < attempt)
+
+
+@given(fleets, texts, texts, texts)
+@thorough
+def test_no_session_has_the_place_of_requests_that_name_none(
+    fleet: str, session: str, request_id: str, other_id: str
+) -> None:
+    paths = FleetPaths(fleet)
+    places = [paths.request(sender, other_id) for sender in NoSession]
+    assert paths.request(session, request_id) not in places
+    assert len(set(places)) == len(NoSession)
+    assert all(lies_in(key, paths.count("request")) for key in places)
 
 
 @given(moments, moments)

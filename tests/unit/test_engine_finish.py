@@ -9,6 +9,7 @@ import pytest
 
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.finish import FinishCommand, complete, release
+from coordinator.engine.layout import NoSession
 from coordinator.engine.revoke import UNKNOWN_SESSION, RevokeCommand, revoke
 from coordinator.engine.steps import Lease
 from coordinator.engine.transaction import Delete, created_at, is_absent, unchanged
@@ -45,6 +46,7 @@ COMMAND = FinishCommand(session=HOLDER, request_id="end-1", now=NOW, text="see #
 REVOKE = RevokeCommand(request_id="revoke-1", now=NOW, reason="wrong work")
 LIVE = found(a_claim(), a_record(), history=())
 WANTED = is_absent(PATHS.request(HOLDER, "end-1"))
+REVOKING = is_absent(PATHS.request(NoSession.OPERATOR, "revoke-1"))
 EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
 REAPED = replace(a_record(State.ABANDONED), cause=Cause.EXPIRED)
 RELEASED = replace(a_record(State.ABANDONED), cause=Cause.RELEASED)
@@ -299,7 +301,7 @@ def test_the_hundredth_end_forgets_nothing() -> None:
 def test_a_revocation_ends_the_claim_of_any_session() -> None:
     done = run(revoke(REVOKE, PATHS), LIVE, committed())
     assert (recorded(done).cause, recorded(done).session) == (Cause.REVOKED, HOLDER)
-    assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN),)
+    assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN), REVOKING)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,7 @@ def test_a_claim_that_cannot_be_read_is_not_ended() -> None:
 def test_a_claim_that_cannot_be_read_is_revoked_by_its_record() -> None:
     record = replace(a_record(attempt=3), note="so far")
     done = run(revoke(REVOKE, PATHS), found(b"[", record, contenders=2, history=()), committed())
-    assert done.txns[1].compares == (unchanged(PATHS.claim, MODIFIED), unchanged(PATHS.record, MODIFIED))
+    assert done.txns[1].compares == (unchanged(PATHS.claim, MODIFIED), unchanged(PATHS.record, MODIFIED), REVOKING)
     assert (recorded(done).session, recorded(done).attempt, recorded(done).fencing_token) == (HOLDER, 3, TOKEN)
     written = put_at(done.txns[1], PATHS.record, StoredRecord)
     assert (written.state, written.cause, written.note, written.reason) == (
@@ -387,6 +389,15 @@ def test_a_claim_that_cannot_be_read_is_revoked_by_its_record() -> None:
         "wrong work",
     )
     assert put_at(done.txns[1], PATHS.loose, LooseEnd).cause is Cause.REVOKED
+
+
+def test_its_revocation_is_tried_again_where_it_was_written_since_and_refused_where_it_was_withdrawn() -> None:
+    at_first, since = found(b"[", a_record(), history=()), lost(b"[", a_record(), at=MODIFIED + 1)
+    done = run(revoke(REVOKE, PATHS), at_first, since, committed())
+    assert done.txns[2].compares[0] == unchanged(PATHS.claim, MODIFIED + 1)
+    assert recorded(done).session == HOLDER
+    withdrawn = run(revoke(REVOKE, PATHS), at_first, lost(b"[", a_record()))
+    assert "withdrawn" in str(withdrawn.error)
 
 
 @pytest.mark.parametrize(("record", "attempt"), [(None, 1), (b"{}", 5), (COMPLETED, 2)])

@@ -1,8 +1,9 @@
 """Which credential may call what, in one table and one function.
 
 Invariants: a method without a rule is refused to every caller. A call that acts as a session is refused unless its
-credential grants that session, and every call unless it grants the fleet. No answer to a caller, and nothing in the
-log, holds a token or says whether a refused one was unknown, expired or malformed.
+credential grants that session, and every call unless it grants the fleet. What an operator has sent is withdrawn by
+operators only. No answer to a caller, and nothing in the log, holds a token or says whether a refused one was unknown,
+expired or malformed.
 
 A token is looked up by its SHA-256 digest. That needs no comparison in constant time: what the time of a look-up could
 give away is how a digest begins, and it is not feasible to choose tokens by the beginning of their digests often enough
@@ -52,8 +53,9 @@ _READING = Rule(Role.AGENT, as_session=False)
 _TIDYING = Rule(Role.AGENT, as_session=False, any_session=True)
 _OPERATING = Rule(Role.OPERATOR, as_session=False)
 
-#: Every method of the service. Reap and Acknowledge are agents' calls: the first records only what has happened
-#: already, the second hides a loose end from briefings, and neither takes anything from a live claim.
+#: Every method of the service; for Withdraw see ``_rule_of``. Reap and Acknowledge are agents' calls: the first records
+#: only what has happened already, the second hides a loose end from briefings, and neither takes anything from a live
+#: claim.
 RULES: dict[str, Rule] = {
     "Claim": _ACTING,
     "ClaimMany": _ACTING,
@@ -92,7 +94,7 @@ class Authorizer:
     def admit(self, method: str, request: Any, context: Any) -> Grant:
         """Return the grant by which the call is permitted; raises ``Unauthenticated`` or ``PermissionDenied``."""
         grant = self.identify(context)
-        rule = RULES.get(method)
+        rule = _rule_of(method, request)
         if rule is None:
             raise PermissionDenied(f"this coordinator has no rule for {method}, so it may not be called")
         _check_fleet(grant, request.fleet or DEFAULT_FLEET)
@@ -104,7 +106,7 @@ class Authorizer:
                 hint="use a credential that grants a session",
             )
         if rule.role is Role.OPERATOR:
-            _check_operator(grant, method)
+            _check_operator(grant, "Withdraw without a session" if method == "Withdraw" else method)
             work_key = without_credentials(getattr(request, "work_key", ""))
             _LOG.info("operator", extra=said(method=method, credential=grant.name, work_key=work_key))
         return grant
@@ -136,6 +138,13 @@ class Authorizer:
                 "or a client certificate that is known here with --cert and --key",
             )
         return grant
+
+
+def _rule_of(method: str, request: Any) -> Rule | None:
+    """Return what a call needs: a withdrawal without a session needs what the calls do that it withdraws."""
+    if method == "Withdraw" and not request.session:
+        return _TIDYING if request.acknowledgements else _OPERATING
+    return RULES.get(method)
 
 
 def _digest(header: str | bytes) -> bytes:

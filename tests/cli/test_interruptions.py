@@ -27,6 +27,7 @@ CHANGES = {
     "work-complete": ("work-complete", "session-1", "task:x"),
     "work-abandon": ("work-abandon", "session-1", "task:x"),
     "work-revoke": ("work-revoke", "task:x", "--now", "--reason", "stuck"),
+    "work-ack": ("work-ack", "task:x", "--reason", "known"),
 }
 READS = (("work-show", "task:x"), ("work-list",), ("briefing",), ("status",), ("work-watch",), ("top", "--json"))
 
@@ -127,10 +128,9 @@ def test_an_id_that_was_given_is_the_one_that_is_named(own: RunningCoordinator, 
     assert "with the request id mine-1 " in complained
 
 
-@pytest.mark.parametrize("arguments", [("work-ack", "task:x", "--reason", "known"), ("work-reap",)])
 @pytest.mark.usefixtures("hanging")
-def test_what_has_no_id_is_simply_given_again(arguments: tuple[str, ...], own: RunningCoordinator, fleet: str) -> None:
-    code, said, complained = interrupted(signal.SIGINT, own.endpoint, fleet, *arguments)
+def test_what_has_no_id_is_simply_given_again(own: RunningCoordinator, fleet: str) -> None:
+    code, said, complained = interrupted(signal.SIGINT, own.endpoint, fleet, "work-reap")
     assert (code, said) == (130, "")
     assert complained == f"{UNKNOWN}hint: run the same command again: it takes effect at most once\n"
 

@@ -2,7 +2,7 @@
 
 Invariant: no flood rotates it away. Refusals write a few lines of each code in a minute and how many more there were;
 what each credential has done is counted, and written once a minute; what operators do, and changes of credentials and
-certificates, are written each.
+certificates, are written each. What an operator's call is about stands on its line: a work key, or a policy's pattern.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from coordinator.names import DEFAULT_FLEET
 from coordinator.process.tasks import Task, repeat
 from coordinator.security.redaction import without_credentials
 
-__all__ = ["Audit"]
+__all__ = ["Audit", "subject_of"]
 
 #: Refusals of one code in so many seconds, and how often what was done is written, in seconds.
 _MOST_REFUSALS, _REFUSAL_SECONDS = 3, 60.0
@@ -47,13 +47,14 @@ class Audit:
         """Count a refusal, and return whether it is to be written."""
         return self._refusals.lets_through(code)
 
-    def did(self, credential: str, method: str, request: Any, *, each: bool) -> None:
-        """Note a call that was answered: ``each`` on a line of its own, or counted."""
-        if not each:
-            self._done[credential, method] += 1
-            return
-        work_key = without_credentials(getattr(request, "work_key", ""))
-        self.write("did", credential=credential, method=method, fleet=request.fleet or DEFAULT_FLEET, work_key=work_key)
+    def did(self, credential: str, method: str) -> None:
+        """Count a call that was answered."""
+        self._done[credential, method] += 1
+
+    def operated(self, credential: str, method: str, request: Any, code: str) -> None:
+        """Write down an operator's call; ``code`` is how it ended."""
+        fleet = without_credentials(request.fleet) or DEFAULT_FLEET
+        self.write("did", credential=credential, method=method, fleet=fleet, **subject_of(request), code=code)
 
     async def run(self, task: Task) -> None:
         """Write what was counted, every minute, until cancelled."""
@@ -80,3 +81,11 @@ class Audit:
 
     def _line(self, event: str, **pairs: object) -> bytes:
         return f"{self._formatter.line(time.time(), 'audit', event, pairs)}\n".encode(errors="backslashreplace")
+
+
+def subject_of(request: Any) -> dict[str, str]:
+    """Return what a request is about, as a pair of a line: its work key, or the pattern of a policy."""
+    pattern = getattr(getattr(request, "policy", request), "pattern", None)
+    if pattern is not None:
+        return {"pattern": without_credentials(pattern)}
+    return {"work_key": without_credentials(getattr(request, "work_key", ""))}

@@ -13,12 +13,11 @@ import grpc
 import grpc.aio
 
 from coordinator.errors import CoordinatorError, NotPermitted
-from coordinator.logs.audit import Audit
+from coordinator.logs.audit import Audit, subject_of
 from coordinator.logs.format import log_event
 from coordinator.logs.line_limit import LineLimit
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.channels import ERROR_METADATA_KEY
-from coordinator.security.redaction import without_credentials
 from coordinator.service.replies import error_detail
 
 __all__ = ["Refusals", "abort"]
@@ -47,7 +46,7 @@ class Refusals:
             "method": method,
             "fleet": _brief(getattr(request, "fleet", "")) or DEFAULT_FLEET,
             "session": _brief(getattr(request, "session", "")),
-            "work_key": without_credentials(getattr(request, "work_key", "")),
+            **subject_of(request),
             "code": error.code,
             "why": error.message,
         }

@@ -1,7 +1,8 @@
 """What every call goes through: errors become statuses, and each call is timed.
 
 Invariant: a caller gets an answer, one of our errors with its detail, or INTERNAL with a sentence and no trace; what
-went wrong inside is in the log.
+went wrong inside is in the log. The audit log has each operator's call that may have taken effect, also where its
+caller went away before the answer.
 """
 
 from __future__ import annotations
@@ -78,10 +79,12 @@ class Middleware:
         method, authorizer, admission, audit = described.name, self._authorizer, self._admission, self._audit
         unpaused = self._unpaused
         takes_request_id = "request_id" in described.input_type.fields_by_name
-        operating = method in RULES and RULES[method].role is Role.OPERATOR
         count_items = _counting(described)
         if method in _LARGE:
             behaviour = self._in_turn(behaviour)
+        operating = method in RULES and RULES[method].role is Role.OPERATOR
+        if operating and audit is not None:
+            behaviour = self._operating(method, behaviour, audit)
 
         async def answer(request: Any, context: _Context) -> Any:
             self.taken_up += 1
@@ -98,8 +101,8 @@ class Middleware:
                 with admission.place(caller_of(context), request.ByteSize(), count_items(request), credential):
                     response = await behaviour(request, context)
                 code = "OK"
-                if audit is not None:
-                    audit.did(credential or "-", method, request, each=operating)
+                if audit is not None and not operating:
+                    audit.did(credential or "-", method)
             except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, it is logged and answered
                 reported = self._reported(method, request, error, context)
                 code = reported.code
@@ -110,6 +113,29 @@ class Middleware:
             return response
 
         return answer
+
+    def _operating(self, method: str, behaviour: Any, audit: Audit) -> Any:
+        async def answer(request: Any, context: _Context) -> Any:
+            credential, code = self._credential(context), "CANCELLED"
+            try:
+                response = await behaviour(request, context)
+                code = "OK"
+            except CoordinatorError as error:
+                # All other refusals say that nothing was changed.
+                code = error.code if isinstance(error, OutcomeUnknown) else ""
+                raise
+            except Exception:
+                code = "INTERNAL"
+                raise
+            finally:
+                if code:
+                    audit.operated(credential, method, request, code)
+            return response
+
+        return answer
+
+    def _credential(self, context: _Context) -> str:
+        return "-" if self._authorizer is None else self._authorizer.identify(context).name
 
     def _in_turn(self, behaviour: Any) -> Any:
         authorizer, turns = self._authorizer, self._turns
@@ -123,6 +149,8 @@ class Middleware:
 
     def _stream(self, described: MethodDescriptor, behaviour: Any) -> Any:
         method, unpaused = described.name, self._unpaused
+        if self._audit is not None:
+            behaviour = self._counted(method, behaviour, self._audit)
         if self._authorizer is not None:
             behaviour = self._authorizer.guard_stream(method, behaviour)
 
@@ -146,6 +174,15 @@ class Middleware:
                 self._recorder.call_done(method, code, time.perf_counter() - started)
 
         return stream
+
+    def _counted(self, method: str, behaviour: Any, audit: Audit) -> Any:
+        """Return a streaming behaviour that is counted when it begins: most never end by themselves."""
+
+        def begin(request: Any, context: _Context) -> Any:
+            audit.did(self._credential(context), method)
+            return behaviour(request, context)
+
+        return begin
 
     def _check_open(self) -> None:
         if self.refuses:

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from coordinator.errors import PermissionDenied, Unauthenticated
+from coordinator.logs.audit import subject_of
 from coordinator.logs.format import said
 from coordinator.names import DEFAULT_FLEET, is_session
 from coordinator.quotation import quoted
 from coordinator.security.grants import Grant, Role
-from coordinator.security.redaction import without_credentials
 from coordinator.security.tokens_file import Credentials
 from coordinator.service.access.certificate_names import names_of
 from coordinator.service.access.streams import GuardedStreams
@@ -107,8 +107,7 @@ class Authorizer:
             )
         if rule.role is Role.OPERATOR:
             _check_operator(grant, "Withdraw without a session" if method == "Withdraw" else method)
-            work_key = without_credentials(getattr(request, "work_key", ""))
-            _LOG.info("operator", extra=said(method=method, credential=grant.name, work_key=work_key))
+            _LOG.info("operator", extra=said(method=method, credential=grant.name, **subject_of(request)))
         return grant
 
     def guard_stream(self, method: str, behaviour: Any) -> Any:

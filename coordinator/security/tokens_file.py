@@ -86,6 +86,12 @@ def read_credentials(text: str, where: str) -> Credentials:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{where} is not TOML: {error}", field="tokens") from None
+    except (ValueError, RecursionError):
+        # Python reads neither; to repeat how it says so would be of no help.
+        raise InvalidInput(
+            f"{where} is not TOML that can be read: a number is too long, or brackets are nested too deeply",
+            field="tokens",
+        ) from None
     entries = document.pop("credential", [])
     if document or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidInput(f"{where} may hold [[credential]] tables and nothing else", field="tokens")

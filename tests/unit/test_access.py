@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -216,6 +218,12 @@ def test_a_mistake_in_the_file_is_reported_without_its_secrets(text: str, said: 
     assert DIGEST not in raised.value.message
 
 
+@pytest.mark.parametrize("text", [f"a = {'[' * 5000}", f"a = {'9' * 5000}"], ids=["nested", "long"])
+def test_toml_that_python_cannot_read_is_a_mistake_too(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^tokens\.toml is not TOML that can be read: "):
+        read_credentials(text, "tokens.toml")
+
+
 def test_what_is_left_out_grants_little() -> None:
     grant = read_credentials(ENTRY, "tokens.toml").by_digest[bytes.fromhex(DIGEST)]
     assert (grant.role, str(grant.sessions), str(grant.fleets)) == (Role.AGENT, "none", "default")
@@ -244,6 +252,27 @@ def test_a_bad_file_does_not_replace_a_good_one(tmp_path: Path, caplog: pytest.L
     assert file.refresh()
     assert str(file.current.by_digest[bytes.fromhex(DIGEST)].sessions) == "*"
     assert caplog.records[-1].getMessage() == "credentials read"
+
+
+async def test_calls_are_answered_while_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(ENTRY)
+    file = CredentialsFile(path)
+    readers: list[int] = []
+    refresh = file.refresh
+
+    def seen() -> bool:
+        readers.append(threading.get_ident())
+        return refresh()
+
+    monkeypatch.setattr(file, "refresh", seen)
+    looked = asyncio.Event()
+    following = asyncio.create_task(file.follow(looked.set))
+    await looked.wait()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert readers
+    assert threading.get_ident() not in readers
 
 
 def test_a_coordinator_does_not_begin_with_a_bad_file(tmp_path: Path) -> None:

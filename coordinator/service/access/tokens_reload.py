@@ -6,6 +6,7 @@ out all callers nor lets in others. The format of the file is in ``security/toke
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,8 @@ class CredentialsFile:
         """
 
         async def look() -> None:
-            self.refresh()
+            # To read thousands of entries takes as much as a second, in which calls are answered.
+            await asyncio.to_thread(self.refresh)
             looked()
             if self._trouble:
                 raise _Unusable(self._trouble)

@@ -88,18 +88,16 @@ class IdleConnections:
         now, closed = self._clock(), 0
         calling = {_peer(each) for each in self._called.copy()}
         seen: dict[_Peer, float] = {}
-        silent: list[tuple[_Peer, socket.socket]] = []
-        with contextlib.ExitStack() as stack:
-            for peer, connection in self._sockets():
-                stack.enter_context(connection)
-                seen[peer] = self._since.get(peer, now)
-                if peer not in calling:
-                    silent.append((peer, connection))
-            patience = next((each for share, each in _PATIENCE if len(seen) > share * self._most), math.inf)
-            for peer, connection in silent:
-                if now - seen[peer] >= patience:
-                    with contextlib.suppress(OSError):
-                        connection.shutdown(socket.SHUT_RDWR)
+        # One copy at a time: where few files may be open, there are not enough for one of each.
+        for peer, connection in self._sockets():
+            connection.close()
+            seen[peer] = self._since.get(peer, now)
+        patience = next((each for share, each in _PATIENCE if len(seen) > share * self._most), math.inf)
+        overdue = {peer for peer, since in seen.items() if peer not in calling and now - since >= patience}
+        for peer, connection in self._sockets() if overdue else ():
+            with connection, contextlib.suppress(OSError):
+                if peer in overdue:
+                    connection.shutdown(socket.SHUT_RDWR)
                     closed += 1
         self._since = seen
         self._called -= {each for each in self._called.copy() if _peer(each) not in seen}

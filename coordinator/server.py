@@ -210,6 +210,7 @@ class Server:
                 self._connections.unpaused(),
                 refusals,
                 self._audit,
+                self._channel.silence,
             )
             gate.serve(self._listener.server, self._middleware, SERVICE)
             gate.serve(self._listener.server, self._health, _HEALTH, open_to_all=True)

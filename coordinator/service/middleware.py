@@ -59,6 +59,7 @@ class Middleware:
         unpaused: Unpaused = lambda: None,
         refusals: Refusals | None = None,
         audit: Audit | None = None,
+        silence: Callable[[], Unavailable] | None = None,
     ) -> None:
         self._recorder = recorder
         self._refusals = refusals or Refusals(audit)
@@ -70,7 +71,7 @@ class Middleware:
         #: Whether calls that are taken up from now on are refused: the coordinator ends, and others wait to be refused.
         self.refuses = False
         self._unpaused = unpaused
-        self._turns = Turns()
+        self._turns = Turns(silence=silence)
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
             setattr(self, method.name, wrap(method, getattr(servicer, method.name)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.errors import LimitExceeded
+from coordinator.errors import CoordinatorError, LimitExceeded, Unavailable
 from coordinator.limits import MAX_LARGE_CALLS
 from coordinator.recorder import NullRecorder
 from coordinator.server import SERVICE
@@ -66,6 +66,22 @@ async def test_48_who_finds_no_turn_until_its_deadline_is_told_so_and_takes_none
     await calls.ask("next", "", "b")
     await calls.end("first")
     assert calls.begun == ["first", "next"]
+
+
+@pytest.mark.parametrize(("answered", "code"), [(False, "UNAVAILABLE"), (True, "RESOURCE_EXHAUSTED")])
+async def test_58_where_nobody_is_answered_it_is_not_others_that_a_call_has_waited_for(
+    *, answered: bool, code: str
+) -> None:
+    calls = Calls(Turns(1, silence=lambda: Unavailable("etcd did not answer in time")))
+    await calls.ask("first", "", "a")
+    if answered:
+        await calls.ask("second", "", "a")
+    await calls.ask("late", "", "b", seconds=0.3)
+    if answered:
+        await calls.end("first")
+    with pytest.raises(CoordinatorError) as raised:
+        await calls.tasks["late"]
+    assert raised.value.code == code
 
 
 @pytest.mark.parametrize("with_turn", [False, True])

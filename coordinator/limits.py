@@ -43,6 +43,7 @@ __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_POLICIES",
+    "MAX_READING_WATCHES",
     "MAX_REPEAT_SECONDS",
     "MAX_REQUEST_BYTES",
     "MAX_SESSION_BYTES",
@@ -171,6 +172,8 @@ SPACE_SHARE = 0.8
 #: Watchers of one coordinator, and of one connection: each has a stream to etcd of its own.
 MAX_WATCHERS = 128
 MAX_WATCHERS_OF_A_CONNECTION = 32
+#: Watches that read from etcd at a time: each may hold some megabytes meanwhile.
+MAX_READING_WATCHES = 8
 #: How much may wait for one watcher, in events and in bytes, and how long, in seconds, it may take to make room.
 MAX_WAITING_EVENTS = 1_000
 MAX_WAITING_EVENT_BYTES = 256 * 1024

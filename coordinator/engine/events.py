@@ -28,8 +28,8 @@ from coordinator.model import ClaimEvent, Event, Record, State
 
 __all__ = ["EventFilter", "Holders", "claim_events", "watched_range"]
 
-#: How many work keys a watch remembers the holders of.
-_MOST_HOLDERS = 10_000
+#: How many work keys a watch remembers the holders of: with the longest names that is 0.2 MB. Others are looked up.
+_MOST_HOLDERS = 250
 #: The order of the events of one revision.
 _ORDER = (Event.ABANDONED, Event.COMPLETED, Event.GRANTED, Event.RENEWED, Event.DENIED)
 

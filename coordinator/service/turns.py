@@ -1,4 +1,4 @@
-"""Turns: calls whose answers may be large are answered a few at a time, in turn between callers.
+"""Turns: what may take much memory, as calls with large answers do, is done a few at a time, in turn between callers.
 
 Each of them may hold megabytes while it is answered, and takes the loop for some milliseconds again and again: a
 thousand at once would fill the memory, and all others would wait for each of them. Invariant: at most ``most`` of them
@@ -35,8 +35,8 @@ class Turns:
         self._waiting: dict[str, dict[str, deque[asyncio.Future[None]]]] = {}
 
     @contextlib.asynccontextmanager
-    async def turn(self, credential: str, connection: str, *, deadline: float) -> AsyncIterator[None]:
-        """Have a turn during the block, once there is one; ``deadline`` is a reading of ``time.monotonic()``.
+    async def turn(self, credential: str, connection: str, *, deadline: float | None) -> AsyncIterator[None]:
+        """Have a turn during the block, once there is one; ``deadline`` is a reading of ``time.monotonic()`` or None.
 
         Raises ``LimitExceeded`` if there is none until then, or what ``silence`` makes.
         """
@@ -47,7 +47,7 @@ class Turns:
         finally:
             self._leave()
 
-    async def _take(self, credential: str, connection: str, deadline: float) -> None:
+    async def _take(self, credential: str, connection: str, deadline: float | None) -> None:
         if self._free:
             self._free -= 1
             return
@@ -55,9 +55,9 @@ class Turns:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(credential, {}).setdefault(connection, deque()).append(turn)
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
                 await turn
-                if time.monotonic() >= deadline:
+                if deadline is not None and time.monotonic() >= deadline:
                     raise TimeoutError
         except BaseException as error:
             # It may have come in the same turn of the loop as the end of the call.

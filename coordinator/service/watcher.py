@@ -41,15 +41,24 @@ class Watcher:
         self._something = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def put(self, item: ClaimEvent | Progress) -> None:
-        """Add something, once there is room for it; raises ``TooSlow`` if there is none for too long."""
-        if len(self._waiting) >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_EVENT_BYTES:
-            self._room.clear()
-            try:
-                async with asyncio.timeout(SLOW_WATCHER_SECONDS):
-                    await self._room.wait()
-            except TimeoutError:
-                raise TooSlow from None
+    @property
+    def has_room(self) -> bool:
+        """Whether something more may wait."""
+        return len(self._waiting) < MAX_WAITING_EVENTS and self._bytes < MAX_WAITING_EVENT_BYTES
+
+    async def room(self, seconds: float | None = None) -> None:
+        """Wait until there is room; raises ``TooSlow`` if there is none for so long, by default for too long."""
+        if self.has_room:
+            return
+        self._room.clear()
+        try:
+            async with asyncio.timeout(SLOW_WATCHER_SECONDS if seconds is None else seconds):
+                await self._room.wait()
+        except TimeoutError:
+            raise TooSlow from None
+
+    def put(self, item: ClaimEvent | Progress) -> None:
+        """Add something. Whoever does has seen that there is room for it."""
         self._waiting.append(item)
         self._bytes += _size(item)
         self._something.set()

@@ -6,44 +6,41 @@ Invariants:
   some time it is cut off, with the revision at which it can continue.
 - However many places one takes, others get theirs (``shares``), and a place is free as soon as its watch ends.
 - Catching up with a long past delays no other call: it is decoded in slices, one watcher's at a time.
+- What all of them have read and not handed on is bounded: a few read at a time, in turn between callers, and one that
+  is not read reads nothing (``follower``). Each keeps what waits for it, and who holds the last 250 work keys.
 - When the coordinator stops, watchers get an error with the hint to use another one, and do not delay the stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from functools import partial
 
-from coordinator.engine.events import EventFilter, Holders, claim_events, watched_range
+from coordinator.engine.events import EventFilter, Holders, claim_events
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import KeyValue
 from coordinator.errors import CoordinatorError, HistoryGone, InternalError, LimitExceeded, Unavailable
-from coordinator.limits import (
-    MAX_WATCHERS,
-    MAX_WATCHERS_OF_A_CONNECTION,
-)
+from coordinator.limits import MAX_READING_WATCHES, MAX_WATCHERS, MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.logs.format import said
 from coordinator.model import ClaimEvent
+from coordinator.service.fleet_news import NewsOfFleets
+from coordinator.service.follower import Follower, Wanted
 from coordinator.service.shares import Owner, first_to_yield
+from coordinator.service.turns import Turns
 from coordinator.service.watcher import Progress, TooSlow, Watcher, too_slow
 from coordinator.store.etcd.client import EtcdChannel
-from coordinator.store.etcd.watch import Compacted, Rewound, Watch
+from coordinator.store.etcd.watch import Compacted, Rewound
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Watches"]
 
 _LOG = logging.getLogger(__name__)
 
-#: How often, in seconds, a watcher without matching events gets the revision from which it can continue later.
-_PROGRESS_SECONDS = 1.0
 _DECODE_SECONDS = 5.0
-#: How many keys are decoded at a time, about: what takes some milliseconds.
-_SLICE = 50
 
 
 class Watches:
@@ -52,6 +49,8 @@ class Watches:
     def __init__(self, channel: EtcdChannel, runner: Runner) -> None:
         self._channel = channel
         self._runner = runner
+        self._news = NewsOfFleets(channel)
+        self._turns = Turns(MAX_READING_WATCHES)
         #: In the order in which they came.
         self._open: dict[Watcher, Owner] = {}
         self._of_connection: Counter[str] = Counter()
@@ -82,7 +81,9 @@ class Watches:
         watcher = Watcher()
         self._open[watcher] = owner
         self._of_connection[connection] += 1
-        watcher.pump = pump = asyncio.create_task(self._pump(watcher, paths, start_revision, wanted))
+        watcher.pump = pump = asyncio.create_task(
+            self._pump(watcher, Wanted(paths, start_revision, wanted, credential, connection))
+        )
         # A watcher that is cut off gives up its place at once: the error reaches it only when it reads again.
         pump.add_done_callback(lambda _: self._open.pop(watcher, None))
         try:
@@ -125,45 +126,25 @@ class Watches:
         for watcher in tuple(self._open):
             watcher.end(_stopping())
 
-    async def _pump(self, watcher: Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
+    async def _pump(self, watcher: Watcher, wanted: Wanted) -> None:
         try:
-            await self._send(watcher, paths, start, wanted)
+            await self._follow(watcher, wanted)
         except Compacted as gone:
             watcher.end(_gone(gone.revision))
         except Rewound as rewound:
-            watcher.end(_lost(start, rewound))
+            watcher.end(_lost(wanted.start_revision, rewound))
         except TooSlow:
             watcher.cut_off(too_slow)
-            _LOG.info("a watcher that reads too slowly was cut off", extra=said(fleet=paths.fleet))
+            _LOG.info("a watcher that reads too slowly was cut off", extra=said(fleet=wanted.paths.fleet))
         except CoordinatorError as error:
             watcher.end(error)
         except Exception:
             watcher.end(InternalError("the watch failed inside the coordinator; its log says why"))
             raise
 
-    async def _send(self, watcher: Watcher, paths: FleetPaths, start: int, wanted: EventFilter) -> None:
-        watch = Watch(self._channel, *watched_range(paths))
-        holders = Holders()
-        sent_at = 0.0
-        written: list[KeyValue] = []
-        async with contextlib.aclosing(watch.follow(start)) as batches:
-            async for batch in batches:
-                # A revision is sent as a whole, so that its events always have the same order.
-                written += batch.puts()
-                whole = [kv for kv in written if kv.mod_revision <= batch.revision]
-                written = [kv for kv in written if kv.mod_revision > batch.revision]
-                sent = 0
-                for part in _slices(whole):
-                    for claim_event in await self._decode(paths, part, holders):
-                        if wanted.lets_through(claim_event):
-                            await watcher.put(claim_event)
-                            sent += 1
-                # The revision of a batch without events may be too high, so that a watcher could not continue from
-                # there.
-                first = not sent_at
-                if first or (batch.events and not sent and time.monotonic() - sent_at >= _PROGRESS_SECONDS):
-                    await watcher.put(Progress(batch.revision))
-                    sent_at = time.monotonic()
+    async def _follow(self, watcher: Watcher, wanted: Wanted) -> None:
+        async with self._news.of(wanted.paths) as news:
+            await Follower(self._channel, wanted, watcher, news, self._turns, self._decode).run()
 
     async def _decode(self, paths: FleetPaths, part: list[KeyValue], holders: Holders) -> list[ClaimEvent]:
         async with self._decoding:
@@ -173,18 +154,6 @@ class Watches:
             # Other tasks get their turn before the next watcher.
             await asyncio.sleep(0)
             return found
-
-
-def _slices(written: list[KeyValue]) -> Iterator[list[KeyValue]]:
-    """Cut what was written into slices, never within a revision."""
-    part: list[KeyValue] = []
-    for kv in written:
-        if len(part) >= _SLICE and kv.mod_revision != part[-1].mod_revision:
-            yield part
-            part = []
-        part.append(kv)
-    if part:
-        yield part
 
 
 def _yielded(where: str) -> LimitExceeded:

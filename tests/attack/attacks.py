@@ -19,6 +19,7 @@ from tests.attack import (
     slow_headers,
     unfinished,
     unread_answers,
+    unread_watches,
 )
 from tests.attack.target import MOST_MIB, Outcome
 
@@ -39,6 +40,7 @@ ATTACKS: dict[str, ModuleType] = {
         open_services,
         metrics_readers,
         unread_answers,
+        unread_watches,
     )
 }
 

@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import ClassVar
 
 import pytest
 
 from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import LimitExceeded
-from coordinator.model import ClaimEvent, Event
-from coordinator.service import watcher, watches
+from coordinator.model import Claim, ClaimEvent, Event
+from coordinator.service import follower, watcher, watches
 from coordinator.service.watcher import Progress
 from coordinator.service.watches import Watches
+from coordinator.store.etcd.watch import Watch, WatchBatch
 from tests.cluster.reaper_world import SECONDS, World, opened
 from tests.conftest import RunningEtcd
 
@@ -102,6 +104,109 @@ async def test_beyond_the_limit_watchers_are_refused(world: World, monkeypatch: 
         async with watching(served, world) as second:
             with pytest.raises(LimitExceeded, match="watchers are connected"):
                 await anext(second)
+
+
+class Counted(Watch):
+    """A watch of etcd that counts how many of them are read, or have brought what is not dropped."""
+
+    reading = 0
+    brought: ClassVar[list[WatchBatch]] = []
+    most = 0
+
+    async def follow(self, start_revision: int = 0) -> AsyncGenerator[WatchBatch, None]:
+        async with contextlib.aclosing(super().follow(start_revision)) as batches:
+            yield await anext(batches)
+            while True:
+                Counted.reading += 1
+                Counted.most = max(Counted.most, Counted.held())
+                try:
+                    batch = await anext(batches)
+                finally:
+                    Counted.reading -= 1
+                Counted.brought.append(batch)
+                Counted.most = max(Counted.most, Counted.held())
+                yield batch
+
+    @classmethod
+    def held(cls) -> int:
+        cls.brought = [batch for batch in cls.brought if batch.events]
+        return cls.reading + len(cls.brought)
+
+
+class TestWhatIsHeldTogether:
+    """128 watches that nobody read held 1.2 GB of what they had read from etcd."""
+
+    @pytest.fixture(autouse=True)
+    def counting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(follower, "Watch", Counted)
+        monkeypatch.setattr(watches, "MAX_READING_WATCHES", 2)
+        Counted.reading = Counted.most = 0
+        Counted.brought = []
+
+    @pytest.mark.usefixtures("few")
+    async def test_few_read_at_a_time_whoever_opens_them_and_whether_or_not_they_are_read(self, world: World) -> None:
+        first = await world.claim(WORK[0], 60)
+        assert isinstance(first, Claim)
+        await world.claim_all(WORK[1:40], 60)
+        served = Watches(world.channel, world.runner)
+        async with contextlib.AsyncExitStack() as stack:
+            unread = [await stack.enter_async_context(watching(served, world, first.fencing_token)) for _ in range(6)]
+            present = [await stack.enter_async_context(watching(served, world)) for _ in range(4)]
+            for each in (*unread, *present):
+                await anext(each)
+            read = await stack.enter_async_context(watching(served, world, first.fencing_token))
+            assert sorted(each.record.work_key for each in await grants(read, 40)) == WORK[:40]
+            await world.claim_all(WORK[40:80], 60)
+            assert sorted(each.record.work_key for each in await grants(read, 40)) == WORK[40:80]
+            async with asyncio.timeout(SECONDS):
+                while served.size > 1:  # noqa: ASYNC110  # there is no event for it
+                    await asyncio.sleep(0.02)
+            for stream in (*unread, *present):
+                with pytest.raises(LimitExceeded, match="reads too slowly"):
+                    await grants(stream, EVENTS)
+            assert Counted.held() == 0
+        assert 0 < Counted.most <= 2
+
+    @pytest.mark.usefixtures("few")
+    async def test_one_that_loses_its_turn_gets_everything_once_and_in_order(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where a revision had to be read again of which some was handed on."""
+        monkeypatch.setattr(follower, "_PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr(watcher, "MAX_WAITING_EVENTS", 7)
+        first = await world.claim(WORK[0], 60)
+        assert isinstance(first, Claim)
+        await world.claim_all(WORK[1:], 60)
+        served = Watches(world.channel, world.runner)
+        async with watching(served, world, first.fencing_token) as stream:
+            found = await grants(stream, EVENTS)
+            await world.complete(WORK[0])
+            async with asyncio.timeout(SECONDS):
+                last = await anext(stream)
+        assert sorted(each.record.work_key for each in found) == WORK
+        assert [each.revision for each in found] == sorted(each.revision for each in found)
+        assert isinstance(last, ClaimEvent)
+        assert (last.event, last.record.work_key) == (Event.COMPLETED, WORK[0])
+
+    async def test_what_comes_after_a_while_without_events_comes_at_once(self, world: World, etcd: RunningEtcd) -> None:
+        """Where the store has gone on elsewhere, and etcd does not say that this is all."""
+        first = await world.claim(WORK[0], 60)
+        assert isinstance(first, Claim)
+        async with opened(etcd.endpoint, f"{world.fleet}-other") as elsewhere:
+            await elsewhere.claim(WORK[0], 60)
+        served = Watches(world.channel, world.runner)
+        async with contextlib.AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(watching(served, world, first.fencing_token)) for _ in range(5)]
+            for stream in streams:
+                await grants(stream, 1)
+            # All turns are over: nobody waits in one for what does not come.
+            async with asyncio.timeout(SECONDS):
+                while Counted.held():  # noqa: ASYNC110  # there is no event for it
+                    await asyncio.sleep(0.02)
+            await world.claim(WORK[1], 60)
+            for stream in streams:
+                (grant,) = await grants(stream, 1)
+                assert grant.record.work_key == WORK[1]
 
 
 class TestPlaces:

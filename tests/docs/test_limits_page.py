@@ -47,6 +47,7 @@ ROWS = {
     "bytes written by a credential": "half of that",
     "watchers": f"{limits.MAX_WATCHERS}",
     "watchers of one connection": f"{limits.MAX_WATCHERS_OF_A_CONNECTION}",
+    "watches that read from etcd at a time": f"{limits.MAX_READING_WATCHES}, the others wait in turn",
     "what waits for a watcher": f"{limits.MAX_WAITING_EVENTS} events, {limits.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
     f"{limits.SLOW_WATCHER_SECONDS:.0f} seconds",
     "readers of `/metrics`": f"{endpoint.MAX_READERS} at a time, {endpoint.READER_SECONDS:.0f} seconds each",

@@ -24,7 +24,12 @@ __all__ = ["EtcdAccess", "parse_members"]
 
 #: etcd throws out who pings more often than every 5 s (``--grpc-keepalive-min-time``). A watch is silent for minutes
 #: while nothing happens, and must notice all the same that its connection is dead: gRPC would stop to ping such a one.
-_OPTIONS: tuple[tuple[str, int | str], ...] = (*CHANNEL_OPTIONS, ("grpc.http2.max_pings_without_data", 0))
+_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    *CHANNEL_OPTIONS,
+    ("grpc.http2.max_pings_without_data", 0),
+    # gRPC would take megabytes of each watch that nobody reads yet, growing with the bandwidth; so it takes 64 KiB.
+    ("grpc.http2.bdp_probe", 0),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Invariants:
 - Every event from the first revision on is delivered, in the order of revisions and once, whatever connections break in
   between; where that cannot be kept the watch ends with ``Compacted`` or ``Rewound`` and its user has to list again.
-- Memory is bounded: etcd is asked to cut large answers into fragments, and nothing is read ahead of its user.
+- Memory is bounded: etcd is asked to cut large answers into fragments, and nothing is read ahead of its user. Nothing
+  of a batch stays in memory that its user has dropped.
 - It is never opened again without a pause. Pauses grow until a connection has brought something, or lasted.
 - That the store was rewound is concluded from a linearizable read only: a member that lags behind may answer a watch.
 - A watch that is begun again, once its user was told of another cluster, watches that one.
@@ -18,7 +19,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -70,12 +71,16 @@ class Rewound(Exception):
 class WatchBatch:
     """Events, in the order of their revisions. ``revision`` is up to where, inclusive, all of them were delivered.
 
-    A batch without events says how far the store is while nothing happens. That is for display: etcd before 3.5.8 may
-    say so before it has sent what happened until then (etcd-io/etcd#15220).
+    A batch without events says that the watch is in place, or how far the store is while nothing happens. The latter is
+    for display: etcd before 3.5.8 may say so before it has sent what happened until then (etcd-io/etcd#15220).
     """
 
-    events: Sequence[rpc.Event]
+    events: list[rpc.Event]
     revision: int
+
+    def drop(self) -> None:
+        """Forget the events, which are in memory until the next batch is asked for otherwise."""
+        self.events.clear()
 
     def deletes(self) -> Iterator[DeletedKey]:
         """Go through the keys that were deleted."""
@@ -103,7 +108,8 @@ class Watch:
     """Watches the keys from ``key`` up to but excluding ``end``.
 
     ``deletes_only`` leaves out puts; ``previous`` asks for what keys held before. ``progress_seconds`` is how often
-    etcd is asked how far it is. ``broke`` is called with the reason whenever a connection is of no more use.
+    etcd is asked how far it is, None for never. ``broke`` is called with the reason whenever a connection is of no more
+    use.
     """
 
     def __init__(
@@ -114,7 +120,7 @@ class Watch:
         *,
         deletes_only: bool = False,
         previous: bool = False,
-        progress_seconds: float = 5.0,
+        progress_seconds: float | None = 5.0,
         broke: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._channel = channel
@@ -180,19 +186,26 @@ class Watch:
                 await call.write(request)
                 created = await call.read()
             await self._check_created(created)
-            asking = asyncio.create_task(self._ask_for_progress(call))
-            yield WatchBatch((), self._next - 1)
-            while (response := await call.read()) is not grpc.aio.EOF:
-                _check_alive(response)
-                events = self._undelivered(response)
-                if events or not response.events:
-                    yield WatchBatch(events, self._next - 1 if response.events else response.header.revision)
+            if self._progress_seconds is not None:
+                asking = asyncio.create_task(self._ask_for_progress(call, self._progress_seconds))
+            yield WatchBatch([], self._next - 1)
+            while (batch := await self._next_batch(call)) is not None:
+                yield batch
         except TimeoutError:
             raise _Broken("etcd did not confirm it in time") from None
         finally:
             if asking is not None:
                 asking.cancel()
             call.cancel()
+
+    async def _next_batch(self, call: Any) -> WatchBatch | None:
+        """Wait for the next batch, None where the connection ended. Only the batch keeps its events in memory."""
+        while (response := await call.read()) is not grpc.aio.EOF:
+            _check_alive(response)
+            events = self._undelivered(response)
+            if events or not response.events:
+                return WatchBatch(events, self._next - 1 if response.events else response.header.revision)
+        return None
 
     async def _check_created(self, response: Any) -> None:
         if response is grpc.aio.EOF:
@@ -239,11 +252,11 @@ class Watch:
             self._delivered.clear()
         return fresh
 
-    async def _ask_for_progress(self, call: Any) -> None:
+    async def _ask_for_progress(self, call: Any, seconds: float) -> None:
         request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
             while True:
-                await asyncio.sleep(self._progress_seconds)
+                await asyncio.sleep(seconds)
                 await call.write(request)
 
 

@@ -12,8 +12,9 @@ Invariants:
 
 Where nothing comes although the store has gone on, that was elsewhere in the store, or etcd is late. Which of them it
 is, etcd 3.5.1 cannot be asked. So the turn ends, the watch is opened anew from where it was, because a read that was
-begun cannot be taken back, and it is read again after a while or when there are news. Other watches of the fleet that
-are as far need not find out in a turn of their own.
+begun cannot be taken back, and it is read again after a while or when there are news, with more patience each time: an
+etcd that is always late is waited for in the end. Other watches of the fleet that are as far need not find out in a
+turn of their own.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ __all__ = ["Follower", "Wanted"]
 _PROGRESS_SECONDS = 1.0
 #: How long a turn is, in seconds, where others wait.
 _TURN_SECONDS = 0.5
-#: How long etcd may take to bring what there is, in seconds: it looks for it every 0.1 s.
-_QUIET_SECONDS = 0.3
 #: How long a watcher may take in one turn to make room, in seconds, before it loses the turn.
 _PATIENCE_SECONDS = 0.2
 #: Pauses before it is looked again whether etcd was late, in seconds, doubling from the first to the second figure.
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 300.0
+#: How long etcd may take to bring what there is: this share of the pause that follows, which is 0.3 s at first, as it
+#: looks for it every 0.1 s; at most so many seconds.
+_QUIET_SHARE, _LONGEST_QUIET_SECONDS = 0.6, 5.0
 #: How many keys are decoded at a time, about: what takes some milliseconds.
 _SLICE = 50
 
@@ -101,7 +103,7 @@ class Follower:
             if self._to_read or (due and self._behind):
                 before = self._done
                 async with self._turns.turn(wanted.credential, wanted.connection, deadline=None):
-                    await self._read()
+                    await self._read(min(_QUIET_SHARE * pause, _LONGEST_QUIET_SECONDS))
                 due = False
                 if self._done > before:
                     pause = _FIRST_PAUSE_SECONDS
@@ -145,13 +147,13 @@ class Follower:
         if batches is not None:
             await batches.aclose()
 
-    async def _read(self) -> None:
-        """Read in a turn, until nothing is left or comes, the watcher makes no room, or the turn is over."""
+    async def _read(self, quiet: float) -> None:
+        """Read in a turn, until it is over, there is no room, or nothing is left or comes for ``quiet`` seconds."""
         until, self._patience = time.monotonic() + _TURN_SECONDS, _PATIENCE_SECONDS
         while True:
             known = self._news.revision
             try:
-                async with asyncio.timeout(_QUIET_SECONDS):
+                async with asyncio.timeout(quiet):
                     batch = await self._next()
             except TimeoutError:
                 self._news.note_quiet_after(self._done, known)

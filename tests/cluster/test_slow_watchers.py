@@ -209,6 +209,29 @@ class TestWhatIsHeldTogether:
                 assert grant.record.work_key == WORK[1]
 
 
+class Late(Watch):
+    """A watch of an etcd that takes a second to bring events, whenever it is opened."""
+
+    async def follow(self, start_revision: int = 0) -> AsyncGenerator[WatchBatch, None]:
+        async with contextlib.aclosing(super().follow(start_revision)) as batches:
+            async for batch in batches:
+                if batch.events:
+                    await asyncio.sleep(1.0)
+                yield batch
+
+
+async def test_an_etcd_that_is_always_late_is_waited_for_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "Watch", Late)
+    first = await world.claim(WORK[0], 60)
+    assert isinstance(first, Claim)
+    await world.claim_all(WORK[1:20], 60)
+    served = Watches(world.channel, world.runner)
+    async with watching(served, world, first.fencing_token) as stream:
+        assert sorted(each.record.work_key for each in await grants(stream, 20)) == WORK[:20]
+
+
 class TestPlaces:
     """50: one reader took all 128 places."""
 

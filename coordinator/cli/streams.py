@@ -36,7 +36,7 @@ class _Outcome:
 
 def prepare() -> None:
     """Make sure that there is something to write to, and that what is written can be encoded."""
-    # None where they were closed when Python started: then nobody reads what is written.
+    # None where they were closed when Python started: then what is written has no reader.
     _Outcome.listened_to = sys.stdout is not None
     sys.stdout = sys.stdout or _opened(1)
     sys.stderr = sys.stderr or _opened(2)

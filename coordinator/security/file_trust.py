@@ -51,7 +51,7 @@ def read_trusted(path: Path, field: str, *, secret: bool = False) -> bytes:
 
 
 def read_bounded(path: Path) -> bytes:
-    """Read a file of certificates, which anybody may write; raises ``OSError``, also if it has more than 16 MiB."""
+    """Read a file of certificates, which any user may write; raises ``OSError``, also if it has more than 16 MiB."""
     with path.open("rb") as file:
         return _read(file)
 

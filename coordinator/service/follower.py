@@ -2,10 +2,10 @@
 
 A watch of etcd that begins in the past brings fragments of megabytes, and so may one that begins at the present.
 Invariants:
-- What all watches of a coordinator have read from etcd and not yet handed on is bounded, whoever opens them, wherever
-  they begin and whether or not they are read: a watch of etcd is read in a turn only (``turns``), never longer than
-  ``_TURN_SECONDS`` and one batch where others wait, and outside of a turn nothing of it is in memory, and nothing more
-  was asked for.
+- What all watches of a coordinator have read from etcd and not yet handed on is bounded, whichever caller opens them,
+  wherever they begin and whether or not they are read: a watch of etcd is read in a turn only (``turns``), never longer
+  than ``_TURN_SECONDS`` and one batch where others wait, and outside of a turn nothing of it is in memory, and nothing
+  more was asked for.
 - One whose watcher makes no room during its turn gives the turn up, and what it has read: it reads that again once
   there is room. What has been handed on of a revision is not handed on again.
 - One that has handed on all that there is (``FleetNews``) has no turn, and gets one as soon as there is more.
@@ -164,7 +164,7 @@ class Follower:
             try:
                 await self._hand_on(batch)
             except TooSlow:
-                # What was read after what was handed on may have told who holds what.
+                # What was read after what was handed on may have shown who holds what.
                 self._holders = Holders()
                 await self._close()
                 return

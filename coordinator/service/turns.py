@@ -3,7 +3,7 @@
 Each of them may hold megabytes while it is answered, and takes the loop for some milliseconds again and again: a
 thousand at once would fill the memory, and all others would wait for each of them. Invariant: at most ``most`` of them
 have a turn. When one ends, the next goes to another credential, if one waits, and within a credential to another
-connection. So a caller waits for one turn of each other caller, and not for all that these ask. Where nobody who had a
+connection. So a caller waits for one turn of each other caller, and not for all that these ask. Where no caller with a
 turn was answered meanwhile, it is not others that a caller has waited for in vain, but what all of them ask.
 """
 

@@ -58,7 +58,7 @@ class Watcher:
             raise TooSlow from None
 
     def put(self, item: ClaimEvent | Progress) -> None:
-        """Add something. Whoever does has seen that there is room for it."""
+        """Add something; the caller has seen that there is room for it."""
         self._waiting.append(item)
         self._bytes += _size(item)
         self._something.set()

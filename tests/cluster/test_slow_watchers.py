@@ -134,7 +134,7 @@ class Counted(Watch):
 
 
 class TestWhatIsHeldTogether:
-    """128 watches that nobody read held 1.2 GB of what they had read from etcd."""
+    """128 watches that were not read held 1.2 GB of what they had read from etcd."""
 
     @pytest.fixture(autouse=True)
     def counting(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ class TestWhatIsHeldTogether:
             streams = [await stack.enter_async_context(watching(served, world, first.fencing_token)) for _ in range(5)]
             for stream in streams:
                 await grants(stream, 1)
-            # All turns are over: nobody waits in one for what does not come.
+            # All turns are over: no watch waits in one for what does not come.
             async with asyncio.timeout(SECONDS):
                 while Counted.held():  # noqa: ASYNC110  # there is no event for it
                     await asyncio.sleep(0.02)

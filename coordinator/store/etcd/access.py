@@ -27,7 +27,7 @@ __all__ = ["EtcdAccess", "parse_members"]
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     *CHANNEL_OPTIONS,
     ("grpc.http2.max_pings_without_data", 0),
-    # gRPC would take megabytes of each watch that nobody reads yet, growing with the bandwidth; so it takes 64 KiB.
+    # gRPC would take megabytes of each watch that is not read yet, growing with the bandwidth; so it takes 64 KiB.
     ("grpc.http2.bdp_probe", 0),
 )
 

@@ -7,7 +7,7 @@ Invariants:
   of a batch stays in memory that its user has dropped.
 - It is never opened again without a pause. Pauses grow until a connection has brought something, or lasted.
 - That the store was rewound is concluded from a linearizable read only: a member that lags behind may answer a watch.
-- A watch that is begun again, once its user was told of another cluster, watches that one.
+- A watch that is begun again, once its user has learned of another cluster, watches that one.
 
 An answer that was cut (``fragment``) may end within a revision. A new connection then begins with that revision again,
 and what of it was delivered before is left out.

@@ -21,7 +21,7 @@ from functools import partial
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import loose_keys
 from coordinator.errors import CoordinatorError
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Alternatives"]

@@ -22,7 +22,7 @@ from coordinator.model import Claim, Denial, DenialReason, Outcome
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_counts import ClaimCounts
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
 from coordinator.store.space import SpaceWatch
 

@@ -18,7 +18,7 @@ from coordinator.service import replies
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.middleware import name_request
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["ItemReader", "claim_many"]

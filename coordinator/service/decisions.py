@@ -11,7 +11,7 @@ import logging
 from coordinator import model
 from coordinator.logs.format import log_event
 from coordinator.recorder import Recorder
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 
 __all__ = ["Decisions"]
 

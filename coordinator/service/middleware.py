@@ -27,7 +27,7 @@ from coordinator.service.connections import Unpaused
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.error_replies import Refusals, abort
 from coordinator.service.gate import refuse_malformed
-from coordinator.service.requests import new_request_id
+from coordinator.service.request_fields import new_request_id
 from coordinator.service.turns import Turns
 
 __all__ = ["Middleware", "name_request"]

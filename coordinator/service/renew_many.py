@@ -18,7 +18,8 @@ from coordinator.service import replies
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.middleware import name_request
-from coordinator.service.requests import Keyed, new_request_id, renew_command
+from coordinator.service.request_fields import Keyed, new_request_id
+from coordinator.service.requests import renew_command
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["read_renewal", "renew_many"]

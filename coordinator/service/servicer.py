@@ -46,20 +46,23 @@ from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.renew_many import read_renewal, renew_many
-from coordinator.service.requests import (
+from coordinator.service.request_fields import (
     Keyed,
-    acknowledge_command,
-    briefing_command,
     check_items,
     check_min_age,
     check_revision,
+    new_request_id,
+    sender_of,
+)
+from coordinator.service.requests import (
+    acknowledge_command,
+    briefing_command,
     claim_command,
     complete_command,
     event_filter,
     hot_command,
     list_command,
     log_command,
-    new_request_id,
     next_command,
     next_policies,
     placed_as_sent,
@@ -67,7 +70,6 @@ from coordinator.service.requests import (
     renew_command,
     reopen_command,
     revoke_command,
-    sender_of,
 )
 from coordinator.service.status import StatusReader
 from coordinator.service.watcher import Progress

@@ -13,7 +13,8 @@ from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_ne
 from coordinator.keys import WorkKey, parse_pattern
 from coordinator.names import check_fleet
 from coordinator.service.accounts import Metered
-from coordinator.service.requests import Keyed, check_items, withdraw_command
+from coordinator.service.request_fields import Keyed, check_items
+from coordinator.service.requests import withdraw_command
 from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 

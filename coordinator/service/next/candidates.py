@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_CANDIDATES
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 from coordinator.service.turns import Turns
 from coordinator.v1 import service_pb2 as pb
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from coordinator.model import Choice, NothingFree, Skipped, SkipReason
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 
 __all__ = ["PassedOver", "Reason", "pass_over"]
 

@@ -36,7 +36,7 @@ from coordinator.service.claim_limits import ClaimLimits, at_limit
 from coordinator.service.next.looks import Looks, Sights
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.view import FleetView, Views
-from coordinator.service.requests import Keyed
+from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Placements"]

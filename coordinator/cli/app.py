@@ -13,14 +13,14 @@ from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.hot import hot
-from coordinator.cli.json_objects import status_object
+from coordinator.cli.json_objects.fleet import status_object
 from coordinator.cli.next import work_next
 from coordinator.cli.output import answer
 from coordinator.cli.policies import policy
 from coordinator.cli.run import VERB as RUN
 from coordinator.cli.run import RunCommand, run
 from coordinator.cli.streams import write_answer
-from coordinator.cli.text import describe_status
+from coordinator.cli.text.fleet import describe_status
 from coordinator.cli.top.command import top
 
 __all__ = ["app", "build_only"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 
-from coordinator.cli.json_objects import error_object
+from coordinator.cli.json_objects.error import error_object
 from coordinator.cli.streams import lost, write_answer, write_error
 from coordinator.errors import InternalError
 from coordinator.names import DEFAULT_FLEET

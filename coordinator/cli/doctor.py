@@ -8,9 +8,9 @@ import typer
 
 from coordinator.cli.context import Context, current
 from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
-from coordinator.cli.json_objects import doctor_object
+from coordinator.cli.json_objects.doctor import doctor_object
 from coordinator.cli.output import answer
-from coordinator.cli.text import colour_findings, describe_findings
+from coordinator.cli.text.doctor import colour_findings, describe_findings
 from coordinator.diagnosis.findings import Finding, is_healthy
 
 __all__ = ["doctor"]

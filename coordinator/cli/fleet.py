@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli import text
 from coordinator.cli.context import current
-from coordinator.cli.json_objects import briefing_object, event_object
+from coordinator.cli.json_objects.fleet import briefing_object
+from coordinator.cli.json_objects.work import event_object
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import parse_age
 from coordinator.cli.reader import while_read
 from coordinator.cli.streams import is_listened_to
+from coordinator.cli.text.work import describe_event
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -85,7 +86,7 @@ def work_watch(
     shown = 0
     with while_read(), context.client() as client:
         for claim_event in client.watch(start_revision=start_revision or 0, kind=kind, session=session):
-            answer(context, text.describe_event(claim_event), event_object(claim_event))
+            answer(context, describe_event(claim_event), event_object(claim_event))
             shown += 1
             if shown == limit or not is_listened_to():
                 break

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.context import current
-from coordinator.cli.json_objects import hot_object
+from coordinator.cli.json_objects.fleet import hot_object
 from coordinator.cli.output import answer, hint
 from coordinator.cli.quantities import parse_age
-from coordinator.cli.text import describe_hot
+from coordinator.cli.text.fleet import describe_hot
 from coordinator.limits import MAX_HOT_KEYS
 
 __all__ = ["hot"]

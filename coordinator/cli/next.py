@@ -1,6 +1,6 @@
 """``work-next``: claim one of several pieces of work, the first that is free.
 
-What it says where none is free is in ``coordinator/denial_text.py``, and the hint in ``text.py``.
+What it says where none is free is in ``coordinator/denial_text.py``, and the hint in ``text/work.py``.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli import text as wording
 from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
-from coordinator.cli.json_objects import next_object
+from coordinator.cli.json_objects.work import next_object
 from coordinator.cli.key_lists import FromFile, read_key_list
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
+from coordinator.cli.text import work as wording
 from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, SessionOption
 from coordinator.errors import InvalidInput
 from coordinator.model import Claim, Denial

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coordinator.cli.context import Context, named_fleet
-from coordinator.cli.json_objects import error_object
+from coordinator.cli.json_objects.error import error_object
 from coordinator.cli.streams import lost, write_answer, write_error
 from coordinator.errors import CoordinatorError
 from coordinator.quotation import key, line, visible

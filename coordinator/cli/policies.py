@@ -10,10 +10,10 @@ from coordinator import quotation
 from coordinator.cli.common_options import CommonCommand, CommonGroup
 from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
-from coordinator.cli.json_objects import policies_object, policy_object
+from coordinator.cli.json_objects.fleet import policies_object, policy_object
 from coordinator.cli.output import answer, say_what_it_became
 from coordinator.cli.quantities import parse_duration
-from coordinator.cli.text import describe_policies, describe_policy
+from coordinator.cli.text.fleet import describe_policies, describe_policy
 from coordinator.cli.work_arguments import RequestId
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS

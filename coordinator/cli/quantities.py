@@ -1,4 +1,4 @@
-"""Durations, ages and paths as people type and read them."""
+"""Durations, ages, counts, sizes and paths as people type and read them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from pathlib import Path
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl
 
-__all__ = ["format_duration", "named_path", "parse_age", "parse_duration", "parse_hours", "parse_ttl"]
+__all__ = [
+    "format_bytes",
+    "format_count",
+    "format_duration",
+    "named_path",
+    "parse_age",
+    "parse_duration",
+    "parse_hours",
+    "parse_ttl",
+]
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -102,3 +111,17 @@ def named_path(name: str, what: str) -> Callable[[str], Path]:
         return path
 
     return read
+
+
+def format_count(number: int, what: str) -> str:
+    """Write a number of things: ``1 session``, ``2 sessions``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def format_bytes(size: float) -> str:
+    """Write a size, in the unit that fits: ``512 bytes``, ``1.5 GiB``."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli import text as wording
 from coordinator.cli.context import Context, current
-from coordinator.cli.json_objects import list_object, log_object, show_object
+from coordinator.cli.json_objects.work import list_object, log_object, show_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.session import find_session
+from coordinator.cli.text import work as wording
 from coordinator.cli.work_arguments import Key
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE

@@ -16,13 +16,13 @@ import typer
 
 from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Context, current
-from coordinator.cli.json_objects import run_object
+from coordinator.cli.json_objects.work import run_object
 from coordinator.cli.key_lists import STANDARD_INPUT, FromFile, read_key_list
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
-from coordinator.cli.text import describe_claim
+from coordinator.cli.text.work import describe_claim
 from coordinator.cli.work_arguments import SessionOption
 from coordinator.errors import InvalidInput
 from coordinator.limits import check_repeat_after

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from coordinator import quotation
-from coordinator.cli import text as wording
 from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
-from coordinator.cli.json_objects import claim_object, record_object
+from coordinator.cli.json_objects.work import claim_object, record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on
+from coordinator.cli.text import work as wording
 from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, First, RequestId, Second, SessionOption, Token
 from coordinator.model import Denial, DenialReason, State
 

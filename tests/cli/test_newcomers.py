@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.cli.json_objects import error_object
+from coordinator.cli.json_objects.error import error_object
 from coordinator.errors import InternalError
 from tests.conftest import Coordination
 

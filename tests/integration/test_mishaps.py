@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 
 from coordinator import AsyncClient, Cause, InvalidInput, NotHolder, Outcome, State
-from coordinator.cli.text import describe_work
+from coordinator.cli.text.work import describe_work
 from coordinator.engine.revoke import UNKNOWN_SESSION
 from tests.conftest import RunningEtcd
 from tests.integration.server_running import logging_to

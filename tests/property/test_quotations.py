@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.cli.text import describe_claim, describe_event, describe_work
+from coordinator.cli.text.work import describe_claim, describe_event, describe_work
 from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_of_finished, line_of_loose_end, write
 from coordinator.model import (
     Cause,

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 
 from coordinator.cli.context import Context
-from coordinator.cli.json_objects import top_object
+from coordinator.cli.json_objects.fleet import top_object
 from coordinator.cli.output import answer
 from coordinator.cli.reader import while_read
 from coordinator.cli.top.board import Board

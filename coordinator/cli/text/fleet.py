@@ -1,0 +1,119 @@
+"""The text of ``status``, ``hot`` and ``policy``: a fleet, and the coordinator and store behind it."""
+
+from __future__ import annotations
+
+from coordinator.cli.quantities import format_bytes, format_count, format_duration
+from coordinator.model import (
+    HotKey,
+    HotKeys,
+    Policy,
+    PolicyList,
+    Status,
+    TaskStatus,
+)
+from coordinator.quotation import key, name
+from coordinator.time_text import format_time
+
+__all__ = ["HOT_IS_INCOMPLETE", "describe_hot", "describe_policies", "describe_policy", "describe_status"]
+
+HOT_IS_INCOMPLETE = "there was more than could be looked at, so that others may be hotter; --kind looks at less"
+
+
+def describe_policy(policy: Policy) -> str:
+    """Say what a policy sets: ``repeat after 20 h, at most 3 live``."""
+    parts = []
+    if policy.repeat_after_seconds is not None:
+        parts.append(f"repeat after {format_duration(policy.repeat_after_seconds)}")
+    elif policy.repeat is not None:
+        parts.append(f"repeat {policy.repeat.value}")
+    if policy.max_live is not None:
+        parts.append(f"at most {policy.max_live} live" if policy.max_live else "paused (at most 0 live)")
+    if policy.max_attempts is not None:
+        parts.append(format_count(policy.max_attempts, "attempt"))
+    if policy.loose_ends is not None:
+        parts.append(f"loose ends {'on' if policy.loose_ends else 'off'}")
+    return ", ".join(parts) or "nothing"
+
+
+def describe_policies(found: PolicyList) -> str:
+    """List policies, one a line, and what holds for all other work."""
+    rows = [
+        (key(policy.pattern), describe_policy(policy) + " (built in)" * policy.built_in) for policy in found.policies
+    ]
+    rows.append(("all other work", describe_policy(found.defaults)))
+    width = max(len(pattern) for pattern, _ in rows)
+    return "\n".join(f"{pattern:<{width}}  {what}" for pattern, what in rows)
+
+
+def describe_status(status: Status, fleet: str) -> str:
+    """Describe the state of the coordinator, its store and the fleet."""
+    coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
+    health = "healthy"
+    if not status.healthy:
+        failing = ", ".join(task.name for task in status.tasks if task.failing)
+        health = f"NOT HEALTHY: {f'tasks fail: {failing}' if etcd.quorum else 'etcd does not answer'}"
+    size = "size unknown" if etcd.db_size_bytes is None else format_bytes(etcd.db_size_bytes)
+    quota = "" if etcd.quota_bytes is None else f" of {format_bytes(etcd.quota_bytes)}"
+    members = (
+        "" if etcd.members is None else f"{format_count(etcd.members, 'member')}, leader {etcd.leader or 'none'}, "
+    )
+    uptime = format_duration(coordinator.uptime_seconds)
+    lines = [
+        health,
+        f"coordinator {coordinator.version} at {coordinator.endpoint}, up {uptime}",
+        f"etcd {etcd.version or '(no answer)'}: {members}{size}{quota}",
+        *(f"  warning: {warning}" for warning in etcd.warnings),
+        _describe_reaper(status),
+        *map(_describe_task, filter(lambda task: task.failing, status.tasks)),
+        f"fleet {fleet}: {_counts(status)}",
+    ]
+    if rate.value is not None:
+        window = format_duration(rate.window_seconds)
+        counts = f"{rate.denied} denied, {rate.granted} granted"
+        lines.append(f"  convergence {rate.value:.0%} over {window} at this coordinator: {counts}")
+    return "\n".join(lines)
+
+
+def describe_hot(found: HotKeys) -> str:
+    """List them, one a line: the sessions denied in the present attempt and in earlier ones, and the holder."""
+    if not found.entries:
+        return f"no session was denied work held now or in the last {format_duration(found.max_age_seconds)}"
+    return "\n".join(_describe_hot_key(entry) for entry in found.entries)
+
+
+def _describe_hot_key(entry: HotKey) -> str:
+    counted = f"{entry.contenders:>4} denied now  {entry.recent_contenders:>4} before"
+    held = "free"
+    if entry.holder is not None:
+        until = "" if entry.expires_at is None else f" until {format_time(entry.expires_at)}"
+        held = f"held by {name(entry.holder)}{until}, attempt {entry.attempt}"
+    return f"{counted}  {key(entry.work_key)}  {held}"
+
+
+def _describe_task(task: TaskStatus) -> str:
+    lasting = format_duration(task.failing_seconds)
+    often = (
+        f"has failed {format_count(task.consecutive_failures, 'time')} in a row"
+        if task.consecutive_failures
+        else "hangs"
+    )
+    return f"task {task.name} {often}, for {lasting}: {task.error}"
+
+
+def _describe_reaper(status: Status) -> str:
+    reaper = status.reaper
+    if not status.etcd.quorum:
+        return "reaper: not known while etcd does not answer"
+    if reaper.leader is None:
+        return "reaper: none; expired claims are recorded only when they are claimed again, or by work-reap"
+    behind = f", {format_count(reaper.revision_lag, 'revision')} behind" if reaper.revision_lag else ""
+    return f"reaper: {reaper.leader}{behind}"
+
+
+def _counts(status: Status) -> str:
+    if status.live_claims is None or status.loose_ends is None:
+        return "not known while etcd does not answer"
+    completed = "many completed" if status.completed is None else f"{status.completed} completed"
+    return (
+        f"{format_count(status.live_claims, 'live claim')}, {format_count(status.loose_ends, 'loose end')}, {completed}"
+    )

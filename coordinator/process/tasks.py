@@ -23,7 +23,17 @@ from coordinator.errors import CoordinatorError
 from coordinator.logs.format import dropped_lines, said
 from coordinator.model import TaskStatus
 
-__all__ = ["FAILING_AFTER", "FAILING_SECONDS", "Setback", "Task", "Tasks", "repeat", "rerun", "watch_log"]
+__all__ = [
+    "FAILING_AFTER",
+    "FAILING_SECONDS",
+    "Setback",
+    "Task",
+    "Tasks",
+    "first_to_end",
+    "repeat",
+    "rerun",
+    "watch_log",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -259,3 +269,16 @@ async def rerun(task: Task, run: Callable[[], Awaitable[object]]) -> NoReturn:
             await asyncio.sleep(pause)
     finally:
         task.rest()
+
+
+async def first_to_end(*duties: Awaitable[None]) -> None:
+    """Run them side by side until one ends, and raise what that one raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(duty) for duty in duties]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -30,7 +30,7 @@ from coordinator import clock as clocks
 from coordinator.engine.election import Mark, campaign, elected, read_mark, save_mark
 from coordinator.engine.steps import Operation
 from coordinator.logs.format import said
-from coordinator.process.tasks import Setback, Tasks, repeat, rerun
+from coordinator.process.tasks import Setback, Tasks, first_to_end, repeat, rerun
 from coordinator.reaper.census import Census
 from coordinator.reaper.expiry_watch import Follower
 from coordinator.reaper.lease_sweep import Sweeper
@@ -142,7 +142,7 @@ class Reaper:
 
     async def run(self) -> None:
         """Stand for election and reap, until cancelled; then the election is given up at once."""
-        await _first_to_end(
+        await first_to_end(
             rerun(self._election, self._term),
             # Beside the terms, so that no lease is overlooked while this replica is out of touch with etcd.
             repeat(self._sweeping, self._sweep, every=self._settings.sweep_every),
@@ -155,7 +155,7 @@ class Reaper:
         try:
             if not await lease.regain():
                 await lease.grant()
-            await _first_to_end(lease.keep(), lineage.changed(changes), self._live(lease))
+            await first_to_end(lease.keep(), lineage.changed(changes), self._live(lease))
         except (LeaseLost, _Deposed):
             # The lease may be there still, and with it the election.
             lost = True
@@ -175,7 +175,7 @@ class Reaper:
     async def _live(self, lease: KeptLease) -> None:
         # Before anything is ended by our clock it must be known what those of the others say.
         await self._beat(lease)
-        await _first_to_end(
+        await first_to_end(
             self._every("signs-of-life", self._settings.beat_every / 2, partial(self._beat_unevenly, lease)),
             self._stand(lease),
         )
@@ -214,7 +214,7 @@ class Reaper:
         ]
         if settings.retention is not None:
             duties.append(self._every("retention", settings.vacuum_every, self._forget_old))
-        await _first_to_end(*duties)
+        await first_to_end(*duties)
 
     async def _elect(self, lease: KeptLease) -> int:
         """Return the revision of the election that names us; 0 while another replica is elected."""
@@ -293,16 +293,3 @@ class Reaper:
 
     async def _run(self, operation: Callable[[], Operation[T]]) -> T:
         return await self._runner.run(operation, deadline=time.monotonic() + _CALL_SECONDS)
-
-
-async def _first_to_end(*duties: Awaitable[None]) -> None:
-    """Run them side by side until one ends, and raise what that one raised; the others are cancelled."""
-    tasks = [asyncio.ensure_future(duty) for duty in duties]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

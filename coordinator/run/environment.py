@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from coordinator.model import Claim
+# As in typing, which takes too long to load for the watchdog.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coordinator.model import Claim
 
-__all__ = ["PREFIX", "claim_variables", "original_environment"]
+__all__ = ["PREFIX", "changed_environment", "claim_variables", "original_environment"]
 
 PREFIX = "COORDINATION_"
 #: Notes are bounded where they are written, and once more here, in bytes: one variable may have 128 KiB.
@@ -50,9 +53,20 @@ def original_environment() -> dict[bytes, bytes]:
     see neither.
     """
     try:
-        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  # as in the watchdog
+        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  # pathlib loads slowly
             entries = file.read().split(b"\0")
     except OSError:
         return dict(os.environb)
     pairs = (entry.partition(b"=") for entry in entries)
     return {name: value for name, separator, value in pairs if name and separator}
+
+
+def changed_environment(environment: dict[bytes, bytes], variables: list[str]) -> dict[bytes, bytes]:
+    """Return an environment with variables set (``NAME=VALUE``) and removed (``NAME``)."""
+    for variable in variables:
+        name, separator, value = variable.encode("utf-8", "surrogateescape").partition(b"=")
+        if separator:
+            environment[name] = value
+        else:
+            environment.pop(name, None)
+    return environment

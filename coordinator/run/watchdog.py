@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from coordinator.run import messages
 from coordinator.run.descendants import end_all, is_supported
 from coordinator.run.descriptors import inheritable_descriptors, let_go, occupy_closed
+from coordinator.run.environment import changed_environment, original_environment
 from coordinator.run.prctl import become_subreaper, die_with_parent
 
 # As in typing, which takes longer to load than all of this.
@@ -184,7 +185,7 @@ class _Watchdog:
                 # SIGTTOU is ignored still, which a process in the background gets for this.
                 with contextlib.suppress(OSError):
                     os.tcsetpgrp(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC), os.getpgrp())
-            environment = _changed(_own_environment(), variables)
+            environment = changed_environment(original_environment(), variables)
             for number in signal.valid_signals() - self._inherited - {signal.SIGKILL, signal.SIGSTOP}:
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
@@ -277,28 +278,6 @@ def _come_first() -> None:
     except OSError:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, -20)
-
-
-def _own_environment() -> dict[bytes, bytes]:
-    """Return the environment that this process was started with, before Python has changed it for a locale."""
-    try:
-        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  # pathlib loads slowly
-            entries = file.read().split(b"\0")
-    except OSError:
-        return dict(os.environb)
-    pairs = (entry.partition(b"=") for entry in entries)
-    return {name: value for name, separator, value in pairs if name and separator}
-
-
-def _changed(environment: dict[bytes, bytes], variables: list[str]) -> dict[bytes, bytes]:
-    """Return an environment with variables set (``NAME=VALUE``) and removed (``NAME``)."""
-    for variable in variables:
-        name, separator, value = variable.encode("utf-8", "surrogateescape").partition(b"=")
-        if separator:
-            environment[name] = value
-        else:
-            environment.pop(name, None)
-    return environment
 
 
 def _execute(program: str, arguments: list[str], environment: dict[bytes, bytes]) -> NoReturn:

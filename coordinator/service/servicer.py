@@ -1,4 +1,4 @@
-"""The calls of ``coordinator.v1.CoordinatorService``.
+"""The calls of ``coordinator.v1.CoordinatorService``; those that only read, and those about policies, are beside it.
 
 Each checks its request, has the runner run an operation of the engine, and answers; what was decided is counted and
 logged. A call answers before its caller's deadline, so that the caller learns why and not only that time is up.
@@ -6,8 +6,7 @@ logged. A call answers before its caller's deadline, so that the caller learns w
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -17,19 +16,15 @@ import grpc.aio
 
 from coordinator import clock, model
 from coordinator.engine.acknowledge import acknowledge
-from coordinator.engine.briefing import brief
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import complete, release
-from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.listing import list_records, log
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.reap import reap_listed
 from coordinator.engine.renew import renew
 from coordinator.engine.reopen import reopen
 from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
-from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
@@ -45,24 +40,19 @@ from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls
+from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.request_fields import (
     Keyed,
     check_items,
     check_min_age,
-    check_revision,
     new_request_id,
     sender_of,
 )
 from coordinator.service.requests import (
     acknowledge_command,
-    briefing_command,
     claim_command,
     complete_command,
-    event_filter,
-    hot_command,
-    list_command,
-    log_command,
     next_command,
     next_policies,
     placed_as_sent,
@@ -72,7 +62,6 @@ from coordinator.service.requests import (
     revoke_command,
 )
 from coordinator.service.status import StatusReader
-from coordinator.service.watcher import Progress
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.operation_driver import Runner
@@ -86,7 +75,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
 
-class Servicer(PolicyCalls, CoordinatorServiceServicer):
+class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``topic_kinds`` are the kinds whose identities are reduced to slugs; ``credential`` returns the name of the
@@ -236,26 +225,6 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
             raise problem
         return pb.WithdrawResponse(released=len(released))
 
-    async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802
-        """Return all that is known of a work key."""
-        keyed = Keyed.of(request, self._topic_kinds)
-        found = await self._runner.run(partial(get, keyed.paths), deadline=deadline_of(context))
-        return await replies.work_details(found)
-
-    async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802
-        """List one page of records."""
-        paths = FleetPaths(check_fleet(request.fleet))
-        command = list_command(request)
-        page = await self._runner.run(partial(list_records, command, paths), deadline=deadline_of(context))
-        return await replies.list_reply(page)
-
-    async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
-        """List one page of a session's ended attempts."""
-        paths = FleetPaths(check_fleet(request.fleet))
-        command = log_command(request, self._clock())
-        page = await self._runner.run(partial(log, command, paths), deadline=deadline_of(context))
-        return await replies.log_reply(page)
-
     async def Reap(self, request: pb.ReapRequest, context: _Context) -> pb.ReapResponse:  # noqa: N802
         """Turn claims that expired at least so long ago into abandoned records."""
         fleet = check_fleet(request.fleet)
@@ -293,39 +262,6 @@ class Servicer(PolicyCalls, CoordinatorServiceServicer):
         record = await self._write(context, keyed, start, keeping=keeping)
         self._decisions.record_changed("acknowledged", keyed, record)
         return pb.AcknowledgeResponse(record=replies.record(record))
-
-    async def Briefing(self, request: pb.BriefingRequest, context: _Context) -> pb.BriefingResponse:  # noqa: N802
-        """Sum up what a session should know."""
-        paths = FleetPaths(check_fleet(request.fleet))
-        command = briefing_command(request, self._clock())
-        found = await self._runner.run(partial(brief, command, paths), deadline=deadline_of(context))
-        return await replies.briefing(found)
-
-    async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
-        """Return the work keys with the most contenders."""
-        paths = FleetPaths(check_fleet(request.fleet))
-        command = hot_command(request, self._clock())
-        return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=deadline_of(context)))
-
-    async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
-        """Stream what happens to claims."""
-        paths = FleetPaths(check_fleet(request.fleet))
-        start = check_revision("start_revision", request.start_revision)
-        async with contextlib.aclosing(
-            self._watches.follow(paths, start, event_filter(request), caller_of(context), self._credential(context))
-        ) as watch:
-            async for each in watch:
-                yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.claim_event(each)
-
-    async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
-        """Return the state of the coordinator, its store and the fleet."""
-        fleet = check_fleet(request.fleet)
-        return replies.status_reply(await self._status.read(fleet, deadline=deadline_of(context)))
-
-    async def Diagnose(self, request: pb.DiagnoseRequest, context: _Context) -> pb.DiagnoseResponse:  # noqa: N802
-        """Examine the coordinator and its store."""
-        check_fleet(request.fleet)
-        return await self._diagnosis.read(deadline=deadline_of(context))
 
     def _ended(self, keyed: Keyed) -> None:
         """Note that a claim was ended through this replica."""

@@ -264,6 +264,6 @@ def test_it_loads_little() -> None:
         "coordinator._version",
         *(
             f"coordinator.run{part}"
-            for part in ("", ".watchdog", ".descendants", ".descriptors", ".messages", ".prctl")
+            for part in ("", ".watchdog", ".descendants", ".descriptors", ".environment", ".messages", ".prctl")
         ),
     }

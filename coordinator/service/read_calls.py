@@ -1,0 +1,107 @@
+"""The calls that only read: work, fleets, events, and the state of the coordinator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import grpc.aio
+
+from coordinator.engine.briefing import brief
+from coordinator.engine.hot import hot
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.listing import list_records, log
+from coordinator.engine.snapshot import get
+from coordinator.names import check_fleet
+from coordinator.service import replies
+from coordinator.service.callers import caller_of
+from coordinator.service.deadlines import deadline_of
+from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.request_fields import (
+    Keyed,
+    check_revision,
+)
+from coordinator.service.requests import (
+    briefing_command,
+    event_filter,
+    hot_command,
+    list_command,
+    log_command,
+)
+from coordinator.service.status import StatusReader
+from coordinator.service.watcher import Progress
+from coordinator.service.watches import Watches
+from coordinator.store.operation_driver import Runner
+from coordinator.v1 import service_pb2 as pb
+
+__all__ = ["ReadCalls"]
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ReadCalls:
+    """Answers the calls that only read, which are part of the coordinator's service."""
+
+    _runner: Runner
+    _status: StatusReader
+    _diagnosis: DiagnosisReader
+    _watches: Watches
+    _topic_kinds: frozenset[str]
+    _clock: Callable[[], datetime]
+    _credential: Callable[[Any], str]
+
+    async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802  # its name in the API
+        """Return all that is known of a work key."""
+        keyed = Keyed.of(request, self._topic_kinds)
+        found = await self._runner.run(partial(get, keyed.paths), deadline=deadline_of(context))
+        return await replies.work_details(found)
+
+    async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802
+        """List one page of records."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        command = list_command(request)
+        page = await self._runner.run(partial(list_records, command, paths), deadline=deadline_of(context))
+        return await replies.list_reply(page)
+
+    async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
+        """List one page of a session's ended attempts."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        command = log_command(request, self._clock())
+        page = await self._runner.run(partial(log, command, paths), deadline=deadline_of(context))
+        return await replies.log_reply(page)
+
+    async def Briefing(self, request: pb.BriefingRequest, context: _Context) -> pb.BriefingResponse:  # noqa: N802
+        """Sum up what a session should know."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        command = briefing_command(request, self._clock())
+        found = await self._runner.run(partial(brief, command, paths), deadline=deadline_of(context))
+        return await replies.briefing(found)
+
+    async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
+        """Return the work keys with the most contenders."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        command = hot_command(request, self._clock())
+        return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=deadline_of(context)))
+
+    async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
+        """Stream what happens to claims."""
+        paths = FleetPaths(check_fleet(request.fleet))
+        start = check_revision("start_revision", request.start_revision)
+        async with contextlib.aclosing(
+            self._watches.follow(paths, start, event_filter(request), caller_of(context), self._credential(context))
+        ) as watch:
+            async for each in watch:
+                yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.claim_event(each)
+
+    async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
+        """Return the state of the coordinator, its store and the fleet."""
+        fleet = check_fleet(request.fleet)
+        return replies.status_reply(await self._status.read(fleet, deadline=deadline_of(context)))
+
+    async def Diagnose(self, request: pb.DiagnoseRequest, context: _Context) -> pb.DiagnoseResponse:  # noqa: N802
+        """Examine the coordinator and its store."""
+        check_fleet(request.fleet)
+        return await self._diagnosis.read(deadline=deadline_of(context))

@@ -6,7 +6,7 @@ Invariants:
   it had been reaped first.
 - A session that claims the work meanwhile wins: the transaction compares that no claim is there and that the record is
   the one that was read.
-- A request that was withdrawn acknowledges nothing.
+- A request takes effect once, and not after it was withdrawn (``once.py``).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from coordinator.engine.attempt_end import End, expire, what_is_left, write_end
-from coordinator.engine.documents import StoredRecord
+from coordinator.engine.documents import StoredRecord, StoredRequest
+from coordinator.engine.history import attempt_as_it_is
 from coordinator.engine.layout import NoSession, WorkPaths
-from coordinator.engine.refusals import refuse_withdrawn
+from coordinator.engine.once import Once
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
-from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import NotFound, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
@@ -46,23 +46,33 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
 
     Raises ``NotFound`` where nothing is known of the work key, ``Refused`` where it is not abandoned.
     """
-    wanted = not_withdrawn(paths, NoSession.ACKNOWLEDGER, command.request_id)
+    once = Once.about_work("acknowledge", paths, NoSession.ACKNOWLEDGER, command.request_id)
     found = yield from read(paths)
     for _ in TRIES:
+        earlier = yield from once.earlier()
+        if earlier is not None:
+            return (yield from _acknowledged_before(command, paths, earlier))
         record = _abandoned(paths.work_key, found, command.now)
-        if record.acknowledged_at is not None:
-            return show_record(paths.work_key, record, live=False)
+        mark = yield from once.mark(command.now, attempt=record.attempt)
+        as_found = (is_absent(paths.claim), unchanged(paths.record, found.record_revision), *once.wanted)
         end: End | None = None
+        if record.acknowledged_at is not None:
+            reply = yield from commit(Txn(as_found, (mark,), reads_and_counts(paths)))
+            if reply.succeeded:
+                return show_record(paths.work_key, record, live=False)
+            found = yield from read_found(reply)
+            continue
         if found.expired is not None:
             end = yield from write_end(paths, record, contenders=found.contenders)
             yield end.expected
         marked = replace(record, acknowledged_at=command.now, acknowledged_reason=command.reason)
         reply = yield from commit(
             Txn(
-                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), wanted),
+                compares=as_found,
                 success=(
                     Put(paths.record, marked.encode()),
                     Delete(paths.loose),
+                    mark,
                     *(end.operations if end else ()),
                 ),
                 failure=(*reads_and_counts(paths), *((end.read_entry,) if end else ())),
@@ -72,10 +82,17 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
             yield end.event
         if reply.succeeded:
             return show_record(paths.work_key, marked, live=False)
-        before, found = found, (yield from read_found(reply))
-        if found.claim is None and found.record_revision == before.record_revision:
-            raise refuse_withdrawn(paths.work_key)
+        found = yield from read_found(reply)
     raise contended(paths.work_key, "it was being acknowledged")
+
+
+def _acknowledged_before(command: AcknowledgeCommand, paths: WorkPaths, earlier: StoredRequest) -> Operation[Record]:
+    """Return the attempt that an earlier copy of the request has acknowledged."""
+    record = yield from attempt_as_it_is(paths, earlier.attempt or 0)
+    if record.state is not State.ABANDONED or record.acknowledged_at is not None:
+        return record
+    # Its history entry does not say so.
+    return replace(record, acknowledged_at=earlier.done_at, acknowledged_reason=command.reason or None)
 
 
 def _abandoned(work_key: WorkKey, found: Snapshot, now: datetime) -> StoredRecord:

@@ -23,7 +23,6 @@ from typing import NamedTuple
 from coordinator.engine.contenders import count_contenders
 from coordinator.engine.documents import Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import AttemptEnded, Expected, Operation, Trace, commit, decode
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, TxnReply, created_at
@@ -218,27 +217,24 @@ def end_live(
     ended: StoredRecord,
     *,
     compares: tuple[Compare, ...] = (),
-    wanted: Compare,
+    wanted: tuple[Compare, ...],
+    marks: tuple[Put, ...] = (),
     loose_ends: bool = True,
 ) -> Operation[Record | Snapshot]:
     """Delete the claim and write down that it ``ended``, if it is still the one that was found.
 
-    That is for ``compares`` to say; without any, the fencing token does. ``wanted`` says that the request was not
-    withdrawn. Returns the record that was written, or what was found instead.
+    That is for ``compares`` to say; without any, the fencing token does. ``wanted`` says that the request may take
+    effect, ``marks`` that it has. Returns the record that was written, or what was found instead: the same claim where
+    the request may not.
     """
     if found.claim is None:
         raise ValueError("only a live claim is ended")
     record = what_is_left(found.record, ended) if ended.state is State.ABANDONED else ended
     end = yield from write_end(paths, ended, contenders=found.contenders, request_id=request_id)
     record, written = put_record(paths, record, loose_ends=loose_ends)
-    success = [Delete(paths.claim), *written, *end.operations]
+    success = [Delete(paths.claim), *written, *end.operations, *marks]
     same_claim = compares or (created_at(paths.claim, found.claim.token),)
-    answer = yield from commit_end(paths, (*same_claim, wanted), success, end, record)
-    if isinstance(answer, Snapshot) and answer.claim is not None and answer.claim.token == found.claim.token:
-        as_found = (answer.claim.mod_revision, answer.record_revision)
-        if not compares or as_found == (found.claim.mod_revision, found.record_revision):
-            raise refuse_withdrawn(paths.work_key)
-    return answer
+    return (yield from commit_end(paths, (*same_claim, *wanted), success, end, record))
 
 
 def commit_end(

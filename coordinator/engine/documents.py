@@ -185,14 +185,17 @@ class Contender(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRequest(Document):
-    """``request/session/id``: when a request was withdrawn; without ``withdrawn_at``, what a ClaimNext was granted.
+    """``request/session/id``: when a request was withdrawn or done; with neither, what a ClaimNext was granted.
 
-    ``work_key`` is what it was granted or had asked for, "" where that is not known.
+    ``work_key`` is what it was granted or had asked for, "" where that is not known; a pattern for a change of a
+    policy. ``had_no_effect``: it was done where there was nothing to do.
     """
 
     work_key: str = ""
     attempt: int | None = None
     withdrawn_at: datetime | None = None
+    done_at: datetime | None = None
+    had_no_effect: bool = False
 
 
 class OnOff(StrEnum):

@@ -55,8 +55,7 @@ def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     command = yield from _pinned(command, paths, found)
     for _ in TRIES:
         if _holds(command, found) is not None:
-            wanted = not_withdrawn(paths, command.session, command.request_id)
-            answer = yield from end_live(paths, found, command.request_id, _completed(command, found), wanted=wanted)
+            answer = yield from _end(command, paths, found, _completed(command, found))
         elif (expired := (yield from _may_still_complete(command, paths, found))) is not None:
             answer = yield from _complete_late(command, paths, found, expired)
         else:
@@ -77,14 +76,22 @@ def release(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
     for _ in TRIES:
         if _holds(command, found) is None:
             return (yield from _done_before_or_refused(command, paths, found, named, "release"))
-        wanted, ended = not_withdrawn(paths, command.session, command.request_id), _released(command, found)
-        answer = yield from end_live(
-            paths, found, command.request_id, ended, wanted=wanted, loose_ends=command.loose_ends
-        )
+        answer = yield from _end(command, paths, found, _released(command, found))
         if isinstance(answer, Record):
             return answer
         found = answer
     raise contended(paths.work_key, "it was being released")
+
+
+def _end(
+    command: FinishCommand, paths: WorkPaths, found: Snapshot, ended: StoredRecord
+) -> Operation[Record | Snapshot]:
+    """End the claim that was found; returns its record, or what was found instead."""
+    wanted = (not_withdrawn(paths, command.session, command.request_id),)
+    answer = yield from end_live(paths, found, command.request_id, ended, wanted=wanted, loose_ends=command.loose_ends)
+    if isinstance(answer, Snapshot) and answer.claim and found.claim and answer.claim.token == found.claim.token:
+        raise refuse_withdrawn(paths.work_key)
+    return answer
 
 
 def _pinned(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[FinishCommand]:

@@ -11,16 +11,17 @@ from datetime import datetime
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
-from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_and_counts, show_record
+from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import KeyValue, Txn, in_turn
-from coordinator.errors import Refused
+from coordinator.engine.transaction import KeyValue, Range, Txn, in_turn
+from coordinator.errors import NotFound, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, Previous, Record, State
 from coordinator.quotation import key
 
 __all__ = [
     "PASSED_OVER",
+    "attempt_as_it_is",
     "latest_attempt",
     "next_attempt",
     "own_attempt",
@@ -133,6 +134,20 @@ def own_end(
             if entry.session == session:
                 return _show_end(work_key, found, entry)
     return None
+
+
+def attempt_as_it_is(paths: WorkPaths, attempt: int) -> Operation[Record]:
+    """Return an attempt that was there before, live or as it ended; raises ``NotFound`` if it was forgotten since."""
+    reply = yield from commit(Txn((in_turn(paths.claim),), (*reads(paths), Range(paths.history(attempt)))))
+    found = yield from read_found(reply._replace(replies=reply.replies[:2]))
+    if found.record is not None and found.record.attempt == attempt:
+        return show_record(paths.work_key, found.record, live=found.claim is not None)
+    for entry in (yield from _decoded(reply.range(2).kvs)):
+        return show_ended(paths.work_key, entry)
+    raise NotFound(
+        f"attempt {attempt} of {key(paths.work_key)}, which this request was about, is not in its history any more",
+        hint="look at the work as it is now",
+    )
 
 
 def own_attempt(ends: list[StoredHistory], session: str, token: int) -> StoredHistory | None:

@@ -10,6 +10,8 @@
                                                           bound to a lease
     /coordination/v1/<fleet>/request/~operator/<id>       an operator's request that was withdrawn; bound to a lease.
                                                           ~acknowledge for acknowledgements (``NoSession``)
+    /coordination/v1/<fleet>/request/~operator/<id>/<verb>/<K or pattern>
+                                                          such a request that was done (``once.py``); bound to a lease
     /coordination/v1/<fleet>/policy/<pattern>             what an operator has set for a kind or a prefix of work keys
     /coordination-meta/v1/policy/<fleet>                  is written whenever the policies of a fleet change
 

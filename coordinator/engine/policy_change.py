@@ -2,7 +2,8 @@
 
 Invariants:
 - Each change of a fleet's policies writes that fleet's mark of a change, in the same transaction.
-- A request that was withdrawn changes nothing. The first comparison of each change names the key of the policy.
+- A request takes effect once, and not after it was withdrawn (``once.py``). The first comparison of each change names
+  the key of the policy.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from coordinator.engine.documents import OnOff, PolicyChange, StoredPolicy
-from coordinator.engine.layout import FleetPaths, NoSession
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.once import Once
 from coordinator.engine.policy import over, policy_at
-from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.retries import TRIES, policy_contended
 from coordinator.engine.steps import Operation, commit
-from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, unchanged
-from coordinator.engine.withdrawal import not_withdrawn
+from coordinator.engine.transaction import Delete, Put, Range, Txn, unchanged
 from coordinator.errors import LimitExceeded
 from coordinator.limits import MAX_POLICIES
 from coordinator.model import Policy
@@ -27,55 +27,54 @@ __all__ = ["set_policy", "unset_policy"]
 def set_policy(policy: Policy, paths: FleetPaths, now: datetime, request_id: str) -> Operation[Policy]:
     """Set the fields that a policy has; those that it does not have stay. Returns what is set for the pattern now.
 
+    That may be nothing for a request that was done before.
+
     Raises ``LimitExceeded`` where the fleet has as many policies as it may.
     """
     key = paths.policy(policy.pattern)
+    once = Once.about_policy("set", paths, policy.pattern, request_id)
     for _ in TRIES:
+        done = yield from once.earlier()
         reply = yield from commit(Txn((), (Range(key), paths.count("policy"))))
         kvs = reply.range(0).kvs
+        before = (yield from policy_at(kvs[0], paths.prefix("policy"))) if kvs else None
+        if done is not None:
+            return before or Policy(policy.pattern)
         if not kvs and reply.range(1).total >= MAX_POLICIES:
             raise LimitExceeded(
                 f"the fleet has {reply.range(1).total} policies; it may have {MAX_POLICIES}",
                 hint="unset one that is not needed any more; one policy for a shorter pattern may do for several",
             )
-        before = (yield from policy_at(kvs[0], paths.prefix("policy"))) if kvs else None
         wanted = over(policy, before)
-        written = (Put(key, _stored(wanted).encode()), _mark(paths, policy.pattern, now))
+        mark = yield from once.mark(now)
+        written = (Put(key, _stored(wanted).encode()), _change(paths, policy.pattern, now), mark)
         as_read = unchanged(key, kvs[0].mod_revision if kvs else 0)
-        reply = yield from commit(_change(as_read, written, paths, request_id))
+        reply = yield from commit(Txn((as_read, *once.wanted), written))
         if reply.succeeded:
             return wanted
-        if reply.range(0).kvs:
-            raise refuse_withdrawn(policy.pattern)
     raise policy_contended("it was being set")
 
 
 def unset_policy(pattern: str, paths: FleetPaths, now: datetime, request_id: str) -> Operation[bool]:
     """Unset all fields of the policy of a pattern; returns whether there was one."""
     key = paths.policy(pattern)
-    resent = False
+    once = Once.about_policy("unset", paths, pattern, request_id)
     for _ in TRIES:
+        done = yield from once.earlier()
+        if done is not None:
+            return not done.had_no_effect
         reply = yield from commit(Txn((), (Range(key),)))
         kvs = reply.range(0).kvs
-        if not kvs:
-            return resent  # it was unset unseen
-        written = (Delete(key), _mark(paths, pattern, now))
-        reply = yield from commit(_change(unchanged(key, kvs[0].mod_revision), written, paths, request_id))
+        mark = yield from once.mark(now, had_no_effect=not kvs)
+        written = (Delete(key), _change(paths, pattern, now), mark) if kvs else (mark,)
+        as_read = unchanged(key, kvs[0].mod_revision if kvs else 0)
+        reply = yield from commit(Txn((as_read, *once.wanted), written))
         if reply.succeeded:
-            return True
-        if reply.range(0).kvs:
-            raise refuse_withdrawn(pattern)
-        resent = reply.resent
+            return bool(kvs)
     raise policy_contended("it was being unset")
 
 
-def _change(as_read: Compare, written: tuple[Put | Delete, ...], paths: FleetPaths, request_id: str) -> Txn:
-    """Return what changes a policy that is ``as_read``; where it fails, it reads whether the request was withdrawn."""
-    wanted = not_withdrawn(paths, NoSession.OPERATOR, request_id)
-    return Txn((as_read, wanted), written, (Range(wanted.key),))
-
-
-def _mark(paths: FleetPaths, pattern: str, now: datetime) -> Put:
+def _change(paths: FleetPaths, pattern: str, now: datetime) -> Put:
     return Put(paths.policy_change, PolicyChange(pattern=pattern, changed_at=now).encode())
 
 

@@ -147,12 +147,12 @@ def rewrite(
     live: LiveClaim,
     claim: StoredClaim,
     lease: Lease,
-    also: tuple[Txn, ...] = (),
+    also: tuple[Put | Txn, ...] = (),
     wanted: tuple[Compare, ...] = (),
 ) -> Operation[Snapshot | None]:
     """Write a claim again, bound to ``lease``, with its record; returns None, or what was found if it has changed.
 
-    ``wanted`` says that the request was not withdrawn. Otherwise the claim may be found just as it was.
+    ``wanted`` says that the request may take effect. Where it may not, the claim may be found just as it was.
     """
     record = StoredRecord(
         state=State.CLAIMED,

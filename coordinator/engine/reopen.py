@@ -7,7 +7,7 @@ Invariants:
   the attempt that was completed. The next claim of the work gets that, and needs no ``reopen``.
 - The attempt's history entry still says that it was completed, and besides by which request that was taken back. So a
   repeated request puts back what it has put back already, and nothing that was completed since.
-- A request that was withdrawn puts nothing back.
+- A request takes effect once, and not after it was withdrawn (``once.py``).
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from datetime import datetime
 
 from coordinator.engine.attempt_end import End, expire, put_record, what_is_left, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord
-from coordinator.engine.history import put_back, read_ends, show_ended
+from coordinator.engine.history import attempt_as_it_is, put_back, read_ends, show_ended
 from coordinator.engine.layout import NoSession, WorkPaths
-from coordinator.engine.refusals import refuse_withdrawn
+from coordinator.engine.once import Once
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Put, Range, Txn, is_absent, unchanged
-from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.keys import WorkKey
 from coordinator.model import Record, State
@@ -50,8 +49,11 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
     Raises ``NotHolder`` while a session holds it, ``NotFound`` where nothing is known of it, ``Refused`` where it is
     not completed.
     """
-    withdrawal = Range(paths.request(NoSession.OPERATOR, command.request_id))
+    once = Once.about_work("reopen", paths, NoSession.OPERATOR, command.request_id)
     for _ in TRIES:
+        earlier = yield from once.earlier()
+        if earlier is not None:
+            return (yield from attempt_as_it_is(paths, earlier.attempt or 0))
         found = yield from read(paths)
         if found.claim is None and found.record is not None and found.record.reopened == command.request_id:
             return show_record(paths.work_key, found.record, live=False)
@@ -62,6 +64,7 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
         back = put_back(completed, command.request_id, command.now, command.reason)
         record, written = put_record(paths, back, loose_ends=command.loose_ends)
         marked = yield from _mark(command, paths, completed)
+        done = yield from once.mark(command.now, attempt=completed.attempt)
         if end is not None:
             yield end.expected
         reply = yield from commit(
@@ -69,18 +72,16 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
                 compares=(
                     is_absent(paths.claim),
                     unchanged(paths.record, found.record_revision),
-                    not_withdrawn(paths, NoSession.OPERATOR, command.request_id),
+                    *once.wanted,
                 ),
-                success=(*written, *marked, *(end.operations if end else ())),
-                failure=(withdrawal, *((end.read_entry,) if end else ())),
+                success=(*written, *marked, *(end.operations if end else ()), done),
+                failure=(end.read_entry,) if end else (),
             )
         )
         if end is not None and end.was_written(reply):
             yield end.event
         if reply.succeeded:
             return show_record(paths.work_key, record, live=False)
-        if reply.range(0).kvs:
-            raise refuse_withdrawn(paths.work_key)
     raise contended(paths.work_key, "it was being put back")
 
 

@@ -2,7 +2,7 @@
 
 Invariants:
 - A request ends the claim that it first found, or none: it never ends a claim that was granted since.
-- A request that was withdrawn ends and marks nothing.
+- A request takes effect once, and not after it was withdrawn (``once.py``).
 - A claim that cannot be read can be revoked too. As its holder is unknown, it is ended only as it was found: the
   transaction compares the last change of claim and record. What the record knows of the attempt is kept.
 - The answer describes the attempt that was revoked, also where the work is completed again because the attempt had
@@ -19,16 +19,15 @@ from datetime import datetime
 
 from coordinator.engine.attempt_end import as_claimed, end_live, record_of
 from coordinator.engine.documents import StoredClaim, StoredRecord
-from coordinator.engine.history import latest_attempt, own_end, read_ends, read_first, show_ended
+from coordinator.engine.history import attempt_as_it_is, latest_attempt, own_end, read_ends, read_first, show_ended
 from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import NoSession, WorkPaths
-from coordinator.engine.refusals import refuse_withdrawn
+from coordinator.engine.once import Once
 from coordinator.engine.renew import rewrite
 from coordinator.engine.retries import TRIES, contended
-from coordinator.engine.snapshot import LiveClaim, Snapshot, show_record
-from coordinator.engine.steps import Operation, lease_for
-from coordinator.engine.transaction import unchanged
-from coordinator.engine.withdrawal import not_withdrawn
+from coordinator.engine.snapshot import LiveClaim, Snapshot, read_found, reads_and_counts, show_record
+from coordinator.engine.steps import Operation, commit, lease_for
+from coordinator.engine.transaction import Txn, unchanged
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, Record, State
@@ -60,7 +59,11 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
     if done is not None:
         return done
     token = found.claim.token if found.claim else 0
+    once = Once.about_work("revoke", paths, NoSession.OPERATOR, command.request_id)
     for _ in TRIES:
+        earlier = yield from once.earlier()
+        if earlier is not None:
+            return (yield from attempt_as_it_is(paths, earlier.attempt or 0))
         live = found.claim
         if live is None or live.token != token:
             ends = yield from read_ends(paths)
@@ -69,7 +72,7 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
                 return done
             raise _nothing_to_revoke(paths.work_key, found)
         if not command.at_once and live.stored is not None:
-            marked = yield from _mark(command, paths, found, live, live.stored)
+            marked = yield from _mark(command, paths, found, live, live.stored, once)
             if isinstance(marked, Record):
                 return marked
             found = marked
@@ -84,6 +87,7 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
             repeated=False,
             completion=None,
         )
+        mark = yield from once.mark(command.now, attempt=claimed.attempt)
         as_found = (unchanged(paths.claim, live.mod_revision), unchanged(paths.record, found.record_revision))
         compares = () if live.stored is not None else as_found
         answer = yield from end_live(
@@ -92,7 +96,8 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
             command.request_id,
             ended,
             compares=compares,
-            wanted=not_withdrawn(paths, NoSession.OPERATOR, command.request_id),
+            wanted=once.wanted,
+            marks=(mark,),
             loose_ends=command.loose_ends,
         )
         if isinstance(answer, Record):
@@ -102,21 +107,21 @@ def revoke(command: RevokeCommand, paths: WorkPaths) -> Operation[Record]:
 
 
 def _mark(
-    command: RevokeCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim
+    command: RevokeCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim, once: Once
 ) -> Operation[Record | Snapshot]:
     """Have the claim renewed no more; returns its record, or how the work is if it has changed."""
-    if not held.revoked:
+    mark = yield from once.mark(command.now, attempt=held.attempt)
+    if held.revoked:
+        as_found = (unchanged(paths.claim, live.mod_revision), *once.wanted)
+        reply = yield from commit(Txn(as_found, (mark,), reads_and_counts(paths)))
+        met = None if reply.succeeded else (yield from read_found(reply))
+    else:
         lease = yield from lease_for(0.0, outliving=live.lease)
         # A lease that is kept is this replica's own, and so is the clock that wrote the time.
         expires_at = held.expires_at if lease.id == live.lease else lease.expires_at
         held = replace(held, revoked=True, reason=command.reason, expires_at=expires_at)
-        wanted = not_withdrawn(paths, NoSession.OPERATOR, command.request_id)
-        met = yield from rewrite(paths, found, live, held, lease, wanted=(wanted,))
-        if met is not None and met.claim is not None and met.claim.mod_revision == live.mod_revision:
-            raise refuse_withdrawn(paths.work_key)
-        if met is not None:
-            return met
-    return show_record(paths.work_key, record_of(held, live.token), live=True)
+        met = yield from rewrite(paths, found, live, held, lease, also=(mark,), wanted=once.wanted)
+    return show_record(paths.work_key, record_of(held, live.token), live=True) if met is None else met
 
 
 def _as_known(paths: WorkPaths, found: Snapshot, live: LiveClaim) -> Operation[StoredRecord]:

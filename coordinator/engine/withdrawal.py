@@ -39,7 +39,7 @@ from coordinator.keys import WorkKey
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Cause, Record, State
 
-__all__ = ["WithdrawCommand", "not_withdrawn", "withdraw", "withdraw_next", "withdraw_policy_change"]
+__all__ = ["WithdrawCommand", "not_withdrawn", "remembered_for", "withdraw", "withdraw_next", "withdraw_policy_change"]
 
 #: How much longer than the TTL of its claim a withdrawal is remembered, in seconds: as long as a copy may take on its
 #: way that is neither refused for its deadline nor because its coordinator was stopped.
@@ -65,6 +65,11 @@ class WithdrawCommand:
 def not_withdrawn(paths: WorkPaths | FleetPaths, sender: str | NoSession, request_id: str) -> Compare:
     """The request was not withdrawn."""
     return is_absent(paths.request(sender, request_id))
+
+
+def remembered_for(ttl_seconds: float | None = None) -> float:
+    """Return for how long a request is remembered, in seconds; ``ttl_seconds`` is what it asked for, if anything."""
+    return (ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS
 
 
 def withdraw(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
@@ -111,7 +116,7 @@ def withdraw_policy_change(command: WithdrawCommand, paths: FleetPaths, pattern:
 
 def _mark(command: WithdrawCommand, paths: WorkPaths | FleetPaths, work_key: str = "") -> Operation[Put]:
     """Return what marks the request as withdrawn, on a lease."""
-    lease = yield from lease_for((command.ttl_seconds or DEFAULT_TTL_SECONDS) + _LONGER_SECONDS)
+    lease = yield from lease_for(remembered_for(command.ttl_seconds))
     withdrawal = StoredRequest(work_key=work_key, withdrawn_at=command.now)
     return Put(paths.request(command.sender, command.request_id), withdrawal.encode(), lease.id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -36,7 +36,7 @@ from coordinator.engine.transaction import (
 from coordinator.engine.transaction import Operation as TxnOperation
 from coordinator.errors import CoordinatorError
 from coordinator.keys import WorkKey
-from coordinator.model import State
+from coordinator.model import Record, State
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Document)
@@ -170,6 +170,11 @@ def a_record(
     )
 
 
+def reopened() -> StoredRecord:
+    """The record of an attempt that redoes completed work."""
+    return replace(a_record(attempt=2), completion=a_record(State.COMPLETED))
+
+
 def an_end(
     session: str = HOLDER, *, attempt: int = 1, request_id: str = "", ended: State = State.ABANDONED
 ) -> StoredHistory:
@@ -197,6 +202,12 @@ def ranged(*kvs: KeyValue, count: int | None = None) -> RangeReply:
 
 def committed(revision: int = 50) -> TxnReply:
     return TxnReply(True, revision, ())
+
+
+def recorded(done: Run[Record]) -> Record:
+    """Return the record that an operation has returned."""
+    assert done.result is not None, done.error
+    return done.result
 
 
 def answered(*replies: Reply, revision: int = 50) -> TxnReply:
@@ -270,3 +281,7 @@ def ends(*history: StoredHistory) -> RangeReply:
 def reads_only(txn: Txn) -> bool:
     in_any_case = all(compare == in_turn(compare.key) for compare in txn.compares)
     return in_any_case and all(isinstance(operation, Range) for operation in (*txn.success, *txn.failure))
+
+
+#: The answer to whether an operator's request was withdrawn or done before: it is new.
+NEW = answered(ranged(), ranged())

@@ -1,32 +1,23 @@
-"""Complete, release and revoke, answer by answer."""
+"""Complete and release, answer by answer."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-
-import pytest
 
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.finish import FinishCommand, complete, release
-from coordinator.engine.layout import NoSession
-from coordinator.engine.revoke import UNKNOWN_SESSION, RevokeCommand, revoke
-from coordinator.engine.steps import Lease
 from coordinator.engine.transaction import Delete, created_at, is_absent, unchanged
 from coordinator.errors import Contended, NotFound, NotHolder
 from coordinator.limits import MAX_TRIES
-from coordinator.model import Cause, Record, State
+from coordinator.model import Cause, State
 from tests.unit.engine_driving import (
     HOLDER,
     HOUR,
-    KEPT,
-    LEASE,
     MODIFIED,
     NOW,
     OTHER,
     PATHS,
     TOKEN,
-    Run,
     a_claim,
     a_record,
     an_end,
@@ -38,29 +29,19 @@ from tests.unit.engine_driving import (
     lost,
     put_at,
     reads_only,
+    recorded,
+    reopened,
     run,
     written_keys,
 )
 
 COMMAND = FinishCommand(session=HOLDER, request_id="end-1", now=NOW, text="see #2881")
-REVOKE = RevokeCommand(request_id="revoke-1", now=NOW, reason="wrong work")
 LIVE = found(a_claim(), a_record(), history=())
 WANTED = is_absent(PATHS.request(HOLDER, "end-1"))
-REVOKING = is_absent(PATHS.request(NoSession.OPERATOR, "revoke-1"))
 EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
 REAPED = replace(a_record(State.ABANDONED), cause=Cause.EXPIRED)
 RELEASED = replace(a_record(State.ABANDONED), cause=Cause.RELEASED)
 COMPLETED = a_record(State.COMPLETED)
-
-
-def replace_lease(lease: Lease, *, seconds: float) -> Lease:
-    """Return the lease with another time shown, so many seconds later."""
-    return lease._replace(expires_at=lease.expires_at + timedelta(seconds=seconds))
-
-
-def recorded(done: Run[Record]) -> Record:
-    assert done.result is not None, done.error
-    return done.result
 
 
 # ---- complete
@@ -244,10 +225,6 @@ def test_an_expired_claim_is_not_released() -> None:
     assert isinstance(done.error, NotHolder)
 
 
-def reopened() -> StoredRecord:
-    return replace(a_record(attempt=2), completion=COMPLETED)
-
-
 def test_a_reopened_attempt_that_is_released_leaves_the_work_completed() -> None:
     held = a_claim(attempt=2, request_id="reopening")
     done = run(release(COMMAND, PATHS), found(held, reopened(), history=()), committed())
@@ -295,40 +272,6 @@ def test_the_hundredth_end_forgets_nothing() -> None:
     assert len(done.txns) == 2
 
 
-# ---- revoke
-
-
-def test_a_revocation_ends_the_claim_of_any_session() -> None:
-    done = run(revoke(REVOKE, PATHS), LIVE, committed())
-    assert (recorded(done).cause, recorded(done).session) == (Cause.REVOKED, HOLDER)
-    assert done.txns[1].compares == (created_at(PATHS.claim, TOKEN), REVOKING)
-
-
-@pytest.mark.parametrize(
-    ("lease", "until"),
-    [
-        pytest.param(replace_lease(KEPT, seconds=-0.001), NOW + HOUR / 2, id="kept, read a moment too late"),
-        pytest.param(replace_lease(KEPT, seconds=3600), NOW + HOUR / 2, id="kept, by a clock that was set"),
-        pytest.param(LEASE, LEASE.expires_at, id="another"),
-    ],
-)
-def test_a_marked_claim_shows_the_deadline_of_its_lease(lease: Lease, until: datetime) -> None:
-    live = found(replace(a_claim(), expires_at=NOW + HOUR / 2), a_record(), history=())
-    done = run(revoke(replace(REVOKE, at_once=False), PATHS), live, lease, committed())
-    assert recorded(done).expires_at == until
-
-
-def test_revoking_a_reopened_attempt_names_its_holder_and_leaves_the_work_completed() -> None:
-    held = found(a_claim(OTHER, attempt=2), replace(reopened(), session=OTHER), history=())
-    done = run(revoke(REVOKE, PATHS), held, committed())
-    record = recorded(done)
-    assert (record.session, record.attempt, record.state, record.cause) == (OTHER, 2, State.ABANDONED, Cause.REVOKED)
-    assert put_at(done.txns[1], PATHS.record, StoredRecord).state is State.COMPLETED
-    own = put_at(done.txns[1], PATHS.history(2), StoredHistory)
-    restored = put_at(done.txns[1], PATHS.record, StoredRecord)
-    assert run(revoke(REVOKE, PATHS), found(None, restored, history=(own,))).result == done.result
-
-
 def test_the_holder_of_a_reopened_attempt_that_was_revoked_learns_so() -> None:
     restored = replace(a_record(State.COMPLETED, OTHER), attempts=2)
     revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, fencing_token=20)
@@ -343,30 +286,6 @@ def test_the_holder_of_a_reopened_attempt_that_was_revoked_learns_so() -> None:
             )
 
 
-def test_a_repeated_revocation_does_not_end_the_next_claim() -> None:
-    own = replace(an_end(request_id="revoke-1"), cause=Cause.REVOKED)
-    newer = found(a_claim(OTHER, attempt=2), a_record(session=OTHER, attempt=2), token=20, history=(own,))
-    assert recorded(run(revoke(REVOKE, PATHS), newer)).session == HOLDER
-
-
-def test_a_revocation_sent_twice_does_not_end_the_next_claim() -> None:
-    own = replace(an_end(request_id="revoke-1"), cause=Cause.REVOKED)
-    newer = lost(a_claim(OTHER, attempt=2), a_record(session=OTHER, attempt=2), token=20)
-    assert recorded(run(revoke(REVOKE, PATHS), LIVE, newer, answered(ends(own)))).attempt == 1
-
-
-def test_a_revocation_that_comes_too_late_reports_who_holds_it_now() -> None:
-    newer = lost(a_claim(OTHER, attempt=2), a_record(session=OTHER, attempt=2), token=20)
-    done = run(revoke(REVOKE, PATHS), LIVE, newer, answered(ends()))
-    assert isinstance(done.error, NotHolder)
-    assert done.error.holder == OTHER
-
-
-def test_there_is_nothing_to_revoke_without_a_claim() -> None:
-    done = run(revoke(REVOKE, PATHS), found(None, COMPLETED, history=()), answered(ends()))
-    assert str(done.error) == "there is no live claim on task:db-migration to revoke"
-
-
 # ---- what cannot be read
 
 
@@ -374,40 +293,6 @@ def test_a_claim_that_cannot_be_read_is_not_ended() -> None:
     done = run(complete(COMMAND, PATHS), found(b"[", a_record(), history=()), answered(ends()))
     assert str(done.error) == "the claim on task:db-migration cannot be read, so its holder is unknown"
     assert done.damaged == [PATHS.claim]
-
-
-def test_a_claim_that_cannot_be_read_is_revoked_by_its_record() -> None:
-    record = replace(a_record(attempt=3), note="so far")
-    done = run(revoke(REVOKE, PATHS), found(b"[", record, contenders=2, history=()), committed())
-    assert done.txns[1].compares == (unchanged(PATHS.claim, MODIFIED), unchanged(PATHS.record, MODIFIED), REVOKING)
-    assert (recorded(done).session, recorded(done).attempt, recorded(done).fencing_token) == (HOLDER, 3, TOKEN)
-    written = put_at(done.txns[1], PATHS.record, StoredRecord)
-    assert (written.state, written.cause, written.note, written.reason) == (
-        State.ABANDONED,
-        Cause.REVOKED,
-        "so far",
-        "wrong work",
-    )
-    assert put_at(done.txns[1], PATHS.loose, LooseEnd).cause is Cause.REVOKED
-
-
-def test_its_revocation_is_tried_again_where_it_was_written_since_and_refused_where_it_was_withdrawn() -> None:
-    at_first, since = found(b"[", a_record(), history=()), lost(b"[", a_record(), at=MODIFIED + 1)
-    done = run(revoke(REVOKE, PATHS), at_first, since, committed())
-    assert done.txns[2].compares[0] == unchanged(PATHS.claim, MODIFIED + 1)
-    assert recorded(done).session == HOLDER
-    withdrawn = run(revoke(REVOKE, PATHS), at_first, lost(b"[", a_record()))
-    assert "withdrawn" in str(withdrawn.error)
-
-
-@pytest.mark.parametrize(("record", "attempt"), [(None, 1), (b"{}", 5), (COMPLETED, 2)])
-def test_a_claim_of_which_nothing_can_be_read_is_revoked_all_the_same(
-    record: StoredRecord | bytes | None, attempt: int
-) -> None:
-    history = (answered(ends(an_end(attempt=4))),) if record == b"{}" else ()
-    done = run(revoke(REVOKE, PATHS), found(b"\xff", record, history=()), *history, committed())
-    assert (recorded(done).session, recorded(done).attempt) == (UNKNOWN_SESSION, attempt)
-    assert put_at(done.txns[-1], PATHS.history(attempt), StoredHistory).fencing_token == TOKEN
 
 
 def test_a_live_claim_is_completed_although_its_record_cannot_be_read() -> None:

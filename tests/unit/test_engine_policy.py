@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import pytest
-
-from coordinator.engine.documents import StoredPolicy
-from coordinator.engine.layout import FleetPaths
+from coordinator.engine.documents import StoredPolicy, StoredRequest
+from coordinator.engine.layout import FleetPaths, NoSession
 from coordinator.engine.policy_change import unset_policy
-from coordinator.engine.transaction import KeyValue, RangeReply, TxnReply
-from tests.unit.engine_driving import NOW, run
+from tests.unit.engine_driving import LEASE, NEW, NOW, answered, committed, kv, put_at, ranged, run
 
 FLEET = FleetPaths("default")
-SET = KeyValue(FLEET.policy("task"), StoredPolicy(max_live=3).encode(), 5, 5, 0)
+SET = kv(FLEET.policy("task"), StoredPolicy(max_live=3))
+DONE = FLEET.request(NoSession.OPERATOR, "r") + b"/unset/task"
+LOST = answered(revision=7)._replace(succeeded=False, resent=True)
 
 
-@pytest.mark.parametrize("resent", [True, False])
-def test_what_was_unset_by_a_try_whose_reply_was_lost_was_there(resent: bool) -> None:
-    there = TxnReply(succeeded=True, revision=6, replies=(RangeReply((SET,), 1, more=False),))
-    changed = TxnReply(succeeded=False, revision=7, replies=(RangeReply((), 0, more=False),), resent=resent)
-    gone = TxnReply(succeeded=True, revision=8, replies=(RangeReply((), 0, more=False),))
-    assert run(unset_policy("task", FLEET, NOW, "r"), there, changed, gone).result is resent
+def test_what_was_unset_by_a_try_whose_reply_was_lost_was_there() -> None:
+    first = run(unset_policy("task", FLEET, NOW, "r"), NEW, answered(ranged(SET)), LEASE, committed())
+    done = answered(ranged(), ranged(kv(DONE, put_at(first.txns[-1], DONE, StoredRequest))))
+    again = run(unset_policy("task", FLEET, NOW, "r"), NEW, answered(ranged(SET)), LEASE, LOST, done)
+    assert (first.result, again.result) == (True, True)
+
+
+def test_what_another_request_has_unset_meanwhile_was_not_there() -> None:
+    tries = (NEW, answered(ranged(SET)), LEASE, LOST._replace(resent=False), NEW, answered(ranged()), LEASE)
+    done = run(unset_policy("task", FLEET, NOW, "r"), *tries, committed())
+    assert done.result is False
+    assert put_at(done.txns[-1], DONE, StoredRequest).had_no_effect

@@ -8,7 +8,7 @@ from coordinator.engine.policy_change import set_policy, unset_policy
 from coordinator.engine.transaction import in_turn
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_policy_change
 from coordinator.model import Policy
-from tests.unit.engine_driving import LEASE, NOW, PATHS, answered, committed, kv, put_at, ranged, run
+from tests.unit.engine_driving import LEASE, NEW, NOW, PATHS, answered, committed, kv, put_at, ranged, run
 
 FLEET = FleetPaths("default")
 COMMAND = WithdrawCommand(NoSession.OPERATOR, "r", NOW)
@@ -25,8 +25,10 @@ def test_one_about_a_work_key_waits_its_turn_at_the_claim_and_only_marks_the_req
 
 def test_one_about_a_policy_waits_its_turn_where_its_tries_do() -> None:
     policy = kv(FLEET.policy("task"), StoredPolicy(max_live=3))
-    setting = run(set_policy(Policy("task", max_live=0), FLEET, NOW, "r"), answered(ranged(), ranged()), committed())
-    unsetting = run(unset_policy("task", FLEET, NOW, "r"), answered(ranged(policy)), committed())
+    setting = run(
+        set_policy(Policy("task", max_live=0), FLEET, NOW, "r"), NEW, answered(ranged(), ranged()), LEASE, committed()
+    )
+    unsetting = run(unset_policy("task", FLEET, NOW, "r"), NEW, answered(ranged(policy)), LEASE, committed())
     withdrawal = run(withdraw_policy_change(COMMAND, FLEET, "task"), LEASE, committed())
     writes = [setting.txns[-1], unsetting.txns[-1], withdrawal.txns[-1]]
     # What waits at the same key never travels in one batch.

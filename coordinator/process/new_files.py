@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NewFiles", "give_name", "new_files", "sync_directory"]
+__all__ = ["NewFiles", "give_name", "new_files", "sync_directory", "sync_tree"]
 
 #: What file systems without hard links answer.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -100,3 +100,15 @@ def sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_tree(top: Path) -> None:
+    """Have all files and directories below one, and that one, kept on the disk; raises ``OSError`` for a file."""
+    for path, _, files in os.walk(top):
+        for name in files:
+            descriptor = os.open(Path(path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(path))

@@ -24,6 +24,7 @@ from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.causes import FULL, Cause, find_cause
 from coordinator.store.embedded.child import CLIENTS, end, launch
 from coordinator.store.embedded.directory import DataDirectory, default_data_dir
+from coordinator.store.embedded.interrupted_restore import settle
 from coordinator.store.embedded.ports import check_loopback, reserve
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
@@ -100,8 +101,16 @@ class EmbeddedEtcd:
         return self._started().pid
 
     def lock(self, descriptor: int | None = None) -> None:
-        """Lock the directory before it is started, which else does so; see ``DataDirectory.lock``."""
+        """Lock the directory before it is started, which else does so; see ``DataDirectory.lock``.
+
+        Raises ``InvalidInput`` too if an interrupted restore has left no store there.
+        """
         self._directory.lock(descriptor)
+        try:
+            settle(self._directory.path)
+        except BaseException:
+            self._directory.unlock()
+            raise
 
     async def start(self) -> None:
         """Start it and return when it serves, at most about 15 s later.
@@ -112,8 +121,8 @@ class EmbeddedEtcd:
         if self._process is not None:
             raise InternalError("the embedded etcd has been started before")
         deadline = time.monotonic() + START_SECONDS
-        self._directory.lock()
         try:
+            self.lock()
             await self._wait_for_predecessor(deadline)
             for _ in range(_PORT_TRIES):
                 with contextlib.suppress(_AddressInUseError):

@@ -10,7 +10,9 @@ Invariants:
   of the directory that is replaced, nothing is restored. (Until the year 2255 such a number is below 2^53, up to which
   JSON's are exact everywhere.)
 - All revisions before it are compacted away, so that a watch from before fails instead of waiting in silence.
-- Nothing is there until everything is: what is replaced is moved aside, and never deleted.
+- Nothing is there until everything is: what is replaced is moved aside, and never deleted. Where it is interrupted at
+  any point, also by SIGKILL or a loss of power, ``interrupted_restore`` finds the old store, the new one, or none; then
+  no coordinator begins an empty one.
 """
 
 from __future__ import annotations
@@ -28,11 +30,12 @@ from typing import Any, NamedTuple
 
 from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown, Unavailable
 from coordinator.process.current_directory import child_environment
-from coordinator.process.new_files import sync_directory
+from coordinator.process.new_files import sync_directory, sync_tree
 from coordinator.store.backup import check_backup
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
 from coordinator.store.embedded.directory import DataDirectory
+from coordinator.store.embedded.interrupted_restore import BEFORE, RESTORING, stores_before
 from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.errors import RevisionGone
@@ -85,13 +88,16 @@ async def restore(backup: Path, data_dir: Path, binary: EtcdBinary, *, force: bo
         known = [last_revision(backup)]
         if there and (directory.etcd / _DATABASE).exists():
             known.append(_revision_of(directory.etcd))
+        if not there:
+            # An earlier restore was interrupted: the last of them is what is replaced.
+            known += [_revision_of(etcd) for etcd in stores_before(directory.path)[-1:] if (etcd / _DATABASE).exists()]
         revision = int(now * _A_SECOND)
         _check_clock(known, revision)
-        work = directory.path / "restoring"
+        work = directory.path / RESTORING
         shutil.rmtree(work, ignore_errors=True)
         try:
             await _build(backup, work, binary, revision)
-            aside = _replace(directory, work, f"{directory.etcd}.before-{_stamp(now)}" if there else None)
+            aside = _replace(directory, work, directory.path / f"{BEFORE}{_stamp(now)}" if there else None)
         except OSError as error:
             raise InvalidInput(
                 f"the backup cannot be restored to {directory.path}: {error.strerror or error}",
@@ -214,8 +220,10 @@ def _stamp(now: float) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 
-def _replace(directory: DataDirectory, work: Path, aside: str | None) -> Path | None:
+def _replace(directory: DataDirectory, work: Path, aside: Path | None) -> Path | None:
     """Move what was built in, and what was there aside, if that is named; where that fails, it is back."""
+    # A name that outlives a loss of power must not lead to files that do not.
+    sync_tree(work / "etcd")
     moved = None if aside is None else directory.etcd.rename(aside)
     try:
         (work / "etcd").rename(directory.etcd)

@@ -31,15 +31,15 @@ from coordinator.service.accounts import Metering
 from coordinator.service.admission import Admission
 from coordinator.service.budgets import WriteBudgets
 from coordinator.service.claim_limits import ClaimLimits
-from coordinator.service.connections import Connections
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.drain import drain
 from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
-from coordinator.service.listener import Listener
 from coordinator.service.next import Looks, Placements, Views
+from coordinator.service.replaceable_server import ReplaceableServer
+from coordinator.service.stale_connections import StaleConnections
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.unread_answers import UnreadAnswers
@@ -86,7 +86,7 @@ class Server:
         self._audit = audit
         self._wall = wall
         self._boot = boot
-        self._listener = Listener()
+        self._listener = ReplaceableServer()
         self.metrics_url = ""
         #: What goes on in the background, and how that does.
         self.tasks = Tasks()
@@ -118,7 +118,7 @@ class Server:
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
         pool = LeasePool(self._channel, boot=self._boot, wall=self._wall)
-        self._connections = Connections(lambda: self._listener.replace(self._serve))
+        self._connections = StaleConnections(lambda: self._listener.replace(self._serve))
         runner = self._runner = Runner(self._channel, pool, recorder, clock=self._wall, pauses=self._connections.pauses)
         most_connections = allowed_connections()
         self._listener.open(settings.listen, tls, most_connections)

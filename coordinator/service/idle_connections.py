@@ -1,4 +1,4 @@
-"""IdleConnections without calls are closed when others need their places.
+"""Connections without calls are closed when others need their places.
 
 Invariant: while half of the places for connections are free, only gRPC's own limits of time close a connection. Beyond
 that, one on which no call has been let in is closed after two seconds, and when few places are left after a fifth of a

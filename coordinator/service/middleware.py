@@ -23,11 +23,11 @@ from coordinator.security.grants import Role
 from coordinator.service.access import RULES, Authorizer
 from coordinator.service.admission import Admission
 from coordinator.service.callers import caller_of
-from coordinator.service.connections import Unpaused
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.error_replies import Refusals, abort
 from coordinator.service.gate import refuse_malformed
 from coordinator.service.request_fields import new_request_id
+from coordinator.service.stale_connections import Unpaused
 from coordinator.service.turns import Turns
 
 __all__ = ["Middleware", "name_request"]

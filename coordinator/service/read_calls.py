@@ -32,7 +32,7 @@ from coordinator.service.requests import (
     log_command,
 )
 from coordinator.service.status import StatusReader
-from coordinator.service.watcher import Progress
+from coordinator.service.watch_queue import Progress
 from coordinator.service.watches import Watches
 from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb

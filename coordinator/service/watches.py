@@ -7,7 +7,7 @@ Invariants:
 - However many places one takes, others get theirs (``shares``), and a place is free as soon as its watch ends.
 - Catching up with a long past delays no other call: it is decoded in slices, one watcher's at a time.
 - What all of them have read and not handed on is bounded: a few read at a time, in turn between callers, and one that
-  is not read reads nothing (``follower``). Each keeps what waits for it, and who holds the last 250 work keys.
+  is not read reads nothing (``watch_reader``). Each keeps what waits for it, and who holds the last 250 work keys.
 - When the coordinator stops, watchers get an error with the hint to use another one, and do not delay the stop.
 """
 
@@ -28,10 +28,10 @@ from coordinator.limits import MAX_READING_WATCHES, MAX_WATCHERS, MAX_WATCHERS_O
 from coordinator.logs.format import said
 from coordinator.model import ClaimEvent
 from coordinator.service.fleet_news import NewsOfFleets
-from coordinator.service.follower import Follower, Wanted
 from coordinator.service.shares import Owner, first_to_yield
 from coordinator.service.turns import Turns
-from coordinator.service.watcher import Progress, TooSlow, Watcher, too_slow
+from coordinator.service.watch_queue import Progress, TooSlow, WatchQueue, too_slow
+from coordinator.service.watch_reader import Wanted, WatchReader
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound
 from coordinator.store.operation_driver import Runner
@@ -52,7 +52,7 @@ class Watches:
         self._news = NewsOfFleets(channel)
         self._turns = Turns(MAX_READING_WATCHES)
         #: In the order in which they came.
-        self._open: dict[Watcher, Owner] = {}
+        self._open: dict[WatchQueue, Owner] = {}
         self._of_connection: Counter[str] = Counter()
         self._decoding = asyncio.Lock()
         self._stopping = False
@@ -78,7 +78,7 @@ class Watches:
         """
         owner = (credential, paths.fleet, connection)
         self._make_room(owner)
-        watcher = Watcher()
+        watcher = WatchQueue()
         self._open[watcher] = owner
         self._of_connection[connection] += 1
         watcher.pump = pump = asyncio.create_task(
@@ -126,7 +126,7 @@ class Watches:
         for watcher in tuple(self._open):
             watcher.end(_stopping())
 
-    async def _pump(self, watcher: Watcher, wanted: Wanted) -> None:
+    async def _pump(self, watcher: WatchQueue, wanted: Wanted) -> None:
         try:
             await self._follow(watcher, wanted)
         except Compacted as gone:
@@ -142,9 +142,9 @@ class Watches:
             watcher.end(InternalError("the watch failed inside the coordinator; its log says why"))
             raise
 
-    async def _follow(self, watcher: Watcher, wanted: Wanted) -> None:
+    async def _follow(self, watcher: WatchQueue, wanted: Wanted) -> None:
         async with self._news.of(wanted.paths) as news:
-            await Follower(self._channel, wanted, watcher, news, self._turns, self._decode).run()
+            await WatchReader(self._channel, wanted, watcher, news, self._turns, self._decode).run()
 
     async def _decode(self, paths: FleetPaths, part: list[KeyValue], holders: Holders) -> list[ClaimEvent]:
         async with self._decoding:

@@ -16,8 +16,8 @@ from coordinator.engine.transaction import Txn, TxnReply, only_reads
 from coordinator.errors import LimitExceeded
 from coordinator.process.pauses import Pauses
 from coordinator.recorder import Recorder
+from coordinator.store.batch_queue import BatchQueue
 from coordinator.store.batch_weight import READ_VALUE_BYTES, is_small_read, weigh
-from coordinator.store.batcher import Batcher
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.codec import add_operation, decode_txn, encode_txn
 from coordinator.store.etcd.methods import Methods
@@ -34,8 +34,8 @@ class GroupCommit:
         self._channel = channel
         self._recorder = recorder
         pauses = pauses or Pauses()
-        self._writes = Batcher(self._send_writes, self._read_alone, pauses, channel.silence)
-        self._reads = Batcher(self._send_reads, self._read_alone, pauses, channel.silence)
+        self._writes = BatchQueue(self._send_writes, self._read_alone, pauses, channel.silence)
+        self._reads = BatchQueue(self._send_reads, self._read_alone, pauses, channel.silence)
 
     async def commit(self, txn: Txn, *, deadline: float) -> TxnReply:
         """Commit a transaction; ``deadline`` is a reading of ``time.monotonic()``.

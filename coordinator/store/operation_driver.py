@@ -40,7 +40,7 @@ from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.lost_replies import LostReplies
-from coordinator.store.operation_run import OperationRun
+from coordinator.store.operation_state import OperationState
 from coordinator.store.trailing_writes import TrailingWrites
 
 __all__ = ["Runner"]
@@ -88,7 +88,7 @@ class Runner:
 
         Raises what the operation raises, and what ``EtcdChannel.call`` raises.
         """
-        run = OperationRun(start, pauses=self._pauses.count)
+        run = OperationState(start, pauses=self._pauses.count)
         reply: TxnReply | None = None
         while True:
             try:
@@ -122,8 +122,8 @@ class Runner:
         Their transactions travel together, and cost far less than a task for each of them would.
         """
         pauses = self._pauses.count
-        runs = [OperationRun(start, pauses=pauses) for start in starts]
-        asking: list[tuple[OperationRun[T], TxnReply | None]] = [(run, None) for run in runs]
+        runs = [OperationState(start, pauses=pauses) for start in starts]
+        asking: list[tuple[OperationState[T], TxnReply | None]] = [(run, None) for run in runs]
         try:
             while asking:
                 asking = await self._step(asking, deadline)
@@ -133,11 +133,11 @@ class Runner:
         return [cast(T, run.result) if run.error is None else run.error for run in runs]
 
     async def _step(
-        self, asking: list[tuple[OperationRun[T], TxnReply | None]], deadline: float
-    ) -> list[tuple[OperationRun[T], TxnReply | None]]:
+        self, asking: list[tuple[OperationState[T], TxnReply | None]], deadline: float
+    ) -> list[tuple[OperationState[T], TxnReply | None]]:
         """Take each operation to its next transaction, and return those that go on, with their replies."""
-        waiting: list[tuple[OperationRun[T], Txn, asyncio.Future[TxnReply]]] = []
-        answered: list[tuple[OperationRun[T], TxnReply | None]] = []
+        waiting: list[tuple[OperationState[T], Txn, asyncio.Future[TxnReply]]] = []
+        answered: list[tuple[OperationState[T], TxnReply | None]] = []
         for run, step in zip((run for run, _ in asking), await self._next_of_all(asking, deadline), strict=True):
             try:
                 if isinstance(step, Exception):
@@ -156,7 +156,7 @@ class Runner:
         return answered
 
     async def _next_of_all(
-        self, asking: list[tuple[OperationRun[T], TxnReply | None]], deadline: float
+        self, asking: list[tuple[OperationState[T], TxnReply | None]], deadline: float
     ) -> list[Txn | Exception | None]:
         """Take each operation to its next transaction; what must be waited for is, side by side."""
         steps: list[Txn | _Waits | Exception | None] = []
@@ -172,20 +172,20 @@ class Runner:
             steps[index] = outcome
         return [step for step in steps if not isinstance(step, _Waits)]
 
-    def _advance_or_fail(self, run: OperationRun[T], answer: TxnReply | None) -> Txn | _Waits | Exception | None:
+    def _advance_or_fail(self, run: OperationState[T], answer: TxnReply | None) -> Txn | _Waits | Exception | None:
         try:
             return self._advance(run, answer)
         except Exception as error:  # noqa: BLE001  # each operation fails for itself
             return error
 
-    def _submit(self, run: OperationRun[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
+    def _submit(self, run: OperationState[T], txn: Txn, deadline: float) -> asyncio.Future[TxnReply]:
         if self._pauses.count != run.pauses:
             raise stood_still()
         future = self._commits.submit(txn, deadline=deadline, late=partial(self._conclude, run, txn))
         run.asked = (txn, future)
         return future
 
-    def _leave(self, run: OperationRun[T]) -> None:
+    def _leave(self, run: OperationState[T]) -> None:
         """End an operation from outside: what is yet to be answered is called off, what was answered is counted."""
         if run.asked is not None:
             txn, future = run.asked
@@ -193,7 +193,7 @@ class Runner:
             if not future.cancel() and not future.cancelled() and future.exception() is None:
                 self._conclude(run, txn, future.result())
 
-    def _begun_again(self, run: OperationRun[T], error: Exception) -> list[tuple[OperationRun[T], TxnReply | None]]:
+    def _begun_again(self, run: OperationState[T], error: Exception) -> list[tuple[OperationState[T], TxnReply | None]]:
         try:
             self._failed(run, error)
         except Exception as final:  # noqa: BLE001  # it is raised to the caller
@@ -201,12 +201,12 @@ class Runner:
             return []
         return [(run, None)]
 
-    async def _next(self, run: OperationRun[T], answer: object, deadline: float) -> Txn | None:
+    async def _next(self, run: OperationState[T], answer: object, deadline: float) -> Txn | None:
         """Take an operation to its next transaction; None when it has ended, with its result."""
         step = self._advance(run, answer)
         return await self._past(run, step, deadline) if isinstance(step, _Waits) else step
 
-    async def _past(self, run: OperationRun[T], step: _Waits, deadline: float) -> Txn | None:
+    async def _past(self, run: OperationState[T], step: _Waits, deadline: float) -> Txn | None:
         """Answer a step that must be waited for, and take the operation to its next transaction."""
         while True:
             next_step = self._advance(run, await self._awaited(step, run, deadline))
@@ -214,7 +214,7 @@ class Runner:
                 return next_step
             step = next_step
 
-    def _advance(self, run: OperationRun[T], answer: object) -> Txn | _Waits | None:
+    def _advance(self, run: OperationState[T], answer: object) -> Txn | _Waits | None:
         """Take an operation to its next transaction, or to where it must wait for a lease, or gives way to others.
 
         None when it has ended, with its result.
@@ -244,7 +244,7 @@ class Runner:
             run.result = stop.value
             return None
 
-    def _at_hand(self, step: _Waits, run: OperationRun[T]) -> object:
+    def _at_hand(self, step: _Waits, run: OperationState[T]) -> object:
         """Answer a step that need not be waited for after all; None where it must be."""
         if isinstance(step, NeedLease):
             lease = None if step.outliving else self._pool.lease_at_hand(step.ttl_seconds)
@@ -253,7 +253,7 @@ class Runner:
             return lease
         return self._pool.seconds_left_if_known(step.leases) if isinstance(step, TimeLeft) else None
 
-    def _conclude(self, run: OperationRun[T], txn: Txn, reply: TxnReply | None) -> None:
+    def _conclude(self, run: OperationState[T], txn: Txn, reply: TxnReply | None) -> None:
         """Count what a transaction has done whose reply came after its caller had gone; do not continue the operation.
 
         Where none comes, look for what it has done.
@@ -274,7 +274,7 @@ class Runner:
             _LOG.error("a late reply could not be interpreted", exc_info=error)
         run.operation.close()
 
-    def _failed(self, run: OperationRun[T], error: Exception) -> None:
+    def _failed(self, run: OperationState[T], error: Exception) -> None:
         """Begin again if the operation failed for a lease that has died; raise the error otherwise."""
         if not isinstance(error, LeaseGone):
             if isinstance(error, Refused | Contended | LimitExceeded | Unavailable):
@@ -291,7 +291,7 @@ class Runner:
             ) from None
         run.begin()
 
-    async def _awaited(self, step: _Waits, run: OperationRun[T], deadline: float) -> object:
+    async def _awaited(self, step: _Waits, run: OperationState[T], deadline: float) -> object:
         if isinstance(step, Pause):
             await asyncio.sleep(0)
             return None
@@ -302,7 +302,7 @@ class Runner:
             run.taken.append(lease.id)
         return lease
 
-    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: OperationRun[T]) -> None:
+    def _note(self, step: Trailing | Damaged | AttemptEnded | ClaimGranted, run: OperationState[T]) -> None:
         match step:
             case Trailing():
                 self._trailing.add(step)
@@ -314,7 +314,7 @@ class Runner:
                     self._lost_replies.heard(run.expected)
                 self._record(step)
 
-    def _give_back(self, run: OperationRun[T]) -> None:
+    def _give_back(self, run: OperationState[T]) -> None:
         for lease in run.unused:
             self._pool.give_back(lease)
 

@@ -21,7 +21,7 @@ from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.limits import MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.recorder import NullRecorder
-from coordinator.service import watcher, watches
+from coordinator.service import watch_queue, watches
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Method
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -230,8 +230,8 @@ class TestWhatGoesWrong:
         self, coordinator: RunningCoordinator, client: AsyncClient, fleet: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """In this process, where the limits can be lowered."""
-        monkeypatch.setattr(watcher, "SLOW_WATCHER_SECONDS", 0.2)
-        monkeypatch.setattr(watcher, "MAX_WAITING_EVENTS", 3)
+        monkeypatch.setattr(watch_queue, "SLOW_WATCHER_SECONDS", 0.2)
+        monkeypatch.setattr(watch_queue, "MAX_WAITING_EVENTS", 3)
         claim = await client.claim("session-1", "task:a")
         for number in range(8):
             await client.renew("session-1", "task:a", note=f"{number}")

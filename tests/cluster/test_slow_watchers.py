@@ -14,8 +14,8 @@ from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import LimitExceeded
 from coordinator.model import Claim, ClaimEvent, Event
-from coordinator.service import follower, watcher, watches
-from coordinator.service.watcher import Progress
+from coordinator.service import watch_queue, watch_reader, watches
+from coordinator.service.watch_queue import Progress
 from coordinator.service.watches import Watches
 from coordinator.store.etcd.watch import Watch, WatchBatch
 from tests.cluster.reaper_world import SECONDS, World, opened
@@ -37,8 +37,8 @@ async def world(etcd: RunningEtcd, fleet: str) -> AsyncIterator[World]:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let little wait, and not for long."""
-    monkeypatch.setattr(watcher, "MAX_WAITING_EVENTS", WAITING)
-    monkeypatch.setattr(watcher, "SLOW_WATCHER_SECONDS", 1.0)
+    monkeypatch.setattr(watch_queue, "MAX_WAITING_EVENTS", WAITING)
+    monkeypatch.setattr(watch_queue, "SLOW_WATCHER_SECONDS", 1.0)
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +138,7 @@ class TestWhatIsHeldTogether:
 
     @pytest.fixture(autouse=True)
     def counting(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(follower, "Watch", Counted)
+        monkeypatch.setattr(watch_reader, "Watch", Counted)
         monkeypatch.setattr(watches, "MAX_READING_WATCHES", 2)
         Counted.reading = Counted.most = 0
         Counted.brought = []
@@ -172,8 +172,8 @@ class TestWhatIsHeldTogether:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Also where a revision had to be read again of which some was handed on."""
-        monkeypatch.setattr(follower, "_PATIENCE_SECONDS", 0.0)
-        monkeypatch.setattr(watcher, "MAX_WAITING_EVENTS", 7)
+        monkeypatch.setattr(watch_reader, "_PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr(watch_queue, "MAX_WAITING_EVENTS", 7)
         first = await world.claim(WORK[0], 60)
         assert isinstance(first, Claim)
         await world.claim_all(WORK[1:], 60)
@@ -223,7 +223,7 @@ class Late(Watch):
 async def test_an_etcd_that_is_always_late_is_waited_for_in_the_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "Watch", Late)
+    monkeypatch.setattr(watch_reader, "Watch", Late)
     first = await world.claim(WORK[0], 60)
     assert isinstance(first, Claim)
     await world.claim_all(WORK[1:20], 60)

@@ -25,8 +25,8 @@ from coordinator.errors import InternalError, LimitExceeded, OutcomeUnknown, Una
 from coordinator.keys import WorkKey
 from coordinator.model import Claim, Denial, DenialReason, Record, State, WorkDetails
 from coordinator.recorder import NullRecorder
-from coordinator.store import batcher
-from coordinator.store.batcher import Batcher
+from coordinator.store import batch_queue
+from coordinator.store.batch_queue import BatchQueue
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.group_commit import GroupCommit
@@ -98,7 +98,7 @@ class Replica:
 
     async def assert_idle(self) -> None:
         for idle in (self.commits._writes, self.commits._reads):
-            assert isinstance(idle, Batcher)
+            assert isinstance(idle, BatchQueue)
             # Callers have their answers a moment before the batch is cleared away.
             await asyncio.gather(*idle._tasks)
             await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def settle(*coroutines: Any) -> list[Any]:
 class TestBatches:
     async def test_a_lone_transaction_is_sent_alone_and_at_once(self, replica: Replica) -> None:
         committing = asyncio.create_task(replica.commit(replica.claim_txn("lone", b"mine")))
-        # Into the batcher, out of it, and into a task: there is no timer in its way.
+        # Into the queue, out of it, and into a task: there is no timer in its way.
         for _ in range(4):
             await asyncio.sleep(0)
         assert replica.heard.batches == [1]
@@ -213,7 +213,7 @@ class TestBackPressure:
         self, replica: Replica, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await replica.claim("before", "session")
-        monkeypatch.setattr(batcher, "MAX_WAITING", 8)
+        monkeypatch.setattr(batch_queue, "MAX_WAITING", 8)
         answers = await settle(*(replica.claim(f"work-{n}", "session") for n in range(20)))
         refused = [answer for answer in answers if isinstance(answer, LimitExceeded)]
         assert sum(isinstance(answer, Claim) for answer in answers) == 8
@@ -225,7 +225,7 @@ class TestBackPressure:
         assert isinstance(await replica.claim("work-19", "session"), Claim)
 
     async def test_those_who_gave_up_make_room_again(self, replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(batcher, "MAX_WAITING", 8)
+        monkeypatch.setattr(batch_queue, "MAX_WAITING", 8)
         waiting = [asyncio.create_task(replica.commit(replica.claim_txn("hot", b"%d" % n))) for n in range(7)]
         await asyncio.sleep(0)
         for task in waiting:

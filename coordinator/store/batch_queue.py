@@ -1,4 +1,4 @@
-"""A batcher: transactions wait for their turn and are then sent together.
+"""A batch queue: transactions wait in it for their turn and are then sent together.
 
 A lone transaction is sent at once. While a batch is under way the next one fills; it is sent when the one before it has
 been answered, the event loop has come to rest, and as many wait as went last time: callers that were answered then are
@@ -31,11 +31,11 @@ from coordinator.store.etcd.errors import LeaseGone, NoSpace, silence
 from coordinator.store.etcd.no_space import reply_without_space
 from coordinator.store.waiter import Waiter
 
-__all__ = ["Batcher"]
+__all__ = ["BatchQueue"]
 
 _LOG = logging.getLogger(__name__)
 
-#: Most transactions that wait in one batcher. At 5,000 a second they would wait for two seconds.
+#: Most transactions that wait in one queue. At 5,000 a second they would wait for two seconds.
 MAX_WAITING = 10_000
 MAX_UNDER_WAY = 2
 #: How long a batch may go on filling while the event loop is busy or more keep coming. A loop that is never idle has
@@ -55,7 +55,7 @@ Send = Callable[[Sequence[Waiter], float], Awaitable[Sequence[TxnReply]]]
 Read = Callable[[Txn, float], Awaitable[TxnReply]]
 
 
-class Batcher:
+class BatchQueue:
     """Sends what is put in, in batches. ``send`` sends one batch and returns a reply for each of its transactions.
 
     ``read`` sends a transaction that only reads, alone. ``silence`` makes the error for what was not answered in time.

@@ -1,4 +1,4 @@
-"""Follower: reads what happens in a fleet for one watcher.
+"""Reads from etcd what happens in a fleet, for one watch.
 
 A watch of etcd that begins in the past brings fragments of megabytes, and so may one that begins at the present.
 Invariants:
@@ -30,11 +30,11 @@ from coordinator.engine.transaction import KeyValue
 from coordinator.model import ClaimEvent
 from coordinator.service.fleet_news import FleetNews
 from coordinator.service.turns import Turns
-from coordinator.service.watcher import Progress, TooSlow, Watcher
+from coordinator.service.watch_queue import Progress, TooSlow, WatchQueue
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Watch, WatchBatch
 
-__all__ = ["Follower", "Wanted"]
+__all__ = ["Wanted", "WatchReader"]
 
 #: How often, in seconds, a watcher without matching events gets the revision from which it can continue later.
 _PROGRESS_SECONDS = 1.0
@@ -63,11 +63,11 @@ class Wanted(NamedTuple):
     connection: str
 
 
-class Follower:
+class WatchReader:
     """Hands on to ``watcher`` what is ``wanted``. ``decode`` reads events from what was written."""
 
     def __init__(
-        self, channel: EtcdChannel, wanted: Wanted, watcher: Watcher, news: FleetNews, turns: Turns, decode: _Decode
+        self, channel: EtcdChannel, wanted: Wanted, watcher: WatchQueue, news: FleetNews, turns: Turns, decode: _Decode
     ) -> None:
         self._wanted = wanted
         self._watcher = watcher

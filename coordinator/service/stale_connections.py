@@ -1,4 +1,4 @@
-"""The connections of callers, which are all closed after a pause of this process.
+"""Stale connections: those that are older than a pause of this process, which closes all of them.
 
 Invariant: no request that was sent before a pause is carried out after it. Such a request came over a connection that
 was made before. All connections belong to one gRPC server, and what it accepts after the pause is refused. A new server
@@ -18,7 +18,7 @@ from coordinator.logs.format import said
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.process.tasks import Task
 
-__all__ = ["Connections", "Unpaused"]
+__all__ = ["StaleConnections", "Unpaused"]
 
 _LOG = logging.getLogger(__name__)
 #: How long what came before a pause is refused, in seconds, before its connections are closed: so its callers learn
@@ -31,7 +31,7 @@ _AGAIN_SECONDS = 1.0
 Unpaused = Callable[[], None]
 
 
-class Connections:
+class StaleConnections:
     """Calls ``replace``, which closes all connections and listens again, whenever this process was paused."""
 
     def __init__(self, replace: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""The run of an operation: what it was handed, what it waits for, and how it ended.
+"""The state of an operation while it runs: what it was handed, what it waits for, and how it ended.
 
 Invariant: a lease that the operation was handed is either bound to a key by one of its transactions, or unused; what is
 unused may be handed to others.
@@ -14,13 +14,13 @@ from typing import Generic, TypeVar
 from coordinator.engine.steps import Expected, Operation
 from coordinator.engine.transaction import Put, Txn, TxnReply
 
-__all__ = ["OperationRun"]
+__all__ = ["OperationState"]
 
 T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
-class OperationRun(Generic[T]):
+class OperationState(Generic[T]):
     """One operation on its way.
 
     ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how

@@ -1,4 +1,4 @@
-"""A watcher: what waits for one that follows events, between the store and the caller.
+"""The queue of one watch: events wait in it between the store and the caller.
 
 Invariant: what waits is bounded, in events and in bytes. A watcher that does not make room for some time is cut off,
 with the revision at which it can continue.
@@ -14,7 +14,7 @@ from coordinator.errors import CoordinatorError, LimitExceeded
 from coordinator.limits import MAX_WAITING_EVENT_BYTES, MAX_WAITING_EVENTS, SLOW_WATCHER_SECONDS
 from coordinator.model import ClaimEvent
 
-__all__ = ["Progress", "TooSlow", "Watcher", "too_slow"]
+__all__ = ["Progress", "TooSlow", "WatchQueue", "too_slow"]
 
 #: About what an event takes beside its texts, in bytes.
 _EVENT_BYTES = 500
@@ -30,8 +30,8 @@ class TooSlow(Exception):
     """A watcher has not made room for too long."""
 
 
-class Watcher:
-    """What waits for one watcher; ``pump`` is the task that puts it in."""
+class WatchQueue:
+    """What waits for one watcher to read; ``pump`` is the task that puts it in."""
 
     def __init__(self) -> None:
         self.pump: asyncio.Task[None] | None = None

@@ -1,4 +1,4 @@
-"""Where callers connect: one gRPC server that listens at one address, and can be replaced there by a new one.
+"""The gRPC server that callers connect to: it listens at one address, and can be replaced there by a new one.
 
 Invariant: a coordinator listens at all addresses of its host or at none, and is alone there; a socket file belongs to
 it for as long as it is there.
@@ -18,10 +18,10 @@ from coordinator.net.socket_files import SocketFile
 from coordinator.net.unix_sockets import is_unix, path_of
 from coordinator.service.grpc_server import make_server, server_options
 
-__all__ = ["Listener"]
+__all__ = ["ReplaceableServer"]
 
 
-class Listener:
+class ReplaceableServer:
     """Listens at ``endpoint`` once it is open. ``server`` is the gRPC server that callers are connected to."""
 
     server: grpc.aio.Server

@@ -9,15 +9,19 @@ invents names can hold as many places as one that opens connections, and no more
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
+from urllib.parse import unquote
 
 import grpc.aio
 
 from coordinator.net.unix_sockets import UNIX, is_unix
 
-__all__ = ["caller_of"]
+__all__ = ["address_of", "caller_of"]
 
 _LONGEST_NAME = 64
+#: What one host of IPv6 usually has to itself.
+_NETWORK_BITS = 64
 
 
 def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
@@ -29,3 +33,22 @@ def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
         if key == "user-agent":
             return f"{UNIX}{str(value)[:_LONGEST_NAME]}"
     return peer
+
+
+def address_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Return what stands for the host of a caller: its IPv4 address, or its IPv6 network of 64 bits.
+
+    All callers through a unix socket have one host.
+    """
+    kind, _, rest = unquote(context.peer()).partition(":")
+    if not kind.startswith("ipv"):
+        return kind
+    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(found, ipaddress.IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped or ipaddress.ip_network((found.packed, _NETWORK_BITS), strict=False))
+    return str(found)

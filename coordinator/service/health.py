@@ -1,27 +1,35 @@
 """The health service: `grpc.health.v1`, with watchers that delay neither each other nor a shutdown.
 
-Invariants: it needs no credential, so all it holds is bounded: so many watchers in all, and some of one connection.
-None of them holds what another needs: one that does not read its answer waits alone. (The servicer of grpcio-health
-writes to each while it holds the lock that all others, and every change of the status, wait for.)
+Invariants:
+- It needs no credential, so all it holds is bounded: so many watchers in all, and some of one connection.
+- Without a credential no caller keeps others out. When all places are taken, a caller from an address that has at
+  least two fewer gets the latest of the address that has most; between equals the one that has had its place longest
+  gives way, if it has had it for some time. So each has its turn, and is told when it is over.
+- None of them holds what another needs: one that does not read its answer waits alone. (The servicer of grpcio-health
+  writes to each while it holds the lock that all others, and every change of the status, wait for.)
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from coordinator.service.callers import caller_of
+from coordinator.service.callers import address_of, caller_of
+from coordinator.service.shares import Owner, first_to_yield
 
 __all__ = ["Health"]
 
 #: Watchers at a time, and of one connection. Load balancers have one each.
 _MOST, _MOST_OF_CONNECTION = 64, 4
+#: How long a watcher has its place at least where those who want one have as few, in seconds.
+_TURN_SECONDS = 10.0
 _SERVING, _NOT_SERVING, _UNKNOWN = (
     health_pb2.HealthCheckResponse.SERVING,
     health_pb2.HealthCheckResponse.NOT_SERVING,
@@ -30,14 +38,33 @@ _SERVING, _NOT_SERVING, _UNKNOWN = (
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the package publishes no types
-    """Reports whether the coordinator serves. When it stops, its watchers get that status, and their calls end."""
+class _Place:
+    """What one watch has."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.given_up = False
+        #: Set when there is something new for its watch.
+        self.news = asyncio.Event()
+
+    def give_up(self) -> None:
+        self.given_up = True
+        self.news.set()
+
+
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the package publishes no types
+    """Reports whether the coordinator serves. When it stops, its watchers get that status, and their calls end.
+
+    ``clock`` returns seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._statuses: dict[str, int] = {"": _SERVING}
         self._stopping = self._stopped = False
-        #: Set, and replaced, at each change.
-        self._changed = asyncio.Event()
+        #: Those with a place, in the order in which they came.
+        self._watching: dict[_Place, Owner] = {}
+        #: Calls that have not ended, with a place or without.
         self._of_connection: Counter[str] = Counter()
 
     async def Check(  # noqa: N802  # its name in the API
@@ -54,7 +81,8 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the packa
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         """Stream each change, until the coordinator stops."""
         connection = caller_of(context)
-        if self._of_connection.total() >= _MOST or self._of_connection[connection] >= _MOST_OF_CONNECTION:
+        place = self._take_place((address_of(context), connection))
+        if place is None:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"health is watched {_MOST} times, or {_MOST_OF_CONNECTION} times on this connection; use Check",
@@ -62,17 +90,24 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the packa
         self._of_connection[connection] += 1
         sent = None
         try:
-            while not self._stopped:
-                changed = self._changed
+            while not self._stopped and not place.given_up:
+                place.news.clear()
                 status = self._statuses.get(request.service, _UNKNOWN)
                 if status != sent:
                     yield health_pb2.HealthCheckResponse(status=status)
                     sent = status
-                await changed.wait()
+                else:
+                    await place.news.wait()
         finally:
+            self._watching.pop(place, None)
             self._of_connection[connection] -= 1
             if not self._of_connection[connection]:
                 del self._of_connection[connection]
+        if place.given_up:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"all {_MOST} places are taken, and this one went to another caller; watch again, or use Check",
+            )
 
     def serves(self, service: str) -> None:
         """Report that a service is served, unless the coordinator stops."""
@@ -92,5 +127,29 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the packa
         self._change()
 
     def _change(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for place in self._watching:
+            place.news.set()
+
+    def _take_place(self, owner: Owner) -> _Place | None:
+        """Return a place for a watch, None if there is none for it."""
+        if self._of_connection[owner[-1]] >= _MOST_OF_CONNECTION:
+            return None
+        if len(self._watching) >= _MOST:
+            yielding = self._first_to_yield(owner)
+            if yielding is None:
+                return None
+            del self._watching[yielding]
+            yielding.give_up()
+        place = _Place(self._clock())
+        self._watching[place] = owner
+        return place
+
+    def _first_to_yield(self, owner: Owner) -> _Place | None:
+        yielding = first_to_yield(((whose, place) for place, whose in self._watching.items()), owner)
+        if yielding is not None:
+            return yielding
+        # Nobody has two more. Those who have most take turns; whoever has fewer is left alone.
+        held = Counter(address for address, _ in self._watching.values())
+        most = max(held.values())
+        oldest = next(place for place, (address, _) in self._watching.items() if held[address] == most)
+        return oldest if self._clock() - oldest.since >= _TURN_SECONDS else None

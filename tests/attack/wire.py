@@ -81,15 +81,15 @@ def message(data: bytes, *, length: int | None = None, compressed: bool = False)
     return bytes((compressed,)) + struct.pack(">I", len(data) if length is None else length) + data
 
 
-def plain(endpoint: str, *, timeout: float = 10.0) -> socket.socket:
-    """Open a connection and say nothing on it; ``unix:PATH`` is a socket's."""
+def plain(endpoint: str, *, timeout: float = 10.0, source: str | None = None) -> socket.socket:
+    """Open a connection, from ``source`` if that is an address, and say nothing on it; ``unix:PATH`` is a socket's."""
     if endpoint.startswith("unix:"):
         opened = socket.socket(socket.AF_UNIX)
         opened.settimeout(timeout)
         opened.connect(endpoint.removeprefix("unix:"))
         return opened
     host, _, port = endpoint.rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=timeout)
+    return socket.create_connection((host, int(port)), timeout, source and (source, 0))
 
 
 def is_closed(opened: socket.socket) -> bool:
@@ -108,8 +108,16 @@ def is_closed(opened: socket.socket) -> bool:
 class Connection:
     """An HTTP/2 connection on which any frame may be sent. Answers to settings and pings are left out."""
 
-    def __init__(self, endpoint: str, *, ca: Path | None = None, timeout: float = 10.0, greet: bool = True) -> None:
-        self.socket = plain(endpoint, timeout=timeout)
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        ca: Path | None = None,
+        timeout: float = 10.0,
+        greet: bool = True,
+        source: str | None = None,
+    ) -> None:
+        self.socket = plain(endpoint, timeout=timeout, source=source)
         if ca is not None:
             context = ssl.create_default_context(cafile=str(ca))
             context.check_hostname = False

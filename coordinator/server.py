@@ -20,9 +20,9 @@ from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
 from coordinator.logs.audit import Audit
 from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, TaskGauges
-from coordinator.metrics.replica import replica_gauges
+from coordinator.metrics.replica_gauges import replica_gauges
 from coordinator.net.endpoints import split_address
-from coordinator.process.descriptors import allowed_connections
+from coordinator.process.open_files import allowed_connections
 from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
 from coordinator.service import Middleware, Servicer
@@ -52,7 +52,7 @@ from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies
-from coordinator.store.space import SpaceWatch
+from coordinator.store.storage_quota import SpaceWatch
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["Server"]

@@ -40,15 +40,15 @@ def _run(arguments: list[str]) -> int:
     # Until the commands have been loaded, Ctrl-C has nothing to clean up. Where it is ignored, it stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
-    from coordinator.cli import surroundings
+    from coordinator.cli import startup
     from coordinator.process.current_directory import forget_current_directory
 
     forget_current_directory()
-    surroundings.prepare()
+    startup.prepare()
     try:
         import typer  # noqa: F401  # to report what is missing before anything else needs it
     except ModuleNotFoundError:
-        from coordinator.cli.bare import say_what_is_missing
+        from coordinator.cli.last_resort import say_what_is_missing
 
         return say_what_is_missing(arguments)
     from coordinator.cli.entry import run
@@ -66,7 +66,7 @@ def _leave(number: int, _frame: object) -> None:
 def _say_last_words(error: BaseException) -> None:
     """Say that a command failed where nothing else could; raises nothing."""
     try:
-        from coordinator.cli.bare import say_what_failed
+        from coordinator.cli.last_resort import say_what_failed
 
         say_what_failed(error, sys.argv[1:])
     except BaseException:  # noqa: BLE001  # there is hardly anything left that works

@@ -26,7 +26,7 @@ from coordinator.logs.writer import LogFile
 from coordinator.process.current_directory import NEUTRAL, child_environment
 from coordinator.security.file_trust import open_own
 from coordinator.store.embedded import default_data_dir
-from coordinator.store.embedded.directory import DataDirectory
+from coordinator.store.embedded.data_directory import DataDirectory
 from coordinator.store.embedded.running_coordinator import READY, STOP, Holder, find_holder
 
 if TYPE_CHECKING:

@@ -144,7 +144,7 @@ def token(
 
     A coordinator that runs takes it up within a second or two.
     """
-    from coordinator.security.tokens import add_credential
+    from coordinator.security.new_tokens import add_credential
     from coordinator.security.tokens_file import Wanted
 
     context = current()

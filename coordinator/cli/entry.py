@@ -14,10 +14,10 @@ import typer
 
 from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import app, build_only
-from coordinator.cli.bare import fault
 from coordinator.cli.completion import COMPLETING, prepare_completion
 from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
+from coordinator.cli.last_resort import fault
 from coordinator.cli.output import emit_error
 from coordinator.cli.run import VERB as RUN
 from coordinator.cli.streams import LOST, lost, write_error

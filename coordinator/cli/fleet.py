@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.closed_output import while_read
 from coordinator.cli.context import current
 from coordinator.cli.json_objects.fleet import briefing_object
 from coordinator.cli.json_objects.work import event_object
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import parse_age
-from coordinator.cli.reader import while_read
 from coordinator.cli.streams import is_listened_to
 from coordinator.cli.text.work import describe_event
 from coordinator.limits import (

@@ -26,7 +26,7 @@ from coordinator.logs.audit import Audit
 from coordinator.names import check_kind
 from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
-from coordinator.process.descriptors import raise_limit
+from coordinator.process.open_files import raise_limit
 from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
 from coordinator.security.settings import SecuritySettings, is_loopback
@@ -39,7 +39,7 @@ from coordinator.store.embedded import (
     find_etcd,
     keep_running,
 )
-from coordinator.store.embedded.control import Control
+from coordinator.store.embedded.control_socket import Control
 from coordinator.store.embedded.version_notice import notices_for
 from coordinator.store.etcd.access import EtcdAccess, parse_members
 

@@ -24,7 +24,7 @@ from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
-from coordinator.process.identity import invented_session
+from coordinator.process.session_name import invented_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from
 

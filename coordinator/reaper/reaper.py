@@ -33,10 +33,10 @@ from coordinator.logs.format import said
 from coordinator.process.tasks import Setback, Tasks, first_to_end, repeat, rerun
 from coordinator.reaper.census import Census
 from coordinator.reaper.expiry_watch import Follower
+from coordinator.reaper.heartbeats import Replicas, SignLost
 from coordinator.reaper.lease_sweep import Sweeper
 from coordinator.reaper.overdue_claims import OverdueClaims
 from coordinator.reaper.reconciliation import Reconciliation
-from coordinator.reaper.replicas import Replicas, SignLost
 from coordinator.reaper.retention import Retention
 from coordinator.reaper.settings import ReaperSettings
 from coordinator.recorder import Recorder

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordinator.errors import CoordinatorError, OutcomeUnknown
 from coordinator.run import messages
-from coordinator.run.calls import Calls
+from coordinator.run.call_threads import Calls
 from coordinator.run.descriptors import inheritable_descriptors
 from coordinator.run.environment import original_environment
 from coordinator.run.link import Link

@@ -17,7 +17,7 @@ from coordinator.engine.transaction import Put, Txn, TxnReply
 from coordinator.errors import LimitExceeded
 from coordinator.service.budgets import Payer, WriteBudgets
 from coordinator.store.operation_driver import Runner
-from coordinator.store.space import SpaceWatch
+from coordinator.store.storage_quota import SpaceWatch
 
 __all__ = ["Metered", "Metering"]
 

@@ -24,7 +24,7 @@ from coordinator.service.budgets import Payer
 from coordinator.service.claim_counts import ClaimCounts
 from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
-from coordinator.store.space import SpaceWatch
+from coordinator.store.storage_quota import SpaceWatch
 
 __all__ = ["ClaimLimits", "at_limit"]
 

@@ -17,7 +17,7 @@ from coordinator.diagnosis.findings import Finding, is_healthy, judge_tasks
 from coordinator.engine.election import ReplicaSign, read_signs
 from coordinator.errors import CoordinatorError
 from coordinator.model import TaskStatus
-from coordinator.process.descriptors import examine_limit
+from coordinator.process.open_files import examine_limit
 from coordinator.store.diagnosis.probe import Examination
 from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb

@@ -13,7 +13,7 @@ answers are compared with what was known when they were asked for, as answers ov
   adds (``etcdutl --bump-revision``, ``coordination restore``).
 
 A store that went back to an earlier state and has since passed the revision that was known cannot be detected so. For
-that, each replica compares its own sign of life (``coordinator.reaper.replicas``).
+that, each replica compares its own sign of life (``coordinator.reaper.heartbeats``).
 """
 
 from __future__ import annotations

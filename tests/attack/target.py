@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.security.ca import make_certificates
-from coordinator.security.tokens import add_credential
+from coordinator.security.new_tokens import add_credential
 from coordinator.security.tokens_file import Wanted
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))

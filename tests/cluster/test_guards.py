@@ -29,8 +29,8 @@ from coordinator.model import Claim, Record, State
 from coordinator.process.tasks import Task
 from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.reaper.expiry_watch import Follower
+from coordinator.reaper.heartbeats import Replicas
 from coordinator.reaper.lease_sweep import Sweeper
-from coordinator.reaper.replicas import Replicas
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc

@@ -19,7 +19,7 @@ from coordinator.engine.steps import commit
 from coordinator.engine.transaction import Delete, Put, Range, Txn, end_of_prefix, is_absent
 from coordinator.process.tasks import Tasks
 from coordinator.reaper import Reaper, ReaperSettings
-from coordinator.reaper.replicas import Replicas
+from coordinator.reaper.heartbeats import Replicas
 from coordinator.service.next import Views
 from coordinator.store.leases.kept import KeptLease, LeaseLost
 from coordinator.store.lineage import StoreChanged

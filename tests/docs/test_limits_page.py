@@ -12,8 +12,8 @@ from coordinator.engine.snapshot import HISTORY_LIMIT
 from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
 from coordinator.metrics import endpoint
 from coordinator.service.budgets import BURST_SHARE, REFILL_SECONDS
-from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
-from coordinator.store.space import LOOK_SECONDS
+from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
+from coordinator.store.storage_quota import LOOK_SECONDS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text(encoding="utf-8")
 MIB = 1024 * 1024

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from coordinator.cli import backups
 from coordinator.security.ca import make_certificates
-from coordinator.security.tokens import add_credential
+from coordinator.security.new_tokens import add_credential
 from coordinator.security.tokens_file import Wanted
 from coordinator.store.embedded import find_etcd, restoration
 from coordinator.store.embedded.restoration import restore

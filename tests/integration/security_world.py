@@ -14,7 +14,7 @@ from coordinator.net.channels import CHANNEL_OPTIONS
 from coordinator.process.new_files import new_files
 from coordinator.security import ca as authority
 from coordinator.security.ca import make_certificates
-from coordinator.security.tokens import add_credential
+from coordinator.security.new_tokens import add_credential
 from coordinator.security.tokens_file import Wanted
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.errors import InternalError, InvalidInput, LimitExceeded, Unavailable
-from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, child, find_etcd, ports, process
+from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, embedded_etcd, etcd_process, find_etcd, ports
 from coordinator.store.embedded.binary import ETCD_VARIABLE
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
@@ -120,7 +120,7 @@ class TestRunning:
     ) -> None:
         async with EmbeddedEtcd(tmp_path, binary) as etcd:
             etcd._directory.unlock()
-            monkeypatch.setattr(process, "START_SECONDS", 0.1)
+            monkeypatch.setattr(embedded_etcd, "START_SECONDS", 0.1)
             with pytest.raises(Unavailable, match="an etcd is still running on"):
                 await EmbeddedEtcd(tmp_path, binary).start()
 
@@ -146,7 +146,7 @@ class TestRunning:
     async def test_one_that_does_not_end_is_killed(
         self, tmp_path: Path, binary: EtcdBinary, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(child, "STOP_SECONDS", 0.1)
+        monkeypatch.setattr(etcd_process, "STOP_SECONDS", 0.1)
         etcd = EmbeddedEtcd(tmp_path, binary)
         await etcd.start()
         freeze(etcd.pid)
@@ -163,7 +163,7 @@ class TestRunning:
 
     def test_the_launcher_ends_when_its_parent_has_ended_before(self) -> None:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(child._LAUNCHER), "1", "/bin/true"], capture_output=True, text=True
+            [sys.executable, "-I", "-S", str(etcd_process._LAUNCHER), "1", "/bin/true"], capture_output=True, text=True
         )
         assert done.returncode == 1
         assert done.stderr == "the coordinator ended while its etcd was being started\n"
@@ -219,7 +219,7 @@ class TestSettings:
             taken.append(reserved.getsockname()[1])
             return reserved
 
-        monkeypatch.setattr(process, "reserve", lose_the_first)
+        monkeypatch.setattr(embedded_etcd, "reserve", lose_the_first)
         async with EmbeddedEtcd(tmp_path, binary, listen=("127.0.0.1", 0)) as etcd:
             assert len(taken) == 2
             assert etcd.endpoint == f"127.0.0.1:{taken[1]}"

@@ -11,7 +11,7 @@ import pytest
 from coordinator.errors import InvalidInput, Unavailable
 from coordinator.store.embedded import EmbeddedEtcd, EtcdBinary, default_data_dir, find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE
-from coordinator.store.embedded.directory import DataDirectory
+from coordinator.store.embedded.data_directory import DataDirectory
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from coordinator.errors import InvalidInput
 from coordinator.security.ca import load_authority, make_certificates
-from coordinator.security.tokens import add_credential
+from coordinator.security.new_tokens import add_credential
 from coordinator.security.tokens_file import Wanted, read_credentials
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from tests.integration.server_running import FREE_PORTS, run

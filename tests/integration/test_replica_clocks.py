@@ -13,8 +13,8 @@ import pytest
 
 from coordinator.diagnosis.clocks import judge_offsets
 from coordinator.limits import MAX_TTL_SECONDS
-from coordinator.reaper import replicas
-from coordinator.reaper.replicas import Replicas
+from coordinator.reaper import heartbeats
+from coordinator.reaper.heartbeats import Replicas
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.listing import PoolLeases
@@ -71,7 +71,7 @@ async def test_a_difference_of_two_seconds_is_known_after_two_minutes(
 
 
 async def test_what_contradicts_all_that_was_known_takes_its_place() -> None:
-    offset = replicas._Offset("there")
+    offset = heartbeats._Offset("there")
     offset.add(1.0, 6.0)
     offset.add(0.5, 5.5)
     assert offset.bounds == (1.0, 5.5)
@@ -86,7 +86,7 @@ async def test_who_is_gone_has_left_claims_with_deadlines_by_its_clock(
 ) -> None:
     """For as long as the longest TTL: that of what it has granted last."""
     now = Time()
-    monkeypatch.setattr(replicas, "boot_seconds", now)
+    monkeypatch.setattr(heartbeats, "boot_seconds", now)
     with run_etcd(tmp_path) as etcd:
         async with two(etcd.endpoint, now, ahead) as (here, there):
             lease = await here._runner._pool.lease(60.0, deadline=time.monotonic() + 10)

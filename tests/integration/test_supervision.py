@@ -13,7 +13,7 @@ import pytest
 from coordinator import Client, CoordinatorError, TryAgain
 from coordinator.errors import InternalError, Unavailable
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd, keep_running, supervision
-from coordinator.store.embedded.causes import find_cause
+from coordinator.store.embedded.exit_causes import find_cause
 from tests.freezing import freeze
 from tests.integration.server_running import COMMAND, FREE_PORTS, READY, RunCoordinator, await_line, environment, pairs
 
@@ -117,7 +117,7 @@ class TestRestarting:
         etcd = EmbeddedEtcd(tmp_path, find_etcd())
         await etcd.start()
         keeping = asyncio.create_task(keep_running(etcd))
-        monkeypatch.setattr("coordinator.store.embedded.process.START_SECONDS", 0.0)
+        monkeypatch.setattr("coordinator.store.embedded.embedded_etcd.START_SECONDS", 0.0)
         os.kill(etcd.pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match=r"did not serve within 0 s .*; that was the 6th time in a short period"):
             await keeping

@@ -224,7 +224,7 @@ def looked_at() -> list[tuple[str, Callable[[Path], object]]]:
 @pytest.mark.parametrize("number", range(len(looked_at())))
 def test_every_file_that_decides_or_is_secret_is_looked_at(number: int, tmp_path: Path) -> None:
     from coordinator.security.ca import make_certificates
-    from coordinator.security.tokens import add_credential
+    from coordinator.security.new_tokens import add_credential
     from coordinator.security.tokens_file import Wanted
 
     make_certificates(tmp_path / "files")

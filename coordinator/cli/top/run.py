@@ -14,10 +14,10 @@ import signal
 import sys
 from collections.abc import Iterator
 
+from coordinator.cli.closed_output import while_read
 from coordinator.cli.context import Context
 from coordinator.cli.json_objects.fleet import top_object
 from coordinator.cli.output import answer
-from coordinator.cli.reader import while_read
 from coordinator.cli.top.board import Board
 from coordinator.client import AsyncClient
 from coordinator.errors import CoordinatorError, HistoryGone

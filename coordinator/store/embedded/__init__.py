@@ -7,9 +7,9 @@ programs ask of it have one each.
 from __future__ import annotations
 
 from coordinator.store.embedded.binary import EtcdBinary, find_etcd
-from coordinator.store.embedded.directory import default_data_dir
+from coordinator.store.embedded.data_directory import default_data_dir
+from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.embedded.ports import check_loopback
-from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.embedded.supervision import keep_running
 
 __all__ = [

@@ -34,9 +34,9 @@ from coordinator.process.new_files import sync_directory, sync_tree
 from coordinator.store.backup import check_backup
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.bolt_file import last_revision, raise_last_revision
-from coordinator.store.embedded.directory import DataDirectory
+from coordinator.store.embedded.data_directory import DataDirectory
+from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.embedded.interrupted_restore import BEFORE, RESTORING, stores_before
-from coordinator.store.embedded.process import DEFAULT_QUOTA_BYTES, EmbeddedEtcd
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.errors import RevisionGone
 from coordinator.store.etcd.methods import Method, Methods

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from coordinator.errors import Unavailable
 from coordinator.logs.format import said
-from coordinator.store.embedded.process import EmbeddedEtcd
+from coordinator.store.embedded.embedded_etcd import EmbeddedEtcd
 
 __all__ = ["GIVEN_UP_AFTER", "keep_running"]
 

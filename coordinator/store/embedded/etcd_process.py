@@ -1,4 +1,4 @@
-"""The process of an embedded etcd: how it is launched, and how it is ended.
+"""Launches and ends the process of an embedded etcd.
 
 Invariants:
 - It never outlives the thread that has launched it (``launcher.py``), and no Ctrl-C of the terminal reaches it.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from coordinator.process.current_directory import child_environment
 from coordinator.store.embedded.binary import EtcdBinary
-from coordinator.store.embedded.directory import DataDirectory
+from coordinator.store.embedded.data_directory import DataDirectory
 
 __all__ = ["CLIENTS", "end", "launch"]
 

@@ -1,4 +1,4 @@
-"""What a command finds itself in: descriptors, locale and current directory, before anything else of it runs.
+"""Prepares the process of a command before anything else runs: its standard descriptors, its locale, its output.
 
 Invariants:
 - Descriptors 0, 1 and 2 are open, so that no connection or file ever gets one of these numbers and is written to as
@@ -22,7 +22,7 @@ __all__ = ["prepare"]
 
 
 def prepare() -> None:
-    """Make the surroundings such that the rest can rely on them."""
+    """Make this process such that the rest can rely on it."""
     occupy_closed()
     _require_utf8()
     streams.prepare()

@@ -1,4 +1,4 @@
-"""What the command says where little works: what it needs is not installed, or reporting an error has failed itself.
+"""Reports an error where the ordinary way does not work: a package is not installed, or reporting has failed itself.
 
 Invariant: nothing outside the standard library is needed, and neither the configuration file nor the home directory.
 """

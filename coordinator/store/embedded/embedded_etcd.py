@@ -1,4 +1,4 @@
-"""An etcd that runs as a child of the coordinator.
+"""An etcd that runs as a child of the coordinator: its data, its address, its start and its stop.
 
 Invariants:
 - The child never outlives its parent: the kernel sends it SIGTERM when the thread that started it ends, also when the
@@ -21,9 +21,9 @@ from typing import Self
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, Unavailable
 from coordinator.net.unix_sockets import UNIX
 from coordinator.store.embedded.binary import EtcdBinary
-from coordinator.store.embedded.causes import FULL, Cause, find_cause
-from coordinator.store.embedded.child import CLIENTS, end, launch
-from coordinator.store.embedded.directory import DataDirectory, default_data_dir
+from coordinator.store.embedded.data_directory import DataDirectory, default_data_dir
+from coordinator.store.embedded.etcd_process import CLIENTS, end, launch
+from coordinator.store.embedded.exit_causes import FULL, Cause, find_cause
 from coordinator.store.embedded.interrupted_restore import settle
 from coordinator.store.embedded.ports import check_loopback, reserve
 from coordinator.store.etcd.client import EtcdChannel

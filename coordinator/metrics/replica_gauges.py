@@ -10,7 +10,7 @@ from coordinator.metrics import Reading, ReplicaGauges
 if TYPE_CHECKING:
     from coordinator.service.watches import Watches
     from coordinator.store.leases.pool import LeasePool
-    from coordinator.store.space import SpaceWatch
+    from coordinator.store.storage_quota import SpaceWatch
 
 __all__ = ["replica_gauges"]
 

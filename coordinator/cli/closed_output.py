@@ -1,4 +1,4 @@
-"""Ends a command that would run for ever when its output is no longer read.
+"""Ends a command that runs for ever, such as ``work-watch``, when its output is closed.
 
 Invariant: it ends soon after its reader has gone, also while nothing happens that it could write.
 `work-watch | head -2` must not keep one of the coordinator's places until the next event, which may never come.

@@ -12,7 +12,7 @@ from coordinator.limits import MAX_CONNECTIONS, RESERVED_FILES
 
 _PROGRAM = """
 import json, resource, sys
-from coordinator.process.descriptors import allowed_connections, examine_limit, raise_limit
+from coordinator.process.open_files import allowed_connections, examine_limit, raise_limit
 soft, hard = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 raise_limit()

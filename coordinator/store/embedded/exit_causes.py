@@ -1,4 +1,4 @@
-"""What an etcd that has ended says of the cause, where starting it again cannot help."""
+"""Why an etcd has ended, as its log says, where starting it again cannot help."""
 
 from __future__ import annotations
 

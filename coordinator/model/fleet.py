@@ -1,0 +1,178 @@
+"""A fleet as a whole: its policies, its briefing, its hot keys and its status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coordinator.model.claims import Claim
+from coordinator.model.enumerations import Repeat
+from coordinator.model.work import Record
+
+__all__ = [
+    "Briefing",
+    "ConvergenceRate",
+    "CoordinatorStatus",
+    "EtcdStatus",
+    "HotKey",
+    "HotKeys",
+    "Policy",
+    "PolicyList",
+    "ReaperStatus",
+    "Status",
+    "TaskStatus",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a kind of work, or all work below a prefix of work keys, means.
+
+    What is None is not set here: the policy of a shorter pattern says it, or the default. ``repeat_after_seconds`` is
+    there if ``repeat`` is ``after``. ``max_live`` is how many claims of this work may be live at a time, 0 pauses it.
+    ``max_attempts`` is how many attempts may fail before work is not handed out any more. ``loose_ends`` is whether
+    abandoned attempts are loose ends.
+    """
+
+    pattern: str
+    repeat: Repeat | None = None
+    repeat_after_seconds: float | None = None
+    max_live: int | None = None
+    max_attempts: int | None = None
+    loose_ends: bool | None = None
+    built_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyList:
+    """The policies of a fleet: the built-in ones, then those that were set, by pattern.
+
+    ``defaults`` is what holds where none of them says anything; its pattern is empty.
+    """
+
+    policies: tuple[Policy, ...]
+    defaults: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What a session should know before it chooses its work, most important first.
+
+    ``taken`` are live claims, ``loose_ends`` what was abandoned and not taken up, ``finished`` what was completed
+    recently; the counts say how many more of each there are. ``markdown`` says the same in words.
+    """
+
+    generated_at: datetime
+    revision: int
+    taken: tuple[Claim, ...]
+    loose_ends: tuple[Record, ...]
+    finished: tuple[Record, ...]
+    omitted_taken: int
+    omitted_loose_ends: int
+    omitted_finished: int
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True)
+class HotKey:
+    """A work key that several sessions wanted.
+
+    ``contenders`` were denied during its present attempt, ``recent_contenders`` during attempts that ended recently.
+    The last three are None where no claim is live.
+    """
+
+    work_key: str
+    kind: str
+    contenders: int
+    recent_contenders: int
+    holder: str | None = None
+    attempt: int | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotKeys:
+    """The work keys that are fought over most, hottest first; attempts count that ended within ``max_age_seconds``.
+
+    ``complete`` is false where there was more to look at than one call looks at.
+    """
+
+    entries: tuple[HotKey, ...]
+    max_age_seconds: float
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergenceRate:
+    """Denied claims as a share of the granted and denied; ``value`` is None while there were none."""
+
+    window_seconds: float
+    value: float | None
+    granted: int
+    denied: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorStatus:
+    """The replica that answered."""
+
+    version: str
+    endpoint: str
+    uptime_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdStatus:
+    """The store as the replica sees it; sizes in bytes, ``quota_bytes`` None where it is not known."""
+
+    version: str | None
+    members: int | None
+    leader: str | None
+    quorum: bool
+    db_size_bytes: int | None
+    quota_bytes: int | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReaperStatus:
+    """The replica elected to reap, None where there is none, and how far it is behind the store."""
+
+    leader: str | None
+    revision_lag: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """What a replica does in the background, and how that goes; times in seconds.
+
+    ``failing`` is whether it fails over and over, or nothing is heard of it, and ``failing_seconds`` for how long;
+    ``error`` is what was wrong last, "" where nothing is. ``running_seconds`` is None for what is not to run now, and
+    ``since_success_seconds`` where it has not succeeded yet.
+    """
+
+    name: str
+    failing: bool
+    consecutive_failures: int
+    error: str
+    failing_seconds: float
+    running_seconds: float | None
+    since_success_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the coordinator, its store and the fleet are; counts are None where they could not be read.
+
+    ``healthy`` is whether the store answers and none of ``tasks`` is failing. A coordinator from before them has none.
+    """
+
+    healthy: bool
+    coordinator: CoordinatorStatus
+    etcd: EtcdStatus
+    reaper: ReaperStatus
+    live_claims: int | None
+    loose_ends: int | None
+    completed: int | None
+    convergence_rate: ConvergenceRate
+    tasks: tuple[TaskStatus, ...] = ()

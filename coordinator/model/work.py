@@ -1,0 +1,108 @@
+"""What is recorded of work: records, ended attempts, pages of them, and what happens to claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coordinator.model.claims import Claim
+from coordinator.model.enumerations import Cause, Event, State
+
+__all__ = ["ClaimEvent", "HistoryEntry", "LogEntry", "LogPage", "Record", "RecordPage", "WorkDetails"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The durable state of a work key; the fields that do not apply to the state are None."""
+
+    work_key: str
+    kind: str
+    state: State
+    session: str | None = None
+    attempt: int | None = None
+    fencing_token: int | None = None
+    cause: Cause | None = None
+    reason: str | None = None
+    result: str | None = None
+    note: str | None = None
+    claimed_at: datetime | None = None
+    expires_at: datetime | None = None
+    ended_at: datetime | None = None
+    late: bool = False
+    acknowledged_at: datetime | None = None
+    acknowledged_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One ended attempt; ``ended`` is ``completed`` or ``abandoned``, ``contenders`` counts denied sessions."""
+
+    attempt: int
+    session: str
+    fencing_token: int
+    claimed_at: datetime | None
+    ended_at: datetime
+    ended: State
+    cause: Cause | None = None
+    reason: str | None = None
+    result: str | None = None
+    note: str | None = None
+    late: bool = False
+    contenders: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEvent:
+    """Something that happened to a claim, at one ``revision`` of the store.
+
+    ``record`` is the attempt as it stood then. For a denial it has only the work key; ``contender`` is who was denied.
+    """
+
+    event: Event
+    revision: int
+    record: Record
+    contender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDetails:
+    """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live."""
+
+    record: Record
+    claim: Claim | None
+    contenders: tuple[str, ...]
+    history: tuple[HistoryEntry, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """One page of records; ``next_page_token`` is None after the last.
+
+    ``damaged`` is how many records were left out because what is stored of them cannot be read.
+    """
+
+    records: tuple[Record, ...]
+    next_page_token: str | None
+    revision: int
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One ended attempt of a session, as the time index knows it."""
+
+    work_key: str
+    attempt: int
+    ended: State
+    cause: Cause | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """One page of a session's ended attempts, latest first; ``next_page_token`` is None after the last."""
+
+    session: str
+    entries: tuple[LogEntry, ...]
+    next_page_token: str | None

@@ -46,7 +46,7 @@ VALUES = [
     value
     for module in (model, findings)
     for value in vars(module).values()
-    if isinstance(value, type) and value.__module__ == module.__name__
+    if isinstance(value, type) and value.__module__.startswith(module.__name__)
     if (dataclasses.is_dataclass(value) or issubclass(value, enum.Enum | tuple))
 ]
 
@@ -177,7 +177,7 @@ def test_a_claim_of_another_boot_has_no_deadline_here(monkeypatch: pytest.Monkey
     claim = model.Claim("task:a", "task", "s", 1, 7, 60.0, NOW, NOW, 60.0, deadline=clock.boot_seconds() + 60)
     assert _pickled(claim).deadline == claim.deadline
     with monkeypatch.context() as patched:
-        patched.setattr(model, "this_boot", lambda: before)
+        patched.setattr(model.claims, "this_boot", lambda: before)
         written = pickle.dumps(claim)
     found = pickle.loads(written)  # noqa: S301  # what was written here
     assert (found.deadline, found.is_lost()) == (None, True)

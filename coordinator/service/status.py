@@ -12,17 +12,15 @@ from functools import partial
 
 from coordinator.engine.election import who_reaps
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.listing import Counts, count, count_completed
+from coordinator.engine.listing import Counts, count
 from coordinator.errors import CoordinatorError, TryAgain
 from coordinator.model import CoordinatorStatus, ReaperStatus, Status, TaskStatus
 from coordinator.recorder import Recorder
+from coordinator.service.completed_counts import CompletedCounts
 from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["StatusReader"]
-
-#: How many records are gone through to count what is completed; where there are more, their number is not reported.
-_MOST_RECORDS = 20_000
 
 
 class StatusReader:
@@ -40,6 +38,7 @@ class StatusReader:
     ) -> None:
         self._runner = runner
         self._members = members
+        self._completed = CompletedCounts(runner)
         self._recorder = recorder
         self._tasks = tasks
         self._version = version
@@ -61,10 +60,10 @@ class StatusReader:
         except TryAgain as error:
             problem = error
         completed: int | None = None
-        if counts is not None and counts.records <= _MOST_RECORDS:
+        if counts is not None:
             # That this takes long says nothing about the store.
             with contextlib.suppress(TryAgain):
-                completed = await self._runner.run(partial(count_completed, paths), deadline=first)
+                completed = await self._completed.of(paths, counts.records, deadline=first)
         etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
         tasks = self._tasks()
         return Status(

@@ -126,10 +126,15 @@ def test_a_watch_into_head_ends_with_it(own: RunningCoordinator, fleet: str, jso
 def test_a_watch_whose_interrupts_are_ignored_ends_too(own: RunningCoordinator, fleet: str) -> None:
     """As in a script that runs it in the background."""
     script = f"{' '.join(command(own, fleet, 'work-watch'))} | head -n 1 > /dev/null &\nwait"
-    with subprocess.Popen(["sh", "-c", script], stderr=subprocess.PIPE, text=True) as shell:
-        await_watchers(own, 1)
-        claim(own, fleet, "task:x")
-        _, said = shell.communicate(timeout=SECONDS)
+    with subprocess.Popen(["sh", "-c", script], stderr=subprocess.PIPE, text=True, start_new_session=True) as shell:
+        try:
+            await_watchers(own, 1)
+            claim(own, fleet, "task:x")
+            _, said = shell.communicate(timeout=SECONDS)
+        except BaseException:
+            # The watch is a child of the shell's, and would go on for ever.
+            os.killpg(shell.pid, signal.SIGKILL)
+            raise
     assert (shell.returncode, said) == (0, "")
     await_watchers(own, 0)
 

@@ -246,6 +246,7 @@ def test_an_error_within_the_block_is_what_leaves_it(coordinator: RunningCoordin
             client.get(KEY)
 
 
+@pytest.mark.timeout(60)  # what it is about is a thread that waits for itself
 @pytest.mark.parametrize("lock", ["opening", "tokens", "endpoints"])
 def test_the_handler_of_a_signal_may_close_and_use_a_client(
     coordinator: RunningCoordinator, fleet: str, lock: str

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from coordinator import Client, errors
+from coordinator.net import socket_files
 from coordinator.net.socket_files import SocketFile
 from coordinator.process.pauses import LONGEST_SECONDS
 from tests.conftest import RunningEtcd
@@ -81,6 +82,21 @@ def test_of_many_that_start_one_gets_it(tmp_path: Path) -> None:
         thread.join()
     assert len(listening) == 1
     listening[0].close()
+
+
+def test_while_one_starts_another_does_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would find the same left-over, and replace what the first is about to put there."""
+    path = tmp_path / "c.sock"
+    left_over(path)
+    monkeypatch.setattr(socket_files, "_TURN_SECONDS", 0.1)
+    with SocketFile(path).replacing() as target, socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(target.removeprefix("unix:"))
+        bound.listen()
+        with (
+            pytest.raises(errors.Unavailable, match=f"another program keeps {tmp_path} locked"),
+            SocketFile(path).replacing(),
+        ):
+            pass
 
 
 @pytest.mark.long_but_for("file", "link", "another's")

@@ -17,6 +17,7 @@ FILES = {
     CLIENT / "_async.py": CLIENT / "_sync.py",
     CLIENT / "_async_calls.py": CLIENT / "_sync_calls.py",
     CLIENT / "_async_hold.py": CLIENT / "_sync_hold.py",
+    CLIENT / "_async_ending.py": CLIENT / "_sync_ending.py",
 }
 
 HEADER = "# Generated from {source} by scripts/unasync.py; do not edit.\n"
@@ -34,6 +35,10 @@ RULES = [
         '"""Holds of the asynchronous client; ``_sync_hold.py`` is generated from this file.',
         '"""Holds of the synchronous client.',
     ),
+    (
+        '"""How a hold of the asynchronous client ends its claim; ``_sync_ending.py`` is generated from this file.',
+        '"""How a hold of the synchronous client ends its claim.',
+    ),
     ("Coroutine[Any, Any, model.Claim | model.Denial]", "model.Claim | model.Denial"),
     ("asyncio.Event", "threading.Event"),
     ("import asyncio", "import threading"),
@@ -42,7 +47,9 @@ RULES = [
     ("AsyncHold", "Hold"),
     ("AsyncKeeper", "Keeper"),
     ("AsyncMeans", "Means"),
+    ("AsyncEnding", "Ending"),
     ("_async_hold", "_sync_hold"),
+    ("_async_ending", "_sync_ending"),
     ("by one task for all that a client holds", "by one thread for all that a client holds"),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),

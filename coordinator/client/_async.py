@@ -13,7 +13,8 @@ from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client._async_calls import AsyncCalls
-from coordinator.client._async_hold import AsyncHold, AsyncMeans, renew_together
+from coordinator.client._async_ending import AsyncMeans
+from coordinator.client._async_hold import AsyncHold, renew_together
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
@@ -148,8 +149,11 @@ class AsyncClient:
         """
         own = self._process.mine
         own.keeper.stop()
-        await own.calls.aclose()
-        await own.keeper.join()
+        try:
+            await own.keeper.settle()
+        finally:
+            await own.calls.aclose()
+            await own.keeper.join()
 
     async def claim(
         self,

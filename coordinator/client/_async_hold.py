@@ -3,9 +3,8 @@
 Invariants:
 - The block is entered with the claim, or not at all: what is interrupted before it has begun is withdrawn.
 - Each hold is an instance of its own: what one hold has, no other of the same session and client is granted.
-- The claim ends with the block: completed, or released with the exception as the reason. An exception of the block is
-  never replaced, and an interrupt or a cancellation never kept. What was lost is not ended: another may have it. Only
-  what an operator revokes is released, for it is held until its holder has stopped.
+- The claim ends with the block (``_async_ending``). An exception of the block is never replaced, and an interrupt or a
+  cancellation never kept. If the block is gone without having ended, what renews the claim releases it.
 - A process that was forked inside the block neither renews nor ends the claim.
 - Nothing is killed: the holder looks at ``lost``.
 """
@@ -13,49 +12,37 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client._async_calls import AsyncCalls
-from coordinator.client._fencing_tokens import Tokens
+from coordinator.client._async_ending import AsyncEnding, AsyncMeans
 from coordinator.client._forks import this_process
-from coordinator.client._keepers import AsyncKeeper, async_pause
-from coordinator.client._renewal_schedule import HeldClaim, lost_by, reason_of
+from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.clock import boot_seconds
-from coordinator.errors import ClaimDenied, ClaimLost, CoordinatorError, InvalidInput, OutcomeUnknown, Refused, TryAgain
+from coordinator.errors import ClaimDenied, ClaimLost, CoordinatorError, InvalidInput, OutcomeUnknown, Refused
 from coordinator.limits import MAX_TEXT_BYTES
 from coordinator.names import check_text
 from coordinator.quotation import key
 from coordinator.v1 import service_pb2 as pb
 
-__all__ = ["AsyncHeld", "AsyncHold", "AsyncMeans", "renew_together"]
+__all__ = ["AsyncHeld", "AsyncHold", "renew_together"]
 
-#: How long to go on completing while no coordinator answers, how long one call may take at least, if the timeout of the
-#: client is not shorter, and how long to wait between two, in seconds.
-_COMPLETING_SECONDS, _LEAST_COMPLETING_SECONDS, _PAUSE_SECONDS = 30.0, 1.0, 0.25
-#: How long a release, or the withdrawal of a claim that was interrupted, may take, in seconds.
-_RELEASING_SECONDS, _WITHDRAWING_SECONDS = 5.0, 2.0
+#: How long the withdrawal of a claim that was interrupted may take, in seconds.
+_WITHDRAWING_SECONDS = 2.0
 
 _WITHDRAWN = "nothing is held, as the request was withdrawn; try again"
 _PERHAPS_CLAIMED = "try again later; if the work was claimed after all, that claim ends by itself after its TTL"
 
 Ask = Callable[[str, str], Coroutine[Any, Any, model.Claim | model.Denial]]
-
-
-class AsyncMeans(NamedTuple):
-    """What a hold needs of its client, in one process."""
-
-    calls: AsyncCalls
-    keeper: AsyncKeeper
-    tokens: Tokens
-    fleet: str
 
 
 class AsyncHeld:
@@ -140,12 +127,17 @@ class AsyncHold:
             elif not isinstance(error, CoordinatorError):
                 if self._held is not None:
                     self._means.keeper.discard(self._held_claim)
+                    self._gone.detach()
                 await self._withdraw(request_id)
             raise
 
     def _begin(self, claim: model.Claim) -> AsyncHeld:
         lost = asyncio.Event()
         self._held_claim, self._process = HeldClaim(claim, lost.set), this_process()
+        self._ending = AsyncEnding(self._means, self._held_claim)
+        dropped = GeneratorExit("the block was dropped before it ended")
+        self._gone = weakref.finalize(self, self._means.keeper.when_gone(partial(self._ending.after, dropped)))
+        self._gone.atexit = False
         self._held = AsyncHeld(self._held_claim, lost)
         self._means.keeper.add(self._held_claim)
         return self._held
@@ -153,91 +145,31 @@ class AsyncHold:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        held = self._held
-        if held is None:
-            return
-        if self._process != this_process():
-            if error is None:
-                raise _forked(held)
-            return
-        self._held_claim.look(boot_seconds())
-        lost = self._held_claim.lost
-        self._held_claim.ending = True
         try:
-            if lost is not None:
-                freed = await self._free_revoked()
-                if error is None:
-                    raise lost
-                _note(error, lost.message if freed else f"{lost.message}; it was not released")
-            elif error is not None:
-                await self._release(error)
-            else:
-                await self._means.keeper.shield(self._complete(held.result))
-        finally:
-            self._means.keeper.discard(self._held_claim)
+            await self._end(error)
+        except CoordinatorError:
+            self._gone.detach()
+            raise
+        except BaseException as interrupt:
+            await self._ending.after(interrupt)
+            raise
+        self._gone.detach()
 
-    async def _complete(self, result: str) -> model.Record:
-        """Complete the work; while no coordinator answers, the same request is sent again for a while."""
-        claim = self._held_claim.claim
-        request = pb.CompleteRequest(
-            fleet=self._means.fleet,
-            session=claim.session,
-            work_key=claim.work_key,
-            result=result,
-            request_id=uuid.uuid4().hex,
-            fencing_token=claim.fencing_token,
-        )
-        give_up_at = boot_seconds() + _COMPLETING_SECONDS
-        while True:
-            try:
-                within = max(give_up_at - boot_seconds(), _LEAST_COMPLETING_SECONDS)
-                response = await self._means.calls.call("Complete", request, within=within)
-            except TryAgain as problem:
-                wait = max(_PAUSE_SECONDS, problem.retry_after_seconds or 0.0)
-                if boot_seconds() + wait >= give_up_at:
-                    raise
-                await async_pause(wait)
-            except Refused as refusal:
-                raise lost_by(refusal, claim.session) from refusal
-            else:
-                self._means.tokens.forget(claim.session, claim.work_key)
-                return answers.record_from(response.record)
-
-    async def _release(self, error: BaseException) -> None:
-        """Release the work, with the exception as the reason; if that fails, the exception says so."""
-        problem = await self._send_release(reason_of(error))
-        if problem is not None:
-            work = key(self._held_claim.claim.work_key)
-            _note(error, f"{work} was not released, and is free at its deadline: {problem.message}")
-
-    async def _free_revoked(self) -> bool:
-        """Release what an operator revokes, and return whether it was; the reason is the operator's."""
-        return self._held_claim.refused and await self._send_release("") is None
-
-    async def _send_release(self, reason: str) -> CoordinatorError | None:
-        """Release the claim, and no other; return what that has failed with."""
-        claim = self._held_claim.claim
-        request = pb.ReleaseRequest(
-            fleet=self._means.fleet,
-            session=claim.session,
-            work_key=claim.work_key,
-            reason=reason,
-            request_id=uuid.uuid4().hex,
-            fencing_token=claim.fencing_token,
-        )
-        try:
-            await self._means.keeper.shield(self._means.calls.call("Release", request, within=_RELEASING_SECONDS))
-        except CoordinatorError as problem:
-            return problem
-        self._means.tokens.forget(claim.session, claim.work_key)
-        return None
+    async def _end(self, error: BaseException | None) -> None:
+        if self._held is None:
+            return
+        if self._process == this_process():
+            await self._ending.end(self._held.result, error)
+        elif error is None:
+            raise _forked(self._held)
 
     async def _withdraw(self, request_id: str) -> bool:
         """Withdraw a claim that may have been granted, or still may be; return whether that is certain."""
         item = pb.WithdrawItem(work_key=self._work_key, request_id=request_id, ttl=self._ttl)
         request = pb.WithdrawRequest(fleet=self._means.fleet, session=self._session, items=[item])
+        calls = self._means.calls
         try:
-            await self._means.keeper.shield(self._means.calls.call("Withdraw", request, within=_WITHDRAWING_SECONDS))
+            await self._means.keeper.shield(lambda: calls.call("Withdraw", request, within=_WITHDRAWING_SECONDS))
         except CoordinatorError:
             return False
         return True
@@ -264,12 +196,6 @@ async def renew_together(
         problem = CoordinatorError(error.message) if isinstance(error, Refused) else error
         return [problem] * len(holdings)
     return answers.renewal_answers(response, sent_at=sent_at)
-
-
-def _note(error: BaseException, note: str) -> None:
-    """Add a note to an exception of the caller's, whose class may not want one."""
-    with contextlib.suppress(Exception):
-        error.add_note(note)
 
 
 def _forked(held: AsyncHeld) -> ClaimLost:

@@ -72,14 +72,16 @@ class _Calls:
     """The calls of this process that are in the hands of gRPC, in the threads that make them."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        # As in Keeper, nothing that a handler of a signal raises may leave it acquired.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._threads: set[int] = set()
         self._forking = 0
 
     def enter(self) -> bool:
         """Begin a call, when no fork is under way; returns whether it is to be ended, None being in another."""
         mine = threading.get_ident()
-        with self._changed:
+        with self._lock:
             if mine in self._threads:
                 return False
             self._changed.wait_for(lambda: not self._forking, timeout=2 * _PATIENCE_SECONDS)
@@ -88,7 +90,7 @@ class _Calls:
 
     def leave(self) -> None:
         """End a call."""
-        with self._changed:
+        with self._lock:
             self._threads.discard(threading.get_ident())
             if self._forking:
                 self._changed.notify_all()
@@ -96,13 +98,13 @@ class _Calls:
     def hold(self) -> None:
         """Let no call begin, and wait for those of other threads."""
         mine = threading.get_ident()
-        with self._changed:
+        with self._lock:
             self._forking += 1
             self._changed.wait_for(lambda: not self._threads - {mine}, timeout=_PATIENCE_SECONDS)
 
     def resume(self) -> None:
         """Let calls begin."""
-        with self._changed:
+        with self._lock:
             self._forking -= 1
             self._changed.notify_all()
 

@@ -2,6 +2,7 @@
 
 Invariants:
 - It runs while there is something to renew, and no longer: a client without holds has neither thread nor task.
+- What ends a claim is not cut off by a cancellation, nor by the end of its loop or client while that can wait.
 - However it ends, what it would have renewed is lost from then on, and the holders see that at once.
 - A forked process renews nothing of its parent's: it has a keeper of its own, and the thread is not in it.
 """
@@ -12,7 +13,9 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from coordinator.client._connections import running_loop
@@ -28,6 +31,8 @@ Outcomes = Sequence[Claim | CoordinatorError]
 
 #: How long closing a client waits for the thread, in seconds. Its calls end when the connections are closed.
 _CLOSING_SECONDS = 1.0
+#: How long a loop or a client that ends waits for what ends claims, in seconds. It mostly takes milliseconds.
+_SETTLING_SECONDS = 2.0
 
 
 def _unrenewed(why: str) -> ClaimLost:
@@ -47,14 +52,18 @@ class Keeper:
     def __init__(self, renew: Callable[[Sequence[HeldClaim], float], Outcomes]) -> None:
         self._renew = renew
         self._schedule = Schedule()
-        # A handler of a signal may interrupt a thread that holds it.
-        self._changed = threading.Condition(threading.RLock())
+        # A handler of a signal may interrupt a thread that holds it, or raise. Acquired is the lock and never the
+        # condition, whose methods are Python's: an exception between two lines of theirs would leave it acquired.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._stopped = False
+        #: What ends the claims whose blocks are gone.
+        self._left: deque[Callable[[], None]] = deque()
 
     def add(self, holding: HeldClaim) -> None:
         """Have a claim renewed from now on."""
-        with self._changed:
+        with self._lock:
             if self._stopped:
                 holding.lose(_closed())
                 return
@@ -67,13 +76,13 @@ class Keeper:
 
     def discard(self, holding: HeldClaim) -> None:
         """Renew it no more."""
-        with self._changed:
+        with self._lock:
             self._schedule.discard(holding)
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Renew nothing any more: the client is closed."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
             self._schedule.lose_all(_closed())
             self._changed.notify_all()
@@ -84,14 +93,24 @@ class Keeper:
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSING_SECONDS)
 
-    def shield(self, ended: T) -> T:
-        """Return what has come of an ending; it is done already."""
-        return ended
+    def when_gone(self, ending: Callable[[], None]) -> Callable[[], None]:
+        """Return what to call, in any thread and at any moment, once a block is gone: ``ending`` is called soon."""
+        return partial(self._left.append, ending)
+
+    def shield(self, ending: Callable[[], T]) -> T:
+        """Return what comes of an ending."""
+        return ending()
+
+    def settle(self) -> None:
+        """Do nothing: who ends a claim waits for that itself."""
 
     def _run(self) -> None:
         try:
             while True:
-                with self._changed:
+                while self._left:
+                    # Renewals do not wait for it.
+                    threading.Thread(target=self._left.popleft(), name="coordinator-ending", daemon=True).start()
+                with self._lock:
                     batch = self._schedule.next(boot_seconds())
                     if batch is None:
                         self._thread = None
@@ -100,12 +119,12 @@ class Keeper:
                         self._changed.wait(batch.seconds)
                         continue
                 outcomes = self._renew(batch.holdings, batch.seconds)
-                with self._changed:
+                with self._lock:
                     self._schedule.take(batch, outcomes, boot_seconds())
                 # Nothing keeps a hold alive whose block is gone.
                 del batch, outcomes
         except BaseException:
-            with self._changed:
+            with self._lock:
                 self._thread = None
                 self._schedule.lose_all(_unrenewed("what renews claims has failed"))
             raise
@@ -149,17 +168,50 @@ class AsyncKeeper:
         """Let the task of this loop end."""
         await asyncio.sleep(0)
 
-    async def shield(self, ending: Coroutine[Any, Any, T]) -> T:
+    def when_gone(self, ending: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """Return what to call, in any thread and at any moment, once a block of this loop is gone: it ends soon."""
+        return partial(_start_soon, running_loop(), partial(self.shield, ending))
+
+    async def shield(self, ending: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what comes of an ending, which goes on if its caller is cancelled meanwhile."""
-        task = asyncio.ensure_future(ending)
+        task = asyncio.ensure_future(_insist(ending))
         self._endings.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Wait for the endings of this loop whose callers were cancelled, some seconds at most."""
+        loop = running_loop()
+        endings = [task for task in list(self._endings) if task.get_loop() is loop]
+        if endings:
+            await asyncio.wait(endings, timeout=_SETTLING_SECONDS)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._endings.discard(task)
         if not task.cancelled():
             task.exception()  # its caller may be gone
+
+
+def _start_soon(loop: asyncio.AbstractEventLoop, ending: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(lambda: asyncio.ensure_future(ending()))
+
+
+async def _insist(ending: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Return what comes of an ending; one that is cancelled itself is begun once more, and is given some seconds.
+
+    So is everything at the end of ``asyncio.run``, which waits for what goes on.
+    """
+    try:
+        return await ending()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        with contextlib.suppress(TimeoutError, CoordinatorError):
+            async with asyncio.timeout(_SETTLING_SECONDS):
+                await ending()
+        raise
 
 
 class _LoopKeeper:

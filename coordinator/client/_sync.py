@@ -20,7 +20,8 @@ from coordinator.client._keepers import Keeper
 from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
 from coordinator.client._sync_calls import Calls
-from coordinator.client._sync_hold import Hold, Means, renew_together
+from coordinator.client._sync_ending import Means
+from coordinator.client._sync_hold import Hold, renew_together
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
@@ -147,8 +148,11 @@ class Client:
         """
         own = self._process.mine
         own.keeper.stop()
-        own.calls.close()
-        own.keeper.join()
+        try:
+            own.keeper.settle()
+        finally:
+            own.calls.close()
+            own.keeper.join()
 
     def claim(
         self,

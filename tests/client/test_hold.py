@@ -233,7 +233,7 @@ async def test_what_an_operator_revokes_is_free_as_soon_as_its_block_has_ended(
 
     if by_exception:
         assert raised.value.__notes__[0].endswith(
-            'is being revoked by an operator ("wrong repository") and is not renewed'
+            'is being revoked by an operator ("wrong repository") and is not renewed; it was released'
         )
     details = await other.get(KEY)
     assert (details.claim, details.record.cause, details.record.reason) == (None, Cause.REVOKED, "wrong repository")
@@ -557,7 +557,7 @@ async def test_a_completion_without_an_answer_is_sent_again(coordinator: Running
 async def test_a_completion_that_stays_without_an_answer_can_be_repeated(
     coordinator: RunningCoordinator, other: AsyncClient, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coordinator.client._async_hold._COMPLETING_SECONDS", 0.0)
+    monkeypatch.setattr("coordinator.client._async_ending._COMPLETING_SECONDS", 0.0)
     async with (
         holding(coordinator.endpoint, "Complete") as slow,
         AsyncClient(slow.endpoint, fleet=fleet, timeout=0.3) as client,

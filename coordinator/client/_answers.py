@@ -1,4 +1,4 @@
-"""What a coordinator answers, read into the model."""
+"""What a coordinator answers about claims and work, read into the model; what it answers of a fleet is beside it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,16 @@ from coordinator.wire import (
 )
 
 __all__ = [
-    "briefing_from",
     "claim_answer",
     "claim_answers",
     "claim_event_from",
     "claim_from",
     "error_from",
-    "hot_from",
     "log_page",
     "next_answer",
     "record_from",
     "record_page",
     "renewal_answers",
-    "status_from",
     "work_details_from",
 ]
 
@@ -199,84 +196,6 @@ def claim_event_from(message: pb.WatchResponse) -> model.ClaimEvent:
     """Read what happened to a claim."""
     return model.ClaimEvent(
         EVENTS[message.event], message.revision, record_from(message.record), message.contender or None
-    )
-
-
-def briefing_from(message: pb.BriefingResponse) -> model.Briefing:
-    """Read a briefing."""
-    return model.Briefing(
-        generated_at=time_of(message.generated_at),
-        revision=message.revision,
-        taken=tuple(claim_from(claim) for claim in message.taken),
-        loose_ends=tuple(record_from(record) for record in message.loose_ends),
-        finished=tuple(record_from(record) for record in message.finished),
-        omitted_taken=message.omitted_taken,
-        omitted_loose_ends=message.omitted_loose_ends,
-        omitted_finished=message.omitted_finished,
-        markdown=message.markdown,
-    )
-
-
-def hot_from(message: pb.HotResponse) -> model.HotKeys:
-    """Read the work keys that are fought over."""
-    entries = (
-        model.HotKey(
-            work_key=entry.work_key,
-            kind=entry.kind,
-            contenders=entry.contenders,
-            recent_contenders=entry.recent_contenders,
-            holder=entry.holder or None,
-            attempt=entry.attempt or None,
-            expires_at=time_or_none(entry, "expires_at"),
-        )
-        for entry in message.entries
-    )
-    return model.HotKeys(tuple(entries), seconds_of(message.max_age), message.complete)
-
-
-def status_from(message: pb.StatusResponse) -> model.Status:
-    """Read a status."""
-    etcd, rate = message.etcd, message.convergence_rate
-    quorum = etcd.quorum
-    return model.Status(
-        healthy=message.healthy,
-        coordinator=model.CoordinatorStatus(
-            message.coordinator.version, message.coordinator.endpoint, seconds_of(message.coordinator.uptime)
-        ),
-        etcd=model.EtcdStatus(
-            version=etcd.version or None,
-            members=etcd.members or None,
-            leader=etcd.leader or None,
-            quorum=quorum,
-            db_size_bytes=etcd.db_size_bytes or None,
-            quota_bytes=etcd.quota_bytes or None,
-            warnings=tuple(etcd.warnings),
-        ),
-        reaper=model.ReaperStatus(
-            message.reaper.leader or None, message.reaper.revision_lag if message.reaper.leader else None
-        ),
-        live_claims=message.live_claims if quorum else None,
-        loose_ends=message.loose_ends if quorum else None,
-        completed=message.completed if message.HasField("completed") else None,
-        convergence_rate=model.ConvergenceRate(
-            window_seconds=seconds_of(rate.window),
-            value=rate.value if rate.HasField("value") else None,
-            granted=rate.granted,
-            denied=rate.denied,
-        ),
-        tasks=tuple(_task(task) for task in message.tasks),
-    )
-
-
-def _task(message: pb.BackgroundTask) -> model.TaskStatus:
-    return model.TaskStatus(
-        name=message.name,
-        failing=message.failing,
-        consecutive_failures=message.consecutive_failures,
-        error=message.error,
-        failing_seconds=seconds_of(message.failing_for),
-        running_seconds=seconds_of(message.running_for) if message.HasField("running_for") else None,
-        since_success_seconds=seconds_of(message.since_success) if message.HasField("since_success") else None,
     )
 
 

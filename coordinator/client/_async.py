@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn, Self
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
+from coordinator.client import _fleet_answers as fleet_answers
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._async_ending import AsyncMeans
 from coordinator.client._async_hold import AsyncHold, renew_together
@@ -909,7 +910,7 @@ class AsyncClient:
             max_age=None if max_age is None else fields.duration("max_age", max_age),
             max_characters=fields.integer("max_characters", max_characters, most=2**31 - 1),
         )
-        return answers.briefing_from(await self._calls.call("Briefing", request))
+        return fleet_answers.briefing_from(await self._calls.call("Briefing", request))
 
     async def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
         """Return the work keys for which most sessions were denied, hottest first.
@@ -930,7 +931,7 @@ class AsyncClient:
             limit=fields.integer("limit", limit, most=100),
             max_age=None if max_age is None else fields.duration("max_age", max_age),
         )
-        return answers.hot_from(await self._calls.call("Hot", request))
+        return fleet_answers.hot_from(await self._calls.call("Hot", request))
 
     def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> AsyncIterator[model.ClaimEvent]:
         """Yield what happens to claims. A denied session is reported once for each attempt.
@@ -984,7 +985,7 @@ class AsyncClient:
             The status. It comes also when the store does not answer, and is then not ``healthy``.
 
         """
-        return answers.status_from(await self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
+        return fleet_answers.status_from(await self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
 
     async def diagnose(self) -> Diagnosis:
         """Have the coordinator examine itself and its store.

@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn, Self
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
+from coordinator.client import _fleet_answers as fleet_answers
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
@@ -906,7 +907,7 @@ class Client:
             max_age=None if max_age is None else fields.duration("max_age", max_age),
             max_characters=fields.integer("max_characters", max_characters, most=2**31 - 1),
         )
-        return answers.briefing_from(self._calls.call("Briefing", request))
+        return fleet_answers.briefing_from(self._calls.call("Briefing", request))
 
     def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
         """Return the work keys for which most sessions were denied, hottest first.
@@ -927,7 +928,7 @@ class Client:
             limit=fields.integer("limit", limit, most=100),
             max_age=None if max_age is None else fields.duration("max_age", max_age),
         )
-        return answers.hot_from(self._calls.call("Hot", request))
+        return fleet_answers.hot_from(self._calls.call("Hot", request))
 
     def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> Iterator[model.ClaimEvent]:
         """Yield what happens to claims. A denied session is reported once for each attempt.
@@ -981,7 +982,7 @@ class Client:
             The status. It comes also when the store does not answer, and is then not ``healthy``.
 
         """
-        return answers.status_from(self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
+        return fleet_answers.status_from(self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
 
     def diagnose(self) -> Diagnosis:
         """Have the coordinator examine itself and its store.

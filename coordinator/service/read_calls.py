@@ -16,7 +16,7 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
 from coordinator.engine.snapshot import get
 from coordinator.names import check_fleet
-from coordinator.service import replies
+from coordinator.service import fleet_replies, replies
 from coordinator.service.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
@@ -78,13 +78,15 @@ class ReadCalls:
         paths = FleetPaths(check_fleet(request.fleet))
         command = briefing_command(request, self._clock())
         found = await self._runner.run(partial(brief, command, paths), deadline=deadline_of(context))
-        return await replies.briefing(found)
+        return await fleet_replies.briefing(found)
 
     async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
         """Return the work keys with the most contenders."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = hot_command(request, self._clock())
-        return replies.hot_reply(await self._runner.run(partial(hot, command, paths), deadline=deadline_of(context)))
+        return fleet_replies.hot_reply(
+            await self._runner.run(partial(hot, command, paths), deadline=deadline_of(context))
+        )
 
     async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
         """Stream what happens to claims."""
@@ -99,7 +101,7 @@ class ReadCalls:
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
         """Return the state of the coordinator, its store and the fleet."""
         fleet = check_fleet(request.fleet)
-        return replies.status_reply(await self._status.read(fleet, deadline=deadline_of(context)))
+        return fleet_replies.status_reply(await self._status.read(fleet, deadline=deadline_of(context)))
 
     async def Diagnose(self, request: pb.DiagnoseRequest, context: _Context) -> pb.DiagnoseResponse:  # noqa: N802
         """Examine the coordinator and its store."""

@@ -1,4 +1,4 @@
-"""From the engine's values to reply messages.
+"""From the engine's values to reply messages about claims and work; ``fleet_replies.py`` has those about a fleet.
 
 Those that may be long are written in portions, so that others are answered meanwhile.
 """
@@ -27,17 +27,15 @@ from coordinator.wire import (
 )
 
 __all__ = [
-    "briefing",
     "claim_event",
     "claim_reply",
     "error_detail",
-    "hot_reply",
+    "in_portions",
     "list_reply",
     "live_claim",
     "log_reply",
     "next_reply",
     "record",
-    "status_reply",
     "work_details",
 ]
 
@@ -148,7 +146,7 @@ async def work_details(found: model.WorkDetails) -> pb.GetResponse:
         record=record(found.record),
         claim=None if found.claim is None else live_claim(found.claim),
         contenders=found.contenders,
-        history=await _in_portions(_history, found.history),
+        history=await in_portions(_history, found.history),
         revision=found.revision,
     )
 
@@ -156,35 +154,18 @@ async def work_details(found: model.WorkDetails) -> pb.GetResponse:
 async def list_reply(page: model.RecordPage) -> pb.ListResponse:
     """Write a page of records."""
     return pb.ListResponse(
-        records=await _in_portions(record, page.records),
+        records=await in_portions(record, page.records),
         next_page_token=page.next_page_token,
         revision=page.revision,
         damaged=page.damaged,
     )
 
 
-def hot_reply(found: model.HotKeys) -> pb.HotResponse:
-    """Write the work keys that are fought over."""
-    entries = [
-        pb.HotKey(
-            work_key=entry.work_key,
-            kind=entry.kind,
-            contenders=entry.contenders,
-            recent_contenders=entry.recent_contenders,
-            holder=entry.holder,
-            attempt=entry.attempt,
-            expires_at=timestamp(entry.expires_at),
-        )
-        for entry in found.entries
-    ]
-    return pb.HotResponse(entries=entries, complete=found.complete, max_age=duration(found.max_age_seconds))
-
-
 async def log_reply(page: model.LogPage) -> pb.LogResponse:
     """Write a page of a session's log."""
     return pb.LogResponse(
         session=page.session,
-        entries=await _in_portions(_log_entry, page.entries),
+        entries=await in_portions(_log_entry, page.entries),
         next_page_token=page.next_page_token,
     )
 
@@ -196,49 +177,6 @@ def _log_entry(entry: model.LogEntry) -> pb.LogEntry:
         ended=STATES_ON_WIRE[entry.ended],
         cause=CAUSES_ON_WIRE[entry.cause],
         ended_at=timestamp(entry.ended_at),
-    )
-
-
-def status_reply(status: model.Status) -> pb.StatusResponse:
-    """Write a status."""
-    etcd, rate = status.etcd, status.convergence_rate
-    return pb.StatusResponse(
-        healthy=status.healthy,
-        coordinator=pb.CoordinatorStatus(
-            version=status.coordinator.version,
-            endpoint=status.coordinator.endpoint,
-            uptime=duration(status.coordinator.uptime_seconds),
-        ),
-        etcd=pb.EtcdStatus(
-            version=etcd.version,
-            members=etcd.members,
-            leader=etcd.leader,
-            quorum=etcd.quorum,
-            db_size_bytes=etcd.db_size_bytes,
-            quota_bytes=etcd.quota_bytes,
-            warnings=etcd.warnings,
-        ),
-        reaper=pb.ReaperStatus(leader=status.reaper.leader, revision_lag=status.reaper.revision_lag),
-        live_claims=status.live_claims,
-        loose_ends=status.loose_ends,
-        completed=status.completed,
-        convergence_rate=pb.ConvergenceRate(
-            window=duration(rate.window_seconds), value=rate.value, granted=rate.granted, denied=rate.denied
-        ),
-        tasks=[_task(task) for task in status.tasks],
-    )
-
-
-def _task(task: model.TaskStatus) -> pb.BackgroundTask:
-    running, success = task.running_seconds, task.since_success_seconds
-    return pb.BackgroundTask(
-        name=task.name,
-        failing=task.failing,
-        consecutive_failures=task.consecutive_failures,
-        error=task.error,
-        failing_for=duration(task.failing_seconds),
-        running_for=None if running is None else duration(running),
-        since_success=None if success is None else duration(success),
     )
 
 
@@ -256,7 +194,7 @@ def error_detail(error: CoordinatorError) -> types.ErrorDetail:
     )
 
 
-async def _in_portions(write: Callable[[T], M], values: Iterable[T]) -> list[M]:
+async def in_portions(write: Callable[[T], M], values: Iterable[T]) -> list[M]:
     """Write a message for each value; others have their turn after each portion."""
     written: list[M] = []
     for value in values:
@@ -315,19 +253,4 @@ def claim_event(found: model.ClaimEvent) -> pb.WatchResponse:
         revision=found.revision,
         record=record(found.record),
         contender=found.contender,
-    )
-
-
-async def briefing(found: model.Briefing) -> pb.BriefingResponse:
-    """Write a briefing."""
-    return pb.BriefingResponse(
-        generated_at=timestamp(found.generated_at),
-        revision=found.revision,
-        taken=await _in_portions(live_claim, found.taken),
-        loose_ends=await _in_portions(record, found.loose_ends),
-        finished=await _in_portions(record, found.finished),
-        omitted_taken=found.omitted_taken,
-        omitted_loose_ends=found.omitted_loose_ends,
-        omitted_finished=found.omitted_finished,
-        markdown=found.markdown,
     )

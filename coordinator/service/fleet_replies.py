@@ -1,0 +1,88 @@
+"""Replies about a fleet as a whole: its briefing, its hot keys and its status."""
+
+from __future__ import annotations
+
+from coordinator import model
+from coordinator.service.replies import in_portions, live_claim, record
+from coordinator.v1 import service_pb2 as pb
+from coordinator.wire import (
+    duration,
+    timestamp,
+)
+
+__all__ = ["briefing", "hot_reply", "status_reply"]
+
+
+def hot_reply(found: model.HotKeys) -> pb.HotResponse:
+    """Write the work keys that are fought over."""
+    entries = [
+        pb.HotKey(
+            work_key=entry.work_key,
+            kind=entry.kind,
+            contenders=entry.contenders,
+            recent_contenders=entry.recent_contenders,
+            holder=entry.holder,
+            attempt=entry.attempt,
+            expires_at=timestamp(entry.expires_at),
+        )
+        for entry in found.entries
+    ]
+    return pb.HotResponse(entries=entries, complete=found.complete, max_age=duration(found.max_age_seconds))
+
+
+def status_reply(status: model.Status) -> pb.StatusResponse:
+    """Write a status."""
+    etcd, rate = status.etcd, status.convergence_rate
+    return pb.StatusResponse(
+        healthy=status.healthy,
+        coordinator=pb.CoordinatorStatus(
+            version=status.coordinator.version,
+            endpoint=status.coordinator.endpoint,
+            uptime=duration(status.coordinator.uptime_seconds),
+        ),
+        etcd=pb.EtcdStatus(
+            version=etcd.version,
+            members=etcd.members,
+            leader=etcd.leader,
+            quorum=etcd.quorum,
+            db_size_bytes=etcd.db_size_bytes,
+            quota_bytes=etcd.quota_bytes,
+            warnings=etcd.warnings,
+        ),
+        reaper=pb.ReaperStatus(leader=status.reaper.leader, revision_lag=status.reaper.revision_lag),
+        live_claims=status.live_claims,
+        loose_ends=status.loose_ends,
+        completed=status.completed,
+        convergence_rate=pb.ConvergenceRate(
+            window=duration(rate.window_seconds), value=rate.value, granted=rate.granted, denied=rate.denied
+        ),
+        tasks=[_task(task) for task in status.tasks],
+    )
+
+
+def _task(task: model.TaskStatus) -> pb.BackgroundTask:
+    running, success = task.running_seconds, task.since_success_seconds
+    return pb.BackgroundTask(
+        name=task.name,
+        failing=task.failing,
+        consecutive_failures=task.consecutive_failures,
+        error=task.error,
+        failing_for=duration(task.failing_seconds),
+        running_for=None if running is None else duration(running),
+        since_success=None if success is None else duration(success),
+    )
+
+
+async def briefing(found: model.Briefing) -> pb.BriefingResponse:
+    """Write a briefing."""
+    return pb.BriefingResponse(
+        generated_at=timestamp(found.generated_at),
+        revision=found.revision,
+        taken=await in_portions(live_claim, found.taken),
+        loose_ends=await in_portions(record, found.loose_ends),
+        finished=await in_portions(record, found.finished),
+        omitted_taken=found.omitted_taken,
+        omitted_loose_ends=found.omitted_loose_ends,
+        omitted_finished=found.omitted_finished,
+        markdown=found.markdown,
+    )

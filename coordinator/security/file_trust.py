@@ -7,7 +7,8 @@ Invariants:
 - A secret is used only if it is not readable by every user of the host. A group may read it: that is set on purpose,
   and secrets that Kubernetes mounts belong to root and a group (``fsGroup``). Links are followed: those mounts have
   them.
-- A file that has no end, as /dev/zero, is not read into memory until that is full.
+- A file that has no end, as /dev/zero, is not read into memory until that is full, and nothing waits for a pipe that
+  stands where a file is expected.
 - A file that is written to is never reached by a link, and belongs to no other user, so that no user can have another
   user's file overwritten by giving it a second name.
 
@@ -39,10 +40,10 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def read_trusted(path: Path, field: str, *, secret: bool = False) -> bytes:
     """Read a file that only this user and root can have written; if it is ``secret``, not every user may read it.
 
-    Raises ``InvalidInput`` naming ``field`` if that is not so, and ``OSError`` if the file cannot be read or has more
-    than 16 MiB.
+    Raises ``InvalidInput`` naming ``field`` if that is not so, and ``OSError`` if the file cannot be read, is no plain
+    file, or has more than 16 MiB.
     """
-    with path.open("rb") as file:
+    with _open_plain(path) as file:
         found = os.fstat(file.fileno())
         if stat.S_ISREG(found.st_mode):
             _check_file(path, found, field, secret=secret)
@@ -52,8 +53,21 @@ def read_trusted(path: Path, field: str, *, secret: bool = False) -> bytes:
 
 def read_bounded(path: Path) -> bytes:
     """Read a file of certificates, which any user may write; raises ``OSError``, also if it has more than 16 MiB."""
-    with path.open("rb") as file:
+    with _open_plain(path) as file:
         return _read(file)
+
+
+def _open_plain(path: Path) -> BinaryIO:
+    """Open a file without waiting for who writes into a pipe; what the kernel names, as ``/dev/fd/3``, may be one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or str(path).startswith(_OF_KERNEL):
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, "it is no plain file")
 
 
 def _read(file: BinaryIO) -> bytes:

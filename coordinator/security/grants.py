@@ -66,6 +66,9 @@ class Grant:
         self.fleets = _Patterns(fleets)
         self.expires_at = expires_at
 
+    def __str__(self) -> str:
+        return f"{self.role} {self.name!r}: {self.sessions}; {self.fleets}; {self.expires_at}"
+
 
 def _matches(pattern: str, name: str) -> bool:
     # Not a regular expression: with several stars, a name of the caller's choice could keep one busy for hours.

@@ -22,6 +22,9 @@ from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub, add_Coordina
 from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 from tests.integration.security_world import SERVICE, SOON, World, make_world
 
+#: A tokens file with nobody in it who is known.
+REMOVED = f'[[credential]]\nname = "x"\ntoken_sha256 = "{"0" * 64}"\n'
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
@@ -73,6 +76,9 @@ def test_credentials_come_change_and_go_without_a_restart(
         assert not let_in(client, "alice-1")()
 
         world.tokens.write_text("")
+        for _ in range(3):
+            read("task:x")
+        world.tokens.write_text(entries.replace(entries.split('token_sha256 = "')[1][:64], "0" * 64))
         soon(lambda: not let_in(client, "bob-1")())
         with pytest.raises(Unauthenticated, match="the call carries no valid credential"):
             client.status()
@@ -178,9 +184,10 @@ async def test_a_watch_ends_when_its_credential_does(
     if how == "expired":
         server.now += 86_400
     elif how == "removed":
-        world.tokens.write_text("")
+        world.tokens.write_text(REMOVED)
     else:
         world.tokens.write_text(world.tokens.read_text().replace("default", "elsewhere"))
+    server.look()
     server.look()
     server.behaviour.queue.put_nowait(2)  # is not sent any more
     assert await ended(call) == ("PERMISSION_DENIED" if how == "another fleet" else "UNAUTHENTICATED")

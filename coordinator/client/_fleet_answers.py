@@ -5,11 +5,7 @@ from __future__ import annotations
 from coordinator import model
 from coordinator.client._answers import claim_from, record_from
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import (
-    seconds_of,
-    time_of,
-    time_or_none,
-)
+from coordinator.wire import seconds_of, time_of, time_or_none
 
 __all__ = ["briefing_from", "hot_from", "status_from"]
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from coordinator import model
 from coordinator.service.replies import in_portions, live_claim, record
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import (
-    duration,
-    timestamp,
-)
+from coordinator.wire import duration, timestamp
 
 __all__ = ["briefing", "hot_reply", "status_reply"]
 

@@ -20,17 +20,8 @@ from coordinator.service import fleet_replies, replies
 from coordinator.service.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
-from coordinator.service.request_fields import (
-    Keyed,
-    check_revision,
-)
-from coordinator.service.requests import (
-    briefing_command,
-    event_filter,
-    hot_command,
-    list_command,
-    log_command,
-)
+from coordinator.service.request_fields import Keyed, check_revision
+from coordinator.service.requests import briefing_command, event_filter, hot_command, list_command, log_command
 from coordinator.service.status import StatusReader
 from coordinator.service.watch_queue import Progress
 from coordinator.service.watches import Watches

@@ -13,13 +13,7 @@ from typing import NamedTuple, Protocol
 from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths
 from coordinator.errors import InvalidInput
 from coordinator.keys import WorkKey, parse_work_key
-from coordinator.limits import (
-    MAX_BRIEFED_SECONDS,
-    MAX_ID_BYTES,
-    MAX_ITEMS,
-    MAX_TEXT_BYTES,
-    check_ttl,
-)
+from coordinator.limits import MAX_BRIEFED_SECONDS, MAX_ID_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, check_ttl
 from coordinator.model import State
 from coordinator.names import check_fleet, check_session, check_text
 from coordinator.v1 import service_pb2 as pb

@@ -42,13 +42,7 @@ from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
-from coordinator.service.request_fields import (
-    Keyed,
-    check_items,
-    check_min_age,
-    new_request_id,
-    sender_of,
-)
+from coordinator.service.request_fields import Keyed, check_items, check_min_age, new_request_id, sender_of
 from coordinator.service.requests import (
     acknowledge_command,
     claim_command,

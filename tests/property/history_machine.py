@@ -23,8 +23,9 @@ from coordinator.errors import Contended
 from coordinator.keys import WorkKey
 from coordinator.model import State
 from tests.property.history_drafts import DRAFTS, KEY, PASSING, SESSIONS, Draft
-from tests.property.history_model import Work, apply, effective
+from tests.property.history_model import apply
 from tests.property.history_orders import possible_orders, same, with_counts_of
+from tests.property.history_state import Work, effective
 from tests.property.history_store import Disagreement, Stored, check, differences
 from tests.property.history_words import (
     Asked,

@@ -1,4 +1,4 @@
-"""What DESIGN says of one work key, as a pure function: state and request in, state and answer out.
+"""What the rules say of one work key, as a pure function: state and request in, state and answer out.
 
 It knows no etcd, no transaction and no race. What it cannot predict (fencing tokens, deadlines) it learns afterwards.
 Shared with the engine are the words of ``coordinator.model`` and nothing else.
@@ -6,13 +6,12 @@ Shared with the engine are the words of ``coordinator.model`` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from unittest.mock import ANY
 
 from coordinator.errors import NotFound, NotHolder, Refused
 from coordinator.model import Cause, DenialReason, Outcome, State
+from tests.property.history_state import End, Held, Known, Work, as_it_ended, as_known, effective, show
 from tests.property.history_words import (
     Answer,
     Before,
@@ -21,7 +20,6 @@ from tests.property.history_words import (
     Denied,
     Details,
     Ending,
-    Event,
     Expiring,
     Getting,
     Grant,
@@ -39,96 +37,6 @@ from tests.property.history_words import (
 #: A repeated request to end a claim is recognised among so many of the latest ended attempts.
 REMEMBERED = 10
 DEFAULT_TTL = 3600.0
-
-
-@dataclass(frozen=True)
-class Held:
-    """A live claim."""
-
-    session: str
-    instance: str
-    request_id: str
-    attempt: int
-    note: str
-    ttl: float
-    claimed_at: datetime
-    renewed: bool = False
-
-
-@dataclass(frozen=True)
-class Known:
-    """A record."""
-
-    state: State
-    session: str
-    attempt: int
-    attempts: int
-    request_id: str
-    claimed_at: datetime
-    note: str
-    cause: Cause | None = None
-    reason: str = ""
-    result: str = ""
-    ended_at: datetime | None = None
-    late: bool = False
-    withdrawn: bool = False
-    completion: Known | None = None
-
-
-@dataclass(frozen=True)
-class End:
-    """A history entry."""
-
-    session: str
-    attempt: int
-    ended: State
-    ended_at: datetime
-    claimed_at: datetime
-    note: str
-    cause: Cause | None
-    reason: str
-    result: str
-    late: bool
-    contenders: int
-    request_id: str
-    withdrawn: bool = False
-
-
-@dataclass(frozen=True)
-class Work:
-    """Everything about one work key. ``tokens`` and ``deadlines`` go by attempt, and come from the store.
-
-    ``promised`` is how long the live claim must last at least, ``events`` what the metrics are to hear of. ``seen`` is
-    what a request that ends the claim has read as its note, if that is another than there is by now: it compares the
-    claim's create_revision only, so that heartbeats do not get in its way. ``pinned`` is the attempt that a completion
-    without a token found first, which is the one that it means. ``withdrawn`` are sessions and their requests.
-    """
-
-    held: Held | None = None
-    known: Known | None = None
-    history: tuple[End, ...] = ()
-    contenders: frozenset[str] = frozenset()
-    tokens: Mapping[int, int] = field(default_factory=dict)
-    deadlines: Mapping[int, datetime] = field(default_factory=dict)
-    promised: datetime | None = None
-    events: tuple[Event, ...] = ()
-    seen: str | None = None
-    pinned: int | None = None
-    withdrawn: frozenset[tuple[str, str]] = frozenset()
-
-    @property
-    def expired(self) -> Known | None:
-        """The record of a claim that ran out, if it is not recorded yet."""
-        return self.known if self.held is None and self.known and self.known.state is State.CLAIMED else None
-
-    @property
-    def token(self) -> int | None:
-        """The fencing token of the live claim, None where it is so new that no request can name it."""
-        return self.tokens.get(self.held.attempt) if self.held else None
-
-    def entry(self, attempt: int) -> End | None:
-        """The history entry of an attempt."""
-        return next((end for end in self.history if end.attempt == attempt), None)
 
 
 def apply(work: Work, request: Request, now: datetime) -> tuple[Work, Answer]:
@@ -152,34 +60,6 @@ def apply(work: Work, request: Request, now: datetime) -> tuple[Work, Answer]:
             return replace(work, held=None, promised=None), None
         case Getting():
             return work, _tell(work)
-
-
-def show(known: Known) -> Shown:
-    """A record as it is answered."""
-    return Shown(
-        state=known.state,
-        session=known.session,
-        attempt=known.attempt,
-        cause=known.cause,
-        reason=known.reason,
-        result=known.result,
-        note=known.note,
-        claimed_at=known.claimed_at,
-        ended_at=known.ended_at,
-        late=known.late,
-    )
-
-
-def effective(work: Work) -> Shown:
-    """The state as it is shown: what has expired is abandoned, whether or not that was written down."""
-    if work.known is None:
-        return Shown(State.AVAILABLE)
-    if work.expired is None:
-        return show(work.known)
-    if work.expired.completion is not None:
-        return show(work.expired.completion)
-    ended_at = work.deadlines.get(work.known.attempt, ANY)
-    return show(work.known)._replace(state=State.ABANDONED, cause=Cause.EXPIRED, ended_at=ended_at)
 
 
 def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
@@ -297,7 +177,7 @@ def _latest(work: Work) -> Known | None:
     end = work.entry(known.attempts) if known and known.attempts > known.attempt else None
     if known is None or end is None or end.withdrawn:
         return known
-    return replace(_as_known(end), request_id=known.request_id)
+    return replace(as_known(end), request_id=known.request_id)
 
 
 def _release(work: Work, request: Releasing, now: datetime) -> tuple[Work, Answer]:
@@ -333,26 +213,9 @@ def _withdraw(work: Work, request: Withdrawing, now: datetime) -> tuple[Work, An
     before = known.completion
     if before is None:
         reported = next((end for end in reversed(work.history[-REMEMBERED:]) if not end.withdrawn), None)
-        before = _as_known(reported) if reported else ended
+        before = as_known(reported) if reported else ended
     left = replace(before, attempts=ended.attempt, request_id=ended.request_id)
     return _end(replace(work, held=None, known=left, promised=None), ended, request.request_id), True
-
-
-def _as_known(end: End) -> Known:
-    return Known(
-        state=end.ended,
-        session=end.session,
-        attempt=end.attempt,
-        attempts=end.attempt,
-        request_id="",
-        claimed_at=end.claimed_at,
-        note=end.note,
-        cause=end.cause,
-        reason=end.reason,
-        result=end.result,
-        ended_at=end.ended_at,
-        late=end.late,
-    )
 
 
 def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]:
@@ -364,7 +227,7 @@ def _revoke(work: Work, request: Revoking, now: datetime) -> tuple[Work, Answer]
     attempt = work.held.attempt
     work, _ = _give_up(work, Cause.REVOKED, request.text, request.request_id, now)
     # The answer is the attempt that was revoked, also where the work is completed again.
-    return work, _as_it_ended(next(end for end in work.history if end.attempt == attempt))
+    return work, as_it_ended(next(end for end in work.history if end.attempt == attempt))
 
 
 def _give_up(work: Work, cause: Cause, reason: str, request_id: str, now: datetime) -> tuple[Work, Answer]:
@@ -433,23 +296,8 @@ def _done_before(work: Work, request_id: str, session: str | None) -> Shown | No
             as_it_was_left = work.held is None and known is not None and known.attempts == end.attempt
             if session is not None and known and as_it_was_left and known.state is not State.CLAIMED:
                 return show(known)
-            return _as_it_ended(end)
+            return as_it_ended(end)
     return None
-
-
-def _as_it_ended(end: End) -> Shown:
-    return Shown(
-        state=end.ended,
-        session=end.session,
-        attempt=end.attempt,
-        cause=end.cause,
-        reason=end.reason,
-        result=end.result,
-        note=end.note,
-        claimed_at=end.claimed_at,
-        ended_at=end.ended_at,
-        late=end.late,
-    )
 
 
 def _refusal(work: Work) -> Refusal:

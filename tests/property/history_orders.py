@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import permutations, product
 from unittest.mock import ANY
 
-from tests.property.history_model import End, Work
+from tests.property.history_state import End, Work
 from tests.property.history_store import Stored
 from tests.property.history_words import Answer, Claiming, Completing, Details, Expiring, Refusal, Renewing, Request
 

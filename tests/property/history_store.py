@@ -20,7 +20,7 @@ from coordinator.engine.layout import ROOT, decode_segment, format_stamp
 from coordinator.engine.transaction import KeyValue
 from coordinator.model import State
 from coordinator.store.leases.pool import LEASE_ID_PREFIX
-from tests.property.history_model import End, Held, Known, Work
+from tests.property.history_state import End, Held, Known, Work
 
 T = TypeVar("T")
 

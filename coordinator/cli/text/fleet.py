@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from coordinator.cli.quantities import format_bytes, format_count, format_duration
-from coordinator.model import (
-    HotKey,
-    HotKeys,
-    Policy,
-    PolicyList,
-    Status,
-    TaskStatus,
-)
+from coordinator.model import HotKey, HotKeys, Policy, PolicyList, Status, TaskStatus
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
 

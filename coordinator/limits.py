@@ -22,6 +22,8 @@ __all__ = [
     "DEFAULT_MAX_CALLS",
     "DEFAULT_PAGE_SIZE",
     "DEFAULT_TTL_SECONDS",
+    "FEWEST_FILES",
+    "FEWEST_FILES_WITH_ETCD",
     "HANDSHAKE_SECONDS",
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
@@ -151,6 +153,10 @@ MAX_UNTAKEN_CALLS, MOST_UNTAKEN_CALLS = 2_048, 4_096
 #: Connections at a time, where the limit of open files allows as many, and how many files are kept for all else.
 MAX_CONNECTIONS = 2_000
 RESERVED_FILES = 128
+#: Fewest files with which a coordinator starts: it has 30 open, more while it is asked, and lets in 32 connections.
+#: etcd does not start with fewer than 150, and has as many connections as there are more (``reservedInternalFDNum`` in
+#: its ``server/etcdmain``).
+FEWEST_FILES, FEWEST_FILES_WITH_ETCD = 96, 192
 #: How long a connection may take until it can be called on, and how long it is kept without a call, in seconds.
 HANDSHAKE_SECONDS = 10.0
 IDLE_SECONDS = 600.0

@@ -26,7 +26,7 @@ from coordinator.logs.audit import Audit
 from coordinator.names import check_kind
 from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
-from coordinator.process.open_files import raise_limit
+from coordinator.process.open_files import need_files
 from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
 from coordinator.security.settings import SecuritySettings, is_loopback
@@ -94,6 +94,7 @@ def run_embedded(
 
     ``lock_descriptor`` is the lock of the data directory, where who started this process has taken it.
     """
+    need_files(with_etcd=True)
     settings = up_arguments.settings(up_arguments.arguments(options, etcd_path, etcd_listen))
     listen = split_address(etcd_listen, "etcd-listen") if etcd_listen is not None else None
     if listen is not None:
@@ -120,6 +121,7 @@ def run_embedded(
 
 def run_beside(endpoints: str, options: Options) -> int:
     """Run a coordinator beside an etcd that is there already; returns the exit code."""
+    need_files(with_etcd=False)
     settings = options.settings(parse_members(endpoints))
     for text in _notices(options):
         notice(text)
@@ -140,7 +142,6 @@ def _notices(options: Options) -> Iterator[str]:
 
 def _run(main: Callable[[], Coroutine[Any, Any, int]], options: Options) -> int:
     log_format.configure(options.log)
-    raise_limit()
     try:
         return uvloop.run(main())
     finally:

@@ -1,6 +1,7 @@
 """How many files and connections this process may have open, and how many of them are for connections of callers.
 
-Invariant: callers never take the last descriptors, so that etcd, the log and the metrics can always be reached.
+Invariant: callers never take the last descriptors, so that etcd, the log and the metrics can always be reached. Where
+too few files may be open for that, a coordinator does not start.
 """
 
 from __future__ import annotations
@@ -9,12 +10,27 @@ import contextlib
 import resource
 
 from coordinator.diagnosis.findings import Finding, sound, warning
-from coordinator.limits import MAX_CONNECTIONS, RESERVED_FILES
+from coordinator.errors import Unavailable
+from coordinator.limits import FEWEST_FILES, FEWEST_FILES_WITH_ETCD, MAX_CONNECTIONS, RESERVED_FILES
 
-__all__ = ["allowed_connections", "examine_limit", "raise_limit"]
+__all__ = ["allowed_connections", "examine_limit", "need_files", "raise_limit"]
 
 #: More is of no use here, and some programs that are started look at each descriptor there may be.
 _MOST_FILES = 65_536
+#: What is kept for all else at least.
+_FEWEST_RESERVED = 64
+
+
+def need_files(*, with_etcd: bool) -> None:
+    """Raise the limit as far as it goes; raises ``Unavailable`` if that is too few for a coordinator."""
+    raise_limit()
+    limit, needed = _limit(), FEWEST_FILES_WITH_ETCD if with_etcd else FEWEST_FILES
+    if limit < needed:
+        raise Unavailable(
+            f"only {limit} files may be open at a time (ulimit -n), and a coordinator "
+            f"{'with an etcd of its own ' if with_etcd else ''}needs {needed}",
+            hint="raise the limit, better to 4096: `ulimit -n 4096`, or LimitNOFILE=4096 of systemd",
+        )
 
 
 def raise_limit() -> None:
@@ -30,7 +46,7 @@ def raise_limit() -> None:
 def allowed_connections() -> int:
     """Return how many connections callers may have at a time."""
     limit = _limit()
-    return min(MAX_CONNECTIONS, limit - min(RESERVED_FILES, limit // 2))
+    return min(MAX_CONNECTIONS, limit - min(RESERVED_FILES, max(limit // 2, _FEWEST_RESERVED)))
 
 
 def examine_limit() -> Finding:

@@ -116,25 +116,30 @@ class IdleConnections:
         self._called.clear()
         now, closed = self._clock(), 0
         seen: dict[int, float] = {}
-        by_process: dict[int | None, list[tuple[float, int, socket.socket]]] = {}
-        with contextlib.ExitStack() as stack:
-            for inode, connection in _through_socket():
-                stack.enter_context(connection)
+        by_process: dict[int | None, list[tuple[float, int]]] = {}
+        # One copy at a time, as above.
+        for inode, connection in _through_socket():
+            with connection:
                 if inode in seen:
                     continue  # a copy of ours, in the place of a file that was listed and is closed by now
                 seen[inode] = self._first_seen.get(inode, now)
                 # Those of other pid namespaces have no number here, and share.
-                by_process.setdefault(peer_of(connection).pid, []).append((seen[inode], inode, connection))
-            self._first_seen = seen
-            for held in by_process.values():
-                held.sort(key=lambda each: each[:2])
-            for _ in range(len(seen) - int(_SHARED_FROM * self._most)):
-                most = max(by_process.values(), key=len)
-                if len(most) < 2:
-                    break
-                with contextlib.suppress(OSError):
-                    most.pop()[2].shutdown(socket.SHUT_RDWR)
-                closed += 1
+                by_process.setdefault(peer_of(connection).pid, []).append((seen[inode], inode))
+        self._first_seen = seen
+        for held in by_process.values():
+            held.sort()
+        chosen: set[int] = set()
+        for _ in range(len(seen) - int(_SHARED_FROM * self._most)):
+            most = max(by_process.values(), key=len)
+            if len(most) < 2:
+                break
+            chosen.add(most.pop()[1])
+        for inode, connection in _through_socket() if chosen else ():
+            with connection, contextlib.suppress(OSError):
+                if inode in chosen:
+                    chosen.discard(inode)
+                    connection.shutdown(socket.SHUT_RDWR)
+                    closed += 1
         return closed
 
     def _sockets(self) -> Iterator[tuple[_Peer, socket.socket]]:

@@ -34,9 +34,9 @@ def test_47_the_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int) -> No
     assert with_limits(soft, hard)[0] == hard
 
 
-@pytest.mark.parametrize("hard", [64, 200, 1024, 1500, 4096])
+@pytest.mark.parametrize("hard", [96, 130, 200, 1024, 1500, 4096])
 def test_47_callers_never_get_the_last_descriptors(hard: int) -> None:
     limit, allowed, severity = with_limits(hard, hard)
     assert 0 < allowed <= MAX_CONNECTIONS
-    assert limit - allowed >= min(RESERVED_FILES, hard // 2)
+    assert limit - allowed >= min(RESERVED_FILES, max(64, hard // 2))
     assert severity == ("warning" if hard < MAX_CONNECTIONS + RESERVED_FILES else "ok")

@@ -63,7 +63,10 @@ _Run = Callable[[Callable[[], Operation[object]]], Awaitable[object]]
 
 @dataclass(eq=False, slots=True)
 class _Search:
-    """One call: what it has tried and seen so far. ``seen`` is from looks that began after the call had come."""
+    """One call: what it has tried and seen so far. ``seen`` is from looks that began after the call had come.
+
+    ``passed_over`` is what stands before the candidate that was tried last, as it was known then.
+    """
 
     command: ClaimCommand
     candidates: Sequence[Keyed]
@@ -71,6 +74,7 @@ class _Search:
     policies: PolicyBook
     seen: Sights = field(default_factory=dict)
     granted: Keyed | None = None
+    passed_over: PassedOver | None = None
     denials: dict[bytes, Denial] = field(default_factory=dict)
     unknown_tries: int = _UNKNOWN_TRIES
 
@@ -129,7 +133,8 @@ class _Search:
     def chosen(self, keyed: Keyed) -> Chosen:
         """Return how this candidate has come to be tried, as far as is known."""
         before = itertools.takewhile(lambda each: each is not keyed, self.candidates)
-        return Chosen(self.candidates[0].work_key.kind, pass_over(before, self.reasons()).counts)
+        self.passed_over = pass_over(before, self.reasons())
+        return Chosen(self.candidates[0].work_key.kind, self.passed_over.counts)
 
     def own_grant(self) -> Keyed | None:
         """Return the candidate that an earlier try of this very request has claimed, if one was seen."""
@@ -211,7 +216,9 @@ class Placements:
             earlier = await run(partial(placed_before, command, first.paths))
             placed = earlier if isinstance(earlier, Claim) else None
         await self._contend(search, run)
-        place = None if placed is None else _place(candidates, placed, search.granted)
+        if placed is not None and search.granted is not None and search.passed_over is not None:
+            return replace(placed, choice=search.passed_over.choice(search.passed_over.seen + 1))
+        place = None if placed is None else _place(candidates, placed)
         passed_over = pass_over(candidates if place is None else candidates[: place - 1], search.reasons())
         if placed is not None:
             return replace(placed, choice=passed_over.choice(place))
@@ -344,9 +351,7 @@ class Placements:
         return min(waits, default=None)
 
 
-def _place(candidates: Sequence[Keyed], claimed: Claim, granted: Keyed | None = None) -> int | None:
+def _place(candidates: Sequence[Keyed], claimed: Claim) -> int | None:
     """Return where on the list a claim stands, from 1 on; None where it does not."""
-    if granted is not None:
-        return next(number for number, keyed in enumerate(candidates, 1) if keyed is granted)
     places = (number for number, keyed in enumerate(candidates, 1) if str(keyed.work_key) == claimed.work_key)
     return next(places, None)

@@ -136,8 +136,7 @@ class FleetView:
 
     def _take(self, batch: WatchBatch) -> None:
         for kv in batch.puts():
-            known = self._known.get(kv.key, self)
-            if known is None or (isinstance(known, Sight) and known.revision <= kv.mod_revision):
+            if kv.key in self._known and _is_news(self._known[kv.key], kv):
                 self._known[kv.key] = _read(kv)
         for deleted in batch.deletes():
             if deleted.key in self._known:
@@ -215,6 +214,11 @@ class Views:
         """End all of them."""
         for fleet in tuple(self._views):
             self._end(fleet)
+
+
+def _is_news(known: Sight | None, kv: KeyValue) -> bool:
+    """Return whether a record was written after what is known, and not by the grant of the claim that is known."""
+    return known is None or (known.revision <= kv.mod_revision and known.token != kv.mod_revision)
 
 
 def _read(kv: KeyValue) -> Sight:

@@ -28,7 +28,7 @@ FOREIGN = {
         "server/lease/lessor.go",
     },
     "etcdctl and etcdutl": {"--bump-revision", "--mark-compacted", "--ignore-lease", "--endpoints"},
-    "whoever runs it": {
+    "the reader": {
         "coordination/config.toml",
         "coordinator.example",
         "coordinator.log",

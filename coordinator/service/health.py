@@ -4,7 +4,7 @@ Invariants:
 - It needs no credential, so all it holds is bounded: so many watchers in all, and some of one connection.
 - Without a credential no caller keeps others out. When all places are taken, a caller from an address that has at
   least two fewer gets the latest of the address that has most; between equals the one that has had its place longest
-  gives way, if it has had it for some time. So each has its turn, and is told when it is over.
+  gives way, if it has had it for some time. So each has its turn, and gets an answer when the turn is over.
 - None of them holds what another needs: one that does not read its answer waits alone. (The servicer of grpcio-health
   writes to each while it holds the lock that all others, and every change of the status, wait for.)
 """
@@ -148,7 +148,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the packa
         yielding = first_to_yield(((whose, place) for place, whose in self._watching.items()), owner)
         if yielding is not None:
             return yielding
-        # Nobody has two more. Those who have most take turns; whoever has fewer is left alone.
+        # No address has two more. Those with most take turns; one with fewer keeps its places.
         held = Counter(address for address, _ in self._watching.values())
         most = max(held.values())
         oldest = next(place for place, (address, _) in self._watching.items() if held[address] == most)

@@ -25,14 +25,14 @@ with Client(endpoint, fleet=fleet) as client:
     claim = client.claim("holder", "task:a", ttl=5)
     print(claim.fencing_token, claim.is_lost(), flush=True)
     sys.stdin.readline()
-    told = [str(claim.is_lost())]
+    answers = [str(claim.is_lost())]
     for write in (client.renew, client.complete, client.release):
         try:
             write("holder", "task:a", token=claim.fencing_token)
-            told.append("done")
+            answers.append("done")
         except CoordinatorError as error:
-            told.append(type(error).__name__)
-    print(*told, flush=True)
+            answers.append(type(error).__name__)
+    print(*answers, flush=True)
 """
 
 

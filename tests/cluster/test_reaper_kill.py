@@ -26,7 +26,7 @@ from coordinator.store.operation_driver import Runner
 
 class Hanging(Runner):
     async def run_many(self, starts, *, deadline):
-        print("told", flush=True)
+        print("reaping", flush=True)
         await asyncio.Event().wait()
 
 async def main():
@@ -75,7 +75,7 @@ async def test_one_killed_between_event_and_record_leaves_it_to_the_next(world: 
         assert await said(process) == "following"
         await world.claim_all(work_keys, 60)
         await world.expire_all()
-        assert await said(process) == "told"
+        assert await said(process) == "reaping"
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert await world.count("history") == 0

@@ -22,7 +22,7 @@ from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub, add_Coordina
 from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 from tests.integration.security_world import SERVICE, SOON, World, make_world
 
-#: A tokens file with nobody in it who is known.
+#: A tokens file whose only credential is unknown.
 REMOVED = f'[[credential]]\nname = "x"\ntoken_sha256 = "{"0" * 64}"\n'
 
 

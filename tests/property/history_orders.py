@@ -61,8 +61,8 @@ def with_counts_of(work: Work, before: Work, stored: Stored, requests: Sequence[
 
     work = replace(work, history=tuple(map(taken_over, work.history)))
     # The mark of a session whose denial was answered from another's reply is made later (ADR 8). It compares the claim
-    # that was met, so that it never counts for another, and comes to nothing where that claim ends in between. Only the
-    # end that nobody writes down leaves anything to be seen of that here.
+    # that was met, so that it never counts for another, and comes to nothing where that claim ends in between. Only an
+    # end that is not written down leaves anything to be seen of that here.
     if not shared or work.expired is None or not any(isinstance(request, Expiring) for request in requests):
         return work
     found = frozenset(stored.contenders)

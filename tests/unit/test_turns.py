@@ -21,7 +21,7 @@ from coordinator.v1 import service_pb2 as pb
 
 
 class Calls:
-    """Calls that wait for ``turns``; ``begun`` has those that have one, in order, and each ends when it is told to."""
+    """Calls that wait for ``turns``; ``begun`` has those that have one, in order, and each ends when it is asked to."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns

@@ -1,7 +1,7 @@
-"""Why there is no connection to a coordinator, and what to do: what gRPC says of one that was not made, in our words.
+"""Why there is no connection to a coordinator, and what to do about it, from what gRPC reports.
 
 Invariant: a name without an address, an address where nothing listens, one that does not answer, one that answers and
-is silent, and one that speaks otherwise have messages of their own, because each needs another action.
+is silent, and one that speaks another protocol have messages of their own, because each needs another action.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PROXY_STATUS = re.compile(r"http2 header with status: 50[234]")
 
 
 def absence_of(details: str, endpoint: str, security: Security) -> Absence:
-    """Say why there is no connection to ``endpoint``, from what gRPC says of it."""
+    """Return why there is no connection to ``endpoint``, from what gRPC reports."""
     text = details.lower()
     if endpoint.startswith(UNIX):
         from coordinator.client._absent_sockets import absence_at
@@ -30,7 +30,7 @@ def absence_of(details: str, endpoint: str, security: Security) -> Absence:
 
 
 def stranger_at(failure: Failure, endpoint: str) -> Absence:
-    """Say what answers at ``endpoint`` where it is no coordinator."""
+    """Return what is wrong where something else than a coordinator answers at ``endpoint``."""
     if _PROXY_STATUS.search((failure.details() or "").lower()):
         return Absence(
             f"no coordinator answers behind the proxy at {endpoint}",
@@ -45,7 +45,7 @@ def _bare(endpoint: str) -> Absence:
 
 
 def _named(text: str, endpoint: str) -> Absence | None:
-    """Say why the name of an endpoint gave no address."""
+    """Return why the name of an endpoint has no address."""
     if not any(sign in text for sign in _UNRESOLVED):
         return None
     host = endpoint.rpartition(":")[0]
@@ -61,7 +61,7 @@ def _named(text: str, endpoint: str) -> Absence | None:
 
 
 def _reached(text: str, endpoint: str) -> Absence | None:
-    """Say how the attempt to connect to an address ended."""
+    """Return how the attempt to connect to an address ended."""
     for signs, why, hint in _ATTEMPTS:
         if any(sign in text for sign in signs):
             # A connection that was begun may come about in time yet.
@@ -71,7 +71,7 @@ def _reached(text: str, endpoint: str) -> Absence | None:
 
 
 def _protected(text: str, endpoint: str, security: Security) -> Absence | None:
-    """Say why a connection was broken off, which TLS mostly is the reason for."""
+    """Return why a connection was broken off; mostly the reason is TLS."""
     who = f"the coordinator at {endpoint}"
     if security.tls:
         for sign, message, hint in _REASONS:

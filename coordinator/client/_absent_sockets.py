@@ -18,7 +18,7 @@ _SILENT = "check that a coordinator runs there, and that it is not stopped or ov
 
 
 def absence_at(text: str, endpoint: str) -> Absence:
-    """Say why there is no connection to ``endpoint``, from what is there and what gRPC says, in small letters."""
+    """Return why there is no connection to ``endpoint``, from the file that is there and gRPC's text in lower case."""
     path = path_of(endpoint)
     absent = f"no coordinator answers at {endpoint}"
     try:

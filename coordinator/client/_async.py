@@ -43,12 +43,12 @@ class _Own(NamedTuple):
 class AsyncClient:
     """Claims work from a coordinator.
 
-    The client stays with the endpoint that answered last. When that fails, or is silent for a quarter of ``timeout``
-    (at most a second), another is asked. It connects again to one that comes back.
+    The client uses the endpoint that answered last. When that fails, or is silent for a quarter of ``timeout`` (at
+    most a second), it tries another. It connects again to an endpoint that is available again.
 
     A claim that was granted here is renewed, completed and released by its fencing token, unless ``token`` names
-    another. In a process that was forked, a client is another instance, whichever was given, with connections of its
-    own; the claims of its parent are not its own. Clients cannot be copied or pickled.
+    another. In a forked process a client is another instance, whatever ``instance`` says, and has its own
+    connections; it does not hold the claims of its parent. Clients cannot be copied or pickled.
 
     >>> async def work(endpoint):
     ...     async with AsyncClient(endpoint) as client:
@@ -58,10 +58,10 @@ class AsyncClient:
     >>> run(work(endpoint))
     <State.COMPLETED: 'completed'>
 
-    What is not given is read from the environment when the client is made, as on the command line:
+    Arguments that are not given are read from the environment when the client is made, as on the command line:
     COORDINATION_ENDPOINT (by default 127.0.0.1:7420), _FLEET (``default``), _TIMEOUT (5 seconds), _TLS, _CA, _CERT,
-    _CERT_KEY and _TOKEN_FILE. An argument wins over its variable. An empty path means none, and ``tls=False`` no TLS,
-    whatever the environment says; pass both where it must not count.
+    _CERT_KEY and _TOKEN_FILE. An argument overrides its variable. An empty path means none, and ``tls=False`` means
+    no TLS, whatever the environment says.
 
     Args:
         endpoints: ``"HOST:PORT"`` or ``"unix:/PATH"``, several with commas, or a sequence of them.
@@ -79,12 +79,12 @@ class AsyncClient:
         bearer_token: The token itself, instead of ``token_file``.
 
     Raises:
-        InvalidInput: Raised by every method, and when the client is made, for what could never be right.
+        InvalidInput: Raised by every method, and when the client is made, for an argument that is never valid.
         Unavailable: Raised by every method: no coordinator or no store answers.
         OutcomeUnknown: No answer came within ``timeout``, and the request may have taken effect. Repeat it with the
             ``request_id`` of the error.
         Contended: Others kept changing the same work key; nothing was changed.
-        LimitExceeded: The coordinator has as much to do, or the store holds as much, as is allowed.
+        LimitExceeded: A limit is reached: of calls, of claims, of bytes written, or of the store's space.
         NotPermitted: The coordinator asks for credentials, and this client shows none that allow the call.
 
     """
@@ -144,9 +144,9 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections, for good. Claims stay, but nothing renews what is held: it is lost.
+        """Close the connections. Claims are not released, but what ``hold`` holds is no longer renewed, and is lost.
 
-        What is asked of a closed client raises ``InvalidInput``.
+        Calls of a closed client raise ``InvalidInput``.
         """
         own = self._process.mine
         own.keeper.stop()
@@ -180,12 +180,12 @@ class AsyncClient:
             reopen: Claim the work even if it is completed.
             token: The fencing token of a claim that the session holds, to renew it from another client.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
-                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
+                ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it is granted once.
 
         Returns:
-            The claim. It tells how long it lasts, and how the attempt before it ended.
+            The claim: how long it lasts, and how the attempt before it ended.
 
         Raises:
             ClaimDenied: Another session, or another client of this one, holds the work, or it is completed; the error
@@ -225,7 +225,7 @@ class AsyncClient:
             reopen: As for ``claim``.
             token: As for ``claim``.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
-                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
+                ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             request_id: As for ``claim``.
 
         Returns:
@@ -283,7 +283,7 @@ class AsyncClient:
         The claim is renewed at a third of its TTL, by one task for all that a client holds. When the block ends, the
         work is completed, with ``held.result`` as its result; an exception releases it instead, with its type and
         message, which other sessions can read, as the reason. Nothing stops the block when the claim is lost: before
-        each step that must not be done twice, it looks at ``held.lost``.
+        each step that must not be done twice, check ``held.lost``.
 
         A second hold of the same work key is denied, also one of the same client and session. In a process that was
         forked inside the block ``held.lost`` is set, and the claim stays the parent's.
@@ -429,12 +429,12 @@ class AsyncClient:
 
         Args:
             session: The session that is to hold it.
-            candidates: The work keys to choose from, the most wanted first, at most 1,000. One that is spelt twice is
-                one. Of an empty list nothing is free.
+            candidates: The work keys to choose from, the most wanted first, at most 1,000. A key that is on the list
+                twice counts once. For an empty list the answer is a denial.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
-                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
+                ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
                 granted once, whichever coordinators it reaches.
 
@@ -473,7 +473,7 @@ class AsyncClient:
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
-                ``timedelta``, 1 s to 366 days: deny it otherwise, and heed no policy. None heeds the policy.
+                ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             request_id: As for ``claim_next``.
 
         Returns:
@@ -696,7 +696,7 @@ class AsyncClient:
         loose_ends: bool | None = None,
         request_id: str | None = None,
     ) -> model.Policy:
-        """Say what a kind of work, or all work below a prefix of work keys, means; as an operator.
+        """Set what a kind of work, or all work below a prefix of work keys, means; as an operator.
 
         Of all policies that match a work key, the longest pattern that sets a field counts. What is not given stays as
         it is. In force at every replica within 5 s.
@@ -727,21 +727,21 @@ class AsyncClient:
         """Return the policies of the fleet.
 
         Returns:
-            The built-in ones, then those that were set, by pattern; and what holds where none says anything.
+            The built-in ones, then those that were set, by pattern; and the defaults for all other work.
 
         """
         response = await self._calls.call("ListPolicies", pb.ListPoliciesRequest(fleet=self._fleet))
         return model.PolicyList(tuple(map(policy_from, response.policies)), policy_from(response.defaults))
 
     async def unset_policy(self, pattern: str, *, request_id: str | None = None) -> bool:
-        """Take back all that was set for a pattern, as an operator. What is built in stays.
+        """Unset all that was set for a pattern, as an operator. Built-in policies stay.
 
         Args:
             pattern: The pattern, as for ``set_policy``.
             request_id: Names the request, as for ``set_policy``.
 
         Returns:
-            Whether anything had been set.
+            Whether anything was set for it.
 
         """
         request = pb.UnsetPolicyRequest(

@@ -1,13 +1,12 @@
 """Failover: which endpoint a call is tried at, and when. It does no I/O.
 
 Invariants:
-- All tries of a call end by its one deadline, and none of them may use all of it: if one is silent for a share of it,
+- All tries of a call end by its one deadline, and none of them may use all of it. If one is silent for a share of it,
   another endpoint is asked in parallel, and the first definite answer counts.
 - A client stays with the endpoint that answered last. One that failed is not used for a while, longer each time, unless
   a call has just begun and finds no other.
-- What an error says is true of all tries together: once one of them may have taken effect, only an answer to a later
-  try that says what has become of the work ends the doubt. Where there is none, the error of the try that says most is
-  raised.
+- What an error says is true of all tries together. Once one of them may have taken effect, the outcome is unknown until
+  a later try is answered with it. Without such an answer, the error of the try that says most is raised.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class Absence(NamedTuple):
 
 
 class Endpoints:
-    """The endpoints of one client, and how they have fared. Its calls share it, whatever thread they run in."""
+    """The endpoints of one client, and which of them have failed or answered. Calls in all threads share it."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(dict.fromkeys(names))

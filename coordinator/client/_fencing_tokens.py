@@ -1,4 +1,4 @@
-"""The fencing tokens of the claims that one client was granted, so that what it sends names the claim that it means.
+"""The fencing tokens of the claims that one client was granted, so that its requests name the claim that they mean.
 
 Invariants:
 - A request of a client that was granted a claim never acts on another one, whenever it arrives: not on a later claim of

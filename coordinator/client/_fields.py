@@ -1,6 +1,6 @@
-"""What a caller gives, checked for what could never travel, and turned into the fields of requests.
+"""The arguments of calls: checked for what cannot be sent, and turned into the fields of requests.
 
-Everything here raises ``InvalidInput`` that names the field. What is allowed of the rest, the coordinator says.
+Everything here raises ``InvalidInput`` that names the field. Whatever can be sent, the coordinator checks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MOST_ITEMS, _MOST_BYTES = MAX_ITEMS, 900 * 1024
 
 
 def text(field: str, value: str) -> str:
-    """Return ``value`` if it can travel: a str without lone surrogates. ``InvalidInput`` otherwise."""
+    """Return ``value`` if it can be sent: a str without lone surrogates. ``InvalidInput`` otherwise."""
     if not isinstance(value, str):
         raise InvalidInput(f"{field} must be a str, not {type(value).__name__}", field=field)
     try:
@@ -141,14 +141,14 @@ def request_id(given: str | None) -> str:
 
 
 def several(field: str, given: Iterable[T]) -> Iterable[T]:
-    """Return what is to be several strings; one alone would be taken for its letters."""
+    """Return several strings; ``InvalidInput`` for a single one, which would be read letter by letter."""
     if isinstance(given, str):
         raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
     return given
 
 
 def candidates(given: Iterable[str]) -> list[str]:
-    """Return the work keys to choose from; no more are asked for than are needed to see that they are too many."""
+    """Return the work keys to choose from; ``InvalidInput`` if they are too many, and then not all are read."""
     found = [text("candidates", key) for key in islice(several("candidates", given), MAX_CANDIDATES + 1)]
     if len(found) > MAX_CANDIDATES:
         raise InvalidInput(

@@ -73,11 +73,11 @@ class Security:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...] | None:
-        """What every call carries to say whose it is."""
+        """The metadata of every call, with the token."""
         return None if self.bearer_token is None else (("authorization", f"Bearer {self.bearer_token}"),)
 
     def reread_token(self) -> bool:
-        """Look whether there is another token in the file by now; raises ``InvalidInput`` if it cannot be read."""
+        """Read the token again, and return whether it has changed; raises ``InvalidInput`` if it cannot be read."""
         if self.token_file is None:
             return False
         before, self.bearer_token = self.bearer_token, _read_token(Path(self.token_file))

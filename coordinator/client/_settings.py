@@ -1,8 +1,8 @@
-"""What a client is made with: what its caller gives, and what the environment says where the caller gives nothing.
+"""The settings of a client: from its caller, or else from the environment.
 
 Invariants:
-- An argument wins over its variable. A certificate of the caller's goes with no key of the environment's, a token of
-  the caller's with no file of it, and ``tls=False`` with none of its certificates.
+- An argument wins over its variable. A certificate from the caller is not combined with a key from the environment,
+  nor a token with a token file, nor ``tls=False`` with a certificate.
 - An empty variable says nothing; an empty argument says "none".
 - An invalid value of a variable is reported with the variable's name, when the client is made.
 
@@ -31,7 +31,7 @@ _DEFAULT_TIMEOUT_SECONDS = 5.0
 
 
 class Protection(NamedTuple):
-    """How connections are to be protected, and whose the calls are; None is what the caller has not said."""
+    """How connections are protected, and whose the calls are; None is what the caller did not give."""
 
     tls: bool | None
     ca: AnyPath | None
@@ -123,7 +123,7 @@ class _Variables:
         return found
 
     def switch(self, setting: str) -> bool | None:
-        """Return what the environment says of something that is on, off or, None, as it comes about."""
+        """Return whether a variable says on or off; None where it says auto or nothing."""
         found = self.get(setting)
         if found not in (None, "on", "off", "auto"):
             raise InvalidInput(f"{setting} is {found!r}; allowed are on, off and auto", field=setting)
@@ -131,7 +131,7 @@ class _Variables:
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """Name the variable of a setting whose value is found to be wrong."""
+        """Add the name of the variable to the error about its value."""
         try:
             yield
         except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""What is withdrawn once a call has its answer, while other tries of it may still be on their way.
+"""Which request is withdrawn once a call has its answer, while other tries of it may still be sent or carried out.
 
 Invariant: what an error asks the caller to repeat with the same ``request_id`` is not withdrawn.
 """

@@ -1,4 +1,4 @@
-"""Calls to a coordinator in threads of their own, so that signals and COMMAND are looked after meanwhile.
+"""Calls to a coordinator in threads of their own, so that the wrapper reacts to signals and to COMMAND meanwhile.
 
 Invariant: the threads block all signals, and so do those that gRPC starts from them: signals come to the main thread.
 """

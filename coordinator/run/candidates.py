@@ -17,7 +17,7 @@ __all__ = ["check_candidates", "claim_first"]
 def check_candidates(typed: Sequence[str]) -> list[str]:
     """Return the work keys as they were typed, each once; raise ``InvalidInput`` unless all can be claimed.
 
-    All are looked at before any is claimed, so that a mistake further down a list is not found only once it is needed.
+    All are checked before any is claimed, so that a mistake in any line of a list is reported at once.
     """
     if len(typed) > MAX_CANDIDATES:
         raise InvalidInput(
@@ -39,7 +39,7 @@ def claim_first(
 ) -> Claim | Denial:
     """Claim the first free work key in one call.
 
-    ``repeat_after``: what was completed is free again so many seconds later; None: where its policy says so.
+    ``repeat_after``: completed work is free again so many seconds later; None leaves that to its policy.
     """
     request_id = uuid.uuid4().hex
     if len(keys) == 1:

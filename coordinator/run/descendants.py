@@ -2,11 +2,11 @@
 
 Invariants:
 - ``end_all`` returns when there is none left. A child subreaper without children has no descendants: whatever forks
-  twice, calls ``setsid`` or loses its parent stays below it. That it has no child is said by the kernel (ECHILD), not
-  by a look at ``/proc``, which shows different moments.
-- No other process is hit. A signal goes to a pidfd, and after that was opened the start time of its process is compared
-  with what was seen: an id that was given anew is of another process.
-- What is found is stopped before anything is killed, so that no parent sees its child die and starts another one.
+  twice, calls ``setsid`` or loses its parent stays below it. The kernel says that it has no child (ECHILD). ``/proc``
+  is not used for that, because it shows different moments.
+- No other process gets a signal. A signal goes to a pidfd; once that is open, the start time of its process is compared
+  with the one that was seen, because an id may have been reused by another process.
+- All that are found are stopped before any is killed, so that no parent sees its child die and starts another one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From the grant to the end of the claim: COMMAND runs, and everything that happens meanwhile is answered.
 
 Invariants:
-- The claim is completed or handed back only after the watchdog has said that nothing of COMMAND's is alive.
-- A claim that was lost to somebody else is never completed. One that COMMAND has ended itself is left as it is.
+- The claim is completed or released only after the watchdog has said that no process of COMMAND is alive.
+- A claim that another session has got is never completed. One that COMMAND has ended itself is left as it is.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Execution:
         """Run COMMAND and end the claim; raises ``CoordinatorError`` if COMMAND could not be run."""
         timing, claim = self._request.timing, self._claim
         if boot_seconds() >= timing.end_at(self._deadline):
-            self.give_back(Outcome(What.RELEASED, FAULT, claim, reason="the grant came too late to begin"))
+            self.release(Outcome(What.RELEASED, FAULT, claim, reason="the grant came too late to begin"))
             raise RunFault(f"the grant of {key(claim.work_key)} came too late to begin; nothing was run")
         self._wants_terminal = self._terminal.is_for_command_alone()
         if self._wants_terminal:
@@ -89,8 +89,8 @@ class Execution:
         had_terminal = self._group and self._terminal.take_back(self._group)
         return self._finish(bool(had_terminal))
 
-    def give_back(self, outcome: Outcome) -> Outcome:
-        """Hand the work back with the outcome's reason, if that can be done in time; returns the outcome."""
+    def release(self, outcome: Outcome) -> Outcome:
+        """Release the work with the outcome's reason, if that can be done in time; returns the outcome."""
         until = min(self._deadline, boot_seconds() + self._request.timeout)
         try:
             self._call(lambda: finish.release(self._client, self._claim, outcome.reason, until))
@@ -99,9 +99,9 @@ class Execution:
             if outcome.what is not What.LOST and not was_ended_by_holder(
                 self._claim, find_end(self._client, self._claim)
             ):
-                self._wrapper.notice(f"the work could not be handed back: {error.message}")
+                self._wrapper.notice(f"the work could not be released: {error.message}")
         except CoordinatorError as error:
-            self._wrapper.notice(f"the work could not be handed back, and its claim will expire: {error.message}")
+            self._wrapper.notice(f"the work could not be released, and its claim will expire: {error.message}")
         return outcome
 
     def _on_signal(self, number: int) -> None:
@@ -187,7 +187,7 @@ class Execution:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Have COMMAND go on, and renew the claim at once."""
+        """Let COMMAND continue, and renew the claim at once."""
         if self._has_stopped and self._wants_terminal:
             self._terminal.give(self._group)
         self._has_stopped = False
@@ -195,18 +195,18 @@ class Execution:
         self._renewal.resume()
 
     def _finish(self, had_terminal: bool) -> Outcome:
-        """Complete the work or hand it back, now that nothing of COMMAND's is alive."""
+        """Complete or release the work, now that no process of COMMAND is alive."""
         claim, words = self._claim, self._last_words or []
         if not words:
             self._link.end_orphans()
-            self.give_back(Outcome(What.RELEASED, FAULT, claim, reason="the watchdog of the command was killed"))
+            self.release(Outcome(What.RELEASED, FAULT, claim, reason="the watchdog of the command was killed"))
             raise RunFault(
-                "the watchdog of the command was killed, so the command was, too; the work was handed back",
+                "the watchdog of the command was killed, so the command was, too; the work was released",
                 hint="look for what kills processes on this host, for example a lack of memory",
             )
         if words[0] == messages.FAILED:
             error = cannot_execute(self._request.command[0], int(words[1]))
-            self.give_back(Outcome(What.RELEASED, error.exit_code, claim, reason="the command could not be executed"))
+            self.release(Outcome(What.RELEASED, error.exit_code, claim, reason="the command could not be executed"))
             raise error
         status, cause = int(words[1]), words[2]
         if os.WIFSIGNALED(status) and had_terminal:
@@ -214,7 +214,7 @@ class Execution:
         if self._lost is not None:
             return Outcome(What.LOST, LOST, claim, reason=self._lost.message)
         if cause != "own":
-            return self.give_back(Outcome(What.LOST, LOST, claim, reason=self._revoked or _NOT_RENEWED))
+            return self.release(Outcome(What.LOST, LOST, claim, reason=self._revoked or _NOT_RENEWED))
         self._say_what_was_left(int(words[3]), int(words[4]), words[5:])
         ended = Outcome(
             What.ENDED_BY_COMMAND,
@@ -228,7 +228,7 @@ class Execution:
             return ended
         if status == 0:
             return self._complete(ended)
-        return self.give_back(ended._replace(what=What.RELEASED))
+        return self.release(ended._replace(what=What.RELEASED))
 
     def _complete(self, ended: Outcome) -> Outcome:
         claim = self._claim
@@ -247,7 +247,7 @@ class Execution:
         return ended._replace(what=What.COMPLETED)
 
     def _completing(self) -> str:
-        """Return what to type to complete the work; a key may hold anything that a shell would act on."""
+        """Return the command line that completes the work, quoted for a shell."""
         claim, settings = self._claim, self._request.settings
         words = ["coordination", "work-complete", claim.session, claim.work_key, "--token", str(claim.fencing_token)]
         for option in ("endpoint", "fleet"):
@@ -262,7 +262,7 @@ class Execution:
         )
 
     def _say_what_was_left(self, killed: int, refused: int, names: list[str]) -> None:
-        """Say how many processes COMMAND has left behind, and what the first of them are called."""
+        """Report how many processes COMMAND has left behind, and the names of the first."""
         for count, done in ((killed, "were killed"), (refused, "may not be killed by this user")):
             named = names[: min(count, messages.MOST_NAMES)]
             names = names[len(named) :]

@@ -1,4 +1,4 @@
-"""Completes or releases a claim once nothing of COMMAND's is alive.
+"""Completes or releases a claim once no process of COMMAND is alive.
 
 Invariant: it is one request, however often it is sent: all tries have the same request_id.
 """
@@ -34,7 +34,7 @@ def complete(client: Client, claim: Claim, until: float, waiting: Callable[[Coor
 
 
 def release(client: Client, claim: Claim, reason: str, until: float) -> Record:
-    """Hand the work back with a reason; tried until ``until``, a reading of the boot clock."""
+    """Release the work with a reason; tried until ``until``, a reading of the boot clock."""
     request_id = uuid.uuid4().hex
     return _repeat(
         lambda: client.release(

@@ -1,4 +1,4 @@
-"""The wrapper's end of the watchdog."""
+"""The wrapper's end of the connection to the watchdog."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ class Link:
             found.append(words)
 
     def start(self, end_at: float, kill_at: float, variables: Sequence[str], *, terminal: bool) -> None:
-        """Have COMMAND executed."""
+        """Execute COMMAND."""
         if not messages.send(self.descriptor, messages.START, end_at, kill_at, int(terminal), *variables):
             raise InternalError("the watchdog of COMMAND could not be asked to start it")
 
     def extend(self, end_at: float, kill_at: float) -> None:
-        """Have COMMAND ended later, if it is not being ended already."""
+        """Move the deadline of COMMAND, if it is not being ended already."""
         messages.send(self.descriptor, messages.UNTIL, end_at, kill_at)
 
     def release(self) -> None:
-        """Have COMMAND ended by no deadline any more."""
+        """Remove the deadline of COMMAND."""
         self.extend(_NEVER, _NEVER)
 
     def signal(self, number: int) -> None:
@@ -75,18 +75,18 @@ class Link:
         messages.send(self.descriptor, messages.END, kill_at)
 
     def kill(self) -> None:
-        """Kill everything of COMMAND's."""
+        """Kill all processes of COMMAND."""
         messages.send(self.descriptor, messages.KILL)
 
     def wake(self) -> None:
-        """Have the watchdog go on if it was stopped."""
+        """Continue the watchdog if it was stopped."""
         with contextlib.suppress(ChildProcessError):
             pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
             if pid and os.WIFSTOPPED(status):
                 os.kill(pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """Have the watchdog end, with everything of COMMAND's."""
+        """End the watchdog and all processes of COMMAND."""
         self._socket.close()
 
     def end_orphans(self) -> None:

@@ -1,4 +1,4 @@
-"""What the wrapper and the watchdog send each other: words with zero bytes between them, a message a packet.
+"""What the wrapper and the watchdog send each other: words with zero bytes between them, one message in each packet.
 
 The wrapper sends START, UNTIL, SIGNAL, END and KILL; the watchdog READY, BROKEN, STARTED, FAILED, STOPPED, CONTINUED,
 ENDING and ENDED. Each end learns from the end of the stream that the other one has ended.

@@ -60,7 +60,7 @@ def code_of(status: int) -> int:
 
 
 def reason_of(status: int) -> str:
-    """Return what a wait status is called where work is handed back."""
+    """Return the reason of a release for the wait status of COMMAND."""
     if os.WIFSIGNALED(status):
         return f"signal {name_of(os.WTERMSIG(status))}"
     return f"exit {os.WEXITSTATUS(status)}"

@@ -1,4 +1,4 @@
-"""What Linux offers a process that answers for others (``prctl(2)``), which Python has no calls for."""
+"""Calls of ``prctl(2)`` that Python does not have: adopt orphans, and end with the parent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def become_subreaper() -> None:
 def die_with_parent(number: int, parent: int) -> None:
     """Have the kernel send this process a signal when its parent ends; end at once if that has happened.
 
-    It is the *thread* that forked whose end counts. It survives ``exec``, unless that of a setuid program.
+    The kernel means the *thread* that forked, not its process. It survives ``exec``, unless that of a setuid program.
     """
     _call(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:

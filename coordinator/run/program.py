@@ -1,6 +1,6 @@
 """Finds the program of COMMAND as ``env`` and shells do, before anything is claimed.
 
-COMMAND is what a user has typed, so PATH counts as it is, relative entries too.
+COMMAND is what a user has typed, so PATH is used as it is, with its relative entries.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Invariants:
 - A deadline counts from before the renewal was sent, and only that of a renewal that was answered counts.
 - A renewal that was not answered is repeated with its request_id until it is, or until COMMAND is being ended.
-- Only a definite refusal means that the claim is lost. A coordinator that does not answer, or has a fault, proves
-  nothing.
+- Only a definite refusal means that the claim is lost. No answer, or an internal error, does not.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class Renewal:
         self._held = HeldClaim(claim, announce=lambda: None)
 
     def run(self) -> None:
-        """Renew the claim until it is lost, or no longer to be kept."""
+        """Renew the claim until it is lost or ``stop`` is called."""
         while not self._stopped:
             if self._woken.wait(min(max(self.due_at - self._clock(), 0.0), _LONGEST_WAIT_SECONDS)):
                 self._woken.clear()
@@ -90,16 +89,16 @@ class Renewal:
         return self._held.due_at
 
     def pause(self) -> None:
-        """Let the claim be; it ends by its deadline."""
+        """Stop renewing the claim for now; it ends at its deadline."""
         self._paused = True
 
     def resume(self) -> None:
-        """Renew the claim now, and go on."""
+        """Renew the claim now, and continue to."""
         self._paused = False
         self._woken.set()
 
     def stop(self) -> None:
-        """Renew the claim no more."""
+        """Stop renewing the claim."""
         self._stopped = True
         self._woken.set()
 
@@ -128,7 +127,7 @@ class Renewal:
 
 
 def what_became(client: Client, claim: Claim, refusal: Refused) -> Lost | Revoked:
-    """Return what it means that a claim could not be renewed."""
+    """Return what the failure of a renewal means for the claim."""
     try:
         details = client.get(claim.work_key)
     except CoordinatorError:

@@ -1,6 +1,6 @@
-"""Learns by a watch that an operator revokes a claim, long before the next renewal would.
+"""Learns from a watch that an operator revokes a claim, before the next renewal would.
 
-Invariant: nothing depends on it. A watch that cannot be had, since their number is limited, leaves it to the renewals.
+Invariant: nothing depends on it. If no watch can be opened, because their number is limited, the renewals learn it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Invariants:
 - What was ignored when ``run`` was started stays ignored, by the wrapper and by COMMAND (``nohup``, ``&``).
-- Every signal that can be meant for COMMAND is passed on to it: none of these ends the wrapper, and COMMAND with it.
+- Every signal that can be meant for COMMAND is passed on to it, and does not end the wrapper.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The controlling terminal, and which process group is in its foreground.
 
-Invariant: where this process's group was in the foreground, it is again when ``run`` ends or stops. Whatever group is
-in the foreground otherwise is left alone.
+Invariant: where this process's group was in the foreground, it is again when ``run`` ends or stops. Any other group in
+the foreground is left there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Terminal"]
 
 
 class Terminal:
-    """The controlling terminal of this process; all of it does nothing where there is none."""
+    """The controlling terminal of this process; its methods do nothing where there is none."""
 
     def __init__(self) -> None:
         try:

@@ -73,6 +73,6 @@ def check_timing(ttl: float, grace: float) -> Timing:
 
 
 def _least_ttl(grace: float) -> float:
-    """Return the shortest TTL for a grace: that at which either kind of margin is just enough."""
+    """Return the shortest TTL that has room for a grace and for the margin."""
     share = _THIRDS * grace / (1 - _THIRDS * _MARGIN_SHARE)
     return math.ceil(max(_THIRDS * (grace + _LEAST_MARGIN_SECONDS), share) * 10 - _ROUNDING) / 10

@@ -1,10 +1,10 @@
-"""The watchdog: runs COMMAND below it, and ends everything of COMMAND's when the claim is about to end.
+"""The watchdog: runs COMMAND below it, and ends all processes of COMMAND when the claim is about to end.
 
 Invariants:
 - It needs no other process: deadlines that the wrapper has sent are kept on CLOCK_BOOTTIME, whatever becomes of the
-  wrapper. When the wrapper ends, so does everything of COMMAND's, at once.
+  wrapper. When the wrapper ends, all processes of COMMAND are ended at once.
 - It ends only when no descendant of COMMAND's is left, but for those that it may not kill (setuid programs).
-- It says that COMMAND has ended only then.
+- It reports that COMMAND has ended only then.
 - It has one thread, a process group of its own, and ignores what terminals and users send to end a program.
 
 It is started as ``python -I -S __main__.py DESCRIPTOR PROGRAM ARGUMENT…``, before the wrapper has any thread;
@@ -240,7 +240,7 @@ class _Watchdog:
             self._signal(signal.SIGCONT)
 
     def _end(self, cause: str) -> None:
-        """Kill everything that is left, and say so when nothing is."""
+        """Kill all that is left, and report when nothing is."""
         self._cause, self._over = cause, True
         if not self._child:
             return
@@ -268,10 +268,10 @@ def _boot_seconds() -> float:
 
 
 def _come_first() -> None:
-    """Be scheduled before all that is busy, where this user may ask for that; it sleeps nearly all the time.
+    """Take priority over busy processes, where this user may; the watchdog sleeps nearly all the time.
 
-    On an overloaded host others would take the time in which COMMAND has to be ended. COMMAND has been forked by now,
-    and has not inherited it.
+    On an overloaded host COMMAND would otherwise be ended too late. COMMAND was forked before, and does not inherit
+    the priority.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))

@@ -1,10 +1,10 @@
-"""The wrapper: claims, has the watchdog run COMMAND, renews, passes signals on, and completes or hands back.
+"""The wrapper: claims, has the watchdog run COMMAND, renews, passes signals on, and completes or releases.
 
 Invariants:
 - The watchdog is started before anything else, while this process has one thread.
-- COMMAND runs only with a claim. The claim is ended only after everything of COMMAND's has.
-- Whatever fails, COMMAND ends before its claim: the watchdog sees to that alone, and ends when this process does.
-- A watchdog that something has stopped goes on at once: nothing else keeps COMMAND's deadline.
+- COMMAND runs only with a claim. The claim is ended only after all processes of COMMAND have ended.
+- Whatever fails, COMMAND ends before its claim: the watchdog alone ensures that, and it ends with this process.
+- A watchdog that was stopped (SIGSTOP) is continued at once: nothing else keeps COMMAND's deadline.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Request(NamedTuple):
 
 
 class Wrapper:
-    """Runs one command; ``notice`` says what its user has to know."""
+    """Runs one command; ``notice`` shows a message to its user."""
 
     def __init__(self, request: Request, notice: Callable[[str], None], granted: Callable[[Claim], None]) -> None:
         self.request = request
@@ -87,7 +87,7 @@ class Wrapper:
         self._poll.poll()
 
     def forget_watchdog(self) -> None:
-        """Wait for the watchdog no more: it has ended."""
+        """Stop waiting for the watchdog: it has ended."""
         self._poll.unregister(self.link.descriptor)
 
     def _run(self) -> Outcome:
@@ -114,9 +114,9 @@ class Wrapper:
         if interrupted:
             reason = f"signal {name_of(interrupted)} before the command began"
             outcome = Outcome(What.INTERRUPTED, 128 + interrupted, answer, reason=reason, signal=interrupted)
-            return holding.give_back(outcome)
+            return holding.release(outcome)
         if self._broken is not None:
-            holding.give_back(Outcome(What.RELEASED, FAULT, answer, reason="the command could not be watched"))
+            holding.release(Outcome(What.RELEASED, FAULT, answer, reason="the command could not be watched"))
             raise RunFault(f"the watchdog of the command has ended{self._broken}; nothing was run")
         self._granted(answer)
         return holding.run()

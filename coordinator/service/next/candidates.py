@@ -1,7 +1,7 @@
 """The candidates of a ClaimNext, read from its request.
 
 A list may have a thousand work keys, and to read one of them may take a millisecond. Invariant: lists are read one at a
-time, in turn between callers, and others have their turn after a few keys. A list that was read lately is known.
+time, in turn between callers, and other tasks run after every few keys. A list that was read recently is remembered.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a ClaimNext has passed over: counted for the answer and the metrics, the first of them by name.
+"""The candidates that a ClaimNext has passed over: counted for the answer and the metrics; the first of them are named.
 
-A list may have a thousand candidates and each caller its own answer, so that they are gone through once.
+A list may have a thousand candidates, so an answer goes through them only once.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 MUTANTS = ROOT / "tests/mutants"
+#: Ends what tests leave running: a test that fails may not get as far as that.
+CONTAINED = ROOT / "scripts/contained.py"
 #: What pytest exits with.
 PASSED, FAILED = 0, 1
 ROW = "{:<34} {:<9} {:>5}  {}"
@@ -199,7 +201,8 @@ def _check_imports(tree: Path) -> None:
 
 
 def _pytest(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-I", str(CONTAINED)]
+    command += [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", *tests]
     done = _run_in(tree, command)
     return done.returncode, done.stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,11 @@ def test_text_that_is_not_there_or_there_twice_is_refused(tmp_path: Path) -> Non
     for old in ("if free:", "    deny()\n"):
         with pytest.raises(ValueError, match="not once"):
             mutants.Edit("guards.py", old, "").apply(tmp_path)
+
+
+def test_what_tests_leave_running_is_ended() -> None:
+    leave = "sleep 600 & echo $!; setsid sleep 600 & echo $!; exit 7"
+    command = [sys.executable, "-I", str(mutants.CONTAINED), "sh", "-c", leave]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 7
+    assert [pid for pid in done.stdout.split() if Path("/proc", pid).exists()] == []

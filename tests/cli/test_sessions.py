@@ -63,7 +63,7 @@ def test_an_instance_of_the_agents_own_counts(coordination: Coordination) -> Non
     assert coordination("work-claim", "0e1d", KEY).returncode == 1
 
 
-def test_whoever_lost_its_claim_learns_it_from_the_exit_code(coordination: Coordination) -> None:
+def test_a_session_that_has_lost_its_claim_learns_it_from_the_exit_code(coordination: Coordination) -> None:
     granted = json.loads(coordination("work-claim", "session-1", KEY, "--json").stdout)
     token = str(granted["claim"]["fencing_token"])
     coordination("work-revoke", KEY, "--now", "--reason", "wrong repository")

@@ -190,7 +190,7 @@ EXPIRIES: dict[str, Ending] = {
 
 
 @pytest.mark.parametrize("ending", EXPIRIES)
-async def test_an_expiry_is_counted_whoever_writes_it_down_and_has_to_send_it_again(
+async def test_an_expiry_is_counted_also_if_the_transaction_that_records_it_is_sent_again(
     lossy: Lossy, etcdctl: Any, fleet: str, ending: str
 ) -> None:
     await lossy.patient.claim("gone", "task:one")

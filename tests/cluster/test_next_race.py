@@ -107,7 +107,7 @@ async def _work(name: str, client: AsyncClient, seen: Watched, chance: random.Ra
 
 
 @pytest.mark.timeout(300)
-async def test_nobody_is_denied_while_something_was_free_and_no_key_is_granted_twice(
+async def test_no_session_is_denied_while_something_was_free_and_no_key_is_granted_twice(
     etcd: RunningEtcd, fleet: str
 ) -> None:
     seen, chance = Watched(), random.Random(14)

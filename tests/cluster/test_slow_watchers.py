@@ -144,7 +144,7 @@ class TestWhatIsHeldTogether:
         Counted.brought = []
 
     @pytest.mark.usefixtures("few")
-    async def test_few_read_at_a_time_whoever_opens_them_and_whether_or_not_they_are_read(self, world: World) -> None:
+    async def test_few_read_at_a_time_of_any_caller_and_whether_or_not_they_are_read(self, world: World) -> None:
         first = await world.claim(WORK[0], 60)
         assert isinstance(first, Claim)
         await world.claim_all(WORK[1:40], 60)

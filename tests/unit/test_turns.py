@@ -57,7 +57,7 @@ async def test_48_so_many_have_a_turn_and_the_next_goes_to_who_waits_for_the_fir
     assert calls.begun[2:] == ["many-2", "other", "many-3", "third", "many-4", "many-5"]
 
 
-async def test_48_who_finds_no_turn_until_its_deadline_is_told_so_and_takes_none() -> None:
+async def test_48_a_call_without_a_turn_until_its_deadline_gets_an_error_and_takes_none() -> None:
     calls = Calls(Turns(1))
     await calls.ask("first", "", "a")
     await calls.ask("late", "", "b", seconds=0.01)
@@ -69,9 +69,7 @@ async def test_48_who_finds_no_turn_until_its_deadline_is_told_so_and_takes_none
 
 
 @pytest.mark.parametrize(("answered", "code"), [(False, "UNAVAILABLE"), (True, "RESOURCE_EXHAUSTED")])
-async def test_58_where_nobody_is_answered_it_is_not_others_that_a_call_has_waited_for(
-    *, answered: bool, code: str
-) -> None:
+async def test_58_where_no_call_is_answered_a_call_has_not_waited_for_others(*, answered: bool, code: str) -> None:
     calls = Calls(Turns(1, silence=lambda: Unavailable("etcd did not answer in time")))
     await calls.ask("first", "", "a")
     if answered:

@@ -1,8 +1,8 @@
 """ClaimNext: one of many candidates, in one call."""
 
 from coordinator.service.next.candidates import CandidateLists
-from coordinator.service.next.looks import Looks
 from coordinator.service.next.placement import Placements
+from coordinator.service.next.shared_looks import Looks
 from coordinator.service.next.view import Views
 
 __all__ = ["CandidateLists", "Looks", "Placements", "Views"]

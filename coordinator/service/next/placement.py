@@ -15,27 +15,26 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 from functools import partial
 
 from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.look import Sight, contend
-from coordinator.engine.policy import PolicyBook, WorkPolicy
-from coordinator.engine.steps import Chosen, Operation, time_left
+from coordinator.engine.policy import PolicyBook
+from coordinator.engine.steps import Operation, time_left
 from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason
 from coordinator.recorder import Place, Recorder
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_limits import ClaimLimits, at_limit
-from coordinator.service.next.looks import Looks, Sights
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
-from coordinator.service.next.view import FleetView, Views
+from coordinator.service.next.search import Search
+from coordinator.service.next.shared_looks import Looks
+from coordinator.service.next.view import Views
 from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
 
@@ -44,8 +43,6 @@ __all__ = ["Placements"]
 #: How many candidates are tried, in the order of the view, before all of them are looked at: where so many were taken
 #: after all, the view is of little use.
 _BLIND_TRIES = 8
-#: How many candidates of which nothing is known are tried before those are looked at.
-_UNKNOWN_TRIES = 1
 #: Of how many claims it is asked how long they last at most, those that expire first by their own account.
 _LEASES_ASKED = 8
 
@@ -59,91 +56,6 @@ _REASONS = {
 
 #: Runs an operation on the account of a caller, until its deadline.
 _Run = Callable[[Callable[[], Operation[object]]], Awaitable[object]]
-
-
-@dataclass(eq=False, slots=True)
-class _Search:
-    """One call: what it has tried and seen so far. ``seen`` is from looks that began after the call had come.
-
-    ``passed_over`` is what stands before the candidate that was tried last, as it was known then.
-    """
-
-    command: ClaimCommand
-    candidates: Sequence[Keyed]
-    view: FleetView
-    policies: PolicyBook
-    seen: Sights = field(default_factory=dict)
-    granted: Keyed | None = None
-    passed_over: PassedOver | None = None
-    denials: dict[bytes, Denial] = field(default_factory=dict)
-    unknown_tries: int = _UNKNOWN_TRIES
-
-    def sights(self) -> Callable[[Keyed], Sight | None]:
-        """Return what says how a candidate is, as far as is known, before others have their turn."""
-        believed, seen = self.view.sights(self.command.now), self.seen
-
-        def sight(keyed: Keyed) -> Sight | None:
-            paths = keyed.paths
-            return believed(paths.record) or seen.get(paths.claim)
-
-        return sight
-
-    def policy(self, keyed: Keyed) -> WorkPolicy:
-        """Return the policy of a candidate."""
-        return self.policies.of(keyed.work_key)
-
-    def taken(self, keyed: Keyed, sight: Sight) -> SkipReason | None:
-        """Return why a candidate that is as it was seen cannot be had; None for one that is free."""
-        if sight.taken is SkipReason.HELD or sight.completed_at is None:
-            return sight.taken
-        policy, now = self.policy(keyed), self.command.now
-        if policy.cooldown(sight.completed_at, now):
-            return SkipReason.COOLDOWN
-        return None if policy.may_repeat(sight.completed_at, now) else sight.taken
-
-    def learn(self, sights: Sights) -> None:
-        """Take in what a look has shown, which may have been for others, too."""
-        self.seen = {**self.seen, **sights} if self.seen else sights
-
-    def reasons(self) -> Callable[[Keyed], Reason | None]:
-        """Return what says why a candidate was passed over; None for one that was not, as far as is known."""
-        denials, sight_of, session = self.denials, self.sights(), self.command.session
-
-        def why(keyed: Keyed) -> Reason | None:
-            if denials and (denial := denials.get(keyed.paths.claim)) is not None:
-                reason = SkipReason.OWN if denial.own_session else SkipReason(denial.reason.value)
-                return Reason(reason, denial.holder, denial.expires_at)
-            sight = sight_of(keyed)
-            if sight is None:
-                return None
-            if sight.taken is SkipReason.HELD:
-                reason = SkipReason.OWN if sight.session == session else SkipReason.HELD
-                return Reason(reason, sight.session or None, sight.expires_at)
-            return self._reason(keyed, sight)
-
-        return why
-
-    def _reason(self, keyed: Keyed, sight: Sight) -> Reason | None:
-        taken = self.taken(keyed, sight)
-        if taken is SkipReason.COOLDOWN:
-            wait = self.policy(keyed).cooldown(sight.completed_at, self.command.now)
-            return Reason(taken, expires_at=self.command.now + timedelta(seconds=wait))
-        return None if taken is None else Reason(taken)
-
-    def chosen(self, keyed: Keyed) -> Chosen:
-        """Return how this candidate has come to be tried, as far as is known."""
-        before = itertools.takewhile(lambda each: each is not keyed, self.candidates)
-        self.passed_over = pass_over(before, self.reasons())
-        return Chosen(self.candidates[0].work_key.kind, self.passed_over.counts)
-
-    def own_grant(self) -> Keyed | None:
-        """Return the candidate that an earlier try of this very request has claimed, if one was seen."""
-        command = self.command
-        for keyed in self.candidates:
-            sight = self.seen.get(keyed.paths.claim)
-            if sight is not None and sight.token and sight.request_id == command.request_id:
-                return keyed if sight.session == command.session else None
-        return None
 
 
 class Placements:
@@ -193,7 +105,7 @@ class Placements:
                 if isinstance(earlier, Claim):
                     return replace(earlier, choice=Choice(_place(candidates, earlier)))
                 raise refusal
-            search = _Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies)
+            search = Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies)
             answer = await self._place(search, run, deadline)
             granted = search.granted
             if granted is not None and isinstance(answer, Claim) and answer.claimed_at == command.now:
@@ -204,7 +116,7 @@ class Placements:
         """Note that a claim was ended through this replica: what is free again is to be tried at its place."""
         self._views.forget(keyed.paths)
 
-    async def _place(self, search: _Search, run: _Run, deadline: float) -> Claim | Denial:
+    async def _place(self, search: Search, run: _Run, deadline: float) -> Claim | Denial:
         command, candidates = search.command, search.candidates
         first = candidates[0]
         search.view.follow(keyed.paths.record for keyed in candidates)
@@ -226,7 +138,7 @@ class Placements:
         self._recorder.placed(first.fleet, first.work_key.kind, Place.NONE, passed_over.counts)
         return await self._denial(search, passed_over, run)
 
-    async def _try_in_order(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
+    async def _try_in_order(self, search: Search, run: _Run, deadline: float) -> Claim | None:
         """Try what is likely to be free; None where none was."""
         while len(search.denials) < _BLIND_TRIES:
             keyed = self._likely(search)
@@ -244,7 +156,7 @@ class Placements:
                 return claimed
         return None
 
-    def _likely(self, search: _Search) -> Keyed | None:
+    def _likely(self, search: Search) -> Keyed | None:
         """Return the first candidate that is not known to be taken, is not being tried, and was not tried."""
         sight_of, tried_now, denials = search.sights(), self._tried_now, search.denials
         for keyed in search.candidates:
@@ -256,7 +168,7 @@ class Placements:
                 return keyed
         return None
 
-    async def _try_what_is_free(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
+    async def _try_what_is_free(self, search: Search, run: _Run, deadline: float) -> Claim | None:
         """Look at all candidates, and try each that is free, first those that no other call is trying."""
         search.learn(await self._looks.look([each.paths for each in search.candidates], deadline=deadline))
         mine = search.own_grant()
@@ -271,7 +183,7 @@ class Placements:
                 return claimed
         return None
 
-    async def _try(self, search: _Search, keyed: Keyed, run: _Run, deadline: float) -> Claim | None:
+    async def _try(self, search: Search, keyed: Keyed, run: _Run, deadline: float) -> Claim | None:
         """Try to claim one candidate; None where it was taken."""
         claim_key, policy = keyed.paths.claim, search.policy(keyed)
         contends = keyed is search.candidates[0]
@@ -306,7 +218,7 @@ class Placements:
         search.denials[claim_key] = answer
         return None
 
-    async def _contend(self, search: _Search, run: _Run) -> None:
+    async def _contend(self, search: Search, run: _Run) -> None:
         """Have the caller noted as a contender for its first choice, where that is held and was not tried."""
         first = search.candidates[0]
         sight = search.sights()(first)
@@ -315,7 +227,7 @@ class Placements:
         if sight.token and sight.session != search.command.session:
             await run(partial(contend, search.command, first.paths, sight.token))
 
-    async def _denial(self, search: _Search, passed_over: PassedOver, run: _Run) -> Denial:
+    async def _denial(self, search: Search, passed_over: PassedOver, run: _Run) -> Denial:
         first = search.candidates[0]
         why, sight, policy = (
             search.reasons()(first) or Reason(SkipReason.HELD),
@@ -338,7 +250,7 @@ class Placements:
             policy=patterns.get(reason),
         )
 
-    async def _retry_after(self, search: _Search, run: _Run) -> float | None:
+    async def _retry_after(self, search: Search, run: _Run) -> float | None:
         """Return after how many seconds the first live claim has ended, at most, or cooldown; None for none."""
         sights = [(keyed, search.seen[keyed.paths.claim]) for keyed in search.candidates]
         held = ((sight.expires_at, sight.lease) for _, sight in sights if sight.lease and sight.expires_at is not None)

@@ -18,6 +18,7 @@ FILES = {
     CLIENT / "_async_calls.py": CLIENT / "_sync_calls.py",
     CLIENT / "_async_hold.py": CLIENT / "_sync_hold.py",
     CLIENT / "_async_ending.py": CLIENT / "_sync_ending.py",
+    CLIENT / "_async_results.py": CLIENT / "_sync_results.py",
 }
 
 HEADER = "# Generated from {source} by scripts/unasync.py; do not edit.\n"
@@ -39,6 +40,10 @@ RULES = [
         '"""How a hold of the asynchronous client ends its claim; ``_sync_ending.py`` is generated from this file.',
         '"""How a hold of the synchronous client ends its claim.',
     ),
+    (
+        '"""What the asynchronous client yields; ``_sync_results.py`` is generated from this file.',
+        '"""What the synchronous client yields.',
+    ),
     ("Coroutine[Any, Any, model.Claim | model.Denial]", "model.Claim | model.Denial"),
     ("asyncio.Event", "threading.Event"),
     ("import asyncio", "import threading"),
@@ -51,6 +56,14 @@ RULES = [
     ("_async_hold", "_sync_hold"),
     ("_async_ending", "_sync_ending"),
     ("by one task for all that a client holds", "by one thread for all that a client holds"),
+    ("_async_results", "_sync_results"),
+    ("AsyncResults", "Results"),
+    ("Awaitable[tuple[Sequence[_T], str | None]]", "tuple[Sequence[_T], str | None]"),
+    ("StopAsyncIteration", "StopIteration"),
+    ("AsyncGenerator", "Generator"),
+    ("__aiter__", "__iter__"),
+    ("__anext__", "__next__"),
+    ("anext(", "next("),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),
     ("AsyncCalls", "Calls"),

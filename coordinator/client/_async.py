@@ -16,12 +16,14 @@ from coordinator.client import _fleet_answers as fleet_answers
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._async_ending import AsyncMeans
 from coordinator.client._async_hold import AsyncHold, renew_together
+from coordinator.client._async_results import AsyncResults, in_pages
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
 from coordinator.client._keepers import AsyncKeeper
 from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
+from coordinator.client._watch_position import Position
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
@@ -821,7 +823,7 @@ class AsyncClient:
         )
         return answers.record_page(await self._calls.call("List", request))
 
-    async def list(
+    def list(
         self, *, states: Iterable[model.State | str] = (), kind: str = "", session: str = ""
     ) -> AsyncIterator[model.Record]:
         """Yield the records that match, in the order of their work keys, fetching pages as they are needed.
@@ -832,19 +834,19 @@ class AsyncClient:
             session: As for ``list_page``.
 
         Returns:
-            An iterator over records. It raises when a page cannot be fetched.
+            An iterator over records. It raises when a page cannot be fetched, and then goes on where it was if it is
+            asked for the next record again.
 
         """
-        states, page_token = tuple(fields.several("states", states)), ""
-        while True:
-            page = await self.list_page(
-                states=states, kind=kind, session=session, page_size=MAX_PAGE_SIZE, page_token=page_token
+        wanted = tuple(fields.several("states", states))
+
+        async def page(token: str) -> tuple[Sequence[model.Record], str | None]:
+            found = await self.list_page(
+                states=wanted, kind=kind, session=session, page_size=MAX_PAGE_SIZE, page_token=token
             )
-            for record in page.records:
-                yield record
-            if page.next_page_token is None:
-                return
-            page_token = page.next_page_token
+            return found.records, found.next_page_token
+
+        return in_pages(page)
 
     async def log_page(
         self, session: str, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
@@ -870,7 +872,7 @@ class AsyncClient:
         )
         return answers.log_page(await self._calls.call("Log", request))
 
-    async def log(self, session: str, *, since: datetime | None = None) -> AsyncIterator[model.LogEntry]:
+    def log(self, session: str, *, since: datetime | None = None) -> AsyncIterator[model.LogEntry]:
         """Yield a session's ended attempts, latest first, fetching pages as they are needed.
 
         Args:
@@ -878,17 +880,16 @@ class AsyncClient:
             since: Only those that ended at or after this time, which must have a time zone; by default all.
 
         Returns:
-            An iterator over attempts. It raises when a page cannot be fetched.
+            An iterator over attempts. It raises when a page cannot be fetched, and then goes on where it was if it is
+            asked for the next attempt again.
 
         """
-        page_token = ""
-        while True:
-            page = await self.log_page(session, since=since, page_size=MAX_PAGE_SIZE, page_token=page_token)
-            for entry in page.entries:
-                yield entry
-            if page.next_page_token is None:
-                return
-            page_token = page.next_page_token
+
+        async def page(token: str) -> tuple[Sequence[model.LogEntry], str | None]:
+            found = await self.log_page(session, since=since, page_size=MAX_PAGE_SIZE, page_token=token)
+            return found.entries, found.next_page_token
+
+        return in_pages(page)
 
     async def briefing(
         self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
@@ -944,7 +945,8 @@ class AsyncClient:
             session: Only events of this session: its claims and its denials.
 
         Returns:
-            An endless iterator over events.
+            An endless iterator over events. After an error or a timeout it goes on where it was if it is asked for the
+            next event again. ``aclose`` ends it.
 
         Raises:
             Unavailable: No coordinator has answered for ``timeout``.
@@ -955,7 +957,8 @@ class AsyncClient:
         request = pb.WatchRequest(
             fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
         )
-        return self._calls.watch(request, fields.integer("start_revision", start_revision))
+        position = Position(fields.integer("start_revision", start_revision))
+        return AsyncResults(lambda: self._calls.watch(request, position))
 
     def _remember(self, session: str, typed: str, answer: object) -> None:
         if isinstance(answer, model.Claim):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, cast
 
 import grpc
@@ -103,12 +103,11 @@ class AsyncCalls:
                     continue
                 effort.failed(endpoint, problem, evidence)
 
-    async def watch(self, request: pb.WatchRequest, start_revision: int) -> AsyncIterator[model.ClaimEvent]:
-        """Yield what happens from ``start_revision`` on (0: from now on), going on at another endpoint where one fails.
+    async def watch(self, request: pb.WatchRequest, position: Position) -> AsyncGenerator[model.ClaimEvent, None]:
+        """Yield what happens from ``position`` on, which moves on, going on at another endpoint where one fails.
 
         An effort lasts until an endpoint has sent something.
         """
-        position = Position(start_revision)
         effort: Effort | None = None
         async with AsyncRace(alone=False) as race:
             while True:

@@ -23,6 +23,8 @@ from coordinator.client._settings import Protection, settings_from
 from coordinator.client._sync_calls import Calls
 from coordinator.client._sync_ending import Means
 from coordinator.client._sync_hold import Hold, renew_together
+from coordinator.client._sync_results import Results, in_pages
+from coordinator.client._watch_position import Position
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
@@ -829,19 +831,17 @@ class Client:
             session: As for ``list_page``.
 
         Returns:
-            An iterator over records. It raises when a page cannot be fetched.
+            An iterator over records. It raises when a page cannot be fetched, and then goes on where it was if it is
+            asked for the next record again.
 
         """
-        states, page_token = tuple(fields.several("states", states)), ""
-        while True:
-            page = self.list_page(
-                states=states, kind=kind, session=session, page_size=MAX_PAGE_SIZE, page_token=page_token
-            )
-            for record in page.records:
-                yield record
-            if page.next_page_token is None:
-                return
-            page_token = page.next_page_token
+        wanted = tuple(fields.several("states", states))
+
+        def page(token: str) -> tuple[Sequence[model.Record], str | None]:
+            found = self.list_page(states=wanted, kind=kind, session=session, page_size=MAX_PAGE_SIZE, page_token=token)
+            return found.records, found.next_page_token
+
+        return in_pages(page)
 
     def log_page(
         self, session: str, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
@@ -875,17 +875,16 @@ class Client:
             since: Only those that ended at or after this time, which must have a time zone; by default all.
 
         Returns:
-            An iterator over attempts. It raises when a page cannot be fetched.
+            An iterator over attempts. It raises when a page cannot be fetched, and then goes on where it was if it is
+            asked for the next attempt again.
 
         """
-        page_token = ""
-        while True:
-            page = self.log_page(session, since=since, page_size=MAX_PAGE_SIZE, page_token=page_token)
-            for entry in page.entries:
-                yield entry
-            if page.next_page_token is None:
-                return
-            page_token = page.next_page_token
+
+        def page(token: str) -> tuple[Sequence[model.LogEntry], str | None]:
+            found = self.log_page(session, since=since, page_size=MAX_PAGE_SIZE, page_token=token)
+            return found.entries, found.next_page_token
+
+        return in_pages(page)
 
     def briefing(
         self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
@@ -941,7 +940,8 @@ class Client:
             session: Only events of this session: its claims and its denials.
 
         Returns:
-            An endless iterator over events.
+            An endless iterator over events. After an error or a timeout it goes on where it was if it is asked for the
+            next event again. ``close`` ends it.
 
         Raises:
             Unavailable: No coordinator has answered for ``timeout``.
@@ -952,7 +952,8 @@ class Client:
         request = pb.WatchRequest(
             fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
         )
-        return self._calls.watch(request, fields.integer("start_revision", start_revision))
+        position = Position(fields.integer("start_revision", start_revision))
+        return Results(lambda: self._calls.watch(request, position))
 
     def _remember(self, session: str, typed: str, answer: object) -> None:
         if isinstance(answer, model.Claim):

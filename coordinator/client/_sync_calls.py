@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, cast
 
 import grpc
@@ -102,12 +102,11 @@ class Calls:
                     continue
                 effort.failed(endpoint, problem, evidence)
 
-    def watch(self, request: pb.WatchRequest, start_revision: int) -> Iterator[model.ClaimEvent]:
-        """Yield what happens from ``start_revision`` on (0: from now on), going on at another endpoint where one fails.
+    def watch(self, request: pb.WatchRequest, position: Position) -> Generator[model.ClaimEvent, None]:
+        """Yield what happens from ``position`` on, which moves on, going on at another endpoint where one fails.
 
         An effort lasts until an endpoint has sent something.
         """
-        position = Position(start_revision)
         effort: Effort | None = None
         with Race(alone=False) as race:
             while True:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +30,7 @@ class Driven:
             if isinstance(self._client, Client):
                 return await asyncio.to_thread(lambda: _listed(found(*arguments, **named)))
             answer = found(*arguments, **named)
-            return [record async for record in answer] if inspect.isasyncgen(answer) else await answer
+            return [record async for record in answer] if isinstance(answer, AsyncIterator) else await answer
 
         return call
 
@@ -60,7 +59,7 @@ async def connecting(sort: type[AsyncClient | Client], endpoint: str, fleet: str
 
 
 def _listed(answer: Any) -> Any:
-    return list(answer) if inspect.isgenerator(answer) else answer
+    return list(answer) if isinstance(answer, Iterator) else answer
 
 
 def kept(moment: datetime) -> datetime:

@@ -227,7 +227,7 @@ class Effort:
             self._endpoints.met = True
         self._endpoints.failed(endpoint, now, problem.retry_after_seconds or 0.0 if answered else 0.0)
         self._next_at = now
-        if self._nobody_is_there(now):
+        if self._none_is_there(now):
             raise self._verdict()
 
     def ended_by(self, problem: CoordinatorError) -> CoordinatorError:
@@ -239,7 +239,7 @@ class Effort:
     def _busy(self) -> set[str]:
         return self._declined.union(self._asked)
 
-    def _nobody_is_there(self, now: float) -> bool:
+    def _none_is_there(self, now: float) -> bool:
         knocked_long_enough = now - self._started > min(_KNOCK_SECONDS, self._timeout)
         everywhere = len(self._absent) == len(self._endpoints.names) and not self._asked
         unanswered = self._evidence <= Evidence.WHY_ABSENT and not self._endpoints.met

@@ -33,7 +33,7 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
         )
     withdrawal = pb.WithdrawRequest(fleet=request.fleet, session=request.session)
     if method not in ("ClaimMany", "RenewMany"):
-        withdrawal.items.append(_item(request, _token_told(method, response)))
+        withdrawal.items.append(_item(request, _token_answered(method, response)))
         return withdrawal
     for number, item in enumerate(request.items):
         result = None if response is None else response.results[number]
@@ -48,7 +48,7 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
     return withdrawal if withdrawal.items else None
 
 
-def _token_told(method: str, response: Any) -> int:
+def _token_answered(method: str, response: Any) -> int:
     return 0 if response is None or method not in ("Claim", "ClaimNext", "Renew") else int(response.claim.fencing_token)
 
 

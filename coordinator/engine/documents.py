@@ -50,7 +50,7 @@ class StoredClaim(Document):
     reason: str = ""
     again: bool = False
 
-    def told_of_grant(self) -> tuple[bytes, ...]:
+    def written_of_grant(self) -> tuple[bytes, ...]:
         """Return what stands of the grant in the claim, in the record and in the history entry alike."""
         whose = f'"session":{encode_basestring(self.session)},"attempt":{self.attempt},'
         return whose.encode(), f'"claimed_at":"{format_stamp(self.claimed_at)}"'.encode()

@@ -120,5 +120,5 @@ def _record_of(claimed: StoredClaim, finished: StoredRecord | None, *, repeated:
 
 def _traces_of(paths: WorkPaths, claimed: StoredClaim) -> tuple[Trace, ...]:
     """Return where a grant can be seen: in the claim, in the record, and when it has ended in the history."""
-    parts = claimed.told_of_grant()
+    parts = claimed.written_of_grant()
     return tuple(Trace(key, parts) for key in (paths.claim, paths.record, paths.history(claimed.attempt)))

@@ -120,10 +120,10 @@ def _reap(
         end = yield from write_end(paths, ended, contenders=found.contenders or 0)
         _, written = put_record(paths, what_is_left(expired, ended), loose_ends=loose_ends)
         yield end.expected
-        nobody_denied = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
+        no_denials = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
         reply = yield from commit(
             Txn(
-                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), *nobody_denied),
+                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), *no_denials),
                 success=(*written, *end.operations),
                 failure=(*reads_and_counts(paths), end.read_entry),
             )

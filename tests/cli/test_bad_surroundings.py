@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import COMMAND
 
 DOCUMENTED = {0, 1, 2, 3, 4, 70, 74, 130}
-NOBODY_ANSWERS = "127.0.0.1:1"
+NO_COORDINATOR = "127.0.0.1:1"
 #: Loads all that the command needs, becomes a user of whom the system knows nothing, and goes on.
 _AS_UNKNOWN_USER = """
 import os, pwd, runpy, sys, tomllib, encodings.idna, grpc, grpc_health, prometheus_client, uvloop
@@ -80,7 +80,7 @@ class TestHomes:
         HOMES[home](path)
         environment = {"HOME": str(path)}
         assert run("config", "show", environment=environment).returncode == 0
-        failed = run("work-list", "--endpoint", NOBODY_ANSWERS, "--json", environment=environment)
+        failed = run("work-list", "--endpoint", NO_COORDINATOR, "--json", environment=environment)
         assert failed.returncode == 3
         assert error_in(failed)["code"] == "UNAVAILABLE"
 
@@ -90,7 +90,7 @@ class TestHomes:
     )
     def test_an_empty_environment_and_an_unknown_user(self, environment: dict[str, str]) -> None:
         program = (sys.executable, "-c", _AS_UNKNOWN_USER)
-        for arguments, code in ((("config", "show"), 0), (("work-list", "--endpoint", NOBODY_ANSWERS), 3)):
+        for arguments, code in ((("config", "show"), 0), (("work-list", "--endpoint", NO_COORDINATOR), 3)):
             for options in ((), ("--json",)):
                 done = run(*arguments, *options, environment=environment, program=program)
                 assert done.returncode == code, done
@@ -146,7 +146,7 @@ class TestFiles:
 
     def test_a_pipe_is_read_once(self) -> None:
         script = f"exec 9< <(echo \"fleet = 'piped'\"); COORDINATION_CONFIG=/dev/fd/9 {COMMAND} work-list --json"
-        done = run("-c", f"{script} --endpoint {NOBODY_ANSWERS}", environment={}, program=("bash",))
+        done = run("-c", f"{script} --endpoint {NO_COORDINATOR}", environment={}, program=("bash",))
         assert (done.returncode, json.loads(done.stdout)["fleet"]) == (3, "piped")
 
 
@@ -163,7 +163,7 @@ class TestDirectories:
         ("arguments", "code"),
         [
             (("--version",), 0),
-            (("work-list", "--endpoint", NOBODY_ANSWERS), 3),
+            (("work-list", "--endpoint", NO_COORDINATOR), 3),
             (("certs", "relative"), 2),
             (("token", "a", "--tokens", "tokens", "--out", "token"), 2),
             (("down", "--data-dir", "relative"), 2),
@@ -214,7 +214,7 @@ class TestFaults:
     def test_an_unexpected_error_is_70_and_one_object(self, fault: str) -> None:
         code, said = FAULTS[fault]
         program = (sys.executable, "-c", f"import sys\n{code}\nfrom coordinator.cli import main; main()")
-        arguments = ("work-list", "--endpoint", NOBODY_ANSWERS)
+        arguments = ("work-list", "--endpoint", NO_COORDINATOR)
         done = run(*arguments, environment={}, program=program)
         assert (done.returncode, done.stdout) == (70, "")
         assert done.stderr.startswith("error: ")

@@ -22,7 +22,7 @@ from coordinator.store.embedded.running_coordinator import find_holder
 from tests.conftest import COMMAND, RunningCoordinator
 
 NO_SPACE = "error: the answer could not be written: No space left on device\n"
-NOBODY_ANSWERS = "127.0.0.1:1"
+NO_COORDINATOR = "127.0.0.1:1"
 Streams = dict[str, BinaryIO | int]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -82,7 +82,7 @@ class TestAnswers:
             (("work-log", "session-2", "--json"), 1),
             (("work-complete", "session-2", "task:held", "--json"), 1),
             (("work-list", "--limit", "0", "--json"), 2),
-            (("work-list", "--endpoint", NOBODY_ANSWERS, "--json"), 3),
+            (("work-list", "--endpoint", NO_COORDINATOR, "--json"), 3),
             (("top",), 74),
         ],
     )

@@ -212,6 +212,7 @@ def test_a_watch_that_is_read_by_another_loop_says_how_to_go_on(
     if back:
         assert one.run_until_complete(anext(watching)).record.work_key == "task:b", "it goes on where it was"
         one.run_until_complete(watching.aclose())  # type: ignore[attr-defined]  # as below
+        one.run_until_complete(client.get(KEY))
     again = client.watch(start_revision=first.revision + 1)
     assert other.run_until_complete(anext(again)).record.work_key == "task:b"
     other.run_until_complete(again.aclose())  # type: ignore[attr-defined]  # iterators need not have it

@@ -360,6 +360,11 @@ class AsyncClient:
         # A ClaimNext is withdrawn by its request id alone.
         return AsyncHold(self._means, ask, session, "", fields.duration("ttl", ttl))
 
+    async def _withdraw(self, session: str, key: str, request_id: str, ttl: float, within: float) -> bool:
+        """Withdraw a claim whose outcome is unknown, for ``coordination run``; return whether nothing of it is left."""
+        calls, lasting = self._process.mine.calls, fields.duration("ttl", ttl)
+        return await calls.withdraw_claim(self._fleet, session, key, request_id, lasting, within=within)
+
     def _means(self) -> AsyncMeans:
         own = self._process.mine
         return AsyncMeans(own.calls, own.keeper, own.tokens, self._fleet)

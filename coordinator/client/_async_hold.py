@@ -165,14 +165,9 @@ class AsyncHold:
 
     async def _withdraw(self, request_id: str) -> bool:
         """Withdraw a claim that may have been granted, or still may be; return whether that is certain."""
-        item = pb.WithdrawItem(work_key=self._work_key, request_id=request_id, ttl=self._ttl)
-        request = pb.WithdrawRequest(fleet=self._means.fleet, session=self._session, items=[item])
-        calls = self._means.calls
-        try:
-            await self._means.keeper.shield(lambda: calls.call("Withdraw", request, within=_WITHDRAWING_SECONDS))
-        except CoordinatorError:
-            return False
-        return True
+        means = self._means
+        withdraw = partial(means.calls.withdraw_claim, means.fleet, self._session, self._work_key, request_id, self._ttl)
+        return await means.keeper.shield(lambda: withdraw(within=_WITHDRAWING_SECONDS))
 
 
 async def renew_together(

@@ -357,6 +357,11 @@ class Client:
         # A ClaimNext is withdrawn by its request id alone.
         return Hold(self._means, ask, session, "", fields.duration("ttl", ttl))
 
+    def _withdraw(self, session: str, key: str, request_id: str, ttl: float, within: float) -> bool:
+        """Withdraw a claim whose outcome is unknown, for ``coordination run``; return whether nothing of it is left."""
+        calls, lasting = self._process.mine.calls, fields.duration("ttl", ttl)
+        return calls.withdraw_claim(self._fleet, session, key, request_id, lasting, within=within)
+
     def _means(self) -> Means:
         own = self._process.mine
         return Means(own.calls, own.keeper, own.tokens, self._fleet)

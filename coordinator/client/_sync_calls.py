@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, cast
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 
 from coordinator import model
 from coordinator.client._connections import CLOSED_CHANNEL, Connections, closed_client, moved_stream
@@ -79,6 +80,21 @@ class Calls:
             raise
         self._withdraw(effort, withdrawal_of(method, request, response))
         return response
+
+    def withdraw_claim(
+        self, fleet: str, session: str, work_key: str, request_id: str, ttl: Duration | None, *, within: float
+    ) -> bool:
+        """Withdraw a claim that may have been granted, or still may be; return whether nothing of it is left.
+
+        ``work_key`` is "" for one of several. It takes ``within`` seconds at most.
+        """
+        item = pb.WithdrawItem(work_key=work_key, request_id=request_id, ttl=ttl)
+        request = pb.WithdrawRequest(fleet=fleet, session=session, items=[item])
+        try:
+            self.call("Withdraw", request, within=within)
+        except CoordinatorError:
+            return False
+        return True
 
     def _first_answer(self, effort: Effort, method: str, request: Any, request_id: str | None) -> Any:
         """Return the first answer; raise what stands for all tries where there is none."""

@@ -1,17 +1,26 @@
-"""Which of several work keys is claimed: the first free one."""
+"""Which of several work keys is claimed: the first free one.
+
+Invariant: a claim whose outcome is unknown is withdrawn, as far as a coordinator can be reached within seconds.
+"""
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coordinator.client import Client
-from coordinator.errors import InvalidInput
+from coordinator.errors import InvalidInput, OutcomeUnknown
 from coordinator.keys import parse_work_key
 from coordinator.limits import MAX_CANDIDATES
 from coordinator.model import Claim, Denial
 
-__all__ = ["check_candidates", "claim_first"]
+__all__ = ["Asking", "check_candidates"]
+
+#: How long a withdrawal may take, in seconds.
+_WITHDRAWING_SECONDS = 2.0
+_WITHDRAWN = "nothing is held, as the request was withdrawn; run it again"
+_PERHAPS_CLAIMED = "run it again later; if the work was claimed after all, that claim ends by itself"
 
 
 def check_candidates(typed: Sequence[str]) -> list[str]:
@@ -34,15 +43,44 @@ def check_candidates(typed: Sequence[str]) -> list[str]:
     return list(pieces.values())
 
 
-def claim_first(
-    client: Client, session: str, keys: Sequence[str], ttl: float, repeat_after: float | None = None
-) -> Claim | Denial:
-    """Claim the first free work key in one call.
+class Asking:
+    """One claim of the first free work key; threads may share it. ``connect`` makes the client that asks."""
 
-    ``repeat_after``: completed work is free again so many seconds later; None leaves that to its policy.
-    """
-    request_id = uuid.uuid4().hex
-    if len(keys) == 1:
-        # A denial names the holder then.
-        return client.try_claim(session, keys[0], ttl, repeat_after=repeat_after, request_id=request_id)
-    return client.try_claim_next(session, keys, ttl, repeat_after=repeat_after, request_id=request_id)
+    def __init__(
+        self, connect: Callable[[], Client], session: str, keys: Sequence[str], ttl: float, repeat_after: float | None
+    ) -> None:
+        self._connect = connect
+        self._session = session
+        self._keys = keys
+        self._ttl = ttl
+        #: Completed work is free again so many seconds later; None leaves that to its policy.
+        self._repeat_after = repeat_after
+        self._request_id = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._connected: Client | None = None
+
+    def claim(self) -> Claim | Denial:
+        """Claim it in one call; one whose outcome is unknown is withdrawn, and the error says what is so then."""
+        client, session, keys = self._client(), self._session, self._keys
+        again, request_id = self._repeat_after, self._request_id
+        try:
+            if len(keys) == 1:
+                # A denial names the holder then.
+                return client.try_claim(session, keys[0], self._ttl, repeat_after=again, request_id=request_id)
+            return client.try_claim_next(session, keys, self._ttl, repeat_after=again, request_id=request_id)
+        except OutcomeUnknown as error:
+            # Its own hint is for commands that can repeat a request.
+            error.request_id = None
+            error.hint = _WITHDRAWN if self.withdraw() else f"{_PERHAPS_CLAIMED} within {self._ttl:.0f} s"
+            raise
+
+    def withdraw(self) -> bool:
+        """Withdraw it, whether it was granted or still may be; return whether it is certain that nothing is held."""
+        key = self._keys[0] if len(self._keys) == 1 else ""
+        withdraw = self._client()._withdraw  # noqa: SLF001  # of this package, and for nobody else
+        return withdraw(self._session, key, self._request_id, self._ttl, _WITHDRAWING_SECONDS)
+
+    def _client(self) -> Client:
+        with self._lock:
+            self._connected = self._connected or self._connect()
+            return self._connected

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordinator.errors import CoordinatorError, OutcomeUnknown
@@ -30,7 +31,7 @@ from coordinator.run.timing import Timing
 
 if TYPE_CHECKING:
     from coordinator.client import Client
-    from coordinator.model import Claim, Denial
+    from coordinator.model import Claim
 
 __all__ = ["Request", "Wrapper"]
 
@@ -54,6 +55,12 @@ class Request(NamedTuple):
     nothing_free: int = NOTHING_FREE
     #: After how many seconds what was completed is free again; None: where its policy says so.
     repeat_after: float | None = None
+
+
+class _Withdrawn(NamedTuple):
+    """What came of the withdrawal of a claim that a signal has interrupted: whether nothing is held for certain."""
+
+    certain: bool
 
 
 class Wrapper:
@@ -95,18 +102,13 @@ class Wrapper:
         from coordinator.run.execution import Execution
 
         answer, interrupted = self._claim()
-        if isinstance(answer, OutcomeUnknown):
-            # Its own hint is for commands that can repeat a request.
-            answer.hint = (
-                "run it again later; if the work was claimed after all, that claim ends by itself within "
-                f"{self.request.timing.ttl:.0f} s"
-            )
         if isinstance(answer, BaseException) and not interrupted:
             raise answer
         if interrupted and not isinstance(answer, Claim):
             if isinstance(answer, CoordinatorError):
                 name = name_of(interrupted)
-                self.notice(f"{name} came before a claim was answered: {answer.message}")
+                hint = f"; {answer.hint}" if isinstance(answer, OutcomeUnknown) else ""
+                self.notice(f"{name} came before a claim was answered: {answer.message}{hint}")
             return Outcome(What.INTERRUPTED, 128 + interrupted, signal=interrupted)
         if not isinstance(answer, Claim):
             return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denial=answer)
@@ -124,10 +126,15 @@ class Wrapper:
     def _claim(self) -> tuple[Any, int]:
         """Claim the work, and wait for the watchdog to be in place.
 
-        Returns the claim, the denials or the error, and the signal that has come meanwhile to end ``run``, 0 for none.
+        Returns the claim, the denial, the error, or the withdrawal, and the signal that has come meanwhile to end
+        ``run``, 0 for none.
         """
+        from coordinator.run.candidates import Asking
+
         request, interrupted, ready = self.request, 0, False
-        self.calls.start(lambda: _claim_first(request))
+        connect = partial(request.connect, request.timeout)
+        asking = Asking(connect, request.session, request.keys, request.timing.ttl, request.repeat_after)
+        self.calls.start(asking.claim)
         answer: Any = None
         while answer is None or not (ready or self._broken is not None):
             self.wait()
@@ -135,13 +142,16 @@ class Wrapper:
                 if number in ENDING and interrupted:
                     # Asked for twice: whatever has been claimed expires.
                     end_by(number)
-                interrupted = number if number in ENDING else interrupted
-                if number == signal.SIGTSTP:
+                if number in ENDING:
+                    interrupted = number
+                    self.calls.start(lambda: _Withdrawn(asking.withdraw()))
+                elif number == signal.SIGTSTP:
                     stop_own_group(number)
                 elif number == signal.SIGCHLD:
                     self.link.wake()
             for result in self.calls.take():
-                answer = result
+                # Of a withdrawal that failed the answer to the claim is waited for.
+                answer = answer or (None if result == _Withdrawn(False) else result)
             ready = self._is_ready() or ready
         return answer, interrupted
 
@@ -153,13 +163,6 @@ class Wrapper:
             if not words:
                 self.forget_watchdog()
         return False
-
-
-def _claim_first(request: Request) -> Claim | Denial:
-    from coordinator.run.candidates import claim_first
-
-    client = request.connect(request.timeout)
-    return claim_first(client, request.session, request.keys, request.timing.ttl, request.repeat_after)
 
 
 def _path_in(environment: Mapping[bytes, bytes]) -> str | None:

@@ -163,11 +163,9 @@ class Hold:
 
     def _withdraw(self, request_id: str) -> bool:
         """Withdraw a claim that may have been granted, or still may be; return whether that is certain."""
-        means = self._means
-        withdraw = partial(
-            means.calls.withdraw_claim, means.fleet, self._session, self._work_key, request_id, self._ttl
-        )
-        return means.keeper.shield(lambda: withdraw(within=_WITHDRAWING_SECONDS))
+        calls, fleet = self._means.calls, self._means.fleet
+        withdraw = partial(calls.withdraw_claim, fleet, self._session, self._work_key, request_id, self._ttl)
+        return self._means.keeper.shield(lambda: withdraw(within=_WITHDRAWING_SECONDS))
 
 
 def renew_together(

@@ -5,6 +5,7 @@ Invariant: a claim whose outcome is unknown is withdrawn, as far as a coordinato
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -79,6 +80,13 @@ class Asking:
         key = self._keys[0] if len(self._keys) == 1 else ""
         withdraw = self._client()._withdraw  # noqa: SLF001  # of this package, and for nobody else
         return withdraw(self._session, key, self._request_id, self._ttl, _WITHDRAWING_SECONDS)
+
+    def release(self, claim: Claim) -> None:
+        """Release a claim that nothing came of, as far as a coordinator answers."""
+        with contextlib.suppress(Exception):
+            self._client().release(
+                claim.session, claim.work_key, reason="a fault of coordination run", token=claim.fencing_token
+            )
 
     def _client(self) -> Client:
         with self._lock:

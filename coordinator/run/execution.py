@@ -59,7 +59,8 @@ class Execution:
         self._has_been_failing = False
         #: What the watchdog has said at last; empty if it was killed.
         self._last_words: list[str] | None = None
-        self._interrupts_group = False
+        #: Whether the end of the claim was begun: what became of it has been said, or is unknown.
+        self.is_settled = False
 
     def run(self) -> Outcome:
         """Run COMMAND and end the claim; raises ``CoordinatorError`` if COMMAND could not be run."""
@@ -91,6 +92,7 @@ class Execution:
 
     def release(self, outcome: Outcome) -> Outcome:
         """Release the work with the outcome's reason, if that can be done in time; returns the outcome."""
+        self.is_settled = True
         until = min(self._deadline, boot_seconds() + self._request.timeout)
         try:
             self._call(lambda: finish.release(self._client, self._claim, outcome.reason, until))
@@ -208,6 +210,7 @@ class Execution:
             error = cannot_execute(self._request.command[0], int(words[1]))
             self.release(Outcome(What.RELEASED, error.exit_code, claim, reason="the command could not be executed"))
             raise error
+        self.is_settled = True
         status, cause = int(words[1]), words[2]
         if os.WIFSIGNALED(status) and had_terminal:
             self._terminal.restore_modes()
@@ -232,6 +235,7 @@ class Execution:
 
     def _complete(self, ended: Outcome) -> Outcome:
         claim = self._claim
+        self.is_settled = True
         until = max(self._deadline, boot_seconds() + self._request.timeout)
         try:
             self._call(lambda: finish.complete(self._client, claim, until, self._say_that_it_waits))

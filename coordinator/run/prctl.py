@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
-__all__ = ["become_subreaper", "die_with_parent"]
+__all__ = ["become_subreaper", "die_with_parent", "use_one_arena"]
 
 #: From <linux/prctl.h>.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+#: From <malloc.h> of glibc.
+_M_ARENA_MAX = -8
 
 
 def become_subreaper() -> None:
@@ -28,6 +31,16 @@ def die_with_parent(number: int, parent: int) -> None:
     _call(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+def use_one_arena() -> None:
+    """Have all threads of this process share one heap.
+
+    glibc reserves up to 128 MiB of addresses for each thread that allocates something, which uses a limit of memory
+    (``ulimit -v``) up. Other libraries do not, and have no such call.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _call(option: int, argument: int) -> None:

@@ -157,7 +157,13 @@ class _Watchdog:
         terminal, variables = rest[2] == "1", rest[3:]
         reader, writer = os.pipe()
         watchdog = os.getpid()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError as error:
+            # There are too many processes.
+            messages.send(self._link, messages.FAILED, error.errno or errno.EAGAIN)
+            self._over = True
+            return
         if not child:
             self._become(watchdog, terminal, variables, writer)
         os.close(writer)

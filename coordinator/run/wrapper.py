@@ -4,11 +4,13 @@ Invariants:
 - The watchdog is started before anything else, while this process has one thread.
 - COMMAND runs only with a claim. The claim is ended only after all processes of COMMAND have ended.
 - Whatever fails, COMMAND ends before its claim: the watchdog alone ensures that, and it ends with this process.
+- A fault of this process after the grant releases the work, unless it has killed the process.
 - A watchdog that was stopped (SIGSTOP) is continued at once: nothing else keeps COMMAND's deadline.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -32,8 +34,13 @@ from coordinator.run.timing import Timing
 if TYPE_CHECKING:
     from coordinator.client import Client
     from coordinator.model import Claim
+    from coordinator.run.candidates import Asking
+    from coordinator.run.execution import Execution
 
 __all__ = ["Request", "Wrapper"]
+
+#: What a process cannot be started for, whatever it is to execute.
+_SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Request(NamedTuple):
@@ -76,6 +83,8 @@ class Wrapper:
         #: What was opened by the caller of this; it is COMMAND's.
         self.inherited = inheritable_descriptors()
         self.link = _start_watchdog(request)
+        self.calls.prepare()
+        self._asking: Asking
         #: Why the watchdog has ended before COMMAND was started, None while it has not.
         self._broken: str | None = None
         self._poll = select.poll()
@@ -112,7 +121,18 @@ class Wrapper:
             return Outcome(What.INTERRUPTED, 128 + interrupted, signal=interrupted)
         if not isinstance(answer, Claim):
             return Outcome(What.NOT_CLAIMED, self.request.nothing_free, denial=answer)
-        holding = Execution(self, answer)
+        holding: Execution | None = None
+        try:
+            holding = Execution(self, answer)
+            return self._hold(holding, answer, interrupted)
+        except BaseException:
+            if holding is None or not holding.is_settled:
+                # A fault of ours. No process of COMMAND may be alive when the work is released.
+                self.link.end_orphans()
+                self._asking.release(answer)
+            raise
+
+    def _hold(self, holding: Execution, answer: Claim, interrupted: int) -> Outcome:
         if interrupted:
             reason = f"signal {name_of(interrupted)} before the command began"
             outcome = Outcome(What.INTERRUPTED, 128 + interrupted, answer, reason=reason, signal=interrupted)
@@ -133,7 +153,7 @@ class Wrapper:
 
         request, interrupted, ready = self.request, 0, False
         connect = partial(request.connect, request.timeout)
-        asking = Asking(connect, request.session, request.keys, request.timing.ttl, request.repeat_after)
+        asking = self._asking = Asking(connect, request.session, request.keys, request.timing.ttl, request.repeat_after)
         self.calls.start(asking.claim)
         answer: Any = None
         while answer is None or not (ready or self._broken is not None):
@@ -178,5 +198,10 @@ def _start_watchdog(request: Request) -> Link:
     try:
         return Link(program, request.command, environment)
     except OSError as error:
+        if error.errno in _SCARCE:
+            raise RunFault(
+                f"the watchdog of the command cannot be started: {error.strerror}; nothing was claimed",
+                hint="allow more processes (ulimit -u), files (ulimit -n) or memory (ulimit -v)",
+            ) from None
         # Mostly E2BIG, which COMMAND itself would have met.
         raise cannot_execute(name, error.errno or 0) from None

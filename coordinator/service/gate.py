@@ -2,7 +2,8 @@
 
 Invariants:
 - A call without a valid credential is refused before anything of its body is read, parsed or waited for.
-- Only few bodies are waited for at a time, none for long, and none may be larger than its method accepts.
+- Only few bodies are waited for at a time, none for long (``unfinished_requests.py``), and none may be larger than its
+  method accepts.
 - Answers that callers do not read do not fill the memory (``unread_answers.py``).
 - Bytes that are not a message are answered like any other invalid input. gRPC itself would answer them with UNKNOWN,
   and log a trace for each of them.
@@ -10,7 +11,6 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
@@ -35,13 +35,13 @@ from coordinator.recorder import Recorder
 from coordinator.service.access import Authorizer
 from coordinator.service.error_replies import Refusals, abort
 from coordinator.service.grpc_server import serve_methods
+from coordinator.service.unfinished_requests import UnfinishedRequests
 from coordinator.service.unread_answers import UnreadAnswers
 
 __all__ = ["Gate", "Malformed", "refuse_malformed"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Receive = Callable[[_Context], Awaitable[Any]]
-_RETRY_SECONDS = 1.0
 #: The fields of requests that may hold many work keys.
 _LISTS = frozenset({"items", "candidates"})
 
@@ -79,7 +79,7 @@ class Gate:
         self._recorder = recorder
         self._refusals = refusals
         self._authorizer = authorizer
-        self._unfinished = _Unfinished(MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS, CROWDED_RECEIVE_SECONDS)
+        self._unfinished = UnfinishedRequests(MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS, CROWDED_RECEIVE_SECONDS)
 
     def serve(
         self, server: grpc.aio.Server, servicer: object, service: ServiceDescriptor, *, open_to_all: bool = False
@@ -150,89 +150,6 @@ def _stream(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
                     unread.taken(context)
 
     return call
-
-
-class _Unfinished:
-    """The requests that are being received: ``most`` at a time.
-
-    A call that finds no place waits for one, and the latest gets the next, because the earlier ones are the likelier to
-    have been given up. While calls wait, a request that has taken longer than ``patience`` gives up its place: a whole
-    one is received within milliseconds, so the slowest is one whose rest is not being sent. A crowd of whole requests
-    passes, however large it is.
-    """
-
-    def __init__(self, most: int, seconds: float, patience: float) -> None:
-        self._most = most
-        self._seconds = seconds
-        self._patience = patience
-        self._places_taken = 0
-        # When each began to be received, the slowest first.
-        self._receiving: dict[asyncio.Timeout, float] = {}
-        self._waiting: dict[asyncio.Future[None], None] = {}
-        self._looks: asyncio.Handle | None = None
-
-    async def read(self, context: _Context) -> Any:
-        """Return the request, or ``EOF`` if there is none; raises ``LimitExceeded`` if it does not come in time."""
-        limit = asyncio.timeout(self._seconds)
-        try:
-            async with limit:
-                await self._take_place()
-                try:
-                    self._receiving[limit] = asyncio.get_running_loop().time()
-                    self._look_soon()
-                    return await context.read()
-                finally:
-                    self._receiving.pop(limit, None)
-                    self._leave_place()
-        except TimeoutError:
-            raise LimitExceeded(
-                "the rest of the request did not come in time",
-                hint=f"nothing was changed; a request must be sent within {self._seconds:g} s, "
-                f"and within {self._patience:g} s while more than {self._most} are being received",
-                retry_after_seconds=_RETRY_SECONDS,
-            ) from None
-
-    async def _take_place(self) -> None:
-        if self._places_taken < self._most:
-            self._places_taken += 1
-            return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting[place] = None
-        self._look_soon()
-        try:
-            await place
-        except asyncio.CancelledError:
-            # The place may have come in the same turn of the loop as the end of the call.
-            if place in self._waiting:
-                del self._waiting[place]
-            else:
-                self._leave_place()
-            raise
-
-    def _leave_place(self) -> None:
-        if not self._waiting:
-            self._places_taken -= 1
-            return
-        place, _ = self._waiting.popitem()
-        if not place.done():
-            place.set_result(None)
-
-    def _look_soon(self) -> None:
-        """Schedule the check whether the slowest has to go, for when its time is over, if none is scheduled yet."""
-        if self._looks is None and self._waiting and self._receiving:
-            loop = asyncio.get_running_loop()
-            due = next(iter(self._receiving.values())) + self._patience
-            # One turn of the loop later: what has come in the meantime is taken first.
-            self._looks = loop.call_at(due, loop.call_soon, self._end_slowest)
-
-    def _end_slowest(self) -> None:
-        self._looks = None
-        latest = asyncio.get_running_loop().time() - self._patience
-        slowest = [limit for limit, began in self._receiving.items() if began <= latest]
-        for limit in slowest[: len(self._waiting)]:
-            del self._receiving[limit]
-            limit.reschedule(0.0)
-        self._look_soon()
 
 
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Any]:

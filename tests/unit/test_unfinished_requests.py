@@ -8,17 +8,23 @@ from typing import Any
 import pytest
 
 from coordinator.errors import LimitExceeded
-from coordinator.service.gate import _Unfinished
+from coordinator.service.unfinished_requests import UnfinishedRequests
 
 LONG, PATIENCE = 3600.0, 0.01
+#: A place that is given to the wrong call is waited for in vain.
+pytestmark = pytest.mark.timeout(60)
 
 
 class Call:
     """Stands for a call's context: its request comes when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, caller: str = "one") -> None:
+        self._caller = caller
         self.begun = asyncio.Event()
         self.request: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    def peer(self) -> str:
+        return self._caller
 
     async def read(self) -> object:
         self.begun.set()
@@ -30,6 +36,12 @@ class Counting:
 
     now = most = 0
 
+    def __init__(self, caller: str = "counting") -> None:
+        self._caller = caller
+
+    def peer(self) -> str:
+        return self._caller
+
     async def read(self) -> object:
         Counting.now += 1
         Counting.most = max(Counting.most, Counting.now)
@@ -39,12 +51,12 @@ class Counting:
         return self
 
 
-def start(unfinished: _Unfinished, call: Any) -> asyncio.Task[Any]:
+def start(unfinished: UnfinishedRequests, call: Any) -> asyncio.Task[Any]:
     return asyncio.create_task(unfinished.read(call))
 
 
 async def test_43_a_crowd_of_whole_requests_is_received_and_few_at_a_time() -> None:
-    unfinished = _Unfinished(8, LONG, 5.0)
+    unfinished = UnfinishedRequests(8, LONG, 5.0)
     Counting.most = 0
     calls = [Counting() for _ in range(5_000)]
     assert await asyncio.gather(*(start(unfinished, call) for call in calls)) == calls
@@ -53,7 +65,7 @@ async def test_43_a_crowd_of_whole_requests_is_received_and_few_at_a_time() -> N
 
 async def test_43_a_crowd_waits_for_a_loop_that_was_busy() -> None:
     """All of it came while the loop did something else: none was slow."""
-    unfinished = _Unfinished(4, LONG, PATIENCE)
+    unfinished = UnfinishedRequests(4, LONG, PATIENCE)
     calls = [Call() for _ in range(200)]
     tasks = [start(unfinished, call) for call in calls]
     await asyncio.sleep(0)
@@ -67,7 +79,7 @@ async def test_43_a_crowd_waits_for_a_loop_that_was_busy() -> None:
 
 
 async def test_43_without_other_requests_a_slow_one_keeps_its_place() -> None:
-    unfinished = _Unfinished(2, LONG, PATIENCE)
+    unfinished = UnfinishedRequests(2, LONG, PATIENCE)
     slow, other = Call(), Call()
     tasks = [start(unfinished, slow), start(unfinished, other)]
     await other.begun.wait()
@@ -79,11 +91,11 @@ async def test_43_without_other_requests_a_slow_one_keeps_its_place() -> None:
 
 
 async def test_43_the_slowest_go_when_others_wait_and_no_more_than_those() -> None:
-    unfinished = _Unfinished(3, LONG, PATIENCE)
+    unfinished = UnfinishedRequests(3, LONG, PATIENCE)
     slow = [Call() for _ in range(3)]
     tasks = [start(unfinished, call) for call in slow]
     await slow[-1].begun.wait()
-    normal = [Counting(), Counting()]
+    normal = [Counting("one more"), Counting("another")]
     assert await asyncio.gather(*(start(unfinished, call) for call in normal)) == normal
     for task in tasks[:2]:
         with pytest.raises(LimitExceeded, match="did not come in time") as caught:
@@ -94,7 +106,7 @@ async def test_43_the_slowest_go_when_others_wait_and_no_more_than_those() -> No
 
 
 async def test_43_the_latest_that_waits_is_the_next_to_get_a_place() -> None:
-    unfinished = _Unfinished(1, LONG, LONG)
+    unfinished = UnfinishedRequests(1, LONG, LONG)
     first, early, late = Call(), Call(), Call()
     tasks = [start(unfinished, first)]
     await first.begun.wait()
@@ -109,8 +121,48 @@ async def test_43_the_latest_that_waits_is_the_next_to_get_a_place() -> None:
     assert await asyncio.gather(*tasks) == [1, 3, 2]
 
 
+async def test_43_of_callers_that_wait_the_one_with_the_fewest_places_is_next() -> None:
+    unfinished = UnfinishedRequests(2, LONG, LONG)
+    held = [Call("many"), Call("many")]
+    tasks = [start(unfinished, call) for call in held]
+    await held[-1].begun.wait()
+    waiting = [Call(caller) for caller in ("one", "many", "many")]
+    tasks += [start(unfinished, call) for call in waiting]
+    await asyncio.sleep(0)
+    held[0].request.set_result(0)
+    await waiting[0].begun.wait()
+    # Both have one place now: the latest is next.
+    waiting[0].request.set_result(0)
+    await waiting[2].begun.wait()
+    assert not waiting[1].begun.is_set()
+    for call in (held[1], *waiting[1:]):
+        call.request.set_result(0)
+    assert await asyncio.gather(*tasks) == [0] * 5
+    # Nothing is left that would count in favour of anybody.
+    assert not unfinished._places_of
+    assert not unfinished._waiting
+
+
+async def test_43_a_caller_with_few_requests_keeps_its_place_however_slow_the_loop_is() -> None:
+    unfinished = UnfinishedRequests(3, LONG, PATIENCE)
+    few, other = Call("few"), Call("other")
+    many = [Call("many") for _ in range(4)]
+    tasks = [start(unfinished, call) for call in (few, *many)]
+    # The slow ones of the caller with many make room for its own,
+    await asyncio.gather(*(call.begun.wait() for call in many))
+    # and for one that has none yet.
+    tasks.append(start(unfinished, other))
+    await other.begun.wait()
+    few.request.set_result("whole")
+    other.request.set_result("whole")
+    assert [await tasks[0], await tasks[-1]] == ["whole", "whole"]
+    for call in many:
+        call.request.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_43_a_place_is_not_lost_with_a_call_that_gave_up_waiting() -> None:
-    unfinished = _Unfinished(1, LONG, LONG)
+    unfinished = UnfinishedRequests(1, LONG, LONG)
     first, second = Call(), Call()
     holding = start(unfinished, first)
     await first.begun.wait()
@@ -130,7 +182,7 @@ async def test_43_a_place_is_not_lost_with_a_call_that_gave_up_waiting() -> None
 
 
 async def test_43_a_call_that_waits_too_long_is_refused() -> None:
-    unfinished = _Unfinished(1, 0.05, LONG)
+    unfinished = UnfinishedRequests(1, 0.05, LONG)
     tasks = [start(unfinished, Call()) for _ in range(3)]
     for task in tasks:
         with pytest.raises(LimitExceeded):

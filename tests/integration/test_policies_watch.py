@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TypeVar
@@ -50,7 +51,8 @@ class World:
         self.policies = Policies(channel, self.runner)
 
     async def set(self, max_live: int) -> None:
-        start = partial(set_policy, Policy("task", max_live=max_live), FleetPaths(self.fleet), clock.now(), "r")
+        request_id = uuid.uuid4().hex
+        start = partial(set_policy, Policy("task", max_live=max_live), FleetPaths(self.fleet), clock.now(), request_id)
         await self.other.run(start, deadline=time.monotonic() + 10)
 
     async def known(self) -> int | None:

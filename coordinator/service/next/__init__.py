@@ -1,6 +1,6 @@
 """ClaimNext: one of many candidates, in one call."""
 
-from coordinator.service.next.candidates import CandidateLists
+from coordinator.service.next.candidate_lists import CandidateLists
 from coordinator.service.next.placement import Placements
 from coordinator.service.next.shared_looks import Looks
 from coordinator.service.next.view import Views

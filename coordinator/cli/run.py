@@ -161,7 +161,8 @@ def _report(context: Context, outcome: Any, *, verbose: bool) -> None:
     if outcome.what is What.NOT_CLAIMED and (outcome.code or verbose):
         _write(describe_claim(outcome.denial))
     elif outcome.what is What.LOST:
-        _write(f"LOST: the claim on {shown_key(claim.work_key)}, so the command was ended: {outcome.reason}")
+        became = "but processes of the command go on" if outcome.goes_on else "so the command was ended"
+        _write(f"LOST: the claim on {shown_key(claim.work_key)}, {became}: {outcome.reason}")
     elif verbose and outcome.what in (What.COMPLETED, What.RELEASED):
         reason = f" ({outcome.reason})" if outcome.what is What.RELEASED else ""
         _write(f"{outcome.what.value} {shown_key(claim.work_key)}{reason}")

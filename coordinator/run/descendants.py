@@ -4,6 +4,7 @@ Invariants:
 - ``end_all`` returns when there is none left. A child subreaper without children has no descendants: whatever forks
   twice, calls ``setsid`` or loses its parent stays below it. The kernel says that it has no child (ECHILD). ``/proc``
   is not used for that, because it shows different moments.
+- Where this user may not kill what is left, it returns after a second, and names that.
 - No other process gets a signal. A signal goes to a pidfd; once that is open, the start time of its process is compared
   with the one that was seen, because an id may have been reused by another process.
 - All that are found are stopped before any is killed, so that no parent sees its child die and starts another one.
@@ -26,17 +27,21 @@ _MOST_LOOKS = 10
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.001, 0.05
 #: For how long processes that may not be killed (setuid programs) are tried, in seconds.
 _PATIENCE_SECONDS = 1.0
+#: What a process is called whose name is not shown to this user.
+_HIDDEN = "?"
 
 
 class Process:
     """A process as a look at ``/proc`` has found it."""
 
-    __slots__ = ("group", "name", "parent", "pid", "started", "state")
+    __slots__ = ("group", "is_alive", "name", "parent", "pid", "started", "state")
 
-    def __init__(self, pid: int, name: str, state: str, parent: int, group: int, started: int) -> None:
+    def __init__(self, pid: int, name: str, state: str, parent: int, group: int, started: int, threads: int) -> None:
         self.pid = pid
         self.name = name
         self.state = state
+        #: Whether it runs: one whose first thread has ended looks like a zombie, and its other threads go on.
+        self.is_alive = state not in "ZX" or threads > 1
         self.parent = parent
         self.group = group
         #: In clock ticks since the boot.
@@ -91,7 +96,8 @@ def look(pid: int) -> Process | None:
         # The name stands in parentheses and may hold any character, parentheses too.
         start, _, rest = text.rpartition(")")
         words = rest.split()
-        return Process(pid, start.partition("(")[2], words[0], int(words[1]), int(words[2]), int(words[19]))
+        parent, group, threads, started = (int(words[place]) for place in (1, 2, 17, 19))
+        return Process(pid, start.partition("(")[2], words[0], parent, group, started, threads)
     except (OSError, ValueError, IndexError):
         return None
 
@@ -110,7 +116,7 @@ def find(root: int, found: Callable[[Process], object] | None = None, *, newer: 
     for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True):  # noqa: PTH208
         if pid > least and pid != root and _is_below(pid, seen, below):
             process = seen[pid]
-            if process is not None and process.state not in "ZX":
+            if process is not None and process.is_alive:
                 descendants.append(process)
                 if found is not None:
                     found(process)
@@ -134,32 +140,45 @@ def _is_below(pid: int, seen: dict[int, Process | None], below: dict[int, bool])
     return answer
 
 
-def end_all(reap: Callable[[], bool]) -> tuple[list[str], list[str]]:
+def end_all(reap: Callable[[], bool]) -> tuple[list[str], list[tuple[int, str]]]:
     """End all descendants of this process, which is a child subreaper.
 
     ``reap`` waits for the children that have ended, without blocking, and returns whether there are more. Returns the
-    names of what was killed, and of what may not be killed, to which the calls of this process have no right.
+    names of what was killed, and the ids and names of what this process has no right to kill, which goes on.
     """
     root = os.getpid()
     killed: dict[tuple[int, int], str] = {}
     refused: dict[tuple[int, int], str] = {}
-    wait, refused_since = _FIRST_WAIT_SECONDS, 0.0
+    wait, stuck_since = _FIRST_WAIT_SECONDS, 0.0
     while reap():
-        # The quick look mostly finds all there are. Where it finds none, the children that are left are elsewhere.
-        alive = _stopped(root, newer=True) or _stopped(root, newer=False)
-        refused.clear()
+        # The quick look mostly finds all there are. Where it finds nothing new, those that are left are elsewhere.
+        alive = _stopped(root, newer=True)
+        if all(process.identity in refused for process in alive):
+            alive = _stopped(root, newer=False)
+        refused = {}
         for process in alive:
             if process.send(signal.SIGKILL):
                 killed.setdefault(process.identity, process.name)
             else:
                 refused[process.identity] = process.name
-        if alive and len(refused) == len(alive):
-            refused_since = refused_since or time.monotonic()
-            if time.monotonic() - refused_since > _PATIENCE_SECONDS:
+        if len(refused) < len(alive):
+            stuck_since = 0.0
+        else:
+            stuck_since = stuck_since or time.monotonic()
+            if time.monotonic() - stuck_since > _PATIENCE_SECONDS:
                 break
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-    return list(killed.values()), list(refused.values())
+    else:
+        return list(killed.values()), []
+    return list(killed.values()), [(pid, name) for (pid, _), name in refused.items()] or _hidden_children()
+
+
+def _hidden_children() -> list[tuple[int, str]]:
+    """Return the children of this process that ``/proc`` does not show, as those of other users with ``hidepid``."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123  # pathlib loads slowly
+        return [(int(pid), _HIDDEN) for pid in file.read().split()]
+    return [(0, _HIDDEN)]
 
 
 def _stopped(root: int, *, newer: bool) -> list[Process]:

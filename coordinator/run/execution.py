@@ -214,11 +214,15 @@ class Execution:
         status, cause = int(words[1]), words[2]
         if os.WIFSIGNALED(status) and had_terminal:
             self._terminal.restore_modes()
+        killed, going_on, names = int(words[3]), int(words[4]), words[5:]
+        self._say_what_goes_on(going_on, names[min(killed, messages.MOST_NAMES) :])
         if self._lost is not None:
-            return Outcome(What.LOST, LOST, claim, reason=self._lost.message)
+            return Outcome(What.LOST, LOST, claim, reason=self._lost.message, goes_on=going_on > 0)
         if cause != "own":
-            return self.release(Outcome(What.LOST, LOST, claim, reason=self._revoked or _NOT_RENEWED))
-        self._say_what_was_left(int(words[3]), int(words[4]), words[5:])
+            lost = Outcome(What.LOST, LOST, claim, reason=self._revoked or _NOT_RENEWED, goes_on=going_on > 0)
+            # It is free at its deadline: nothing is released while the command works.
+            return lost if going_on else self.release(lost)
+        self._say_what_was_left(killed, names)
         ended = Outcome(
             What.ENDED_BY_COMMAND,
             code_of(status),
@@ -265,15 +269,23 @@ class Execution:
             f"(a signal ends that): {error.message}"
         )
 
-    def _say_what_was_left(self, killed: int, refused: int, names: list[str]) -> None:
+    def _say_what_was_left(self, killed: int, names: list[str]) -> None:
         """Report how many processes COMMAND has left behind, and the names of the first."""
-        for count, done in ((killed, "were killed"), (refused, "may not be killed by this user")):
-            named = names[: min(count, messages.MOST_NAMES)]
-            names = names[len(named) :]
-            if named:
-                shown = ", ".join(quoted(name) for name in named)
-                more = f" and {count - len(named)} more" if count > len(named) else ""
-                self._wrapper.notice(f"processes that the command left behind {done}: {shown}{more}")
+        if killed:
+            shown = _enumerated(killed, [quoted(name) for name in names[: min(killed, messages.MOST_NAMES)]])
+            self._wrapper.notice(f"processes that the command left behind were killed: {shown}")
+
+    def _say_what_goes_on(self, count: int, named: list[str]) -> None:
+        """Report the processes of COMMAND that this user may not kill, and how to end them."""
+        if not count:
+            return
+        found = [name.partition(" ") for name in named]
+        shown = _enumerated(count, [f"{quoted(name)} (process {pid})" for pid, _, name in found])
+        pids = " ".join(pid for pid, _, _ in found)
+        self._wrapper.notice(
+            f"processes of the command may not be killed by this user, and go on: {shown}; "
+            f"end them before the work is done again: sudo kill -KILL {pids}"
+        )
 
     def _call(self, call: Callable[[], Record]) -> Record:
         """Make a call, and wait for its answer; a signal to end gives it up."""
@@ -288,3 +300,8 @@ class Execution:
                     return result
                 if isinstance(result, BaseException):
                     raise result
+
+
+def _enumerated(count: int, shown: list[str]) -> str:
+    """Return the first of ``count`` things, and how many more there are."""
+    return ", ".join(shown) + (f" and {count - len(shown)} more" if count > len(shown) else "")

@@ -50,7 +50,8 @@ CONTINUED = "continued"
 #: SIGTERM was sent because the deadline is near.
 ENDING = "ending"
 #: Nothing of COMMAND's is alive any more: its wait status, ``own``, ``deadline`` or ``asked`` for what ended it, how
-#: many processes were killed, how many may not be, and the names of those and of these, ``MOST_NAMES`` of each at most.
+#: many processes were killed, how many may not be, the names of those, and the ids and names of these, ``MOST_NAMES``
+#: of each at most.
 ENDED = "ended"
 MOST_NAMES = 5
 

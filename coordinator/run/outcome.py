@@ -36,7 +36,8 @@ class Outcome(NamedTuple):
     """How ``run`` ended, and its exit code.
 
     ``signal`` is what ended COMMAND, or came before it began; 0 for none. ``by_interrupt`` is whether that was Ctrl-C
-    and COMMAND had the terminal for itself.
+    and COMMAND had the terminal for itself. ``goes_on`` is whether processes of COMMAND are alive, which this user may
+    not kill.
     """
 
     what: What
@@ -46,6 +47,7 @@ class Outcome(NamedTuple):
     reason: str = ""
     signal: int = 0
     by_interrupt: bool = False
+    goes_on: bool = False
 
 
 class RunFault(CoordinatorError):

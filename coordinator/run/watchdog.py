@@ -252,7 +252,8 @@ class _Watchdog:
             return
         killed, refused = end_all(self._reap)
         status = self._status if self._status is not None else signal.SIGKILL
-        names = (*killed[: messages.MOST_NAMES], *refused[: messages.MOST_NAMES])
+        going_on = [f"{pid} {name}" for pid, name in refused]
+        names = (*killed[: messages.MOST_NAMES], *going_on[: messages.MOST_NAMES])
         messages.send(self._link, messages.ENDED, status, cause, len(killed), len(refused), *names)
 
     def _reap(self) -> bool:

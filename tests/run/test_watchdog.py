@@ -267,3 +267,24 @@ def test_it_loads_little() -> None:
             for part in ("", ".watchdog", ".descendants", ".descriptors", ".environment", ".messages", ".prctl")
         ),
     }
+
+
+def test_a_process_whose_first_thread_has_ended_is_ended_too() -> None:
+    """It looks like a zombie, which is not waited for as long as its other threads run."""
+    program = f"""{HELPERS}
+import ctypes, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+threading.Thread(target=await_signals).start()
+say(os.getpid())
+ctypes.CDLL(None).syscall(60, 0)  # exit(2) ends this thread alone
+"""
+    with RunningWatchdog(*python(program)) as watchdog:
+        watchdog.start()
+        (pid,) = map(int, watchdog.read())
+        threads = Path(f"/proc/{pid}/status")
+        while "zombie" not in threads.read_text():
+            pass
+        watchdog.send(messages.KILL)
+        status, cause, *_ = watchdog.expect(messages.ENDED)
+        assert (int(status), cause) == (signal.SIGKILL, "asked")
+        assert not threads.exists()

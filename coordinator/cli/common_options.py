@@ -10,6 +10,8 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from coordinator.cli.context import SETTINGS, remember
 from coordinator.cli.help import help_option, write_commands, write_parameters
 from coordinator.cli.interruption import Ended
+from coordinator.cli.variables import check_variables, name_variables
+from coordinator.errors import InvalidInput
 
 __all__ = ["CommonCommand", "CommonGroup"]
 
@@ -63,11 +65,18 @@ class CommonCommand(TyperCommand):
         return help_option(super().get_help_option(ctx))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; a signal ends it quietly, where typer would write to standard error."""
+        """Run the command; a signal ends it quietly, where typer would write to standard error.
+
+        An error about a value from the environment names the variable.
+        """
         try:
+            check_variables(ctx)
             return super().invoke(ctx)
         except Ended as ended:
             return ended.code
+        except InvalidInput as error:
+            name_variables(error, ctx)
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the pieces of the usage line, arguments without the braces that typer puts around them.

@@ -13,6 +13,9 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.streams import write_answer
+from coordinator.errors import InvalidInput
+from coordinator.names import shorten
+from coordinator.process.variables import read_variable
 
 __all__ = ["COMPLETING", "HELP", "Shell", "completion", "prepare_completion"]
 
@@ -36,6 +39,10 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+#: What the scripts of shells ask.
+_QUESTIONS = tuple(f"complete_{shell}" for shell in Shell)
+
+
 def completion(
     shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", metavar="SHELL", show_default=False)],
 ) -> None:
@@ -47,9 +54,21 @@ def completion(
     write_answer(f"{script}\n")
 
 
-def prepare_completion() -> None:
-    """Have typer know the shells, if one of them asks; it learns them only where it may add options of its own."""
-    if COMPLETING in os.environ:
-        from typer._completion_classes import completion_init
+def prepare_completion() -> bool:
+    """Have typer know the shells, if one of them asks, and return whether one does; typer itself knows none then.
 
-        completion_init()
+    Raises ``InvalidInput`` for what no shell asks: typer would end with the code that means "no".
+    """
+    asked = read_variable(COMPLETING)
+    if asked is None:
+        os.environ.pop(COMPLETING, None)
+        return False
+    if asked not in _QUESTIONS:
+        raise InvalidInput(
+            f"the environment variable {COMPLETING} is {shorten(asked)}, which no shell asks",
+            hint=f"unset it; the script of `coordination completion SHELL` sets it to {' or '.join(_QUESTIONS)}",
+        )
+    from typer._completion_classes import completion_init
+
+    completion_init()
+    return True

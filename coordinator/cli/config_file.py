@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
 from coordinator.process.home import home_directory
+from coordinator.process.variables import read_variable
 
 __all__ = ["Found", "find"]
 
@@ -50,7 +51,7 @@ def find(allowed: Iterable[str]) -> Found:
 
 
 def _find(allowed: tuple[str, ...]) -> Found:
-    if named := os.environ.get(_VARIABLE):
+    if named := read_variable(_VARIABLE):
         path = Path(named)
         text = _text(path)
         if text is None:

@@ -16,6 +16,7 @@ from coordinator.errors import InvalidInput
 from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.endpoints import DEFAULT_LISTEN
+from coordinator.process.variables import read_variable
 
 if TYPE_CHECKING:
     from coordinator.client import AsyncClient, Client
@@ -140,6 +141,11 @@ class Context:
                 field="fleet",
                 hint=f"for example {DEFAULT_FLEET}, which is meant where none is given",
             )
+        if source.startswith("environment "):
+            # Nobody has just typed it, and the coordinator, which would refuse it, may not answer.
+            from coordinator.names import check_fleet
+
+            check_fleet(name)
         return name
 
     def _file(self, name: str) -> str | None:
@@ -184,7 +190,7 @@ class Context:
             "tls": self.tls,
             # Empty is none, also where the environment says otherwise: an option has set it.
             **{name: self._file(name) or "" for name in ("ca", "cert", "key", "token_file")},
-            "instance": os.environ.get("COORDINATION_INSTANCE", ""),
+            "instance": read_variable("COORDINATION_INSTANCE") or "",
         }
 
 
@@ -200,8 +206,8 @@ def current() -> Context:
     for setting in SETTINGS:
         if setting.name in _given:
             chosen[setting.name] = Chosen(str(_given[setting.name]), "option")
-        elif os.environ.get(setting.variable):
-            chosen[setting.name] = Chosen(os.environ[setting.variable], f"environment {setting.variable}")
+        elif (found := read_variable(setting.variable)) is not None:
+            chosen[setting.name] = Chosen(found, f"environment {setting.variable}")
         elif setting.name in file.settings:
             chosen[setting.name] = Chosen(file.settings[setting.name], f"config file {file.path}")
         else:

@@ -14,7 +14,7 @@ import typer
 
 from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import app, build_only
-from coordinator.cli.completion import COMPLETING, prepare_completion
+from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
 from coordinator.cli.last_resort import fault
@@ -83,14 +83,14 @@ def _emit(error: CoordinatorError, arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
-    prepare_completion()
-    if COMPLETING not in os.environ:
+    completing = prepare_completion()
+    if not completing:
         build_only(find_verb(arguments))
     try:
         outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
     except SystemExit as ended:
         # Only the completion of a shell may end so.
-        if COMPLETING not in os.environ:
+        if not completing:
             raise
         outcome = ended.code
     return outcome if isinstance(outcome, int) else 0

@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 from coordinator.cli.streams import notice
 from coordinator.errors import InvalidInput
+from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import check_no_reference, check_session, reads_as_key, reads_as_reference
+from coordinator.process.variables import read_variable
 
 __all__ = ["AGENT_VARIABLES", "VARIABLE", "VARIABLES", "Acting", "Session", "acting_on", "find_session"]
 
@@ -94,7 +96,11 @@ def acting_on(verb: str, first: str | None, second: str | None, option: str | No
     """
     key = first if second is None else second
     if key is None:
-        key = os.environ.get(KEY_VARIABLE) or None
+        key = read_variable(KEY_VARIABLE)
+        if key is not None and len(key.encode()) > MAX_WORK_KEY_BYTES:
+            raise InvalidInput(
+                f"the work key is longer than {MAX_WORK_KEY_BYTES} bytes (environment {KEY_VARIABLE})", field="work_key"
+            )
     if key is None:
         raise InvalidInput("missing argument 'KEY'", hint=f"see coordination {verb} --help")
     session = _session_of(verb, key, option) if second is None else _session_before(verb, first or "", second, option)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from coordinator.errors import InvalidInput
 from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.endpoints import DEFAULT_LISTEN, parse_endpoints
+from coordinator.process.variables import read_variable
 
 __all__ = ["Protection", "Settings", "settings_from"]
 
@@ -116,8 +116,8 @@ class _Variables:
 
     def get(self, setting: str) -> str | None:
         """Return what the environment says, None for nothing."""
-        found = os.environ.get(_variable(setting))
-        if not found:
+        found = read_variable(_variable(setting))
+        if found is None:
             return None
         self._used.add(setting)
         return found

@@ -12,6 +12,7 @@ from coordinator.errors import InvalidInput
 
 __all__ = [
     "CROWDED_RECEIVE_SECONDS",
+    "CROWDED_UNREAD_SECONDS",
     "DEFAULT_BRIEFED_SECONDS",
     "DEFAULT_BRIEFING_CHARACTERS",
     "DEFAULT_CERTIFICATE_DAYS",
@@ -138,10 +139,12 @@ MAX_UNFINISHED_REQUESTS = 128
 RECEIVE_SECONDS = 10.0
 CROWDED_RECEIVE_SECONDS = 0.25
 #: How many answers may wait for callers that do not read them, how many bytes of them, and how long, in seconds, one
-#: may wait while there are more. A call whose answer waits takes about 15 KB itself.
+#: may wait while there are more. From twice as many on that is less, the more there are, and this at least. A call
+#: whose answer waits takes about 15 KB itself, and callers send 20,000 of them in a second or two.
 MAX_UNREAD_ANSWERS = 1_024
 MAX_UNREAD_BYTES = 16 * 1024 * 1024
 UNREAD_SECONDS = 0.5
+CROWDED_UNREAD_SECONDS = 0.1
 #: How much of a call's body is taken before the call is looked at, and how much its headers may be, in bytes.
 WINDOW_BYTES = 4 * 1024
 MAX_HEADER_BYTES = 16 * 1024

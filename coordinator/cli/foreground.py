@@ -26,6 +26,7 @@ from coordinator.logs.audit import Audit
 from coordinator.names import check_kind
 from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
+from coordinator.process.memory import return_large_blocks
 from coordinator.process.open_files import need_files
 from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
@@ -95,6 +96,7 @@ def run_embedded(
     ``lock_descriptor`` is the lock of the data directory, where who started this process has taken it.
     """
     need_files(with_etcd=True)
+    return_large_blocks()
     settings = up_arguments.settings(up_arguments.arguments(options, etcd_path, etcd_listen))
     listen = split_address(etcd_listen, "etcd-listen") if etcd_listen is not None else None
     if listen is not None:
@@ -122,6 +124,7 @@ def run_embedded(
 def run_beside(endpoints: str, options: Options) -> int:
     """Run a coordinator beside an etcd that is there already; returns the exit code."""
     need_files(with_etcd=False)
+    return_large_blocks()
     settings = options.settings(parse_members(endpoints))
     for text in _notices(options):
         notice(text)

@@ -3,7 +3,8 @@
 An answer stays in memory until its caller has taken it, and HTTP/2 lets a caller take it as slowly as it likes, a call
 that needs no credential included. Invariant: about so many answers, and so many bytes of them, wait for their callers.
 When there are more, connections on which one has waited for some time are closed, those with the most first, until the
-rest is little enough again. A caller that reads, or is one of few that do not, is left alone.
+rest is little enough again. The more there are, the shorter that time is: however fast they come, they do not fill the
+memory within it. A caller that reads, or is one of few that do not, is left alone.
 
 Connections through a unix socket are not closed: gRPC does not say which is whose, and all are of the same user.
 """
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 import grpc.aio
 
-from coordinator.limits import MAX_UNREAD_ANSWERS, MAX_UNREAD_BYTES, UNREAD_SECONDS
+from coordinator.limits import CROWDED_UNREAD_SECONDS, MAX_UNREAD_ANSWERS, MAX_UNREAD_BYTES, UNREAD_SECONDS
 from coordinator.logs.format import said
 from coordinator.logs.line_limit import LineLimit
 
@@ -27,6 +28,8 @@ __all__ = ["UnreadAnswers"]
 
 _LOG = logging.getLogger(__name__)
 _MOST_LINES, _LINES_SECONDS = 1, 60.0
+#: From how many times what may wait on patience is shorter.
+_CROWD = 2
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -49,12 +52,14 @@ class UnreadAnswers:
         most: int = MAX_UNREAD_ANSWERS,
         most_bytes: int = MAX_UNREAD_BYTES,
         patience: float = UNREAD_SECONDS,
+        least_patience: float = CROWDED_UNREAD_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._close = close
         self._most = most
         self._most_bytes = most_bytes
         self._patience = patience
+        self._least_patience = least_patience
         self._clock = clock
         self._waiting: dict[_Context, _Answer] = {}
         self._bytes = 0
@@ -83,7 +88,9 @@ class UnreadAnswers:
         """Return whose connections are to be closed, and count their answers no more."""
         if not self._too_many(len(self._waiting), self._bytes):
             return set()
-        latest = self._clock() - self._patience
+        latest = self._clock() - self._patience_now()
+        if next(iter(self._waiting.values())).since > latest:
+            return set()
         of_peer: dict[str, list[_Context]] = defaultdict(list)
         late: set[str] = set()
         for context, answer in self._waiting.items():
@@ -102,6 +109,10 @@ class UnreadAnswers:
     def _too_many(self, count: int, size: int) -> bool:
         return count > self._most or size > self._most_bytes
 
+    def _patience_now(self) -> float:
+        excess = max(len(self._waiting) / self._most, self._bytes / self._most_bytes) / _CROWD
+        return max(min(self._least_patience, self._patience), self._patience / max(1.0, excess))
+
     def _weight(self, contexts: list[_Context]) -> float:
         """Return how large a share of what may wait is that of these calls."""
         size = sum(self._waiting[context].size for context in contexts)
@@ -110,7 +121,7 @@ class UnreadAnswers:
     async def _look_again_and_again(self) -> None:
         try:
             while self._too_many(len(self._waiting), self._bytes):
-                await asyncio.sleep(self._patience / 2)
+                await asyncio.sleep(self._least_patience / 2)
                 if peers := self.to_close():
                     if self._lines.lets_through(""):
                         _LOG.warning(

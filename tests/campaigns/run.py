@@ -254,9 +254,9 @@ class Round:
 def _free_at(successor: Claim, sent: float) -> float:
     """Return from when on the work was free, or a moment before.
 
-    A claim is granted after the coordinator has begun with it, which on a busy host is long after it was sent, but maybe
-    only just after ``run`` has freed the work. Then it is the moment at which the coordinator was asked to: it is on
-    this host, so that wall clocks can be compared.
+    A claim is granted after the coordinator has begun with it, which on a busy host is long after it was sent, but
+    maybe only just after ``run`` has freed the work. Then it is the moment at which the coordinator was asked to: it is
+    on this host, so that wall clocks can be compared.
     """
     previous = successor.previous
     if previous is None or previous.ended_at is None or previous.cause is Cause.EXPIRED:

@@ -59,6 +59,17 @@ async def test_43_who_has_most_is_closed_once_one_has_waited(
     assert unread.to_close() == set(), "what is left is little enough"
 
 
+@pytest.mark.parametrize(("size", "count", "patience"), [(1, 20, 1.0), (1, 40, 0.5), (60, 10, 1 / 3), (1, 1000, 0.1)])
+async def test_43_the_more_wait_the_shorter_is_the_patience(
+    unread: UnreadAnswers, clock: list[float], size: int, count: int, patience: float
+) -> None:
+    send(unread, "many", *[size] * count)
+    clock[0] = patience - 0.01
+    assert unread.to_close() == set()
+    clock[0] = patience + 0.01
+    assert unread.to_close() == {"many"}
+
+
 async def test_43_who_reads_is_not_closed(unread: UnreadAnswers, clock: list[float]) -> None:
     quick = send(unread, "quick", *[9] * 9)
     clock[0] = 1.0

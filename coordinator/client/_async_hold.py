@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -61,12 +61,15 @@ class AsyncHeld:
 
     @property
     def deadline(self) -> float:
-        """Until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``."""
-        return self._held_claim.deadline
+        """Until when the claim certainly lasts, as a reading of ``coordinator.clock.boot_seconds()``.
+
+        0 once the block has ended, and in a process that was forked inside the block.
+        """
+        return self._held_claim.deadline if self._process == this_process() else 0.0
 
     @property
     def lost(self) -> asyncio.Event:
-        """Set once the claim may have ended: it has expired, was revoked, or is not renewed any more.
+        """Set once the claim may have ended: it has expired, was revoked, is no longer renewed, or the block has ended.
 
         Set from the start in a process that was forked inside the block.
         """
@@ -87,6 +90,12 @@ class AsyncHeld:
         if not isinstance(result, str):
             raise InvalidInput(f"result must be a str, not {type(result).__name__}", field="result")
         self._result = check_text("result", result, MAX_TEXT_BYTES)
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            "what is held cannot be copied or pickled: it is held by the block that began it",
+            hint="pass on what is needed of it, for example held.claim.fencing_token",
+        )
 
     def remaining(self) -> float:
         """Return for how many seconds the claim certainly lasts still, 0 or more."""
@@ -148,12 +157,20 @@ class AsyncHold:
         try:
             await self._end(error)
         except CoordinatorError:
-            self._gone.detach()
+            self._close()
             raise
         except BaseException as interrupt:
-            await self._ending.after(interrupt)
+            if self._held is not None:
+                await self._ending.after(interrupt)
+            self._close()
             raise
-        self._gone.detach()
+        self._close()
+
+    def _close(self) -> None:
+        """Note that the claim has ended with its block."""
+        if self._held is not None:
+            self._gone.detach()
+            self._held_claim.end()
 
     async def _end(self, error: BaseException | None) -> None:
         if self._held is None:

@@ -5,6 +5,7 @@ Invariants:
   the host is suspended (``boot_seconds``). It never moves back.
 - A claim is renewed at a third of its TTL. A renewal that has no answer is sent again, with the same request_id, until
   the deadline: two thirds of the TTL are left for that. One that has failed for good is another request then.
+- Once its block has ended nothing is held, whatever is answered later.
 - A claim is lost when a coordinator says so, when its deadline has passed, or when nothing renews it any more. It stays
   lost, whatever is answered later.
 - What one session holds is renewed by one request, as far as it is due or will be soon.
@@ -42,7 +43,7 @@ _REASON_CHARACTERS = 500
 
 
 class HeldClaim:
-    """One claim that is held; ``announce`` is called once, when it is lost."""
+    """One claim that is held; ``announce`` is called when it is lost, and when it has ended with its block."""
 
     def __init__(self, claim: Claim, announce: Callable[[], None]) -> None:
         self.claim = claim
@@ -52,7 +53,7 @@ class HeldClaim:
         #: A coordinator refuses to renew it, which it does too while an operator revokes the claim.
         self.refused = False
         #: Its block has ended: how the claim ends is no loss any more.
-        self.ending = False
+        self.ending = self._ended = False
         self._announce = announce
         #: What the last renewal failed with, if it failed.
         self._problem: CoordinatorError | None = None
@@ -65,6 +66,8 @@ class HeldClaim:
 
     def renewed(self, claim: Claim) -> None:
         """Note that a coordinator has renewed it."""
+        if self._ended:
+            return
         self._problem = None
         deadline = claim.deadline or 0.0
         self._begin(deadline - claim.remaining_seconds, claim)
@@ -95,6 +98,12 @@ class HeldClaim:
         if self.lost is None and not self.ending:
             self.lost = why
             self._announce()
+
+    def end(self) -> None:
+        """Note that it has ended with its block: whoever still looks at it holds nothing."""
+        self.ending = self._ended = True
+        self.deadline = 0.0
+        self._announce()
 
     def look(self, now: float) -> None:
         """Lose it if its deadline has passed."""

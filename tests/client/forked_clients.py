@@ -279,7 +279,7 @@ def held(client: Client) -> Answers:
     def leave_block() -> Any:
         with client.hold("s", "task:own"):
             pass
-        return [block.lost.is_set(), outcome_of(lambda: hold.__exit__(None, None, None))]
+        return [block.lost.is_set(), block.remaining(), outcome_of(lambda: hold.__exit__(None, None, None))]
 
     def fail_in_block() -> Any:
         error = ValueError("in the child")

@@ -54,7 +54,7 @@ CASES: dict[str, list[Any]] = {
     "closing_in_the_child": ["InvalidInput: this client is closed", "gone", "granted", 1],
     "iterators": [["task:b", "task:c"], MOVED, ["task:b", "task:c"], True],
     "without_the_hook": [DENIED, "granted"],
-    "held": [[True, LEFT], None, False, "claimed", "completed", "completed"],
+    "held": [[True, 0.0, LEFT], None, False, "claimed", "completed", "completed"],
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Generator
 from typing import Any
 
@@ -199,3 +201,30 @@ async def test_a_completion_that_stays_without_an_answer_can_be_repeated(
         assert record.result == "again"
         (late,) = await slow.all_arrive()
         assert late.record.result == "again"
+
+
+async def test_nothing_is_held_once_its_block_has_ended(holder: Holder) -> None:
+    kept: list[AsyncHeld | Held] = []
+
+    async def work(held: AsyncHeld | Held) -> None:
+        kept.append(held)
+
+    await holder.hold(work, "s-1", KEY)
+
+    (held,) = kept
+    assert held.lost.is_set()
+    assert (held.remaining(), held.deadline) == (0.0, 0.0)
+
+
+async def test_what_is_held_cannot_be_copied_and_its_claim_can(holder: Holder) -> None:
+    async def work(held: AsyncHeld | Held) -> None:
+        for each in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(InvalidInput, match="what is held cannot be copied or pickled"):
+                each(held)
+        assert pickle.loads(pickle.dumps(held.claim)).work_key == KEY  # noqa: S301  # what was written here
+
+    await holder.hold(work, "s-1", KEY)
+
+
+def test_the_end_of_a_block_that_was_not_begun_does_nothing(sync_client: Client) -> None:
+    sync_client.hold("s-1", KEY).__exit__(None, None, None)

@@ -32,6 +32,7 @@ __all__ = [
     "check_session_filter",
     "check_text",
     "is_session",
+    "is_writable_name",
     "reads_as_key",
     "reads_as_reference",
     "shorten",
@@ -43,6 +44,8 @@ DEFAULT_FLEET = "default"
 _SESSION = re.compile(rf"[A-Za-z0-9._:@/+-]{{1,{MAX_SESSION_BYTES}}}")
 _STRANGE = re.compile(r"[^A-Za-z0-9._:@/+-]")
 _ALLOWED = f"allowed are 1 to {MAX_SESSION_BYTES} bytes of a-z, A-Z, 0-9 and . _ : @ / + -, without spaces"
+#: Control, format (directional among them), surrogates (bytes that are no UTF-8), line and paragraph separators.
+_NOT_IN_LINES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _HINT = "name the agent's run, for example session-7f8b"
 
 
@@ -189,6 +192,15 @@ def utf8_size(field: str, name: str, value: str) -> int:
         raise InvalidInput(
             f"{name} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
         ) from None
+
+
+def is_writable_name(text: str) -> bool:
+    """Return whether a name can stand in a line: no line break, control or directional character, nothing but UTF-8."""
+    if text.isprintable():
+        return True
+    import unicodedata
+
+    return not any(unicodedata.category(character) in _NOT_IN_LINES for character in text)
 
 
 def shorten(text: str) -> str:

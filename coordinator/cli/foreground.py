@@ -178,7 +178,7 @@ async def _serve(
             stack.callback(control.set_ending)
         if audit is not None:
             audit.write("started", version=__version__, pid=os.getpid(), **where)
-            stack.callback(audit.write, "stopped", pid=os.getpid())
+            audit.end_with("stopped", pid=os.getpid())
         if is_unix(server.endpoint):
             notice(f"clients reach it with COORDINATION_ENDPOINT={shlex.quote(server.endpoint)}")
         # It runs even if the ready line cannot be written.

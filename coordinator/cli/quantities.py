@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl
+from coordinator.names import is_writable_name
 
 __all__ = [
     "format_bytes",
@@ -97,6 +98,12 @@ def named_path(name: str, what: str) -> Callable[[str], Path]:
                 f"{name} is empty; it must name {what}",
                 field=field.lower(),
                 hint="name one, or leave the option out" if field != name else None,
+            )
+        if not is_writable_name(typed):
+            raise InvalidInput(
+                f"{name} is {typed!r}, which cannot name {what}: a path must be in UTF-8, without line breaks, control "
+                "and directional characters",
+                field=field.lower(),
             )
         path = Path(typed)
         if not path.is_absolute():

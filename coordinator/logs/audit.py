@@ -3,12 +3,14 @@
 Invariant: no flood rotates it away. Refusals write a few lines of each code in a minute and how many more there were;
 what each credential has done is counted, and written once a minute; what operators do, and changes of credentials and
 certificates, are written each. What an operator's call is about stands on its line: a work key, or a policy's pattern.
+A count says of how many seconds it is, and no line comes after the one that says that the coordinator has stopped.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,16 @@ _LAST_LINES_SECONDS = 1.0
 
 
 class Audit:
-    """Writes to ``path``; raises ``InvalidInput`` if that cannot be written."""
+    """Writes to ``path``; raises ``InvalidInput`` if that cannot be written. ``clock`` returns seconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counted_since = clock()
+        self._last: tuple[str, dict[str, object]] | None = None
         self._file = LogFile(path, kept=_FILES_KEPT, field="audit-log")
         self._formatter = LineFormatter()
         self._writer = LogWriter(self._file.write, lambda lines: self._line("audit lines were dropped", lines=lines))
-        self._refusals = LineLimit(_MOST_REFUSALS, _REFUSAL_SECONDS, self._more)
+        self._refusals = LineLimit(_MOST_REFUSALS, _REFUSAL_SECONDS, self._more, clock=clock)
         self._done: Counter[tuple[str, str]] = Counter()
 
     def write(self, event: str, **pairs: object) -> None:
@@ -67,17 +72,27 @@ class Audit:
     def write_counts(self) -> None:
         """Write what was counted since the last time."""
         done, self._done = self._done, Counter()
+        since, self._counted_since = self._counted_since, self._clock()
+        seconds = round(self._counted_since - since, 1)
         for (credential, method), count in sorted(done.items()):
-            self.write("did", credential=credential, method=method, count=count, seconds=_COUNT_SECONDS)
+            self.write("did", credential=credential, method=method, count=count, seconds=seconds)
+
+    def end_with(self, event: str, **pairs: object) -> None:
+        """Have ``close`` write a last line."""
+        self._last = event, pairs
 
     def close(self) -> None:
         """Write what there is, for a second at most."""
         self.write_counts()
+        self._refusals.finish()
+        if self._last is not None:
+            event, pairs = self._last
+            self.write(event, **pairs)
         if self._writer.close(_LAST_LINES_SECONDS):
             self._file.close()
 
     def _more(self, code: str, dropped: int) -> None:
-        self.write("more were refused", code=code, count=dropped, seconds=_REFUSAL_SECONDS)
+        self.write("more were refused", code=code, count=dropped, seconds=round(self._refusals.lasted, 1))
 
     def _line(self, event: str, **pairs: object) -> bytes:
         return f"{self._formatter.line(time.time(), 'audit', event, pairs)}\n".encode(errors="backslashreplace")

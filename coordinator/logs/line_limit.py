@@ -50,6 +50,8 @@ class LineLimit:
         self._summarize = summarize
         self._clock = clock
         self._reasons: dict[str, _Counted] = {}
+        #: For ``summarize``: in how many seconds those came that it is about.
+        self.lasted = seconds
         self._lock = threading.RLock()
 
     def lets_through(self, reason: str) -> bool:
@@ -70,6 +72,12 @@ class LineLimit:
                 self._end_later(reason, counted)
             return False
 
+    def finish(self) -> None:
+        """Write how many more there were so far, as nothing comes any more."""
+        with self._lock:
+            for reason in tuple(self._reasons):
+                self._end(reason)
+
     def _end_later(self, reason: str, counted: _Counted) -> None:
         try:
             loop = asyncio.get_running_loop()
@@ -85,4 +93,5 @@ class LineLimit:
     def _end(self, reason: str) -> None:
         counted = self._reasons.pop(reason, None)
         if counted is not None and counted.dropped:
+            self.lasted = min(self._seconds, self._clock() - counted.since)
             self._summarize(reason, counted.dropped)

@@ -102,4 +102,36 @@ async def test_what_may_have_been_done_is_there_and_what_was_not_is_not(tmp_path
 async def test_watches_are_counted(tmp_path: Path, behaviours: Behaviours) -> None:
     audit, middleware, context = serving(tmp_path / "audit", behaviours)
     assert [each async for each in middleware.Watch(pb.WatchRequest(), context)]
-    assert said(tmp_path / "audit", audit) == ["credential=- method=Watch count=1 seconds=60.0"]
+    (line,) = said(tmp_path / "audit", audit)
+    assert line.startswith("credential=- method=Watch count=1 seconds=")
+
+
+@pytest.mark.parametrize("passed", [0.0, 7.5, 60.0, 3600.0])
+def test_counts_say_of_how_many_seconds_they_are_and_come_before_the_end(passed: float, tmp_path: Path) -> None:
+    now = [100.0]
+    audit = Audit(tmp_path / "audit", clock=lambda: now[0])
+    for _ in range(2):
+        audit.did("alice", "Get")
+        now[0] += passed
+        audit.write_counts()
+    audit.did("alice", "List")
+    now[0] += 1.25
+    audit.end_with("stopped", pid=7)
+    audit.close()
+    lines = [line.partition("event=")[2] for line in (tmp_path / "audit").read_text().splitlines()]
+    assert lines == [
+        *[f"did credential=alice method=Get count=1 seconds={passed}"] * 2,
+        "did credential=alice method=List count=1 seconds=1.2",
+        "stopped pid=7",
+    ]
+
+
+def test_refusals_that_were_not_written_are_counted_before_the_end(tmp_path: Path) -> None:
+    now = [100.0]
+    audit = Audit(tmp_path / "audit", clock=lambda: now[0])
+    assert [audit.takes_refusal("UNAUTHENTICATED") for _ in range(5)] == [True] * 3 + [False] * 2
+    now[0] += 2.5
+    audit.end_with("stopped")
+    audit.close()
+    lines = [line.partition("event=")[2] for line in (tmp_path / "audit").read_text().splitlines()]
+    assert lines == ['"more were refused" code=UNAUTHENTICATED count=2 seconds=2.5', "stopped"]

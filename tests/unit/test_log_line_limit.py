@@ -138,7 +138,8 @@ def test_refusals_cannot_rotate_the_audit_log_away(tmp_path: Path) -> None:
     audit.close()
     lines = (tmp_path / "audit").read_text().splitlines()
     assert "method=Revoke" in lines[0]
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert "count=99997" in lines[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["audit"]
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.errors import InternalError, InvalidInput
+from coordinator.names import is_writable_name
 from coordinator.net.unix_sockets import open_private_directory
 from coordinator.process.home import home_directory
 from coordinator.security.file_trust import check_way, open_own
@@ -70,6 +71,14 @@ class DataDirectory:
 
     def make(self) -> Path:
         """Make the directory where it is missing; raises ``InvalidInput`` if that cannot be done, or not be used."""
+        if not is_writable_name(str(self.path)):
+            # Its path stands in the ready line, in logs, and in what is to be typed.
+            raise InvalidInput(
+                f"{self.path} cannot be used as data directory: its path must be in UTF-8, without line breaks, "
+                "control and directional characters",
+                field="data-dir",
+                hint="name another one with --data-dir",
+            )
         with self._failures():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,11 @@ from coordinator.v1 import service_pb2 as pb
 from tests.attack.target import CLAIM, COMMAND, Setting, Target, running
 from tests.attack.unread_answers import CHECK, LIST, unread
 from tests.attack.wire import (
+    ACK,
     DATA,
     END_STREAM,
     HEADERS,
+    PING,
     Connection,
     frame,
     is_closed,
@@ -78,10 +80,18 @@ def ended(target: Target, method: str | bytes, data: bytes, *headers: tuple[str 
         return status(connection, stream)
 
 
-def wait_until_closed(*connections: Connection) -> None:
-    """Wait until the other side has closed one of them."""
+def wait_until_closed(*connections: Connection, beside: Sequence[Connection] = ()) -> None:
+    """Wait until the other side has closed one of them; all show signs of life, so that it is not for want of those."""
     until = time.monotonic() + 30
-    while not any(is_closed(connection.socket) for connection in connections):
+    while True:
+        # Before is_closed, which throws away what it reads.
+        for connection in (*connections, *beside):
+            with contextlib.suppress(OSError):
+                for kind, flags, _, payload in connection.frames(0.0):
+                    if kind == PING and not flags & ACK:
+                        connection.send(frame(PING, ACK, 0, payload))
+        if any(is_closed(connection.socket) for connection in connections):
+            return
         assert time.monotonic() < until, "none was closed"
         time.sleep(0.05)
 
@@ -257,7 +267,7 @@ class TestUnreadAnswers:
             few.call(LIST, page)
             for _ in range(2 + MAX_UNREAD_BYTES // MAX_PAGE_BYTES):
                 many.call(LIST, page)
-            wait_until_closed(many)
+            wait_until_closed(many, beside=[few])
             assert not is_closed(few.socket)
             few.close()
             checking = [stack.enter_context(unread(open_target)) for _ in range(1 + MAX_UNREAD_ANSWERS // 120)]

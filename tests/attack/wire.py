@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 __all__ = [
+    "ACK",
     "CONTINUATION",
     "DATA",
     "END_HEADERS",

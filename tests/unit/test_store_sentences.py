@@ -50,7 +50,13 @@ def test_there_are_such_errors() -> None:
     [
         ("UNAVAILABLE", "failed to connect to all addresses", "cannot be reached", "see whether it is running"),
         ("UNAVAILABLE", "etcdserver: no leader", "cannot serve: no leader", "a majority of etcd's members must run"),
-        ("UNAVAILABLE", "etcdserver: request timed out", "failed: etcdserver: request timed out", "majority"),
+        ("UNAVAILABLE", "etcdserver: request timed out", "did not answer in time", "majority"),
+        (
+            "UNAVAILABLE",
+            "etcdserver: request timed out, possibly due to previous leader failure",
+            "did not answer in time",
+            "majority",
+        ),
         ("UNAVAILABLE", "etcdserver: leader changed", "failed: etcdserver: leader changed", "try again"),
         ("UNAVAILABLE", "etcdserver: rpc not supported for learner", "not supported for learner", "majority"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", "did not answer in time", "majority"),

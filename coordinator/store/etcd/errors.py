@@ -108,6 +108,8 @@ _IN_DOUBT = (
 
 #: What gRPC says of a connection that broke under a request (``chttp2_transport.cc``, and the errors of the system).
 _BROKEN = ("Socket closed", "Stream removed", "Connection reset", "Broken pipe", "GOAWAY")
+#: A member says so, maybe with a cause, of what it could not agree on with the others in time.
+_TIMED_OUT = "request timed out"
 #: What to do where etcd cannot serve.
 QUORUM_HINT = "a majority of etcd's members must run and reach one another: see with `coordination doctor` which do"
 
@@ -175,7 +177,7 @@ def judge(failure: Failure, *, call: str, member: str) -> Judgement:
 
 
 def _why_in_doubt(code: grpc.StatusCode, details: str) -> str:
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED or _TIMED_OUT in details:
         return "did not answer in time"
     return "closed the connection" if any(text in details for text in _BROKEN) else f"failed: {details}"
 

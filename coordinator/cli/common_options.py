@@ -10,10 +10,14 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from coordinator.cli.context import SETTINGS, remember
 from coordinator.cli.help import help_option, write_commands, write_parameters
 from coordinator.cli.interruption import Ended
+from coordinator.cli.typed_values import check_not_empty, check_typed
 from coordinator.cli.variables import check_variables, name_variables
 from coordinator.errors import InvalidInput
 
 __all__ = ["CommonCommand", "CommonGroup"]
+
+#: The settings for which an empty value is refused in words of their own, which say what is allowed.
+_SAY_THEMSELVES = frozenset({"endpoint", "fleet", "timeout", "tls"})
 
 
 class _CommonOption(TyperOption):
@@ -26,6 +30,8 @@ class _CommonOption(TyperOption):
     def _take(self, _context: Any, _parameter: Any, value: Any) -> None:
         # Given before and after the verb, the later one counts.
         if value is not None and value is not False:
+            if self._setting not in _SAY_THEMSELVES:
+                check_not_empty(self.opts[0], value)
             remember(self._setting, value)
 
 
@@ -70,6 +76,7 @@ class CommonCommand(TyperCommand):
         An error about a value from the environment names the variable.
         """
         try:
+            check_typed(ctx)
             check_variables(ctx)
             return super().invoke(ctx)
         except Ended as ended:

@@ -188,7 +188,7 @@ class Context:
             "fleet": self._named_fleet(),
             "timeout": self.timeout,
             "tls": self.tls,
-            # Empty is none, also where the environment says otherwise: an option has set it.
+            # Empty is none. The client need not read the environment again.
             **{name: self._file(name) or "" for name in ("ca", "cert", "key", "token_file")},
             "instance": read_variable("COORDINATION_INSTANCE") or "",
         }

@@ -58,11 +58,11 @@ def briefing(
 
 
 def work_watch(
-    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind.")] = "",
+    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind.")] = None,
     session: Annotated[
-        str,
+        str | None,
         typer.Option("--session", metavar="SESSION", help="Only events of this session: its claims and its denials."),
-    ] = "",
+    ] = None,
     start_revision: Annotated[
         int | None,
         typer.Option(

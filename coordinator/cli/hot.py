@@ -17,7 +17,9 @@ __all__ = ["hot"]
 
 
 def hot(
-    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")] = "",
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", help="How many to show, at most.", min=1, max=MAX_HOT_KEYS)
     ] = 10,

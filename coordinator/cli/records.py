@@ -49,11 +49,13 @@ def work_list(
             autocompletion=_states,
         ),
     ] = None,
-    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")] = "",
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")
+    ] = None,
     session: Annotated[
-        str,
+        str | None,
         typer.Option("--session", metavar="SESSION", help="Only work that this session holds or was the last to hold."),
-    ] = "",
+    ] = None,
     limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
 ) -> int:
@@ -109,7 +111,7 @@ COMMANDS: dict[str, Callable[..., int]] = {"work-show": work_show, "work-list": 
 
 
 def _collect_records(
-    context: Context, states: tuple[str, ...], kind: str, session: str, limit: int, page_token: str
+    context: Context, states: tuple[str, ...], kind: str | None, session: str | None, limit: int, page_token: str
 ) -> RecordPage:
     """Read pages until there are ``limit`` records, or no more."""
     records: list[Record] = []

@@ -29,6 +29,7 @@ __all__ = [
     "flag",
     "integer",
     "moment",
+    "only",
     "parts",
     "policy",
     "request_id",
@@ -53,6 +54,18 @@ def text(field: str, value: str) -> str:
         raise InvalidInput(
             f"{field} is not valid UTF-8; only text in UTF-8 is allowed", field=field, hint="check the shell's locale"
         ) from None
+    return value
+
+
+def only(field: str, value: str | None) -> str:
+    """Return what a list is restricted to, "" for None: no restriction. ``InvalidInput`` for an empty text.
+
+    An empty one is mostly a variable that is not set, and would show everybody's work where that of one was meant.
+    """
+    if value is None:
+        return ""
+    if not text(field, value).strip():
+        raise InvalidInput(f"{field} is empty; None, the default, means no restriction", field=field)
     return value
 
 
@@ -137,7 +150,11 @@ def moment(field: str, value: datetime | None) -> Timestamp | None:
 
 def request_id(given: str | None) -> str:
     """Return the id of a request, made up where none is given."""
-    return uuid.uuid4().hex if given is None else text("request_id", given)
+    if given is None:
+        return uuid.uuid4().hex
+    if not text("request_id", given).strip():
+        raise InvalidInput("request_id is empty; None, the default, makes one up", field="request_id")
+    return given
 
 
 def several(field: str, given: Iterable[T]) -> Iterable[T]:

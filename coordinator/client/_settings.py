@@ -3,7 +3,7 @@
 Invariants:
 - An argument wins over its variable. A certificate from the caller is not combined with a key from the environment,
   nor a token with a token file, nor ``tls=False`` with a certificate.
-- An empty variable says nothing; an empty argument says "none".
+- An empty variable says nothing; an empty path says "none", and a fleet must be named.
 - An invalid value of a variable is reported with the variable's name, when the client is made.
 
 The variables are those of the command line. COORDINATION_INSTANCE is not among them: processes inherit their
@@ -88,7 +88,13 @@ def _security(variables: _Variables, given: Protection) -> Security:
 
 def _fleet(variables: _Variables, given: str | None) -> str:
     if given is not None:
-        return fields.text("fleet", given)
+        if not fields.text("fleet", given):
+            raise InvalidInput(
+                "fleet is empty; it must be named",
+                field="fleet",
+                hint=f"for example {DEFAULT_FLEET!r}; without one, COORDINATION_FLEET names it",
+            )
+        return given
     found = variables.get("fleet")
     if found is None:
         return DEFAULT_FLEET

@@ -797,8 +797,8 @@ class Client:
         self,
         *,
         states: Iterable[model.State | str] = (),
-        kind: str = "",
-        session: str = "",
+        kind: str | None = None,
+        session: str | None = None,
         page_size: int = 0,
         page_token: str = "",
     ) -> model.RecordPage:
@@ -806,8 +806,8 @@ class Client:
 
         Args:
             states: Only records in one of these states: claimed, completed or abandoned; by default all.
-            kind: Only work of this kind.
-            session: Only work that this session holds or was the last to hold.
+            kind: Only work of this kind; None means all.
+            session: Only work that this session holds or was the last to hold; None means that of all.
             page_size: How many records, 1 to 1,000; 0, the default, means 100. A page of long records has fewer.
             page_token: Where to continue: the ``next_page_token`` of the page before.
 
@@ -818,15 +818,19 @@ class Client:
         request = pb.ListRequest(
             fleet=self._fleet,
             states=fields.states(states),
-            kind=fields.text("kind", kind),
-            session=fields.text("session", session),
+            kind=fields.only("kind", kind),
+            session=fields.only("session", session),
             page_size=fields.integer("page_size", page_size, most=MAX_PAGE_SIZE),
             page_token=fields.text("page_token", page_token),
         )
         return answers.record_page(self._calls.call("List", request))
 
     def list(
-        self, *, states: Iterable[model.State | str] = (), kind: str = "", session: str = ""
+        self,
+        *,
+        states: Iterable[model.State | str] = (),
+        kind: str | None = None,
+        session: str | None = None,
     ) -> Iterator[model.Record]:
         """Yield the records that match, in the order of their work keys, fetching pages as they are needed.
 
@@ -907,17 +911,19 @@ class Client:
         """
         request = pb.BriefingRequest(
             fleet=self._fleet,
-            kinds=[fields.text("kinds", kind) for kind in fields.several("kinds", kinds)],
+            kinds=[fields.only("kinds", kind) for kind in fields.several("kinds", kinds)],
             max_age=None if max_age is None else fields.duration("max_age", max_age),
             max_characters=fields.integer("max_characters", max_characters, most=2**31 - 1),
         )
         return fleet_answers.briefing_from(self._calls.call("Briefing", request))
 
-    def hot(self, *, kind: str = "", limit: int = 0, max_age: float | timedelta | None = None) -> model.HotKeys:
+    def hot(
+        self, *, kind: str | None = None, limit: int = 0, max_age: float | timedelta | None = None
+    ) -> model.HotKeys:
         """Return the work keys for which most sessions were denied, hottest first.
 
         Args:
-            kind: Only work of this kind.
+            kind: Only work of this kind; None means all.
             limit: How many work keys, 1 to 100; 0, the default, means 10.
             max_age: How far back ended attempts count, in seconds, at most 366 days; by default one hour. The present
                 ones always count.
@@ -928,21 +934,23 @@ class Client:
         """
         request = pb.HotRequest(
             fleet=self._fleet,
-            kind=fields.text("kind", kind),
+            kind=fields.only("kind", kind),
             limit=fields.integer("limit", limit, most=100),
             max_age=None if max_age is None else fields.duration("max_age", max_age),
         )
         return fleet_answers.hot_from(self._calls.call("Hot", request))
 
-    def watch(self, *, start_revision: int = 0, kind: str = "", session: str = "") -> Iterator[model.ClaimEvent]:
+    def watch(
+        self, *, start_revision: int = 0, kind: str | None = None, session: str | None = None
+    ) -> Iterator[model.ClaimEvent]:
         """Yield what happens to claims. A denied session is reported once for each attempt.
 
         When a coordinator fails, another is asked, and no event is skipped or repeated.
 
         Args:
             start_revision: Begin with the events of this revision of the store; 0, the default, means from now on.
-            kind: Only work of this kind.
-            session: Only events of this session: its claims and its denials.
+            kind: Only work of this kind; None means all.
+            session: Only events of this session: its claims and its denials; None means those of all.
 
         Returns:
             An endless iterator over events. After an error or a timeout it goes on where it was if it is asked for the
@@ -955,7 +963,7 @@ class Client:
 
         """
         request = pb.WatchRequest(
-            fleet=self._fleet, kind=fields.text("kind", kind), session=fields.text("session", session)
+            fleet=self._fleet, kind=fields.only("kind", kind), session=fields.only("session", session)
         )
         position = Position(fields.integer("start_revision", start_revision))
         return Results(lambda: self._calls.watch(request, position))

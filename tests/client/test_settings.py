@@ -192,9 +192,8 @@ def test_the_instance_of_a_command_is_not_that_of_a_client(sort: Sort, environme
     assert sort()._instance != sort()._instance
 
 
-def test_an_option_that_is_empty_wins_over_its_variable(
-    coordinator: RunningCoordinator, coordination: Any, environment: Set
-) -> None:
+def test_an_option_that_is_empty_is_refused_where_a_variable_says_more(coordination: Any, environment: Set) -> None:
     ran = coordination("--ca", "", "--token-file", "", "work-show", "task:one", COORDINATION_CA="/not/there",
                        COORDINATION_TOKEN_FILE=ABSENT)  # fmt: skip
-    assert (ran.returncode, ran.stderr) in ((0, ""), (1, ""))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: --ca is empty; it must have a value")

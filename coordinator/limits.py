@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from coordinator.errors import InvalidInput
@@ -84,6 +85,7 @@ __all__ = [
     "check_repeat_after",
     "check_timeout",
     "check_ttl",
+    "typed_number",
 ]
 
 
@@ -234,14 +236,31 @@ class LimitSettings:
         _check("max-write-rate-per-credential", self.max_write_rate_per_credential or 0, 0, _MOST_RATE)
 
 
+#: A number as it is typed: ASCII digits, without the underscores and other scripts that Python's float() takes.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+
+def typed_number(typed: str) -> float:
+    """Return a number as it is typed, in ASCII digits; NaN, which is in no range, for what is none."""
+    return float(typed) if _NUMBER.fullmatch(typed.strip()) else math.nan
+
+
+def _exactly(seconds: float) -> str:
+    """Write a number that is out of range, and never so rounded that it seems to be in it: 4.9999999 is not 5."""
+    short = f"{seconds:g}"
+    return short if not math.isfinite(seconds) or float(short) == seconds else f"{seconds:.15g}"
+
+
 def check_ttl(seconds: float) -> float:
     """Return a time to live if it lies between the shortest and the longest; raises ``InvalidInput`` otherwise."""
     if not math.isfinite(seconds) or not MIN_TTL_SECONDS <= seconds <= MAX_TTL_SECONDS:
         raise InvalidInput(
-            f"a ttl of {seconds:g} s is out of range; allowed are {MIN_TTL_SECONDS:g} s to "
+            f"a ttl of {_exactly(seconds)} s is out of range; allowed are {MIN_TTL_SECONDS:g} s to "
             f"{MAX_TTL_SECONDS / _DAY_SECONDS:g} days ({MAX_TTL_SECONDS:.0f} s)",
             field="ttl",
-            hint="for long work, claim for less and renew while it goes on",
+            hint="for long work, claim for less and renew while it goes on"
+            if seconds > MAX_TTL_SECONDS
+            else f"claim for {MIN_TTL_SECONDS:g} s or more; short work may release it sooner",
         )
     return seconds
 
@@ -250,7 +269,7 @@ def check_repeat_after(seconds: float) -> float:
     """Return after how many seconds work may be repeated; raises ``InvalidInput`` for what is out of range."""
     if not math.isfinite(seconds) or not MIN_REPEAT_SECONDS <= seconds <= MAX_REPEAT_SECONDS:
         raise InvalidInput(
-            f"a repeat after {seconds:g} s is out of range; allowed are {MIN_REPEAT_SECONDS:g} s to "
+            f"a repeat after {_exactly(seconds)} s is out of range; allowed are {MIN_REPEAT_SECONDS:g} s to "
             f"{MAX_REPEAT_SECONDS / _DAY_SECONDS:g} days",
             field="repeat",
         )
@@ -279,14 +298,11 @@ def check_briefing_characters(characters: int) -> int:
 
 def check_timeout(typed: str, source: str = "") -> float:
     """Return the seconds of a timeout as it is typed; raises ``InvalidInput`` for what is none or out of range."""
-    try:
-        seconds = float(typed)
-    except ValueError:
-        seconds = math.nan
+    seconds = typed_number(typed)
     if not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
         named = f" ({source})" if source else ""
         raise InvalidInput(
-            f"a timeout of {typed!r}{named} is not valid; allowed are {MIN_TIMEOUT_SECONDS:g} to "
+            f"a timeout of {typed[:40]!r}{named} is not valid; allowed are {MIN_TIMEOUT_SECONDS:g} to "
             f"{MAX_TIMEOUT_SECONDS:g} seconds",
             field="timeout",
         )

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from coordinator.cli.context import SETTINGS, remember
 from coordinator.cli.help import help_option, write_commands, write_parameters
 from coordinator.cli.interruption import Ended
-from coordinator.cli.typed_values import check_not_empty, check_typed
+from coordinator.cli.typed_values import check_not_empty, check_typed, plain_numbers
 from coordinator.cli.variables import check_variables, name_variables
 from coordinator.errors import InvalidInput
 
@@ -64,6 +64,8 @@ class CommonCommand(TyperCommand):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            plain_numbers(parameter)
         self.params.extend(_common_options())
 
     def get_help_option(self, ctx: Any) -> Any:

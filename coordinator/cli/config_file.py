@@ -26,6 +26,15 @@ _VARIABLE = "COORDINATION_CONFIG"
 _MOST_BYTES = 1024 * 1024
 #: The errors of a directory that cannot be read.
 _OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE)
+#: What TOML has beside texts and numbers, and how settings are written.
+_TYPES = {bool: "a switch, true or false", list: "a list", dict: "a table"}
+_EXAMPLES = {
+    "endpoint": 'endpoint = "127.0.0.1:7420"',
+    "fleet": 'fleet = "research-2"',
+    "timeout": "timeout = 5",
+    "tls": 'tls = "on"',
+}
+_A_FILE = ' = "/path/to/file"'
 _read: Found | InvalidInput | None = None
 
 
@@ -113,8 +122,15 @@ def _settings(path: Path, text: str, allowed: tuple[str, ...]) -> dict[str, str]
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise InvalidInput(f"the configuration file {path} is not TOML: {why}") from None
     for name, value in found.items():
-        if name not in allowed or isinstance(value, dict | list | bool):
+        if name not in allowed:
             raise InvalidInput(
                 f"{name!r} in the configuration file {path} is not a setting; allowed are {', '.join(allowed)}"
+            )
+        if type(value) not in (str, int, float):
+            raise InvalidInput(
+                f"{name!r} in the configuration file {path} is {_TYPES.get(type(value), 'a date or a time')}; "
+                "it must be text in quotes or a number",
+                field=name,
+                hint=f"for example {_EXAMPLES.get(name) or name + _A_FILE}",
             )
     return {name: str(value) for name, value in found.items()}

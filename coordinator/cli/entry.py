@@ -109,6 +109,8 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
         hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
     message = visible(error.format_message().rstrip("."))
+    if message.endswith("does not take a value"):
+        hint = f"write {option} alone, or leave it out"
     start, _, type_name = message.rpartition(" is not a valid ")
     if type_name in _NUMBERS:
         message = f"{start} is not {_NUMBERS[type_name]}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl
+from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl, typed_number
 from coordinator.names import is_writable_name
 
 __all__ = [
@@ -36,7 +35,13 @@ def parse_ttl(typed: str) -> float:
             field="ttl",
             hint="for example --ttl 60, --ttl 90s or --ttl 2h",
         )
-    return check_ttl(float(found[1]) * _UNITS[found[2] or "m"])
+    seconds = float(found[1]) * _UNITS[found[2] or "m"]
+    try:
+        return check_ttl(seconds)
+    except InvalidInput as error:
+        if not found[2]:
+            error.hint = f"a number alone is minutes, for example --ttl 60; {error.hint}"
+        raise
 
 
 def parse_duration(typed: str, *, field: str) -> float:
@@ -53,10 +58,7 @@ def parse_duration(typed: str, *, field: str) -> float:
 
 def parse_hours(typed: str) -> float:
     """Return a number of hours, 0 or more, fractions allowed."""
-    try:
-        hours = float(typed)
-    except ValueError:
-        hours = math.nan
+    hours = typed_number(typed)
     if not 0 <= hours <= 1e6:
         raise InvalidInput(
             f"{typed!r} is not an age; it must be a number of hours from 0 to 1000000",

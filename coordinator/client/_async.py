@@ -68,7 +68,7 @@ class AsyncClient:
     Args:
         endpoints: ``"HOST:PORT"`` or ``"unix:/PATH"``, several with commas, or a sequence of them.
         fleet: The fleet whose claims are meant.
-        timeout: How long a call may take, in seconds, above 0.
+        timeout: How long a call may take, in seconds, above 0, at most 366 days.
         instance: Distinguishes this client from others that run under the same session name, at most 128 bytes. By
             default it is random, so that two processes of one session do not both believe they hold a claim. With an
             empty one, the session's name alone says who holds a claim.

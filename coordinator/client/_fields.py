@@ -35,13 +35,27 @@ __all__ = [
     "request_id",
     "session",
     "several",
+    "shown",
     "states",
     "text",
 ]
 
 T = TypeVar("T")
+#: The longest duration that is sent at all, in seconds, and how much of a wrong value an error repeats.
+_MOST_SECONDS, _MOST_SHOWN = 10**10, 60
 #: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
 _MOST_ITEMS, _MOST_BYTES = MAX_ITEMS, 900 * 1024
+
+
+def shown(value: object) -> str:
+    """Return what an error repeats of a wrong value: no more than ``_MOST_SHOWN`` characters of it."""
+    if isinstance(value, int) and abs(value) >= 10**_MOST_SHOWN:
+        return "a whole number of more than 60 digits"
+    try:
+        found = repr(value)
+    except Exception:  # noqa: BLE001  # whatever a stranger's repr() does, there is a sentence
+        return f"of type {type(value).__name__}"
+    return found if len(found) <= _MOST_SHOWN else f"{found[: _MOST_SHOWN - 1]}…"
 
 
 def text(field: str, value: str) -> str:
@@ -79,14 +93,14 @@ def integer(field: str, value: int | None, most: int = 2**63 - 1) -> int:
     if value is None:
         return 0
     if type(value) is not int or not 0 <= value <= most:
-        raise InvalidInput(f"{field} must be a whole number from 0 to {most}; it is {value!r}", field=field)
+        raise InvalidInput(f"{field} must be a whole number from 0 to {most}; it is {shown(value)}", field=field)
     return value
 
 
 def flag(field: str, value: bool) -> bool:
     """Return a bool; ``InvalidInput`` for anything else."""
     if not isinstance(value, bool):
-        raise InvalidInput(f"{field} must be True or False; it is {value!r}", field=field)
+        raise InvalidInput(f"{field} must be True or False; it is {shown(value)}", field=field)
     return value
 
 
@@ -95,12 +109,12 @@ def duration(field: str, value: float | timedelta | None) -> Duration | None:
     if value is None:
         return None
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0 or seconds == math.inf:
         raise InvalidInput(
-            f"{field} must be a number of seconds or a timedelta, not below 0; it is {value!r}", field=field
+            f"{field} must be a number of seconds or a timedelta, not below 0; it is {shown(value)}", field=field
         )
-    if seconds > 10**10:
-        raise InvalidInput(f"{field} of {value!r} seconds is too long", field=field)
+    if seconds > _MOST_SECONDS:
+        raise InvalidInput(f"{field} is too long: {shown(value)}; it is a number of seconds", field=field)
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
     return Duration(seconds=whole, nanos=nanos)
 
@@ -118,7 +132,7 @@ def policy(
         message.repeat = REPEATS_ON_WIRE[model.Repeat(str(repeat))]
     elif isinstance(repeat, str):
         raise InvalidInput(
-            f"repeat must be never, always or a duration, not {repeat!r}",
+            f"repeat must be never, always or a duration, not {shown(repeat)}",
             field="repeat",
             hint="give a duration in seconds or as a timedelta",
         )
@@ -138,7 +152,9 @@ def moment(field: str, value: datetime | None) -> Timestamp | None:
     """Turn a time with its zone into a message."""
     if value is None:
         return None
-    if value.tzinfo is None:
+    if not isinstance(value, datetime):
+        raise InvalidInput(f"{field} must be a datetime with a time zone; it is {shown(value)}", field=field)
+    if value.utcoffset() is None:
         raise InvalidInput(f"{field} must carry a time zone, for example datetime.now(UTC)", field=field)
     message = Timestamp()
     try:
@@ -158,9 +174,13 @@ def request_id(given: str | None) -> str:
 
 
 def several(field: str, given: Iterable[T]) -> Iterable[T]:
-    """Return several strings; ``InvalidInput`` for a single one, which would be read letter by letter."""
-    if isinstance(given, str):
-        raise InvalidInput(f"{field} takes several, not {given!r} alone", field=field, hint=f"write [{given!r}]")
+    """Return several strings; ``InvalidInput`` for a single one, which would be read letter by letter, and for none."""
+    if isinstance(given, str | bytes):
+        raise InvalidInput(
+            f"{field} takes several, not {shown(given)} alone", field=field, hint=f"write [{shown(given)}]"
+        )
+    if not isinstance(given, Iterable):
+        raise InvalidInput(f"{field} takes several, for example a list; it is {shown(given)}", field=field)
     return given
 
 
@@ -202,6 +222,6 @@ def states(given: Iterable[model.State | str]) -> list[types.State]:
                 field="state",
             )
         if state not in recorded:
-            raise InvalidInput(f"{state!r} is not a state; allowed are {', '.join(recorded)}", field="state")
+            raise InvalidInput(f"{shown(state)} is not a state; allowed are {', '.join(recorded)}", field="state")
         found.append(STATES_ON_WIRE[model.State(state)])
     return found

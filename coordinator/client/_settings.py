@@ -13,8 +13,8 @@ environment from one another, and would be one holder of claims.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import NamedTuple
 
 from coordinator.client import _fields as fields
@@ -28,6 +28,8 @@ from coordinator.process.variables import read_variable
 __all__ = ["Protection", "Settings", "settings_from"]
 
 _DEFAULT_TIMEOUT_SECONDS = 5.0
+#: A year: what gRPC and the clock can add up is more, but not without end.
+_MOST_TIMEOUT_SECONDS = 366 * 86_400.0
 
 
 class Protection(NamedTuple):
@@ -64,6 +66,10 @@ def settings_from(
 
 def _security(variables: _Variables, given: Protection) -> Security:
     tls, ca, cert, key = given.tls, given.ca, given.cert, given.key
+    if tls is not None:
+        fields.flag("tls", tls)
+    for field, path in (("ca", ca), ("cert", cert), ("key", key), ("token_file", given.token_file)):
+        _check_path(field, path)
     if tls is None and not (ca or cert or key):
         tls = variables.switch("tls")
     if given.tls is not False:
@@ -86,6 +92,15 @@ def _security(variables: _Variables, given: Protection) -> Security:
     )
 
 
+def _check_path(field: str, given: object) -> None:
+    """Raise ``InvalidInput`` for what is no path of a file: neither a str nor a PathLike of one."""
+    path = given.__fspath__() if isinstance(given, PathLike) else given
+    if path is not None and (not isinstance(path, str) or "\0" in path):
+        raise InvalidInput(
+            f"{field} must be the path of a file, as str or PathLike; it is {fields.shown(given)}", field=field
+        )
+
+
 def _fleet(variables: _Variables, given: str | None) -> str:
     if given is not None:
         if not fields.text("fleet", given):
@@ -105,8 +120,12 @@ def _fleet(variables: _Variables, given: str | None) -> str:
 
 def _timeout(variables: _Variables, given: float | None) -> float:
     if given is not None:
-        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
-            raise InvalidInput(f"timeout must be a positive number of seconds; it is {given!r}", field="timeout")
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= _MOST_TIMEOUT_SECONDS:
+            raise InvalidInput(
+                f"timeout must be a number of seconds above 0, at most {_MOST_TIMEOUT_SECONDS:.0f}; "
+                f"it is {fields.shown(given)}",
+                field="timeout",
+            )
         return given
     found = variables.get("timeout")
     if found is None:

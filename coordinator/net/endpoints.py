@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from coordinator.errors import InvalidInput
 from coordinator.net.unix_sockets import is_unix, read_unix
@@ -25,6 +25,7 @@ DEFAULT_METRICS_LISTEN = "127.0.0.1:7421"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: Letters, digits, dots, dashes and underscores; any further rule for names is left to the resolver.
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_EXAMPLE = "for example 127.0.0.1:7420"
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -85,12 +86,33 @@ def parse_endpoints(endpoints: str | Sequence[str], *, field: str = "endpoint") 
 
     Raises ``InvalidInput`` naming ``field`` if there is none, or one is not of that form.
     """
-    parts = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
+    parts = _parts(endpoints, field)
     found = tuple(part.strip() for part in parts if part.strip())
     if not found:
         raise InvalidInput(f"no {field} was given; at least one HOST:PORT is needed", field=field)
     noun = "endpoint" if field == "endpoint" else f"address for --{field}"
     return tuple(_read(endpoint, field, noun) for endpoint in found)
+
+
+def _parts(endpoints: object, field: str) -> list[str]:
+    """Return the endpoints that were given, as text; raises ``InvalidInput`` for what is neither text nor texts."""
+    if isinstance(endpoints, str):
+        return endpoints.split(",")
+    if not isinstance(endpoints, Iterable) or isinstance(endpoints, bytes):
+        raise InvalidInput(
+            f"{field} must be HOST:PORT, or several of them, not {_shown(endpoints)}", field=field, hint=_EXAMPLE
+        )
+    parts = list(endpoints)
+    for part in parts:
+        if not isinstance(part, str):
+            raise InvalidInput(f"{field} must be HOST:PORT as a str, not {_shown(part)}", field=field, hint=_EXAMPLE)
+    return parts
+
+
+def _shown(value: object) -> str:
+    """Return what an error says of what is no text: a port, mostly."""
+    small = isinstance(value, int) and abs(value) < 10**9
+    return f"{value!r}" if small or value is None else f"a value of type {type(value).__name__}"
 
 
 def _read(endpoint: str, field: str, noun: str) -> str:

@@ -132,6 +132,52 @@ def test_bad_input_is_refused_with_a_sentence(
     assert not any(tmp_path.iterdir())
 
 
+NO_NUMBERS = {
+    "arabic limit": (("work-list", "--limit", "٣"), "'--limit': '٣' is not a whole number"),
+    "underscored limit": (("work-log", "session-1", "--limit", "1_0"), "'1_0' is not a whole number"),
+    "full-width limit": (("hot", "--limit", "\uff15"), "'\uff15' is not a whole number"),
+    "underscored token": ((*CLAIM, "--token", "1_0"), "'1_0' is not a whole number"),
+    "nan interval": (("top", "--interval", "nan"), "'nan' is not a number"),
+    "underscored days": (("up", "--retention-days", "3_0"), "'3_0' is not a number"),
+    "arabic timeout": (("work-list", "--timeout", "٣"), "a timeout of '٣' (option) is not valid"),
+    "underscored timeout": (("work-list", "--timeout", "1_0"), "a timeout of '1_0' (option) is not valid"),
+    "infinite timeout": (("work-list", "--timeout", "1e400"), "a timeout of '1e400' (option) is not valid"),
+    "underscored age": (("work-reap", "--min-age-hours", "1_0"), "'1_0' is not an age"),
+    "arabic age": (("work-reap", "--min-age-hours", "٣"), "'٣' is not an age"),
+    "ttl just too short": (
+        (*CLAIM, "--ttl", "0.08333333333"),
+        "a ttl of 4.9999999998 s is out of range; allowed are 5 s",
+    ),
+    "ttl of a twelfth": ((*CLAIM, "--ttl", "0.0833"), "a ttl of 4.998 s is out of range; allowed are 5 s"),
+    "ttl just too long": ((*CLAIM, "--ttl", "604800.01s"), "a ttl of 604800.01 s is out of range"),
+    "grace without end": (("run", "--grace", "9" * 400 + "s", "x", "--", "true"), "a grace of inf s is out of range"),
+}
+
+
+@pytest.mark.parametrize("case", NO_NUMBERS)
+def test_10_numbers_are_written_in_ascii_digits(case: str, coordination: Coordination) -> None:
+    typed, said = NO_NUMBERS[case]
+    done = coordination(*typed)
+    assert (done.returncode, done.stdout) == (125 if "run" in typed else 2, "")
+    assert said in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("typed", [(*CLAIM, "--reopen=yes"), ("work-list", "--json=true"), ("down", "--force=1")])
+def test_10_a_switch_takes_no_value(typed: tuple[str, ...], coordination: Coordination) -> None:
+    done = coordination(*typed)
+    option = typed[-1].partition("=")[0]
+    assert done.returncode == 2
+    assert "does not take a value" in done.stderr or "does not take a value" in done.stdout
+    assert f"write {option} alone, or leave it out" in done.stderr + done.stdout
+
+
+def test_10_a_short_ttl_is_hinted_to_be_in_minutes(coordination: Coordination) -> None:
+    done = coordination(*CLAIM, "--ttl", "0.05")
+    assert done.stderr.splitlines()[1].startswith(
+        "hint: a number alone is minutes, for example --ttl 60; claim for 5 s"
+    )
+
+
 @pytest.mark.parametrize(
     ("damaged", "reported"), [(1, "1 record cannot be read and was"), (2, "2 records cannot be read and were")]
 )
@@ -209,13 +255,20 @@ BAD_FILES = {
     "no UTF-8": (b'fleet = "\xff"', "is not UTF-8"),
     "unknown setting": (b"fleat = 1", "'fleat' in the configuration file"),
     "table": (b"[fleet]\nname = 1", "'fleet' in the configuration file"),
+    "switch": (b"timeout = true", "'timeout' in the configuration file"),
+    "list": (b'ca = ["ca.pem"]', "is a list; it must be text in quotes or a number"),
+    "date": (b"fleet = 2026-06-14", "is a date or a time; it must be"),
+    "no number": (b"timeout = inf", "a timeout of 'inf' (config file"),
+    "underscored number": (b'timeout = "1_0"', "a timeout of '1_0' (config file"),
     "bad value": (b'timeout = "soon"', "a timeout of 'soon' (config file"),
 }
 
 
-@pytest.mark.long_but_for("no TOML", "unknown setting", "bad value")
+@pytest.mark.long_but_for("no TOML", "unknown setting", "bad value", "switch", "list", "date", "underscored number")
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_a_bad_configuration_file_is_named(case: str, coordination: Coordination, tmp_path: Path, fleet: str) -> None:
+def test_10_a_bad_configuration_file_is_named(
+    case: str, coordination: Coordination, tmp_path: Path, fleet: str
+) -> None:
     text, said = BAD_FILES[case]
     path = tmp_path / "config.toml"
     path.write_bytes(text)

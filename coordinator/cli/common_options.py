@@ -72,6 +72,14 @@ class CommonCommand(TyperCommand):
         """Return the option that shows the help."""
         return help_option(super().get_help_option(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments and variables; an error about a value from the environment names the variable."""
+        try:
+            return super().parse_args(ctx, args)
+        except InvalidInput as error:
+            name_variables(error, ctx)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a signal ends it quietly, where typer would write to standard error.
 

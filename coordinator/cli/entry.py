@@ -20,6 +20,7 @@ from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signal
 from coordinator.cli.last_resort import fault
 from coordinator.cli.output import emit_error
 from coordinator.cli.run import VERB as RUN
+from coordinator.cli.service_instead import SERVICE_INSTEAD, no_database
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
@@ -108,7 +109,11 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         # One that is not known: it may have been meant as an option or not.
         dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
         hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
+    if option in SERVICE_INSTEAD:
+        return no_database(option)
     message = visible(error.format_message().rstrip("."))
+    if option in ("--agent", "--session"):
+        hint = f"a session is an argument here, if it is needed: see {command} --help"
     if message.endswith("does not take a value"):
         hint = f"write {option} alone, or leave it out"
     start, _, type_name = message.rpartition(" is not a valid ")

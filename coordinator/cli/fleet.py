@@ -61,7 +61,9 @@ def work_watch(
     kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind.")] = None,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="SESSION", help="Only events of this session: its claims and its denials."),
+        typer.Option(
+            "--session", "--agent", metavar="SESSION", help="Only events of this session: its claims and its denials."
+        ),
     ] = None,
     start_revision: Annotated[
         int | None,

@@ -24,10 +24,19 @@ def work_reap(
         str,
         typer.Option("--min-age-hours", metavar="HOURS", help="Only claims that expired at least so long ago."),
     ] = "0",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, and list what would be recorded, at most 1,000.")
+    ] = False,
 ) -> int:
     """Record expired claims as abandoned, and report how many this call recorded."""
     context = current()
     hours = parse_hours(min_age_hours)
+    if dry_run:
+        with context.client() as client:
+            expired = client.expired(hours * 3600)
+        found = {"would_reap": [record_object(record) for record in expired], "min_age_hours": hours}
+        answer(context, wording.describe_expired(expired, hours), found)
+        return 0
     with context.client() as client, under_way():
         reaped = client.reap(hours * 3600)
     answer(context, wording.describe_reap(reaped, hours), {"reaped": reaped, "min_age_hours": hours})

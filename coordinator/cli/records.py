@@ -49,19 +49,27 @@ def work_list(
             autocompletion=_states,
         ),
     ] = None,
+    claimed: Annotated[bool, typer.Option("--claimed", help="The same as --state claimed.")] = False,
+    available: Annotated[
+        bool,
+        typer.Option("--available", help="Left unfinished and free to be claimed: the same as --state abandoned."),
+    ] = False,
     kind: Annotated[
         str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="SESSION", help="Only work that this session holds or was the last to hold."),
+        typer.Option(
+            "--session", "--agent", metavar="SESSION", help="Only work that this session holds or was the last to hold."
+        ),
     ] = None,
     limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
 ) -> int:
     """List work by its key: what is claimed, completed and abandoned."""
     context = current()
-    page = _collect_records(context, tuple(state or ()), kind, session, limit, page_token)
+    states = (*(state or ()), *(["claimed"] * claimed), *(["abandoned"] * available))
+    page = _collect_records(context, states, kind, session, limit, page_token)
     answer(context, wording.describe_records(page.records), list_object(page))
     if damaged := page.damaged:
         which = "1 record cannot be read and was" if damaged == 1 else f"{damaged} records cannot be read and were"

@@ -34,6 +34,7 @@ SessionOption = Annotated[
     str | None,
     typer.Option(
         "--session",
+        "--agent",
         metavar="SESSION",
         help=f"The session that works. [env: {', '.join(VARIABLES)}]",
         show_default=False,

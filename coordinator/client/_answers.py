@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from coordinator import model
@@ -165,6 +166,11 @@ def work_details_from(message: pb.GetResponse) -> model.WorkDetails:
         history=tuple(_history(entry) for entry in message.history),
         revision=message.revision,
     )
+
+
+def records_from(messages: Iterable[types.Record]) -> Sequence[model.Record]:
+    """Read records."""
+    return tuple(map(record_from, messages))
 
 
 def record_page(message: pb.ListResponse) -> model.RecordPage:

@@ -994,6 +994,19 @@ class AsyncClient:
         request = pb.ReapRequest(fleet=self._fleet, min_age=fields.duration("min_age", min_age))
         return int((await self._calls.call("Reap", request)).reaped)
 
+    async def expired(self, min_age: float | timedelta = 0.0) -> Sequence[model.Record]:
+        """Return what ``reap`` would record now, without recording it.
+
+        Args:
+            min_age: Only claims that expired at least so long ago, in seconds, 0 or more.
+
+        Returns:
+            The records as they would be, in the order of their work keys; at most 1,000.
+
+        """
+        request = pb.ReapRequest(fleet=self._fleet, min_age=fields.duration("min_age", min_age), dry_run=True)
+        return answers.records_from((await self._calls.call("Reap", request)).expired)
+
     async def status(self) -> model.Status:
         """Return the state of the coordinator, its store and the fleet.
 

@@ -19,12 +19,13 @@ from coordinator.engine.attempt_end import expire, put_record, record_of, what_i
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.retries import TRIES, contended
-from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_and_counts
+from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Range, Txn, is_absent, is_empty, unchanged
-from coordinator.model import State
+from coordinator.keys import WorkKey
+from coordinator.model import Record, State
 
-__all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed"]
+__all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed", "show_expired"]
 
 
 def expired_long_enough(expires_at: datetime | None, now: datetime, min_age_seconds: float) -> bool:
@@ -36,6 +37,16 @@ def reap(paths: WorkPaths, now: datetime, min_age_seconds: float = 0.0, *, loose
     """Write down that a claim expired; returns whether this call did it."""
     found = yield from read(paths)
     return (yield from _reap(paths, found, now, min_age_seconds, loose_ends=loose_ends))
+
+
+def show_expired(
+    work_key: WorkKey, listed: KeyValue, now: datetime, min_age_seconds: float
+) -> Operation[Record | None]:
+    """Return what ``reap_listed`` would record of a claim that is missing, None where it would not; writes nothing."""
+    record = yield from decode_record(listed)
+    if record is None or not expired_long_enough(record.expires_at, now, min_age_seconds):
+        return None
+    return show_record(work_key, record, live=False)
 
 
 def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime, *, loose_ends: bool = True) -> Operation[bool]:

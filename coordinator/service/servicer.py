@@ -38,6 +38,7 @@ from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.dry_reaps import list_expired
 from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.read_calls import ReadCalls
@@ -223,6 +224,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         """Turn claims that expired at least so long ago into abandoned records."""
         fleet = check_fleet(request.fleet)
         paths, min_age, deadline = FleetPaths(fleet), check_min_age(request), deadline_of(context)
+        if request.dry_run:
+            return await list_expired(self._runner, paths, self._clock, min_age, deadline=deadline)
         reaped, policies = 0, await self._policies.of(fleet, deadline=deadline)
         cursor: bytes | None = None
         while True:

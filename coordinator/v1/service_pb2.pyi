@@ -371,18 +371,22 @@ class WatchResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[WatchResponse.Event, str]] = ..., revision: _Optional[int] = ..., record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., contender: _Optional[str] = ...) -> None: ...
 
 class ReapRequest(_message.Message):
-    __slots__ = ("fleet", "min_age")
+    __slots__ = ("fleet", "min_age", "dry_run")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     MIN_AGE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     min_age: _duration_pb2.Duration
-    def __init__(self, fleet: _Optional[str] = ..., min_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, fleet: _Optional[str] = ..., min_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., dry_run: bool = ...) -> None: ...
 
 class ReapResponse(_message.Message):
-    __slots__ = ("reaped",)
+    __slots__ = ("reaped", "expired")
     REAPED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
     reaped: int
-    def __init__(self, reaped: _Optional[int] = ...) -> None: ...
+    expired: _containers.RepeatedCompositeFieldContainer[_types_pb2.Record]
+    def __init__(self, reaped: _Optional[int] = ..., expired: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ...) -> None: ...
 
 class BriefingRequest(_message.Message):
     __slots__ = ("fleet", "kinds", "max_age", "max_characters")

@@ -120,7 +120,9 @@ def test_finished_work_is_denied_and_reopened_on_demand(shell: Shell) -> None:
     assert re.fullmatch(rf"  this is attempt 2; attempt 1 by session-7f8b was completed {TIME}", second)
 
 
-async def test_stale_claims_are_reaped(shell: Shell, etcd_channel: EtcdChannel, etcdctl: Etcdctl, fleet: str) -> None:
+async def test_11_stale_claims_are_reaped_and_listed_before(
+    shell: Shell, etcd_channel: EtcdChannel, etcdctl: Etcdctl, fleet: str
+) -> None:
     for number in (1, 2, 3):
         shell(f"coordination work-claim session-{number} task:{number} --ttl 5s --note 'half of {number}'")
     assert shell("coordination work-reap").stdout == said_of_reap("0 stale claims", 0), "they are live"
@@ -129,9 +131,16 @@ async def test_stale_claims_are_reaped(shell: Shell, etcd_channel: EtcdChannel, 
 
     for number in (1, 2):
         expire_yesterday(etcdctl, fleet, f"task:{number}")
+    tried = shell(f"{REAP} --dry-run").stdout.splitlines()
+    assert tried[0] == "would reap 2 stale claims (claimed + expired >24h)"
+    assert [line.split()[:3] for line in tried[1:]] == [["abandoned", f"task:{n}", f"session-{n}"] for n in (1, 2)]
+    assert len(json.loads(shell("coordination work-reap --dry-run --json").stdout)["would_reap"]) == 3
+    assert len(shell("coordination work-reap --dry-run").stdout.splitlines()) == 4, "nothing has changed"
+
     done = shell(REAP)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, said_of_reap("2 stale claims", 24), "")
+    assert shell(f"{REAP} --dry-run").stdout == "would reap 0 stale claims (claimed + expired >24h)\n"
     assert shell(REAP).stdout == said_of_reap("0 stale claims", 24)
     assert shell("coordination work-reap --min-age-hours 0").stdout == said_of_reap("1 stale claim", 0)
     assert shell("coordination work-reap --min-age-hours 0").stdout == said_of_reap("0 stale claims", 0)

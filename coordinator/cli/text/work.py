@@ -6,7 +6,7 @@ What follows ``DENIED:`` is in ``coordinator/denial_text.py``, because clients s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from coordinator.cli.quantities import format_count, format_duration
 from coordinator.model import (
@@ -136,6 +136,12 @@ def describe_log(page: LogPage) -> str:
 def describe_reap(reaped: int, hours: float) -> str:
     """Say how many claims were reaped."""
     return f"reaped {reaped} stale claim{'' if reaped == 1 else 's'} (claimed + expired >{hours:g}h) -> abandoned"
+
+
+def describe_expired(expired: Sequence[Record], hours: float) -> str:
+    """List the claims that would be reaped, after how many they are."""
+    count = f"would reap {len(expired)} stale claim{'' if len(expired) == 1 else 's'} (claimed + expired >{hours:g}h)"
+    return "\n".join([count, *(describe_records([record]) for record in expired)])
 
 
 def describe_revocation(record: Record) -> str:

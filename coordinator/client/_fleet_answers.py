@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator import model
 from coordinator.client._answers import claim_from, record_from
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import seconds_of, time_of, time_or_none
+from coordinator.wire import STATES, seconds_of, time_of, time_or_none
 
 __all__ = ["briefing_from", "hot_from", "status_from"]
 
@@ -36,6 +36,7 @@ def hot_from(message: pb.HotResponse) -> model.HotKeys:
             holder=entry.holder or None,
             attempt=entry.attempt or None,
             expires_at=time_or_none(entry, "expires_at"),
+            state=STATES.get(entry.state),
         )
         for entry in message.entries
     )

@@ -4,7 +4,8 @@ Invariants:
 - Nothing is omitted silently: what the limit on the text leaves out is counted, and loose ends are counted whatever
   their age.
 - A work key is shown as its record says when it is read, not as an index said before: work that has been claimed again
-  meanwhile is no loose end, and reopened work is not finished.
+  meanwhile is no loose end, and reopened work is not finished. It is counted as it is shown, except where there is no
+  room to read its record: then it is counted as the indexes say.
 - The work is bounded: indexes are read newest first up to a limit, and no more records than may be shown. It is done in
   portions, however long the texts are.
 """
@@ -76,7 +77,10 @@ def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:
     loose, all_loose = _merged(reply, range(half, 2 * half), most)
     portion = Portion()
     taken = yield from _taken(paths, claims, portion)
-    ended, all_ended = yield from _finished_keys(paths, command, most, portion)
+    not_ended = {
+        segment for table, kvs in (("claim", claims), ("loose", loose)) for segment in _segments(paths, table, kvs)
+    }
+    ended, all_ended = yield from _finished_keys(paths, command, most, not_ended, portion)
     loose_ends = _Unread(_keys(paths, "loose", loose), State.ABANDONED, portion)
     finished = _Unread(ended, State.COMPLETED, portion)
     taken_lines = yield from _lines(taken, line_of_claim, portion)
@@ -85,8 +89,8 @@ def brief(command: BriefingCommand, paths: FleetPaths) -> Operation[Briefing]:
     while True:
         sections = (
             Section("Taken: choose other work", taken_lines, all_claims),
-            Section("Loose ends: abandoned, free to be taken up", loose_lines, max(all_loose, len(loose_lines))),
-            Section("Finished lately: do not redo it", finished_lines, all_ended),
+            Section("Loose ends: abandoned, free to be taken up", loose_lines, loose_ends.total(all_loose)),
+            Section("Finished lately: do not redo it", finished_lines, finished.total(all_ended)),
         )
         shown = fit(sections, command.max_characters)
         # While a line of a sort is left out for want of room, none behind it would be shown either.
@@ -143,10 +147,11 @@ def _taken(paths: FleetPaths, kvs: list[KeyValue], portion: Portion) -> Operatio
 
 
 def _finished_keys(
-    paths: FleetPaths, command: BriefingCommand, most: int, portion: Portion
+    paths: FleetPaths, command: BriefingCommand, most: int, not_ended: set[bytes], portion: Portion
 ) -> Operation[tuple[list[WorkPaths], int]]:
     """Return the work keys that were completed recently, latest first, and how many there are.
 
+    Those ``not_ended`` are known to be held or abandoned since, and are none of them.
     Of what lies beyond the entries that are looked at, as many are taken to be of them.
     """
     prefix = paths.prefix("ended")
@@ -161,13 +166,17 @@ def _finished_keys(
         for kv in entries:
             yield from portion.take(kv)
             segment = kv.key.split(b"/")[-2]
-            if _COMPLETED in kv.value and segment.startswith(kinds):
+            if _COMPLETED in kv.value and segment.startswith(kinds) and segment not in not_ended:
                 found[segment] = None
         looked_at += len(entries)
     work_keys = (read_work_key(segment.decode(errors="replace")) for segment in found)
     shown = itertools.islice((paths.of(work_key) for work_key in work_keys if work_key is not None), most)
     beyond = len(found) * (index.left or 0) // max(1, looked_at)
     return list(shown), len(found) + beyond
+
+
+def _segments(paths: FleetPaths, table: str, kvs: list[KeyValue]) -> list[bytes]:
+    return [kv.key.removeprefix(paths.prefix(table)) for kv in kvs]
 
 
 def _keys(paths: FleetPaths, table: str, kvs: list[KeyValue]) -> list[WorkPaths]:
@@ -204,6 +213,11 @@ class _Unread:
     portion: Portion
     records: list[Record] = field(default_factory=list)
     together: int = _READ_TOGETHER
+    passed_over: int = 0
+
+    def total(self, indexed: int) -> int:
+        """Return how many there are of what an index has: without those whose record says something else."""
+        return max(len(self.records), indexed - self.passed_over)
 
     def needed(self, shown: int) -> bool:
         """Return whether more might be shown, if ``shown`` of those that were read are."""
@@ -225,5 +239,6 @@ class _Unread:
                 if stored is not None and stored.state is self.state and stored.acknowledged_at is None:
                     found.append(show_record(work.work_key, stored, live=False))
         self.records += found
+        self.passed_over += len(next_ones) - len(found)
         self.together = max(1, min(2 * self.together, _READ_BYTES * len(next_ones) // max(1, size)))
         return found

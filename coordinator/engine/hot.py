@@ -1,6 +1,7 @@
 """The work keys with the most contenders: how many sessions wanted each and were denied.
 
 Invariants:
+- No holder contends with itself, also where another process under its name was denied.
 - A session counts once for each attempt, however often it asked: what is counted is the marks of contenders, and what
   the history says of attempts that have ended.
 - The work is bounded, however many contenders there are; if that leaves something out, the answer says so.
@@ -9,12 +10,13 @@ Invariants:
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from coordinator.engine.documents import StoredClaim, StoredHistory
-from coordinator.engine.layout import FleetPaths, format_stamp, read_work_key
+from coordinator.engine.documents import StoredHistory
+from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, format_stamp, read_work_key
 from coordinator.engine.portions import Portion
+from coordinator.engine.snapshot import Snapshot, read_found, reads, show_record
 from coordinator.engine.steps import Damaged, Operation, commit, decode
 from coordinator.engine.time_index import Backwards
 from coordinator.engine.transaction import Range, Txn, end_of_prefix
@@ -113,27 +115,48 @@ def _ended(command: HotCommand, paths: FleetPaths) -> Operation[tuple[list[tuple
 def _entries(
     paths: FleetPaths, hottest: list[str], present: Counter[str], recent: Counter[str]
 ) -> Operation[tuple[HotKey, ...]]:
-    """Look who holds them."""
+    """Look who holds them, and what has become of them."""
     known = [(segment, work_key) for segment in hottest if (work_key := read_work_key(segment)) is not None]
-    if not known:
-        return ()
-    reply = yield from commit(Txn((), tuple(Range(paths.of(work_key).claim) for _, work_key in known)))
     entries = []
-    portion = Portion()
-    for index, (segment, work_key) in enumerate(known):
-        claim: StoredClaim | None = None
-        for kv in reply.range(index).kvs:
-            yield from portion.take(kv)
-            claim = yield from decode(StoredClaim, kv)
-        entries.append(
-            HotKey(
-                work_key=str(work_key),
-                kind=work_key.kind,
-                contenders=present[segment],
-                recent_contenders=recent[segment],
-                holder=None if claim is None else claim.session,
-                attempt=None if claim is None else claim.attempt,
-                expires_at=None if claim is None else claim.expires_at,
-            )
-        )
-    return tuple(entries)
+    for first in range(0, len(known), _READ_TOGETHER):
+        together = known[first : first + _READ_TOGETHER]
+        works = [paths.of(work_key) for _, work_key in together]
+        reply = yield from commit(Txn((), tuple(each for work in works for each in reads(work))))
+        portion = Portion()
+        for index, (segment, _) in enumerate(together):
+            for kv in (*reply.range(2 * index).kvs, *reply.range(2 * index + 1).kvs):
+                yield from portion.take(kv)
+            found = yield from read_found(reply._replace(replies=reply.replies[2 * index : 2 * index + 2]))
+            entries.append(_entry(works[index], found, present[segment], recent[segment]))
+    return (yield from _without_own_marks(paths, entries))
+
+
+def _entry(work: WorkPaths, found: Snapshot, contenders: int, recent_contenders: int) -> HotKey:
+    claim = None if found.claim is None else found.claim.stored
+    unreadable = found.claim is None and found.record is None and found.record_revision > 0
+    return HotKey(
+        work_key=str(work.work_key),
+        kind=work.work_key.kind,
+        contenders=contenders,
+        recent_contenders=recent_contenders,
+        holder=None if claim is None else claim.session,
+        attempt=None if claim is None else claim.attempt,
+        expires_at=None if claim is None else claim.expires_at,
+        state=None if unreadable else show_record(work.work_key, found.record, live=found.claim is not None).state,
+    )
+
+
+def _without_own_marks(paths: FleetPaths, entries: list[HotKey]) -> Operation[tuple[HotKey, ...]]:
+    """Leave out the marks of the holders' own sessions, and what nobody else wanted."""
+    marks = {
+        entry.work_key: paths.of(work_key).contender(entry.holder)
+        for entry in entries
+        if entry.contenders and entry.holder and (work_key := read_work_key(encode_segment(entry.work_key)))
+    }
+    if not marks:
+        return tuple(entries)
+    reply = yield from commit(Txn((), tuple(Range(mark, count_only=True) for mark in marks.values())))
+    own = {work_key: reply.range(index).total for index, work_key in enumerate(marks)}
+    counted = [replace(entry, contenders=entry.contenders - own.get(entry.work_key, 0)) for entry in entries]
+    wanted = [entry for entry in counted if entry.contenders + entry.recent_contenders > 0]
+    return tuple(sorted(wanted, key=lambda entry: -entry.contenders - entry.recent_contenders))

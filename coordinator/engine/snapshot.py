@@ -156,14 +156,16 @@ def get(paths: WorkPaths) -> Operation[WorkDetails]:
             f"what is stored of {key(work_key)} cannot be read, so its state is unknown",
             hint="claim it to begin its next attempt, or have an operator look at its record in etcd",
         )
-    claim = None
+    claim = holder = None
     if live is not None and live.stored is not None:
+        # Another process under the holder's name may have been denied; no session contends with itself.
+        holder = live.stored.session
         (left,) = yield from time_left(live.lease)
         claim = show_claim(work_key, live.stored, live.token, left)
     return WorkDetails(
         record=show_record(work_key, found.record, live=live is not None),
         claim=claim,
-        contenders=names if live is not None else (),
+        contenders=tuple(each for each in names if each != holder) if live is not None else (),
         history=tuple(history),
         revision=reply.revision,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.model.claims import Claim
-from coordinator.model.enumerations import Repeat
+from coordinator.model.enumerations import Repeat, State
 from coordinator.model.work import Record
 
 __all__ = [
@@ -78,7 +78,8 @@ class HotKey:
     """A work key that several sessions wanted.
 
     ``contenders`` were denied during its present attempt, ``recent_contenders`` during attempts that ended recently.
-    The last three are None where no claim is live.
+    ``holder``, ``attempt`` and ``expires_at`` are None where no claim is live. ``state`` is what the work is now, None
+    where the coordinator does not say it.
     """
 
     work_key: str
@@ -88,6 +89,7 @@ class HotKey:
     holder: str | None = None
     attempt: int | None = None
     expires_at: datetime | None = None
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)

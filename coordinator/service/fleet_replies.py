@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator import model
 from coordinator.service.replies import in_portions, live_claim, record
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import duration, timestamp
+from coordinator.wire import STATES_ON_WIRE, duration, timestamp
 
 __all__ = ["briefing", "hot_reply", "status_reply"]
 
@@ -21,6 +21,7 @@ def hot_reply(found: model.HotKeys) -> pb.HotResponse:
             holder=entry.holder,
             attempt=entry.attempt,
             expires_at=timestamp(entry.expires_at),
+            state=None if entry.state is None else STATES_ON_WIRE[entry.state],
         )
         for entry in found.entries
     ]

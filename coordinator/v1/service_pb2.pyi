@@ -435,7 +435,7 @@ class HotRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., kind: _Optional[str] = ..., limit: _Optional[int] = ..., max_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class HotKey(_message.Message):
-    __slots__ = ("work_key", "kind", "contenders", "recent_contenders", "holder", "attempt", "expires_at")
+    __slots__ = ("work_key", "kind", "contenders", "recent_contenders", "holder", "attempt", "expires_at", "state")
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CONTENDERS_FIELD_NUMBER: _ClassVar[int]
@@ -443,6 +443,7 @@ class HotKey(_message.Message):
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     work_key: str
     kind: str
     contenders: int
@@ -450,7 +451,8 @@ class HotKey(_message.Message):
     holder: str
     attempt: int
     expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., contenders: _Optional[int] = ..., recent_contenders: _Optional[int] = ..., holder: _Optional[str] = ..., attempt: _Optional[int] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    state: _types_pb2.State
+    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., contenders: _Optional[int] = ..., recent_contenders: _Optional[int] = ..., holder: _Optional[str] = ..., attempt: _Optional[int] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.State, str]] = ...) -> None: ...
 
 class HotResponse(_message.Message):
     __slots__ = ("entries", "complete", "max_age")

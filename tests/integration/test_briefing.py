@@ -57,6 +57,35 @@ class TestBriefing:
         await client.claim("session-2", "task:done", reopen=True)
         assert keys(await client.briefing()) == (["task:done", "task:left"], [], [])
 
+    async def test_35_what_is_not_finished_any_more_is_not_counted(self, client: AsyncClient) -> None:
+        for name in ("held", "put-back", "redone", "cooling", "twice"):
+            await client.claim("session-1", f"task:{name}")
+            await client.complete("session-1", f"task:{name}")
+        await client.claim("session-2", "task:held", reopen=True)
+        await client.reopen("task:put-back", reason="not done")
+        await client.reopen("task:cooling", reason="not done")
+        await client.acknowledge("task:cooling")
+        await client.claim("session-2", "task:redone", reopen=True)
+        await client.release("session-2", "task:redone")
+        await client.claim("session-2", "task:twice", reopen=True)
+        await client.complete("session-2", "task:twice")
+        briefing = await client.briefing()
+        assert keys(briefing) == (["task:held"], ["task:put-back"], ["task:twice", "task:redone"])
+        assert (briefing.omitted_taken, briefing.omitted_loose_ends, briefing.omitted_finished) == (0, 0, 0)
+        assert "more" not in briefing.markdown
+
+    async def test_35_where_there_is_no_room_either(self, client: AsyncClient) -> None:
+        names = [f"task:{number:02}" for number in range(30)]
+        await client.claim_many("session-1", names)
+        for name in names:
+            await client.complete("session-1", name, result="r" * 200)
+        for name in names[:20]:
+            await client.claim("session-2", name, reopen=True, note="n" * 200)
+        briefing = await client.briefing(max_characters=3_000)
+        assert len(briefing.taken) + briefing.omitted_taken == 20
+        assert briefing.omitted_finished > 0
+        assert len(briefing.finished) + briefing.omitted_finished == 10
+
     async def test_of_some_kinds(self, client: AsyncClient) -> None:
         for key in ("task:a", "blog:a", "idea:a"):
             await client.claim("session-1", key)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from coordinator import AsyncClient, HotKeys, InvalidInput
+from coordinator import AsyncClient, HotKeys, InvalidInput, State
+from coordinator.cli.text.fleet import describe_hot
 from coordinator.engine import hot as hot_module
 from tests.conftest import Etcdctl, RunningCoordinator
 
@@ -95,6 +96,49 @@ async def test_what_could_never_be_right_is_refused(client: AsyncClient, wanted:
     with pytest.raises(InvalidInput) as caught:
         await client.hot(**wanted)
     assert caught.value.field == field
+
+
+async def test_33_finished_work_is_not_free(client: AsyncClient) -> None:
+    for name in ("done", "redone", "left", "held"):
+        await fight(client, f"task:{name}", 1)
+    await client.complete("holder", "task:done")
+    await client.complete("holder", "task:redone")
+    await client.claim("other", "task:redone", reopen=True)
+    await client.release("other", "task:redone")
+    await client.release("holder", "task:left")
+    found = await client.hot()
+    assert {entry.work_key.removeprefix("task:"): entry.state for entry in found.entries} == {
+        "done": State.COMPLETED,
+        "redone": State.COMPLETED,
+        "left": State.ABANDONED,
+        "held": State.CLAIMED,
+    }
+    lines = {line.split()[5].removeprefix("task:"): line.split()[6] for line in describe_hot(found).splitlines()}
+    assert lines == {"done": "finished", "redone": "finished", "left": "free", "held": "held"}
+
+
+async def test_41_no_session_contends_with_itself(
+    client: AsyncClient, coordinator: RunningCoordinator, fleet: str
+) -> None:
+    async with (
+        AsyncClient(coordinator.endpoint, fleet=fleet, instance="one") as one,
+        AsyncClient(coordinator.endpoint, fleet=fleet, instance="two") as two,
+    ):
+        for name in ("own", "both", "after"):
+            await one.claim("holder", f"task:{name}")
+            await two.try_claim("holder", f"task:{name}")
+        await two.try_claim("other", "task:both")
+        # Denied before it was the holder.
+        await two.try_claim("next", "task:after")
+        await one.release("holder", "task:after")
+        await two.claim("next", "task:after")
+        assert [(await client.get(f"task:{name}")).contenders for name in ("own", "both", "after")] == [
+            (),
+            ("other",),
+            (),
+        ]
+        present = [(key, now) for key, now, _ in counts(await client.hot()) if now]
+        assert present == [("task:both", 1)]
 
 
 class TestBounds:

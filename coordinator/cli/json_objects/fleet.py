@@ -116,6 +116,7 @@ def _hot_key(entry: model.HotKey) -> Object:
         "holder": entry.holder,
         "attempt": entry.attempt,
         "expires_at": format_moment(entry.expires_at),
+        "state": value_or_none(entry.state),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coordinator.cli.quantities import format_bytes, format_count, format_duration
-from coordinator.model import HotKey, HotKeys, Policy, PolicyList, Status, TaskStatus
+from coordinator.model import HotKey, HotKeys, Policy, PolicyList, State, Status, TaskStatus
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
 
@@ -76,7 +76,9 @@ def describe_hot(found: HotKeys) -> str:
 
 def _describe_hot_key(entry: HotKey) -> str:
     counted = f"{entry.contenders:>4} denied now  {entry.recent_contenders:>4} before"
-    held = "free"
+    held = "finished" if entry.state is State.COMPLETED else "free"
+    if entry.state is State.CLAIMED:
+        held = "held"
     if entry.holder is not None:
         until = "" if entry.expires_at is None else f" until {format_time(entry.expires_at)}"
         held = f"held by {name(entry.holder)}{until}, attempt {entry.attempt}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import contextlib
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -12,6 +13,7 @@ from coordinator.cli.common_options import CommonCommand, CommonGroup
 from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, current
 from coordinator.cli.doctor import doctor
+from coordinator.cli.first_claim import first_claim
 from coordinator.cli.hot import hot
 from coordinator.cli.json_objects.fleet import status_object
 from coordinator.cli.next import work_next
@@ -22,8 +24,16 @@ from coordinator.cli.run import RunCommand, run
 from coordinator.cli.streams import write_answer
 from coordinator.cli.text.fleet import describe_status
 from coordinator.cli.top.command import top
+from coordinator.errors import CoordinatorError
+from coordinator.model import Claim, Status
+
+if TYPE_CHECKING:
+    from coordinator.client import Client
 
 __all__ = ["app", "build_only"]
+
+#: How many holders `status` names, and how long a briefing is that has at least so many claims, in characters.
+_MOST_HOLDERS, _BRIEFED_CHARACTERS = 10, 10_000
 
 
 class _Verbs(CommonGroup):
@@ -80,8 +90,21 @@ def status() -> int:
     context = current()
     with context.client() as client:
         found = client.status()
-    answer(context, describe_status(found, context.fleet), status_object(found))
+        taken = _latest_claims(client, found)
+    text = describe_status(found, context.fleet, taken)
+    if found.live_claims == found.loose_ends == found.completed == 0:
+        text += f"\n{first_claim(context)}"
+    answer(context, text, status_object(found, taken))
     return 0 if found.healthy else 3
+
+
+def _latest_claims(client: Client, status: Status) -> tuple[Claim, ...]:
+    """Return the latest live claims; none where they cannot be read, so that the status is shown all the same."""
+    if not status.live_claims:
+        return ()
+    with contextlib.suppress(CoordinatorError):
+        return client.briefing(max_characters=_BRIEFED_CHARACTERS).taken[:_MOST_HOLDERS]
+    return ()
 
 
 app.command(RUN, cls=RunCommand)(run)

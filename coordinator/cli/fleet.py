@@ -9,6 +9,7 @@ import typer
 
 from coordinator.cli.closed_output import while_read
 from coordinator.cli.context import current
+from coordinator.cli.first_claim import first_claim, is_empty
 from coordinator.cli.json_objects.fleet import briefing_object
 from coordinator.cli.json_objects.work import event_object
 from coordinator.cli.output import answer
@@ -53,7 +54,10 @@ def briefing(
     seconds = parse_age(max_age, field="max-age")
     with context.client() as client:
         found = client.briefing(kinds=tuple(kind or ()), max_age=seconds, max_characters=max_characters)
-    answer(context, found.markdown.rstrip("\n"), briefing_object(found))
+    text = found.markdown.rstrip("\n")
+    if is_empty(found) and not kind:
+        text += f"\n\n{first_claim(context)}"
+    answer(context, text, briefing_object(found))
     return 0
 
 

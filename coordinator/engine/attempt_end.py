@@ -108,6 +108,10 @@ def write_end(
             *forgotten,
         ),
         event=AttemptEnded(
+            fleet=paths.fleet,
+            work_key=str(paths.work_key),
+            session=ended.session,
+            attempt=ended.attempt,
             kind=paths.work_key.kind,
             ended=ended.state,
             cause=ended.cause,

@@ -114,8 +114,13 @@ class AttemptEnded(NamedTuple):
     """An attempt was ended by this operation, and by no other.
 
     ``contenders`` is None where they were reported before: a late completion ends an attempt whose expiry was recorded.
+    ``attempt`` is the one that ended, whatever the work's record describes now.
     """
 
+    fleet: str
+    work_key: str
+    session: str
+    attempt: int
     kind: str
     ended: State
     cause: Cause | None

@@ -1,7 +1,9 @@
 """What calls have decided about claims: counted for the metrics, and one line each in the log.
 
-Invariant: a grant is counted where it is made, and not here: a repeated request gets it again, and its caller may be
-gone.
+Invariants:
+- A grant is counted where it is made, and not here: a repeated request gets it again, and its caller may be gone.
+- The end of an attempt (``completed``, ``released``, ``revoked``, ``expired``) is logged where it is written, by the
+  operation driver, once and with the number of that attempt.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Decisions:
         )
 
     def record_changed(self, event: str, keyed: Keyed, record: model.Record) -> None:
-        """Log what became of a work key: ``event`` is ``completed``, ``released``, ``revoked`` or such."""
+        """Log what became of a work key: ``event`` is ``revoking``, ``reopened`` or ``acknowledged``."""
         _log_decision(event, keyed, record.session or "", attempt=record.attempt or 0, late=record.late)
 
     def withdrawn(self, keyed: Keyed, session: str, request_id: str) -> None:

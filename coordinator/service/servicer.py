@@ -174,7 +174,6 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         command = complete_command(request, self._clock())
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
         self._ended(keyed)
-        self._decisions.record_changed("completed", keyed, record)
         return pb.CompleteResponse(record=replies.record(record))
 
     async def Release(self, request: pb.ReleaseRequest, context: _Context) -> pb.ReleaseResponse:  # noqa: N802
@@ -183,7 +182,6 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         command = release_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._ended(keyed)
-        self._decisions.record_changed("released", keyed, record)
         return pb.ReleaseResponse(record=replies.record(record))
 
     async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
@@ -192,7 +190,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         command = revoke_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
         self._ended(keyed)
-        self._decisions.record_changed("revoked", keyed, record)
+        if record.state is model.State.CLAIMED:
+            self._decisions.record_changed("revoking", keyed, record)
         return pb.RevokeResponse(record=replies.record(record))
 
     async def Reopen(self, request: pb.ReopenRequest, context: _Context) -> pb.ReopenResponse:  # noqa: N802

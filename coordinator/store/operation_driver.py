@@ -32,7 +32,7 @@ from coordinator.engine.steps import (
 )
 from coordinator.engine.transaction import Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
-from coordinator.logs.format import said
+from coordinator.logs.format import log_event, said
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.recorder import Recorder, report
 from coordinator.store.etcd.client import EtcdChannel
@@ -323,4 +323,14 @@ class Runner:
             self._record(event)
 
     def _record(self, event: AttemptEnded | ClaimGranted) -> None:
+        if isinstance(event, AttemptEnded):
+            log_event(
+                _LOG,
+                event.ended.value if event.cause is None else event.cause.value,
+                fleet=event.fleet,
+                work_key=event.work_key,
+                session=event.session,
+                attempt=event.attempt,
+                late=event.late,
+            )
         report(self._recorder, event, self._clock)

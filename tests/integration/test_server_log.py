@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,14 @@ from coordinator.v1.service_pb2 import ClaimRequest
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import RunningEtcd
 from tests.integration.server_running import COMMAND, FREE_PORTS, READY, await_line, environment, logging_to, pairs, run
+
+
+def await_text(log: Path, text: str, seconds: float = 60) -> None:
+    """Wait until a text stands in the log."""
+    until = time.monotonic() + seconds
+    while text not in log.read_text():
+        assert time.monotonic() < until, (text, log.read_text())
+        time.sleep(0.05)
 
 
 class TestLog:
@@ -70,6 +79,38 @@ class TestLog:
         assert refusals[0]["session"] == forged
         assert [line["code"] for line in refusals] == ["INVALID_ARGUMENT"] * 3 + ["NOT_FOUND"]
         assert not [line for line in lines if line.get("session") == "forged"]
+
+    def test_37_each_end_has_a_line_with_its_own_attempt(self, etcd: RunningEtcd, tmp_path: Path, fleet: str) -> None:
+        log = tmp_path / "log"
+        with logging_to(log, "serve", "--etcd", etcd.endpoint) as endpoint, Client(endpoint, fleet=fleet) as client:
+            for name in ("released", "revoked", "expired"):
+                client.claim("one", f"task:{name}")
+                client.complete("one", f"task:{name}")
+            for name in ("released", "revoked"):
+                client.claim("two", f"task:{name}", reopen=True)
+            client.release("two", "task:released")
+            client.revoke("task:revoked", reason="wrong", at_once=True)
+            client.claim("two", "task:expired", 5, reopen=True)
+            client.claim("two", "task:late", 5)
+            client.claim("two", "task:taken-up", 5)
+            for name in ("expired", "late", "taken-up"):
+                await_text(log, f"event=expired fleet={fleet} work_key=task:{name} ")
+            client.complete("two", "task:late")
+            client.release("two", client.claim("two", "task:taken-up").work_key)
+        ends = [
+            (line["event"], line["work_key"].removeprefix("task:"), line["session"], line["attempt"])
+            for line in map(pairs, log.read_text().split("\n")[:-1])
+            if line.get("fleet") == fleet and line["event"] in ("completed", "released", "revoked", "expired")
+        ]
+        assert sorted(ends[3:]) == [
+            ("completed", "late", "two", "1"),
+            ("expired", "expired", "two", "2"),
+            ("expired", "late", "two", "1"),
+            ("expired", "taken-up", "two", "1"),
+            ("released", "released", "two", "2"),
+            ("released", "taken-up", "two", "2"),
+            ("revoked", "revoked", "two", "2"),
+        ]
 
 
 class TestReaders:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from coordinator import model
 from coordinator.cli.json_objects.fields import Object, format_moment, value_or_none
 from coordinator.cli.json_objects.work import live_claim_object, record_object
@@ -63,8 +65,8 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def status_object(status: model.Status) -> Object:
-    """The answer to ``status``."""
+def status_object(status: model.Status, taken: Iterable[model.Claim] = ()) -> Object:
+    """The answer to ``status``; ``taken`` are the latest live claims."""
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
     return {
         "healthy": status.healthy,
@@ -85,6 +87,7 @@ def status_object(status: model.Status) -> Object:
         "reaper": {"leader": status.reaper.leader, "revision_lag": status.reaper.revision_lag},
         "tasks": [_task_object(task) for task in status.tasks],
         "live_claims": status.live_claims,
+        "taken": [live_claim_object(claim) for claim in taken],
         "loose_ends": status.loose_ends,
         "completed": status.completed,
         "convergence_rate": {

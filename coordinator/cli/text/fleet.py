@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coordinator.cli.quantities import format_bytes, format_count, format_duration
-from coordinator.model import HotKey, HotKeys, Policy, PolicyList, State, Status, TaskStatus
+from coordinator.model import Claim, HotKey, HotKeys, Policy, PolicyList, State, Status, TaskStatus
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
 
@@ -38,8 +40,8 @@ def describe_policies(found: PolicyList) -> str:
     return "\n".join(f"{pattern:<{width}}  {what}" for pattern, what in rows)
 
 
-def describe_status(status: Status, fleet: str) -> str:
-    """Describe the state of the coordinator, its store and the fleet."""
+def describe_status(status: Status, fleet: str, taken: Sequence[Claim] = ()) -> str:
+    """Describe the state of the coordinator, its store and the fleet; ``taken`` are its latest live claims."""
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
     health = "healthy"
     if not status.healthy:
@@ -59,7 +61,13 @@ def describe_status(status: Status, fleet: str) -> str:
         _describe_reaper(status),
         *map(_describe_task, filter(lambda task: task.failing, status.tasks)),
         f"fleet {fleet}: {_counts(status)}",
+        *(
+            f"  {name(claim.session)} holds {key(claim.work_key)} until {format_time(claim.expires_at)}"
+            for claim in taken
+        ),
     ]
+    if taken and (more := (status.live_claims or 0) - len(taken)) > 0:
+        lines.append(f"  … and {more} more: coordination work-list --state claimed")
     if rate.value is not None:
         window = format_duration(rate.window_seconds)
         counts = f"{rate.denied} denied, {rate.granted} granted"

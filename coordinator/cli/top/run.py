@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from coordinator.cli.closed_output import while_read
 from coordinator.cli.context import Context
+from coordinator.cli.first_claim import first_claim, is_empty
 from coordinator.cli.json_objects.fleet import top_object
 from coordinator.cli.output import answer
 from coordinator.cli.top.board import Board
@@ -60,7 +61,10 @@ async def _show_once(context: Context) -> None:
     drawn = io.StringIO()
     console = Console(file=drawn, highlight=False)
     console.print(snapshot(board, console.width))
-    answer(context, drawn.getvalue().rstrip("\n"), {})
+    text = drawn.getvalue().rstrip("\n")
+    if is_empty(seen.briefing):
+        text += f"\n{first_claim(context)}"
+    answer(context, text, {})
 
 
 async def _last(context: Context, interval: float) -> None:

@@ -1,6 +1,9 @@
 """The screen of ``coordination top``, drawn with rich.
 
-Invariant: nothing that other people chose (keys, sessions, reasons) can steer the terminal or is read as markup.
+Invariants:
+- Nothing that other people chose (keys, sessions, reasons) can steer the terminal or is read as markup.
+- Work keys are what is typed into the next command: where there is no screen to fill they stand whole, on several lines
+  if need be. On a screen they have a good part of their table, and show their beginning and their end.
 """
 
 from __future__ import annotations
@@ -8,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.layout import Layout
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.cli.quantities import format_duration
+from coordinator.cli.quantities import format_count, format_duration
 from coordinator.cli.top.board import Board
 from coordinator.quotation import key, line, name, quoted, visible
 from coordinator.time_text import format_time
@@ -24,6 +28,8 @@ __all__ = ["screen", "snapshot", "sparkline"]
 _BARS = "▁▂▃▄▅▆▇█"
 #: Rows of each table where there is no screen to fill.
 _SNAPSHOT_ROWS = 20
+#: What the columns have of a table's width, beside those that are as wide as what stands in them.
+_SHARES = {"work": 4, "held by": 3, "denied to": 3, "left by": 2, "why": 4}
 #: From which rest on a claim's time is yellow, and from which red, in seconds.
 _SOON, _VERY_SOON = 300.0, 60.0
 
@@ -43,7 +49,7 @@ def screen(board: Board, height: int, width: int) -> Layout:
 
 def snapshot(board: Board, width: int) -> Group:
     """Draw everything once, one table below the other."""
-    tables = (draw(board, _SNAPSHOT_ROWS) for draw in (_claims, _hot, _loose_ends))
+    tables = (draw(board, _SNAPSHOT_ROWS, whole=True) for draw in (_claims, _hot, _loose_ends))
     return Group(_head(board, width), *tables)
 
 
@@ -58,8 +64,8 @@ def _head(board: Board, width: int) -> RenderableType:
     if board.seen is not None:
         status = board.seen.status
         counts = [
-            f"{count} {what}"
-            for count, what in ((status.live_claims, "live claims"), (status.loose_ends, "loose ends"))
+            format_count(count, what)
+            for count, what in ((status.live_claims, "live claim"), (status.loose_ends, "loose end"))
             if count is not None
         ]
         leader = status.reaper.leader or "none"
@@ -74,50 +80,81 @@ def _head(board: Board, width: int) -> RenderableType:
     return Panel(Group(*lines), title="coordination top", title_align="left", subtitle="q quits", height=5)
 
 
-def _claims(board: Board, rows: int) -> RenderableType:
-    table = _table("left", "work", "held by", "attempt")
+def _claims(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
+    table = _table("left", "work", "held by", "attempt", whole=whole)
     claims = board.claims()
     for claim, left in claims[: max(0, rows)]:
         colour = "red" if left < _VERY_SOON else "yellow" if left < _SOON else ""
         time_left = Text(format_duration(left), style=colour)
-        table.add_row(time_left, _plain(key(claim.work_key)), _plain(name(claim.session)), _plain(str(claim.attempt)))
+        table.add_row(
+            time_left, _key(claim.work_key, whole=whole), _plain(name(claim.session)), _plain(str(claim.attempt))
+        )
     omitted = board.seen.briefing.omitted_taken if board.seen else 0
     return _titled("claims", table, len(claims) + omitted)
 
 
-def _hot(board: Board, rows: int) -> RenderableType:
-    table = _table("now", "before", "work")
+def _hot(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
+    table = _table("now", "before", "work", whole=whole)
     entries = board.seen.hot.entries if board.seen else ()
     for entry in entries[: max(0, rows)]:
-        table.add_row(str(entry.contenders), str(entry.recent_contenders), _plain(key(entry.work_key)))
+        table.add_row(str(entry.contenders), str(entry.recent_contenders), _key(entry.work_key, whole=whole))
     return _titled("fought over, by contenders", table, len(entries))
 
 
 def _denials(board: Board, rows: int) -> RenderableType:
-    table = _table("at", "denied to", "work")
+    table = _table("at", "denied to", "work", whole=False)
     for denial in list(board.denials)[: max(0, rows)]:
-        table.add_row(_plain(format_time(denial.at)[11:]), _plain(name(denial.contender)), _plain(key(denial.work_key)))
+        table.add_row(
+            _plain(format_time(denial.at)[11:]), _plain(name(denial.contender)), _key(denial.work_key, whole=False)
+        )
     return _titled("denials", table, len(board.denials))
 
 
-def _loose_ends(board: Board, rows: int) -> RenderableType:
-    table = _table("work", "left by", "why")
+def _loose_ends(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
+    table = _table("work", "left by", "why", whole=whole)
     ends = board.seen.briefing.loose_ends if board.seen else ()
     for record in ends[: max(0, rows)]:
         why = quoted(record.reason) if record.reason else record.cause.value if record.cause else ""
-        table.add_row(_plain(key(record.work_key)), _plain(name(record.session)), _plain(why))
+        table.add_row(_key(record.work_key, whole=whole), _plain(name(record.session)), _plain(why))
     return _titled("loose ends", table, len(ends) + (board.seen.briefing.omitted_loose_ends if board.seen else 0))
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, whole: bool) -> Table:
+    """Make a table; ``whole``: work keys are folded instead of cut."""
     table = Table(box=SIMPLE_HEAD, expand=True, show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=3 if column == "work" else None)
+        share = _SHARES.get(column)
+        fold = whole and column == "work"
+        table.add_column(column, no_wrap=not fold, overflow="fold" if fold else "ellipsis", ratio=share)
     return table
 
 
 def _titled(title: str, table: Table, count: int) -> Panel:
     return Panel(table, title=f"{title}: {count}", title_align="left")
+
+
+def _key(work_key: str, *, whole: bool) -> RenderableType:
+    """Write a work key; where it is cut its end stays, which tells it from others (``…agent-template#28801``)."""
+    text = key(work_key)
+    return Text(text, overflow="fold") if whole else _Shortened(text)
+
+
+class _Shortened:
+    """A text on one line, with its beginning and its end where there is no room for all of it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, len(self._text))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width
+        text = self._text
+        if len(text) > room:
+            head = max(0, (room - 1) // 2)
+            text = f"{text[:head]}…{text[len(text) - max(0, room - 1 - head) :]}"
+        yield Text(text[:room], no_wrap=True, overflow="crop")
 
 
 def _plain(text: str) -> Text:

@@ -1,0 +1,39 @@
+"""The literal next command of whoever looks at a fleet in which there is nothing yet: the first claim.
+
+Invariant: typed as it stands, it acts on the fleet that was looked at.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from coordinator.cli.context import Context
+from coordinator.cli.session import find_session
+from coordinator.errors import InvalidInput
+from coordinator.model import Briefing
+from coordinator.quotation import line
+
+__all__ = ["first_claim", "is_empty"]
+
+
+def first_claim(context: Context) -> str:
+    """Return a line that says that nothing is here yet and which command claims the first work."""
+    session = []
+    try:
+        find_session(None)
+    except InvalidInput:
+        session = ["session-1"]
+    given = [
+        word
+        for name in ("endpoint", "fleet")
+        if context.chosen[name].source == "option"
+        for word in (f"--{name}", context.chosen[name].value)
+    ]
+    command = shlex.join(["coordination", "work-claim", *session, "task:first", *given])
+    return f"nothing is here yet; claim the first work: {line(command)}"
+
+
+def is_empty(briefing: Briefing) -> bool:
+    """Return whether there is nothing in a fleet that a session should know."""
+    omitted = briefing.omitted_taken + briefing.omitted_loose_ends + briefing.omitted_finished
+    return not (briefing.taken or briefing.loose_ends or briefing.finished or omitted)

@@ -1,0 +1,99 @@
+"""What commands show of a fleet: its holders, whole work keys, and what to type where there is nothing yet."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from coordinator import Client
+from coordinator.cli.top.board import Board, Seen
+from coordinator.cli.top.view import screen, snapshot
+from coordinator.clock import boot_seconds
+from tests.conftest import Coordination, RunningCoordinator
+
+LONG = (
+    "github:gptme/gptme-agent-template-with-a-rather-long-name#28801",
+    "task:tidy-up-the-flaky-integration-tests-of-the-second-release-candidate-7",
+    "url:https://example.org/a/page/with/a/long/path/and/a/number/at/its/end/3315",
+)
+
+
+@pytest.fixture
+def client(coordinator: RunningCoordinator, fleet: str) -> Iterator[Client]:
+    with Client(coordinator.endpoint, fleet=fleet, instance="") as client:
+        yield client
+
+
+@pytest.fixture
+def board(client: Client, fleet: str) -> Board:
+    """A fleet with long names: one of each key is a loose end, one is held and fought over."""
+    session = "session-with-a-rather-long-name"
+    client.claim(session, LONG[0])
+    client.try_claim("other", LONG[0])
+    for key in LONG[1:]:
+        client.claim(session, key)
+        client.release(session, key, reason="the tests are red, and I do not know why; see the log of the build")
+    return Board(fleet, Seen(client.briefing(), client.hot(), client.status(), boot_seconds()))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_34_work_keys_are_whole_without_a_screen(board: Board, width: int) -> None:
+    drawn = io.StringIO()
+    Console(file=drawn, width=width).print(snapshot(board, width))
+    lines = drawn.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for key in LONG:
+        assert _stands_in(key, lines), drawn.getvalue()
+    assert "1 live claim " in drawn.getvalue()
+    assert "2 loose ends" in drawn.getvalue()
+
+
+def _stands_in(key: str, lines: list[str]) -> bool:
+    """Return whether a key stands in a column, on one line or on several."""
+    for number, line in enumerate(lines):
+        at = line.find(key[:12])
+        if at < 0:
+            continue
+        found = ""
+        for below in lines[number:]:
+            piece = below[at:].split(" ")[0].strip("│")
+            if not piece or not key.startswith(found + piece):
+                break
+            found += piece
+            if found == key:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_34_the_ends_of_work_keys_stay_on_a_screen(board: Board, width: int) -> None:
+    drawn = io.StringIO()
+    Console(file=drawn, width=width, height=30).print(screen(board, 30, width))
+    for end in ("28801", "-7", "3315"):
+        assert end in drawn.getvalue()
+
+
+@pytest.mark.parametrize("verb", ["briefing", "status", "top"])
+def test_40_an_empty_fleet_says_what_to_type(coordination: Coordination, fleet: str, verb: str) -> None:
+    named = f"{fleet}-{verb}"
+    shown = coordination(verb, "--fleet", named).stdout
+    command = shown.splitlines()[-1].partition("claim the first work: ")[2]
+    assert shlex.split(command)[:2] == ["coordination", "work-claim"]
+    done = coordination(*shlex.split(command)[1:])
+    assert (done.returncode, done.stdout.split()[0]) == (0, "claimed")
+    assert "claim the first work" not in coordination(verb, "--fleet", named).stdout
+    assert json.loads(coordination("status", "--json", "--fleet", named).stdout)["taken"][0]["session"] == "session-1"
+
+
+def test_40_status_names_holders(coordination: Coordination, client: Client) -> None:
+    for number in range(12):
+        client.claim(f"holder-{number:02}", f"task:{number}")
+    lines = coordination("status").stdout.splitlines()
+    held = [line.split() for line in lines if " holds " in line]
+    assert [words[0] for words in held] == [f"holder-{number:02}" for number in range(11, 1, -1)]
+    assert any(line.startswith("  … and 2 more") for line in lines)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from coordinator import AsyncClient, Briefing, InvalidInput, NotFound, Refused
+from coordinator import AsyncClient, Briefing, InvalidInput, NotFound, Refused, State
 from coordinator.store.etcd.client import EtcdChannel
 from tests.conftest import RunningCoordinator
 from tests.expiry_waiting import await_expiry
@@ -135,6 +135,33 @@ class TestBriefing:
         with pytest.raises(InvalidInput) as refused:
             await client.briefing(**wrong)  # type: ignore[arg-type]  # of the types that it takes
         assert refused.value.field == field
+
+
+async def test_36_reopened_attempts_end_alike(client: AsyncClient, etcd_channel: EtcdChannel, fleet: str) -> None:
+    names = ("expired", "reaped", "released", "revoked")
+    for name in names:
+        await client.claim("session-1", f"task:{name}")
+        await client.complete("session-1", f"task:{name}", result="done", request_id=f"finish-{name}")
+        ttl = 5 if name in ("expired", "reaped") else 60
+        await client.claim("session-2", f"task:{name}", ttl, reopen=True)
+    await client.release("session-2", "task:released", reason="not me")
+    await client.revoke("task:revoked", reason="not you", at_once=True)
+    await await_expiry(etcd_channel, fleet)
+    await client.reap()
+    for name in names:
+        details = await client.get(f"task:{name}")
+        assert (details.record.state, details.record.session, details.record.attempt) == (
+            State.COMPLETED,
+            "session-1",
+            1,
+        )
+        assert details.record.result == "done"
+        assert [(entry.session, entry.ended) for entry in details.history] == [
+            ("session-1", State.COMPLETED),
+            ("session-2", State.ABANDONED),
+        ]
+    assert keys(await client.briefing())[1] == []
+    assert (await client.status()).loose_ends == 0
 
 
 class TestAcknowledge:

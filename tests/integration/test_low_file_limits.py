@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import subprocess
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +13,7 @@ from coordinator import Client
 from coordinator.limits import FEWEST_FILES, FEWEST_FILES_WITH_ETCD
 from tests.conftest import RunningEtcd
 from tests.integration.server_running import COMMAND, FREE_PORTS, READY, environment
-
-
-def limited(files: int) -> Callable[[], None]:
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+from tests.limited import limited
 
 
 @pytest.mark.long_but_for("40-serve", "191-up", "64-up --detach", "95-serve")
@@ -30,12 +25,11 @@ def test_47_too_few_are_refused_with_a_sentence(command: str, files: int, etcd: 
         return
     where = ["--etcd", etcd.endpoint] if command == "serve" else ["--data-dir", str(tmp_path)]
     done = subprocess.run(
-        [COMMAND, *command.split(), *where, *FREE_PORTS],
+        [*limited("n", files), COMMAND, *command.split(), *where, *FREE_PORTS],
         env=environment(),
         capture_output=True,
         text=True,
         timeout=60,
-        preexec_fn=limited(files),  # these tests have no threads that hold locks of this
     )
     assert (done.returncode, done.stdout) == (3, "")
     lines = [line for line in done.stderr.splitlines() if not line.startswith("notice: ")]
@@ -55,12 +49,11 @@ def test_47_as_few_as_are_allowed_are_enough(command: str, etcd: RunningEtcd, tm
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [COMMAND, command, *where, *FREE_PORTS],
+            [*limited("n", files), COMMAND, command, *where, *FREE_PORTS],
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            preexec_fn=limited(files),  # noqa: PLW1509  # likewise
         ) as process,
         contextlib.ExitStack() as stack,
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ class World:
             "PATH": path,
         }
 
-    def run(self, *arguments: str | bytes, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+    def run(
+        self, *arguments: str | bytes, before: Sequence[str] = (), **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, by the command that stands ``before`` it, if any."""
         environment = self.environment | options.pop("env", {})
         options = {"capture_output": True, "text": True, "timeout": _LIMIT_SECONDS, "env": environment} | options
-        return subprocess.run([COMMAND, "run", *arguments], **options)
+        return subprocess.run([*before, COMMAND, "run", *arguments], **options)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Begin to run it."""

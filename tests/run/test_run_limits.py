@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 
 from coordinator import Cause
+from tests.limited import limited
 from tests.run.running import World
 
 #: Enough to load everything that is loaded before a claim, and too little for a dozen threads of 8 MiB, in bytes.
@@ -26,12 +26,8 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-def _have_little_memory() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (LITTLE_MEMORY, LITTLE_MEMORY))
-
-
 def test_threads_that_cannot_be_started_are_missed_before_anything_is_claimed(world: World) -> None:
-    done = world.run("task:a", "--", "touch", "/not/to/be/run", preexec_fn=_have_little_memory)
+    done = world.run("task:a", "--", "touch", "/not/to/be/run", before=limited("v", LITTLE_MEMORY // 1024))
     assert done.returncode == 125
     error, hint = done.stderr.splitlines()
     assert error.startswith("error: the threads that are needed cannot be started (")
@@ -43,10 +39,7 @@ def test_threads_that_cannot_be_started_are_missed_before_anything_is_claimed(wo
 def test_threads_leave_memory_to_one_another(world: World) -> None:
     """The heap of glibc would take 64 MiB of addresses for each, which would leave no room for the next one's stack."""
 
-    def have_enough() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (3 * LITTLE_MEMORY, 3 * LITTLE_MEMORY))
-
-    done = world.run("task:a", "--", "true", preexec_fn=have_enough)
+    done = world.run("task:a", "--", "true", before=limited("v", 3 * LITTLE_MEMORY // 1024))
     assert (done.returncode, done.stderr) == (0, "")
 
 

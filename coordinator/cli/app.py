@@ -14,7 +14,6 @@ from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, current
 from coordinator.cli.doctor import doctor
 from coordinator.cli.first_claim import first_claim
-from coordinator.cli.fleets import fleets
 from coordinator.cli.hot import hot
 from coordinator.cli.json_objects.fleet import status_object
 from coordinator.cli.next import work_next
@@ -40,7 +39,7 @@ _MOST_HOLDERS, _BRIEFED_CHARACTERS = 10, 10_000
 class _Verbs(CommonGroup):
     headings: ClassVar = {
         "Work": [RUN, "work-next", *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch", "policy"],
-        "Overview": ["briefing", "status", "fleets", "hot", "top"],
+        "Overview": ["briefing", "status", "hot", "top"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
     }
@@ -110,7 +109,6 @@ def _latest_claims(client: Client, status: Status) -> tuple[Claim, ...]:
 
 app.command(RUN, cls=RunCommand)(run)
 app.command("work-next", cls=CommonCommand)(work_next)
-app.command("fleets", cls=CommonCommand)(fleets)
 app.command("hot", cls=CommonCommand)(hot)
 app.command("top", cls=CommonCommand)(top)
 app.command("doctor", cls=CommonCommand)(doctor)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,6 @@ from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Context, current
 from coordinator.cli.json_objects.work import run_object
 from coordinator.cli.key_lists import STANDARD_INPUT, FromFile, read_key_list
-from coordinator.cli.new_fleet import is_first, say_if_new
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
@@ -38,8 +36,6 @@ __all__ = ["VERB", "RunCommand", "run"]
 VERB = "run"
 _DEFAULT_TTL, _DEFAULT_GRACE = "10m", "10s"
 _COMMAND = "coordination.command"
-#: How long COMMAND waits, at most, until it is known whether its fleet is new.
-_NOTICE_SECONDS = 1.0
 #: Settings whose values are files, which COMMAND may look for from another directory.
 _FILES = ("token_file", "ca", "cert", "key")
 
@@ -142,7 +138,8 @@ def run(
         nothing_free=nothing_free,
         repeat_after=None if repeat is None else check_repeat_after(parse_duration(repeat, field="repeat")),
     )
-    outcome = Wrapper(request, notice, partial(_claimed, here, instance, verbose=verbose)).run()
+    say = verbose and not here.json
+    outcome = Wrapper(request, notice, lambda claim: _say_claim(claim) if say else None).run()
     _report(here, outcome, verbose=verbose)
     if outcome.by_interrupt:
         # Ctrl-C was COMMAND's alone; what shares this group, a shell that runs a script, waits for it too.
@@ -151,15 +148,6 @@ def run(
     if outcome.signal == signal.SIGINT:
         end_by(signal.SIGINT)
     return int(outcome.code)
-
-
-def _claimed(context: Context, instance: str, claim: Claim, *, verbose: bool) -> None:
-    """Say what was claimed, before COMMAND is started."""
-    if verbose and not context.json:
-        _say_claim(claim)
-    if is_first(context, claim):
-        with context.client_of(instance, min(context.timeout, _NOTICE_SECONDS)) as client:
-            say_if_new(context, client, claim)
 
 
 def _report(context: Context, outcome: Any, *, verbose: bool) -> None:

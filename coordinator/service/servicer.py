@@ -74,7 +74,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``topic_kinds`` are the kinds whose identities are reduced to slugs; ``credential`` returns the name of the
-    credential of a call's context, "" where none are asked for; ``sees`` whether it grants a fleet.
+    credential of a call's context, "" where none are asked for.
     """
 
     def __init__(
@@ -91,13 +91,11 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         *,
         topic_kinds: frozenset[str],
         credential: Callable[[Any], str] = lambda _: "",
-        sees: Callable[[Any], Callable[[str], bool]] = lambda _: lambda _: True,
         clock: Callable[[], datetime] = clock.now,
     ) -> None:
         self._runner = runner
         self._alternatives = Alternatives(runner)
         self._credential = credential
-        self._sees = sees
         self._decisions = Decisions(recorder)
         self._status = status
         self._diagnosis = diagnosis

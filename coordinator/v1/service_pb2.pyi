@@ -606,32 +606,6 @@ class UnsetPolicyResponse(_message.Message):
     pattern: str
     def __init__(self, removed: bool = ..., pattern: _Optional[str] = ...) -> None: ...
 
-class ListFleetsRequest(_message.Message):
-    __slots__ = ("fleet", "only")
-    FLEET_FIELD_NUMBER: _ClassVar[int]
-    ONLY_FIELD_NUMBER: _ClassVar[int]
-    fleet: str
-    only: bool
-    def __init__(self, fleet: _Optional[str] = ..., only: bool = ...) -> None: ...
-
-class FleetUse(_message.Message):
-    __slots__ = ("name", "live_claims", "records")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    LIVE_CLAIMS_FIELD_NUMBER: _ClassVar[int]
-    RECORDS_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    live_claims: int
-    records: int
-    def __init__(self, name: _Optional[str] = ..., live_claims: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
-
-class ListFleetsResponse(_message.Message):
-    __slots__ = ("fleets", "complete")
-    FLEETS_FIELD_NUMBER: _ClassVar[int]
-    COMPLETE_FIELD_NUMBER: _ClassVar[int]
-    fleets: _containers.RepeatedCompositeFieldContainer[FleetUse]
-    complete: bool
-    def __init__(self, fleets: _Optional[_Iterable[_Union[FleetUse, _Mapping]]] = ..., complete: bool = ...) -> None: ...
-
 class StatusRequest(_message.Message):
     __slots__ = ("fleet",)
     FLEET_FIELD_NUMBER: _ClassVar[int]

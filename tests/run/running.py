@@ -59,7 +59,4 @@ class World:
 def world(coordinator: RunningCoordinator, fleet: str) -> Iterator[World]:
     found = World(coordinator.endpoint, fleet)
     with found.client:
-        # A fleet that something is stored of is not new, which would be said beside what COMMAND says.
-        found.client.claim("session-before", "task:before")
-        found.client.complete("session-before", "task:before")
         yield found

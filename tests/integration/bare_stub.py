@@ -52,4 +52,4 @@ def failure_of(error: grpc.aio.AioRpcError) -> Failed:
 
 def seconds(value: float) -> Duration:
     whole = int(value // 1)
-    return Duration(seconds=whole, nanos=int((value - whole) * 1e9))
+    return Duration(seconds=whole, nanos=round((value - whole) * 1e9))

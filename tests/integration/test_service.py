@@ -203,7 +203,10 @@ class TestListing:
                         and session in ("", record.session)
                         and (not states or record.state in states)
                     ]
-                    found = [record async for record in client.list(states=states, kind=kind, session=session)]
+                    found = [
+                        record
+                        async for record in client.list(states=states, kind=kind or None, session=session or None)
+                    ]
                     assert [record.work_key for record in found] == expected
         with pytest.raises(InvalidInput, match="available work is not recorded"):
             await client.list_page(states=(State.AVAILABLE,))

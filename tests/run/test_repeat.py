@@ -41,7 +41,7 @@ def test_it_is_denied_until_then_and_granted_again_after(coordinator: RunningCoo
     [
         ("20", "'20' is not a duration"),
         ("0.5s", "out of range"),
-        ("", "'' is not a duration"),
+        ("", "--repeat is empty; it must have a value"),
         ("400d", "out of range"),
     ],
 )

@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ campaign-run: setup ## Run 700 commands under `run` through stops, kills, cuts, 
 campaign-scale: setup ## Make a briefing of 50,000 records and list 100,000, in three minutes; prints time and memory.
 	@$(BIN)/python -m tests.campaigns.scale $(CAMPAIGN_ARGS)
 
+campaign-keys: setup ## Write 20,000 pieces of work of ten sites in all their ways, and look for two that have one key; takes two minutes.
+	@$(BIN)/python -m tests.campaigns.keys $(CAMPAIGN_ARGS)
+
 campaign-attack: setup ## Attack coordinators as unauthenticated clients can, for ten minutes; prints memory and a normal client's latency.
 	@$(BIN)/python -m tests.campaigns.attack $(CAMPAIGN_ARGS)
 
@@ -125,6 +128,7 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(BIN)/python scripts/unasync.py --check
 	@$(BIN)/python scripts/cli_docs.py --check
 	@$(BIN)/python scripts/architecture_docs.py --check
+	@$(BIN)/python scripts/keys_docs.py --check
 	@$(BIN)/python scripts/check_docs.py
 	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
@@ -137,9 +141,10 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 	@$(PROTO_VENV)/bin/python scripts/protoc.py
 	@$(BIN)/python scripts/unasync.py
 
-docs: setup ## Generate docs/cli.md from the command line, and the tables of docs/architecture.md from the code.
+docs: setup ## Generate docs/cli.md from the command line, and tables of docs/architecture.md and docs/keys.md.
 	@$(BIN)/python scripts/cli_docs.py
 	@$(BIN)/python scripts/architecture_docs.py
+	@$(BIN)/python scripts/keys_docs.py
 
 dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 	@$(BIN)/python deploy/grafana/build.py

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from coordinator.keys import DEFAULT_TOPIC_KINDS
+from coordinator.keys import KeyRules
 from coordinator.limits import LimitSettings
 from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN, listening_address, split_address
 from coordinator.net.socket_trust import check_place
@@ -21,8 +21,8 @@ class ServerSettings:
     """The settings of a coordinator process.
 
     ``etcd`` are the endpoints of the store, ``HOST:PORT`` each; ``listen`` may also be ``unix:/PATH``. Port 0 in
-    ``listen`` or ``metrics_listen`` picks a free one. ``topic_kinds`` are the kinds whose identities are topics: their
-    spelling is reduced to a slug. ``grace_seconds`` is how long calls in flight may take to be answered at shutdown,
+    ``listen`` or ``metrics_listen`` picks a free one. ``key_rules`` say how work keys
+    are read. ``grace_seconds`` is how long calls in flight may take to be answered at shutdown,
     ``quota_bytes`` etcd's storage quota where it is known; ``reaper`` None runs none. Raises ``InvalidInput`` for an
     address that is neither, for a socket in a directory that others can change, and, unless ``insecure`` is set, for
     an address that other hosts reach and ``security`` does not protect, and for a password that would go to etcd in
@@ -32,7 +32,7 @@ class ServerSettings:
     etcd: tuple[str, ...]
     listen: str = DEFAULT_LISTEN
     metrics_listen: str = DEFAULT_METRICS_LISTEN
-    topic_kinds: frozenset[str] = field(default=DEFAULT_TOPIC_KINDS)
+    key_rules: KeyRules = field(default_factory=KeyRules)
     grace_seconds: float = 10.0
     insecure: bool = False
     quota_bytes: int | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 
 from coordinator.errors import InvalidInput
+from coordinator.legibility import fold_dashes
 from coordinator.limits import MAX_FLEET_CHARACTERS, MAX_KIND_CHARACTERS, MAX_SESSION_BYTES
 
 __all__ = [
@@ -55,7 +56,11 @@ def is_session(text: str) -> bool:
 
 
 def check_session(session: str) -> str:
-    """Return the session; raise ``InvalidInput`` unless it is a word of ``a-z A-Z 0-9 . _ : @ / + -``."""
+    """Return the session; raise ``InvalidInput`` unless it is a word of ``a-z A-Z 0-9 . _ : @ / + -``.
+
+    Dashes that look like ``-`` are read as that.
+    """
+    session = fold_dashes(session)
     if _SESSION.fullmatch(session):
         return session
     strange = _STRANGE.search(session)
@@ -73,6 +78,7 @@ def check_session_filter(session: str) -> str:
 
     Sessions that older coordinators took are still found: UTF-8 that is no longer, without control characters.
     """
+    session = fold_dashes(session)
     if _SESSION.fullmatch(session):
         return session
     try:
@@ -87,10 +93,17 @@ def check_session_filter(session: str) -> str:
 
 #: The kinds that a session's name must not begin with: those that ``keys.py`` and policies know. Others are names of
 #: kinds only where a user makes them so, and may as well begin the name of a session (``claude:7f8b``).
-KNOWN_KINDS = frozenset({"github", "url", "task", "blog", "research", "idea", "topic", "lock", "recurring"})
-#: An address, also of GitHub without a scheme; ``owner/repository#number``.
+KNOWN_KINDS = frozenset(
+    {
+        *("github", "gitlab", "bitbucket", "gitea", "jira", "linear", "gh", "gl", "bb", "forgejo", "codeberg", "url"),
+        *("task", "blog", "research", "idea", "topic", "lock", "recurring"),
+    }
+)
+#: An address, also of a known site without a scheme; ``owner/repository#12``, ``group/project!12``, ``#12``.
 _REFERENCE = re.compile(
-    r"[a-z][a-z0-9+.-]*://|(?:(?:www|api)\.)?github\.com/|[a-z0-9_-]+\s*/\s*[a-z0-9._-]+\s*#\s*[0-9]+$", re.IGNORECASE
+    r"[a-z][a-z0-9+.-]*://|(?:(?:www|api)\.)?(?:github\.com|gitlab\.com|bitbucket\.org|codeberg\.org|linear\.app)/"
+    r"|[a-z0-9._~-]+(?:\s*/\s*[a-z0-9._~-]+)+\s*[#!]\s*[0-9]+$|[#!][0-9]+$",
+    re.IGNORECASE,
 )
 
 

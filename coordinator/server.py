@@ -156,7 +156,7 @@ class Server:
             self._watches,
             Placements(runner, claim_limits, metering, self._views, Looks(runner, self._views.learn), recorder),
             self._policies,
-            topic_kinds=settings.topic_kinds,
+            key_rules=settings.key_rules,
             clock=self._wall,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )

@@ -56,6 +56,7 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting("endpoint", DEFAULT_LISTEN, "HOST:PORT|unix:/PATH[,…]", "Where the coordinators are."),
     Setting("fleet", DEFAULT_FLEET, "NAME", "The fleet whose claims are meant."),
+    Setting("repo", "", "OWNER/NAME", "The repository that #7 means; by default that of the git checkout."),
     Setting("timeout", "5", "SECONDS", "How long to wait for an answer, at most."),
     Setting("token_file", "", "FILE", "The file that holds your token."),
     Setting("tls", "auto", "on|off|auto", "Whether to use TLS; auto: if an authority or a certificate is given."),
@@ -114,7 +115,7 @@ class Context:
 
         parse_endpoints(self.endpoint)
         check_fleet(self._named_fleet())
-        _ = self.timeout, self.tls
+        _ = self.timeout, self.tls, self.repository
 
     @property
     def encrypted(self) -> bool:
@@ -131,6 +132,23 @@ class Context:
         """The files of the certificate that is shown to the coordinators and of its key; None where none is."""
         cert, key = self._file("cert"), self._file("key")
         return None if cert is None or key is None else (Path(cert), Path(key))
+
+    @property
+    def repository(self) -> str:
+        """The repository that a number alone means, "" for none; raises ``InvalidInput`` for what names none."""
+        from coordinator.repository import read_repository
+
+        named, source = self.chosen["repo"]
+        if named:
+            try:
+                return read_repository(named)
+            except InvalidInput as error:
+                raise InvalidInput(f"{error.message} ({source})", field="repo", hint=error.hint) from None
+        from coordinator.cli.checkout import find_origin
+
+        with contextlib.suppress(InvalidInput):
+            return read_repository(find_origin())
+        return ""
 
     def _named_fleet(self) -> str:
         """Return the fleet; an empty one, as of an unset variable, would mean the default one."""
@@ -194,6 +212,7 @@ class Context:
             # Empty is none. The client need not read the environment again.
             **{name: self._file(name) or "" for name in ("ca", "cert", "key", "token_file")},
             "instance": read_variable("COORDINATION_INSTANCE") or "",
+            "repo": self.repository,
         }
 
 

@@ -16,14 +16,13 @@ import uvloop
 
 from coordinator._version import __version__
 from coordinator.cli import up_arguments
+from coordinator.cli.key_options import KeyOptions
 from coordinator.cli.streams import announce, notice
 from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
-from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.limits import LimitSettings, check_quota
 from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
-from coordinator.names import check_kind
 from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
 from coordinator.process.memory import return_large_blocks
@@ -58,7 +57,7 @@ class Options(NamedTuple):
 
     listen: str
     metrics_listen: str
-    topic_kinds: str
+    keys: KeyOptions
     insecure: bool
     security: SecuritySettings = SecuritySettings()
     log: log_format.LogSettings = log_format.LogSettings()
@@ -73,7 +72,7 @@ class Options(NamedTuple):
             etcd=etcd,
             listen=self.listen,
             metrics_listen=self.metrics_listen,
-            topic_kinds=DEFAULT_TOPIC_KINDS | {check_kind(kind) for kind in self.topic_kinds.split(",") if kind},
+            key_rules=self.keys.rules(),
             insecure=self.insecure,
             security=self.security,
             etcd_access=self.etcd_access,

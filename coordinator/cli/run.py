@@ -112,6 +112,7 @@ def run(
 
     COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
     """
+    from coordinator.repository import in_repository
     from coordinator.run.candidates import check_candidates
     from coordinator.run.signals import end_by
     from coordinator.run.timing import check_timing
@@ -124,7 +125,8 @@ def run(
     here = current()
     here.check()
     timing = check_timing(parse_ttl(ttl), parse_duration(grace, field="grace"))
-    candidates = check_candidates(_read_candidates(list(keys or ()), from_file))
+    typed = [in_repository(key, here.repository) for key in _read_candidates(list(keys or ()), from_file)]
+    candidates = check_candidates(typed)
     instance = uuid.uuid4().hex
     request = Request(
         session=find_session(session, invent=True).name,

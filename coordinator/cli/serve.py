@@ -17,6 +17,7 @@ import typer
 from coordinator.cli import server_options
 from coordinator.cli.context import current
 from coordinator.cli.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdPasswordFile, EtcdUser
+from coordinator.cli.key_options import GiteaHosts, GithubHosts, GitlabHosts, JiraHosts, KeyOptions, TopicKinds
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import named_path
 from coordinator.cli.server_options import (
@@ -66,15 +67,6 @@ MetricsListen = Annotated[
         help="Where Prometheus reads the metrics; port 0 picks a free one.",
     ),
 ]
-TopicKinds = Annotated[
-    str,
-    typer.Option(
-        "--topic-kinds",
-        metavar="KIND,…",
-        envvar="COORDINATION_TOPIC_KINDS",
-        help="Kinds beside blog, research, idea and topic whose identities are topics, reduced to slugs.",
-    ),
-]
 Insecure = Annotated[
     bool,
     typer.Option(
@@ -117,6 +109,10 @@ def _options(
     listen: Listen = DEFAULT_LISTEN,
     metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
     topic_kinds: TopicKinds = "",
+    github_hosts: GithubHosts = "",
+    gitlab_hosts: GitlabHosts = "",
+    gitea_hosts: GiteaHosts = "",
+    jira_hosts: JiraHosts = "",
     insecure: Insecure = False,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -142,7 +138,7 @@ def _options(
     return Options(
         listen,
         metrics_listen,
-        topic_kinds,
+        KeyOptions(topic_kinds, github_hosts, gitlab_hosts, gitea_hosts, jira_hosts),
         insecure,
         security=SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public),
         log=LogSettings(log_level, log_file, audit_log),

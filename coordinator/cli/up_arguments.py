@@ -38,7 +38,7 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
     )
     log = LogSettings(options.log.level, _absolute(options.log.file), _absolute(options.log.audit))
     words = ["--listen", listening_address(options.listen), "--metrics-listen", options.metrics_listen]
-    words += ["--topic-kinds", options.topic_kinds] if options.topic_kinds else []
+    words += options.keys.arguments()
     words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     words += ["--etcd", etcd] if etcd is not None else []
     words += ["--insecure"] if options.insecure else []

@@ -29,6 +29,7 @@ from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
 from coordinator.process.session_name import invented_session
+from coordinator.repository import in_repository
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from
 
@@ -62,8 +63,8 @@ class AsyncClient:
 
     Arguments that are not given are read from the environment when the client is made, as on the command line:
     COORDINATION_ENDPOINT (by default 127.0.0.1:7420), _FLEET (``default``), _TIMEOUT (5 seconds), _TLS, _CA, _CERT,
-    _CERT_KEY and _TOKEN_FILE. An argument overrides its variable. An empty path means none, and ``tls=False`` means
-    no TLS, whatever the environment says.
+    _CERT_KEY, _TOKEN_FILE and _REPO. An argument overrides its variable. An empty path means none, and ``tls=False``
+    means no TLS, whatever the environment says.
 
     Args:
         endpoints: ``"HOST:PORT"`` or ``"unix:/PATH"``, several with commas, or a sequence of them.
@@ -79,6 +80,8 @@ class AsyncClient:
         token_file: A file with the token that says who this client is. The token is sent over TLS or to this host
             itself, and the file is read again when its token is refused.
         bearer_token: The token itself, instead of ``token_file``.
+        repo: The repository that work keys like ``#7`` and ``web#7`` mean: ``owner/name``, a kind and a path like
+            ``gitlab:group/project``, or an address.
 
     Raises:
         InvalidInput: Raised by every method, and when the client is made, for an argument that is never valid.
@@ -104,11 +107,13 @@ class AsyncClient:
         key: AnyPath | None = None,
         token_file: AnyPath | None = None,
         bearer_token: str | None = None,
+        repo: str | None = None,
     ) -> None:
         protection = Protection(tls, ca, cert, key, token_file, bearer_token)
-        settings = settings_from(endpoints, fleet, timeout, protection)
+        settings = settings_from(endpoints, fleet, timeout, protection, repo)
         names, security, seconds = settings.endpoints, settings.security, settings.timeout
         self._fleet = settings.fleet
+        self._repository = settings.repository
         given = None if instance is None else fields.text("instance", instance)
 
         def own(parents: _Own | None) -> _Own:
@@ -257,7 +262,7 @@ class AsyncClient:
         request = pb.ClaimRequest(
             fleet=self._fleet,
             session=fields.session(session),
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             ttl=fields.duration("ttl", ttl),
             note=fields.text("note", note),
             reopen=fields.flag("reopen", reopen),
@@ -319,7 +324,7 @@ class AsyncClient:
 
         """
         session = invented_session() if session is None else fields.session(session)
-        key, note, reopen = fields.text("work_key", key), fields.text("note", note), fields.flag("reopen", reopen)
+        key, note, reopen = self._key(key), fields.text("note", note), fields.flag("reopen", reopen)
 
         async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
             return await self._claim_as(instance, request_id, session, key, ttl, note, reopen)
@@ -351,7 +356,7 @@ class AsyncClient:
 
         """
         session = invented_session() if session is None else fields.session(session)
-        keys = fields.candidates(candidates)
+        keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
         note = fields.text("note", note)
 
         async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
@@ -403,7 +408,7 @@ class AsyncClient:
         base, session = fields.request_id(request_id), fields.session(session)
         items = [
             pb.ClaimItem(
-                work_key=fields.text("work_key", key),
+                work_key=self._key(key),
                 ttl=fields.duration("ttl", ttl),
                 note=fields.text("note", note),
                 reopen=fields.flag("reopen", reopen),
@@ -487,7 +492,7 @@ class AsyncClient:
             The claim, or a denial whose ``choice`` says why no candidate was free.
 
         """
-        keys = fields.candidates(candidates)
+        keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
         return await self._claim_next_as(
             self._instance, fields.request_id(request_id), session, keys, ttl, note, repeat_after
         )
@@ -552,7 +557,7 @@ class AsyncClient:
         request = pb.RenewRequest(
             fleet=self._fleet,
             session=fields.session(session),
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             ttl=fields.duration("ttl", ttl),
             note=None if note is None else fields.text("note", note),
             request_id=fields.request_id(request_id),
@@ -593,7 +598,7 @@ class AsyncClient:
         request = pb.CompleteRequest(
             fleet=self._fleet,
             session=fields.session(session),
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             result=fields.text("result", result),
             request_id=fields.request_id(request_id),
             fencing_token=self._token(session, key, token),
@@ -627,7 +632,7 @@ class AsyncClient:
         request = pb.ReleaseRequest(
             fleet=self._fleet,
             session=fields.session(session),
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
             fencing_token=self._token(session, key, token),
@@ -660,7 +665,7 @@ class AsyncClient:
         """
         request = pb.RevokeRequest(
             fleet=self._fleet,
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
             at_once=fields.flag("at_once", at_once),
@@ -687,7 +692,7 @@ class AsyncClient:
         """
         request = pb.ReopenRequest(
             fleet=self._fleet,
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
         )
@@ -777,7 +782,7 @@ class AsyncClient:
         """
         request = pb.AcknowledgeRequest(
             fleet=self._fleet,
-            work_key=fields.text("work_key", key),
+            work_key=self._key(key),
             reason=fields.text("reason", reason),
             request_id=fields.request_id(request_id),
         )
@@ -793,7 +798,7 @@ class AsyncClient:
             Its record, live claim, contenders and history. The record of a work key never seen is ``available``.
 
         """
-        request = pb.GetRequest(fleet=self._fleet, work_key=fields.text("work_key", key))
+        request = pb.GetRequest(fleet=self._fleet, work_key=self._key(key))
         return answers.work_details_from(await self._calls.call("Get", request))
 
     async def list_page(
@@ -976,6 +981,10 @@ class AsyncClient:
     def _remember(self, session: str, typed: str, answer: object) -> None:
         if isinstance(answer, model.Claim):
             self._tokens.remember(session, typed, answer.work_key, answer.fencing_token)
+
+    def _key(self, key: str) -> str:
+        """Return a work key to send, with the repository that it leaves out."""
+        return in_repository(fields.text("work_key", key), self._repository)
 
     def _token(self, session: str, key: str, token: int | None) -> int:
         """Return the token that names the claim that is meant: the one given, else that of the claim held here."""

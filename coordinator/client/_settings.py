@@ -24,6 +24,7 @@ from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.endpoints import DEFAULT_LISTEN, parse_endpoints
 from coordinator.process.variables import read_variable
+from coordinator.repository import read_repository
 
 __all__ = ["Protection", "Settings", "settings_from"]
 
@@ -44,16 +45,21 @@ class Protection(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The settings of one client; ``timeout`` is in seconds."""
+    """The settings of one client; ``timeout`` is in seconds, ``repository`` what ``read_repository`` returns."""
 
     endpoints: tuple[str, ...]
     fleet: str
     timeout: float
     security: Security
+    repository: str
 
 
 def settings_from(
-    endpoints: str | Sequence[str] | None, fleet: str | None, timeout: float | None, protection: Protection
+    endpoints: str | Sequence[str] | None,
+    fleet: str | None,
+    timeout: float | None,
+    protection: Protection,
+    repo: str | None = None,
 ) -> Settings:
     """Return the settings of a client; raises ``InvalidInput`` for what cannot be used."""
     variables = _Variables()
@@ -61,7 +67,8 @@ def settings_from(
         names = parse_endpoints(variables.get("endpoint") or DEFAULT_LISTEN if endpoints is None else endpoints)
         security = _security(variables, protection)
         security.check(names)
-        return Settings(names, _fleet(variables, fleet), _timeout(variables, timeout), security)
+        repository = read_repository((variables.get("repo") or "") if repo is None else fields.text("repo", repo))
+        return Settings(names, _fleet(variables, fleet), _timeout(variables, timeout), security, repository)
 
 
 def _security(variables: _Variables, given: Protection) -> Security:

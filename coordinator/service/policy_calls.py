@@ -13,7 +13,7 @@ import grpc.aio
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import WorkPolicy
 from coordinator.engine.policy_change import set_policy, unset_policy
-from coordinator.keys import parse_pattern
+from coordinator.keys import KeyRules
 from coordinator.logs.format import log_event
 from coordinator.names import check_fleet
 from coordinator.service.accounts import Metering
@@ -36,13 +36,13 @@ class PolicyCalls:
 
     _policies: Policies
     _metering: Metering
-    _topic_kinds: frozenset[str]
+    _key_rules: KeyRules
     _clock: Callable[[], datetime]
     _credential: Callable[[Any], str]
 
     async def SetPolicy(self, request: pb.SetPolicyRequest, context: _Context) -> pb.SetPolicyResponse:  # noqa: N802  # its name in the API
         """Set fields of the policy of a pattern."""
-        fleet, policy = check_fleet(request.fleet), policy_of(request, self._topic_kinds)
+        fleet, policy = check_fleet(request.fleet), policy_of(request, self._key_rules)
         start = partial(set_policy, policy, FleetPaths(fleet), self._clock(), change_request_id(request))
         payer, deadline = self._operator(fleet, context), deadline_of(context)
         policy = await self._metering.run(start, payer, keeping=False, deadline=deadline)
@@ -61,7 +61,7 @@ class PolicyCalls:
 
     async def UnsetPolicy(self, request: pb.UnsetPolicyRequest, context: _Context) -> pb.UnsetPolicyResponse:  # noqa: N802
         """Unset the policy of a pattern."""
-        fleet, pattern = check_fleet(request.fleet), parse_pattern(request.pattern, topic_kinds=self._topic_kinds)
+        fleet, pattern = check_fleet(request.fleet), self._key_rules.parse_pattern(request.pattern)
         start = partial(unset_policy, pattern, FleetPaths(fleet), self._clock(), change_request_id(request))
         payer, deadline = self._operator(fleet, context), deadline_of(context)
         removed = await self._metering.run(start, payer, keeping=True, deadline=deadline)

@@ -15,6 +15,7 @@ from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
 from coordinator.engine.snapshot import get
+from coordinator.keys import KeyRules
 from coordinator.names import check_fleet
 from coordinator.service import fleet_replies, replies
 from coordinator.service.callers import caller_of
@@ -40,13 +41,13 @@ class ReadCalls:
     _status: StatusReader
     _diagnosis: DiagnosisReader
     _watches: Watches
-    _topic_kinds: frozenset[str]
+    _key_rules: KeyRules
     _clock: Callable[[], datetime]
     _credential: Callable[[Any], str]
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802  # its name in the API
         """Return all that is known of a work key."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         found = await self._runner.run(partial(get, keyed.paths), deadline=deadline_of(context))
         return await replies.work_details(found)
 

@@ -14,6 +14,7 @@ from functools import partial
 from coordinator import model
 from coordinator.engine.renew import RenewCommand, renew
 from coordinator.errors import CoordinatorError
+from coordinator.keys import KeyRules
 from coordinator.service import replies
 from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
@@ -32,12 +33,12 @@ Answered = Callable[[Keyed, str, model.Claim], None]
 
 
 def read_renewal(
-    request: pb.RenewManyRequest, topic_kinds: frozenset[str], now: datetime, item: pb.RenewItem
+    request: pb.RenewManyRequest, key_rules: KeyRules, now: datetime, item: pb.RenewItem
 ) -> tuple[Keyed, RenewCommand]:
     """Read one item of a request whose session is checked already; raises ``InvalidInput`` for one that is wrong."""
     # Written into the item, so that an error names the request id to retry with.
     item.request_id = item.request_id or new_request_id()
-    keyed = Keyed.read(request.fleet, item.work_key, topic_kinds)
+    keyed = Keyed.read(request.fleet, item.work_key, key_rules)
     return keyed, renew_command(request, item, request.session, now)
 
 

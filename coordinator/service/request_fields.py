@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths
 from coordinator.errors import InvalidInput
-from coordinator.keys import WorkKey, parse_work_key
+from coordinator.keys import KeyRules, WorkKey
 from coordinator.limits import MAX_BRIEFED_SECONDS, MAX_ID_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, check_ttl
 from coordinator.model import State
 from coordinator.names import check_fleet, check_session, check_text
@@ -60,21 +60,21 @@ class Keyed(NamedTuple):
     paths: WorkPaths
 
     @classmethod
-    def of(cls, request: _HasKey, topic_kinds: frozenset[str]) -> Keyed:
+    def of(cls, request: _HasKey, key_rules: KeyRules) -> Keyed:
         """Read them from a request."""
-        return cls.read(request.fleet, request.work_key, topic_kinds)
+        return cls.read(request.fleet, request.work_key, key_rules)
 
     @classmethod
-    def read(cls, fleet: str, typed: str, topic_kinds: frozenset[str]) -> Keyed:
+    def read(cls, fleet: str, typed: str, key_rules: KeyRules) -> Keyed:
         """Read them as they came."""
-        return _read_keyed(fleet, typed, topic_kinds)
+        return _read_keyed(fleet, typed, key_rules)
 
 
 # Sessions of a fleet ask for the same work: of a list of 1,000 candidates each would read all of them again.
 @lru_cache(maxsize=_KEYS_KEPT)
-def _read_keyed(fleet: str, typed: str, topic_kinds: frozenset[str]) -> Keyed:
+def _read_keyed(fleet: str, typed: str, key_rules: KeyRules) -> Keyed:
     fleet = check_fleet(fleet)
-    work_key = parse_work_key(typed, topic_kinds=topic_kinds)
+    work_key = key_rules.parse(typed)
     return Keyed(fleet, work_key, typed, FleetPaths(fleet).of(work_key))
 
 

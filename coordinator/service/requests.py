@@ -23,7 +23,7 @@ from coordinator.engine.reopen import ReopenCommand
 from coordinator.engine.revoke import RevokeCommand
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import InvalidInput
-from coordinator.keys import parse_pattern
+from coordinator.keys import KeyRules
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -172,12 +172,10 @@ def reopen_command(request: pb.ReopenRequest, now: datetime, policy: WorkPolicy)
     return ReopenCommand(read_request_id(request.request_id), now, reason, loose_ends=policy.loose_ends)
 
 
-def policy_of(request: pb.SetPolicyRequest, topic_kinds: frozenset[str]) -> Policy:
+def policy_of(request: pb.SetPolicyRequest, key_rules: KeyRules) -> Policy:
     """Read the policy that is to be set."""
     wanted = request.policy
-    policy = replace(
-        policy_from(wanted), pattern=parse_pattern(wanted.pattern, topic_kinds=topic_kinds), built_in=False
-    )
+    policy = replace(policy_from(wanted), pattern=key_rules.parse_pattern(wanted.pattern), built_in=False)
     if wanted.repeat not in REPEATS:
         raise InvalidInput(f"{wanted.repeat} is not a repeat; allowed are {', '.join(Repeat)}", field="repeat")
     if policy.repeat is Repeat.AFTER:

@@ -26,6 +26,7 @@ from coordinator.engine.reopen import reopen
 from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
 from coordinator.engine.steps import Operation
+from coordinator.keys import KeyRules
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
@@ -73,8 +74,8 @@ T = TypeVar("T")
 class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
-    ``topic_kinds`` are the kinds whose identities are reduced to slugs; ``credential`` returns the name of the
-    credential of a call's context, "" where none are asked for.
+    ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
+    where none are asked for.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         placements: Placements,
         policies: Policies,
         *,
-        topic_kinds: frozenset[str],
+        key_rules: KeyRules,
         credential: Callable[[Any], str] = lambda _: "",
         clock: Callable[[], datetime] = clock.now,
     ) -> None:
@@ -104,13 +105,13 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         self._watches = watches
         self._placements = placements
         self._policies = policies
-        self._topic_kinds = topic_kinds
-        self._candidates = CandidateLists(topic_kinds)
+        self._key_rules = key_rules
+        self._candidates = CandidateLists(key_rules)
         self._clock = clock
 
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
         """Claim one work key."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         session, policy = check_session(request.session), await self._policy_of(keyed, context)
         command = claim_command(request, request, session, self._clock(), policy)
         payer = self._payer(keyed.fleet, command.session, context)
@@ -152,7 +153,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         command = renew_command(request, request, check_session(request.session), self._clock())
         start, keeping = partial(renew, command, keyed.paths), not command.note
         renewed = await self._write(context, keyed, start, command.session, keeping=keeping)
@@ -163,14 +164,14 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         """Extend several claims, each for itself."""
         check_items(len(request.items))
         payer = self._payer(check_fleet(request.fleet), check_session(request.session), context)
-        read_item = partial(read_renewal, request, self._topic_kinds, self._clock())
+        read_item = partial(read_renewal, request, self._key_rules, self._clock())
         answered, deadline = self._decisions.claim_answered, deadline_of(context)
         results = await renew_many(request.items, read_item, self._metering, answered, payer, deadline=deadline)
         return pb.RenewManyResponse(results=results)
 
     async def Complete(self, request: pb.CompleteRequest, context: _Context) -> pb.CompleteResponse:  # noqa: N802
         """Mark the work as finished."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         command = complete_command(request, self._clock())
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
         self._ended(keyed)
@@ -178,7 +179,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
 
     async def Release(self, request: pb.ReleaseRequest, context: _Context) -> pb.ReleaseResponse:  # noqa: N802
         """Release the work."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         command = release_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._ended(keyed)
@@ -186,7 +187,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
 
     async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
         """Take a claim away from its holder."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         command = revoke_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
         self._ended(keyed)
@@ -196,7 +197,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
 
     async def Reopen(self, request: pb.ReopenRequest, context: _Context) -> pb.ReopenResponse:  # noqa: N802
         """Put completed work back."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         command = reopen_command(request, self._clock(), await self._policy_of(keyed, context))
         start, keeping = partial(reopen, command, keyed.paths), not command.reason
         record = await self._write(context, keyed, start, keeping=keeping)
@@ -210,7 +211,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         meter = self._metering.meter(self._payer(fleet, request.session, context), keeping=True)
         policies = await self._policies.of(fleet, deadline=deadline)
         released, problem = await withdraw_all(
-            request, sender, self._runner, meter, self._clock(), self._topic_kinds, policies, deadline=deadline
+            request, sender, self._runner, meter, self._clock(), self._key_rules, policies, deadline=deadline
         )
         for keyed, request_id in released:
             self._ended(keyed)
@@ -252,7 +253,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
 
     async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
         """Mark an abandoned record as seen."""
-        keyed = Keyed.of(request, self._topic_kinds)
+        keyed = Keyed.of(request, self._key_rules)
         command = acknowledge_command(request, self._clock())
         start, keeping = partial(acknowledge, command, keyed.paths), not command.reason
         record = await self._write(context, keyed, start, keeping=keeping)
@@ -286,5 +287,5 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     ) -> tuple[Keyed, ClaimCommand]:
         # Written into the item, so that an error names the request id to retry with.
         item.request_id = item.request_id or new_request_id()
-        keyed = Keyed.read(request.fleet, item.work_key, self._topic_kinds)
+        keyed = Keyed.read(request.fleet, item.work_key, self._key_rules)
         return keyed, claim_command(request, item, request.session, now, policies.of(keyed.work_key))

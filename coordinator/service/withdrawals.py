@@ -10,7 +10,7 @@ from coordinator.engine.layout import FleetPaths, NoSession
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.steps import Operation
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_next, withdraw_policy_change
-from coordinator.keys import WorkKey, parse_pattern
+from coordinator.keys import KeyRules, WorkKey
 from coordinator.names import check_fleet
 from coordinator.service.accounts import Metered
 from coordinator.service.request_fields import Keyed, check_items
@@ -30,7 +30,7 @@ async def withdraw_all(
     runner: Runner,
     meter: Metered,
     now: datetime,
-    topic_kinds: frozenset[str],
+    key_rules: KeyRules,
     policies: PolicyBook,
     *,
     deadline: float,
@@ -43,7 +43,7 @@ async def withdraw_all(
     paths = FleetPaths(check_fleet(request.fleet))
     commands = [withdraw_command(item, sender, now, policies) for item in request.items]
     starts = [
-        _withdrawal(command, item, paths, topic_kinds) for command, item in zip(commands, request.items, strict=True)
+        _withdrawal(command, item, paths, key_rules) for command, item in zip(commands, request.items, strict=True)
     ]
     outcomes = await runner.run_many(list(map(meter.of, starts)), deadline=deadline)
     released: list[Released] = []
@@ -58,13 +58,13 @@ async def withdraw_all(
 
 
 def _withdrawal(
-    command: WithdrawCommand, item: pb.WithdrawItem, paths: FleetPaths, topic_kinds: frozenset[str]
+    command: WithdrawCommand, item: pb.WithdrawItem, paths: FleetPaths, key_rules: KeyRules
 ) -> Callable[[], Operation[WorkKey | None]]:
     """Return what begins the withdrawal of one request; a ClaimNext names no work key."""
     if item.pattern:
-        return partial(withdraw_policy_change, command, paths, parse_pattern(item.pattern, topic_kinds=topic_kinds))
+        return partial(withdraw_policy_change, command, paths, key_rules.parse_pattern(item.pattern))
     if item.work_key or isinstance(command.sender, NoSession):
-        return partial(_of_one_key, command, Keyed.read(paths.fleet, item.work_key, topic_kinds))
+        return partial(_of_one_key, command, Keyed.read(paths.fleet, item.work_key, key_rules))
     return partial(withdraw_next, command, paths)
 
 

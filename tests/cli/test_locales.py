@@ -53,10 +53,10 @@ def see_that_utf_8_works(locale: dict[str, str], coordination: Coordination, tmp
         return f"{done.stdout}{done.stderr}"
 
     directory = tmp_path / "Zertifikate für Øystein"
-    run("work-claim", "sitzung-1", "task:größe", "--note", NOTE)
-    assert "DENIED: already claimed by sitzung-1" in run("work-claim", "andere", "task:größe", code=1)
-    assert NOTE in run("work-show", "task:größe")
-    assert json.loads(run("work-show", "task:größe", "--json"))["record"]["note"] == NOTE
+    run("work-claim", "sitzung-1", "note:größe", "--note", NOTE)
+    assert "DENIED: already claimed by sitzung-1" in run("work-claim", "andere", "note:größe", code=1)
+    assert NOTE in run("work-show", "note:größe")
+    assert json.loads(run("work-show", "note:größe", "--json"))["record"]["note"] == NOTE
     run("token", "Ö", "--tokens", f"{directory}.toml", "--out", f"{directory}.token", "--sessions", "sitzung-*")
     assert 'name = "Ö"' in Path(f"{directory}.toml").read_text(encoding="utf-8")
     assert str(directory) in run("certs", str(directory))

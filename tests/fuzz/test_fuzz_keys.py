@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from coordinator.engine.layout import ROOT, FleetPaths, read_work_key, work_paths_of
 from coordinator.errors import InvalidInput
-from coordinator.keys import parse_work_key
+from coordinator.keys import KeyRules, parse_work_key
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import check_fleet, check_kind, check_session, check_text
+from coordinator.repository import in_repository, read_repository
 from coordinator.security.redaction import without_credentials
 from tests.fuzz.fuzz_service import MINUTES, fuzz
+from tests.references import HOSTS
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES)
 
@@ -54,6 +56,16 @@ WORST = (
         "https://",
         "www.",
         "a/b/pull/0",
+        "a/b/-/issues/",
+        "a/browse/b-",
+        "a.b/api/v4/projects/",
+        "a/b!",
+        "+",
+        "<>",
+        "./",
+        "../",
+        "\u2011",
+        "\u0430a",
         ".diff",
         " /",
         " ",
@@ -71,6 +83,9 @@ CHECKS: tuple[Callable[[str], object], ...] = (
     check_fleet,
     check_kind,
     without_credentials,
+    lambda value: KeyRules(hosts=HOSTS).parse(value),
+    lambda value: in_repository(value, "acme/web"),
+    read_repository,
     lambda value: check_text("note", value, 16 * 1024),
 )
 

@@ -28,7 +28,7 @@ from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation, Pause, commit
 from coordinator.engine.transaction import KeyValue, Range, Txn
 from coordinator.errors import InvalidInput
-from coordinator.keys import parse_work_key
+from coordinator.keys import KeyRules, parse_work_key
 from coordinator.limits import MAX_PAGE_BYTES, MAX_TEXT_BYTES
 from coordinator.model import Claim, HistoryEntry, LogEntry, LogPage, Record, RecordPage, State, WorkDetails
 from coordinator.recorder import NullRecorder
@@ -226,7 +226,7 @@ async def test_items_of_one_call_are_read_and_answered_in_portions() -> None:
 
 
 async def test_48_the_candidates_of_one_call_are_read_in_portions_and_those_of_several_one_after_the_other() -> None:
-    lists = CandidateLists(frozenset({"blog"}))
+    lists = CandidateLists(KeyRules())
     # About what takes longest to read.
     hosts = [f"https://{'é.' * 60}com/{number}" for number in range(64)]
     requests = [pb.ClaimNextRequest(candidates=hosts[at:]) for at in range(3)]
@@ -241,7 +241,7 @@ async def test_48_the_candidates_of_one_call_are_read_in_portions_and_those_of_s
 
 
 async def test_a_list_that_many_name_at_once_is_read_once() -> None:
-    lists = CandidateLists(frozenset())
+    lists = CandidateLists(KeyRules())
     request = pb.ClaimNextRequest(candidates=[f"task:{number}" for number in range(64)])
     deadline = time.monotonic() + 60
     found = await asyncio.gather(*(lists.read(request, "", str(caller), deadline=deadline) for caller in range(3)))

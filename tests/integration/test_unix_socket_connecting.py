@@ -18,6 +18,7 @@ import pytest
 
 from coordinator import AsyncClient, Client, errors
 from coordinator.cli import foreground
+from coordinator.cli.key_options import KeyOptions
 from coordinator.diagnosis import tls
 from coordinator.net.socket_files import BOUND_NAME
 from coordinator.net.socket_trust import pinned_target
@@ -204,7 +205,7 @@ def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
 ) -> None:
     monkeypatch.setattr(foreground, "has_other_users", lambda: users)
     monkeypatch.setattr(tls, "has_other_users", lambda: users)
-    options = foreground.Options(listen, "", "", insecure=True, security=SecuritySettings(tokens=tmp_path))
+    options = foreground.Options(listen, "", KeyOptions(), insecure=True, security=SecuritySettings(tokens=tmp_path))
     notices = [each for each in foreground._notices(options) if "in clear" in each]
     findings = [*tls.judge_clear_token([listen])]
     if users and listen.startswith("127"):
@@ -217,7 +218,7 @@ def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
     else:
         assert not notices
         assert not findings
-    plain = foreground.Options(listen, "", "", insecure=True)
+    plain = foreground.Options(listen, "", KeyOptions(), insecure=True)
     assert not [each for each in foreground._notices(plain) if "in clear" in each]
 
 

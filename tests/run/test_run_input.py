@@ -57,7 +57,7 @@ _TRUE = ("--", "true")
         (("task:a", "-E", "256", *_TRUE), 125, "256 is not in the range 0<=x<=255"),
         (("task:a", "--nosuch", *_TRUE), 125, "no such option: --nosuch"),
         (("task:a", "--session", "a b", *_TRUE), 125, "the session holds a space"),
-        (("task:a", "task:b", "task:", *_TRUE), 125, "needs something behind its colon (number 3 of 3)"),
+        (("task:a", "task:b", "task:", *_TRUE), 125, "at least one letter or digit in it (number 3 of 3)"),
         ([*(f"task:{number}" for number in range(1001)), *_TRUE], 125, "1,001 work keys are too many; at most 1,000"),
         (("--from", "list", *_TRUE), 125, "--from list cannot be read: No such file or directory"),
         (("--from", "-", *_TRUE), 125, "--from cannot be standard input, which is COMMAND's"),

@@ -54,7 +54,7 @@ def test_what_to_type_to_complete_it_later_can_be_typed(
     with run_coordinator("serve", "--etcd", etcd.endpoint) as coordinator:
         world = World(coordinator.endpoint, fleet)
         environment = world.environment | {"COORDINATION_TIMEOUT": "1", "COORDINATION_FLEET": "elsewhere"}
-        arguments = ("--fleet", fleet, "task:it's; touch oops", "--", "sh", "-c", "echo up; read word")
+        arguments = ("--fleet", fleet, "note:it's; touch oops", "--", "sh", "-c", "echo up; read word")
         with ending_in_an_outage(world, coordinator, *arguments, env=environment) as process:
             assert process.stderr is not None
             assert "its completion is tried" in process.stderr.readline()
@@ -64,5 +64,5 @@ def test_what_to_type_to_complete_it_later_can_be_typed(
             coordinator.process.send_signal(signal.SIGCONT)
         _, _, typed = hint.partition("claims it: ")
         done = subprocess.run(["sh", "-c", typed], env=world.environment | environment, capture_output=True, text=True)
-        assert (done.returncode, done.stdout) == (0, 'completed "task:it\'s; touch oops"\n')
+        assert (done.returncode, done.stdout) == (0, 'completed "note:it\'s; touch oops"\n')
         world.client.close()

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from coordinator.errors import InvalidInput
+from coordinator.keys import KeyRules
 from coordinator.limits import MAX_CANDIDATES
 from coordinator.service.request_fields import Keyed
 from coordinator.service.turns import Turns
@@ -27,8 +28,8 @@ _PORTION = 4
 class CandidateLists:
     """Reads lists of candidates."""
 
-    def __init__(self, topic_kinds: frozenset[str]) -> None:
-        self._topic_kinds = topic_kinds
+    def __init__(self, key_rules: KeyRules) -> None:
+        self._key_rules = key_rules
         self._turns = Turns(1)
         self._kept: OrderedDict[tuple[str, tuple[str, ...]], Sequence[Keyed]] = OrderedDict()
 
@@ -64,7 +65,7 @@ class CandidateLists:
             if number % _PORTION == 0:
                 await asyncio.sleep(0)
             try:
-                keyed = Keyed.read(fleet, typed, self._topic_kinds)
+                keyed = Keyed.read(fleet, typed, self._key_rules)
             except InvalidInput as error:
                 if error.field != "work_key":
                     raise

@@ -1,0 +1,58 @@
+"""What a text names: a kind, and the one spelling of what stands behind it; and what all sites have in common."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["NO_HOSTS", "SEGMENT", "Hosts", "Reference", "plain_number", "tidy", "with_host", "without_git"]
+
+#: A segment of a path to a repository, as all forges allow it.
+SEGMENT = r"[A-Za-z0-9_.~-]+"
+_AROUND_SEPARATOR = re.compile(r"\s*([/#!&])\s*")
+
+
+class Hosts(NamedTuple):
+    """The hosts of an organisation, in lower case, which their addresses alone do not tell from others.
+
+    ``github`` are those of GitHub Enterprise, ``gitlab`` and ``gitea`` (also of Forgejo) those that people run
+    themselves. ``jira`` are sites of Jira: the numbers of the first stand for themselves, those of the others name
+    their site. Where none is named, one site is taken for all.
+    """
+
+    github: tuple[str, ...] = ()
+    gitlab: tuple[str, ...] = ()
+    gitea: tuple[str, ...] = ()
+    jira: tuple[str, ...] = ()
+
+
+NO_HOSTS = Hosts()
+
+
+class Reference(NamedTuple):
+    """What is named: ``identity`` is the one spelling of what stands behind the colon."""
+
+    kind: str
+    identity: str
+
+
+def tidy(text: str) -> str:
+    """Return a short form without spaces around its separators and without slashes at its ends."""
+    return _AROUND_SEPARATOR.sub(r"\1", text).strip("/")
+
+
+def plain_number(digits: str) -> str:
+    """Return a number without zeros in front."""
+    return digits.lstrip("0") or "0"
+
+
+def without_git(path: str) -> str:
+    """Return the path of a repository as pages have it: the address that is cloned may end in ``.git``."""
+    return path.removesuffix(".git")
+
+
+def with_host(host: str, path: str, own: str) -> str:
+    """Return the path below a host; that of the site's ``own`` host stands for itself unless it looks like another."""
+    first, _, rest = path.partition("/")
+    looks_like_host = "/" in rest and ("." in first or ":" in first)
+    return path if host == own and not looks_like_host else f"{host}/{path}"

@@ -1,0 +1,193 @@
+"""Issues and pull requests of forges and trackers, and the ways to write each, by the sites' own rules."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from coordinator.work_urls import Hosts
+
+#: The hosts that a coordinator is told of.
+HOSTS = Hosts(
+    github=("github.example.com",), gitlab=("git.example.org",), gitea=("forge.example.net:3000", "git.disroot.org")
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work: two are the same if these are. ``path`` and ``number`` are in lower case, where case is none."""
+
+    site: str
+    host: str
+    path: tuple[str, ...]
+    what: str
+    number: str
+
+
+#: The ten sites: what their hosts are, how long their paths, and which sequences of numbers they have.
+_SITES: dict[str, tuple[tuple[str, ...], range, tuple[str, ...]]] = {
+    "github": (("github.com",), range(2, 3), ("any",)),
+    "github enterprise": (HOSTS.github, range(2, 3), ("any",)),
+    "gitlab": (("gitlab.com",), range(2, 5), ("issue", "merge request")),
+    "gitlab elsewhere": (("git.example.org", "gitlab.freedesktop.org"), range(2, 5), ("issue", "merge request")),
+    "bitbucket": (("bitbucket.org",), range(2, 3), ("issue", "pull request")),
+    "bitbucket data center": (("bitbucket.example.com",), range(2, 3), ("pull request",)),
+    "codeberg": (("codeberg.org",), range(2, 3), ("any",)),
+    "gitea": (("gitea.com", *HOSTS.gitea), range(2, 3), ("any",)),
+    "jira": (("acme.atlassian.net",), range(1, 2), ("issue",)),
+    "linear": (("linear.app",), range(1, 2), ("issue",)),
+}
+SITES = tuple(_SITES)
+_NAMES = ("acme", "web", "web-ui", "data_lake", "x", "a1", "docs.io", "core", "issues", "pulls", "v2", "team-7")
+_OWNERS = ("acme", "gptme", "x", "a1", "team-7", "web-ui")
+
+
+def random_work(random: random.Random, site: str) -> Work:
+    """Make up a piece of work of a site."""
+    hosts, lengths, sequences = _SITES[site]
+    if site in ("jira", "linear"):
+        path: tuple[str, ...] = (random.choice(("ops", "eng", "abc", "x1")),)
+    else:
+        rest = [random.choice(_NAMES) for _ in range(random.choice(lengths) - 1)]
+        path = (random.choice(_OWNERS), *rest)
+    return Work(site, random.choice(hosts), path, random.choice(sequences), str(random.randint(1, 12)))
+
+
+def neighbours(random: random.Random, work: Work) -> Iterator[Work]:
+    """Yield other pieces of work that differ in one thing only."""
+    hosts, _, sequences = _SITES[work.site]
+    yield replace(work, number=f"{work.number}{random.randint(0, 9)}")
+    yield replace(work, path=(*work.path[:-1], f"{work.path[-1]}2"))
+    yield replace(work, path=(f"{work.path[0]}z", *work.path[1:]))
+    yield from (replace(work, what=what) for what in sequences if what != work.what)
+    if work.site not in ("jira", "linear"):
+        yield from (replace(work, host=host) for host in hosts if host != work.host)
+
+
+def spell(random: random.Random, work: Work) -> str:
+    """Write it in one of its ways."""
+    return random.choice(list(spellings(random, work)))
+
+
+def spellings(random: random.Random, work: Work) -> Iterator[str]:
+    """Yield all ways to write it, with what may vary chosen by ``random``."""
+    path = "/".join(_cased(random, segment) for segment in work.path)
+    number = random.choice(("", "", "0", "00")) + work.number
+    yield from _FORMS[work.site](random, replace(work, number=number), path)
+
+
+def _cased(random: random.Random, text: str) -> str:
+    return random.choice((text, text, text.upper(), text.title()))
+
+
+def _urls(random: random.Random, host: str, pages: tuple[str, ...]) -> Iterator[str]:
+    """Yield addresses of pages, with what does not matter around them."""
+    for page in pages:
+        scheme = random.choice(("https://", "http://", "HTTPS://", "https://user:pw@"))
+        behind = random.choice(("", "", "/", "?utm_source=x", "#:~:text=a", ".", ","))
+        yield f"{scheme}{random.choice((host, host.upper()))}{page}{behind}"
+        yield f"<{scheme}{host}{page}>"
+
+
+def _github(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    own = work.host == "github.com"
+    page = random.choice(("issues", "pull", "pulls", "discussions"))
+    behind = random.choice(("", "#issuecomment-12", "/files", "/commits/0a1b2c", "?w=1"))
+    pages = (f"/{path}/{page}/{work.number}", f"/{path}/{page}/{work.number}{behind}")
+    yield from _urls(random, work.host, pages)
+    yield from (f"{work.host}{page}" for page in (*pages, f"/{path}#{work.number}"))
+    yield f"https://{work.host}/{path}#{work.number}"
+    yield f"github:{'' if own else work.host + '/'}{path}#{work.number}"
+    yield f"gh: {'' if own else work.host + '/'}{path} #{work.number}"
+    api = "api.github.com/repos" if own else f"{work.host}/api/v3/repos"
+    yield f"https://{api}/{path}/{random.choice(('issues', 'pulls'))}/{work.number}"
+    if own:
+        yield f"{path}#{work.number}"
+        yield f"{path}.git#{work.number}"
+        yield f"{path}/{page}/{work.number}"
+
+
+def _gitlab(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    own = work.host == "gitlab.com"
+    sign, page = ("#", random.choice(("issues", "work_items"))) if work.what == "issue" else ("!", "merge_requests")
+    behind = random.choice(("", "#note_12", "/designs" if sign == "#" else "/diffs", "?tab=x"))
+    pages = (f"/{path}/-/{page}/{work.number}", f"/{path}/-/{page}/{work.number}{behind}")
+    yield from _urls(random, work.host, pages)
+    yield from (f"{work.host}{page}" for page in pages)
+    yield f"gitlab:{'' if own else work.host + '/'}{path}{sign}{work.number}"
+    yield f"gl:{'' if own else work.host + '/'}{path} {sign}{work.number}"
+    api = "issues" if sign == "#" else "merge_requests"
+    yield f"https://{work.host}/api/v4/projects/{quote(path, safe='')}/{api}/{work.number}"
+    if own or work.host in HOSTS.gitlab:
+        yield f"https://{work.host}/{path}/{api}/{work.number}"
+        yield f"{work.host}/{path}{sign}{work.number}"
+    if own:
+        yield f"{path}/-/{page}/{work.number}"
+        if sign == "!" or path.count("/") > 1:
+            yield f"{path}{sign}{work.number}"
+
+
+def _bitbucket(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    sign, page, api = ("#", "issues", "issues") if work.what == "issue" else ("!", "pull-requests", "pullrequests")
+    pages = (f"/{path}/{page}/{work.number}", f"/{path}/{page}/{work.number}/the-title")
+    yield from _urls(random, work.host, pages)
+    yield from (f"{work.host}{page}" for page in pages)
+    yield f"bitbucket:{path}{sign}{work.number}"
+    yield f"bb: {path} {sign} {work.number}"
+    yield f"https://api.bitbucket.org/2.0/repositories/{path}/{api}/{work.number}"
+
+
+def _bitbucket_server(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    project, _, repository = path.partition("/")
+    page = f"/projects/{project}/repos/{repository}/pull-requests/{work.number}"
+    yield from _urls(random, work.host, (page, f"{page}/overview", f"/rest/api/1.0{page}"))
+    yield f"{work.host}{page}/diff"
+    yield f"bitbucket:{work.host}/{path}!{work.number}"
+
+
+def _gitea(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    page = random.choice(("issues", "pulls"))
+    behind = random.choice(("", "#issuecomment-12", "/files" if page == "pulls" else ""))
+    pages = (f"/{path}/{page}/{work.number}", f"/{path}/{page}/{work.number}{behind}")
+    yield from _urls(random, work.host, (*pages, f"/api/v1/repos/{path}/{page}/{work.number}"))
+    yield from (f"{work.host}{page}" for page in pages)
+    yield f"gitea:{work.host}/{path}#{work.number}"
+    yield f"forgejo: {work.host}/{path} #{work.number}"
+    yield f"{work.host}/{path}#{work.number}"
+    if work.host == "codeberg.org":
+        yield f"codeberg:{path}#{work.number}"
+
+
+def _jira(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    number = f"{path}-{work.number}"
+    pages = (
+        *(f"/browse/{number}", f"/browse/{number}?focusedCommentId=1", f"/rest/api/3/issue/{number}"),
+        f"/jira/software/projects/{path}/issues/{number}",
+        f"/jira/software/c/projects/{path}/boards/1?selectedIssue={number}",
+    )
+    yield from (f"{scheme}{work.host}{page}" for page in pages for scheme in ("https://", ""))
+    yield from (f"jira:{number}", f"Jira: {number}.")
+
+
+def _linear(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    number = f"{path}-{work.number}"
+    pages = (f"/acme/issue/{number}", f"/acme/issue/{number}/{random.choice(('a-title', 'another-title'))}")
+    yield from _urls(random, work.host, pages)
+    yield from (f"{work.host}{page}" for page in pages)
+    yield from (f"linear:{number}", f"linear://acme/issue/{number}")
+
+
+_FORMS: dict[str, Callable[[random.Random, Work, str], Iterator[str]]] = {
+    "github": _github,
+    "github enterprise": _github,
+    "gitlab": _gitlab,
+    "gitlab elsewhere": _gitlab,
+    "bitbucket": _bitbucket,
+    "bitbucket data center": _bitbucket_server,
+    "codeberg": _gitea,
+    "gitea": _gitea,
+    "jira": _jira,
+    "linear": _linear,
+}

@@ -1,0 +1,43 @@
+"""The table of docs/keys.md: each spelling has the key that stands there, and no two pieces of work have one key."""
+
+from __future__ import annotations
+
+import pytest
+
+from coordinator.errors import InvalidInput
+from coordinator.keys import KeyRules
+from tests.spellings import HOSTS, TABLE
+
+RULES = KeyRules(hosts=HOSTS)
+ALL = [
+    pytest.param(spelling, work.key, id=ascii(spelling)) for work in TABLE for spelling in (work.key, *work.spellings)
+]
+
+
+def test_the_table_has_two_hundred_spellings_and_each_of_them_once() -> None:
+    spellings = [spelling for work in TABLE for spelling in work.spellings]
+    assert len(spellings) == len(set(spellings)) >= 200
+    assert len({work.key for work in TABLE}) == len(TABLE)
+
+
+@pytest.mark.parametrize(("spelling", "key"), ALL)
+def test_a_spelling_has_its_key(spelling: str, key: str) -> None:
+    assert str(RULES.parse(spelling)) == key
+
+
+@pytest.mark.parametrize("typed", ["#7", "web#7", " #7 ", "`#7`", "web-ui#007", "v1.2#3", "!7", "# 7"])
+def test_a_number_without_a_repository_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidInput, match=r"names no repository: which repository\?") as refused:
+        RULES.parse(typed)
+    assert refused.value.field == "work_key"
+    assert "COORDINATION_REPO" in (refused.value.hint or "")
+
+
+def test_with_several_sites_of_jira_all_but_the_first_are_named() -> None:
+    rules = KeyRules(hosts=HOSTS._replace(jira=("acme.atlassian.net", "jira.example.com")))
+    keys = [
+        str(rules.parse(typed))
+        for typed in ("jira:OPS-1", "https://acme.atlassian.net/browse/OPS-1", "https://jira.example.com/browse/OPS-1")
+    ]
+    assert keys == ["jira:OPS-1", "jira:OPS-1", "jira:jira.example.com/OPS-1"]
+    assert str(rules.parse(keys[2])) == keys[2]

@@ -13,13 +13,17 @@ _INSTEAD = "this is a service: set COORDINATION_ENDPOINT"
 
 def test_11_an_agent_is_a_session(coordination: Coordination) -> None:
     assert coordination("work-claim", "task:a", "--agent", "agent-1").returncode == 0
-    assert coordination("work-next", "task:b", "--agent=agent-2").returncode == 0
+    # Its fencing token is the revision of its grant. What is older may be compacted.
+    granted = json.loads(coordination("work-next", "task:b", "--agent=agent-2", "--json").stdout)["claim"][
+        "fencing_token"
+    ]
     assert coordination("work-complete", "--agent", "agent-2", "task:b").stdout == "completed task:b\n"
 
     listed = coordination("work-list", "--agent", "agent-1").stdout.splitlines()
 
     assert [line.split()[:3] for line in listed] == [["claimed", "task:a", "agent-1"]]
-    watched = coordination("work-watch", "--agent", "agent-2", "--from-revision", "1", "--limit", "1", "--json").stdout
+    since = ("--from-revision", str(granted), "--limit", "1", "--json")
+    watched = coordination("work-watch", "--agent", "agent-2", *since).stdout
     assert json.loads(watched)["record"]["session"] == "agent-2"
     assert coordination("work-list", "--agent", "").returncode == 2
 

@@ -243,6 +243,9 @@ class TestLeases:
                 await lease.regain()
             assert lease.id
 
+    # In one of some five runs the replica reaches etcd only after its lease has ended there, and is elected with a new
+    # one, seconds later. Why is not found yet.
+    @pytest.mark.long
     @pytest.mark.alone
     async def test_the_election_goes_on_with_a_lease_that_was_taken_up_again(self, cluster: EtcdCluster) -> None:
         """etcd is away for longer than the lease lasts: the elected replica is elected again, without waiting."""

@@ -28,7 +28,8 @@ def find_origin(start: Path | None = None) -> str:
         return ""
     for directory in (place, *place.parents):
         git = directory / ".git"
-        if git.exists():
+        # Path.exists() would raise for a directory that may not be searched.
+        if os.path.exists(git):  # noqa: PTH110
             return _origin(_configuration(git))
     return ""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +93,19 @@ class TestCheckout:
     )
     def test_without_an_origin_there_is_none(self, tmp_path: Path, text: str) -> None:
         configured(tmp_path / ".git", text)
+        assert find_origin(tmp_path) == ""
+
+    def test_a_directory_above_that_may_not_be_searched_has_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = os.stat
+
+        def refuse(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+            if str(path).endswith(".git"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *arguments, **options)
+
+        monkeypatch.setattr(os, "stat", refuse)
         assert find_origin(tmp_path) == ""
 
     def test_a_configuration_that_is_no_plain_file_is_not_read(self, tmp_path: Path) -> None:

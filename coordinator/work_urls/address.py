@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from coordinator.errors import InvalidInput
 
-__all__ = ["Address", "check_host", "is_address", "is_scheme", "parse_address"]
+__all__ = ["Address", "check_host", "is_address", "is_address_at", "is_scheme", "parse_address"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE)
@@ -67,6 +67,11 @@ def is_scheme(text: str) -> bool:
 def is_address(text: str) -> bool:
     """Return whether a text has the form of a URL, with its scheme."""
     return _URL.fullmatch(text) is not None
+
+
+def is_address_at(text: str, hosts: tuple[str, ...]) -> bool:
+    """Return whether a text is a URL, or begins with one of ``hosts`` where a URL leaves out its scheme."""
+    return is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in hosts))
 
 
 def parse_address(text: str) -> Address:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from coordinator.work_urls.address import Address, is_address, parse_address
+from coordinator.work_urls.address import Address, is_address_at, parse_address
 from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, tidy, without_git
 
 __all__ = ["at", "behind_kind", "hosts_of", "short"]
@@ -66,7 +66,7 @@ def behind_kind(text: str, _: Hosts) -> Reference | Address:
     An address may be another site's. Raises ``InvalidInput`` for a URL without a valid host or port.
     """
     text = tidy(text)
-    if is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in _HOSTS)):
+    if is_address_at(text, _HOSTS):
         return parse_address(text)
     found = _CLOUD.fullmatch(text)
     if found is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from coordinator.work_urls.address import Address, is_address, parse_address
+from coordinator.work_urls.address import Address, is_address_at, parse_address
 from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, tidy, without_git
 
 __all__ = ["at", "behind_kind", "hosts_of"]
@@ -48,7 +48,7 @@ def behind_kind(text: str, hosts: Hosts) -> Reference | Address:
     An address may be another site's. Raises ``InvalidInput`` for a URL without a valid host or port.
     """
     text = tidy(text)
-    if is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in hosts_of(hosts))):
+    if is_address_at(text, hosts_of(hosts)):
         return parse_address(text)
     host, _, rest = text.lower().partition("/")
     found = _below(host, rest) if _HOST.fullmatch(host) else None

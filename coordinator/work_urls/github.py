@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from coordinator.work_urls.address import Address, is_address, parse_address
+from coordinator.work_urls.address import Address, is_address_at, parse_address
 from coordinator.work_urls.reference import Hosts, Reference, plain_number, tidy, without_git
 
 __all__ = ["at", "behind_kind", "hosts_of", "short"]
@@ -69,7 +69,7 @@ def behind_kind(text: str, hosts: Hosts) -> Reference | Address:
     Raises ``InvalidInput`` for a URL without a valid host or port.
     """
     text = tidy(text)
-    if is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in hosts_of(hosts))):
+    if is_address_at(text, hosts_of(hosts)):
         return parse_address(text)
     lowered = unicodedata.normalize("NFKC", text.lower())
     elsewhere = _ELSEWHERE.fullmatch(lowered)

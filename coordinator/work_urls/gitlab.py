@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from coordinator.work_urls.address import Address, is_address, parse_address
+from coordinator.work_urls.address import Address, is_address_at, parse_address
 from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, tidy, with_host, without_git
 
 __all__ = ["at", "behind_kind", "hosts_of", "short"]
@@ -75,7 +75,7 @@ def behind_kind(text: str, hosts: Hosts) -> Reference | Address:
     Raises ``InvalidInput`` for a URL without a valid host or port.
     """
     text = tidy(text)
-    if is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in hosts_of(hosts))):
+    if is_address_at(text, hosts_of(hosts)):
         return parse_address(text)
     first, _, rest = text.lower().partition("/")
     if rest.count("/") >= 1 and ("." in first or ":" in first) and (elsewhere := _short(rest, first)):

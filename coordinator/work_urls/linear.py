@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from coordinator.work_urls.address import Address, is_address, parse_address
+from coordinator.work_urls.address import Address, is_address_at, parse_address
 from coordinator.work_urls.reference import Hosts, Reference, plain_number, tidy
 
 __all__ = ["at", "behind_kind", "hosts_of"]
@@ -38,7 +38,7 @@ def behind_kind(text: str, _: Hosts) -> Reference | Address:
     Raises ``InvalidInput`` for a URL without a valid host or port.
     """
     text = tidy(text)
-    if is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in _HOSTS)):
+    if is_address_at(text, _HOSTS):
         return parse_address(text)
     page = _PAGE.fullmatch(f"/{text}")
     number = _number(text if page is None else page[1])

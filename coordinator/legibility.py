@@ -1,4 +1,4 @@
-"""What may stand in a name or a work key: what can be seen, and told from everything else that can be seen.
+"""What may stand in a name or a work key: what can be seen, and distinguished from all else that can be seen.
 
 Invariants:
 - Dashes that look alike are one: language models write them where people type ``-``.

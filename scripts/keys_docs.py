@@ -27,7 +27,7 @@ def page(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a code span; what cannot be told from what it looks like is written as its code point."""
+    """Return a code span; what looks like another character is written as its code point."""
     shown = "".join(c if c.isascii() or c.isalpha() else f"[U+{ord(c):04X}]" for c in text).replace("|", "\\|")
     return f"`` {shown} ``" if "`" in shown else f"`{shown}`"
 

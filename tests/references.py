@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from coordinator.work_urls import Hosts
 
-#: The hosts that a coordinator is told of.
+#: The hosts that a coordinator is given.
 HOSTS = Hosts(
     github=("github.example.com",), gitlab=("git.example.org",), gitea=("forge.example.net:3000", "git.disroot.org")
 )

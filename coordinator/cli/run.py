@@ -125,7 +125,8 @@ def run(
     here = current()
     here.check()
     timing = check_timing(parse_ttl(ttl), parse_duration(grace, field="grace"))
-    typed = [in_repository(key, here.repository) for key in _read_candidates(list(keys or ()), from_file)]
+    repository = here.repository  # looked up once: a list may have a thousand keys
+    typed = [in_repository(key, repository) for key in _read_candidates(list(keys or ()), from_file)]
     candidates = check_candidates(typed)
     instance = uuid.uuid4().hex
     request = Request(

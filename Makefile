@@ -19,7 +19,7 @@ RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone and not long$(1)" $(PYTEST_ARGS)
 	{ $(PYTEST) -m "alone and not long$(1)" $(PYTEST_ARGS) $(2) || test $$? -eq 5; }
 FUZZ_MINUTES ?= 5
 # The release of Debian that a newer etcd is taken from, and the tests that are run with it: those of the integration
-# tests that are about credentials, commands and numbers would tell nothing new.
+# tests that are about credentials, commands and numbers would find nothing new.
 ETCD_SUITE ?= trixie
 NOT_ABOUT_ETCD := test_security_% test_demo.py test_limits_claims.py test_limits_sizes.py test_metrics_% test_server% \
 	test_up.py

@@ -45,9 +45,9 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import CoordinatorError
+from demo.printer import Printer
 from demo.processes import DemoFailed
 from demo.story import play_story
-from demo.telling import Printer
 
 
 def main() -> int:

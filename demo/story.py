@@ -14,9 +14,9 @@ from typing import Any
 from coordinator import AsyncClient, State
 from demo.fleet import FLEETS, LIST, SHORT_TTL_SECONDS, Fleet, start_fleet
 from demo.outcome import Books, Loss, Outcome, Sequel, Taken
+from demo.printer import Printer
 from demo.processes import Coordinator, DemoFailed, start_coordinator
 from demo.session import append_to_journal
-from demo.telling import Printer
 from demo.worklist import BLOB, KILLED, LATECOMER, PIECES, SESSIONS, piece
 
 __all__ = ["play_story"]

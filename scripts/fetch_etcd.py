@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fetching import Wanted, fetch, report_fetch
+from debian_packages import Wanted, fetch, report_fetch
 
 TARGET = Path(__file__).resolve().parent.parent / ".etcd"
 SUITES = ("trixie", "sid")

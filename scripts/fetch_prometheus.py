@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fetching import Wanted, fetch, machine_release, report_fetch
+from debian_packages import Wanted, fetch, machine_release, report_fetch
 
 TARGET = Path(__file__).resolve().parent.parent / ".prometheus"
 

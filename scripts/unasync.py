@@ -17,7 +17,7 @@ FILES = {
     CLIENT / "_async.py": CLIENT / "_sync.py",
     CLIENT / "_async_calls.py": CLIENT / "_sync_calls.py",
     CLIENT / "_async_hold.py": CLIENT / "_sync_hold.py",
-    CLIENT / "_async_ending.py": CLIENT / "_sync_ending.py",
+    CLIENT / "_async_block_end.py": CLIENT / "_sync_block_end.py",
     CLIENT / "_async_results.py": CLIENT / "_sync_results.py",
 }
 
@@ -37,7 +37,7 @@ RULES = [
         '"""Holds of the synchronous client.',
     ),
     (
-        '"""How a hold of the asynchronous client ends its claim; ``_sync_ending.py`` is generated from this file.',
+        '"""How a hold of the asynchronous client ends its claim; ``_sync_block_end.py`` is generated from this file.',
         '"""How a hold of the synchronous client ends its claim.',
     ),
     (
@@ -52,9 +52,9 @@ RULES = [
     ("AsyncHold", "Hold"),
     ("AsyncKeeper", "Keeper"),
     ("AsyncMeans", "Means"),
-    ("AsyncEnding", "Ending"),
+    ("AsyncBlockEnd", "BlockEnd"),
     ("_async_hold", "_sync_hold"),
-    ("_async_ending", "_sync_ending"),
+    ("_async_block_end", "_sync_block_end"),
     ("by one task for all that a client holds", "by one thread for all that a client holds"),
     ("_async_results", "_sync_results"),
     ("AsyncResults", "Results"),

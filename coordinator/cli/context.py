@@ -160,7 +160,7 @@ class Context:
                 hint=f"for example {DEFAULT_FLEET}, which is meant where none is given",
             )
         if source.startswith("environment "):
-            # Nobody has just typed it, and the coordinator, which would refuse it, may not answer.
+            # It was not typed just now, and the coordinator, which would refuse it, may not answer.
             from coordinator.names import check_fleet
 
             check_fleet(name)

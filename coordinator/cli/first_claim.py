@@ -1,4 +1,4 @@
-"""The literal next command of whoever looks at a fleet in which there is nothing yet: the first claim.
+"""The command that makes the first claim of a fleet, printed where a fleet is empty.
 
 Invariant: typed as it stands, it acts on the fleet that was looked at.
 """

@@ -46,7 +46,7 @@ class Session(NamedTuple):
 
     @property
     def instance(self) -> str:
-        """What tells claims of this command from others of its session; "" where the name alone does."""
+        """What distinguishes claims of this command from others of its session; "" where the name is enough."""
         return os.urandom(16).hex() if self.shared else ""
 
 

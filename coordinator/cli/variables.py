@@ -1,6 +1,6 @@
 """Environment variables that stand for options: an unusable one is reported with its name.
 
-Invariant: a value that nobody typed on the command line is never called by the option's name alone.
+Invariant: a value that was not typed on the command line is never called by the option's name alone.
 """
 
 from __future__ import annotations

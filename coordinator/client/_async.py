@@ -13,8 +13,8 @@ from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client import _fleet_answers as fleet_answers
+from coordinator.client._async_block_end import AsyncMeans
 from coordinator.client._async_calls import AsyncCalls
-from coordinator.client._async_ending import AsyncMeans
 from coordinator.client._async_hold import AsyncHold, renew_together
 from coordinator.client._async_results import AsyncResults, in_pages
 from coordinator.client._fencing_tokens import Tokens

@@ -15,7 +15,7 @@ from coordinator import model
 from coordinator.client._connections import CLOSED_CHANNEL, AsyncConnections, closed_client, moved_stream
 from coordinator.client._failover import Effort, Endpoints, Evidence
 from coordinator.client._failures import Failed, failed, no_answer
-from coordinator.client._racing import AsyncRace, AsyncStream
+from coordinator.client._race import AsyncRace, AsyncStream
 from coordinator.client._security import Security
 from coordinator.client._watch_position import Position
 from coordinator.client._withdrawal import withdrawal_of

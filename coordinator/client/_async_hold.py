@@ -3,8 +3,8 @@
 Invariants:
 - The block is entered with the claim, or not at all: what is interrupted before it has begun is withdrawn.
 - Each hold is an instance of its own: what one hold has, no other of the same session and client is granted.
-- The claim ends with the block (``_async_ending``). An exception of the block is never replaced, and an interrupt or a
-  cancellation never kept. If the block is gone without having ended, what renews the claim releases it.
+- The claim ends with the block (``_async_block_end``). An exception of the block is never replaced, and an interrupt or
+  a cancellation never kept. If the block is gone without having ended, what renews the claim releases it.
 - A process that was forked inside the block neither renews nor ends the claim.
 - Nothing is killed: the holder looks at ``lost``.
 """
@@ -23,8 +23,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from coordinator import model
 from coordinator.client import _answers as answers
+from coordinator.client._async_block_end import AsyncBlockEnd, AsyncMeans
 from coordinator.client._async_calls import AsyncCalls
-from coordinator.client._async_ending import AsyncEnding, AsyncMeans
 from coordinator.client._forks import this_process
 from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.clock import boot_seconds
@@ -143,9 +143,9 @@ class AsyncHold:
     def _begin(self, claim: model.Claim) -> AsyncHeld:
         lost = asyncio.Event()
         self._held_claim, self._process = HeldClaim(claim, lost.set), this_process()
-        self._ending = AsyncEnding(self._means, self._held_claim)
+        self._block_end = AsyncBlockEnd(self._means, self._held_claim)
         dropped = GeneratorExit("the block was dropped before it ended")
-        self._gone = weakref.finalize(self, self._means.keeper.when_gone(partial(self._ending.after, dropped)))
+        self._gone = weakref.finalize(self, self._means.keeper.when_gone(partial(self._block_end.after, dropped)))
         self._gone.atexit = False
         self._held = AsyncHeld(self._held_claim, lost)
         self._means.keeper.add(self._held_claim)
@@ -161,7 +161,7 @@ class AsyncHold:
             raise
         except BaseException as interrupt:
             if self._held is not None:
-                await self._ending.after(interrupt)
+                await self._block_end.after(interrupt)
             self._close()
             raise
         self._close()
@@ -176,7 +176,7 @@ class AsyncHold:
         if self._held is None:
             return
         if self._process == this_process():
-            await self._ending.end(self._held.result, error)
+            await self._block_end.end(self._held.result, error)
         elif error is None:
             raise _forked(self._held)
 

@@ -74,7 +74,7 @@ def text(field: str, value: str) -> str:
 def only(field: str, value: str | None) -> str:
     """Return what a list is restricted to, "" for None: no restriction. ``InvalidInput`` for an empty text.
 
-    An empty one is mostly a variable that is not set, and would show everybody's work where that of one was meant.
+    An empty one is mostly a variable that is not set, and would list all sessions' work where that of one was meant.
     """
     if value is None:
         return ""

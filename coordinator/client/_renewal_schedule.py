@@ -100,7 +100,7 @@ class HeldClaim:
             self._announce()
 
     def end(self) -> None:
-        """Note that it has ended with its block: whoever still looks at it holds nothing."""
+        """Note that it has ended with its block: threads that still use it hold nothing."""
         self.ending = self._ended = True
         self.deadline = 0.0
         self._announce()

@@ -20,8 +20,8 @@ from coordinator.client._forks import PerProcess
 from coordinator.client._keepers import Keeper
 from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
+from coordinator.client._sync_block_end import Means
 from coordinator.client._sync_calls import Calls
-from coordinator.client._sync_ending import Means
 from coordinator.client._sync_hold import Hold, renew_together
 from coordinator.client._sync_results import Results, in_pages
 from coordinator.client._watch_position import Position

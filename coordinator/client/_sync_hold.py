@@ -4,8 +4,8 @@
 Invariants:
 - The block is entered with the claim, or not at all: what is interrupted before it has begun is withdrawn.
 - Each hold is an instance of its own: what one hold has, no other of the same session and client is granted.
-- The claim ends with the block (``_sync_ending``). An exception of the block is never replaced, and an interrupt or a
-  cancellation never kept. If the block is gone without having ended, what renews the claim releases it.
+- The claim ends with the block (``_sync_block_end``). An exception of the block is never replaced, and an interrupt or
+  a cancellation never kept. If the block is gone without having ended, what renews the claim releases it.
 - A process that was forked inside the block neither renews nor ends the claim.
 - Nothing is killed: the holder looks at ``lost``.
 """
@@ -26,8 +26,8 @@ from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client._forks import this_process
 from coordinator.client._renewal_schedule import HeldClaim
+from coordinator.client._sync_block_end import BlockEnd, Means
 from coordinator.client._sync_calls import Calls
-from coordinator.client._sync_ending import Ending, Means
 from coordinator.clock import boot_seconds
 from coordinator.errors import ClaimDenied, ClaimLost, CoordinatorError, InvalidInput, OutcomeUnknown, Refused
 from coordinator.limits import MAX_TEXT_BYTES
@@ -142,9 +142,9 @@ class Hold:
     def _begin(self, claim: model.Claim) -> Held:
         lost = threading.Event()
         self._held_claim, self._process = HeldClaim(claim, lost.set), this_process()
-        self._ending = Ending(self._means, self._held_claim)
+        self._block_end = BlockEnd(self._means, self._held_claim)
         dropped = GeneratorExit("the block was dropped before it ended")
-        self._gone = weakref.finalize(self, self._means.keeper.when_gone(partial(self._ending.after, dropped)))
+        self._gone = weakref.finalize(self, self._means.keeper.when_gone(partial(self._block_end.after, dropped)))
         self._gone.atexit = False
         self._held = Held(self._held_claim, lost)
         self._means.keeper.add(self._held_claim)
@@ -160,7 +160,7 @@ class Hold:
             raise
         except BaseException as interrupt:
             if self._held is not None:
-                self._ending.after(interrupt)
+                self._block_end.after(interrupt)
             self._close()
             raise
         self._close()
@@ -175,7 +175,7 @@ class Hold:
         if self._held is None:
             return
         if self._process == this_process():
-            self._ending.end(self._held.result, error)
+            self._block_end.end(self._held.result, error)
         elif error is None:
             raise _forked(self._held)
 

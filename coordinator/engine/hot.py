@@ -147,7 +147,7 @@ def _entry(work: WorkPaths, found: Snapshot, contenders: int, recent_contenders:
 
 
 def _without_own_marks(paths: FleetPaths, entries: list[HotKey]) -> Operation[tuple[HotKey, ...]]:
-    """Leave out the marks of the holders' own sessions, and what nobody else wanted."""
+    """Leave out the marks of the holders' own sessions, and what no other session wanted."""
     marks = {
         entry.work_key: paths.of(work_key).contender(entry.holder)
         for entry in entries

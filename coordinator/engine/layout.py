@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 ROOT = "/coordination/v1/"
-#: Where each fleet has its mark of a change: one watch tells of the changes in all fleets.
+#: Where each fleet has its mark of a change: one watch reports the changes in all fleets.
 POLICY_CHANGES = b"/coordination-meta/v1/policy/"
 _UNRESERVED = re.compile(r"[A-Za-z0-9._:#@-]+")
 #: Ten digits keep attempts in numerical order for as long as anyone will count them.

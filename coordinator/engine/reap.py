@@ -50,7 +50,7 @@ def show_expired(
 
 
 def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime, *, loose_ends: bool = True) -> Operation[bool]:
-    """Reap a claim that was deleted, from what its key last held; ``reap``s where that does not tell enough."""
+    """Reap a claim that was deleted, from what its key last held; calls ``reap`` where that is not enough."""
     claim = yield from decode(StoredClaim, deleted)
     if claim is None or claim.again:
         return (yield from reap(paths, now, loose_ends=loose_ends))

@@ -1,6 +1,6 @@
 """Environment variables of ours: what none of them can hold is refused where it is read.
 
-Invariant: an unusable value is an error that names the variable, because nobody has typed it beside the command. An
+Invariant: an unusable value is an error that names the variable, because it was not typed with the command. An
 empty variable says nothing. What is wrong of a value otherwise is for those to say who know what it is for.
 """
 

@@ -78,7 +78,7 @@ class Asking:
     def withdraw(self) -> bool:
         """Withdraw it, whether it was granted or still may be; return whether it is certain that nothing is held."""
         key = self._keys[0] if len(self._keys) == 1 else ""
-        withdraw = self._client()._withdraw  # noqa: SLF001  # of this package, and for nobody else
+        withdraw = self._client()._withdraw  # noqa: SLF001  # of this package, and only for it
         return withdraw(self._session, key, self._request_id, self._ttl, _WITHDRAWING_SECONDS)
 
     def release(self, claim: Claim) -> None:

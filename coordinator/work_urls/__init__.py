@@ -45,8 +45,8 @@ _ALIASES = {
 }
 #: The kinds whose identities are references.
 KINDS = frozenset({*_BEHIND_KIND, *_ALIASES, "url"})
-#: Pages that tell their site wherever they are, without a scheme.
-_TELLING = re.compile(
+#: Pages that show which site they are of, at any host, without a scheme.
+_OF_KNOWN_SITE = re.compile(
     r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:.*/-/(?:issues|work_items|merge_requests|epics)/[0-9]"
     r"|browse/[a-z][a-z0-9_]*-[0-9]|api/v[134]/|rest/api/|projects/[^/]+/repos/|users/[^/]+/repos/)",
     re.IGNORECASE,
@@ -111,7 +111,7 @@ def _is_known_site(text: str, hosts: Hosts) -> bool:
     return (
         lowered.startswith((*known, "www."))
         or _CLOUD_JIRA.match(lowered) is not None
-        or _TELLING.match(lowered) is not None
+        or _OF_KNOWN_SITE.match(lowered) is not None
     )
 
 

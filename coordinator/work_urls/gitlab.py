@@ -2,7 +2,7 @@
 
 Issues and merge requests have a sequence of numbers each. An issue is a work item, and an incident is an issue. Paths
 are read without regard to case. Projects of another host than gitlab.com have it in front:
-``gitlab:gitlab.example.com/group/project#12``. Their pages tell themselves by ``/-/``; older ones, without it, are read
+``gitlab:gitlab.example.com/group/project#12``. Their pages are recognised by ``/-/``; older ones, without it, are read
 where the host is named.
 
 Source: https://docs.gitlab.com/user/markdown/#gitlab-specific-references, https://docs.gitlab.com/api/issues/

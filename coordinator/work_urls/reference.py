@@ -13,7 +13,7 @@ _AROUND_SEPARATOR = re.compile(r"\s*([/#!&])\s*")
 
 
 class Hosts(NamedTuple):
-    """The hosts of an organisation, in lower case, which their addresses alone do not tell from others.
+    """The hosts of an organisation, in lower case, which cannot be recognised by their addresses alone.
 
     ``github`` are those of GitHub Enterprise, ``gitlab`` and ``gitea`` (also of Forgejo) those that people run
     themselves. ``jira`` are sites of Jira: the numbers of the first stand for themselves, those of the others name

@@ -26,7 +26,7 @@ def main(endpoint: str, ca: str, token_file: str) -> None:
     failures: list[str] = []
     ended = threading.Event()
 
-    session = f"innocent-{uuid.uuid4().hex}"
+    session = f"normal-{uuid.uuid4().hex}"
 
     def claim(client: Client, number: int) -> None:
         started = time.perf_counter()

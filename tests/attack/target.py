@@ -72,12 +72,12 @@ def running(directory: Path, etcd: str, setting: Setting, *more: str, command: s
     """Run a coordinator beside an etcd until the block ends."""
     directory.mkdir(parents=True, exist_ok=True)
     certs, tokens, options = directory / "certs", directory / "tokens.toml", [*more]
-    token_file = directory / "innocent.token"
+    token_file = directory / "normal.token"
     if setting.tls:
         make_certificates(certs, (), ())
         options += ["--tls-cert", str(certs / "server.crt"), "--tls-key", str(certs / "server.key")]
     if setting.tokens:
-        add_credential(tokens, Wanted("innocent", sessions=("*",), fleets=("default",)), token_file)
+        add_credential(tokens, Wanted("normal", sessions=("*",), fleets=("default",)), token_file)
         options += ["--tokens", str(tokens)]
     options += ["--log-file", str(directory / "log"), "--audit-log", str(directory / "audit")]
     options += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--no-reaper"]

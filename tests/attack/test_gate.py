@@ -97,7 +97,7 @@ def wait_until_closed(*connections: Connection, beside: Sequence[Connection] = (
 
 
 def claim_request(work_key: str, fleet: str = "default") -> bytes:
-    return pb.ClaimRequest(fleet=fleet, session="innocent-1", work_key=work_key).SerializeToString()
+    return pb.ClaimRequest(fleet=fleet, session="normal-1", work_key=work_key).SerializeToString()
 
 
 class TestBeforeTheBody:
@@ -165,7 +165,7 @@ class TestSizes:
             streams = [one.open(CLAIM) for _ in range(MAX_UNFINISHED_REQUESTS - 28)]
             streams += [other.open(CLAIM) for _ in range(100)]
             with Client(open_target.endpoint, timeout=8) as client:
-                client.try_claim("innocent-3", "task:x")
+                client.try_claim("normal-3", "task:x")
             refused = 0
             until = time.monotonic() + 8
             while refused < 100 - 28 and time.monotonic() < until:
@@ -190,7 +190,7 @@ class TestNames:
         with Connection(guarded.endpoint) as connection:
             assert status(connection, connection.open(method)) == UNIMPLEMENTED
         with Client(guarded.endpoint, token_file=guarded.token_file) as client:
-            client.try_claim("innocent-2", "task:x")
+            client.try_claim("normal-2", "task:x")
 
     @pytest.mark.parametrize("name", ["x", "authorization", "x-bin"])
     def test_46_headers_that_are_too_large_are_refused(self, guarded: Target, name: str) -> None:
@@ -210,20 +210,20 @@ class TestConnections:
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(running(tmp_path, etcd.endpoint, setting))
             with Client(target.endpoint, fleet=fleet, timeout=20) as known:
-                known.claim("innocent-1", "task:before")
+                known.claim("normal-1", "task:before")
                 opened = []
                 for _ in range(2 * soft):
                     with contextlib.suppress(OSError):
                         opened.append(stack.enter_context(plain(target.endpoint)))
-                known.claim("innocent-1", "task:during")
+                known.claim("normal-1", "task:during")
                 with Client(target.endpoint, fleet=fleet, timeout=20) as fresh:
-                    fresh.claim("innocent-2", "task:fresh")
+                    fresh.claim("normal-2", "task:fresh")
                 if soft == hard:
                     until = time.monotonic() + 30
                     while not is_closed(opened[0]):
                         assert time.monotonic() < until, "a silent connection was kept although others needed its place"
                         time.sleep(0.05)
-                known.claim("innocent-1", "task:after")
+                known.claim("normal-1", "task:after")
 
     def test_47_doctor_warns_of_a_low_limit(self, etcd: RunningEtcd, tmp_path: Path) -> None:
         with running(tmp_path, etcd.endpoint, Setting(tokens=False, files=256)) as target:
@@ -261,7 +261,7 @@ class TestUnreadAnswers:
     ) -> None:
         page = pb.ListRequest(fleet=fleet, page_size=1000).SerializeToString()
         with Client(open_target.endpoint, fleet=fleet, timeout=20) as client:
-            client.claim_many("innocent-4", [f"task:{number}" for number in range(70)], note="x" * 16_000)
+            client.claim_many("normal-4", [f"task:{number}" for number in range(70)], note="x" * 16_000)
         with contextlib.ExitStack() as stack:
             few, many = (stack.enter_context(unread(open_target)) for _ in range(2))
             few.call(LIST, page)
@@ -347,5 +347,5 @@ class TestCertificates:
             for each in opened:
                 each.close()
             with Client(target.endpoint, fleet=fleet, ca=other / "ca.crt", timeout=20) as client:
-                client.claim("innocent-1", "task:x")
+                client.claim("normal-1", "task:x")
             assert target.lives

@@ -18,7 +18,7 @@ _SECONDS = 3.0
 
 def attack(target: Target, share: float) -> str:
     with Client(target.endpoint, token_file=target.token_file, timeout=30) as client:
-        client.claim_many("innocent-filler", [f"task:{number}" for number in range(70)], note="x" * 16_000)
+        client.claim_many("normal-filler", [f"task:{number}" for number in range(70)], note="x" * 16_000)
     connections = max(10, round(CONNECTIONS * share))
     page = pb.ListRequest(page_size=1000).SerializeToString()
     with contextlib.ExitStack() as stack:

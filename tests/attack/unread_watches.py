@@ -49,7 +49,7 @@ def attack(target: Target, share: float) -> str:
 def _claim(client: Client, name: str, count: int) -> None:
     for start in range(0, count, _AT_ONCE):
         keys = [f"task:{name}-{start + number}" for number in range(_AT_ONCE)]
-        client.claim_many("innocent-filler", keys, note=_NOTE)
+        client.claim_many("normal-filler", keys, note=_NOTE)
 
 
 def _take_a_little(connection: Connection) -> None:
@@ -65,7 +65,7 @@ def _read(target: Target, grants: int) -> None:
     """Watch as one should, until all grants of this attack have come."""
     seen: set[str] = set()
     with contextlib.suppress(CoordinatorError), Client(target.endpoint, token_file=target.token_file) as client:
-        for happening in client.watch(start_revision=1, session="innocent-filler"):
+        for happening in client.watch(start_revision=1, session="normal-filler"):
             seen.add(happening.record.work_key)
             if len(seen) >= grants:
                 return

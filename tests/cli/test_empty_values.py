@@ -1,4 +1,4 @@
-"""An empty value, as of a variable that is not set, is refused: it would mean everybody's work, or none."""
+"""An empty value, as of a variable that is not set, is refused: it would mean the work of all sessions, or none."""
 
 from __future__ import annotations
 

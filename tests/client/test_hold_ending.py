@@ -189,7 +189,7 @@ async def test_a_completion_without_an_answer_is_sent_again(coordinator: Running
 async def test_a_completion_that_stays_without_an_answer_can_be_repeated(
     coordinator: RunningCoordinator, other: AsyncClient, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coordinator.client._async_ending._COMPLETING_SECONDS", 0.0)
+    monkeypatch.setattr("coordinator.client._async_block_end._COMPLETING_SECONDS", 0.0)
     async with (
         holding(coordinator.endpoint, "Complete") as slow,
         AsyncClient(slow.endpoint, fleet=fleet, timeout=0.3) as client,

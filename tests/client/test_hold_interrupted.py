@@ -20,7 +20,7 @@ from tests.conftest import RunningCoordinator
 
 KEY = "task:report"
 #: The modules in which an interrupt may come; below them gRPC has a call under way.
-_MODULES = ("_sync_hold.py", "_sync_ending.py", "_renewal_schedule.py", "_sync_calls.py", "_racing.py")
+_MODULES = ("_sync_hold.py", "_sync_block_end.py", "_renewal_schedule.py", "_sync_calls.py", "_race.py")
 #: Those with locks: of their lines, one is that which releases a lock, where no signal's handler is called.
 _LOCKING = ("_keepers.py", "_forks.py")
 
@@ -129,7 +129,7 @@ async def test_a_block_that_is_gone_without_its_end_is_released(client: Client, 
 async def test_what_was_being_completed_when_an_interrupt_came_may_be_unknown(
     coordinator: RunningCoordinator, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for seconds in ("_async_ending._RELEASING_SECONDS", "_keepers._SETTLING_SECONDS"):
+    for seconds in ("_async_block_end._RELEASING_SECONDS", "_keepers._SETTLING_SECONDS"):
         monkeypatch.setattr(f"coordinator.client.{seconds}", 0.2)
     async with (
         holding(coordinator.endpoint, "Complete") as slow,

@@ -108,7 +108,7 @@ async def test_who_is_elected_later_knows_what_etcd_has_forgotten(tmp_path: Path
 
 
 @pytest.mark.long_but_for("one-that-is-gone")
-@pytest.mark.parametrize("lease", [0, 77], ids=["nobody-whose-lease-ends", "one-that-is-gone"])
+@pytest.mark.parametrize("lease", [0, 77], ids=["no-lease", "one-that-is-gone"])
 async def test_leases_are_ended_while_no_replica_is_elected(tmp_path: Path, lease: int) -> None:
     """etcd starts the lease of an election again with every change of leader, so that it outlives who had it."""
     with run_cluster(tmp_path) as cluster:

@@ -391,7 +391,7 @@ async def test_a_grant_and_a_withdrawal_at_once_leave_no_claim(
 async def test_one_id_for_two_pieces_of_work_does_not_fail_others(direct: AsyncClient, withdraw: Any) -> None:
     """Two withdrawals put the same key: etcd refuses the batch in which they travel, and it is sent in parts."""
     keys = [f"task:{number}" for number in range(6)]
-    claims = (direct.claim("innocent", f"task:innocent-{number}") for number in range(6))
+    claims = (direct.claim("bystander", f"task:bystander-{number}") for number in range(6))
     withdrawals = (withdraw("late", "r", key) for key in keys)
     answers = await asyncio.gather(*withdrawals, *claims)
     assert answers[:6] == [0] * 6

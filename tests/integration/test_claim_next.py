@@ -72,7 +72,7 @@ class TestOrder:
         details = await client.get("task:a")
         assert details.claim is not None
         assert details.claim.expires_at == first.expires_at, "it is not renewed by that"
-        assert details.contenders == (), "its holder contends with nobody"
+        assert details.contenders == (), "its holder contends with no session"
 
     async def test_what_it_has_claimed_by_name_is_not_renewed_either(self, client: AsyncClient) -> None:
         first = await client.claim("s", "task:a", ttl=60)

@@ -54,11 +54,11 @@ deb [arch=amd64,arm64 signed-by=/usr/share/keyrings/debian.gpg] http://mirror.ex
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script, on a machine that names no source of packages."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    fetching = importlib.import_module("fetching")
+    debian_packages = importlib.import_module("debian_packages")
     module = importlib.import_module("fetch_etcd")
-    monkeypatch.setattr(fetching, "_APT", tmp_path / "apt")
+    monkeypatch.setattr(debian_packages, "_APT", tmp_path / "apt")
     monkeypatch.setattr(module, "TARGET", tmp_path / "etcd")
-    monkeypatch.setattr(fetching, "machine_release", lambda: "bookworm")
+    monkeypatch.setattr(debian_packages, "machine_release", lambda: "bookworm")
     monkeypatch.setattr(sys, "argv", ["fetch_etcd.py"])
     (tmp_path / "apt/sources.list.d").mkdir(parents=True)
     return module
@@ -66,10 +66,10 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def source(script: ModuleType) -> Callable[[], dict[str, str]]:
-    fetching = importlib.import_module("fetching")
+    debian_packages = importlib.import_module("debian_packages")
 
     def read() -> dict[str, str]:
-        found: dict[str, str] = fetching.debian_source(fetching.machine_sources(), "bookworm")
+        found: dict[str, str] = debian_packages.debian_source(debian_packages.machine_sources(), "bookworm")
         return found
 
     return read

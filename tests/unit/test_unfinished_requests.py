@@ -138,7 +138,7 @@ async def test_43_of_callers_that_wait_the_one_with_the_fewest_places_is_next() 
     for call in (held[1], *waiting[1:]):
         call.request.set_result(0)
     assert await asyncio.gather(*tasks) == [0] * 5
-    # Nothing is left that would count in favour of anybody.
+    # Nothing is left that would count in favour of a caller.
     assert not unfinished._places_of
     assert not unfinished._waiting
 

@@ -134,7 +134,7 @@ def _titled(title: str, table: Table, count: int) -> Panel:
 
 
 def _key(work_key: str, *, whole: bool) -> RenderableType:
-    """Write a work key; where it is cut its end stays, which tells it from others (``…agent-template#28801``)."""
+    """Write a work key; where it is cut its end stays, which distinguishes it (``…agent-template#28801``)."""
     text = key(work_key)
     return Text(text, overflow="fold") if whole else _Shortened(text)
 

@@ -1,8 +1,8 @@
 """Bitbucket: ``bitbucket:workspace/repository#12`` is an issue, ``bitbucket:workspace/repository!12`` a pull request.
 
 Issues and pull requests have a sequence of numbers each. Repositories of Bitbucket Data Center have their host in
-front: ``bitbucket:git.example.com/project/repository!12``; their addresses are recognised at any host. Paths are read without
-regard to case.
+front: ``bitbucket:git.example.com/project/repository!12``; their addresses are recognised at any host. Paths are read
+without regard to case.
 
 Source: https://developer.atlassian.com/cloud/bitbucket/rest/, https://developer.atlassian.com/server/bitbucket/rest/
 """

@@ -1,7 +1,7 @@
 """Replicas whose wall clocks differ by 2 s, 20 s and 1 h: no deadline that is returned is later than the claim's end.
 
-This is number 52 of issue 12: "the deadline that is returned can be too late". ``make campaign-clocks`` does the same with
-1,000 random sequences of calls.
+This is number 52 of issue 12: "the deadline that is returned can be too late". ``make campaign-clocks`` does the same
+with 1,000 random sequences of calls.
 """
 
 from __future__ import annotations

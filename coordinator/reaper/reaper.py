@@ -8,6 +8,8 @@ Invariants:
   term, every hour, and whenever etcd no longer has all events since the mark.
 - The mark never says more than what has been written down.
 - The reaper outlives whatever etcd does: a term that fails is followed by standing for election again.
+- A term that fails because etcd does not answer leaves the lease, and with it the election, to be taken up again. One
+  that fails although etcd renews the lease gives the election up at once, for another replica.
 - When etcd has become another store, the term ends with all that was known of the old one.
 - Leases that etcd keeps past their time are also ended while no replica is elected: by those that stand by, a little
   later.
@@ -29,6 +31,7 @@ from typing import TypeVar
 from coordinator import clock as clocks
 from coordinator.engine.election import Mark, campaign, elected, read_mark, save_mark
 from coordinator.engine.steps import Operation
+from coordinator.errors import CoordinatorError
 from coordinator.logs.format import said
 from coordinator.process.tasks import Setback, Tasks, first_to_end, repeat, rerun
 from coordinator.reaper.census import Census
@@ -109,7 +112,8 @@ class Reaper:
         self._settings = settings or ReaperSettings()
         self._clock = clock
         self._before_reaping = before_reaping
-        self._lease = KeptLease(channel, _LEASE_SECONDS)
+        #: What the election is bound to.
+        self.lease = KeptLease(channel, _LEASE_SECONDS)
         self._replicas = Replicas(runner, clock, name)
         self._policies = policies or Policies(channel, runner)
         self._reconciliation = Reconciliation(runner, clock, self._policies)
@@ -150,7 +154,7 @@ class Reaper:
 
     async def _term(self) -> None:
         """Stand for election, and reap; until the lease is lost, or the store has become another one."""
-        lineage, lease = self._channel.lineage, self._lease
+        lineage, lease = self._channel.lineage, self.lease
         changes, lost = lineage.changes, False
         try:
             if not await lease.regain():
@@ -159,6 +163,10 @@ class Reaper:
         except (LeaseLost, _Deposed):
             # The lease may be there still, and with it the election.
             lost = True
+            raise
+        except CoordinatorError:
+            # Where etcd answers renewals, this replica alone has trouble: another one is to be elected.
+            lost = not lease.renewed_lately
             raise
         except StoreChanged:
             self._replicas.forget()

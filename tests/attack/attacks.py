@@ -46,7 +46,7 @@ ATTACKS: dict[str, ModuleType] = {
 
 
 def judge(outcome: Outcome) -> list[str]:
-    """Return what is wrong with an outcome, one sentence each."""
+    """Return what is wrong with an outcome however busy the machine is, one sentence each."""
     wrong = []
     if not outcome.lives:
         wrong.append(f"the coordinator has ended ({outcome.sent})")
@@ -54,7 +54,14 @@ def judge(outcome: Outcome) -> list[str]:
         wrong.append(f"it had {outcome.peak_mib} MiB in memory")
     if outcome.failures:
         wrong.append(f"{len(outcome.failures)} of the normal client's claims failed: {outcome.failures[0]}")
+    if not outcome.attacked:
+        wrong.append("the normal client got no answer")
+    return wrong
+
+
+def judge_latency(outcome: Outcome) -> list[str]:
+    """Return whether the normal client's claims took too long; for campaigns only, as other load makes them slow."""
     allowed = max(outcome.allowed, getattr(ATTACKS[outcome.attack], "ALLOWED_SECONDS", 0.0))
     if outcome.attacked_p50 > allowed:
-        wrong.append(f"half of the normal client's claims took more than {allowed * 1000:.0f} ms")
-    return wrong
+        return [f"half of the normal client's claims took more than {allowed * 1000:.0f} ms"]
+    return []

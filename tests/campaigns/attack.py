@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
-from tests.attack.attacks import ATTACKS, judge
+from tests.attack.attacks import ATTACKS, judge, judge_latency
 from tests.attack.target import Outcome, measure, running
 
 _ROW = "{:<18} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}  {}"
@@ -45,7 +45,7 @@ async def _attack_all(scratch: Path, wanted: list[str], share: float, command: s
     async with EmbeddedEtcd(scratch / "etcd", find_etcd(None)) as etcd:
         for name in wanted:
             outcome = await asyncio.to_thread(_attack, scratch / name, etcd.endpoint, name, share, command)
-            found = judge(outcome)
+            found = judge(outcome) + judge_latency(outcome)
             print(_row(outcome) + ("" if not found else "  WRONG"), flush=True)
             wrong += [f"{name}: {each}" for each in found]
     return wrong

@@ -55,6 +55,11 @@ class KeptLease:
         """Whether the lease certainly lasts still."""
         return boot_seconds() < self.ends
 
+    @property
+    def renewed_lately(self) -> bool:
+        """Whether etcd has renewed it, or granted it, since the renewal before the last one was due."""
+        return self.ends - boot_seconds() > self._ttl * (1 - 2 / _TRIES_PER_TTL)
+
     async def regain(self) -> bool:
         """Take up a lease that was granted before and not revoked; returns False where there is none any more.
 

@@ -32,6 +32,8 @@ from tests.attack.wire import (
     END_STREAM,
     HEADERS,
     PING,
+    SETTINGS,
+    WINDOW_UPDATE,
     Connection,
     frame,
     is_closed,
@@ -43,6 +45,8 @@ from tests.conftest import RunningEtcd
 CLAIM_MANY = "coordinator.v1.CoordinatorService/ClaimMany"
 REFLECT = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = (0, 3, 8, 12, 13, 16)
+#: How many bytes may be sent where nothing else is agreed on (RFC 9113, 6.9.2).
+DEFAULT_WINDOW = 65_535
 _STATUS = re.compile(rb"grpc-status.(\d+)", re.DOTALL)
 
 
@@ -62,22 +66,48 @@ def guarded(etcd: RunningEtcd, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def status(connection: Connection, stream: int, seconds: float = 20.0) -> int | None:
     """Return the status with which a call ends, None if it does not within that time."""
-    for kind, _, on, payload in connection.frames(seconds):
-        found = _STATUS.search(payload) if (kind, on) == (HEADERS, stream) else None
-        if found is not None:
-            return int(found[1])
-    return None
+    answers = (payload for kind, _, on, payload in connection.frames(seconds) if (kind, on) == (HEADERS, stream))
+    return next((found for payload in answers if (found := status_in(payload)) is not None), None)
+
+
+def status_in(headers: bytes) -> int | None:
+    """Return the status of a call in the headers of an answer, if it is there."""
+    found = _STATUS.search(headers)
+    return None if found is None else int(found[1])
 
 
 def ended(target: Target, method: str | bytes, data: bytes, *headers: tuple[str | bytes, str | bytes]) -> int | None:
-    """Send a call whose body is ``data``, prefix included, and return its status."""
+    """Send a call whose body is ``data``, prefix included, and return its status.
+
+    Not more is sent than the other side has room for (RFC 9113, 5.2): gRPC refuses what is beyond it with a status of
+    its own, or takes the call as ended.
+    """
     with Connection(target.endpoint) as connection:
+        settings = connection.wait_for(SETTINGS, 0)
+        assert settings is not None
+        connection.send(frame(SETTINGS, ACK, 0))
         stream = connection.open(method, *headers)
-        for at in range(0, len(data), 4000):
-            with contextlib.suppress(OSError):
-                connection.send(frame(DATA, END_STREAM if at + 4000 >= len(data) else 0, stream, data[at : at + 4000]))
-            time.sleep(0 if len(data) < 60_000 else 0.002)
+        windows = {0: DEFAULT_WINDOW, stream: initial_window(settings)}
+        answers = connection.frames(20.0)
+        while data:
+            part = data[: min(4000, *windows.values())]
+            if part:
+                data = data[len(part) :]
+                connection.send(frame(DATA, 0 if data else END_STREAM, stream, part))
+                windows = {each: window - len(part) for each, window in windows.items()}
+                continue
+            kind, _, on, payload = next(answers, (HEADERS, 0, stream, b""))
+            if kind == WINDOW_UPDATE and on in windows:
+                windows[on] += int.from_bytes(payload, "big")
+            elif (kind, on) == (HEADERS, stream):
+                return status_in(payload)
         return status(connection, stream)
+
+
+def initial_window(settings: bytes) -> int:
+    """Return the initial size of streams' windows in a SETTINGS frame (RFC 9113, 6.5.2)."""
+    pairs = (settings[at : at + 6] for at in range(0, len(settings), 6))
+    return next((int.from_bytes(pair[2:], "big") for pair in pairs if pair[:2] == b"\0\4"), DEFAULT_WINDOW)
 
 
 def wait_until_closed(*connections: Connection, beside: Sequence[Connection] = ()) -> None:

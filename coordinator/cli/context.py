@@ -20,6 +20,7 @@ from coordinator.process.variables import read_variable
 
 if TYPE_CHECKING:
     from coordinator.client import AsyncClient, Client
+    from coordinator.repository import FindRepository
 
 __all__ = ["SETTINGS", "Context", "Setting", "current", "find_verb", "named_fleet", "remember", "wants_json"]
 
@@ -115,7 +116,7 @@ class Context:
 
         parse_endpoints(self.endpoint)
         check_fleet(self._named_fleet())
-        _ = self.timeout, self.tls, self.repository
+        _ = self.timeout, self.tls, self.repo
 
     @property
     def encrypted(self) -> bool:
@@ -134,21 +135,21 @@ class Context:
         return None if cert is None or key is None else (Path(cert), Path(key))
 
     @property
-    def repository(self) -> str:
-        """The repository that a number alone means, "" for none; raises ``InvalidInput`` for what names none."""
+    def repo(self) -> str | FindRepository:
+        """The repository that a number alone means, as it was named, or else what finds that of the checkout.
+
+        Raises ``InvalidInput`` for what names none.
+        """
+        named, source = self.chosen["repo"]
+        if not named:
+            return _repo_of_checkout
         from coordinator.repository import read_repository
 
-        named, source = self.chosen["repo"]
-        if named:
-            try:
-                return read_repository(named)
-            except InvalidInput as error:
-                raise InvalidInput(f"{error.message} ({source})", field="repo", hint=error.hint) from None
-        from coordinator.cli.checkout import find_origin
-
-        with contextlib.suppress(InvalidInput):
-            return read_repository(find_origin())
-        return ""
+        try:
+            read_repository(named)
+        except InvalidInput as error:
+            raise InvalidInput(f"{error.message} ({source})", field="repo", hint=error.hint) from None
+        return named
 
     def _named_fleet(self) -> str:
         """Return the fleet; an empty one, as of an unset variable, would mean the default one."""
@@ -212,8 +213,20 @@ class Context:
             # Empty is none. The client need not read the environment again.
             **{name: self._file(name) or "" for name in ("ca", "cert", "key", "token_file")},
             "instance": read_variable("COORDINATION_INSTANCE") or "",
-            "repo": self.repository,
+            "repo": self.repo,
         }
+
+
+def _repo_of_checkout() -> str:
+    """Return the address of the repository of the git checkout, "" for none; a key of another form needs none."""
+    from coordinator.cli.checkout import find_origin
+    from coordinator.repository import read_repository
+
+    origin = find_origin()
+    try:
+        return origin if read_repository(origin) else ""
+    except InvalidInput:
+        return ""
 
 
 def remember(setting: str, value: object) -> None:

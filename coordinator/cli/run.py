@@ -112,7 +112,7 @@ def run(
 
     COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
     """
-    from coordinator.repository import in_repository
+    from coordinator.repository import in_repository, repository_of
     from coordinator.run.candidates import check_candidates
     from coordinator.run.signals import end_by
     from coordinator.run.timing import check_timing
@@ -125,7 +125,7 @@ def run(
     here = current()
     here.check()
     timing = check_timing(parse_ttl(ttl), parse_duration(grace, field="grace"))
-    repository = here.repository  # looked up once: a list may have a thousand keys
+    repository = repository_of(here.repo)
     typed = [in_repository(key, repository) for key in _read_candidates(list(keys or ()), from_file)]
     candidates = check_candidates(typed)
     instance = uuid.uuid4().hex

@@ -24,7 +24,7 @@ from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
 from coordinator.net.endpoints import DEFAULT_LISTEN, parse_endpoints
 from coordinator.process.variables import read_variable
-from coordinator.repository import read_repository
+from coordinator.repository import FindRepository, repository_of
 
 __all__ = ["Protection", "Settings", "settings_from"]
 
@@ -45,13 +45,13 @@ class Protection(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The settings of one client; ``timeout`` is in seconds, ``repository`` what ``read_repository`` returns."""
+    """The settings of one client; ``timeout`` is in seconds, ``repository`` what ``in_repository`` takes."""
 
     endpoints: tuple[str, ...]
     fleet: str
     timeout: float
     security: Security
-    repository: str
+    repository: str | FindRepository
 
 
 def settings_from(
@@ -59,7 +59,7 @@ def settings_from(
     fleet: str | None,
     timeout: float | None,
     protection: Protection,
-    repo: str | None = None,
+    repo: str | FindRepository | None = None,
 ) -> Settings:
     """Return the settings of a client; raises ``InvalidInput`` for what cannot be used."""
     variables = _Variables()
@@ -67,8 +67,14 @@ def settings_from(
         names = parse_endpoints(variables.get("endpoint") or DEFAULT_LISTEN if endpoints is None else endpoints)
         security = _security(variables, protection)
         security.check(names)
-        repository = read_repository((variables.get("repo") or "") if repo is None else fields.text("repo", repo))
+        repository = repository_of(_named_repository(variables, repo))
         return Settings(names, _fleet(variables, fleet), _timeout(variables, timeout), security, repository)
+
+
+def _named_repository(variables: _Variables, given: str | FindRepository | None) -> str | FindRepository:
+    if given is None:
+        return variables.get("repo") or ""
+    return given if callable(given) else fields.text("repo", given)
 
 
 def _security(variables: _Variables, given: Protection) -> Security:

@@ -30,7 +30,7 @@ from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
 from coordinator.process.session_name import invented_session
-from coordinator.repository import in_repository
+from coordinator.repository import FindRepository, in_repository
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from
 
@@ -80,7 +80,8 @@ class Client:
             itself, and the file is read again when its token is refused.
         bearer_token: The token itself, instead of ``token_file``.
         repo: The repository that work keys like ``#7`` and ``web#7`` mean: ``owner/name``, a kind and a path like
-            ``gitlab:group/project``, or an address.
+            ``gitlab:group/project``, or an address. Or a function that returns one of these, or "" for none: it is
+            called when a key first needs it.
 
     Raises:
         InvalidInput: Raised by every method, and when the client is made, for an argument that is never valid.
@@ -106,7 +107,7 @@ class Client:
         key: AnyPath | None = None,
         token_file: AnyPath | None = None,
         bearer_token: str | None = None,
-        repo: str | None = None,
+        repo: str | FindRepository | None = None,
     ) -> None:
         protection = Protection(tls, ca, cert, key, token_file, bearer_token)
         settings = settings_from(endpoints, fleet, timeout, protection, repo)

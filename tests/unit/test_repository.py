@@ -36,6 +36,11 @@ from coordinator.repository import in_repository, read_repository
         ("git@gitlab.com:group/sub/project.git", "other!7", "gitlab:group/sub/other!7"),
         ("git@bitbucket.org:team/app.git", "#7", "bitbucket:team/app#7"),
         ("git@codeberg.org:forgejo/forgejo.git", "#7", "gitea:codeberg.org/forgejo/forgejo#7"),
+        ("git@git.example.com:group/project.git", "#7", "task:git.example.com/group/project#7"),
+        ("https://git.example.com/group/project", "#7", "task:git.example.com/group/project#7"),
+        ("git.example.com/group/project", "#7", "task:git.example.com/group/project#7"),
+        ("github.com/acme/web", "#7", "github:acme/web#7"),
+        ("git@github.com:acme/web.git", "!7", "github:acme/web!7"),
         ("codeberg:forgejo/forgejo", "#7", "gitea:codeberg.org/forgejo/forgejo#7"),
     ],
 )

@@ -7,6 +7,7 @@ files belong differs between systems, and the help of the command says what to t
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -21,6 +22,11 @@ __all__ = ["COMPLETING", "HELP", "Shell", "completion", "prepare_completion"]
 
 #: Set by the script of a shell when it asks what fits; typer makes this name from that of the command.
 COMPLETING = "_COORDINATION_COMPLETE"
+
+#: What to do where the variables of a completion are not as a shell's script sets them.
+_SET_BY_SCRIPT = (
+    f"unset {COMPLETING} to run a command; to complete one, load the script of `coordination completion bash`"
+)
 
 #: The help of the command. The control character keeps the lines below it as they are.
 HELP = """Print the script that completes commands and options in a shell.
@@ -41,6 +47,8 @@ class Shell(StrEnum):
 
 #: What the scripts of shells ask.
 _QUESTIONS = tuple(f"complete_{shell}" for shell in Shell)
+#: The number of the word at the cursor. A line has fewer words than this has digits for.
+_WORD_NUMBER = re.compile("[0-9]{1,7}")
 
 
 def completion(
@@ -68,7 +76,24 @@ def prepare_completion() -> bool:
             f"the environment variable {COMPLETING} is {shorten(asked)}, which no shell asks",
             hint=f"unset it; the script of `coordination completion SHELL` sets it to {' or '.join(_QUESTIONS)}",
         )
+    if asked == f"complete_{Shell.BASH}":
+        _check_bash()
     from typer._completion_classes import completion_init
 
     completion_init()
     return True
+
+
+def _check_bash() -> None:
+    """Raise ``InvalidInput`` where typer would fail: bash's variables are missing, or are not as bash sets them."""
+    for variable in ("COMP_WORDS", "COMP_CWORD"):
+        if variable not in os.environ:
+            raise InvalidInput(
+                f"the environment variable {variable} is not set; with {COMPLETING} it must be", hint=_SET_BY_SCRIPT
+            )
+    number = os.environ["COMP_CWORD"]
+    if not _WORD_NUMBER.fullmatch(number):
+        raise InvalidInput(
+            f"the environment variable COMP_CWORD is {shorten(number)}; it must be the number of a word, from 0",
+            hint=_SET_BY_SCRIPT,
+        )

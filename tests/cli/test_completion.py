@@ -78,6 +78,57 @@ def test_other_shells_ask_for_what_the_command_answers(shell: str, coordination:
     assert "work-list" not in answers.stdout
 
 
+@pytest.mark.long_but_for("no words", "no number", "not a number")
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        pytest.param({}, "COMP_WORDS is not set; with _COORDINATION_COMPLETE it must be", id="no words"),
+        pytest.param({"COMP_WORDS": "coordination w"}, "COMP_CWORD is not set", id="no number"),
+        pytest.param({"COMP_WORDS": "coordination w", "COMP_CWORD": "x"}, "COMP_CWORD is 'x'; it", id="not a number"),
+        pytest.param({"COMP_WORDS": "coordination w", "COMP_CWORD": ""}, "COMP_CWORD is ''; it must", id="empty"),
+        pytest.param({"COMP_WORDS": "coordination w", "COMP_CWORD": "-1"}, "COMP_CWORD is '-1'; it", id="negative"),
+        pytest.param({"COMP_WORDS": "coordination w", "COMP_CWORD": "9" * 5000}, "it must be the number", id="endless"),
+    ],
+)
+def test_variables_that_bash_does_not_set_so_are_refused(
+    settings: dict[str, str], said: str, coordination: Coordination
+) -> None:
+    refused = coordination(_COORDINATION_COMPLETE="complete_bash", **settings)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert said in refused.stderr
+    assert "\nhint: unset _COORDINATION_COMPLETE" in refused.stderr
+    assert len(refused.stderr) < 400
+
+
+@pytest.mark.long_but_for("beyond the words", "an open quotation", "no words in zsh")
+@pytest.mark.parametrize(
+    ("shell", "settings"),
+    [
+        pytest.param("bash", {"COMP_WORDS": "coordination work-c", "COMP_CWORD": "99"}, id="beyond the words"),
+        pytest.param("bash", {"COMP_WORDS": 'coordination "work-c', "COMP_CWORD": "1"}, id="an open quotation"),
+        pytest.param("bash", {"COMP_WORDS": "coordination work-c\\", "COMP_CWORD": "1"}, id="an open escape"),
+        pytest.param("bash", {"COMP_WORDS": "coordination \udcff", "COMP_CWORD": "1"}, id="no UTF-8"),
+        pytest.param("bash", {"COMP_WORDS": "", "COMP_CWORD": "0"}, id="empty"),
+        pytest.param("zsh", {}, id="no words in zsh"),
+        pytest.param("zsh", {"_TYPER_COMPLETE_ARGS": "coordination 'work-c"}, id="an open quotation in zsh"),
+        pytest.param("fish", {"_TYPER_COMPLETE_ARGS": "coordination 'work-c"}, id="no action in fish"),
+        pytest.param("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}, id="no words in fish"),
+    ],
+)
+def test_words_of_any_form_are_completed_or_not(
+    shell: str, settings: dict[str, str], coordination: Coordination
+) -> None:
+    done = coordination(_COORDINATION_COMPLETE=f"complete_{shell}", **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("asked", ["complete_tcsh", "bash", "complete_BASH"])
+def test_what_no_shell_asks_is_refused(asked: str, coordination: Coordination) -> None:
+    refused = coordination(_COORDINATION_COMPLETE=asked)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"is '{asked}', which no shell asks" in refused.stderr
+
+
 def test_a_shell_that_is_not_known_is_refused(coordination: Coordination) -> None:
     refused = coordination("completion", "tcsh")
     assert refused.returncode == 2

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from documented_facts import NUMBERS
+from generated_files import write_or_check
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/architecture.md"
@@ -91,17 +92,5 @@ def _link(found: re.Match[str]) -> str:
     return f"[{found[0]}](adr/{file.name})" if file else found[0]
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    text = PAGE.read_text(encoding="utf-8")
-    made = page(text)
-    if sys.argv[1:] == ["--check"]:
-        if text != made:
-            print(f"docs/{PAGE.name} is not what the code makes; run `make docs`", file=sys.stderr)
-        return int(text != made)
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page(PAGE.read_text(encoding="utf-8"))}, source="the code", target="docs"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from generated_files import write_or_check
 
 from coordinator.cli.app import app
 from coordinator.cli.context import SETTINGS
@@ -181,17 +182,5 @@ def _anchor(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    made = page()
-    if sys.argv[1:] == ["--check"]:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != made:
-            print(f"{PAGE.name} is not what the command line makes; run `make docs`", file=sys.stderr)
-            return 1
-        return 0
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page()}, source="the command line", target="docs"))

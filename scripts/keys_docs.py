@@ -11,6 +11,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from generated_files import write_or_check
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/keys.md"
 DATA = ROOT / "tests/spellings.toml"
@@ -32,17 +34,7 @@ def _code(text: str) -> str:
     return f"`` {shown} ``" if "`" in shown else f"`{shown}`"
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    text = PAGE.read_text(encoding="utf-8")
-    made = page(text)
-    if sys.argv[1:] == ["--check"]:
-        if text != made:
-            print(f"docs/{PAGE.name} is not what tests/{DATA.name} makes; run `make docs`", file=sys.stderr)
-        return int(text != made)
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        write_or_check({PAGE: page(PAGE.read_text(encoding="utf-8"))}, source="tests/spellings.toml", target="docs")
+    )

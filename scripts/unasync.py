@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from generated_files import write_or_check
+
 CLIENT = Path(__file__).resolve().parent.parent / "coordinator" / "client"
 #: What is made of what.
 FILES = {
@@ -120,18 +122,11 @@ def _formatted(text: str, target: Path) -> str:
     return text
 
 
-def main() -> int:
-    """Write the files, or check them."""
-    made = {target: convert(source, target) for source, target in FILES.items()}
-    if sys.argv[1:] != ["--check"]:
-        for target, text in made.items():
-            target.write_text(text)
-        return 0
-    stale = [target.name for target, text in made.items() if not target.exists() or target.read_text() != text]
-    for name in stale:
-        print(f"{name} is not what scripts/unasync.py makes of its source; run `make proto`", file=sys.stderr)
-    return 1 if stale else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        write_or_check(
+            {target: convert(source, target) for source, target in FILES.items()},
+            source="scripts/unasync.py",
+            target="proto",
+        )
+    )

@@ -16,10 +16,8 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import signal
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -32,7 +30,9 @@ from typing import NamedTuple
 from coordinator import AsyncClient
 from coordinator.errors import CoordinatorError
 from coordinator.model import Cause, Claim
-from coordinator.run.descendants import look
+from tests.campaigns.silent_relay import Relay
+from tests.campaigns.stepped_clock import build_library, stepping
+from tests.campaigns.watched_command import COUNTS, TREE, beats, boot, is_alive, marked
 from tests.conftest import COMMAND
 from tests.integration.server_running import environment, logging_to
 
@@ -47,79 +47,6 @@ MOST_STARTS = 5
 #: How long a command goes on with a clock that was stepped: longer than its TTL.
 STEPPED_SECONDS = 9.0
 ROW = "{:<10} {:>6} {:>6} {:>14} {:>14} {:>14}  {}"
-
-#: The processes of a command: each writes down the time on a clock that no user can set. The last argument says how it
-#: is: ``plain``, ``stubborn`` (heeds no SIGTERM) or ``daemons`` (forks, has sessions of its own, and always moves on).
-TREE = """
-import os, signal, struct, sys, time
-
-directory, how = sys.argv[1:]
-
-def beat(name, times=None):
-    descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT, 0o600)
-    while times is None or times > 0:
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        os.pwrite(descriptor, struct.pack("dq", now, os.getpid()), 0)
-        time.sleep(0.02)
-        times = None if times is None else times - 1
-    os.close(descriptor)
-
-if how == "stubborn":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if os.fork() == 0:
-    beat("child")
-if how == "daemons":
-    if os.fork() == 0:
-        os.setsid()
-        beat("session")
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        beat("daemon")
-    if os.fork() == 0:
-        while True:
-            beat("moving", 3)
-            if os.fork():
-                os._exit(0)
-            os.setsid()
-beat("command")
-"""
-COUNTS = {"plain": 2, "stubborn": 2, "daemons": 5}
-
-#: The wall clock, an hour ahead while the file that $STEPPED names is there; others are left as they are.
-SHIM = r"""
-#define _GNU_SOURCE
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-static long step(void) {
-    const char *file = getenv("STEPPED");
-    return file && access(file, F_OK) == 0 ? atol(getenv("STEP")) : 0;
-}
-int clock_gettime(clockid_t id, struct timespec *now) {
-    int result = syscall(SYS_clock_gettime, id, now);
-    if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += step();
-    return result;
-}
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-    struct timespec exact;
-    (void)zone;
-    clock_gettime(CLOCK_REALTIME, &exact);
-    now->tv_sec = exact.tv_sec;
-    now->tv_usec = exact.tv_nsec / 1000;
-    return 0;
-}
-time_t time(time_t *into) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (into) *into = now.tv_sec;
-    return now.tv_sec;
-}
-"""
 
 
 class _NotBegun(Exception):
@@ -136,48 +63,6 @@ class Seen(NamedTuple):
     alive: int
     exit_code: int | None
     problem: str
-
-
-class Relay:
-    """Forwards to the coordinator until it falls silent."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._host, _, self._port = endpoint.rpartition(":")
-        self._open = asyncio.Event()
-        self._open.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self, stack: contextlib.AsyncExitStack) -> str:
-        """Begin to listen; returns the address."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        stack.push_async_callback(self._stop, server)
-        return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-    def fall_silent(self) -> None:
-        """Forward nothing more, and keep the connections."""
-        self._open.clear()
-
-    async def _stop(self, server: asyncio.Server) -> None:
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._open.is_set():
-            return
-        there, thither = await asyncio.open_connection(self._host, int(self._port))
-        for pump in (self._pump(reader, thither), self._pump(there, writer)):
-            task = asyncio.create_task(pump)
-            self._tasks.add(task)
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._open.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
 
 class Round:
@@ -202,8 +87,7 @@ class Round:
                 self.relay = Relay(self.endpoint)
                 endpoint = await self.relay.start(stack)
             if fault == "clock":
-                step = str(random.choice((3600, -3600)))
-                more = {"LD_PRELOAD": str(self.shim), "STEPPED": str(self.directory / "stepped"), "STEP": step}
+                more = stepping(self.shim, self.directory / "stepped", random.choice((3600, -3600)))
             program = (sys.executable, "-I", "-S", "-c", TREE, str(self.directory), tree)
             self.process = subprocess.Popen(  # noqa: ASYNC220  # takes a millisecond, and is waited for in a thread
                 [COMMAND, "run", "--ttl", TTL, "--grace", GRACE, self.key, "--", *program],
@@ -213,7 +97,7 @@ class Round:
             )
             stack.callback(self._clean_up)
             async with asyncio.timeout(LONGEST_SECONDS):
-                while len(self._beats()) < COUNTS[tree]:
+                while len(beats(self.directory)) < COUNTS[tree]:
                     if self.process.poll() is not None:
                         raise _NotBegun("the command did not begin")
                     await asyncio.sleep(0.02)
@@ -229,19 +113,12 @@ class Round:
             if isinstance(answer, Claim):
                 break
             await asyncio.sleep(ASK_SECONDS)
-        beats = self._beats()
-        alive = sum(is_alive(pid) for _, pid in beats) + len(marked(str(self.directory)))
-        slack = _free_at(answer, sent) - max(when for when, _ in beats)
+        last = beats(self.directory)
+        alive = sum(is_alive(pid) for _, pid in last) + len(marked(str(self.directory)))
+        slack = _free_at(answer, sent) - max(when for when, _ in last)
         self.process.send_signal(signal.SIGCONT)
         code = await asyncio.to_thread(self.process.wait, LONGEST_SECONDS)
         return Seen(slack, sent - struck, alive, code, problem)
-
-    def _beats(self) -> list[tuple[float, int]]:
-        found = []
-        for name in ("command", "child", "session", "daemon", "moving"):
-            with contextlib.suppress(OSError, struct.error):
-                found.append(struct.unpack("dq", (self.directory / name).read_bytes()))
-        return found
 
     def _clean_up(self) -> None:
         self.process.kill()
@@ -264,29 +141,6 @@ def _free_at(successor: Claim, sent: float) -> float:
     else:
         begun = previous.ended_at
     return begun.timestamp() - time.time() + boot() if begun else sent
-
-
-def boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def is_alive(pid: int) -> bool:
-    process = look(pid)
-    return process is not None and process.state not in "ZX" and process.name.startswith("python")
-
-
-def marked(directory: str) -> list[int]:
-    """Return the processes of the command that writes into a directory, found by their arguments."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # names are all that is wanted
-        with contextlib.suppress(OSError):
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if TREE.encode() in arguments and directory.encode() in arguments and b"--" not in arguments[:12]:
-                state = look(int(pid))
-                is_watchdog = any(argument.endswith(b"/coordinator/run/__main__.py") for argument in arguments)
-                if state is not None and state.state not in "ZX" and not is_watchdog:
-                    found.append(int(pid))
-    return found
 
 
 async def stop(of: Round) -> None:
@@ -395,11 +249,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         if "clock" in faults:
-            compiler = shutil.which("cc")
-            assert compiler, "a C compiler is needed to step the clock"
-            (directory / "shim.c").write_text(SHIM)
-            command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(directory / "shim.so"), str(directory / "shim.c")]
-            subprocess.run(command, check=True)
+            build_library(directory / "shim.so")
         up = ("up", "--data-dir", str(directory / "data"))
         with logging_to(directory / "log", *up) as endpoint:  # a round that fails raises nothing
             print(f"{given.rounds} rounds of each fault, {given.parallel} at a time, ttl {TTL}, grace {GRACE}")

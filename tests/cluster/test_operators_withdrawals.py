@@ -14,7 +14,7 @@ from coordinator import AsyncClient, NotHolder, OutcomeUnknown, Refused
 from coordinator.model import State
 from coordinator.v1 import service_pb2 as pb
 from tests.cluster.holding_proxy import HoldingProxy, holding
-from tests.cluster.test_withdrawals import KEY, TIMEOUT, is_refused
+from tests.cluster.withdrawn_requests import KEY, TIMEOUT, is_refused
 from tests.conftest import RunningCoordinator
 from tests.integration.bare_stub import Stub
 
@@ -31,12 +31,6 @@ async def slow(coordinator: RunningCoordinator) -> AsyncIterator[HoldingProxy]:
 async def operator(slow: HoldingProxy, coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
     """A client that asks behind the proxy first."""
     async with AsyncClient([slow.endpoint, coordinator.endpoint], fleet=fleet, timeout=TIMEOUT) as client:
-        yield client
-
-
-@pytest.fixture
-async def direct(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(coordinator.endpoint, fleet=fleet, timeout=20) as client:
         yield client
 
 

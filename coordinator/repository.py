@@ -24,13 +24,14 @@ FindRepository = Callable[[], str]
 _NUMBER = re.compile(r"([A-Za-z0-9._-]*)([#!])\s*([0-9]+)")
 #: What people put around a number, and what a sentence puts behind it.
 _AROUND = " \t<>`\"'()[].,;:"
+#: Patterns of ``read_repository``, which most commands never need: Python compiles each when it is first used.
 _PATH = r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)+"
-_SHORT = re.compile(rf"(?:(github|gitlab|bitbucket|gitea|gh|gl|bb|forgejo|codeberg):)?({_PATH})", re.IGNORECASE)
+_SHORT = rf"(?:(github|gitlab|bitbucket|gitea|gh|gl|bb|forgejo|codeberg):)?({_PATH})"
 #: An address without its scheme: a name with a dot, and more behind it than the two words of GitHub.
-_HOST_FIRST = re.compile(rf"([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/({_PATH})")
+_HOST_FIRST = rf"([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/({_PATH})"
 #: As git writes remotes: ``https://host/path.git``, ``ssh://git@host:22/path.git``, ``git@host:path.git``.
-_URL = re.compile(rf"[a-z+]+://(?:[^@/]*@)?([A-Za-z0-9.-]+)(?::([0-9]+))?/({_PATH}?)(?:\.git)?/?", re.IGNORECASE)
-_SCP = re.compile(rf"(?:[^@/:]+@)?([A-Za-z0-9.-]+):({_PATH}?)(?:\.git)?/?")
+_URL = rf"[a-z+]+://(?:[^@/]*@)?([A-Za-z0-9.-]+)(?::([0-9]+))?/({_PATH}?)(?:\.git)?/?"
+_SCP = rf"(?:[^@/:]+@)?([A-Za-z0-9.-]+):({_PATH}?)(?:\.git)?/?"
 #: The kinds of work of sites whose repositories are named without their host.
 _KINDS = {"github.com": "github:", "gitlab.com": "gitlab:", "bitbucket.org": "bitbucket:"}
 
@@ -45,14 +46,14 @@ def read_repository(given: str) -> str:
     given = given.strip()
     if not given:
         return ""
-    short = _SHORT.fullmatch(given)
-    without_scheme = _HOST_FIRST.fullmatch(given)
+    short = re.fullmatch(_SHORT, given, re.IGNORECASE)
+    without_scheme = re.fullmatch(_HOST_FIRST, given)
     if short is not None and without_scheme is None:
         kind, path = (short[1] or "github").lower(), short[2]
         return f"{kind}:{path.removesuffix('.git')}"
-    address = _URL.fullmatch(given)
+    address = re.fullmatch(_URL, given, re.IGNORECASE)
     host, port, path = address.groups() if address is not None else ("", None, "")
-    written = without_scheme or _SCP.fullmatch(given)
+    written = without_scheme or re.fullmatch(_SCP, given)
     if address is None and written is not None:
         host, path = written.groups()
     if not host:

@@ -28,7 +28,7 @@ from coordinator.errors import CoordinatorError, InternalError, LimitExceeded, U
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.store.batch_weight import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put
 from coordinator.store.etcd.errors import LeaseGone, NoSpace, silence
-from coordinator.store.etcd.no_space import reply_without_space
+from coordinator.store.etcd.no_space_outcome import reply_without_space
 from coordinator.store.waiter import Waiter
 
 __all__ = ["BatchQueue"]

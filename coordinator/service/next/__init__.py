@@ -3,6 +3,6 @@
 from coordinator.service.next.candidate_lists import CandidateLists
 from coordinator.service.next.placement import Placements
 from coordinator.service.next.shared_looks import Looks
-from coordinator.service.next.view import Views
+from coordinator.service.next.taken_view import Views
 
 __all__ = ["CandidateLists", "Looks", "Placements", "Views"]

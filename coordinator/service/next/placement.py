@@ -32,9 +32,9 @@ from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
 from coordinator.service.claim_limits import ClaimLimits, at_limit
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
-from coordinator.service.next.search import Search
+from coordinator.service.next.search_state import Search
 from coordinator.service.next.shared_looks import Looks
-from coordinator.service.next.view import Views
+from coordinator.service.next.taken_view import Views
 from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
 

@@ -52,7 +52,7 @@ class AnswerTooLarge(LimitExceeded):
 
 
 class NoSpace(LimitExceeded):
-    """etcd's quota is used up. A transaction may have been applied all the same (see ``store/etcd/no_space``)."""
+    """etcd's quota is used up. A transaction may have been applied all the same (see ``no_space_outcome``)."""
 
 
 class AuthenticationOff(Exception):

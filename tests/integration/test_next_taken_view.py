@@ -13,7 +13,7 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.look import Sight
 from coordinator.keys import parse_work_key
 from coordinator.model import SkipReason
-from coordinator.service.next.view import FleetView, Views
+from coordinator.service.next.taken_view import FleetView, Views
 from coordinator.store.etcd.client import EtcdChannel
 from tests.conftest import RunningCoordinator
 
@@ -71,7 +71,7 @@ async def test_of_a_broken_watch_and_of_a_silent_one_nothing_is_used(
     taken(view, fleet, "task:a")
     await client.claim("s", "task:a")
     await until(lambda: taken(view, fleet, "task:a") is SkipReason.HELD)
-    monkeypatch.setattr("coordinator.service.next.view._SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("coordinator.service.next.taken_view._SILENT_SECONDS", 0.0)
     assert taken(view, fleet, "task:a") == "unknown"
     monkeypatch.undo()
     assert taken(view, fleet, "task:a") is SkipReason.HELD
@@ -100,7 +100,7 @@ async def test_what_was_seen_before_the_watch_was_in_place_is_forgotten(views: V
 async def test_a_call_does_not_wait_for_a_watch_beyond_its_deadline(
     etcd_channel: EtcdChannel, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coordinator.service.next.view._BEGINNING_SECONDS", 60.0)
+    monkeypatch.setattr("coordinator.service.next.taken_view._BEGINNING_SECONDS", 60.0)
     view = FleetView(etcd_channel, FleetPaths(fleet))  # it is not run, so that its watch is never in place
     async with asyncio.timeout(SECONDS):
         await view.begun(deadline=time.monotonic() + 0.2)
@@ -112,6 +112,6 @@ async def test_a_fleet_that_chooses_no_more_is_watched_no_longer(
 ) -> None:
     view = await ready(views, fleet)
     assert view.task is not None
-    monkeypatch.setattr("coordinator.service.next.view._IDLE_SECONDS", -1.0)
+    monkeypatch.setattr("coordinator.service.next.taken_view._IDLE_SECONDS", -1.0)
     assert views._look_after() == ""
     await until(view.task.done)

@@ -14,7 +14,7 @@ from coordinator.engine.steps import Chosen
 from coordinator.model import Denial, SkipReason
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.shared_looks import Sights
-from coordinator.service.next.view import FleetView
+from coordinator.service.next.taken_view import FleetView
 from coordinator.service.request_fields import Keyed
 
 __all__ = ["Search"]

@@ -25,9 +25,17 @@ from coordinator.legibility import (
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, shorten, utf8_size
 from coordinator.slugs import slug
-from coordinator.work_urls import KINDS, NO_HOSTS, Hosts, is_scheme, read_reference, without_kind
+from coordinator.work_urls import KINDS, NO_HOSTS, REPOSITORY_KINDS, Hosts, is_scheme, read_reference, without_kind
 
-__all__ = ["DEFAULT_TOPIC_KINDS", "SEPARATORS", "KeyRules", "WorkKey", "parse_pattern", "parse_work_key"]
+__all__ = [
+    "DEFAULT_TOPIC_KINDS",
+    "REPOSITORY_KINDS",
+    "SEPARATORS",
+    "KeyRules",
+    "WorkKey",
+    "parse_pattern",
+    "parse_work_key",
+]
 
 #: The kinds whose identities are topics: their spelling is reduced to a slug.
 DEFAULT_TOPIC_KINDS: frozenset[str] = frozenset({"blog", "research", "idea", "topic"})
@@ -68,6 +76,15 @@ class KeyRules(NamedTuple):
     def parse_pattern(self, typed: str) -> str:
         """Turn a pattern as typed into the one spelling of it, as ``parse_pattern`` does."""
         return parse_pattern(typed, topic_kinds=self.topic_kinds, hosts=self.hosts)
+
+    def parse_repository(self, typed: str) -> str:
+        """Return what the work keys of a repository start with, ``github:acme/web``, as ``--repo`` names it.
+
+        Returns "" where it is none of a site that is known, as the origin of a checkout may be. Raises ``InvalidInput``
+        for what cannot stand in a work key.
+        """
+        key = self.parse(f"{typed}#1")
+        return str(key).removesuffix("#1") if key.kind in REPOSITORY_KINDS and key.identity.endswith("#1") else ""
 
 
 def parse_work_key(

@@ -193,8 +193,8 @@ SLOW_WATCHER_SECONDS = 10.0
 DEFAULT_BRIEFED_SECONDS = _DAY_SECONDS
 MAX_BRIEFED_SECONDS = 366 * _DAY_SECONDS
 MAX_BRIEFED_KINDS = 16
-#: How long a briefing is, in characters.
-DEFAULT_BRIEFING_CHARACTERS = 4_000
+#: How long a briefing is, in characters: by default some 900 tokens of a language model.
+DEFAULT_BRIEFING_CHARACTERS = 3_000
 MIN_BRIEFING_CHARACTERS, MAX_BRIEFING_CHARACTERS = 500, 100_000
 #: How far back ended attempts count in the list of hot work, in seconds, and how long that list is.
 DEFAULT_HOT_SECONDS = 3600.0

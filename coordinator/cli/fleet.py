@@ -14,8 +14,10 @@ from coordinator.cli.json_objects.fleet import briefing_object
 from coordinator.cli.json_objects.work import event_object
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import parse_age
+from coordinator.cli.session import find_asking
 from coordinator.cli.streams import is_listened_to
 from coordinator.cli.text.work import describe_event
+from coordinator.cli.work_arguments import SessionOption
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,
@@ -45,17 +47,28 @@ def briefing(
             max=MAX_BRIEFING_CHARACTERS,
         ),
     ] = DEFAULT_BRIEFING_CHARACTERS,
+    session: SessionOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Work of all repositories, also where --repo or a git checkout names one.")
+    ] = False,
 ) -> int:
-    """Summarize, for the start of an agent's context, what is taken, left unfinished and finished recently.
+    """Summarize, for the start of an agent's context, what it holds, what is taken, left unfinished and finished.
 
-    Markdown, most important first; what the limit leaves out is counted.
+    Markdown, most important first; what the limit leaves out is counted. In a git checkout, or with --repo, work of
+    other repositories is only counted, except for what the session holds.
     """
     context = current()
     seconds = parse_age(max_age, field="max-age")
     with context.client() as client:
-        found = client.briefing(kinds=tuple(kind or ()), max_age=seconds, max_characters=max_characters)
+        found = client.briefing(
+            kinds=tuple(kind or ()),
+            max_age=seconds,
+            max_characters=max_characters,
+            session=find_asking(session),
+            repository=None if everything else context.repository,
+        )
     text = found.markdown.rstrip("\n")
-    if is_empty(found) and not kind:
+    if is_empty(found):
         text += f"\n\n{first_claim(context)}"
     answer(context, text, briefing_object(found))
     return 0

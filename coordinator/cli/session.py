@@ -24,7 +24,7 @@ from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import check_no_reference, check_session, reads_as_key, reads_as_reference
 from coordinator.process.variables import read_variable
 
-__all__ = ["AGENT_VARIABLES", "VARIABLE", "VARIABLES", "Acting", "Session", "acting_on", "find_session"]
+__all__ = ["AGENT_VARIABLES", "VARIABLE", "VARIABLES", "Acting", "Session", "acting_on", "find_asking", "find_session"]
 
 #: What names the session of a shell or of a script.
 VARIABLE = "COORDINATION_SESSION"
@@ -78,6 +78,15 @@ def find_session(option: str | None, *, argument: str | None = None, invent: boo
 
         return Session(invented_session(), "invented")
     raise InvalidInput("no session is named", field="session", hint=f"give --session NAME, or {_ONCE}")
+
+
+def find_asking(option: str | None) -> str | None:
+    """Return the session that asks about itself; None where none is named, as people look at a fleet too.
+
+    Raises ``InvalidInput`` where what is named can be none.
+    """
+    found = _named(option, None)
+    return None if found is None else found.name
 
 
 def acting_on(verb: str, first: str | None, second: str | None, option: str | None, token: int | None) -> Acting:

@@ -10,8 +10,8 @@ from coordinator.wire import STATES, seconds_of, time_of, time_or_none
 __all__ = ["briefing_from", "hot_from", "status_from"]
 
 
-def briefing_from(message: pb.BriefingResponse) -> model.Briefing:
-    """Read a briefing."""
+def briefing_from(message: pb.BriefingResponse, session: str) -> model.Briefing:
+    """Read a briefing that ``session`` has asked for, or nobody."""
     return model.Briefing(
         generated_at=time_of(message.generated_at),
         revision=message.revision,
@@ -22,6 +22,12 @@ def briefing_from(message: pb.BriefingResponse) -> model.Briefing:
         omitted_loose_ends=message.omitted_loose_ends,
         omitted_finished=message.omitted_finished,
         markdown=message.markdown,
+        session=session or None,
+        omitted_held=message.omitted_held,
+        repository=message.repository or None,
+        elsewhere_taken=message.elsewhere_taken,
+        elsewhere_loose_ends=message.elsewhere_loose_ends,
+        elsewhere_finished=message.elsewhere_finished,
     )
 
 

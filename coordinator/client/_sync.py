@@ -30,7 +30,7 @@ from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
 from coordinator.process.session_name import invented_session
-from coordinator.repository import FindRepository, in_repository
+from coordinator.repository import FindRepository, in_repository, read_repository
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from
 
@@ -902,14 +902,23 @@ class Client:
         return in_pages(page)
 
     def briefing(
-        self, *, kinds: Iterable[str] = (), max_age: float | timedelta | None = None, max_characters: int = 0
+        self,
+        *,
+        kinds: Iterable[str] = (),
+        max_age: float | timedelta | None = None,
+        max_characters: int = 0,
+        session: str | None = None,
+        repository: str | None = None,
     ) -> model.Briefing:
-        """Sum up what is taken, what was left unfinished and what was finished recently.
+        """Sum up what a session holds, what is taken, what was left unfinished and what was finished recently.
 
         Args:
             kinds: Only work of these kinds, at most 16; by default all.
             max_age: How far back finished work counts, in seconds, at most 366 days; by default 24 hours.
-            max_characters: How long the Markdown may be, 500 to 100,000; 0, the default, means 4,000.
+            max_characters: How long the Markdown may be, 500 to 100,000; 0, the default, means 3,000.
+            session: Who asks: its claims come first, of whatever kind and repository. By default nobody.
+            repository: Leave out work of other repositories, as ``repo`` of the client names one; work that belongs to
+                no repository is listed. By default work of all.
 
         Returns:
             The briefing: claims, loose ends and finished work, how many of each are left out, and Markdown.
@@ -920,8 +929,10 @@ class Client:
             kinds=[fields.only("kinds", kind) for kind in fields.several("kinds", kinds)],
             max_age=None if max_age is None else fields.duration("max_age", max_age),
             max_characters=fields.integer("max_characters", max_characters, most=2**31 - 1),
+            session=fields.only("session", session),
+            repository=read_repository(fields.text("repository", repository or "")),
         )
-        return fleet_answers.briefing_from(self._calls.call("Briefing", request))
+        return fleet_answers.briefing_from(self._calls.call("Briefing", request), request.session)
 
     def hot(
         self, *, kind: str | None = None, limit: int = 0, max_age: float | timedelta | None = None

@@ -60,6 +60,10 @@ class Briefing:
 
     ``taken`` are live claims, ``loose_ends`` what was abandoned and not taken up, ``finished`` what was completed
     recently; the counts say how many more of each there are. ``markdown`` says the same in words.
+
+    ``session`` is who asked, None for nobody: its claims, ``held``, come first among ``taken``, and ``omitted_held`` is
+    how many of the omitted ones it holds. With a ``repository``, what is of others is only counted, as is what is of
+    other kinds than those asked for: ``elsewhere_…``. What the session holds is listed wherever it is.
     """
 
     generated_at: datetime
@@ -71,6 +75,17 @@ class Briefing:
     omitted_loose_ends: int
     omitted_finished: int
     markdown: str
+    session: str | None = None
+    omitted_held: int = 0
+    repository: str | None = None
+    elsewhere_taken: int = 0
+    elsewhere_loose_ends: int = 0
+    elsewhere_finished: int = 0
+
+    @property
+    def held(self) -> tuple[Claim, ...]:
+        """The claims of the session that asked, of those that are shown."""
+        return tuple(claim for claim in self.taken if claim.session == self.session)
 
 
 @dataclass(frozen=True, slots=True)

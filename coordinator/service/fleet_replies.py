@@ -83,4 +83,9 @@ async def briefing(found: model.Briefing) -> pb.BriefingResponse:
         omitted_loose_ends=found.omitted_loose_ends,
         omitted_finished=found.omitted_finished,
         markdown=found.markdown,
+        omitted_held=found.omitted_held,
+        repository=found.repository or "",
+        elsewhere_taken=found.elsewhere_taken,
+        elsewhere_loose_ends=found.elsewhere_loose_ends,
+        elsewhere_finished=found.elsewhere_finished,
     )

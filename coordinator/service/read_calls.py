@@ -68,7 +68,7 @@ class ReadCalls:
     async def Briefing(self, request: pb.BriefingRequest, context: _Context) -> pb.BriefingResponse:  # noqa: N802
         """Sum up what a session should know."""
         paths = FleetPaths(check_fleet(request.fleet))
-        command = briefing_command(request, self._clock())
+        command = briefing_command(request, self._key_rules, self._clock())
         found = await self._runner.run(partial(brief, command, paths), deadline=deadline_of(context))
         return await fleet_replies.briefing(found)
 

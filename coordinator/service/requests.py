@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from coordinator.engine.acknowledge import AcknowledgeCommand
 from coordinator.engine.briefing import BriefingCommand
+from coordinator.engine.briefing_scope import Scope
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.events import EventFilter
 from coordinator.engine.finish import FinishCommand
@@ -246,14 +247,17 @@ def log_command(request: pb.LogRequest, now: datetime) -> LogCommand:
     )
 
 
-def briefing_command(request: pb.BriefingRequest, now: datetime) -> BriefingCommand:
+def briefing_command(request: pb.BriefingRequest, key_rules: KeyRules, now: datetime) -> BriefingCommand:
     """Read a request for a briefing."""
     if len(request.kinds) > MAX_BRIEFED_KINDS:
         raise InvalidInput(f"{len(request.kinds)} kinds; allowed are at most {MAX_BRIEFED_KINDS}", field="kinds")
     seconds = read_max_age(request, DEFAULT_BRIEFED_SECONDS)
     characters = request.max_characters or DEFAULT_BRIEFING_CHARACTERS
     check_briefing_characters(characters)
-    return BriefingCommand(now, tuple(dict.fromkeys(check_kind(kind) for kind in request.kinds)), seconds, characters)
+    kinds = tuple(dict.fromkeys(check_kind(kind) for kind in request.kinds))
+    repository = key_rules.parse_repository(request.repository) if request.repository else ""
+    session = check_session(request.session) if request.session else ""
+    return BriefingCommand(now, Scope(kinds, repository), seconds, characters, session)
 
 
 def hot_command(request: pb.HotRequest, now: datetime) -> HotCommand:

@@ -18,7 +18,17 @@ from coordinator.work_urls import bitbucket, gitea, github, gitlab, jira, linear
 from coordinator.work_urls.address import Address, check_host, is_address, is_scheme, parse_address
 from coordinator.work_urls.reference import NO_HOSTS, Hosts, Reference, tidy
 
-__all__ = ["KINDS", "NO_HOSTS", "Hosts", "Reference", "check_host", "is_scheme", "read_reference", "without_kind"]
+__all__ = [
+    "KINDS",
+    "NO_HOSTS",
+    "REPOSITORY_KINDS",
+    "Hosts",
+    "Reference",
+    "check_host",
+    "is_scheme",
+    "read_reference",
+    "without_kind",
+]
 
 _Read = Callable[[str, Hosts], Reference | Address]
 
@@ -45,6 +55,8 @@ _ALIASES = {
 }
 #: The kinds whose identities are references.
 KINDS = frozenset({*_BEHIND_KIND, *_ALIASES, "url"})
+#: The kinds whose work belongs to a repository; in front of the number, behind ``#`` or ``!``, stands its name.
+REPOSITORY_KINDS = frozenset({github.KIND, gitlab.KIND, bitbucket.KIND, gitea.KIND})
 #: Pages that show which site they are of, at any host, without a scheme.
 _OF_KNOWN_SITE = re.compile(
     r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:.*/-/(?:issues|work_items|merge_requests|epics)/[0-9]"

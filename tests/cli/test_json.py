@@ -312,8 +312,9 @@ def test_a_briefing(run: Run) -> None:
         run("work-claim", "session-1", key)
     run("work-abandon", "session-1", "task:left")
     run("work-complete", "session-1", "task:done")
-    found = run("briefing")
+    found = run("briefing", "--session", "session-1")
     members = tables("briefing")[0]
-    check(found, members | {"taken": [CLAIM], "loose_ends": [RECORD], "finished": [RECORD]})
+    check(found, members | {"held": [CLAIM], "taken": [CLAIM], "loose_ends": [RECORD], "finished": [RECORD]})
     assert found["omitted"] == {"taken": 0, "loose_ends": 0, "finished": 0}
     assert [len(found[name]) for name in ("taken", "loose_ends", "finished")] == [1, 1, 1]
+    assert (found["session"], found["held"]) == ("session-1", found["taken"])

@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -97,3 +98,49 @@ def test_40_status_names_holders(coordination: Coordination, client: Client) -> 
     held = [line.split() for line in lines if " holds " in line]
     assert [words[0] for words in held] == [f"holder-{number:02}" for number in range(11, 1, -1)]
     assert any(line.startswith("  … and 2 more") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ((), ["acme/web#1", "acme/web#2"]),
+        (("--repo", "acme/api"), ["acme/api#1"]),
+        (("--all",), ["acme/api#1", "acme/web#1", "acme/web#2", "git.example.org/acme/web#1"]),
+    ],
+)
+def test_18_a_briefing_is_of_the_repository_of_the_checkout(
+    coordination: Coordination,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: tuple[str, ...],
+    kept: list[str],
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text('[remote "origin"]\n\turl = git@github.com:acme/web.git\n')
+    monkeypatch.chdir(tmp_path)
+    for key in ("acme/web#1", "acme/web#2", "acme/api#1", "https://git.example.org/acme/web/-/issues/1"):
+        client.claim("session-1", key)
+    found = json.loads(coordination("briefing", "--json", *given).stdout)
+    assert sorted(claim["work_key"].partition(":")[2] for claim in found["taken"]) == kept
+    assert found["elsewhere"]["taken"] == 4 - len(kept)
+    assert found["repository"] == (None if "--all" in given else f"github:{kept[0].partition('#')[0]}")
+    shown = coordination("briefing", *given).stdout
+    assert ("See `coordination briefing --all`." in shown) == ("--all" not in given)
+
+
+@pytest.mark.parametrize("named", ["option", "COORDINATION_SESSION", "CLAUDE_CODE_SESSION_ID"])
+def test_18_a_briefing_says_first_what_its_session_holds(
+    coordination: Coordination, client: Client, named: str
+) -> None:
+    client.claim("session-1", "task:mine", note="half done")
+    client.claim("session-2", "task:other")
+    given = ("--session", "session-1") if named == "option" else ()
+    there = {} if named == "option" else {named: "session-1"}
+    lines = coordination("briefing", *given, **there).stdout.splitlines()
+    assert lines[2:4] == ["## You hold, as session-1", lines[3]]
+    assert lines[3].startswith("- `task:mine`: until ")
+    found = json.loads(coordination("briefing", "--json", *given, **there).stdout)
+    assert [claim["work_key"] for claim in found["held"]] == ["task:mine"]
+    assert [claim["work_key"] for claim in found["taken"]] == ["task:mine", "task:other"]
+    assert coordination("briefing", "--session", "").returncode == 2

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Coordination, RunningCoordinator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +27,11 @@ def _exchanges(name: str) -> list[tuple[str, str]]:
     return [(command, answer) for command, _, answer in (exchange.partition("\n") for exchange in exchanges)]
 
 
-def test_the_commands_answer_as_the_readme_says(coordination: Coordination) -> None:
+def test_the_commands_answer_as_the_readme_says(
+    coordination: Coordination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not in this checkout: a briefing is of its repository.
+    monkeypatch.chdir(tmp_path)
     exchanges = _exchanges("article")
     assert len(exchanges) >= 10
     for command, answer in exchanges:

@@ -74,14 +74,27 @@ class TestBriefing:
         assert (briefing.omitted_taken, briefing.omitted_loose_ends, briefing.omitted_finished) == (0, 0, 0)
         assert "more" not in briefing.markdown
 
+    async def test_35_what_neither_is_finished_nor_left_is_not_counted(self, client: AsyncClient) -> None:
+        for name in ("a", "b", "c"):
+            for _ in range(2):
+                await client.claim("session-1", f"lock:{name}")
+                await client.complete("session-1", f"lock:{name}")
+            await client.claim("session-1", f"lock:{name}")
+        for name in ("a", "b"):
+            await client.release("session-1", f"lock:{name}")
+        briefing = await client.briefing()
+        assert keys(briefing) == (["lock:c"], [], [])
+        assert (briefing.omitted_taken, briefing.omitted_loose_ends, briefing.omitted_finished) == (0, 0, 0)
+        assert "more" not in briefing.markdown
+
     async def test_35_where_there_is_no_room_either(self, client: AsyncClient) -> None:
-        names = [f"task:{number:02}" for number in range(30)]
+        names = [f"task:a-rather-long-name-{number:02}" for number in range(30)]
         await client.claim_many("session-1", names)
         for name in names:
             await client.complete("session-1", name, result="r" * 200)
         for name in names[:20]:
             await client.claim("session-2", name, reopen=True, note="n" * 200)
-        briefing = await client.briefing(max_characters=3_000)
+        briefing = await client.briefing(max_characters=500)
         assert len(briefing.taken) + briefing.omitted_taken == 20
         assert briefing.omitted_finished > 0
         assert len(briefing.finished) + briefing.omitted_finished == 10
@@ -107,13 +120,15 @@ class TestBriefing:
         assert 0 <= since < 86_400
 
     async def test_what_does_not_fit_is_counted(self, client: AsyncClient) -> None:
-        await client.claim_many("session-1", [f"task:{number:03}" for number in range(120)], note="n" * 100)
+        await client.claim_many(
+            "session-1", [f"task:a-rather-long-name-{number:03}" for number in range(120)], note="n" * 100
+        )
         for number in range(40):
-            await client.release("session-1", f"task:{number:03}", reason="r" * 100)
+            await client.release("session-1", f"task:a-rather-long-name-{number:03}", reason="r" * 100)
         for number in range(40, 80):
-            await client.complete("session-1", f"task:{number:03}", result="r" * 100)
-        briefing = await client.briefing(max_characters=2_000)
-        assert len(briefing.markdown) <= 2_000
+            await client.complete("session-1", f"task:a-rather-long-name-{number:03}", result="r" * 100)
+        briefing = await client.briefing(max_characters=500)
+        assert len(briefing.markdown) <= 500
         for shown, omitted in (
             (briefing.taken, briefing.omitted_taken),
             (briefing.loose_ends, briefing.omitted_loose_ends),
@@ -212,3 +227,90 @@ class TestAcknowledge:
         await client.acknowledge("task:a", reason="given up")
         record = await client.complete("session-1", "task:a", token=claim.fencing_token)
         assert (record.late, record.acknowledged_at, record.acknowledged_reason) == (True, None, None)
+
+
+class TestOfARepository:
+    """Sixty claims of several repositories, and one session's own among them."""
+
+    @pytest.fixture
+    async def many(self, client: AsyncClient) -> AsyncClient:
+        for number in range(60):
+            repository = ("acme/web", "acme/api", "acme/web-ui")[number % 3]
+            await client.claim(f"session-{number}", f"{repository}#{2800 + number}", note="n" * 150)
+        for key in ("task:left", "acme/web#2", "acme/api#4", "task:done", "acme/web#1", "acme/api#5"):
+            await client.claim("session-x", key)
+            if key in ("task:left", "acme/web#2", "acme/api#4"):
+                await client.release("session-x", key, reason="r" * 120)
+            else:
+                await client.complete("session-x", key, result="r" * 120)
+        return client
+
+    async def test_18_sixty_claims_are_named_in_few_words(self, many: AsyncClient) -> None:
+        briefing = await many.briefing(session="session-59")
+        assert len(briefing.markdown) < 3_000
+        assert (len(briefing.taken), briefing.omitted_taken, briefing.taken[0].session) == (60, 0, "session-59")
+        text = briefing.markdown
+        assert text.index("## You hold, as session-59\n- `github:acme/web-ui#2859`: until ") < text.index("## Taken")
+        shown = {line.split(": ")[0]: line.split(": ")[1].split() for line in text.splitlines() if ": #" in line}
+        assert shown["- acme/web"] == [f"#{number}" for number in range(2800, 2860, 3)]
+        assert [len(shown[f"- acme/{name}"]) for name in ("web", "api", "web-ui")] == [20, 20, 19]
+
+    @pytest.mark.parametrize(
+        ("repository", "own", "loose", "finished"),
+        [
+            ("acme/web", "github:acme/web#", ["github:acme/web#2", "task:left"], ["github:acme/web#1", "task:done"]),
+            ("https://github.com/Acme/Web-UI.git", "github:acme/web-ui#", ["task:left"], ["task:done"]),
+            (
+                "git@github.com:acme/api.git",
+                "github:acme/api#",
+                ["github:acme/api#4", "task:left"],
+                ["github:acme/api#5", "task:done"],
+            ),
+            ("gitlab:acme/web", "gitlab:acme/web#", ["task:left"], ["task:done"]),
+        ],
+    )
+    async def test_18_work_of_other_repositories_is_counted(
+        self, many: AsyncClient, repository: str, own: str, loose: list[str], finished: list[str]
+    ) -> None:
+        briefing = await many.briefing(session="session-1", repository=repository)
+        taken, loose_ends, done = keys(briefing)
+        assert briefing.repository == own.removesuffix("#")
+        # What it holds itself comes first, wherever it is.
+        assert [claim.work_key for claim in briefing.held] == taken[:1] == ["github:acme/api#2801"]
+        others = {f"github:{name}#{2800 + number}" for number in range(60) for name in [NAMES[number % 3]]}
+        assert set(taken) == {key for key in others if key.startswith(own)} | {"github:acme/api#2801"}
+        assert (sorted(loose_ends), sorted(done)) == (loose, finished)
+        assert (len(taken) + briefing.elsewhere_taken, len(loose_ends) + briefing.elsewhere_loose_ends) == (60, 3)
+        assert len(done) + briefing.elsewhere_finished == 3
+        assert (
+            f"Not of `{briefing.repository}`: {briefing.elsewhere_taken} taken, {briefing.elsewhere_loose_ends} left"
+        ) in briefing.markdown
+
+    async def test_18_a_repository_of_no_known_site_leaves_nothing_out(self, many: AsyncClient) -> None:
+        for origin in ("git@forge.internal.example:a/b.git", "ssh://git@10.0.0.1:2222/team/app", ""):
+            briefing = await many.briefing(repository=origin)
+            assert (briefing.repository, briefing.elsewhere_taken, len(briefing.taken)) == (None, 0, 60)
+
+    async def test_18_kinds_and_a_repository(self, many: AsyncClient) -> None:
+        briefing = await many.briefing(kinds=["task"], repository="acme/web")
+        assert keys(briefing) == ([], ["task:left"], ["task:done"])
+        briefing = await many.briefing(kinds=["task", "github"], repository="acme/web")
+        assert (len(briefing.taken), briefing.elsewhere_taken) == (20, 40)
+        assert len(keys(briefing)[1]) == 2
+
+    async def test_18_what_a_session_holds_is_found_among_many(self, client: AsyncClient) -> None:
+        await client.claim("session-1", "task:first", note="half done")
+        for number in range(6):
+            await client.claim_many("session-2", [f"task:{number}-{each}" for each in range(50)])
+        briefing = await client.briefing(session="session-1")
+        assert [(claim.work_key, claim.note) for claim in briefing.held] == [("task:first", "half done")]
+        assert len(briefing.taken) + briefing.omitted_taken == 301
+        nobody = await client.briefing(session="session-9")
+        assert (nobody.held, nobody.omitted_held) == ((), 0)
+        assert "## You hold, as session-9\n- nothing\n" in nobody.markdown
+        everything = await client.briefing(session="session-2")
+        assert (len(everything.held) + everything.omitted_held, everything.held[0].session) == (300, "session-2")
+        assert "You hold" not in (await client.briefing()).markdown
+
+
+NAMES = ("acme/web", "acme/api", "acme/web-ui")

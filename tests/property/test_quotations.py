@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.cli.text.work import describe_claim, describe_event, describe_work
-from coordinator.engine.briefing_text import Section, fit, line_of_claim, line_of_finished, line_of_loose_end, write
+from coordinator.engine.briefing_fit import fit
+from coordinator.engine.briefing_names import name_of, write_names
+from coordinator.engine.briefing_text import (
+    Entry,
+    Section,
+    line_of_claim,
+    line_of_finished,
+    line_of_held,
+    line_of_loose_end,
+    write,
+)
 from coordinator.model import (
     Cause,
     Claim,
@@ -86,18 +96,26 @@ def test_a_briefing_has_the_lines_and_the_words_of_ours(session: str, key: str, 
     record = Record(work_key, "task", State.ABANDONED, session or None, 2, 7, Cause.RELEASED, reason, reason, note)
     lines = [
         line_of_claim(Claim(work_key, "task", session, 1, 7, 60.0, NOW, NOW, 60.0, note=note)),
+        line_of_held(Claim(work_key, "task", session, 1, 7, 60.0, NOW, NOW, 60.0, note=note)),
         line_of_loose_end(record, NOW + timedelta(hours=1)),
         line_of_finished(record),
     ]
-    sections = [Section("A", lines, 3)]
+    sections = [Section("A", [Entry(name_of(work_key), line) for line in lines], 4)]
     shown = write(sections, fit(sections, 100_000))
-    head, *found = shown.rstrip("\n").split("\n")[-4:]
+    head, *found = shown.rstrip("\n").split("\n")[-5:]
     assert head == "## A"
     assert found == lines
     for line in lines:
         check_characters(line)
         ours = CODE.sub("_", line)
         assert re.fullmatch(r"- _: [A-Za-z0-9.?_ ,;:-]*", ours), ours
+
+
+@given(texts, st.sampled_from(["task", "github", "a_b", "url"]))
+def test_names_of_work_are_no_markup(key: str, kind: str) -> None:
+    (line,) = write_names([name_of(f"{kind}:{key}")])
+    check_characters(line)
+    assert re.fullmatch(r"- (_|[A-Za-z0-9./:-]+): (_|[#!A-Za-z0-9.-]*)", CODE.sub("_", line)), line
 
 
 @given(texts, texts, texts)

@@ -46,6 +46,15 @@ def briefing_object(briefing: model.Briefing) -> Object:
             "finished": briefing.omitted_finished,
         },
         "markdown": briefing.markdown,
+        "session": briefing.session,
+        "held": [live_claim_object(claim) for claim in briefing.held],
+        "omitted_held": briefing.omitted_held,
+        "repository": briefing.repository,
+        "elsewhere": {
+            "taken": briefing.elsewhere_taken,
+            "loose_ends": briefing.elsewhere_loose_ends,
+            "finished": briefing.elsewhere_finished,
+        },
     }
 
 

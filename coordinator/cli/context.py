@@ -151,6 +151,11 @@ class Context:
             raise InvalidInput(f"{error.message} ({source})", field="repo", hint=error.hint) from None
         return named
 
+    @property
+    def repository(self) -> str:
+        """The repository that was named, or that of the checkout; "" for none."""
+        return self.repo if isinstance(self.repo, str) else self.repo()
+
     def _named_fleet(self) -> str:
         """Return the fleet; an empty one, as of an unset variable, would mean the default one."""
         name, source = self.chosen["fleet"]

@@ -37,7 +37,7 @@ FOREIGN = {
         "--protocol",
         "--plaintext",
     },
-    "agents": {"AGENTS.md", "CLAUDE.md", "claude/settings.json"},
+    "agents": {"AGENTS.md", "CLAUDE.md", "claude/settings.json", "codex/config.toml", "mcp.json"},
     "pytest-randomly": {"--randomly-seed"},
     "uv": {"--all-extras", "--upgrade", "--extra", "--constraint"},
 }

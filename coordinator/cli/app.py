@@ -16,6 +16,8 @@ from coordinator.cli.doctor import doctor
 from coordinator.cli.first_claim import first_claim
 from coordinator.cli.hot import hot
 from coordinator.cli.json_objects.fleet import status_object
+from coordinator.cli.mcp_server import VERB as MCP
+from coordinator.cli.mcp_server import serve_mcp
 from coordinator.cli.next import work_next
 from coordinator.cli.output import answer
 from coordinator.cli.policies import policy
@@ -40,6 +42,7 @@ class _Verbs(CommonGroup):
     headings: ClassVar = {
         "Work": [RUN, "work-next", *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch", "policy"],
         "Overview": ["briefing", "status", "hot", "top"],
+        "Agents": [MCP],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
     }
@@ -109,6 +112,7 @@ def _latest_claims(client: Client, status: Status) -> tuple[Claim, ...]:
 
 app.command(RUN, cls=RunCommand)(run)
 app.command("work-next", cls=CommonCommand)(work_next)
+app.command(MCP, cls=CommonCommand)(serve_mcp)
 app.command("hot", cls=CommonCommand)(hot)
 app.command("top", cls=CommonCommand)(top)
 app.command("doctor", cls=CommonCommand)(doctor)

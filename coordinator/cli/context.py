@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -192,6 +193,14 @@ class Context:
         from coordinator.client import Client
 
         return Client(self.endpoint, **arguments)
+
+    def async_client_within(self, most_seconds: float) -> AsyncClient:
+        """Return an asynchronous client that is an instance of its own and waits for so many seconds at most."""
+        chosen = {"instance": uuid.uuid4().hex, "timeout": min(self.timeout, most_seconds)}
+        arguments = self._client_arguments() | chosen
+        from coordinator.client import AsyncClient
+
+        return AsyncClient(self.endpoint, **arguments)
 
     def async_client(self) -> AsyncClient:
         """Return an asynchronous client for the coordinators."""

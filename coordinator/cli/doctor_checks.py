@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from coordinator._version import __version__
 from coordinator.cli.context import Context
-from coordinator.cli.quantities import format_duration
 from coordinator.diagnosis.clocks import judge_clock, judge_clocks
 from coordinator.diagnosis.findings import Finding, Severity, problem, sound, warning
 from coordinator.diagnosis.tls import judge_clear_token, judge_encryption, judge_expiry, read_expiry, shown_expiry
@@ -18,6 +17,7 @@ from coordinator.errors import CoordinatorError, InvalidInput, NotImplementedHer
 from coordinator.model import ReaperStatus
 from coordinator.net.endpoints import parse_endpoints
 from coordinator.net.unix_sockets import is_unix
+from coordinator.time_text import format_duration
 
 __all__ = ["examine"]
 

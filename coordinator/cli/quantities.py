@@ -13,7 +13,6 @@ from coordinator.names import is_writable_name
 __all__ = [
     "format_bytes",
     "format_count",
-    "format_duration",
     "named_path",
     "parse_age",
     "parse_duration",
@@ -80,14 +79,6 @@ def parse_age(typed: str, *, field: str) -> float:
             hint=f"for example --{field} 24, or 7d",
         )
     return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """Write a duration the way one says it: seconds below two minutes, then minutes, from ten hours on hours, days."""
-    for limit, unit, size in ((120, "s", 1), (600 * 60, "min", 60), (100 * 3600, "h", 3600)):
-        if seconds < limit:
-            return f"{round(seconds / size)} {unit}"
-    return f"{round(seconds / 86400)} d"
 
 
 def named_path(name: str, what: str) -> Callable[[str], Path]:

@@ -56,7 +56,7 @@ class HeldClaim:
         self.ending = self._ended = False
         self._announce = announce
         #: What the last renewal failed with, if it failed.
-        self._problem: CoordinatorError | None = None
+        self.problem: CoordinatorError | None = None
         self._begin(self.deadline - claim.remaining_seconds, claim)
 
     def _begin(self, sent_at: float, claim: Claim) -> None:
@@ -68,7 +68,7 @@ class HeldClaim:
         """Note that a coordinator has renewed it."""
         if self._ended:
             return
-        self._problem = None
+        self.problem = None
         deadline = claim.deadline or 0.0
         self._begin(deadline - claim.remaining_seconds, claim)
         self.deadline = max(self.deadline, deadline)
@@ -83,7 +83,7 @@ class HeldClaim:
 
     def failed(self, error: CoordinatorError, now: float) -> None:
         """Note that a renewal failed, and when to send it again."""
-        self._problem = error
+        self.problem = error
         if not isinstance(error, TryAgain):
             # It was answered, so that its other tries have been withdrawn: with its id it would be refused now.
             self.request_id = uuid.uuid4().hex
@@ -108,7 +108,7 @@ class HeldClaim:
     def look(self, now: float) -> None:
         """Lose it if its deadline has passed."""
         if now >= self.deadline:
-            why = f": {self._problem.message}" if self._problem is not None else ""
+            why = f": {self.problem.message}" if self.problem is not None else ""
             message = f"the claim on {key(self.claim.work_key)} was not renewed before its deadline{why}"
             self.lose(ClaimLost(message, hint="stop: another session may hold the work by now"))
 

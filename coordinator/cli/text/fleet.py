@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coordinator.cli.quantities import format_bytes, format_count, format_duration
+from coordinator.cli.quantities import format_bytes, format_count
 from coordinator.model import Claim, HotKey, HotKeys, Policy, PolicyList, State, Status, TaskStatus
 from coordinator.quotation import key, name
-from coordinator.time_text import format_time
+from coordinator.time_text import format_duration, format_time
 
 __all__ = ["HOT_IS_INCOMPLETE", "describe_hot", "describe_policies", "describe_policy", "describe_status"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from coordinator.cli.quantities import format_count, format_duration
+from coordinator.cli.quantities import format_count
 from coordinator.model import (
     Cause,
     Choice,
@@ -26,7 +26,7 @@ from coordinator.model import (
     WorkDetails,
 )
 from coordinator.quotation import Writer, key, name, names, said, said_lines
-from coordinator.time_text import format_time
+from coordinator.time_text import format_duration, format_time
 
 __all__ = [
     "describe_claim",

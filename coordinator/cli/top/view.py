@@ -18,10 +18,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from coordinator.cli.quantities import format_count, format_duration
+from coordinator.cli.quantities import format_count
 from coordinator.cli.top.board import Board
 from coordinator.quotation import key, line, name, quoted, visible
-from coordinator.time_text import format_time
+from coordinator.time_text import format_duration, format_time
 
 __all__ = ["screen", "snapshot", "sparkline"]
 

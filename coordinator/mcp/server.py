@@ -1,0 +1,159 @@
+"""The Model Context Protocol on standard input and output, for one agent session.
+
+Invariants:
+- Nothing but the protocol is written to standard output: the SDK serves a duplicate of it, and has what else is written
+  there go to standard error.
+- What a tool could not do is the answer to its call, for the language model to read, and not an error of the protocol.
+  No exception's own text reaches the agent unless it is one of ours.
+- When the agent closes the input, the server ends at once. It hands nothing back: the session may continue with
+  another server, and what it does not continue ends at its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import mcp
+from mcp import types
+from mcp.server import Server, ServerRequestContext
+from mcp.server.stdio import stdio_server
+
+from coordinator._version import __version__
+from coordinator.errors import CoordinatorError
+from coordinator.mcp.arguments import BriefingArguments
+from coordinator.mcp.desk import Desk, failure_of
+from coordinator.mcp.failures import describe_failure
+from coordinator.mcp.results import Answer
+from coordinator.mcp.tools import INSTRUCTIONS, TOOLS, as_listed
+from coordinator.mcp.wording import text_of, with_context
+
+__all__ = ["BRIEFING_URI", "LONGEST_WAIT_SECONDS", "build", "serve"]
+
+_LOG = logging.getLogger(__name__)
+#: The longest that a tool waits, in seconds: agents give up on tools after a minute.
+LONGEST_WAIT_SECONDS = 45.0
+BRIEFING_URI = "coordination://briefing"
+_MARKDOWN = "text/markdown"
+_ABOUT_BRIEFING = "What this session holds, what others have taken, what was left unfinished and finished."
+
+
+class _Handlers:
+    """Answers the calls of one agent; ``named`` says whether the agent has named its session itself."""
+
+    def __init__(self, desk: Desk, *, named: bool) -> None:
+        self._desk = desk
+        self._shown_session = "" if named else desk.session
+
+    async def list_tools(self, _context: ServerRequestContext, _params: object) -> types.ListToolsResult:
+        """Return what tools there are."""
+        return types.ListToolsResult(tools=[as_listed(tool) for tool in TOOLS.values()])
+
+    async def call_tool(
+        self, context: ServerRequestContext, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        """Call a tool; what goes wrong is said in its answer."""
+        self._desk.keeping.touch()
+        tool = TOOLS.get(params.name)
+        if tool is None:
+            raise mcp.MCPError(types.INVALID_PARAMS, f"there is no such tool; there are {', '.join(TOOLS)}")
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                text, answer = await tool.call(self._desk, params.arguments, context.request_id)
+        except CoordinatorError as error:
+            return self._failed(describe_failure(error, tool.name))
+        except TimeoutError:
+            return self._failed(f"no answer came in time. It may have taken effect: call {tool.name} again.")
+        except Exception as error:  # noqa: BLE001  # whatever it is, the agent must learn that it failed
+            _LOG.exception("the tool %s failed", tool.name)
+            return self._failed(describe_failure(failure_of(error), tool.name))
+        return self._answered(text, answer)
+
+    async def cancelled(self, _context: ServerRequestContext, params: types.CancelledNotificationParams) -> None:
+        """Take note that a call was cancelled, which may have been answered already."""
+        self._desk.cancelled(params.request_id)
+
+    async def list_prompts(self, _context: ServerRequestContext, _params: object) -> types.ListPromptsResult:
+        """Return what prompts there are."""
+        return types.ListPromptsResult(
+            prompts=[types.Prompt(name="briefing", title="Who works on what", description=_ABOUT_BRIEFING)]
+        )
+
+    async def get_prompt(
+        self, _context: ServerRequestContext, params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        """Return the prompt."""
+        if params.name != "briefing":
+            raise mcp.MCPError(types.INVALID_PARAMS, "there is no such prompt; there is briefing")
+        content = types.TextContent(type="text", text=await self._briefing())
+        return types.GetPromptResult(
+            description=_ABOUT_BRIEFING, messages=[types.PromptMessage(role="user", content=content)]
+        )
+
+    async def list_resources(self, _context: ServerRequestContext, _params: object) -> types.ListResourcesResult:
+        """Return what resources there are."""
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(uri=BRIEFING_URI, name="briefing", description=_ABOUT_BRIEFING, mime_type=_MARKDOWN)
+            ]
+        )
+
+    async def read_resource(
+        self, _context: ServerRequestContext, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        """Return the resource."""
+        if str(params.uri) != BRIEFING_URI:
+            raise mcp.MCPError(types.INVALID_PARAMS, f"there is no such resource; there is {BRIEFING_URI}")
+        text = await self._briefing()
+        return types.ReadResourceResult(
+            contents=[types.TextResourceContents(uri=BRIEFING_URI, mime_type=_MARKDOWN, text=text)]
+        )
+
+    async def _briefing(self) -> str:
+        """Return the text of the briefing, for people who ask for it: reading it is no sign of work."""
+        try:
+            text, _ = await self._desk.briefing(BriefingArguments())
+        except CoordinatorError as error:
+            raise mcp.MCPError(types.INTERNAL_ERROR, describe_failure(error, "briefing")) from None
+        return text_of(text, self._shown_session, [])
+
+    def _answered(self, text: str, answer: Answer) -> types.CallToolResult:
+        notices = self._desk.keeping.notices()
+        shown = with_context(answer, self._shown_session, notices)
+        return types.CallToolResult(
+            content=[types.TextContent(type="text", text=text_of(text, self._shown_session, notices))],
+            structured_content=shown.as_object(),
+        )
+
+    def _failed(self, text: str) -> types.CallToolResult:
+        text = text_of(text, self._shown_session, self._desk.keeping.notices())
+        return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
+
+
+def build(desk: Desk, *, named: bool) -> Server[Any]:
+    """Return the server for a desk; ``named`` says whether the agent has named its session itself."""
+    handlers = _Handlers(desk, named=named)
+    server: Server[Any] = Server(
+        "coordination",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
+        on_list_prompts=handlers.list_prompts,
+        on_get_prompt=handlers.get_prompt,
+        on_list_resources=handlers.list_resources,
+        on_read_resource=handlers.read_resource,
+    )
+    server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, handlers.cancelled)
+    return server
+
+
+async def serve(desk: Desk, *, named: bool) -> None:
+    """Serve an agent until it closes the standard input."""
+    server = build(desk, named=named)
+    try:
+        async with stdio_server() as (requests, answers):
+            await server.run(requests, answers, server.create_initialization_options())
+    finally:
+        await desk.close()

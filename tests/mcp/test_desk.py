@@ -1,0 +1,129 @@
+"""Calls whose answer is lost, or that are cancelled: nothing is claimed twice, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from coordinator import AsyncClient, OutcomeUnknown
+from coordinator.mcp.arguments import ClaimArguments, FinishArguments, NoteArguments
+from coordinator.mcp.desk import Desk
+from tests.conftest import RunningCoordinator
+from tests.lossy_proxy import SILENCE, losing_answers
+
+LIST = ClaimArguments(keys=["task:a", "task:b"])
+
+
+class Losing:
+    """A desk behind a proxy that keeps back the next answer of a method."""
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.lost = asyncio.Event()
+        self.desk: Desk
+        self.others: AsyncClient
+
+    def choose(self, path: str, _request: bytes, _answer: bytes) -> str | None:
+        if not self.method or not path.endswith(f"/{self.method}"):
+            return None
+        self.method = ""
+        self.lost.set()
+        return SILENCE
+
+    async def keys(self) -> list[str]:
+        """Return what is claimed."""
+        return [record.work_key async for record in self.others.list(states=["claimed"])]
+
+
+@pytest.fixture
+async def losing(coordinator: RunningCoordinator, fleet: str) -> AsyncIterator[Losing]:
+    losing = Losing()
+    async with (
+        losing_answers(coordinator.endpoint, losing.choose) as proxy,
+        AsyncClient(coordinator.endpoint, fleet=fleet) as losing.others,
+    ):
+        losing.desk = Desk(AsyncClient(proxy.endpoint, fleet=fleet, timeout=1.5), "s", "", 600)
+        yield losing
+        await losing.desk.close()
+
+
+async def test_a_claim_whose_answer_was_lost_is_repeated_and_made_once(losing: Losing) -> None:
+    losing.method = "ClaimNext"
+    with pytest.raises(OutcomeUnknown):
+        await losing.desk.claim(LIST)
+    assert await losing.keys() == ["task:a"]
+    # Another agent of the session, with another list.
+    _, other = await losing.desk.claim(ClaimArguments(keys=["task:c"]))
+    _, again = await losing.desk.claim(LIST)
+    assert (other.work_key, again.work_key) == ("task:c", "task:a")
+    assert await losing.keys() == ["task:a", "task:c"]
+    assert losing.desk.keeping.work_keys == ["task:c", "task:a"]
+
+
+async def test_an_end_whose_answer_was_lost_is_repeated(losing: Losing) -> None:
+    await losing.desk.claim(LIST)
+    for method, call in (("Renew", losing.desk.note), ("Complete", losing.desk.finish)):
+        arguments = (
+            NoteArguments(key="task:a", note="n")
+            if method == "Renew"
+            else FinishArguments(key="task:a", outcome="completed", result="done")
+        )
+        losing.method = method
+        with pytest.raises(OutcomeUnknown):
+            await call(arguments)  # type: ignore[arg-type]  # each takes its own
+        await call(arguments)  # type: ignore[arg-type]
+    assert losing.desk.keeping.work_keys == []
+    assert (await losing.others.get("task:a")).record.result == "done"
+
+
+async def test_a_cancelled_claim_leaves_nothing(losing: Losing) -> None:
+    losing.method = "ClaimNext"
+    task = asyncio.ensure_future(losing.desk.claim(LIST))
+    await losing.lost.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await _until(lambda: _free(losing))
+    record = (await losing.others.get("task:a")).record
+    assert record.acknowledged_at is not None, "it is no loose end"
+    _, claimed = await losing.desk.claim(LIST)
+    assert claimed.work_key == "task:a"
+
+
+async def test_a_claim_whose_cancellation_crosses_its_answer_leaves_nothing(losing: Losing) -> None:
+    await losing.desk.claim(LIST, call=1)
+    losing.desk.cancelled(2)
+    losing.desk.cancelled(1)
+    assert losing.desk.keeping.work_keys == []
+    await _until(lambda: _free(losing))
+
+
+async def test_what_was_noted_is_no_longer_the_answer_of_a_cancelled_call(losing: Losing) -> None:
+    await losing.desk.claim(LIST, call=1)
+    await losing.desk.note(NoteArguments(key="task:a"))
+    losing.desk.cancelled(1)
+    assert losing.desk.keeping.work_keys == ["task:a"]
+
+
+async def test_claims_withdrawn_at_the_end_are_gone_when_it_has_ended(losing: Losing) -> None:
+    losing.method = "ClaimNext"
+    task = asyncio.ensure_future(losing.desk.claim(LIST))
+    await losing.lost.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await losing.desk.close()
+    assert await losing.keys() == []
+
+
+async def _free(losing: Losing) -> bool:
+    return await losing.keys() == []
+
+
+async def _until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await is_so():  # noqa: ASYNC110  # a withdrawal in the background has no event
+            await asyncio.sleep(0.02)

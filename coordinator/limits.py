@@ -72,6 +72,7 @@ __all__ = [
     "MIN_TIMEOUT_SECONDS",
     "MIN_TTL_SECONDS",
     "MOST_UNTAKEN_CALLS",
+    "PLACES_FOR_NEWCOMERS",
     "RECEIVE_SECONDS",
     "RESERVED_FILES",
     "SLOW_WATCHER_SECONDS",
@@ -136,8 +137,10 @@ MAX_CANDIDATES = 1_000
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_SMALL_REQUEST_BYTES = 256 * 1024
 #: How many requests are received at a time, and how long each may take, in seconds: at most, and while more than that
-#: many are there. At 128 of them, of which each may hold a message of MAX_REQUEST_BYTES, memory stays bounded.
+#: many are there. At 128 of them, of which each may hold a message of MAX_REQUEST_BYTES, memory stays bounded. Callers
+#: of which no other request is being received have some places more.
 MAX_UNFINISHED_REQUESTS = 128
+PLACES_FOR_NEWCOMERS = 32
 RECEIVE_SECONDS = 10.0
 CROWDED_RECEIVE_SECONDS = 0.25
 #: How many answers may wait for callers that do not read them, how many bytes of them, and how long, in seconds, one

@@ -29,6 +29,7 @@ from coordinator.limits import (
     MAX_REQUEST_BYTES,
     MAX_SMALL_REQUEST_BYTES,
     MAX_UNFINISHED_REQUESTS,
+    PLACES_FOR_NEWCOMERS,
     RECEIVE_SECONDS,
 )
 from coordinator.recorder import Recorder
@@ -79,7 +80,9 @@ class Gate:
         self._recorder = recorder
         self._refusals = refusals
         self._authorizer = authorizer
-        self._unfinished = UnfinishedRequests(MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS, CROWDED_RECEIVE_SECONDS)
+        self._unfinished = UnfinishedRequests(
+            MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS, CROWDED_RECEIVE_SECONDS, PLACES_FOR_NEWCOMERS
+        )
 
     def serve(
         self, server: grpc.aio.Server, servicer: object, service: ServiceDescriptor, *, open_to_all: bool = False

@@ -2,6 +2,8 @@
 
 Invariants:
 - So many requests are received at a time, and each may take so long. Each may hold a whole message meanwhile.
+- Some more places are kept for callers that have none, so that a caller with one request at a time does not wait behind
+  a few that open many.
 - A call that finds no place waits for one. The next place goes to the caller that has the fewest, so that one who opens
   many calls delays its own. Of several such callers, the latest call gets it, because the earlier ones are the likelier
   to have been given up.
@@ -14,6 +16,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from itertools import islice
 from typing import Any, NamedTuple
@@ -35,13 +38,14 @@ class _Received(NamedTuple):
 
 
 class UnfinishedRequests:
-    """The requests that are being received: ``most`` at a time.
+    """The requests that are being received: ``most`` at a time, and ``for_newcomers`` of callers that have no other.
 
     One may take ``seconds``, or ``patience`` while calls wait for a place.
     """
 
-    def __init__(self, most: int, seconds: float, patience: float) -> None:
+    def __init__(self, most: int, seconds: float, patience: float, for_newcomers: int = 0) -> None:
         self._most = most
+        self._for_newcomers = for_newcomers
         self._seconds = seconds
         self._patience = patience
         self._places_taken = 0
@@ -56,13 +60,21 @@ class UnfinishedRequests:
 
     async def read(self, context: _Context) -> Any:
         """Return the request, or ``EOF`` if there is none; raises ``LimitExceeded`` if it does not come in time."""
-        limit = asyncio.timeout(self._seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
+        limit = asyncio.timeout_at(until)
         caller = caller_of(context)
+        missing = "a place among the requests that are being received"
         try:
             async with limit:
-                await self._take_place(caller)
+                if not self._take_place(caller):
+                    # Uneven, so that a crowd is not refused at one moment, in which all others would have to wait.
+                    limit.reschedule(until - self._seconds * random.uniform(0.0, 0.5))  # noqa: S311  # not a secret
+                    await self._wait_for_place(caller)
+                    limit.reschedule(until)
+                missing = "the rest of the request"
                 try:
-                    self._receiving[limit] = _Received(asyncio.get_running_loop().time(), caller)
+                    self._receiving[limit] = _Received(loop.time(), caller)
                     self._look_soon()
                     return await context.read()
                 finally:
@@ -70,17 +82,22 @@ class UnfinishedRequests:
                     self._leave_place(caller)
         except TimeoutError:
             raise LimitExceeded(
-                "the rest of the request did not come in time",
+                f"{missing} did not come in time",
                 hint=f"nothing was changed; a request must be sent within {self._seconds:g} s, "
                 f"and within {self._patience:g} s while more than {self._most} are being received",
                 retry_after_seconds=_RETRY_SECONDS,
             ) from None
 
-    async def _take_place(self, caller: str) -> None:
-        if self._places_taken < self._most:
-            self._places_taken += 1
-            self._places_of[caller] += 1
-            return
+    def _take_place(self, caller: str) -> bool:
+        """Take a place if there is one; returns whether there was."""
+        if self._places_taken >= self._room_for(caller):
+            return False
+        self._places_taken += 1
+        self._places_of[caller] += 1
+        return True
+
+    async def _wait_for_place(self, caller: str) -> None:
+        """Wait until a place is handed on to this call."""
         place = asyncio.get_running_loop().create_future()
         calls = self._waiting.pop(caller, {})
         calls[place] = None
@@ -100,15 +117,19 @@ class UnfinishedRequests:
         self._places_of[caller] -= 1
         if not self._places_of[caller]:
             del self._places_of[caller]
-        if not self._waiting:
+        following = self._with_fewest()
+        if not self._waiting or self._places_taken > self._room_for(following):
             self._places_taken -= 1
             return
-        following = self._with_fewest()
         place = next(reversed(self._waiting[following]))
         self._wait_no_more(following, place)
         self._places_of[following] += 1
         if not place.done():
             place.set_result(None)
+
+    def _room_for(self, caller: str) -> int:
+        """Return how many places may be taken with the next one of a caller."""
+        return self._most if self._places_of.get(caller) else self._most + self._for_newcomers
 
     def _with_fewest(self) -> str:
         """Return which of the callers that wait has the fewest places, the latest of several.

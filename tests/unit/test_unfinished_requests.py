@@ -191,3 +191,53 @@ async def test_43_a_call_that_waits_too_long_is_refused() -> None:
     task = start(unfinished, again)
     again.request.set_result(1)
     assert await task == 1
+
+
+async def test_43_a_caller_with_no_other_request_does_not_wait_behind_those_that_have_many() -> None:
+    unfinished = UnfinishedRequests(2, LONG, LONG, 2)
+    held = [Call("many") for _ in range(4)]
+    tasks = [start(unfinished, call) for call in held]
+    await held[1].begun.wait()
+    newcomers = [Counting("one"), Counting("another"), Counting("a third")]
+    assert await asyncio.gather(*(start(unfinished, call) for call in newcomers)) == newcomers
+    # The places for newcomers are not handed on to those that have some.
+    assert not any(call.begun.is_set() for call in held[2:])
+    for call in held:
+        call.request.set_result(0)
+    assert await asyncio.gather(*tasks) == [0] * 4
+    assert (unfinished._places_taken, unfinished._places_of) == (0, {})
+
+
+async def test_43_places_for_newcomers_are_few_and_handed_on_to_newcomers() -> None:
+    unfinished = UnfinishedRequests(1, LONG, LONG, 1)
+    held = [Call("one"), Call("two")]
+    waiting = [Call("three"), Call("two")]
+    tasks = [start(unfinished, call) for call in (*held, *waiting)]
+    await held[1].begun.wait()
+    await asyncio.sleep(0)
+    assert not any(call.begun.is_set() for call in waiting)
+    held[0].request.set_result(0)
+    await waiting[0].begun.wait()
+    assert not waiting[1].begun.is_set()
+    for call in (held[1], *waiting):
+        call.request.set_result(0)
+    assert await asyncio.gather(*tasks) == [0] * 4
+    assert (unfinished._places_taken, unfinished._places_of) == (0, {})
+
+
+async def test_43_a_crowd_that_waits_too_long_is_not_refused_at_one_moment() -> None:
+    """All others would have to wait until that is done."""
+    loop = asyncio.get_running_loop()
+    unfinished = UnfinishedRequests(1, 1.0, LONG)
+    begun, ended = loop.time(), []
+    tasks = [start(unfinished, Call()) for _ in range(40)]
+    for task in tasks[1:]:
+        task.add_done_callback(lambda _: ended.append(loop.time() - begun))
+    for task in tasks[1:]:
+        with pytest.raises(LimitExceeded, match="a place among the requests"):
+            await task
+    await asyncio.sleep(0)
+    # Of forty, all are in one quarter of the time once in 10^11 times.
+    assert max(ended) - min(ended) > 0.125
+    tasks[0].cancel()
+    await asyncio.gather(tasks[0], return_exceptions=True)

@@ -137,7 +137,13 @@ def time_of(message: Timestamp) -> datetime:
 
 
 def time_or_none(
-    message: types.Record | types.Denial | types.Skipped | types.PreviousAttempt | types.HistoryEntry | pb.HotKey,
+    message: types.Record
+    | types.Denial
+    | types.Skipped
+    | types.PreviousAttempt
+    | types.HistoryEntry
+    | pb.HotKey
+    | pb.WatchResponse,
     field: str,
 ) -> datetime | None:
     """Read a time that may be left out."""

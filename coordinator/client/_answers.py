@@ -201,7 +201,12 @@ def log_page(message: pb.LogResponse) -> model.LogPage:
 def claim_event_from(message: pb.WatchResponse) -> model.ClaimEvent:
     """Read what happened to a claim."""
     return model.ClaimEvent(
-        EVENTS[message.event], message.revision, record_from(message.record), message.contender or None
+        EVENTS[message.event],
+        message.revision,
+        record_from(message.record),
+        message.contender or None,
+        message.holder or None,
+        time_or_none(message, "at"),
     )
 
 

@@ -148,6 +148,7 @@ def expire(record: StoredRecord, now: datetime) -> StoredRecord:
         state=State.ABANDONED,
         cause=record.cause or Cause.EXPIRED,
         ended_at=now if record.expires_at is None else min(record.expires_at, now),
+        renewed_at=None,
         repeated=False,
         completion=None,
     )

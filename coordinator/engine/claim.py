@@ -186,7 +186,7 @@ def _repeat(
     reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER, before=held.attempt), *unmark)))
     previous = yield from previous_from_history(reply.range(0).kvs)
     for _ in TRIES:
-        shown = yield from take_over(paths, found, live, held)
+        shown = yield from take_over(paths, found, live, held, command.now)
         if isinstance(shown, Claim):
             return replace(shown, previous=previous)
         # What it is then, and not what it was: one that has ended meanwhile must not be granted once more.

@@ -68,6 +68,7 @@ class StoredRecord(Document):
     ``completion``. ``reopened`` is the request by which an operator has put completed work back. ``withdrawn`` is set
     in the record of an attempt that was withdrawn if there is none before it to describe. A record that says
     ``claimed`` and has the cause ``revoked`` is that of a claim that an operator wants to end.
+    ``renewed_at`` is when the live claim was written last, None where that was its grant.
     """
 
     state: State
@@ -81,6 +82,7 @@ class StoredRecord(Document):
     note: str = ""
     claimed_at: datetime | None = None
     expires_at: datetime | None = None
+    renewed_at: datetime | None = None
     ended_at: datetime | None = None
     late: bool = False
     acknowledged_at: datetime | None = None

@@ -7,6 +7,9 @@ mark for each session and attempt, so that being denied again is no event, nor i
 A session that claims what it holds already is marked for a moment, before it is known whose claim that is. So a mark
 of the holder's own session is no event; neither, then, is the denial of another process under the holder's name.
 
+An event has the time at which it happened by the clock of the replica that did it, as it stands in what was written: of
+a grant, a renewal, an end, the first denial. An end that was found out later, as an expiry is, has the time of the end.
+
 Invariant: the events of one revision stand in an order that does not depend on what came before: an attempt ends before
 the next one begins.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
@@ -100,10 +104,12 @@ def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holder
     for claim_event in (yield from _read_all(paths, written)):
         if claim_event.event is Event.DENIED:
             work_key = read_work_key(encode_segment(claim_event.record.work_key))
-            if work_key is not None and (yield from holders.of(paths.of(work_key), claim_event.revision)) == (
-                claim_event.contender
-            ):
+            holder = None
+            if work_key is not None:
+                holder = yield from holders.of(paths.of(work_key), claim_event.revision)
+            if holder == claim_event.contender:
                 continue
+            claim_event = replace(claim_event, holder=holder)  # noqa: PLW2901  # the same event, with its holder
         else:
             holders.note(claim_event)
         reported.append(claim_event)
@@ -132,7 +138,10 @@ def _record(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
         return None
     # A grant cannot write its own revision, and leaves it out.
     event = Event.GRANTED if record.fencing_token is None else Event.RENEWED
-    return ClaimEvent(event, kv.mod_revision, show_record(work_key, record.with_token(kv.mod_revision), live=True))
+    shown = show_record(work_key, record.with_token(kv.mod_revision), live=True)
+    return ClaimEvent(
+        event, kv.mod_revision, shown, at=record.renewed_at if event is Event.RENEWED else shown.claimed_at
+    )
 
 
 def _history(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
@@ -144,7 +153,7 @@ def _history(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
     # Completed work that an operator puts back is abandoned, by the entry that said that it was completed.
     ended = show_ended(work_key, entry)
     event = Event.COMPLETED if ended.state is State.COMPLETED else Event.ABANDONED
-    return ClaimEvent(event, kv.mod_revision, ended)
+    return ClaimEvent(event, kv.mod_revision, ended, at=ended.ended_at)
 
 
 def _contender(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
@@ -156,7 +165,7 @@ def _contender(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
     if contender is None:
         return None
     held = Record(str(work_key), work_key.kind, State.CLAIMED)
-    return ClaimEvent(Event.DENIED, kv.mod_revision, held, contender=decode_segment(session))
+    return ClaimEvent(Event.DENIED, kv.mod_revision, held, decode_segment(session), at=contender.denied_at)
 
 
 _READERS = {b"record": _record, b"history": _history, b"contender": _contender}

@@ -112,7 +112,7 @@ def renew_live(
         renewed=True,
     )
     wanted = (not_withdrawn(paths, held.session, request_id),) if request_id else ()
-    met = yield from rewrite(paths, found, live, renewed, lease, also, wanted)
+    met = yield from rewrite(paths, found, live, renewed, lease, now, also, wanted)
     if met is None:
         return show_claim(paths.work_key, renewed, live.token, lease.seconds, outcome=Outcome.RENEWED)
     alike = _renewed_alike(met, renewed, live.token, lease.id)
@@ -127,7 +127,9 @@ def renew_live(
     return show_claim(paths.work_key, alike, live.token, lease.seconds, outcome=Outcome.RENEWED)
 
 
-def take_over(paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim) -> Operation[Claim | Snapshot]:
+def take_over(
+    paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim, now: datetime
+) -> Operation[Claim | Snapshot]:
     """Show the claim that was found on a lease of this replica's own; if it has changed, return how it is.
 
     Where another replica has granted its lease it moves to one that ends no sooner. It is written only then.
@@ -135,7 +137,7 @@ def take_over(paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredCl
     lease = yield from lease_for(0.0 if live.lease else held.ttl, outliving=live.lease)
     if lease.id != live.lease:
         held = replace(held, expires_at=lease.expires_at)
-        met = yield from rewrite(paths, found, live, held, lease)
+        met = yield from rewrite(paths, found, live, held, lease, now)
         if met is not None:
             return met
     return show_claim(paths.work_key, held, live.token, lease.seconds)
@@ -147,6 +149,7 @@ def rewrite(
     live: LiveClaim,
     claim: StoredClaim,
     lease: Lease,
+    now: datetime,
     also: tuple[Put | Txn, ...] = (),
     wanted: tuple[Compare, ...] = (),
 ) -> Operation[Snapshot | None]:
@@ -161,6 +164,7 @@ def rewrite(
         fencing_token=live.token,
         claimed_at=claim.claimed_at,
         expires_at=claim.expires_at,
+        renewed_at=now,
         note=claim.note,
         request_id=claim.request_id,
         repeated=found.record is not None and found.record.repeated,

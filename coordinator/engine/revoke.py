@@ -120,7 +120,7 @@ def _mark(
         # A lease that is kept is this replica's own, and so is the clock that wrote the time.
         expires_at = held.expires_at if lease.id == live.lease else lease.expires_at
         held = replace(held, revoked=True, reason=command.reason, expires_at=expires_at)
-        met = yield from rewrite(paths, found, live, held, lease, also=(mark,), wanted=once.wanted)
+        met = yield from rewrite(paths, found, live, held, lease, command.now, also=(mark,), wanted=once.wanted)
     return show_record(paths.work_key, record_of(held, live.token), live=True) if met is None else met
 
 

@@ -55,13 +55,17 @@ class HistoryEntry:
 class ClaimEvent:
     """Something that happened to a claim, at one ``revision`` of the store.
 
-    ``record`` is the attempt as it stood then. For a denial it has only the work key; ``contender`` is who was denied.
+    ``record`` is the attempt as it stood then. For a denial it has only the work key; ``contender`` is who was denied,
+    and ``holder`` whose claim that was, where that is known. ``at`` is when it happened, by the clock of the replica
+    that did it; None where older coordinators have not written that down, of renewals.
     """
 
     event: Event
     revision: int
     record: Record
     contender: str | None = None
+    holder: str | None = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

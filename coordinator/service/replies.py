@@ -253,4 +253,6 @@ def claim_event(found: model.ClaimEvent) -> pb.WatchResponse:
         revision=found.revision,
         record=record(found.record),
         contender=found.contender,
+        holder=found.holder,
+        at=timestamp(found.at),
     )

@@ -345,7 +345,7 @@ class WatchRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., start_revision: _Optional[int] = ..., kind: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("event", "revision", "record", "contender")
+    __slots__ = ("event", "revision", "record", "contender", "holder", "at")
     class Event(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         EVENT_UNSPECIFIED: _ClassVar[WatchResponse.Event]
@@ -364,11 +364,15 @@ class WatchResponse(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
     CONTENDER_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
     event: WatchResponse.Event
     revision: int
     record: _types_pb2.Record
     contender: str
-    def __init__(self, event: _Optional[_Union[WatchResponse.Event, str]] = ..., revision: _Optional[int] = ..., record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., contender: _Optional[str] = ...) -> None: ...
+    holder: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, event: _Optional[_Union[WatchResponse.Event, str]] = ..., revision: _Optional[int] = ..., record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., contender: _Optional[str] = ..., holder: _Optional[str] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ReapRequest(_message.Message):
     __slots__ = ("fleet", "min_age", "dry_run")

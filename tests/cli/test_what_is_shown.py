@@ -6,12 +6,14 @@ import io
 import json
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from coordinator import Client
+from coordinator import ClaimEvent, Client, Event, Record, State
+from coordinator.cli.text.work import describe_event
 from coordinator.cli.top.board import Board, Seen
 from coordinator.cli.top.view import screen, snapshot
 from coordinator.clock import boot_seconds
@@ -144,3 +146,31 @@ def test_18_a_briefing_says_first_what_its_session_holds(
     assert [claim["work_key"] for claim in found["held"]] == ["task:mine"]
     assert [claim["work_key"] for claim in found["taken"]] == ["task:mine", "task:other"]
     assert coordination("briefing", "--session", "").returncode == 2
+
+
+def test_38_lines_of_events_begin_with_a_time(coordination: Coordination, client: Client) -> None:
+    start = client.claim("session-1", "task:a").fencing_token
+    client.try_claim("session-2", "task:a")
+    client.renew("session-1", "task:a")
+    client.release("session-1", "task:a", reason="no time")
+    arguments = ("work-watch", "--from-revision", str(start), "--limit", "4")
+    lines = coordination(*arguments).stdout.splitlines()
+    events = [json.loads(line) for line in coordination(*arguments, "--json").stdout.splitlines()]
+    for line, event in zip(lines, events, strict=True):
+        assert line.startswith(f"{event['at']}  {event['revision']}  task:a  ")
+    assert lines[1].endswith("  denied to session-2, held by session-1")
+    assert [event["holder"] for event in events] == [None, "session-1", None, None]
+
+
+def test_38_a_time_that_is_not_known_is_none() -> None:
+    record = Record("task:a", "task", State.CLAIMED, "session-1", 1)
+    shown = [
+        describe_event(ClaimEvent(Event.RENEWED, 7, record)),
+        describe_event(ClaimEvent(Event.DENIED, 8, record, "session-2")),
+        describe_event(ClaimEvent(Event.GRANTED, 9, record, at=datetime(2026, 6, 14, tzinfo=UTC))),
+    ]
+    assert shown == [
+        "--------------------  7  task:a  renewed by session-1",
+        "--------------------  8  task:a  denied to session-2",
+        "2026-06-14T00:00:00Z  9  task:a  claimed by session-1",
+    ]

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,42 @@ class TestDelivery:
             "no time",
         )
         assert found[0].record.fencing_token == found[2].record.fencing_token == start
+
+    async def test_38_events_have_their_times_and_denials_their_holders(self, client: AsyncClient) -> None:
+        before = datetime.now(UTC)
+        start = await some_history(client)
+        found = await take(client, len(HISTORY), start_revision=start)
+        between = datetime.now(UTC)
+        again = await take(client, len(HISTORY), start_revision=start)
+        assert again == found
+        times = [each.at for each in found if each.at is not None]
+        assert (len(times), times) == (len(found), sorted(times))
+        # Times are stored in milliseconds.
+        assert before - timedelta(seconds=0.001) <= min(times)
+        assert max(times) <= between
+        assert [each.holder for each in found] == [None, "session-1", None, None, None, None]
+        assert (found[0].at, found[3].at) == (found[0].record.claimed_at, found[3].record.ended_at)
+        assert times[0] < times[2]
+
+    async def test_38_of_an_expiry_and_a_denial_after_a_new_grant(
+        self, client: AsyncClient, etcd_channel: EtcdChannel, fleet: str
+    ) -> None:
+        start = (await client.claim("session-1", "task:a", 5)).fencing_token
+        await client.renew("session-1", "task:a", 5)
+        await await_expiry(etcd_channel, fleet)
+        await client.claim("session-2", "task:a")
+        await client.try_claim("session-3", "task:a")
+        await client.try_claim("session-1", "task:a")
+        found = await take(client, 6, start_revision=start)
+        assert [each[0] for each in reported(found[:4])] == ["granted", "renewed", "abandoned", "granted"]
+        assert [each.holder for each in found[4:]] == ["session-2", "session-2"]
+        assert found[2].at == found[2].record.ended_at
+        times = [each.at for each in found if each.at is not None]
+        assert (len(times), times) == (6, sorted(times))
+        only = await take(client, 1, start_revision=found[4].revision, session="session-3")
+        assert only == [found[4]]
+        details = await client.get("task:a")
+        assert details.history[0].ended_at == found[2].at
 
     async def test_as_it_happens(self, client: AsyncClient) -> None:
         seen = (await client.list_page()).revision

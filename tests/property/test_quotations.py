@@ -129,6 +129,7 @@ def test_what_commands_say_has_only_words_of_ours_outside_of_quotations(session:
         describe_claim(claim),
         describe_claim(Denial(work_key, DenialReason.HELD, holder=session, expires_at=NOW)),
         describe_event(ClaimEvent(Event.ABANDONED, 7, record, session)),
+        describe_event(ClaimEvent(Event.DENIED, 7, record, session, session, NOW)),
         describe_work(WorkDetails(record, None, (session,), (entry,), 7)),
     ):
         for line in words.split("\n"):

@@ -139,6 +139,8 @@ def event_object(claim_event: model.ClaimEvent) -> Object:
         "revision": claim_event.revision,
         "record": record_object(claim_event.record),
         "contender": claim_event.contender,
+        "holder": claim_event.holder,
+        "at": format_moment(claim_event.at),
     }
 
 

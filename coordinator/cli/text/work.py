@@ -42,6 +42,8 @@ __all__ = [
 _HOW = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
 
 
+#: What stands in the place of a time that is not known.
+_NO_TIME = "-" * len("2026-06-14T02:45:11Z")
 #: How many of several work keys are named in a hint.
 _NAMED = 5
 
@@ -110,13 +112,15 @@ def describe_event(claim_event: ClaimEvent) -> str:
         case Event.RENEWED:
             what = f"renewed by {who}{_until(record)}" + _after(said("note", session, record.note))
         case Event.DENIED:
-            what = f"denied to {name(claim_event.contender)}"
+            holder = "" if claim_event.holder is None else f", held by {name(claim_event.holder)}"
+            what = f"denied to {name(claim_event.contender)}{holder}"
         case Event.COMPLETED:
             what = f"completed by {who}{' (late)' * record.late}" + _after(said("result", session, record.result))
         case Event.ABANDONED:
             why = said("reason", _reasoner(record), record.reason) or said("note", session, record.note)
             what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]}){_after(why)}"
-    return f"{claim_event.revision}  {key(record.work_key)}  {what}"
+    at = _NO_TIME if claim_event.at is None else format_time(claim_event.at)
+    return f"{at}  {claim_event.revision}  {key(record.work_key)}  {what}"
 
 
 def _until(record: Record) -> str:

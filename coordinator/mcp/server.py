@@ -5,6 +5,8 @@ Invariants:
   there go to standard error.
 - What a tool could not do is the answer to its call, for the language model to read, and not an error of the protocol.
   No exception's own text reaches the agent unless it is one of ours.
+- A call that is cancelled ends, and nothing else does. Each is carried out in a task of its own: the SDK knows its
+  cancellations by their message, and takes one that has lost it on its way for the end of the whole server.
 - When the agent closes the input, the server ends at once. It hands nothing back: the session may continue with
   another server, and what it does not continue ends at its deadline.
 """
@@ -13,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import mcp
 from mcp import types
@@ -31,9 +35,13 @@ from coordinator.mcp.wording import text_of, with_context
 
 __all__ = ["BRIEFING_URI", "LONGEST_WAIT_SECONDS", "build", "serve"]
 
+T = TypeVar("T")
+
 _LOG = logging.getLogger(__name__)
 #: The longest that a tool waits, in seconds: agents give up on tools after a minute.
 LONGEST_WAIT_SECONDS = 45.0
+#: How long the end waits for calls that it has cancelled, in seconds.
+_SETTLING_SECONDS = 0.5
 BRIEFING_URI = "coordination://briefing"
 _MARKDOWN = "text/markdown"
 _ABOUT_BRIEFING = "What this session holds, what others have taken, what was left unfinished and finished."
@@ -45,6 +53,8 @@ class _Handlers:
     def __init__(self, desk: Desk, *, named: bool) -> None:
         self._desk = desk
         self._shown_session = "" if named else desk.session
+        #: What was cancelled, and has not ended yet.
+        self._ending: set[asyncio.Task[Any]] = set()
 
     async def list_tools(self, _context: ServerRequestContext, _params: object) -> types.ListToolsResult:
         """Return what tools there are."""
@@ -59,8 +69,7 @@ class _Handlers:
         if tool is None:
             raise mcp.MCPError(types.INVALID_PARAMS, f"there is no such tool; there are {', '.join(TOOLS)}")
         try:
-            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-                text, answer = await tool.call(self._desk, params.arguments, context.request_id)
+            text, answer = await self._alone(tool.call(self._desk, params.arguments, context.request_id))
         except CoordinatorError as error:
             return self._failed(describe_failure(error, tool.name))
         except TimeoutError:
@@ -70,9 +79,15 @@ class _Handlers:
             return self._failed(describe_failure(failure_of(error), tool.name))
         return self._answered(text, answer)
 
+    async def settle(self) -> None:
+        """Wait until what was cancelled has ended, for a moment at most."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_SETTLING_SECONDS)
+
     async def cancelled(self, _context: ServerRequestContext, params: types.CancelledNotificationParams) -> None:
         """Take note that a call was cancelled, which may have been answered already."""
-        self._desk.cancelled(params.request_id)
+        if params.request_id is not None:
+            self._desk.cancelled(params.request_id)
 
     async def list_prompts(self, _context: ServerRequestContext, _params: object) -> types.ListPromptsResult:
         """Return what prompts there are."""
@@ -113,10 +128,29 @@ class _Handlers:
     async def _briefing(self) -> str:
         """Return the text of the briefing, for people who ask for it: reading it is no sign of work."""
         try:
-            text, _ = await self._desk.briefing(BriefingArguments())
+            text, _ = await self._alone(self._desk.briefing(BriefingArguments()))
         except CoordinatorError as error:
             raise mcp.MCPError(types.INTERNAL_ERROR, describe_failure(error, "briefing")) from None
         return text_of(text, self._shown_session, [])
+
+    async def _alone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what comes of work in a task of its own, which is cancelled with its caller, or after 45 s."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=LONGEST_WAIT_SECONDS)
+            if not task.done():
+                raise TimeoutError
+        finally:
+            if not task.done():
+                task.cancel()
+                self._ending.add(task)
+                task.add_done_callback(self._ended)
+        return task.result()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody waits for it
 
     def _answered(self, text: str, answer: Answer) -> types.CallToolResult:
         notices = self._desk.keeping.notices()
@@ -132,12 +166,25 @@ class _Handlers:
 
 
 def build(desk: Desk, *, named: bool) -> Server[Any]:
-    """Return the server for a desk; ``named`` says whether the agent has named its session itself."""
+    """Return the server for a desk; ``named`` says whether the agent has named its session itself.
+
+    It closes the desk when it ends.
+    """
     handlers = _Handlers(desk, named=named)
+
+    @asynccontextmanager
+    async def until_it_ends(_server: Server[Any]) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await handlers.settle()
+            await desk.close()
+
     server: Server[Any] = Server(
         "coordination",
         version=__version__,
         instructions=INSTRUCTIONS,
+        lifespan=until_it_ends,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
         on_list_prompts=handlers.list_prompts,
@@ -152,8 +199,5 @@ def build(desk: Desk, *, named: bool) -> Server[Any]:
 async def serve(desk: Desk, *, named: bool) -> None:
     """Serve an agent until it closes the standard input."""
     server = build(desk, named=named)
-    try:
-        async with stdio_server() as (requests, answers):
-            await server.run(requests, answers, server.create_initialization_options())
-    finally:
-        await desk.close()
+    async with stdio_server() as (requests, answers):
+        await server.run(requests, answers, server.create_initialization_options())

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import mcp
 import pytest
+from mcp import types
 
 from coordinator import AsyncClient, OutcomeUnknown
 from coordinator.mcp.arguments import ClaimArguments, FinishArguments, NoteArguments
 from coordinator.mcp.desk import Desk
+from coordinator.mcp.server import build
 from tests.conftest import RunningCoordinator
 from tests.lossy_proxy import SILENCE, losing_answers
 
@@ -116,6 +119,36 @@ async def test_claims_withdrawn_at_the_end_are_gone_when_it_has_ended(losing: Lo
     with contextlib.suppress(asyncio.CancelledError):
         await task
     await losing.desk.close()
+    assert await losing.keys() == []
+
+
+async def test_a_call_that_the_agent_gives_up_is_withdrawn(losing: Losing) -> None:
+    """Over the protocol: the SDK's client sends a cancellation when its own time is over."""
+    async with mcp.Client(build(losing.desk, named=True), mode="legacy") as client:
+        losing.method = "ClaimNext"
+        with pytest.raises(mcp.MCPError, match="timed out"):
+            await client.call_tool("claim", {"keys": LIST.keys}, read_timeout_seconds=0.3)
+        assert losing.lost.is_set()
+        await _until(lambda: _free(losing))
+        # The next call is not disturbed, and an answer that is cancelled as it comes is withdrawn too.
+        claimed = await client.call_tool("claim", {"keys": LIST.keys})
+        assert claimed.structured_content is not None
+        assert claimed.structured_content["work_key"] == "task:a"
+        (last,) = losing.desk._answered
+        cancelled = types.CancelledNotification(params=types.CancelledNotificationParams(request_id=last))  # type: ignore[arg-type]  # an id of the SDK's own
+        await client.session.send_notification(cancelled)
+        await _until(lambda: _free(losing))
+        assert losing.desk.keeping.work_keys == []
+
+
+async def test_what_is_being_claimed_when_the_agent_goes_is_withdrawn(losing: Losing) -> None:
+    async with mcp.Client(build(losing.desk, named=True), mode="legacy") as client:
+        losing.method = "ClaimNext"
+        call = asyncio.ensure_future(client.call_tool("claim", {"keys": LIST.keys}))
+        await losing.lost.wait()
+        assert await losing.keys() == ["task:a"]
+    with pytest.raises(mcp.MCPError):
+        await call
     assert await losing.keys() == []
 
 

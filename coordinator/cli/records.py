@@ -11,13 +11,15 @@ import typer
 
 from coordinator.cli.context import Context, current
 from coordinator.cli.json_objects.work import list_object, log_object, show_object
+from coordinator.cli.moments import parse_moment
 from coordinator.cli.output import answer, hint, say_what_it_became
-from coordinator.cli.session import find_session
+from coordinator.cli.session import find_asking
 from coordinator.cli.text import work as wording
 from coordinator.cli.work_arguments import Key
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
+from coordinator.names import check_session_filter
 
 __all__ = ["COMMANDS"]
 
@@ -83,21 +85,30 @@ def work_log(
         str | None,
         typer.Argument(
             metavar="SESSION",
-            help="Whose attempts. [default: the session that COORDINATION_SESSION or an agent's variable names]",
+            help="Whose attempts. [default: the session that COORDINATION_SESSION or an agent's variable names; "
+            "the whole fleet's where none does]",
             show_default=False,
         ),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="A date or time, e.g. 2026-06-14 or 2026-06-14T02:00:00Z."),
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="today, yesterday, how long ago (2h, 90m, 1d), or a date or time, e.g. 2026-06-14T02:00:00Z; in UTC.",
+        ),
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The attempts of all sessions.")] = False,
     limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
 ) -> int:
-    """List the attempts of a session that have ended, latest first; exits with 1 if there are none."""
+    """List attempts that have ended, of a session or of the fleet, latest first; exits with 1 if there are none."""
     context = current()
-    whose = find_session(None).name if session is None else session
-    moment = None if since is None else _parse_time(since)
+    if everything and session is not None:
+        raise InvalidInput("--all is of all sessions, and a session is named; leave out one of them", field="session")
+    named = find_asking(None) if session is None else check_session_filter(session)
+    whose = None if everything else named
+    moment = None if since is None else parse_moment(since, datetime.now(UTC), field="since")
     entries: list[LogEntry] = []
     token = page_token
     with context.client() as client:
@@ -109,7 +120,7 @@ def work_log(
             if not token or len(entries) >= limit:
                 break
     found = LogPage(whose, tuple(entries), token or None)
-    answer(context, wording.describe_log(found), log_object(found))
+    answer(context, wording.describe_log(found, since=moment), log_object(found))
     _say_more(context, found.next_page_token)
     return 0 if entries else 1
 
@@ -139,14 +150,3 @@ def _collect_records(
 def _say_more(context: Context, page_token: str | None) -> None:
     if page_token is not None:
         hint(context, f"there is more: raise --limit, or continue with --page-token '{page_token}'")
-
-
-def _parse_time(typed: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(typed)
-        moment = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(
-            f"{typed!r} is not a time; it must be a date or a time like 2026-06-14T02:00:00Z", field="since"
-        ) from None
-    return moment

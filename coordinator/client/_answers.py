@@ -184,7 +184,7 @@ def record_page(message: pb.ListResponse) -> model.RecordPage:
 
 
 def log_page(message: pb.LogResponse) -> model.LogPage:
-    """Read a page of a session's log."""
+    """Read a page of the log."""
     entries = (
         model.LogEntry(
             work_key=entry.work_key,
@@ -192,10 +192,11 @@ def log_page(message: pb.LogResponse) -> model.LogPage:
             ended=STATES[entry.ended],
             cause=CAUSES[entry.cause],
             ended_at=time_of(entry.ended_at),
+            session=entry.session or None,
         )
         for entry in message.entries
     )
-    return model.LogPage(message.session, tuple(entries), message.next_page_token or None)
+    return model.LogPage(message.session or None, tuple(entries), message.next_page_token or None)
 
 
 def claim_event_from(message: pb.WatchResponse) -> model.ClaimEvent:

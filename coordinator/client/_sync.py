@@ -859,12 +859,12 @@ class Client:
         return in_pages(page)
 
     def log_page(
-        self, session: str, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
+        self, session: str | None = None, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
     ) -> model.LogPage:
-        """Return one page of a session's ended attempts, latest first.
+        """Return one page of the ended attempts of a session, or of all sessions, latest first.
 
         Args:
-            session: Whose attempts.
+            session: Whose attempts; None, the default, means those of all.
             since: Only those that ended at or after this time, which must have a time zone; by default all.
             page_size: How many attempts, 1 to 1,000; 0, the default, means 100.
             page_token: Where to continue: the ``next_page_token`` of the page before.
@@ -875,18 +875,18 @@ class Client:
         """
         request = pb.LogRequest(
             fleet=self._fleet,
-            session=fields.text("session", session),
+            session=fields.only("session", session),
             since=fields.moment("since", since),
             page_size=fields.integer("page_size", page_size, most=MAX_PAGE_SIZE),
             page_token=fields.text("page_token", page_token),
         )
         return answers.log_page(self._calls.call("Log", request))
 
-    def log(self, session: str, *, since: datetime | None = None) -> Iterator[model.LogEntry]:
-        """Yield a session's ended attempts, latest first, fetching pages as they are needed.
+    def log(self, session: str | None = None, *, since: datetime | None = None) -> Iterator[model.LogEntry]:
+        """Yield the ended attempts of a session, or of all sessions, latest first, fetching pages as they are needed.
 
         Args:
-            session: Whose attempts.
+            session: Whose attempts; None, the default, means those of all.
             since: Only those that ended at or after this time, which must have a time zone; by default all.
 
         Returns:

@@ -70,7 +70,7 @@ class ListCommand:
 
 @dataclass(frozen=True, slots=True)
 class LogCommand:
-    """The session whose log is listed, and how far back."""
+    """The session whose log is listed, "" for all, and how far back."""
 
     session: str
     now: datetime
@@ -129,7 +129,7 @@ def list_records(command: ListCommand, paths: FleetPaths) -> Operation[RecordPag
 
 
 def log(command: LogCommand, paths: FleetPaths) -> Operation[LogPage]:
-    """List one page of a session's ended attempts, latest first."""
+    """List one page of ended attempts, of a session or of all, latest first."""
     prefix = paths.prefix("ended")
     start = prefix if command.since is None else prefix + format_stamp(command.since).encode()
     end = end_of_prefix(prefix)
@@ -142,19 +142,19 @@ def log(command: LogCommand, paths: FleetPaths) -> Operation[LogPage]:
     for _ in range(_CHUNKS_PER_PAGE):
         found = yield from index.read()
         if not found:
-            return LogPage(command.session, tuple(entries), None)
+            return LogPage(command.session or None, tuple(entries), None)
         for kv in found:
             ended = yield from decode(Ended, kv)
-            if ended is None or ended.session != command.session:
+            if ended is None or (command.session and ended.session != command.session):
                 continue
             if len(entries) == command.page_size:
-                return LogPage(command.session, tuple(entries), _token(end, prefix, _ENDED_KEY))
+                return LogPage(command.session or None, tuple(entries), _token(end, prefix, _ENDED_KEY))
             entry = yield from _log_entry(kv.key, ended, prefix)
             if entry is not None:
                 entries.append(entry)
                 end = kv.key
         end = found[-1].key
-    return LogPage(command.session, tuple(entries), _token(end, prefix, _ENDED_KEY))
+    return LogPage(command.session or None, tuple(entries), _token(end, prefix, _ENDED_KEY))
 
 
 def count(paths: FleetPaths) -> Operation[Counts]:
@@ -246,7 +246,7 @@ def _log_entry(key: bytes, ended: Ended, prefix: bytes) -> Operation[LogEntry | 
     if found is not None and work_key is not None:
         with contextlib.suppress(ValueError):
             moment = datetime.fromisoformat(found[1])
-            return LogEntry(str(work_key), int(found[3]), ended.ended, ended.cause, moment)
+            return LogEntry(str(work_key), int(found[3]), ended.ended, ended.cause, moment, ended.session)
     yield Damaged(key, "not a key of the time index")
     return None
 

@@ -94,19 +94,23 @@ class RecordPage:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One ended attempt of a session, as the time index knows it."""
+    """One ended attempt, as the time index knows it; ``session`` is None from a coordinator that does not say it."""
 
     work_key: str
     attempt: int
     ended: State
     cause: Cause | None
     ended_at: datetime
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """One page of a session's ended attempts, latest first; ``next_page_token`` is None after the last."""
+    """One page of ended attempts, latest first; ``next_page_token`` is None after the last.
 
-    session: str
+    They are those of ``session``, or of the whole fleet where that is None.
+    """
+
+    session: str | None
     entries: tuple[LogEntry, ...]
     next_page_token: str | None

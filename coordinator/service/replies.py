@@ -162,7 +162,7 @@ async def list_reply(page: model.RecordPage) -> pb.ListResponse:
 
 
 async def log_reply(page: model.LogPage) -> pb.LogResponse:
-    """Write a page of a session's log."""
+    """Write a page of the log."""
     return pb.LogResponse(
         session=page.session,
         entries=await in_portions(_log_entry, page.entries),
@@ -177,6 +177,7 @@ def _log_entry(entry: model.LogEntry) -> pb.LogEntry:
         ended=STATES_ON_WIRE[entry.ended],
         cause=CAUSES_ON_WIRE[entry.cause],
         ended_at=timestamp(entry.ended_at),
+        session=entry.session,
     )
 
 

@@ -239,7 +239,7 @@ def log_command(request: pb.LogRequest, now: datetime) -> LogCommand:
         except (ValueError, OverflowError):
             raise InvalidInput("since is not a time between the years 1 and 9999", field="since") from None
     return LogCommand(
-        session=check_session_filter(request.session),
+        session=check_session_filter(request.session) if request.session else "",
         now=now,
         since=since,
         page_size=check_page_size(request.page_size),

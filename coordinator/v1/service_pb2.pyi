@@ -497,18 +497,20 @@ class LogRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class LogEntry(_message.Message):
-    __slots__ = ("work_key", "attempt", "ended", "cause", "ended_at")
+    __slots__ = ("work_key", "attempt", "ended", "cause", "ended_at", "session")
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     work_key: str
     attempt: int
     ended: _types_pb2.State
     cause: _types_pb2.Cause
     ended_at: _timestamp_pb2.Timestamp
-    def __init__(self, work_key: _Optional[str] = ..., attempt: _Optional[int] = ..., ended: _Optional[_Union[_types_pb2.State, str]] = ..., cause: _Optional[_Union[_types_pb2.Cause, str]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    session: str
+    def __init__(self, work_key: _Optional[str] = ..., attempt: _Optional[int] = ..., ended: _Optional[_Union[_types_pb2.State, str]] = ..., cause: _Optional[_Union[_types_pb2.Cause, str]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., session: _Optional[str] = ...) -> None: ...
 
 class LogResponse(_message.Message):
     __slots__ = ("session", "entries", "next_page_token")

@@ -84,7 +84,7 @@ BAD_INPUT: dict[str, tuple[tuple[Argument, ...], str | None, str]] = {
     "unknown option": ((*CLAIM, "--tll", "60"), None, "no such option: --tll"),
     "no key": (("work-claim",), None, "missing argument 'KEY'"),
     "no session": (("work-claim", "task:x"), "session", "one argument is the KEY, and no session is named"),
-    "no session to list": (("work-log",), "session", "no session is named"),
+    "log of one and of all": (("work-log", "session-1", "--all"), "session", "leave out one of them"),
     "swapped": (("work-claim", "task:x", "session-1"), "session", "session and key look swapped"),
     "session of an unset variable": (("work-complete", "task:x", "--session", ""), "session", "--session is empty"),
     "no reason": (("work-revoke", "task:x"), None, "missing option '--reason'"),

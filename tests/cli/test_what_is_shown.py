@@ -174,3 +174,56 @@ def test_38_a_time_that_is_not_known_is_none() -> None:
         "--------------------  8  task:a  denied to session-2",
         "2026-06-14T00:00:00Z  9  task:a  claimed by session-1",
     ]
+
+
+@pytest.fixture
+def ended(client: Client) -> Client:
+    """Five attempts of three sessions, all ended: the latest is task:4."""
+    for number, session in enumerate(("s-1", "s-2", "s-3", "s-1", "s-2")):
+        client.claim(session, f"task:{number}")
+        if number % 2:
+            client.release(session, f"task:{number}")
+        else:
+            client.complete(session, f"task:{number}")
+    return client
+
+
+@pytest.mark.usefixtures("ended")
+def test_39_the_log_of_the_whole_fleet(coordination: Coordination) -> None:
+    lines = coordination("work-log").stdout.splitlines()
+    assert [line.split("  ")[1:] for line in lines] == [
+        ["completed", "task:4", "attempt 1", "by s-2"],
+        ["abandoned (released)", "task:3", "attempt 1", "by s-1"],
+        ["completed", "task:2", "attempt 1", "by s-3"],
+        ["abandoned (released)", "task:1", "attempt 1", "by s-2"],
+        ["completed", "task:0", "attempt 1", "by s-1"],
+    ]
+    own = {"COORDINATION_SESSION": "s-1"}
+    assert coordination("work-log", **own).stdout.splitlines() == [
+        line.removesuffix("  by s-1") for line in lines if line.endswith("s-1")
+    ]
+    assert coordination("work-log", "--all", **own).stdout.splitlines() == lines
+    first = json.loads(coordination("work-log", "--json", "--limit", "3").stdout)
+    rest = json.loads(coordination("work-log", "--json", "--page-token", first["next_page_token"]).stdout)
+    entries = first["entries"] + rest["entries"]
+    assert (first["session"], rest["next_page_token"]) == (None, None)
+    assert [(entry["work_key"], entry["session"]) for entry in entries] == [
+        (f"task:{number}", f"s-{number % 3 + 1}") for number in (4, 3, 2, 1, 0)
+    ]
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2h", "90 min ago", "2020-01-01"])
+def test_39_since_a_moment(coordination: Coordination, ended: Client, since: str) -> None:
+    done = coordination("work-log", "--since", since)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 5)
+    assert [entry.session for entry in ended.log()] == ["s-2", "s-1", "s-3", "s-2", "s-1"]
+    done = coordination("work-log", "s-9", "--since", since)
+    assert (done.returncode, done.stdout.partition(" since ")[0]) == (1, "nothing that s-9 has worked on has ended")
+
+
+def test_39_an_empty_log_says_so(coordination: Coordination) -> None:
+    assert (coordination("work-log").stdout, coordination("work-log").returncode) == ("no work has ended\n", 1)
+    assert coordination("work-log", "--since", "2026-01-01").stdout == "no work has ended since 2026-01-01T00:00:00Z\n"
+    for wrong in ("soon", "2", "last tuesday"):
+        done = coordination("work-log", "--since", wrong)
+        assert (done.returncode, done.stderr.partition(";")[0]) == (2, f"error: '{wrong}' is not a time")

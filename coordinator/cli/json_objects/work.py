@@ -155,6 +155,7 @@ def log_object(page: model.LogPage) -> Object:
                 "ended": entry.ended.value,
                 "cause": value_or_none(entry.cause),
                 "ended_at": format_moment(entry.ended_at),
+                "session": entry.session,
             }
             for entry in page.entries
         ],

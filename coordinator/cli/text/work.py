@@ -7,6 +7,7 @@ What follows ``DENIED:`` is in ``coordinator/denial_text.py``, because clients s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from coordinator.cli.quantities import format_count
 from coordinator.model import (
@@ -127,14 +128,17 @@ def _until(record: Record) -> str:
     return "" if record.expires_at is None else f" until {format_time(record.expires_at)}"
 
 
-def describe_log(page: LogPage) -> str:
-    """List the ended attempts of a session."""
+def describe_log(page: LogPage, since: datetime | None = None) -> str:
+    """List the ended attempts of a session, or of all of them; ``since`` is how far back was looked."""
     lines = [
         f"{format_time(entry.ended_at)}  {_ended(entry.ended, entry.cause)}  {key(entry.work_key)}  "
-        f"attempt {entry.attempt}"
+        f"attempt {entry.attempt}" + (f"  by {name(entry.session)}" if page.session is None else "")
         for entry in page.entries
     ]
-    return "\n".join(lines) if lines else f"nothing that {name(page.session)} has worked on has ended"
+    if lines:
+        return "\n".join(lines)
+    what = "no work" if page.session is None else f"nothing that {name(page.session)} has worked on"
+    return f"{what} has ended{'' if since is None else f' since {format_time(since)}'}"
 
 
 def describe_reap(reaped: int, hours: float) -> str:

@@ -158,6 +158,7 @@ coverage: ## Run all tests and show which lines they miss, subprocesses included
 bench: setup ## Measure the speed, and compare it with what its parts could do at best; takes five minutes.
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.herd
+	@$(BIN)/python -m benchmarks.hooks
 
 bench-metrics: setup ## Measure the cost of metrics for a claim, and how many series a million kinds make.
 	@$(BIN)/python -m benchmarks.metrics_cost $(BENCH_ARGS)

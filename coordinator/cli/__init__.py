@@ -9,10 +9,7 @@ Invariant: however a command fails, and also where saying so fails, its exit cod
 from __future__ import annotations
 
 import os
-import signal
 import sys
-
-from coordinator.run.signals import end_by
 
 __all__ = ["INTERNAL", "INTERRUPTED", "main"]
 
@@ -37,6 +34,14 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["hook"]:
+        from coordinator.cli.hook import run_quickly
+
+        code = run_quickly(arguments)
+        if code is not None:
+            return code
+    import signal
+
     # Until the commands have been loaded, Ctrl-C has nothing to clean up. Where it is ignored, it stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
@@ -59,6 +64,8 @@ def _run(arguments: list[str]) -> int:
 def _leave(number: int, _frame: object) -> None:
     # Which command it is has not been looked at yet.
     if "run" in sys.argv:
+        from coordinator.run.signals import end_by
+
         end_by(number)
     os._exit(INTERRUPTED)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from coordinator._version import __version__
-from coordinator.cli import backups, credentials, fleet, operators, records, serve, work
+from coordinator.cli import agents, backups, credentials, fleet, operators, records, serve, work
 from coordinator.cli.common_options import CommonCommand, CommonGroup
 from coordinator.cli.completion import HELP, completion
 from coordinator.cli.context import SETTINGS, current
@@ -42,7 +42,7 @@ class _Verbs(CommonGroup):
     headings: ClassVar = {
         "Work": [RUN, "work-next", *work.COMMANDS, *records.COMMANDS, *operators.COMMANDS, "work-watch", "policy"],
         "Overview": ["briefing", "status", "hot", "top"],
-        "Agents": [MCP],
+        "Agents": [*agents.COMMANDS, MCP],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
     }
@@ -79,7 +79,7 @@ def _group(
     """Take the options that stand before the verb."""
 
 
-for _group_of_commands in (work, records, operators, fleet, serve, backups, credentials):
+for _group_of_commands in (work, records, operators, fleet, agents, serve, backups, credentials):
     for _name, _command in _group_of_commands.COMMANDS.items():
         app.command(_name, cls=CommonCommand)(_command)
 

@@ -28,6 +28,8 @@ from coordinator.run.signals import end_by
 
 __all__ = ["run"]
 
+#: The command that agents run at their events, and the exit code by which they would stop what they do.
+HOOK, _BLOCKS = "hook", 2
 #: What typer calls numbers, and what people do.
 _NUMBERS = {"int": "a whole number", "int range": "a whole number", "float": "a number", "float range": "a number"}
 
@@ -73,6 +75,8 @@ def _guarded(arguments: list[str]) -> int:
 def _emit(error: CoordinatorError, arguments: list[str]) -> int:
     """Say what was wrong; returns the exit code, which a command that runs another one has of its own."""
     as_json = wants_json(arguments)
+    if find_verb(arguments) == HOOK and error.exit_code == _BLOCKS:
+        return emit_error(error, as_json=as_json, code=1)
     if find_verb(arguments) != RUN:
         return emit_error(error, as_json=as_json)
     from coordinator.run.outcome import FAULT

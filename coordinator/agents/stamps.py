@@ -1,0 +1,129 @@
+"""What hooks remember of a session, on this host: when its claims are to be looked at again, and what it was told.
+
+Invariants:
+- A hook that runs before that time asks nobody: most hooks take as long as Python takes to start.
+- A stamp is a hint. Without one, with one that cannot be read, after a restart of the host, or for another coordinator
+  or fleet, claims are looked at.
+- Stamps are in a directory that is this user's alone; another one is not used. No name in it is followed as a link, and
+  what is there already is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+__all__ = ["Stamp", "forget_old", "load", "now", "save"]
+
+_MOST_BYTES = 64 * 1024
+#: How long a stamp is kept, in seconds: longer than any claim lasts, seven days.
+_KEPT_SECONDS = 14 * 86_400
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@+-")
+_LONGEST_NAME = 200
+
+
+class Stamp:
+    """What is remembered: until when nothing is to be done, and of which attempts the session was reminded."""
+
+    def __init__(self, quiet_until: float = 0.0, reminded: list[str] | None = None) -> None:
+        self.quiet_until, self.reminded = quiet_until, reminded or []
+
+
+def now() -> float:
+    """Return the reading of the clock of stamps, in seconds: one that counts while the host is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def load(session: str) -> Stamp:
+    """Return the stamp of a session; an empty one where there is none that holds."""
+    try:
+        with _directory() as directory:
+            descriptor = os.open(
+                _name(session), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+            )
+            with os.fdopen(descriptor, "rb") as file:
+                _check_ours(os.fstat(descriptor), stat.S_ISREG)
+                found = json.loads(file.read(_MOST_BYTES))
+        at, until, reminded = float(found["at"]), float(found["until"]), found["reminded"]
+        if not isinstance(reminded, list) or not all(isinstance(each, str) for each in reminded):
+            return Stamp()
+        holds = at <= now() and found["of"] == _of()
+        return Stamp(until if holds else 0.0, reminded)
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return Stamp()
+
+
+def save(session: str, stamp: Stamp) -> bool:
+    """Keep the stamp of a session; returns whether that was possible."""
+    found = {"at": now(), "until": stamp.quiet_until, "of": _of(), "reminded": stamp.reminded[-200:]}
+    partial = f".{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        with _directory() as directory:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                with os.fdopen(os.open(partial, flags, 0o600, dir_fd=directory), "w", encoding="utf-8") as file:
+                    json.dump(found, file)
+                os.replace(partial, _name(session), src_dir_fd=directory, dst_dir_fd=directory)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(partial, dir_fd=directory)
+                raise
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def forget_old() -> None:
+    """Remove the stamps of sessions that ended long ago."""
+    oldest = time.time() - _KEPT_SECONDS
+    with contextlib.suppress(OSError), _directory() as directory:
+        for name in os.listdir(directory)[:1000]:  # noqa: PTH208  # pathlib loads slowly
+            with contextlib.suppress(OSError):
+                if os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime < oldest:
+                    os.unlink(name, dir_fd=directory)
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[int]:
+    """Give the descriptor of the directory of stamps; raises ``OSError`` where there is none that can be used."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        home = os.environ.get("HOME", "")
+        if not home.startswith("/"):
+            raise FileNotFoundError("there is no home directory")
+        base = f"{home}/.local/state"
+    path = f"{base}/coordination/hooks"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103  # pathlib loads slowly
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _check_ours(os.fstat(descriptor), stat.S_ISDIR)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_ours(found: os.stat_result, is_kind: Any) -> None:
+    if not is_kind(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError("others can write there")
+
+
+def _name(session: str) -> str:
+    """Return the name of a session's file; raises ``ValueError`` for a name that no file can have."""
+    if not session or len(session) > _LONGEST_NAME or not _ALLOWED.issuperset(session.replace("/", "")):
+        raise ValueError("no file can have that name")
+    return f"session-{session.replace('/', '%2F')}"
+
+
+def _of() -> list[str]:
+    return [os.environ.get(f"COORDINATION_{name}", "") for name in ("ENDPOINT", "FLEET", "CONFIG")]

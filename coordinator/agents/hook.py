@@ -93,8 +93,8 @@ class Hook:
         except CoordinatorError as error:
             self.notices.append(_why(error))
             return (
-                f"Coordination of agent sessions (fleet {self._where.fleet}): {_why(error)}. So it is not known which work "
-                f"other sessions hold, and nothing can be claimed now.{self._name()}"
+                f"Coordination of agent sessions, fleet {self._where.fleet}: {_why(error)}. So it is not known which "
+                f"work other sessions hold, and nothing can be claimed now.{self._name()}"
             )
         as_of = f"fleet {self._where.fleet}, as of {format_time(briefing.generated_at)}"
         return f"Coordination of agent sessions, {as_of}.{self._name()}\n\n{briefing.markdown}"

@@ -3,8 +3,8 @@
 Invariants:
 - Inserting adds one piece of text at one place; nothing that was there is changed, moved or formatted.
 - Removing what was inserted gives the text that was there before, byte by byte: of all texts that it may have been, the
-  one is taken from which inserting makes the present one. To make that unambiguous, what is put into an empty object
-  or array stands in one line, and an object or array that is new has lines of its own where its neighbours have.
+  one is taken from which inserting makes the present one. There is only one such text, because what is put into an
+  empty object or array begins with a space, into an empty file with two, and in those that are new with none.
 - Where the text was edited in between, removing takes out the value, one comma, and the objects and arrays that are
   empty without it; comments stay.
 - What is inserted goes behind what is there, in the style of the file: its indentation and its ends of lines.
@@ -58,7 +58,7 @@ def insert(text: str, entry: Entry) -> str:
     """Return a text with an entry in it; raises ``NotJson`` and ``CannotHold``."""
     if not text.strip(f"{_BOM} \t\r\n"):
         bom = _BOM if text.startswith(_BOM) else ""
-        return f"{bom}{{ {_named(*_nested(entry, 0))} }}{text.removeprefix(bom)}"
+        return f"{bom}{{  {_named(*_nested(entry, 0))} }}{text.removeprefix(bom)}"
     root = node = parse(text)
     _require(node, "object", "the file")
     for depth, name in enumerate(entry.path):
@@ -109,7 +109,7 @@ def _put(text: str, root: Node, into: Node, name: str | None, value: Any) -> str
     """Return a text with a child behind those that an object or an array has."""
     if not into.children:
         at = into.start + 1
-        return f"{text[:at]}{_named(name, value)}{text[at:]}"
+        return f"{text[:at]} {_named(name, value)}{text[at:]}"
     at = into.children[-1].end
     indentation = _line_before(text, into.children[-1].start)
     if indentation is None:
@@ -143,7 +143,7 @@ def _texts_before(text: str, owned: Owned) -> Iterator[str]:
     """Yield the texts that may have been there before an entry was put in, the shortest first."""
     bom = _BOM if text.startswith(_BOM) else ""
     root = owned.chain[0][0]
-    if text.startswith(f"{bom}{{ ") and text[: root.end].endswith(" }"):
+    if text.startswith(f"{bom}{{  ") and text[: root.end].endswith(" }"):
         yield bom + text[root.end :]
     for depth, (container, child) in enumerate(owned.chain):
         if all(len(node.children) == 1 for node, _ in owned.chain[depth + 1 :]):

@@ -90,7 +90,9 @@ class JsonPiece(NamedTuple):
             return text
         without = self._stripped(text)
         left = _value(without)
-        was_made = left in ({}, self.base) and text == json_edit.created(_value(text))
+        value = _value(text)
+        alone = {**{name: each for name, each in value.items() if name not in self.base}, **self.base}
+        was_made = left in ({}, self.base) and text == json_edit.created(alone)
         if not was_made and left in ({}, self.base):
             found = guarded(lambda: [owned.entry for owned in json_edit.find_owned(text, self._owns)])
             was_made = not any(_makes(without, order, text) for order in (found, self.entries))

@@ -64,6 +64,20 @@ SETTINGS = st.fixed_dictionaries(
         "version": st.just(1),
     },
 )
+#: Where what is empty, or is not there, could be taken for one another.
+EDGES = [
+    *("", "\n", " \n", "\ufeff", "{}", "{ }", "{}\n", "{\n}\n", '{"version": 1}', '{\n  "version": 1\n}\n'),
+    *(
+        f"{{{before}{between}{empty}{end}"
+        for before in ("", '"a": 1, ', '"a":1,', '\n  "a": 1,\n  ')
+        for between, end in (("", "}"), ("", "\n}\n"))
+        for empty in (
+            *('"hooks": {}', '"hooks":{}', '"hooks": { }', '"mcpServers": {}', '"mcpServers":{}'),
+            *('"hooks": {"SessionStart": []}', '"hooks": {"sessionStart": [ ]}', '"hooks": {"AfterTool":[]}'),
+            *('"hooks": {\n    "SessionStart": []\n  }', '"hooks": {}, "mcpServers": {}'),
+        )
+    ),
+]
 SPACE = st.sampled_from(["", "", " ", "\n", "\n  ", "\n\t", "\r\n    ", "  // note\n", " /* , } */ ", "\n\n"])
 
 
@@ -116,9 +130,7 @@ EDITED = _pieces(["git push*"])
 
 @pytest.mark.parametrize("name", JSON_PIECES)
 @settings(max_examples=examples(25))
-@given(
-    text=texts() | st.sampled_from(["", "\n", "{}", "{ }", "{}\n", '{"hooks": {}}', '{"version": 1}', "\ufeff", " \n"])
-)
+@given(text=texts() | st.sampled_from(EDGES))
 def test_removing_what_was_installed_leaves_every_byte_as_it_was(name: str, text: str) -> None:
     piece = JSON_PIECES[name]
     try:
@@ -130,6 +142,15 @@ def test_removing_what_was_installed_leaves_every_byte_as_it_was(name: str, text
         assert piece.remove(installed) == text
     else:
         assert not piece.is_there(text) or piece.remove(text) != text
+
+
+@pytest.mark.parametrize("name", JSON_PIECES)
+def test_what_is_empty_is_told_from_what_is_not_there(name: str) -> None:
+    piece = JSON_PIECES[name]
+    installed = {text: piece.install(text) for text in EDGES}
+    assert len({*installed.values(), piece.install(None)}) == len({*EDGES}) + 1
+    assert {text: piece.remove(after) for text, after in installed.items()} == {text: text for text in EDGES}
+    assert piece.remove(piece.install(None)) is None
 
 
 @pytest.mark.parametrize("name", JSON_PIECES)

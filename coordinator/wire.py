@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator import model
 from coordinator.diagnosis.findings import Severity
-from coordinator.model import Cause, DenialReason, Event, NothingFree, Outcome, Policy, Repeat, SkipReason, State
+from coordinator.model import Cause, DenialReason, Event, NothingFree, Outcome, Repeat, SkipReason, State
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
@@ -150,7 +151,7 @@ def time_or_none(
     return time_of(getattr(message, field)) if message.HasField(field) else None
 
 
-def policy_on_wire(policy: Policy) -> types.Policy:
+def policy_on_wire(policy: model.Policy) -> types.Policy:
     """Write a policy."""
     after = policy.repeat_after_seconds
     message = types.Policy(
@@ -166,9 +167,9 @@ def policy_on_wire(policy: Policy) -> types.Policy:
     return message
 
 
-def policy_from(message: types.Policy) -> Policy:
+def policy_from(message: types.Policy) -> model.Policy:
     """Read a policy; a ``repeat`` of a newer version is as none."""
-    return Policy(
+    return model.Policy(
         pattern=message.pattern,
         repeat=REPEATS.get(message.repeat),
         repeat_after_seconds=seconds_of(message.repeat_after) if message.HasField("repeat_after") else None,

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from generated_files import write_or_check
 
-from coordinator.cli.app import app
+from coordinator.cli.app import build_app
 from coordinator.cli.context import SETTINGS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
@@ -72,7 +72,7 @@ _VARIABLES = {
 
 def page() -> str:
     """Return the page."""
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(build_app())
     context = root.make_context("coordination", [], resilient_parsing=True)
     about, _, codes = _paragraphs(root.help).partition(_EXIT_CODES)
     alone = [option.get_help_record(context) for option in root.get_params(context) if option.name not in _COMMON]

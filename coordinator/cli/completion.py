@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from coordinator.errors import InvalidInput
 from coordinator.names import shorten
 from coordinator.process.variables import read_variable
 
-__all__ = ["COMPLETING", "HELP", "Shell", "completion", "prepare_completion"]
+__all__ = ["COMMANDS", "COMPLETING", "prepare_completion"]
 
 #: Set by the script of a shell when it asks what fits; typer makes this name from that of the command.
 COMPLETING = "_COORDINATION_COMPLETE"
@@ -60,6 +61,11 @@ def completion(
     # Typer itself only prints it through an option of the whole command, and for the shell it thinks it runs in.
     script = get_completion_script(prog_name="coordination", complete_var=COMPLETING, shell=shell.value)
     write_answer(f"{script}\n")
+
+
+completion.__doc__ = HELP
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., None]] = {"completion": completion}
 
 
 def prepare_completion() -> bool:

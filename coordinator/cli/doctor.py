@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from coordinator.cli.output import answer
 from coordinator.cli.text.doctor import colour_findings, describe_findings
 from coordinator.diagnosis.findings import Finding, is_healthy
 
-__all__ = ["doctor"]
+__all__ = ["COMMANDS"]
 
 Etcd = Annotated[
     str | None,
@@ -39,6 +40,10 @@ def doctor(
     findings = _examine_coordinators(context) if etcd is None else _examine_etcd(etcd, how, context)
     answer(context, describe_findings(findings), doctor_object(findings), decorate=colour_findings)
     return 0 if is_healthy(findings) else 1
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"doctor": doctor}
 
 
 def _examine_coordinators(context: Context) -> tuple[Finding, ...]:

@@ -13,13 +13,12 @@ from typing import Any
 import typer
 
 from coordinator.cli import INTERRUPTED
-from coordinator.cli.app import app, build_only
+from coordinator.cli.app import RUN, build_app
 from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
 from coordinator.cli.last_resort import fault
 from coordinator.cli.output import emit_error
-from coordinator.cli.run import VERB as RUN
 from coordinator.cli.service_instead import SERVICE_INSTEAD, no_database
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
@@ -89,8 +88,7 @@ def _emit(error: CoordinatorError, arguments: list[str]) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     completing = prepare_completion()
-    if not completing:
-        build_only(find_verb(arguments))
+    app = build_app(None if completing else find_verb(arguments))
     try:
         outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
     except SystemExit as ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from coordinator.cli.quantities import parse_age
 from coordinator.cli.text.fleet import describe_hot
 from coordinator.limits import MAX_HOT_KEYS
 
-__all__ = ["hot"]
+__all__ = ["COMMANDS"]
 
 
 def hot(
@@ -40,3 +41,7 @@ def hot(
     if not found.complete:
         hint(context, "not all claims could be read, so others may be hotter; --kind reads fewer")
     return 0
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"hot": hot}

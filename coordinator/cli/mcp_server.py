@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,9 +21,7 @@ from coordinator.cli.work_arguments import SessionOption
 from coordinator.errors import InvalidInput
 from coordinator.limits import check_ttl
 
-__all__ = ["VERB", "serve_mcp"]
-
-VERB = "mcp"
+__all__ = ["COMMANDS"]
 _DEFAULT_TTL = "10m"
 
 
@@ -65,6 +64,10 @@ def serve_mcp(
 
     asyncio.run(run())
     return 0
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"mcp": serve_mcp}
 
 
 def _need_sdk() -> None:

@@ -5,6 +5,7 @@ What it says where none is free is in ``coordinator/denial_text.py``, and the hi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, Sessi
 from coordinator.errors import InvalidInput
 from coordinator.model import Claim, Denial
 
-__all__ = ["work_next"]
+__all__ = ["COMMANDS"]
 
 
 def work_next(
@@ -62,3 +63,7 @@ def work_next(
         hint(context, wording.what_after_nothing_free(found))
         return 1
     return 0
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"work-next": work_next}

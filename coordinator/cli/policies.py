@@ -19,7 +19,7 @@ from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
 from coordinator.model import Repeat
 
-__all__ = ["policy"]
+__all__ = ["COMMANDS"]
 
 Pattern = Annotated[
     str,
@@ -143,3 +143,7 @@ def _switch(typed: str | None) -> bool | None:
     if typed is not None and typed not in ("on", "off"):
         raise InvalidInput(f"--loose-ends {typed!r} is not valid; allowed are on and off", field="loose-ends")
     return None if typed is None else typed == "on"
+
+
+#: The group by its name.
+COMMANDS = {"policy": policy}

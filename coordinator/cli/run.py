@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,9 +32,8 @@ from coordinator.quotation import key as shown_key
 from coordinator.quotation import name as shown_name
 from coordinator.quotation import visible
 
-__all__ = ["VERB", "RunCommand", "run"]
+__all__ = ["COMMANDS", "RunCommand"]
 
-VERB = "run"
 _DEFAULT_TTL, _DEFAULT_GRACE = "10m", "10s"
 _COMMAND = "coordination.command"
 #: Settings whose values are files, which COMMAND may look for from another directory.
@@ -151,6 +151,10 @@ def run(
     if outcome.signal == signal.SIGINT:
         end_by(signal.SIGINT)
     return int(outcome.code)
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"run": run}
 
 
 def _report(context: Context, outcome: Any, *, verbose: bool) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from coordinator.model import TaskStatus
+if TYPE_CHECKING:
+    from coordinator.model import TaskStatus
 
 __all__ = ["Diagnosis", "Finding", "Severity", "is_healthy", "judge_tasks", "problem", "sound", "warning"]
 

@@ -20,7 +20,8 @@ NO_COORDINATOR = "127.0.0.1:1"
 _AS_UNKNOWN_USER = """
 import os, pwd, runpy, sys, tomllib, encodings.idna, grpc, grpc_health, prometheus_client, uvloop
 import coordinator.cli.background, coordinator.cli.last_resort, coordinator.cli.entry, coordinator.cli.startup
-import coordinator.client
+import coordinator.cli.app, coordinator.client._sync, coordinator.model.fleet, coordinator.model.work
+coordinator.cli.app.build_app()
 if os.getuid() == 0:
     os.setgroups([]), os.setgid(54321), os.setuid(54321)
 from coordinator.cli import main

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from coordinator.cli.app import app
+from coordinator.cli.app import build_app
 from coordinator.cli.common_options import CommonCommand, CommonGroup
 from tests.conftest import Coordination
 
@@ -91,7 +91,7 @@ def test_9_an_empty_option_is_an_error_in_json(coordination: Coordination) -> No
 
 
 def test_9_every_command_refuses_empty_options() -> None:
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build_app())
     assert isinstance(group, CommonGroup)
     commands = [
         command for each in group.commands.values() for command in getattr(each, "commands", {"": each}).values()

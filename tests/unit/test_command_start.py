@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
+from coordinator.cli.app import MODULES
 from coordinator.cli.context import find_verb
 
 _LOADED = "import sys; sys.argv = ['coordination', *{arguments!r}]; import os; os._exit = sys.exit\n"
@@ -44,3 +46,20 @@ def test_what_asks_no_coordinator_loads_no_grpc(arguments: list[str]) -> None:
         [sys.executable, "-c", _LOADED.format(arguments=arguments)], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, ""), done
+
+
+def test_every_command_is_in_the_module_that_the_list_names() -> None:
+    for module, names in MODULES.items():
+        assert (*import_module(f"coordinator.cli.{module}").COMMANDS,) == names
+
+
+@pytest.mark.parametrize("verb", ["work-claim", "status", "config"])
+def test_a_command_loads_no_module_of_another(verb: str) -> None:
+    own = {module for module, names in MODULES.items() if verb in names}
+    others = [f"coordinator.cli.{module}" for module in MODULES if module not in own]
+    # What completes is asked at every start: a shell may be.
+    others.remove("coordinator.cli.completion")
+    script = f"import sys; from coordinator.cli.entry import run; run([{verb!r}, '--help'])\n"
+    script += f"print('loaded:', *sorted({{*sys.modules}} & {{*{others!r}}}), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stderr == "loaded:\n"

@@ -8,26 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from coordinator.cli.quantities import format_count
 from coordinator.model import (
     Cause,
     Choice,
-    Claim,
-    ClaimEvent,
     Denial,
     Event,
-    HistoryEntry,
-    LogPage,
     NothingFree,
     Outcome,
-    Previous,
-    Record,
     State,
-    WorkDetails,
 )
 from coordinator.quotation import Writer, key, name, names, said, said_lines
 from coordinator.time_text import format_duration, format_time
+
+if TYPE_CHECKING:
+    from coordinator.model import (
+        Claim,
+        ClaimEvent,
+        HistoryEntry,
+        LogPage,
+        Previous,
+        Record,
+        WorkDetails,
+    )
 
 __all__ = [
     "describe_claim",

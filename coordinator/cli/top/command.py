@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from coordinator.cli.context import current
 from coordinator.errors import InvalidInput
 
-__all__ = ["top"]
+__all__ = ["COMMANDS"]
 
 _LEAST_SECONDS, _MOST_SECONDS = 0.2, 3600.0
 
@@ -43,6 +44,10 @@ def top(
 
     run(context, interval)
     return 0
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"top": top}
 
 
 def _need_rich() -> None:

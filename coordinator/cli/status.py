@@ -1,0 +1,52 @@
+"""``coordination status``: the coordinator, its store and the fleet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from coordinator.cli.context import current
+from coordinator.cli.first_claim import first_claim
+from coordinator.cli.json_objects.fleet import status_object
+from coordinator.cli.output import answer
+from coordinator.cli.text.fleet import describe_status
+from coordinator.errors import CoordinatorError
+from coordinator.model import Claim, Status
+
+if TYPE_CHECKING:
+    from coordinator.client import Client
+
+__all__ = ["COMMANDS"]
+
+#: How many holders `status` names, and how long a briefing is that has at least so many claims, in characters.
+_MOST_HOLDERS, _BRIEFED_CHARACTERS = 10, 10_000
+
+
+def status() -> int:
+    """Show the state of the coordinator, its store and the fleet.
+
+    Exits with 3 if the store does not answer, or a background task of the coordinator keeps failing.
+    """
+    context = current()
+    with context.client() as client:
+        found = client.status()
+        taken = _latest_claims(client, found)
+    text = describe_status(found, context.fleet, taken)
+    if found.live_claims == found.loose_ends == found.completed == 0:
+        text += f"\n{first_claim(context)}"
+    answer(context, text, status_object(found, taken))
+    return 0 if found.healthy else 3
+
+
+def _latest_claims(client: Client, status: Status) -> tuple[Claim, ...]:
+    """Return the latest live claims; none where they cannot be read, so that the status is shown all the same."""
+    if not status.live_claims:
+        return ()
+    with contextlib.suppress(CoordinatorError):
+        return client.briefing(max_characters=_BRIEFED_CHARACTERS).taken[:_MOST_HOLDERS]
+    return ()
+
+
+#: The command by its name.
+COMMANDS: dict[str, Callable[..., int]] = {"status": status}

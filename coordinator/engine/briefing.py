@@ -6,8 +6,8 @@ Invariants:
 - Nothing is omitted silently: what the limit on the text leaves out is counted, and so is work of other repositories.
   Loose ends are counted whatever their age.
 - A work key is shown as its record says when it is read, not as an index said before: work that has been claimed again
-  meanwhile is no loose end, and reopened work is not finished. It is counted as it is shown, except where there is no
-  room to read its record: then it is counted as the indexes say.
+  meanwhile is no loose end, and reopened work is not finished. It is counted as its record says too, as far as records
+  are read: those of the latest 200 of each sort. What is older is counted as the indexes say.
 - The work is bounded: indexes are read newest first up to a limit, and no more records than may be shown. It is done in
   portions, however long the texts are.
 """
@@ -137,20 +137,29 @@ class _Sheet:
         loose_lines: list[Entry] = []
         finished_lines: list[Entry] = []
         self.records = (loose_ends.records, finished.records)
-        while True:
-            self.sections = (
+
+        def sections() -> tuple[Section, ...]:
+            return (
                 Section(heading_of_held(self.command.session), held, self.taken.all_held),
                 Section("Taken: choose other work", others, self.taken.all_others),
                 Section("Loose ends: abandoned, free to be taken up", loose_lines, loose_ends.total(self.all_loose)),
                 Section("Finished lately: do not redo it", finished_lines, finished.total(self.all_ended)),
             )[0 if self.command.session else 1 :]
+
+        while True:
+            self.sections = sections()
             self.shown = fit(self.sections, self.command.max_characters, self._last, all_or_none=-3)
             # While an entry of a sort is left out for want of room, none behind it would be shown either.
             if not loose_ends.needed(self.shown[-2].total) and not finished.needed(self.shown[-1].total):
-                return
+                break
             loose_end = partial(line_of_loose_end, now=self.command.now)
             loose_lines += yield from _entries((yield from loose_ends.read()), loose_end, self.portion)
             finished_lines += yield from _entries((yield from finished.read()), line_of_finished, self.portion)
+        # What is not shown is counted as its record says, too.
+        while loose_ends.wanted or finished.wanted:
+            yield from loose_ends.read()
+            yield from finished.read()
+        self.sections = sections()
 
     @property
     def _last(self) -> str:

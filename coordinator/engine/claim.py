@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from coordinator.engine.claim_request import ClaimCommand
-from coordinator.engine.contenders import keep_mark, note_contender, take_mark_back
+from coordinator.engine.contenders import note_contender, take_mark_back
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
 from coordinator.engine.grant import grant, is_withheld
 from coordinator.engine.history import PASSED_OVER, previous_from_history
@@ -120,15 +120,23 @@ def _meet_holder(
             request_id=command.request_id,
         )
         return None if isinstance(renewed, Snapshot) else replace(renewed, outcome=Outcome.RENEWED)
-    yield from _contend(command, paths, found, live)
-    if held.session == command.session and not found.marked:
-        yield from keep_mark(command, paths, live)
+    yield from _contend(command, paths, found, live, held)
     (left,) = yield from time_left(live.lease)
     return replace(_held(command, paths, held), retry_after_seconds=left)
 
 
-def _contend(command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim) -> Operation[None]:
-    """Have the caller noted as a contender for the live claim where that was left undone."""
+def _contend(
+    command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim
+) -> Operation[None]:
+    """Have the caller noted as a contender for the live claim where that was left undone.
+
+    No session contends with itself: the mark of another process under the holder's name is taken back.
+    """
+    if held.session == command.session:
+        unmark = (yield from take_mark_back(command, paths, found)) if command.contends else ()
+        if unmark:
+            yield from commit(Txn((in_turn(paths.claim),), unmark))
+        return
     for note in found.deferred:
         # By the time it is applied another claim may be there, perhaps the caller's own.
         of_this_claim = (created_at(paths.claim, live.token), *note.compares)
@@ -139,12 +147,7 @@ def _pass_over(
     command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim
 ) -> Operation[Denial]:
     """Deny a candidate that is held. How long is not asked: the caller may get another one."""
-    if held.session != command.session:
-        yield from _contend(command, paths, found, live)
-    elif command.contends:
-        unmark = yield from take_mark_back(command, paths, found)
-        if unmark:
-            yield from commit(Txn((in_turn(paths.claim),), unmark))
+    yield from _contend(command, paths, found, live, held)
     return _held(command, paths, held)
 
 

@@ -1,15 +1,20 @@
-"""Contenders: the sessions that were denied during the present attempt, noted once each and counted at its end."""
+"""Contenders: the sessions that were denied during the present attempt, noted once each and counted at its end.
+
+Invariant: no session contends with itself. A session is noted before it is known whose the claim is, and what was noted
+of the holder's own is taken back by the request that has noted it: by its renewal, or by the denial of another process
+under its name.
+"""
 
 from __future__ import annotations
 
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import Contender
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.snapshot import LiveClaim, Snapshot
+from coordinator.engine.snapshot import Snapshot
 from coordinator.engine.steps import Operation, commit, decode
-from coordinator.engine.transaction import Delete, Put, Range, Txn, created_at, is_absent, is_present, unchanged
+from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, is_present, unchanged
 
-__all__ = ["count_contenders", "keep_mark", "note_contender", "take_mark_back"]
+__all__ = ["count_contenders", "note_contender", "take_mark_back"]
 
 
 def note_contender(command: ClaimCommand, paths: WorkPaths) -> Txn:
@@ -38,25 +43,6 @@ def take_mark_back(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> 
             if contender is not None and contender.request_id == command.request_id:
                 made_at = kv.mod_revision
     return (Txn((unchanged(key, made_at),), (Delete(key),)),) if made_at else ()
-
-
-def keep_mark(command: ClaimCommand, paths: WorkPaths, live: LiveClaim) -> Operation[None]:
-    """Make the mark that was there before outlast the request that made it.
-
-    That may have been the holder's own, which is about to take it back; a mark that names no request is never taken
-    back.
-    """
-    key = paths.contender(command.session)
-    reply = yield from commit(Txn((), (Range(key),)))
-    denied_at = command.now
-    for kv in reply.range(0).kvs:
-        contender = yield from decode(Contender, kv)
-        if contender is not None:
-            if contender.request_id in ("", command.request_id):
-                return
-            denied_at = contender.denied_at
-    kept = Contender(denied_at=denied_at)
-    yield from commit(Txn((created_at(paths.claim, live.token),), (Put(key, kept.encode()),)))
 
 
 def count_contenders(paths: WorkPaths) -> Operation[int]:

@@ -86,6 +86,13 @@ class TestBriefing:
         assert keys(briefing) == (["lock:c"], [], [])
         assert (briefing.omitted_taken, briefing.omitted_loose_ends, briefing.omitted_finished) == (0, 0, 0)
         assert "more" not in briefing.markdown
+        # And where there is room for few of them.
+        for number in range(30):
+            await client.claim("session-1", f"task:a-rather-long-name-{number:02}")
+            await client.complete("session-1", f"task:a-rather-long-name-{number:02}")
+        briefing = await client.briefing(max_characters=500)
+        assert 0 < len(briefing.finished) < 30
+        assert len(briefing.finished) + briefing.omitted_finished == 30
 
     async def test_35_where_there_is_no_room_either(self, client: AsyncClient) -> None:
         names = [f"task:a-rather-long-name-{number:02}" for number in range(30)]

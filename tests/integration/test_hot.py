@@ -11,7 +11,9 @@ import pytest
 from coordinator import AsyncClient, HotKeys, InvalidInput, State
 from coordinator.cli.text.fleet import describe_hot
 from coordinator.engine import hot as hot_module
+from coordinator.store.etcd.client import EtcdChannel
 from tests.conftest import Etcdctl, RunningCoordinator
+from tests.expiry_waiting import await_expiry
 
 
 @pytest.fixture
@@ -139,6 +141,34 @@ async def test_41_no_session_contends_with_itself(
         ]
         present = [(key, now) for key, now, _ in counts(await client.hot()) if now]
         assert present == [("task:both", 1)]
+
+
+async def test_41_nor_is_it_counted_when_the_attempt_has_ended(
+    client: AsyncClient, coordinator: RunningCoordinator, etcd_channel: EtcdChannel, fleet: str
+) -> None:
+    async with (
+        AsyncClient(coordinator.endpoint, fleet=fleet, instance="one") as one,
+        AsyncClient(coordinator.endpoint, fleet=fleet, instance="two") as two,
+    ):
+        ends = ("completed", "released", "revoked", "reaped", "reclaimed", "late")
+        for name in ends:
+            await one.claim("holder", f"task:{name}", 5 if name in ends[3:] else 60)
+            await two.try_claim("holder", f"task:{name}")
+            await two.try_claim("other", f"task:{name}")
+        await one.claim("holder", "task:alone")
+        await two.try_claim("holder", "task:alone")
+        await one.complete("holder", "task:alone")
+        await one.complete("holder", "task:completed")
+        await one.release("holder", "task:released")
+        await one.revoke("task:revoked", reason="stuck", at_once=True)
+        await await_expiry(etcd_channel, fleet)
+        await one.complete("holder", "task:late")
+        await one.claim("other", "task:reclaimed")
+        await client.reap()
+    for name in (*ends, "alone"):
+        history = (await client.get(f"task:{name}")).history
+        assert [entry.contenders for entry in history] == [0 if name == "alone" else 1], name
+    assert {key: ended for key, _, ended in counts(await client.hot())} == {f"task:{name}": 1 for name in ends}
 
 
 class TestBounds:

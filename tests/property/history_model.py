@@ -73,7 +73,7 @@ def _claim(work: Work, request: Claiming, now: datetime) -> tuple[Work, Answer]:
                 return work, Refusal(Refused)
             return _extend(work, held, request.ttl, request.note or None, now)
         denied = Denied(DenialReason.HELD, held.session, own_session=held.session == request.session)
-        return replace(work, contenders=work.contenders | {request.session}), denied
+        return replace(work, contenders=work.contenders | ({request.session} - {held.session})), denied
     known = work.known
     repeated = known is not None and known.request_id == request.request_id
     finished = known.completion if known and work.expired else known

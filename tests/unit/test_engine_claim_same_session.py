@@ -55,7 +55,7 @@ def test_without_instances_the_same_session_renews() -> None:
 def test_the_same_session_renews_if_it_is_the_same_process_or_names_the_token(
     called_by: str, held_by: str, token: int, renews: bool
 ) -> None:
-    answers = (LEASE, denied(a_claim(instance=held_by), a_record()), *((LEASE, committed()) if renews else ()))
+    answers = (LEASE, denied(a_claim(instance=held_by), a_record()), *((LEASE,) if renews else ()), committed())
     done = run(claim(replace(OWN, instance=called_by, token=token), PATHS), *answers)
     assert (isinstance(done.result, Denial) and done.result.own_session) is not renews
 
@@ -85,21 +85,29 @@ def test_the_mark_of_an_earlier_try_whose_answer_was_lost_is_taken_back() -> Non
     assert Txn((unchanged(mark.key, 45),), (Delete(mark.key),)) in done.txns[-1].success
 
 
-def test_a_denied_process_keeps_the_mark_that_the_holder_is_about_to_take_back() -> None:
-    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW - HOUR, request_id="of-the-holder"))
-    found = denied(a_claim(instance="a"), a_record(), marked=False)
-    done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, found, answered(ranged(mark)), committed())
+@pytest.mark.parametrize("tries", [1, 2])
+def test_41_a_denied_process_of_the_holder_takes_its_mark_back(tries: int) -> None:
+    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW, request_id="claim-2"), created=45, modified=45)
+    found = denied(a_claim(instance="a"), a_record(), revision=60, marked=tries == 1)
+    answers = (committed(),) if tries == 1 else (answered(ranged(mark)), committed())
+    done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, found, *answers)
     assert refused(done).own_session is True
-    assert done.txns[-1] == Txn(
-        (created_at(PATHS.claim, TOKEN),), (Put(mark.key, Contender(denied_at=NOW - HOUR).encode()),)
-    )
+    made_at = 60 if tries == 1 else 45
+    assert done.txns[-1].success == (Txn((unchanged(mark.key, made_at),), (Delete(mark.key),)),)
 
 
-def test_a_mark_that_no_session_can_take_back_is_not_written_again() -> None:
-    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW - HOUR))
+def test_41_the_mark_of_another_process_is_its_own_to_take_back() -> None:
+    mark = kv(PATHS.contender(HOLDER), Contender(denied_at=NOW - HOUR, request_id="of-another"))
     found = denied(a_claim(instance="a"), a_record(), marked=False)
     done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, found, answered(ranged(mark)))
     assert len(done.txns) == 2
+
+
+def test_41_no_mark_of_the_holder_trails() -> None:
+    noting = Txn((is_present(PATHS.claim), is_absent(PATHS.contender(HOLDER))), ())
+    shared = denied(a_claim(instance="a"), a_record(), marked=False)._replace(deferred=(noting,))
+    done = run(claim(replace(OWN, instance="b"), PATHS), LEASE, shared, answered(ranged()))
+    assert [step for step in done.steps if isinstance(step, Trailing)] == []
 
 
 def test_a_mark_that_trails_is_made_only_while_the_claim_that_was_met_is_there() -> None:

@@ -88,7 +88,8 @@ class Agent:
 
 def environment_of(endpoint: str, fleet: str, **more: str) -> dict[str, str]:
     """The environment in which an agent starts its server."""
-    return {"PATH": os.environ["PATH"], "COORDINATION_ENDPOINT": endpoint, "COORDINATION_FLEET": fleet} | more
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
+    return kept | {"COORDINATION_ENDPOINT": endpoint, "COORDINATION_FLEET": fleet} | more
 
 
 @contextlib.contextmanager

@@ -36,6 +36,11 @@ class World:
         if not self.renewed:
             self.resting.set()
 
+    async def rest(self) -> None:
+        """Wait until nothing is renewed any more."""
+        async with asyncio.timeout(20):
+            await self.resting.wait()
+
     def claim(self, key: str, token: int = 7) -> Claim:
         claim = Claim(key, "task", "s", 1, token, 600, NOW, NOW, 600, typed_key=f"typed {key}", deadline=self.now + 600)
         self.keeping.keep(claim)
@@ -59,7 +64,7 @@ async def test_what_was_claimed_is_renewed_until_it_ends(world: World) -> None:
 async def test_after_two_hours_without_a_call_nothing_is_renewed_until_the_next_one(world: World) -> None:
     world.keeping.touch()
     world.claim("task:a")
-    await world.resting.wait()
+    await world.rest()
     world.keeping.touch()
     assert [*world.renewed] == ["task:a"]
     assert world.keeping.notices() == []
@@ -68,7 +73,7 @@ async def test_after_two_hours_without_a_call_nothing_is_renewed_until_the_next_
 async def test_what_has_ended_meanwhile_is_lost_and_not_renewed_again(world: World) -> None:
     world.keeping.touch()
     world.claim("task:a")
-    await world.resting.wait()
+    await world.rest()
     world.now += 601
     world.keeping.touch()
     assert not world.renewed

@@ -36,8 +36,10 @@ __all__ = ["Connect", "Hook", "Where"]
 Connect = Callable[[float], AbstractContextManager["Client"]]
 #: How long to wait for an answer, in seconds: agents wait for the start, and for each tool.
 START_SECONDS, TOOL_SECONDS = 3.0, 1.5
-#: How long nobody is asked, in seconds: after an answer at most, if nothing is held, and after a failure.
-_MOST_QUIET, _QUIET_WITHOUT, _QUIET_AFTER_FAILURE = 300.0, 60.0, 30.0
+#: How long nobody is asked, in seconds: if nothing is held, if something is, at most, and after a failure.
+_QUIET_WITHOUT, _MOST_QUIET, _QUIET_AFTER_FAILURE = 60.0, 300.0, 30.0
+#: A claim is renewed once less than this share of its TTL is left.
+RENEWED_BELOW = 0.5
 #: Of what agents take, 10,000 characters (Claude Code) and about 2,500 tokens (Codex), with room for our own words.
 BRIEFING_CHARACTERS = 6_000
 #: How many claims are looked at, and how many are named.
@@ -119,17 +121,17 @@ class Hook:
 
     def _renew(self, client: Client) -> float:
         """Renew what is due, and return for how many seconds nothing will be."""
-        quiet = _QUIET_WITHOUT
+        due = []
         for claim in _held(client, self._session):
-            left, half = claim.remaining_seconds, claim.ttl_seconds / 2
-            if left < half:
+            left, least = claim.remaining_seconds, claim.ttl_seconds * RENEWED_BELOW
+            if left < least:
                 try:
                     left = client.renew(self._session, claim.work_key, token=claim.fencing_token).remaining_seconds
                 except (NotHolder, NotFound) as error:
                     self.notices.append(_why(error))
                     continue
-            quiet = min(max(quiet, _MOST_QUIET) if quiet == _QUIET_WITHOUT else quiet, max(1.0, left - half))
-        return quiet
+            due.append(max(1.0, left - least))
+        return min(_MOST_QUIET, *due) if due else _QUIET_WITHOUT
 
     def _stop(self) -> dict[str, Any]:
         if self._event.is_asked_already or self._event.by_subagent:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["Stamp", "forget_old", "load", "now", "save"]
+__all__ = ["Stamp", "forget_old", "last_hook", "load", "now", "save"]
 
 _MOST_BYTES = 64 * 1024
 #: How long a stamp is kept, in seconds: longer than any claim lasts, seven days.
@@ -45,13 +45,7 @@ def now() -> float:
 def load(session: str) -> Stamp:
     """Return the stamp of a session; an empty one where there is none that holds."""
     try:
-        with _directory() as directory:
-            descriptor = os.open(
-                _name(session), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
-            )
-            with os.fdopen(descriptor, "rb") as file:
-                _check_ours(os.fstat(descriptor), stat.S_ISREG)
-                found = json.loads(file.read(_MOST_BYTES))
+        found = _read(session)
         at, until, reminded = float(found["at"]), float(found["until"]), found["reminded"]
         if not isinstance(reminded, list) or not all(isinstance(each, str) for each in reminded):
             return Stamp()
@@ -59,6 +53,29 @@ def load(session: str) -> Stamp:
         return Stamp(until if holds else 0.0, reminded)
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return Stamp()
+
+
+def last_hook(session: str) -> float:
+    """Return when a hook of a session last left a stamp, as a reading of ``now``; 0 where that is not known.
+
+    Hooks that have nothing to do leave none, for five minutes at most.
+    """
+    try:
+        at = float(_read(session)["at"])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return 0.0
+    return at if at <= now() else 0.0
+
+
+def _read(session: str) -> Any:
+    """Return what is stored of a session; raises ``OSError`` or ``ValueError`` where there is nothing to be read."""
+    with _directory() as directory:
+        descriptor = os.open(
+            _name(session), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+        )
+        with os.fdopen(descriptor, "rb") as file:
+            _check_ours(os.fstat(descriptor), stat.S_ISREG)
+            return json.loads(file.read(_MOST_BYTES))
 
 
 def save(session: str, stamp: Stamp) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -40,8 +41,8 @@ def serve_mcp(
 
     Agents start it themselves: as the command of an MCP server they are given coordination, and mcp as its argument.
     The session is named as for other commands; where none is, a name is invented and said in every answer. Claims are
-    renewed for two hours after the last call of a tool. It ends when its input is closed, and claims then end at their
-    deadlines.
+    renewed for two hours after the last call of a tool or hook. It ends when its input is closed, and claims then end
+    at their deadlines.
     """
     context = current()
     context.check()
@@ -50,6 +51,7 @@ def serve_mcp(
     _need_sdk()
     import asyncio
 
+    from coordinator.agents.stamps import last_hook
     from coordinator.mcp.desk import LONGEST_CALL_SECONDS, Desk
     from coordinator.mcp.server import serve
 
@@ -60,7 +62,8 @@ def serve_mcp(
 
     async def run() -> None:
         client = context.async_client_within(LONGEST_CALL_SECONDS)
-        await serve(Desk(client, acting.name, context.repository, seconds), named=acting.source != "invented")
+        desk = Desk(client, acting.name, context.repository, seconds, partial(last_hook, acting.name))
+        await serve(desk, named=acting.source != "invented")
 
     asyncio.run(run())
     return 0

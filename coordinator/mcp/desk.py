@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -62,10 +62,18 @@ class Desk:
     """Acts for one session.
 
     ``client`` has a timeout of at most ``LONGEST_CALL_SECONDS``. ``repository`` is that of the checkout, "" for none,
-    and ``ttl`` how long claims last without a renewal, in seconds.
+    and ``ttl`` how long claims last without a renewal, in seconds. ``last_hook`` says when a hook of the agent came, as
+    a reading of ``boot_seconds``, 0 where none did.
     """
 
-    def __init__(self, client: AsyncClient, session: str, repository: str, ttl: float) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        session: str,
+        repository: str,
+        ttl: float,
+        last_hook: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._client = client
         self.session = session
         self._repository = repository
@@ -74,7 +82,7 @@ class Desk:
         self._answered: OrderedDict[Hashable, _Answered] = OrderedDict()
         self._withdrawals: set[asyncio.Task[bool]] = set()
         # A hold ends with its block; what is kept here has none.
-        self.keeping = Keeping(client._means().keeper)  # noqa: SLF001  # of this package, and for nobody else
+        self.keeping = Keeping(client._means().keeper, last_hook)  # noqa: SLF001  # of this package, and for nobody else
 
     async def briefing(self, arguments: BriefingArguments) -> tuple[str, BriefingAnswer]:
         """Sum up what the session holds, what is taken, what was left unfinished and what was finished lately."""

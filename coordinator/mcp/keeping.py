@@ -3,8 +3,8 @@
 Invariants:
 - Renewed is what was claimed or noted through this server, and nothing else: a claim under which another program works,
   as ``coordination run``, ends with that program.
-- It is renewed while a tool was called within the last two hours. A terminal that was left open holds no work for ever.
-  A call after that goes on with what has not ended.
+- It is renewed while a tool was called, or a hook of the agent came, within the last two hours. A terminal that was
+  left open holds no work for ever. A call after that, or a hook, goes on with what has not ended.
 - No claim is lost silently: answers say so until the agent has asked about that work, at most a few times, because
   several agents may share a server. So do they if renewals fail.
 - When the server ends, nothing is renewed any more, and claims end at their deadlines.
@@ -25,8 +25,9 @@ from coordinator.time_text import format_duration
 
 __all__ = ["IDLE_SECONDS", "Keeping"]
 
-#: For how long claims are renewed after a call, in seconds.
+#: For how long claims are renewed after a call or a hook, and how often that is looked at, in seconds.
 IDLE_SECONDS = 2 * 3600.0
+_LOOK_SECONDS = 60.0
 #: In how many answers a lost claim is told, and how much of a reason is.
 _TOLD, _LONGEST_REASON = 5, 200
 
@@ -35,11 +36,19 @@ class Keeping:
     """The claims that were made here, by their work keys."""
 
     def __init__(
-        self, keeper: AsyncKeeper, idle_seconds: float = IDLE_SECONDS, clock: Callable[[], float] = boot_seconds
+        self,
+        keeper: AsyncKeeper,
+        last_hook: Callable[[], float] = lambda: 0.0,
+        *,
+        clock: Callable[[], float] = boot_seconds,
+        look_seconds: float = _LOOK_SECONDS,
     ) -> None:
+        """Keep claims with ``keeper``; ``last_hook`` says when a hook of the agent came, on the same clock."""
         self._keeper = keeper
-        self._idle_seconds = idle_seconds
+        self._last_hook = last_hook
         self._clock = clock
+        self._look_seconds = look_seconds
+        self._last_call = 0.0
         self._held: dict[str, HeldClaim] = {}
         #: How many answers have said that a claim is lost.
         self._told: dict[str, int] = {}
@@ -53,14 +62,8 @@ class Keeping:
 
     def touch(self) -> None:
         """Note that the agent is at work: what it holds is renewed from now on."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
-        if self._resting:
-            self._resting = False
-            for held in self._held.values():
-                if self._is_held(held):
-                    self._keeper.add(held)
+        self._last_call = self._clock()
+        self._look()
 
     def keep(self, claim: Claim) -> None:
         """Renew a claim from now on, which was granted or renewed just now."""
@@ -105,6 +108,19 @@ class Keeping:
         if self._timer is not None:
             self._timer.cancel()
         self._rest()
+
+    def _look(self) -> None:
+        """Renew or do not, by when the agent was at work; and look again soon."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._look_seconds, self._look)
+        if self._clock() - max(self._last_call, self._last_hook()) >= IDLE_SECONDS:
+            self._rest()
+        elif self._resting:
+            self._resting = False
+            for held in self._held.values():
+                if self._is_held(held):
+                    self._keeper.add(held)
 
     def _rest(self) -> None:
         self._resting = True

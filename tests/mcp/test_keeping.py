@@ -12,7 +12,7 @@ import pytest
 from coordinator.client._keepers import AsyncKeeper
 from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.errors import ClaimLost, Unavailable
-from coordinator.mcp.keeping import Keeping
+from coordinator.mcp.keeping import IDLE_SECONDS, Keeping
 from coordinator.mcp.repeats import Repeats
 from coordinator.model import Claim
 
@@ -20,29 +20,35 @@ NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
 
 
 class World:
-    """A keeper that renews nothing, and a clock."""
+    """A keeper that renews nothing, a clock, and a hook."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now = 100_000.0
+        self.last_hook = 0.0
         self.renewed: dict[str, HeldClaim] = {}
-        self.resting = asyncio.Event()
-        self.keeping = Keeping(cast(AsyncKeeper, self), idle_seconds=0.02, clock=lambda: self.now)
+        self.changed = asyncio.Event()
+        self.keeping = Keeping(
+            cast(AsyncKeeper, self), lambda: self.last_hook, clock=lambda: self.now, look_seconds=0.01
+        )
 
     def add(self, held: HeldClaim) -> None:
         self.renewed[held.claim.work_key] = held
+        self.changed.set()
 
     def discard(self, held: HeldClaim) -> None:
         self.renewed.pop(held.claim.work_key, None)
-        if not self.renewed:
-            self.resting.set()
+        self.changed.set()
 
-    async def rest(self) -> None:
-        """Wait until nothing is renewed any more."""
+    async def until(self, *renewed: str) -> None:
+        """Wait until this work is renewed, and no other."""
         async with asyncio.timeout(20):
-            await self.resting.wait()
+            while [*self.renewed] != [*renewed]:
+                self.changed.clear()
+                await self.changed.wait()
 
-    def claim(self, key: str, token: int = 7) -> Claim:
-        claim = Claim(key, "task", "s", 1, token, 600, NOW, NOW, 600, typed_key=f"typed {key}", deadline=self.now + 600)
+    def claim(self, key: str, token: int = 7, ttl: float = 600) -> Claim:
+        deadline = self.now + ttl
+        claim = Claim(key, "task", "s", 1, token, ttl, NOW, NOW, ttl, typed_key=f"typed {key}", deadline=deadline)
         self.keeping.keep(claim)
         return claim
 
@@ -61,20 +67,40 @@ async def test_what_was_claimed_is_renewed_until_it_ends(world: World) -> None:
     assert not world.renewed
 
 
-async def test_after_two_hours_without_a_call_nothing_is_renewed_until_the_next_one(world: World) -> None:
+async def test_two_hours_after_the_last_call_nothing_is_renewed_until_the_next_one(world: World) -> None:
     world.keeping.touch()
-    world.claim("task:a")
-    await world.rest()
-    world.keeping.touch()
+    claim = world.claim("task:a", ttl=4 * 3600)
+    world.now += IDLE_SECONDS - 1
+    await asyncio.sleep(0.03)
     assert [*world.renewed] == ["task:a"]
+    world.now += 1
+    await world.until()
+    world.keeping.touch()
+    await world.until("task:a")
     assert world.keeping.notices() == []
+    assert claim.deadline is not None
+    assert world.now < claim.deadline
+
+
+async def test_a_hook_counts_like_a_call(world: World) -> None:
+    world.keeping.touch()
+    world.claim("task:a", ttl=8 * 3600)
+    world.last_hook = world.now + IDLE_SECONDS / 2
+    world.now += IDLE_SECONDS
+    await asyncio.sleep(0.03)
+    assert [*world.renewed] == ["task:a"]
+    world.now += IDLE_SECONDS / 2
+    await world.until()
+    world.last_hook = world.now
+    await world.until("task:a")
 
 
 async def test_what_has_ended_meanwhile_is_lost_and_not_renewed_again(world: World) -> None:
     world.keeping.touch()
-    world.claim("task:a")
-    await world.rest()
-    world.now += 601
+    world.claim("task:a", ttl=IDLE_SECONDS + 1)
+    world.now += IDLE_SECONDS
+    await world.until()
+    world.now += 1
     world.keeping.touch()
     assert not world.renewed
     (notice,) = world.keeping.notices()

@@ -158,6 +158,7 @@ class Server:
             self._policies,
             key_rules=settings.key_rules,
             clock=self._wall,
+            sees=_all_fleets if authorizer is None else lambda context: authorizer.identify(context).fleets.match,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
         idle = IdleConnections(self._listener.port, most_connections)
@@ -279,6 +280,10 @@ class Server:
         if security.tls_cert is None or security.tls_key is None:
             return None
         return FollowedFiles(security.tls_cert, security.tls_key, security.client_ca)
+
+
+def _all_fleets(_: object) -> Callable[[str], bool]:
+    return lambda _: True
 
 
 def _no_credential(_: object) -> str:

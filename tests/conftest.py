@@ -21,7 +21,7 @@ import pytest
 from coordinator.store.embedded import find_etcd
 from coordinator.store.embedded.binary import ETCD_VARIABLE, wheel_program
 from coordinator.store.etcd.client import EtcdChannel
-from tests.loaded_command import end_shared, shared_command
+from tests.loaded_command import end_shared, shared_command, without_new
 from tests.other_users import Giving
 
 #: Runs an embedded etcd on the directory named until its standard input is closed.
@@ -212,7 +212,9 @@ def coordination(coordinator: RunningCoordinator, fleet: str) -> Coordination:
         environment, command = _environment(**(there | settings)), [COMMAND, *arguments]
         if (loaded := shared_command()).can_run(environment):
             return loaded.run(command, environment, 60)
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done.stderr = without_new(done.stderr)
+        return done
 
     return run
 

@@ -18,6 +18,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import select
 import signal
 import socket
@@ -36,6 +37,9 @@ __all__ = ["LoadedCommand", "end_shared", "shared_command"]
 _OF_A_START = ("PYTHON", "LC_", "LANG", "LOCPATH", "LD_", "GRPC_", "MALLOC_", "SSL_", "OPENSSL_")
 
 
+_NEW = re.compile(r"^notice: fleet '[^']*' is new; .*\n", re.MULTILINE)
+
+
 class LoadedCommand:
     """The process, and how to have it run a command."""
 
@@ -48,9 +52,17 @@ class LoadedCommand:
         return _of_a_start(environment) == self._started_with
 
     def run(
-        self, arguments: Sequence[str | bytes], environment: Mapping[str, str], seconds: float
+        self,
+        arguments: Sequence[str | bytes],
+        environment: Mapping[str, str],
+        seconds: float,
+        *,
+        new_fleets: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end in the current directory; raises ``TimeoutExpired`` after so many seconds."""
+        """Run a command to its end in the current directory; raises ``TimeoutExpired`` after so many seconds.
+
+        ``new_fleets``: leave in what it says of a fleet that is new.
+        """
         argv = [os.fsdecode(argument) for argument in arguments]
         with socket.socket(socket.AF_UNIX) as to, contextlib.ExitStack() as stack:
             to.settimeout(seconds)
@@ -71,7 +83,13 @@ class LoadedCommand:
                 except TimeoutError:
                     os.kill(pid, signal.SIGKILL)
                     raise subprocess.TimeoutExpired(argv, seconds) from None
-        return subprocess.CompletedProcess(argv, code, *(output.text() for output in outputs))
+        said, complained = (output.text() for output in outputs)
+        return subprocess.CompletedProcess(argv, code, said, complained if new_fleets else without_new(complained))
+
+
+def without_new(complained: str) -> str:
+    """Return what was written to standard error but for the notice of a new fleet: that of each test is new."""
+    return _NEW.sub("", complained)
 
 
 class _Output(threading.Thread):

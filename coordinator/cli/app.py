@@ -33,6 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "backups": ("backup", "restore"),
     "credentials": ("certs", "token"),
     "status": ("status",),
+    "fleets": ("fleets",),
     "run": (RUN,),
     "next": ("work-next",),
     "mcp_server": ("mcp",),
@@ -53,7 +54,7 @@ _HELP = """Claim a unit of work before doing it: one session gets it, the others
 class _Verbs(CommonGroup):
     headings: ClassVar = {
         "Work": [RUN, "work-next", *_WORK, *_RECORDS, *_OPERATORS, "work-watch", "policy"],
-        "Overview": ["briefing", "status", "hot", "top"],
+        "Overview": ["briefing", "status", "fleets", "hot", "top"],
         "Agents": [*_AGENTS, "mcp"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],

@@ -14,6 +14,7 @@ from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects.work import next_object
 from coordinator.cli.key_lists import FromFile, read_key_list
+from coordinator.cli.new_fleet import say_if_new
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
@@ -56,6 +57,7 @@ def work_next(
     request_id = named_request(request_id)
     with context.client(instance=acting.instance) as client, under_way(request_id):
         found = client.try_claim_next(acting.name, candidates, seconds, note=note, request_id=request_id)
+    say_if_new(context, found)
     if isinstance(found, Claim) and found.typed_key is not None:
         say_what_it_became(found.typed_key, found.work_key)
     answer(context, wording.describe_claim(found), next_object(found))

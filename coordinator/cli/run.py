@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Context, current
 from coordinator.cli.json_objects.work import run_object
 from coordinator.cli.key_lists import STANDARD_INPUT, FromFile, read_key_list
+from coordinator.cli.new_fleet import say_if_new
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
@@ -141,8 +144,7 @@ def run(
         nothing_free=nothing_free,
         repeat_after=None if repeat is None else check_repeat_after(parse_duration(repeat, field="repeat")),
     )
-    say = verbose and not here.json
-    outcome = Wrapper(request, notice, lambda claim: _say_claim(claim) if say else None).run()
+    outcome = Wrapper(request, notice, partial(_claimed, here, verbose=verbose)).run()
     _report(here, outcome, verbose=verbose)
     if outcome.by_interrupt:
         # Ctrl-C was COMMAND's alone; what shares this group, a shell that runs a script, waits for it too.
@@ -151,6 +153,14 @@ def run(
     if outcome.signal == signal.SIGINT:
         end_by(signal.SIGINT)
     return int(outcome.code)
+
+
+def _claimed(context: Context, claim: Claim, *, verbose: bool) -> None:
+    """Say what was claimed, and to people that its fleet is new: where nobody looks, standard error is COMMAND's."""
+    if verbose and not context.json:
+        _say_claim(claim)
+    if sys.stderr.isatty():
+        say_if_new(context, claim)
 
 
 #: The command by its name.

@@ -11,6 +11,7 @@ from coordinator import quotation
 from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects.work import claim_object, record_object
+from coordinator.cli.new_fleet import say_if_new
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on
@@ -44,6 +45,7 @@ def work_claim(
         found = client.try_claim(
             acting.name, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id
         )
+    say_if_new(context, found)
     say_what_it_became(key, found.work_key)
     answer(context, wording.describe_claim(found), claim_object(found, key))
     if isinstance(found, Denial):

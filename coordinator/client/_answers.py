@@ -50,6 +50,7 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
         outcome=outcome,
         previous=_previous(response.previous) if response.HasField("previous") else None,
         typed_key=response.typed_key or None,
+        new_fleet=response.new_fleet,
     )
 
 
@@ -73,6 +74,7 @@ def next_answer(response: pb.ClaimNextResponse, *, sent_at: float) -> model.Clai
             claim=response.claim if response.HasField("claim") else None,
             denial=response.denial if response.HasField("denial") else None,
             previous=response.previous if response.HasField("previous") else None,
+            new_fleet=response.new_fleet,
         ),
         sent_at=sent_at,
     )
@@ -114,6 +116,7 @@ def claim_from(
     outcome: model.Outcome = model.Outcome.GRANTED,
     previous: model.Previous | None = None,
     typed_key: str | None = None,
+    new_fleet: bool = False,
 ) -> model.Claim:
     """Read a claim; ``sent_at`` as in ``claim_answer``, None for one that was only read: it promises no deadline."""
     remaining = seconds_of(message.remaining)
@@ -132,6 +135,7 @@ def claim_from(
         previous=previous,
         typed_key=typed_key,
         deadline=None if sent_at is None else sent_at + remaining,
+        new_fleet=new_fleet,
     )
 
 

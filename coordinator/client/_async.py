@@ -1028,6 +1028,16 @@ class AsyncClient:
         request = pb.ReapRequest(fleet=self._fleet, min_age=fields.duration("min_age", min_age), dry_run=True)
         return answers.records_from((await self._calls.call("Reap", request)).expired)
 
+    async def list_fleets(self) -> model.FleetList:
+        """Return the fleets that have anything stored, by name, as far as the caller's credential grants them.
+
+        Returns:
+            The fleets. ``complete`` is false if there were more than one call looks at.
+
+        """
+        request = pb.ListFleetsRequest(fleet=self._fleet)
+        return fleet_answers.fleets_from(await self._calls.call("ListFleets", request))
+
     async def status(self) -> model.Status:
         """Return the state of the coordinator, its store and the fleet.
 

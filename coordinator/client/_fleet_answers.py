@@ -31,6 +31,12 @@ def briefing_from(message: pb.BriefingResponse, session: str) -> model.Briefing:
     )
 
 
+def fleets_from(message: pb.ListFleetsResponse) -> model.FleetList:
+    """Read fleets."""
+    uses = (model.FleetUse(use.name, use.live_claims, use.records) for use in message.fleets)
+    return model.FleetList(tuple(uses), message.complete)
+
+
 def hot_from(message: pb.HotResponse) -> model.HotKeys:
     """Read the work keys that are fought over."""
     entries = (

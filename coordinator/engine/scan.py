@@ -33,6 +33,7 @@ __all__ = [
     "ended_claims",
     "expired_claims",
     "holders",
+    "is_empty_fleet",
     "live_claims",
     "next_fleet",
 ]
@@ -54,6 +55,13 @@ def next_fleet(cursor: bytes | None) -> Operation[tuple[str | None, bytes | None
             return None, kv.key + b"\0"
         return fleet, end_of_prefix(_ROOT + fleet.encode() + b"/")
     return None, None
+
+
+def is_empty_fleet(paths: FleetPaths) -> Operation[bool]:
+    """Return whether a fleet has no record of any work."""
+    prefix = paths.prefix("record")
+    reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=1),)))
+    return not reply.range(0).kvs
 
 
 #: Kinds of one table that are counted separately.

@@ -5,7 +5,7 @@ The sentence that ``Denial.describe`` returns is in ``denial_text.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import NamedTuple
 
@@ -76,7 +76,8 @@ class Claim:
     that counts while the host is suspended. ``time.monotonic()`` does not, and must not be compared with it. Only
     claims that a client has granted or renewed have one; ``remaining`` and ``is_lost`` read that clock themselves. A
     claim that is unpickled on another host, or after a restart of this one, has none. ``choice`` is there if it is the
-    answer to a ClaimNext.
+    answer to a ClaimNext. ``new_fleet`` is whether nothing was stored of its fleet before: the fleet's name may be
+    mistyped.
     """
 
     work_key: str
@@ -94,6 +95,7 @@ class Claim:
     typed_key: str | None = None
     deadline: float | None = None
     choice: Choice | None = None
+    new_fleet: bool = field(default=False, compare=False)
 
     def remaining(self, at: float | None = None) -> float:
         """Return for how many seconds the claim certainly lasts still, 0 or more; 0 for a claim without a ``deadline``.
@@ -120,8 +122,8 @@ class Claim:
 
     def __setstate__(self, state: list[object]) -> None:
         boot, *values = state
-        for field, value in zip(fields(self), values, strict=True):
-            object.__setattr__(self, field.name, value)
+        for each, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, each.name, value)
         if boot != this_boot():
             object.__setattr__(self, "deadline", None)
 

@@ -14,6 +14,8 @@ __all__ = [
     "ConvergenceRate",
     "CoordinatorStatus",
     "EtcdStatus",
+    "FleetList",
+    "FleetUse",
     "HotKey",
     "HotKeys",
     "Policy",
@@ -105,6 +107,23 @@ class HotKey:
     attempt: int | None = None
     expires_at: datetime | None = None
     state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetUse:
+    """A fleet that something is stored of: its live claims, and the work keys that something is known of."""
+
+    name: str
+    live_claims: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetList:
+    """Fleets by their names; ``complete`` is false where there were more than one call looks at."""
+
+    fleets: tuple[FleetUse, ...]
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

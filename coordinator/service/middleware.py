@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 #: So many candidates of a ClaimNext are about as much work as a call.
 _CANDIDATES_OF_A_CALL = 100
 #: Calls whose answers may be large; they are answered in turn.
-_LARGE = frozenset({"Get", "List", "Log", "Briefing", "Hot"})
+_LARGE = frozenset({"Get", "List", "Log", "Briefing", "Hot", "ListFleets"})
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -21,6 +21,7 @@ from coordinator.service import fleet_replies, replies
 from coordinator.service.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
+from coordinator.service.fleet_list import list_fleets
 from coordinator.service.request_fields import Keyed, check_revision
 from coordinator.service.requests import briefing_command, event_filter, hot_command, list_command, log_command
 from coordinator.service.status import StatusReader
@@ -44,6 +45,7 @@ class ReadCalls:
     _key_rules: KeyRules
     _clock: Callable[[], datetime]
     _credential: Callable[[Any], str]
+    _sees: Callable[[Any], Callable[[str], bool]]
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802  # its name in the API
         """Return all that is known of a work key."""
@@ -89,6 +91,11 @@ class ReadCalls:
         ) as watch:
             async for each in watch:
                 yield pb.WatchResponse(revision=each) if isinstance(each, Progress) else replies.claim_event(each)
+
+    async def ListFleets(self, request: pb.ListFleetsRequest, context: _Context) -> pb.ListFleetsResponse:  # noqa: N802
+        """List the fleets that have anything stored, as far as the caller's credential grants them."""
+        check_fleet(request.fleet)
+        return await list_fleets(self._runner, self._sees(context), deadline=deadline_of(context))
 
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
         """Return the state of the coordinator, its store and the fleet."""

@@ -49,8 +49,8 @@ _PORTION = 32
 _SKIPPED_KEPT = 1_024
 
 
-def claim_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimResponse:
-    """Write the answer to a claim."""
+def claim_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet: bool = False) -> pb.ClaimResponse:
+    """Write the answer to a claim; ``new_fleet``: it is the first in its fleet."""
     if isinstance(answer, model.Denial):
         return pb.ClaimResponse(
             outcome=types.OUTCOME_DENIED, work_key=answer.work_key, typed_key=typed_key, denial=_denial(answer)
@@ -61,11 +61,12 @@ def claim_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimR
         typed_key=typed_key,
         claim=live_claim(answer),
         previous=None if answer.previous is None else _previous(answer.previous),
+        new_fleet=new_fleet,
     )
 
 
-def next_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimNextResponse:
-    """Write the answer to a ClaimNext."""
+def next_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet: bool = False) -> pb.ClaimNextResponse:
+    """Write the answer to a ClaimNext; ``new_fleet`` as in ``claim_reply``."""
     reply = claim_reply(answer, typed_key)
     return pb.ClaimNextResponse(
         outcome=reply.outcome,
@@ -75,6 +76,7 @@ def next_reply(answer: model.Claim | model.Denial, typed_key: str) -> pb.ClaimNe
         denial=reply.denial if reply.HasField("denial") else None,
         previous=reply.previous if reply.HasField("previous") else None,
         choice=_choice(answer.choice or model.Choice()),
+        new_fleet=new_fleet,
     )
 
 

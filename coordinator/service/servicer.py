@@ -40,6 +40,7 @@ from coordinator.service.deadlines import deadline_of
 from coordinator.service.decisions import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
+from coordinator.service.new_fleets import NewFleets
 from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.read_calls import ReadCalls
@@ -75,7 +76,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
-    where none are asked for.
+    where none are asked for; ``sees`` whether it grants a fleet.
     """
 
     def __init__(
@@ -92,11 +93,14 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         *,
         key_rules: KeyRules,
         credential: Callable[[Any], str] = lambda _: "",
+        sees: Callable[[Any], Callable[[str], bool]] = lambda _: lambda _: True,
         clock: Callable[[], datetime] = clock.now,
     ) -> None:
         self._runner = runner
         self._alternatives = Alternatives(runner)
         self._credential = credential
+        self._sees = sees
+        self._new_fleets = NewFleets(runner)
         self._decisions = Decisions(recorder)
         self._status = status
         self._diagnosis = diagnosis
@@ -116,14 +120,16 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         command = claim_command(request, request, session, self._clock(), policy)
         payer = self._payer(keyed.fleet, command.session, context)
         deadline = deadline_of(context)
+        was_empty = await self._new_fleets.is_empty(keyed.fleet, deadline=deadline)
         answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline)
         self._decisions.claim_answered(keyed, command.session, answer)
+        first = self._new_fleets.answered(keyed.fleet, answer, was_empty=was_empty)
         # At a limit, other work of the kind may be at the same one.
         if isinstance(answer, model.Denial) and answer.reason is not model.DenialReason.LIMIT:
             answer = replace(
                 answer, alternatives=await self._alternatives.to(keyed, command.session, deadline=deadline)
             )
-        return replies.claim_reply(answer, keyed.typed)
+        return replies.claim_reply(answer, keyed.typed, new_fleet=first)
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802
         """Claim several work keys, each for itself."""
@@ -142,6 +148,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         command = next_command(request, self._clock())
         payer = self._payer(candidates[0].fleet, command.session, context)
         policies = next_policies(request, await self._policies.of(payer.fleet, deadline=deadline))
+        was_empty = await self._new_fleets.is_empty(payer.fleet, deadline=deadline)
         answer = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
         place = None if answer.choice is None else answer.choice.place
         keyed = candidates[(place or 1) - 1]
@@ -149,7 +156,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         self._decisions.placed(keyed, command.session, answer)
         # A repeated request may have been granted what is not on this list.
         elsewhere = place is None and isinstance(answer, model.Claim)
-        return replies.next_reply(answer, answer.work_key if elsewhere else keyed.typed)
+        first = self._new_fleets.answered(payer.fleet, answer, was_empty=was_empty)
+        return replies.next_reply(answer, answer.work_key if elsewhere else keyed.typed, new_fleet=first)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""

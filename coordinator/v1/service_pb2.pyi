@@ -45,20 +45,22 @@ class ClaimRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
     CLAIM_FIELD_NUMBER: _ClassVar[int]
     DENIAL_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    NEW_FLEET_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
     claim: _types_pb2.Claim
     denial: _types_pb2.Denial
     previous: _types_pb2.PreviousAttempt
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ...) -> None: ...
+    new_fleet: bool
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ...) -> None: ...
 
 class ClaimItem(_message.Message):
     __slots__ = ("work_key", "ttl", "note", "reopen", "request_id", "fencing_token")
@@ -123,7 +125,7 @@ class ClaimNextRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +133,7 @@ class ClaimNextResponse(_message.Message):
     DENIAL_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     CHOICE_FIELD_NUMBER: _ClassVar[int]
+    NEW_FLEET_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -138,7 +141,8 @@ class ClaimNextResponse(_message.Message):
     denial: _types_pb2.Denial
     previous: _types_pb2.PreviousAttempt
     choice: _types_pb2.Choice
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ...) -> None: ...
+    new_fleet: bool
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "ttl", "note", "request_id", "instance", "fencing_token")
@@ -625,6 +629,30 @@ class UnsetPolicyResponse(_message.Message):
     removed: bool
     pattern: str
     def __init__(self, removed: bool = ..., pattern: _Optional[str] = ...) -> None: ...
+
+class ListFleetsRequest(_message.Message):
+    __slots__ = ("fleet",)
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    def __init__(self, fleet: _Optional[str] = ...) -> None: ...
+
+class FleetUse(_message.Message):
+    __slots__ = ("name", "live_claims", "records")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIVE_CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    live_claims: int
+    records: int
+    def __init__(self, name: _Optional[str] = ..., live_claims: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
+
+class ListFleetsResponse(_message.Message):
+    __slots__ = ("fleets", "complete")
+    FLEETS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    fleets: _containers.RepeatedCompositeFieldContainer[FleetUse]
+    complete: bool
+    def __init__(self, fleets: _Optional[_Iterable[_Union[FleetUse, _Mapping]]] = ..., complete: bool = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("fleet",)

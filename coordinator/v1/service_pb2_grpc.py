@@ -156,6 +156,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListFleets = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/ListFleets',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.ListFleetsRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.ListFleetsResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Status',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.StatusRequest.SerializeToString,
@@ -352,6 +357,13 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFleets(self, request, context):
+        """Lists the fleets that have anything stored, by name; of those, the ones that the caller's credential grants.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
         """Returns the state of the coordinator, its store and the fleet.
         """
@@ -474,6 +486,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.UnsetPolicy,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.UnsetPolicyResponse.SerializeToString,
+            ),
+            'ListFleets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFleets,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ListFleetsRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.ListFleetsResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -1070,6 +1087,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/UnsetPolicy',
             coordinator_dot_v1_dot_service__pb2.UnsetPolicyRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.UnsetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFleets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/ListFleets',
+            coordinator_dot_v1_dot_service__pb2.ListFleetsRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.ListFleetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

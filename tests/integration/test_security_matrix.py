@@ -16,13 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from coordinator.v1 import service_pb2 as pb
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 from tests.integration.security_world import SERVICE, World, channel, code_of, make_world
 
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
 ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Withdraw"}
-READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "Status", "Diagnose", "ListPolicies"}
+READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "ListFleets", "Status", "Diagnose", "ListPolicies"}
 TIDYING = {"Reap", "Acknowledge"}
 OPERATING = {"Revoke", "Reopen", "SetPolicy", "UnsetPolicy"}
 METHODS = tuple(SERVICE.methods_by_name)
@@ -247,3 +248,23 @@ async def test_reflection_is_for_those_with_a_credential(guarded: Guarded, opene
         return "OK" if SERVICE.full_name in services else "?"
 
     assert [await answer(who) for who in (*INVALID, "reader")] == [UNKNOWN] * len(INVALID) + ["OK"]
+
+
+async def test_8_a_caller_sees_the_fleets_that_its_credential_grants(
+    guarded: Guarded, opened: grpc.aio.Channel
+) -> None:
+    for name in guarded.fleets.values():
+        request = request_for("Claim", fleet=name, session="bob-1", key=f"task:{name}")
+        assert (await code_of(opened, "Claim", request, header=guarded.headers["bob"]))[0] == "OK"
+
+    async def seen(caller: str, fleet: str) -> set[str]:
+        request = request_for("ListFleets", fleet=guarded.fleets[fleet], session="")
+        metadata = (("authorization", guarded.headers[caller] or ""),)
+        answer = await CoordinatorServiceStub(opened).ListFleets(request, timeout=20, metadata=metadata)
+        return {use.name for use in answer.fleets}
+
+    here, there = guarded.fleets["here"], guarded.fleets["there"]
+    assert await seen("alice", "here") == await seen("reader", "here") == {here}
+    assert await seen("stranger", "there") == {there}
+    assert await seen("bob", "here") == {here, there}
+    assert await seen("root", "there") >= {here, there}

@@ -109,6 +109,12 @@ def status_object(status: model.Status, taken: Iterable[model.Claim] = ()) -> Ob
     }
 
 
+def fleets_object(found: model.FleetList) -> Object:
+    """The answer to ``fleets``."""
+    fleets = [{"name": use.name, "live_claims": use.live_claims, "records": use.records} for use in found.fleets]
+    return {"fleets": fleets, "complete": found.complete}
+
+
 def hot_object(found: model.HotKeys) -> Object:
     """The answer to ``hot``."""
     return {

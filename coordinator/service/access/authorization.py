@@ -71,6 +71,7 @@ RULES: dict[str, Rule] = {
     "Briefing": _READING,
     "Hot": _READING,
     "Log": _READING,
+    "ListFleets": _READING,
     "Status": _READING,
     "Diagnose": _READING,
     "Reap": _TIDYING,

@@ -29,13 +29,15 @@ __all__ = ["LOST", "describe_failure"]
 
 #: What an agent has to do that has lost a claim.
 LOST = "stop this work and do not push: another session may hold it"
+_START_NONE = "without an answer start no work that others may do too"
 #: The longest message of an error that is shown, in characters.
 _LONGEST = 400
 
 
-def describe_failure(error: CoordinatorError, tool: str) -> str:
-    """Return the text of a tool's error."""
-    return f"{line(error.message)[:_LONGEST]}. {_advice(error, tool)}"
+def describe_failure(error: CoordinatorError, tool: str, *, reads: bool = False) -> str:
+    """Return the text of a tool's error; ``reads``: the tool changes nothing."""
+    advice = f"Try again{_when(error)}; {_START_NONE}." if reads and isinstance(error, TryAgain) else ""
+    return f"{line(error.message)[:_LONGEST]}. {advice or _advice(error, tool)}"
 
 
 def _advice(error: CoordinatorError, tool: str) -> str:
@@ -46,8 +48,7 @@ def _advice(error: CoordinatorError, tool: str) -> str:
         case LimitExceeded():
             return f"Nothing was changed. Start no new work; try again{_when(error)}."
         case TryAgain():
-            start_none = "without an answer start no work that others may do too"
-            return f"Nothing was changed. Try again{_when(error)}; {start_none}.{_hint(error)}"
+            return f"Nothing was changed. Try again{_when(error)}; {_START_NONE}.{_hint(error)}"
         case NotPermitted():
             return f"Nothing was changed. Start no work; a person has to change this.{_hint(error)}"
         case ClaimLost():

@@ -71,7 +71,7 @@ class _Handlers:
         try:
             text, answer = await self._alone(tool.call(self._desk, params.arguments, context.request_id))
         except CoordinatorError as error:
-            return self._failed(describe_failure(error, tool.name))
+            return self._failed(describe_failure(error, tool.name, reads=tool.reads))
         except TimeoutError:
             return self._failed(f"no answer came in time. It may have taken effect: call {tool.name} again.")
         except Exception as error:  # noqa: BLE001  # whatever it is, the agent must learn that it failed
@@ -130,7 +130,7 @@ class _Handlers:
         try:
             text, _ = await self._alone(self._desk.briefing(BriefingArguments()))
         except CoordinatorError as error:
-            raise mcp.MCPError(types.INTERNAL_ERROR, describe_failure(error, "briefing")) from None
+            raise mcp.MCPError(types.INTERNAL_ERROR, describe_failure(error, "briefing", reads=True)) from None
         return text_of(text, self._shown_session, [])
 
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T:
@@ -197,7 +197,10 @@ def build(desk: Desk, *, named: bool) -> Server[Any]:
 
 
 async def serve(desk: Desk, *, named: bool) -> None:
-    """Serve an agent until it closes the standard input."""
+    """Serve an agent until it closes the standard input, or no longer reads the output and then closes the input."""
     server = build(desk, named=named)
-    async with stdio_server() as (requests, answers):
-        await server.run(requests, answers, server.create_initialization_options())
+    try:
+        async with stdio_server() as (requests, answers):
+            await server.run(requests, answers, server.create_initialization_options())
+    except* (BrokenPipeError, ConnectionResetError):
+        _LOG.debug("the agent does not read what it is answered")

@@ -29,6 +29,7 @@ from coordinator.mcp.failures import describe_failure
 from coordinator.process.new_files import new_files
 from coordinator.security.new_tokens import add_credential
 from coordinator.security.tokens_file import Wanted
+from tests.cli.test_doctor import fill
 from tests.conftest import RunCoordinator, RunningEtcd
 
 
@@ -75,6 +76,12 @@ def test_each_error_says_what_to_do(error: CoordinatorError, said: str) -> None:
     assert said in describe_failure(error, "claim")
 
 
+def test_where_nothing_can_have_changed_nothing_is_said_of_it() -> None:
+    assert describe_failure(OutcomeUnknown("no answer"), "look", reads=True) == (
+        "no answer. Try again in a few seconds; without an answer start no work that others may do too."
+    )
+
+
 def test_a_text_of_others_stays_bounded_and_on_its_line() -> None:
     found = describe_failure(NotHolder("a\nb\u202e" + "x" * 5_000), "note")
     assert (len(found) < 700, "\n" in found, "\u202e" in found) == (True, False, False)
@@ -103,6 +110,13 @@ async def test_the_token_is_refused(run_coordinator: RunCoordinator, etcd: Runni
     for text in (no_token, as_other):
         assert "Nothing was changed. Start no work; a person has to change this." in text
     assert "t.token" not in no_token
+
+
+async def test_the_store_is_full(run_coordinator: RunCoordinator, tmp_path: Path) -> None:
+    with run_coordinator("up", "--data-dir", str(tmp_path), "--etcd-quota-bytes", str(16 * 1024**2)) as running:
+        await asyncio.to_thread(fill, running.etcd)
+        text = await call(AsyncClient(running.endpoint), "claim", keys=["task:a"])
+    assert "Nothing was changed. Start no new work; try again in" in text
 
 
 async def test_a_fault_of_the_server_itself_tells_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,18 @@ def test_a_signal_ends_it_although_its_input_is_open(coordinator: RunningCoordin
     raw.process.communicate()
 
 
+def test_an_agent_that_does_not_read_ends_it_quietly(coordinator: RunningCoordinator, fleet: str) -> None:
+    raw = _Raw(coordinator, fleet)
+    assert raw.process.stdout is not None
+    raw.process.stdout.close()
+    raw.send({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
+    assert raw.process.stdin is not None
+    raw.process.stdin.close()
+    assert raw.process.stderr is not None
+    assert (raw.process.stderr.read(), raw.process.wait(timeout=20)) == ("", 0)
+    raw.process.stderr.close()
+
+
 def test_a_session_from_start_to_crash_and_what_the_next_one_sees(coordinator: RunningCoordinator, fleet: str) -> None:
     """The SDK's client as a scripted agent. It is killed as an agent is: its server with it."""
     with (

@@ -42,7 +42,7 @@ def reminder(text: str) -> dict[str, Any]:
 
 
 def notice(text: str) -> dict[str, Any]:
-    """Return the answer that tells the user something and changes nothing."""
+    """Return the answer that shows the user something and changes nothing."""
     return {"systemMessage": text}
 
 

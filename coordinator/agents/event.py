@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "read_event", "read_input"]
 
 #: How much is looked at, in bytes: the output of a tool is a part of it. The rest is read and dropped, because an agent
-#: may fail if nobody reads what it writes.
+#: may fail if what it writes is not read.
 MOST_BYTES = 32 * 1024 * 1024
 #: Where the names of sessions are, the first that is there.
 _SESSION_FIELDS = ("session_id", "conversation_id")

@@ -2,10 +2,10 @@
 
 Invariants:
 - A hook never blocks an agent because of us: where the coordinator is absent, slow, of another mind or refuses the
-  credentials, the agent goes on, and the user is told. Each call has a limit, far below that of the agents.
+  credentials, the agent goes on, and the user sees why. Each call has a limit, far below that of the agents.
 - The start gives facts and no orders. What sessions have written stands there as quotations.
 - A claim is renewed once less than half of its time is left, and never lengthened beyond the TTL that was asked for.
-  After a failure nobody is asked again for a while.
+  After a failure no coordinator is asked for a while.
 - A session is reminded of each attempt once. Where that cannot be remembered, there is no reminder: an agent that is
   asked again and again never ends. A sub-agent is not asked: it has its parent's claims, and the parent goes on.
 - Guards deny only what a pattern names, and only if it is known that the session holds nothing.
@@ -36,7 +36,7 @@ __all__ = ["Connect", "Hook", "Where"]
 Connect = Callable[[float], AbstractContextManager["Client"]]
 #: How long to wait for an answer, in seconds: agents wait for the start, and for each tool.
 START_SECONDS, TOOL_SECONDS = 3.0, 1.5
-#: How long nobody is asked, in seconds: if nothing is held, if something is, at most, and after a failure.
+#: How long no coordinator is asked, in seconds: if nothing is held, if something is, at most, and after a failure.
 _QUIET_WITHOUT, _MOST_QUIET, _QUIET_AFTER_FAILURE = 60.0, 300.0, 30.0
 #: A claim is renewed once less than this share of its TTL is left.
 RENEWED_BELOW = 0.5
@@ -49,7 +49,7 @@ _MOST_CLAIMS, _MOST_NAMED = 100, 10
 class Where(NamedTuple):
     """Where a hook runs: in which fleet, for which session, and in whose checkout, "" where none is known.
 
-    ``variable`` is what tells the commands of the agent the session's name, "" where nothing does.
+    ``variable`` is what gives the commands of the agent the session's name, "" where nothing does.
     """
 
     fleet: str
@@ -154,7 +154,7 @@ class Hook:
                 return {}
         return self._agent.refusal(
             f"This session holds no claim, and commands like {line(pattern)} need one here. "
-            "coordination work-claim KEY claims the work that this belongs to, if nobody else has it."
+            "coordination work-claim KEY claims the work that this belongs to, if no other session has it."
         )
 
 

@@ -3,7 +3,7 @@
 Invariants:
 - Nothing outside the two marks is changed. The section goes to the end of the file, behind an empty line.
 - Removing a section that was put in gives the text that was there before, byte by byte. A file that did not end with an
-  end of line does not end with one with the section either: that is how the two are told apart.
+  end of line does not end with one with the section either: that is how the two differ.
 - Marks that do not belong together, which someone has edited, are left as they are: ``DamagedMarks``.
 """
 

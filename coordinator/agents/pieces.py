@@ -81,7 +81,7 @@ class JsonPiece(NamedTuple):
         wanted = self._wanted(before)
         after = guarded(lambda: _insert_all(before, wanted))
         if _value(self._stripped(after)) != _value(before) or not self._is_current(after):
-            raise CannotEdit("it has members that cannot be told apart")
+            raise CannotEdit("it has members that cannot be distinguished")
         return after
 
     def remove(self, text: str) -> str | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             ...
 
         def notice(self, text: str) -> dict[str, Any]:
-            """Return the answer that tells the user something and changes nothing."""
+            """Return the answer that shows the user something and changes nothing."""
             ...
 
         def pieces(self, places: Places, guard: list[str]) -> list[Piece]:

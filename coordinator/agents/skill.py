@@ -1,6 +1,6 @@
 """The skill: what an agent reads about coordination, in at most 30 lines.
 
-Invariant: it stands for itself. Whoever has nothing but this text can divide work with others.
+Invariant: it is complete. An agent that has only this text can divide work with others.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ DESCRIPTION = (
 GUIDE = """# Claim work before you do it
 
 Other sessions choose from the same work. A KEY names a piece of it: `owner/repo#12`, a URL, `task:short-name`.
-Where a command says that no session is named, add `--session NAME` to every line with a KEY: one name that nobody else
-has, the same for your whole run, written out (`$$` changes from shell to shell).
+Where a command says that no session is named, add `--session NAME` to every line with a KEY: one name that no other
+session has, the same for your whole run, written out (`$$` changes from shell to shell).
 
 - `coordination briefing`: what is taken, unfinished and finished. Look before you choose.
 - `coordination work-next KEY KEY KEY`: claims the first of these that is free, and says which.

@@ -1,7 +1,7 @@
-"""What hooks remember of a session, on this host: when its claims are to be looked at again, and what it was told.
+"""What hooks remember of a session, on this host: when its claims are to be looked at again, and its reminders.
 
 Invariants:
-- A hook that runs before that time asks nobody: most hooks take as long as Python takes to start.
+- A hook that runs before that time asks no coordinator: most hooks take as long as Python takes to start.
 - A stamp is a hint. Without one, with one that cannot be read, after a restart of the host, or for another coordinator
   or fleet, claims are looked at.
 - Stamps are in a directory that is this user's alone; another one is not used. No name in it is followed as a link, and

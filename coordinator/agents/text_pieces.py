@@ -70,7 +70,7 @@ class TomlSection(NamedTuple):
         before = _toml(self._section.remove(text) or "") if text is not None else {}
         wanted = {**before, outer: {**before.get(outer, {}), inner: tomllib.loads(self.body)[outer][inner]}}
         if _toml(after, f"{outer} is written in a way to which nothing can be added") != wanted:
-            raise CannotEdit("it has tables that cannot be told apart")
+            raise CannotEdit("it has tables that cannot be distinguished")
         return after
 
     def remove(self, text: str) -> str | None:
@@ -91,7 +91,7 @@ class TomlSection(NamedTuple):
 
 
 class OwnFile(NamedTuple):
-    """A file of our own; its last line tells it from one of the user's."""
+    """A file of our own; its last line distinguishes it from one of the user's."""
 
     path: Path
     agent: str
@@ -114,7 +114,7 @@ class OwnFile(NamedTuple):
         return text if self.left(text) is not None else None
 
     def is_there(self, text: str) -> bool:
-        """Return whether it is the one that was written, whoever has edited it since."""
+        """Return whether it is the one that was written, edited since or not."""
         return _WRITTEN.search(text) is not None
 
     def left(self, text: str) -> str | None:

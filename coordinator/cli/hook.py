@@ -51,7 +51,7 @@ def run_hook(name: str, guard: Sequence[str]) -> int:
     answer: dict[str, Any] = {}
     try:
         answer = _answer(name, guard, notices)
-    except BaseException as error:  # noqa: BLE001  # a hook blocks nobody
+    except BaseException as error:  # noqa: BLE001  # a hook blocks no agent
         notices.append(f"the hook failed because of an internal error: {type(error).__name__}: {error}")
     signal.setitimer(signal.ITIMER_REAL, 0)
     _write(1, answer)
@@ -93,7 +93,7 @@ def _answer(name: str, guard: Sequence[str], notices: list[str]) -> dict[str, An
 def _ask(
     agent: Agent, event: Event, session: tuple[str, str], guard: Sequence[str], notices: list[str]
 ) -> dict[str, Any]:
-    """Answer an event for a session, which comes with the variable that tells its name to commands."""
+    """Answer an event for a session, which comes with the variable that gives commands its name."""
     from coordinator.agents.hook import Hook, Where
     from coordinator.cli.context import current
     from coordinator.errors import InvalidInput
@@ -130,7 +130,7 @@ def _give_up(_number: int, _frame: object) -> None:
 
 
 def _write(descriptor: int, what: object) -> None:
-    """Write an answer or a notice; nobody may read it."""
+    """Write an answer or a notice, which may not be read."""
     if isinstance(what, str):
         from coordinator.quotation import line
 

@@ -156,7 +156,7 @@ def run(
 
 
 def _claimed(context: Context, claim: Claim, *, verbose: bool) -> None:
-    """Say what was claimed, and to people that its fleet is new: where nobody looks, standard error is COMMAND's."""
+    """Say what was claimed, and to people that its fleet is new: where none look, standard error is COMMAND's."""
     if verbose and not context.json:
         _say_claim(claim)
     if sys.stderr.isatty():

@@ -921,7 +921,7 @@ class AsyncClient:
             kinds: Only work of these kinds, at most 16; by default all.
             max_age: How far back finished work counts, in seconds, at most 366 days; by default 24 hours.
             max_characters: How long the Markdown may be, 500 to 100,000; 0, the default, means 3,000.
-            session: Who asks: its claims come first, of whatever kind and repository. By default nobody.
+            session: Who asks: its claims come first, of whatever kind and repository. By default no session.
             repository: Leave out work of other repositories, as ``repo`` of the client names one; work that belongs to
                 no repository is listed. By default work of all.
 

@@ -11,7 +11,7 @@ __all__ = ["briefing_from", "hot_from", "status_from"]
 
 
 def briefing_from(message: pb.BriefingResponse, session: str) -> model.Briefing:
-    """Read a briefing that ``session`` has asked for, or nobody."""
+    """Read a briefing that ``session`` has asked for, "" for none."""
     return model.Briefing(
         generated_at=time_of(message.generated_at),
         revision=message.revision,

@@ -3,7 +3,7 @@
 Invariants:
 - A name says which work is meant, and its key can be written from it: behind the name of its repository, or behind its
   kind. Only of keys of more than ``LONGEST_NAME`` characters the end is cut off, and ``…`` says so.
-- A name is no markup, whoever chose it: it is a plain word, or it stands in a code span.
+- A name is no markup, however it was chosen: it is a plain word, or it stands in a code span.
 """
 
 from __future__ import annotations

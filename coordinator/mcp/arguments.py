@@ -81,7 +81,7 @@ class NoteArguments(KeyArguments):
 
     example = '{"key": "github:acme/web#7", "note": "tests written, docs left"}'
 
-    note: str = Field(default="", description="How far you are, for whoever must go on; empty keeps the last note")
+    note: str = Field(default="", description="How far you are, for who must go on; empty keeps the last note")
 
 
 class FinishArguments(KeyArguments):

@@ -19,17 +19,7 @@ from typing import NamedTuple
 from coordinator.client import AsyncClient
 from coordinator.clock import boot_seconds
 from coordinator.errors import CoordinatorError, InternalError, InvalidInput, OutcomeUnknown, Refused
-from coordinator.mcp.arguments import (
-    BriefingArguments,
-    ClaimArguments,
-    FinishArguments,
-    KeyArguments,
-    NoteArguments,
-)
-from coordinator.mcp.keeping import Keeping
-from coordinator.mcp.repeats import Repeats
-from coordinator.mcp.results import BriefingAnswer, ClaimAnswer, FinishAnswer, LookAnswer, NoteAnswer
-from coordinator.mcp.wording import (
+from coordinator.mcp.answer_text import (
     answer_briefing,
     answer_claim,
     answer_denial,
@@ -37,6 +27,16 @@ from coordinator.mcp.wording import (
     answer_finish,
     answer_note,
 )
+from coordinator.mcp.arguments import (
+    BriefingArguments,
+    ClaimArguments,
+    FinishArguments,
+    KeyArguments,
+    NoteArguments,
+)
+from coordinator.mcp.kept_claims import Keeping
+from coordinator.mcp.repeats import Repeats
+from coordinator.mcp.results import BriefingAnswer, ClaimAnswer, FinishAnswer, LookAnswer, NoteAnswer
 from coordinator.model import Denial
 
 __all__ = ["LONGEST_CALL_SECONDS", "Desk"]
@@ -82,7 +82,7 @@ class Desk:
         self._answered: OrderedDict[Hashable, _Answered] = OrderedDict()
         self._withdrawals: set[asyncio.Task[bool]] = set()
         # A hold ends with its block; what is kept here has none.
-        self.keeping = Keeping(client._means().keeper, last_hook)  # noqa: SLF001  # of this package, and for nobody else
+        self.keeping = Keeping(client._means().keeper, last_hook)  # noqa: SLF001  # of this package, and only for it
 
     async def briefing(self, arguments: BriefingArguments) -> tuple[str, BriefingAnswer]:
         """Sum up what the session holds, what is taken, what was left unfinished and what was finished lately."""
@@ -179,7 +179,7 @@ class Desk:
 
     def _withdraw(self, request_id: str) -> None:
         """Withdraw a claim in the background: who asked for it does not wait any more."""
-        withdraw = self._client._withdraw  # noqa: SLF001  # of this package, and for nobody else
+        withdraw = self._client._withdraw  # noqa: SLF001  # of this package, and only for it
         task = asyncio.ensure_future(withdraw(self.session, "", request_id, self._ttl, _WITHDRAWING_SECONDS))
         self._withdrawals.add(task)
         task.add_done_callback(self._withdrawals.discard)

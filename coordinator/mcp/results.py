@@ -1,4 +1,4 @@
-"""What the tools answer for programs. The text for people and language models, which says the same, is ``wording``.
+"""What the tools answer for programs. The text for people and language models, which says the same, is ``answer_text``.
 
 Invariants:
 - Some agents show a model only this, and some only the text: each of the two says all that matters.

@@ -26,12 +26,12 @@ from mcp.server.stdio import stdio_server
 
 from coordinator._version import __version__
 from coordinator.errors import CoordinatorError
+from coordinator.mcp.answer_text import text_of, with_context
 from coordinator.mcp.arguments import BriefingArguments
 from coordinator.mcp.desk import Desk, failure_of
 from coordinator.mcp.failures import describe_failure
 from coordinator.mcp.results import Answer
 from coordinator.mcp.tools import INSTRUCTIONS, TOOLS, as_listed
-from coordinator.mcp.wording import text_of, with_context
 
 __all__ = ["BRIEFING_URI", "LONGEST_WAIT_SECONDS", "build", "serve"]
 
@@ -150,7 +150,7 @@ class _Handlers:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._ending.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody waits for it
+            task.exception()  # it is not waited for
 
     def _answered(self, text: str, answer: Answer) -> types.CallToolResult:
         notices = self._desk.keeping.notices()

@@ -63,7 +63,7 @@ class Briefing:
     ``taken`` are live claims, ``loose_ends`` what was abandoned and not taken up, ``finished`` what was completed
     recently; the counts say how many more of each there are. ``markdown`` says the same in words.
 
-    ``session`` is who asked, None for nobody: its claims, ``held``, come first among ``taken``, and ``omitted_held`` is
+    ``session`` is who asked, None for none: its claims, ``held``, come first among ``taken``, and ``omitted_held`` is
     how many of the omitted ones it holds. With a ``repository``, what is of others is only counted, as is what is of
     other kinds than those asked for: ``elsewhere_…``. What the session holds is listed wherever it is.
     """

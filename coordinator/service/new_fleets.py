@@ -1,9 +1,9 @@
 """Which fleets are new: the name of one in which nothing is stored may be mistyped.
 
 Invariants:
-- The default fleet is never new, as nobody has typed its name. A fleet is looked up before a claim, once for each
+- The default fleet is never new, as its name is not typed. A fleet is looked up before a claim, once for each
   replica: from when something was seen in it, or granted in it, no claim costs anything more.
-- Of the claims that begin while nothing is stored, several may be told that the fleet is new.
+- Of the claims that begin while nothing is stored, several may be answered that the fleet is new.
 """
 
 from __future__ import annotations

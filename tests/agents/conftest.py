@@ -14,7 +14,7 @@ from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 TOKENS = f'''
 [[credential]]
 name = "someone"
-token_sha256 = "{hashlib.sha256(b"a token that nobody has").hexdigest()}"
+token_sha256 = "{hashlib.sha256(b"a token that no one has").hexdigest()}"
 sessions = ["*"]
 '''
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from coordinator.mcp.answer_text import answer_claim, answer_denial, text_of, with_context
 from coordinator.mcp.results import Answer
-from coordinator.mcp.wording import answer_claim, answer_denial, text_of, with_context
 from coordinator.model import (
     Cause,
     Choice,
@@ -46,7 +46,7 @@ def a_claim(key: str, session: str = "session-1", **more: Any) -> Claim:
 
 
 def test_a_grant_with_40_candidates_passed_over_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordinator.mcp.wording.now", lambda: NOW)
+    monkeypatch.setattr("coordinator.mcp.answer_text.now", lambda: NOW)
     previous = Previous(1, "session-7f8b", Cause.EXPIRED, None, NOTE, NOW - timedelta(hours=3))
     made = answer_claim(a_claim("github:acme/web#2841", previous=previous, choice=SKIPPED))
     # 105 and 125 tokens.

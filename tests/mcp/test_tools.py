@@ -209,7 +209,7 @@ class TestLook:
         assert (said.fields["holder"], said.fields["denied"]) == ("session-b", 1)
 
     def test_work_that_is_free_finished_or_left(self, agent: Agent, others: Client, work: str) -> None:
-        assert agent.call("look", key=work).text == f"{work} is available: nobody has claimed it yet"
+        assert agent.call("look", key=work).text == f"{work} is available: no session has claimed it yet"
         others.claim("session-b", work)
         others.release("session-b", work, reason="a\nb")
         said = agent.call("look", key=work)

@@ -28,8 +28,8 @@ __all__ = ["IDLE_SECONDS", "Keeping"]
 #: For how long claims are renewed after a call or a hook, and how often that is looked at, in seconds.
 IDLE_SECONDS = 2 * 3600.0
 _LOOK_SECONDS = 60.0
-#: In how many answers a lost claim is told, and how much of a reason is.
-_TOLD, _LONGEST_REASON = 5, 200
+#: In how many answers a lost claim is reported, and how much of a reason is.
+_REPORTED, _LONGEST_REASON = 5, 200
 
 
 class Keeping:
@@ -51,7 +51,7 @@ class Keeping:
         self._last_call = 0.0
         self._held: dict[str, HeldClaim] = {}
         #: How many answers have said that a claim is lost.
-        self._told: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
         self._resting = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -78,7 +78,7 @@ class Keeping:
     def drop(self, work_key: str) -> None:
         """Renew a claim no more: it has ended, or the agent knows that it is lost."""
         held = self._held.pop(work_key, None)
-        self._told.pop(work_key, None)
+        self._reported.pop(work_key, None)
         if held is not None:
             self._keeper.discard(held)
 
@@ -95,8 +95,8 @@ class Keeping:
         for work_key, held in list(self._held.items()):
             if not self._is_held(held):
                 notices.append(f"LOST {key(work_key)}: {LOST}{_why(held)}")
-                told = self._told[work_key] = self._told.get(work_key, 0) + 1
-                if told >= _TOLD:
+                reported = self._reported[work_key] = self._reported.get(work_key, 0) + 1
+                if reported >= _REPORTED:
                     self.drop(work_key)
             elif held.problem is not None:
                 left = format_duration(max(0.0, held.deadline - self._clock()))

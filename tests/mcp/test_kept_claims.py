@@ -12,7 +12,7 @@ import pytest
 from coordinator.client._keepers import AsyncKeeper
 from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.errors import ClaimLost, Unavailable
-from coordinator.mcp.keeping import IDLE_SECONDS, Keeping
+from coordinator.mcp.kept_claims import IDLE_SECONDS, Keeping
 from coordinator.mcp.repeats import Repeats
 from coordinator.model import Claim
 

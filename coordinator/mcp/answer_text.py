@@ -129,7 +129,7 @@ def answer_details(details: WorkDetails, session: str) -> tuple[str, LookAnswer]
         whose = "your session" if yours else found.holder
         head = f"{found.work_key} is held by {whose} for at most {format_duration(claim.remaining_seconds)}"
     elif record.state is State.AVAILABLE:
-        head += ": nobody has claimed it yet"
+        head += ": no session has claimed it yet"
     lines = [head + (f", attempt {found.attempt}" if found.attempt > 1 else "")]
     lines += [found.ended] if found.ended else []
     lines += found.said
@@ -186,7 +186,7 @@ def _why_one(denial: Denial, *, own: bool) -> str:
 
 def _what_now(denial: Denial, choice: Choice, *, own: bool, one: bool) -> str:
     if own and choice.nothing_free is not NothingFree.EMPTY:
-        return "Go on with what you have claimed yourself (note renews it); leave the rest to whoever claimed it."
+        return "Go on with what you have claimed yourself (note renews it); leave the rest to those that claimed it."
     other = "Choose other work, or start nothing new"
     if one or choice.nothing_free is NothingFree.EMPTY or denial.retry_after_seconds is None:
         return f"{other}."

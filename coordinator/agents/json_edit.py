@@ -47,6 +47,8 @@ class Owned(NamedTuple):
 Owns = Callable[[tuple[str, ...], str | None, Node], bool]
 #: How many names lead to what is ours, at most: ``hooks``, an event, ``*``, ``hooks``.
 _LONGEST_PATH = 4
+#: What any of it is in.
+_ROOTS = ("hooks", "mcpServers")
 
 
 def created(value: Any) -> str:
@@ -132,6 +134,8 @@ def _line_end(text: str) -> str:
 
 def _owned(node: Node, path: tuple[str, ...], chain: tuple[tuple[Node, Child], ...], owns: Owns) -> Iterator[Owned]:
     for child in node.children:
+        if not path and child.name not in _ROOTS:
+            continue
         followed = (*chain, (node, child))
         if owns(path, child.name, child.node):
             yield Owned(Entry(path, child.name, child.node.value), followed)

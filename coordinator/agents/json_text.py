@@ -9,6 +9,7 @@ Invariant: whatever the text, the answer is a tree or ``NotJson``; its depth and
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ _DEEPEST = 100
 _SPACE = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*.*?\*/)*", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _SCALAR = re.compile(r"(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\w.+-])")
+#: What white space and comments begin with; "" is the end.
+_BEGIN_SPACE = " \t\r\n/"
 _BOM = "\ufeff"
 
 
@@ -63,8 +66,9 @@ class Node:
         return self.scalar
 
 
+@functools.lru_cache(maxsize=16)  # an edit reads the same few texts again and again
 def parse(text: str) -> Node:
-    """Return the value that a text holds, behind a byte order mark too; raises ``NotJson``."""
+    """Return the value that a text holds, behind a byte order mark too; raises ``NotJson``. Not to be changed."""
     parser = _Parser(text)
     root = parser.value(parser.skip(len(_BOM) if text.startswith(_BOM) else 0), 0)
     if (end := parser.skip(root.end)) != len(text):
@@ -81,6 +85,8 @@ class _Parser:
         return NotJson(f"line {before.count(chr(10)) + 1}, column {at - (before.rfind(chr(10)) + 1) + 1}: {why}")
 
     def skip(self, at: int) -> int:
+        if self._text[at : at + 1] not in _BEGIN_SPACE:
+            return at
         found = _SPACE.match(self._text, at)
         assert found is not None, "it matches nothing too"  # noqa: S101  # for the type checker
         return found.end()
@@ -96,7 +102,8 @@ class _Parser:
         if found is None:
             raise self.error(at, "a value is expected" if opening else "it ends too early")
         try:
-            node.scalar = json.loads(found[0])
+            # What has no escapes stands for itself.
+            node.scalar = found[0][1:-1] if opening == '"' and "\\" not in found[0] else json.loads(found[0])
         except ValueError as error:  # a number of more digits than Python reads
             raise self.error(at, str(error)) from None
         node.end = found.end()
@@ -126,4 +133,5 @@ class _Parser:
         colon = self.skip(found.end())
         if self._text[colon : colon + 1] != ":":
             raise self.error(colon, "a colon is expected")
-        return Child(json.loads(found[0]), at, self.value(self.skip(colon + 1), depth + 1))
+        name = json.loads(found[0]) if "\\" in found[0] else found[0][1:-1]
+        return Child(name, at, self.value(self.skip(colon + 1), depth + 1))

@@ -144,7 +144,8 @@ def time_or_none(
     | types.PreviousAttempt
     | types.HistoryEntry
     | pb.HotKey
-    | pb.WatchResponse,
+    | pb.WatchResponse
+    | pb.Progress,
     field: str,
 ) -> datetime | None:
     """Read a time that may be left out."""

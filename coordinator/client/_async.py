@@ -1038,14 +1038,18 @@ class AsyncClient:
         request = pb.ListFleetsRequest(fleet=self._fleet)
         return fleet_answers.fleets_from(await self._calls.call("ListFleets", request))
 
-    async def status(self) -> model.Status:
+    async def status(self, *, progress: bool = False) -> model.Status:
         """Return the state of the coordinator, its store and the fleet.
+
+        Args:
+            progress: Whether to look how the fleet progresses too, which takes some reads more.
 
         Returns:
             The status. It comes also when the store does not answer, and is then not ``healthy``.
 
         """
-        return fleet_answers.status_from(await self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
+        request = pb.StatusRequest(fleet=self._fleet, progress=fields.flag("progress", progress))
+        return fleet_answers.status_from(await self._calls.call("Status", request))
 
     async def diagnose(self) -> Diagnosis:
         """Have the coordinator examine itself and its store.

@@ -39,20 +39,29 @@ def fleets_from(message: pb.ListFleetsResponse) -> model.FleetList:
 
 def hot_from(message: pb.HotResponse) -> model.HotKeys:
     """Read the work keys that are fought over."""
-    entries = (
-        model.HotKey(
-            work_key=entry.work_key,
-            kind=entry.kind,
-            contenders=entry.contenders,
-            recent_contenders=entry.recent_contenders,
-            holder=entry.holder or None,
-            attempt=entry.attempt or None,
-            expires_at=time_or_none(entry, "expires_at"),
-            state=STATES.get(entry.state),
-        )
-        for entry in message.entries
+    return model.HotKeys(tuple(map(_hot_key, message.entries)), seconds_of(message.max_age), message.complete)
+
+
+def _hot_key(entry: pb.HotKey) -> model.HotKey:
+    return model.HotKey(
+        work_key=entry.work_key,
+        kind=entry.kind,
+        contenders=entry.contenders,
+        recent_contenders=entry.recent_contenders,
+        holder=entry.holder or None,
+        attempt=entry.attempt or None,
+        expires_at=time_or_none(entry, "expires_at"),
+        state=STATES.get(entry.state),
     )
-    return model.HotKeys(tuple(entries), seconds_of(message.max_age), message.complete)
+
+
+def _progress(message: pb.Progress) -> model.Progress:
+    return model.Progress(
+        last_grant_at=time_or_none(message, "last_grant"),
+        last_completion_at=time_or_none(message, "last_completion"),
+        longest_held=tuple(claim_from(claim) for claim in message.longest_held),
+        blockers=tuple(map(_hot_key, message.blockers)),
+    )
 
 
 def status_from(message: pb.StatusResponse) -> model.Status:
@@ -86,6 +95,7 @@ def status_from(message: pb.StatusResponse) -> model.Status:
             denied=rate.denied,
         ),
         tasks=tuple(_task(task) for task in message.tasks),
+        progress=_progress(message.progress) if message.HasField("progress") else None,
     )
 
 

@@ -1033,14 +1033,18 @@ class Client:
         request = pb.ListFleetsRequest(fleet=self._fleet)
         return fleet_answers.fleets_from(self._calls.call("ListFleets", request))
 
-    def status(self) -> model.Status:
+    def status(self, *, progress: bool = False) -> model.Status:
         """Return the state of the coordinator, its store and the fleet.
+
+        Args:
+            progress: Whether to look how the fleet progresses too, which takes some reads more.
 
         Returns:
             The status. It comes also when the store does not answer, and is then not ``healthy``.
 
         """
-        return fleet_answers.status_from(self._calls.call("Status", pb.StatusRequest(fleet=self._fleet)))
+        request = pb.StatusRequest(fleet=self._fleet, progress=fields.flag("progress", progress))
+        return fleet_answers.status_from(self._calls.call("Status", request))
 
     def diagnose(self) -> Diagnosis:
         """Have the coordinator examine itself and its store.

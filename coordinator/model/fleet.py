@@ -20,6 +20,7 @@ __all__ = [
     "HotKeys",
     "Policy",
     "PolicyList",
+    "Progress",
     "ReaperStatus",
     "Status",
     "TaskStatus",
@@ -139,6 +140,21 @@ class HotKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How a fleet progresses.
+
+    ``last_grant_at`` and ``last_completion_at`` are None where there were none, or none that is known.
+    ``longest_held`` are the claims that have been held longest, ``blockers`` the held work that most sessions were
+    denied; at most three of each.
+    """
+
+    last_grant_at: datetime | None
+    last_completion_at: datetime | None
+    longest_held: tuple[Claim, ...]
+    blockers: tuple[HotKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConvergenceRate:
     """Denied claims as a share of the granted and denied; ``value`` is None while there were none."""
 
@@ -201,6 +217,7 @@ class Status:
     """How the coordinator, its store and the fleet are; counts are None where they could not be read.
 
     ``healthy`` is whether the store answers and none of ``tasks`` is failing. A coordinator from before them has none.
+    ``progress`` is there if it was asked for, and could be read.
     """
 
     healthy: bool
@@ -212,3 +229,4 @@ class Status:
     completed: int | None
     convergence_rate: ConvergenceRate
     tasks: tuple[TaskStatus, ...] = ()
+    progress: Progress | None = None

@@ -12,20 +12,21 @@ __all__ = ["briefing", "hot_reply", "status_reply"]
 
 def hot_reply(found: model.HotKeys) -> pb.HotResponse:
     """Write the work keys that are fought over."""
-    entries = [
-        pb.HotKey(
-            work_key=entry.work_key,
-            kind=entry.kind,
-            contenders=entry.contenders,
-            recent_contenders=entry.recent_contenders,
-            holder=entry.holder,
-            attempt=entry.attempt,
-            expires_at=timestamp(entry.expires_at),
-            state=None if entry.state is None else STATES_ON_WIRE[entry.state],
-        )
-        for entry in found.entries
-    ]
+    entries = map(_hot_key, found.entries)
     return pb.HotResponse(entries=entries, complete=found.complete, max_age=duration(found.max_age_seconds))
+
+
+def _hot_key(entry: model.HotKey) -> pb.HotKey:
+    return pb.HotKey(
+        work_key=entry.work_key,
+        kind=entry.kind,
+        contenders=entry.contenders,
+        recent_contenders=entry.recent_contenders,
+        holder=entry.holder,
+        attempt=entry.attempt,
+        expires_at=timestamp(entry.expires_at),
+        state=None if entry.state is None else STATES_ON_WIRE[entry.state],
+    )
 
 
 def status_reply(status: model.Status) -> pb.StatusResponse:
@@ -55,6 +56,16 @@ def status_reply(status: model.Status) -> pb.StatusResponse:
             window=duration(rate.window_seconds), value=rate.value, granted=rate.granted, denied=rate.denied
         ),
         tasks=[_task(task) for task in status.tasks],
+        progress=None if status.progress is None else _progress(status.progress),
+    )
+
+
+def _progress(progress: model.Progress) -> pb.Progress:
+    return pb.Progress(
+        last_grant=timestamp(progress.last_grant_at),
+        last_completion=timestamp(progress.last_completion_at),
+        longest_held=map(live_claim, progress.longest_held),
+        blockers=map(_hot_key, progress.blockers),
     )
 
 

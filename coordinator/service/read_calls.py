@@ -100,7 +100,8 @@ class ReadCalls:
     async def Status(self, request: pb.StatusRequest, context: _Context) -> pb.StatusResponse:  # noqa: N802
         """Return the state of the coordinator, its store and the fleet."""
         fleet = check_fleet(request.fleet)
-        return fleet_replies.status_reply(await self._status.read(fleet, deadline=deadline_of(context)))
+        status = await self._status.read(fleet, deadline=deadline_of(context), with_progress=request.progress)
+        return fleet_replies.status_reply(status)
 
     async def Diagnose(self, request: pb.DiagnoseRequest, context: _Context) -> pb.DiagnoseResponse:  # noqa: N802
         """Examine the coordinator and its store."""

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from coordinator import clock
 from coordinator.engine.election import who_reaps
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import Counts, count
+from coordinator.engine.progress import progress
 from coordinator.errors import CoordinatorError, TryAgain
-from coordinator.model import CoordinatorStatus, ReaperStatus, Status, TaskStatus
+from coordinator.model import CoordinatorStatus, Progress, ReaperStatus, Status, TaskStatus
 from coordinator.recorder import Recorder
 from coordinator.service.completed_counts import CompletedCounts
 from coordinator.store.diagnosis.members import MembersReader
@@ -45,7 +47,7 @@ class StatusReader:
         self._endpoint = endpoint
         self._started = time.monotonic()
 
-    async def read(self, fleet: str, *, deadline: float) -> Status:
+    async def read(self, fleet: str, *, deadline: float, with_progress: bool = False) -> Status:
         """Read it; what the store does not report before ``deadline`` is None."""
         now = time.monotonic()
         # Half of the time for finding out whether the store answers at all, so that the rest is left to say so.
@@ -64,6 +66,10 @@ class StatusReader:
             # That this takes long says nothing about the store.
             with contextlib.suppress(TryAgain):
                 completed = await self._completed.of(paths, counts.records, deadline=first)
+        progressing: Progress | None = None
+        if with_progress and counts is not None:
+            with contextlib.suppress(TryAgain):
+                progressing = await self._runner.run(partial(progress, paths, clock.now()), deadline=first)
         etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
         tasks = self._tasks()
         return Status(
@@ -76,4 +82,5 @@ class StatusReader:
             completed=completed,
             convergence_rate=self._recorder.convergence_rate(fleet),
             tasks=tasks,
+            progress=progressing,
         )

@@ -655,10 +655,24 @@ class ListFleetsResponse(_message.Message):
     def __init__(self, fleets: _Optional[_Iterable[_Union[FleetUse, _Mapping]]] = ..., complete: bool = ...) -> None: ...
 
 class StatusRequest(_message.Message):
-    __slots__ = ("fleet",)
+    __slots__ = ("fleet", "progress")
     FLEET_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     fleet: str
-    def __init__(self, fleet: _Optional[str] = ...) -> None: ...
+    progress: bool
+    def __init__(self, fleet: _Optional[str] = ..., progress: bool = ...) -> None: ...
+
+class Progress(_message.Message):
+    __slots__ = ("last_grant", "last_completion", "longest_held", "blockers")
+    LAST_GRANT_FIELD_NUMBER: _ClassVar[int]
+    LAST_COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    LONGEST_HELD_FIELD_NUMBER: _ClassVar[int]
+    BLOCKERS_FIELD_NUMBER: _ClassVar[int]
+    last_grant: _timestamp_pb2.Timestamp
+    last_completion: _timestamp_pb2.Timestamp
+    longest_held: _containers.RepeatedCompositeFieldContainer[_types_pb2.Claim]
+    blockers: _containers.RepeatedCompositeFieldContainer[HotKey]
+    def __init__(self, last_grant: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_completion: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., longest_held: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., blockers: _Optional[_Iterable[_Union[HotKey, _Mapping]]] = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
     __slots__ = ("version", "endpoint", "uptime")
@@ -727,7 +741,7 @@ class BackgroundTask(_message.Message):
     def __init__(self, name: _Optional[str] = ..., failing: bool = ..., consecutive_failures: _Optional[int] = ..., error: _Optional[str] = ..., failing_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., running_for: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., since_success: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("healthy", "coordinator", "etcd", "reaper", "live_claims", "loose_ends", "completed", "convergence_rate", "tasks")
+    __slots__ = ("healthy", "coordinator", "etcd", "reaper", "live_claims", "loose_ends", "completed", "convergence_rate", "tasks", "progress")
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_FIELD_NUMBER: _ClassVar[int]
     ETCD_FIELD_NUMBER: _ClassVar[int]
@@ -737,6 +751,7 @@ class StatusResponse(_message.Message):
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     CONVERGENCE_RATE_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     healthy: bool
     coordinator: CoordinatorStatus
     etcd: EtcdStatus
@@ -746,7 +761,8 @@ class StatusResponse(_message.Message):
     completed: int
     convergence_rate: ConvergenceRate
     tasks: _containers.RepeatedCompositeFieldContainer[BackgroundTask]
-    def __init__(self, healthy: bool = ..., coordinator: _Optional[_Union[CoordinatorStatus, _Mapping]] = ..., etcd: _Optional[_Union[EtcdStatus, _Mapping]] = ..., reaper: _Optional[_Union[ReaperStatus, _Mapping]] = ..., live_claims: _Optional[int] = ..., loose_ends: _Optional[int] = ..., completed: _Optional[int] = ..., convergence_rate: _Optional[_Union[ConvergenceRate, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[BackgroundTask, _Mapping]]] = ...) -> None: ...
+    progress: Progress
+    def __init__(self, healthy: bool = ..., coordinator: _Optional[_Union[CoordinatorStatus, _Mapping]] = ..., etcd: _Optional[_Union[EtcdStatus, _Mapping]] = ..., reaper: _Optional[_Union[ReaperStatus, _Mapping]] = ..., live_claims: _Optional[int] = ..., loose_ends: _Optional[int] = ..., completed: _Optional[int] = ..., convergence_rate: _Optional[_Union[ConvergenceRate, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[BackgroundTask, _Mapping]]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
 
 class DiagnoseRequest(_message.Message):
     __slots__ = ("fleet",)

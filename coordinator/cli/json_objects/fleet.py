@@ -74,8 +74,8 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def status_object(status: model.Status, taken: Iterable[model.Claim] = ()) -> Object:
-    """The answer to ``status``; ``taken`` are the latest live claims."""
+def status_object(status: model.Status, taken: Iterable[model.Claim] = (), paused: Iterable[str] = ()) -> Object:
+    """The answer to ``status``; ``taken`` are the latest live claims, ``paused`` the patterns that are paused."""
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
     return {
         "healthy": status.healthy,
@@ -106,6 +106,17 @@ def status_object(status: model.Status, taken: Iterable[model.Claim] = ()) -> Ob
             "denied": rate.denied,
             "scope": "replica",
         },
+        "progress": None if status.progress is None else _progress_object(status.progress),
+        "paused": list(paused),
+    }
+
+
+def _progress_object(progress: model.Progress) -> Object:
+    return {
+        "last_grant_at": format_moment(progress.last_grant_at),
+        "last_completion_at": format_moment(progress.last_completion_at),
+        "longest_held": [live_claim_object(claim) for claim in progress.longest_held],
+        "blockers": [_hot_key(entry) for entry in progress.blockers],
     }
 
 

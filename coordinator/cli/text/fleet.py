@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from coordinator.cli.quantities import format_bytes, format_count
 from coordinator.model import Claim, HotKey, HotKeys, Policy, PolicyList, State, Status, TaskStatus
@@ -40,8 +41,19 @@ def describe_policies(found: PolicyList) -> str:
     return "\n".join(f"{pattern:<{width}}  {what}" for pattern, what in rows)
 
 
-def describe_status(status: Status, fleet: str, taken: Sequence[Claim] = ()) -> str:
-    """Describe the state of the coordinator, its store and the fleet; ``taken`` are its latest live claims."""
+def describe_status(
+    status: Status,
+    fleet: str,
+    taken: Sequence[Claim] = (),
+    *,
+    paused: Sequence[str] = (),
+    now: datetime | None = None,
+) -> str:
+    """Describe the state of the coordinator, its store and the fleet.
+
+    ``taken`` are its latest live claims, ``paused`` the patterns of which no work is handed out, and ``now`` is for
+    saying how long ago something was.
+    """
     coordinator, etcd, rate = status.coordinator, status.etcd, status.convergence_rate
     health = "healthy"
     if not status.healthy:
@@ -61,6 +73,7 @@ def describe_status(status: Status, fleet: str, taken: Sequence[Claim] = ()) -> 
         _describe_reaper(status),
         *map(_describe_task, filter(lambda task: task.failing, status.tasks)),
         f"fleet {fleet}: {_counts(status)}",
+        *_describe_progress(status, paused, now or datetime.now(UTC)),
         *(
             f"  {name(claim.session)} holds {key(claim.work_key)} until {format_time(claim.expires_at)}"
             for claim in taken
@@ -73,6 +86,35 @@ def describe_status(status: Status, fleet: str, taken: Sequence[Claim] = ()) -> 
         counts = f"{rate.denied} denied, {rate.granted} granted"
         lines.append(f"  convergence {rate.value:.0%} over {window} at this coordinator: {counts}")
     return "\n".join(lines)
+
+
+def _describe_progress(status: Status, paused: Sequence[str], now: datetime) -> list[str]:
+    """Say what a fleet that does not progress waits for, and since when nothing has happened."""
+    lines = []
+    progress = status.progress
+    if progress is not None and (status.live_claims or status.loose_ends or status.completed):
+        granted, completed = _ago(progress.last_grant_at, now), _ago(progress.last_completion_at, now)
+        lines.append(f"  last grant {granted}, last completion {completed}")
+    if status.loose_ends:
+        lines.append(f"  free: {status.loose_ends} left unfinished: coordination work-list --state abandoned")
+    elif status.live_claims:
+        lines.append("  free: nothing of what is known; all of it is held or finished")
+    lines += [f"  paused by its policy: {key(pattern)}" for pattern in paused]
+    if progress is not None:
+        lines += [
+            f"  held longest: {key(claim.work_key)} by {name(claim.session)}, claimed {_ago(claim.claimed_at, now)}"
+            for claim in progress.longest_held
+        ]
+        lines += [
+            f"  in the way of {format_count(entry.contenders, 'other session')}: {key(entry.work_key)}, held by "
+            f"{name(entry.holder)}"
+            for entry in progress.blockers
+        ]
+    return lines
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    return "not known" if moment is None else f"{format_duration(max(0.0, (now - moment).total_seconds()))} ago"
 
 
 def describe_hot(found: HotKeys) -> str:

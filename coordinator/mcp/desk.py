@@ -130,8 +130,9 @@ class Desk:
         asked = ("note", arguments.key, arguments.note)
         request_id = self._repeats.take(asked)
         with self._about(arguments.key), self._remembered(asked, request_id, cancelled=True):
+            token = await self._token_to_take_over(arguments.key)
             claim = await self._client.renew(
-                self.session, arguments.key, note=arguments.note or None, request_id=request_id
+                self.session, arguments.key, note=arguments.note or None, token=token, request_id=request_id
             )
         self._was_read(claim.work_key)
         self.keeping.keep(claim)
@@ -171,6 +172,16 @@ class Desk:
         if self._withdrawals:
             await asyncio.wait(self._withdrawals, timeout=_WITHDRAWING_SECONDS)
         await self._client.aclose()
+
+    async def _token_to_take_over(self, typed: str) -> int | None:
+        """Return the token of a claim of the session that was not made here, None for one that was.
+
+        One that was made here and is lost is not taken for a later one of the same session.
+        """
+        if self.keeping.knows(typed):
+            return None
+        claim = (await self._client.get(typed)).claim
+        return claim.fencing_token if claim is not None and claim.session == self.session else None
 
     def _was_read(self, work_key: str) -> None:
         """Take note that the agent has read that a claim was granted: its call cannot be cancelled any more."""

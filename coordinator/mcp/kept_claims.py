@@ -89,6 +89,10 @@ class Keeping:
                 return work_key
         return typed
 
+    def knows(self, typed: str) -> bool:
+        """Return whether work is held here, or was and the agent does not know yet that it is lost."""
+        return self.find(typed) in self._held
+
     def notices(self) -> list[str]:
         """Return what the agent has to know of what it holds."""
         notices = []

@@ -10,8 +10,8 @@ import mcp
 import pytest
 from mcp import types
 
-from coordinator import AsyncClient, OutcomeUnknown
-from coordinator.mcp.arguments import ClaimArguments, FinishArguments, NoteArguments
+from coordinator import AsyncClient, ClaimLost, OutcomeUnknown
+from coordinator.mcp.arguments import BriefingArguments, ClaimArguments, FinishArguments, NoteArguments
 from coordinator.mcp.desk import Desk
 from coordinator.mcp.server import build
 from tests.conftest import RunningCoordinator
@@ -120,6 +120,29 @@ async def test_claims_withdrawn_at_the_end_are_gone_when_it_has_ended(losing: Lo
         await task
     await losing.desk.close()
     assert await losing.keys() == []
+
+
+async def test_a_session_that_was_resumed_takes_its_work_over_by_a_note(
+    losing: Losing, coordinator: RunningCoordinator, fleet: str
+) -> None:
+    await losing.desk.claim(LIST)
+    second = Desk(AsyncClient(coordinator.endpoint, fleet=fleet), "s", "", 600)
+    _, denied = await second.claim(ClaimArguments(keys=["task:a"]))
+    assert (denied.outcome, second.keeping.work_keys) == ("denied", [])
+    text, _ = await second.briefing(BriefingArguments())
+    assert "task:a" in text.split("## Taken")[0]
+    await second.note(NoteArguments(key="task:a", note="resumed"))
+    assert second.keeping.work_keys == ["task:a"]
+    await second.close()
+
+
+async def test_a_lost_claim_is_not_taken_for_a_later_one_of_the_session(losing: Losing) -> None:
+    await losing.desk.claim(LIST)
+    await losing.others.revoke("task:a", at_once=True)
+    await losing.others.claim("s", "task:a")
+    with pytest.raises(ClaimLost):
+        await losing.desk.note(NoteArguments(key="task:a"))
+    assert losing.desk.keeping.work_keys == []
 
 
 async def test_a_call_that_the_agent_gives_up_is_withdrawn(losing: Losing) -> None:

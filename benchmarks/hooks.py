@@ -68,7 +68,7 @@ def _lines(usual: dict[str, str]) -> Iterator[Line]:
     yield Line("switched off", hook, json.dumps(tool), {"COORDINATION_HOOKS": "off"})
     yield Line("after a tool, nothing is due", hook, json.dumps(tool), {})
     yield Line(
-        "after a tool of our own", hook, json.dumps({**tool, "tool_input": {"command": "coordination status"}}), {}
+        "after a tool of our own", hook, json.dumps({**tool, "tool_input": {"command": "coordination work-list"}}), {}
     )
     yield Line("start, with the briefing", hook, json.dumps({**about, "hook_event_name": "SessionStart"}), {})
     yield Line("end of a turn", hook, json.dumps({**about, "hook_event_name": "Stop", "stop_hook_active": False}), {})

@@ -19,6 +19,8 @@ __all__ = ["Event", "read_event", "read_input"]
 #: How much is looked at, in bytes: the output of a tool is a part of it. The rest is read and dropped, because an agent
 #: may fail if what it writes is not read.
 MOST_BYTES = 32 * 1024 * 1024
+#: What commands of ours that change claims begin with; a path may have the name of the command in it.
+_OUR_COMMANDS = ("coordination work-", "coordination run ")
 #: Where the names of sessions are, the first that is there.
 _SESSION_FIELDS = ("session_id", "conversation_id")
 
@@ -36,7 +38,9 @@ class Event:
         self.command = _command(found)
         self.directory = _directory(found)
         #: Whether the tool may have changed what the session holds.
-        self.concerns_us = "coordination" in self.command or "coordination" in _text(found.get("tool_name"))
+        self.concerns_us = any(part in self.command for part in _OUR_COMMANDS) or "coordination" in _text(
+            found.get("tool_name")
+        )
 
 
 def read_input() -> bytes:

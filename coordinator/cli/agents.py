@@ -25,7 +25,13 @@ from coordinator.quotation import line
 __all__ = ["COMMANDS"]
 
 Agent = Annotated[
-    str, typer.Argument(metavar="AGENT", help=f"{', '.join(AGENTS[:-1])} or {AGENTS[-1]}.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="AGENT",
+        help=f"{', '.join(AGENTS[:-1])} or {AGENTS[-1]}.",
+        show_default=False,
+        autocompletion=lambda: list(AGENTS),
+    ),
 ]
 #: What is to be done once everything is written, because an agent asks for it.
 _NEXT = {

@@ -55,6 +55,7 @@ def offered_in_bash(typed: str, tmp_path: Path) -> list[str]:
         ("coordination work-list --state ", ["abandoned", "claimed", "completed"]),
         ("coordination --endpoint x:1 compl", ["completion"]),
         ("coordination completion ", ["bash", "fish", "zsh"]),
+        ("coordination install c", ["claude", "codex", "cursor"]),
     ],
 )
 def test_bash_offers_what_fits(typed: str, among: list[str], tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def _write(descriptor: int, what: object) -> None:
         from coordinator.quotation import line
 
         text = f"coordination hook: {line(what)}\n"
+    elif not what:
+        text = "{}\n"
     else:
         import json
 

@@ -51,6 +51,7 @@ __all__ = [
     "MAX_REPEAT_SECONDS",
     "MAX_REQUEST_BYTES",
     "MAX_SESSION_BYTES",
+    "MAX_SHARED_READINGS",
     "MAX_SMALL_REQUEST_BYTES",
     "MAX_STREAMS_OF_A_CONNECTION",
     "MAX_TEXT_BYTES",
@@ -180,6 +181,8 @@ DEFAULT_MAX_CALLS = 10_000
 #: Calls whose answers may be large that are answered at a time: each may hold some megabytes, and takes the loop for
 #: some milliseconds at a stretch.
 MAX_LARGE_CALLS = 4
+#: Readings for many callers, of briefings and of hot keys, that are done at a time.
+MAX_SHARED_READINGS = 2
 #: From which share of etcd's storage quota on new claims are refused. The rest is for what holders still have to write.
 SPACE_SHARE = 0.8
 

@@ -42,6 +42,7 @@ from coordinator.service.replaceable_server import ReplaceableServer
 from coordinator.service.stale_connections import StaleConnections
 from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
+from coordinator.service.turns import Turns
 from coordinator.service.unread_answers import UnreadAnswers
 from coordinator.service.watches import Watches
 from coordinator.store.diagnosis.members import MembersReader
@@ -146,6 +147,7 @@ class Server:
         self._views = Views(self._channel)
         registry.register(replica_gauges(pool, self._space, self._watches))
         registry.register(TaskGauges(self.tasks))
+        turns = Turns(silence=self._channel.silence)
         servicer = Servicer(
             runner,
             recorder,
@@ -156,13 +158,14 @@ class Server:
             self._watches,
             Placements(runner, claim_limits, metering, self._views, Looks(runner, self._views.learn), recorder),
             self._policies,
+            turns,
             key_rules=settings.key_rules,
             clock=self._wall,
             sees=_all_fleets if authorizer is None else lambda context: authorizer.identify(context).fleets.match,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
         idle = IdleConnections(self._listener.port, most_connections)
-        self._serve = self._make_serve(servicer, recorder, authorizer, idle)
+        self._serve = self._make_serve(servicer, recorder, authorizer, idle, turns)
         self._serve()
         self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
         self.metrics_url = self._metrics.url
@@ -192,7 +195,12 @@ class Server:
             start("reaper", lambda _: reaper.run())
 
     def _make_serve(
-        self, servicer: Servicer, recorder: PrometheusRecorder, authorizer: Authorizer | None, idle: IdleConnections
+        self,
+        servicer: Servicer,
+        recorder: PrometheusRecorder,
+        authorizer: Authorizer | None,
+        idle: IdleConnections,
+        turns: Turns,
     ) -> Callable[[], None]:
         """Return what has the gRPC server serve calls: at the start, and whenever it was replaced after a pause."""
         refusals = Refusals(self._audit)
@@ -211,7 +219,7 @@ class Server:
                 self._connections.unpaused(),
                 refusals,
                 self._audit,
-                self._channel.silence,
+                turns,
             )
             gate.serve(self._listener.server, self._middleware, SERVICE)
             gate.serve(self._listener.server, self._health, _HEALTH, open_to_all=True)

@@ -28,8 +28,9 @@ C = TypeVar("C", Claim, Record)
 MOST_SEARCHED = 20_000
 #: How many are read at a time at first, and at most; with notes of 16 KiB so many are 2 MB, with none 40 KB.
 _FIRST_SEARCHED, _MOST_TOGETHER = 128, 2_000
-#: Records of each sort read at first. Each is a read of its own, and most briefings have room for few.
-_READ_TOGETHER = 20
+#: Records of each sort read at first, and at most: each is a read of its own in a transaction, and most briefings have
+#: room for few.
+_READ_TOGETHER, _MOST_READ_TOGETHER = 20, 100
 #: How much is to be read at a time, about, once it is known how long records are.
 _READ_BYTES = 1024 * 1024
 #: What sessions write into claims and records.
@@ -132,5 +133,6 @@ class Unread:
                     found.append(show_record(work.work_key, stored, live=False))
         self.records += found
         self.passed_over += len(next_ones) - len(found)
-        self.together = max(1, min(2 * self.together, _READ_BYTES * len(next_ones) // max(1, size)))
+        fitting = _READ_BYTES * len(next_ones) // max(1, size)
+        self.together = max(1, min(2 * self.together, _MOST_READ_TOGETHER, fitting))
         return found

@@ -36,8 +36,9 @@ _LOG = logging.getLogger(__name__)
 
 #: So many candidates of a ClaimNext are about as much work as a call.
 _CANDIDATES_OF_A_CALL = 100
-#: Calls whose answers may be large; they are answered in turn.
-_LARGE = frozenset({"Get", "List", "Log", "Briefing", "Hot", "ListFleets"})
+#: Calls whose answers may be large; they are answered in turn. Briefing and Hot share what they read, and take their
+#: turns by themselves.
+_LARGE = frozenset({"Get", "List", "ListFleets", "Log"})
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -59,7 +60,7 @@ class Middleware:
         unpaused: Unpaused = lambda: None,
         refusals: Refusals | None = None,
         audit: Audit | None = None,
-        silence: Callable[[], Unavailable] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._recorder = recorder
         self._refusals = refusals or Refusals(audit)
@@ -71,7 +72,7 @@ class Middleware:
         #: Whether calls that are taken up from now on are refused: the coordinator ends, and others wait to be refused.
         self.refuses = False
         self._unpaused = unpaused
-        self._turns = Turns(silence=silence)
+        self._turns = turns or Turns()
         for method in methods:
             wrap = self._stream if method.server_streaming else self._unary
             setattr(self, method.name, wrap(method, getattr(servicer, method.name)))

@@ -10,7 +10,8 @@ from typing import Any
 
 import grpc.aio
 
-from coordinator.engine.briefing import brief
+from coordinator.engine.briefing import brief_from
+from coordinator.engine.briefing_survey import survey
 from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
@@ -24,7 +25,9 @@ from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.fleet_list import list_fleets
 from coordinator.service.request_fields import Keyed, check_revision
 from coordinator.service.requests import briefing_command, event_filter, hot_command, list_command, log_command
+from coordinator.service.shared_readings import SharedReadings
 from coordinator.service.status import StatusReader
+from coordinator.service.turns import Turns
 from coordinator.service.watch_queue import Progress
 from coordinator.service.watches import Watches
 from coordinator.store.operation_driver import Runner
@@ -46,6 +49,8 @@ class ReadCalls:
     _clock: Callable[[], datetime]
     _credential: Callable[[Any], str]
     _sees: Callable[[Any], Callable[[str], bool]]
+    _turns: Turns
+    _readings: SharedReadings
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802  # its name in the API
         """Return all that is known of a work key."""
@@ -71,16 +76,22 @@ class ReadCalls:
         """Sum up what a session should know."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = briefing_command(request, self._key_rules, self._clock())
-        found = await self._runner.run(partial(brief, command, paths), deadline=deadline_of(context))
-        return await fleet_replies.briefing(found)
+        caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
+        what = ("briefing", paths.fleet, command.scope, command.max_age_seconds, command.max_characters)
+        found = await self._readings.of(what, partial(survey, command, paths), *caller, deadline=deadline)
+        async with self._turns.turn(*caller, deadline=deadline):
+            briefing = await self._runner.run(partial(brief_from, found, command, paths), deadline=deadline)
+            return await fleet_replies.briefing(briefing)
 
     async def Hot(self, request: pb.HotRequest, context: _Context) -> pb.HotResponse:  # noqa: N802
         """Return the work keys with the most contenders."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = hot_command(request, self._clock())
-        return fleet_replies.hot_reply(
-            await self._runner.run(partial(hot, command, paths), deadline=deadline_of(context))
-        )
+        caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
+        what = ("hot", paths.fleet, command.kind, command.limit, command.max_age_seconds)
+        found = await self._readings.of(what, partial(hot, command, paths), *caller, deadline=deadline)
+        async with self._turns.turn(*caller, deadline=deadline):
+            return fleet_replies.hot_reply(found)
 
     async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
         """Stream what happens to claims."""

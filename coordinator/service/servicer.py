@@ -27,6 +27,7 @@ from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
 from coordinator.engine.steps import Operation
 from coordinator.keys import KeyRules
+from coordinator.limits import MAX_SHARED_READINGS
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
@@ -58,7 +59,9 @@ from coordinator.service.requests import (
     reopen_command,
     revoke_command,
 )
+from coordinator.service.shared_readings import SharedReadings
 from coordinator.service.status import StatusReader
+from coordinator.service.turns import Turns
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.operation_driver import Runner
@@ -76,7 +79,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
-    where none are asked for; ``sees`` whether it grants a fleet.
+    where none are asked for; ``sees`` whether it grants a fleet. ``turns`` are those of calls whose answers may be large.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         watches: Watches,
         placements: Placements,
         policies: Policies,
+        turns: Turns,
         *,
         key_rules: KeyRules,
         credential: Callable[[Any], str] = lambda _: "",
@@ -109,6 +113,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         self._watches = watches
         self._placements = placements
         self._policies = policies
+        self._turns = turns
+        self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
         self._key_rules = key_rules
         self._candidates = CandidateLists(key_rules)
         self._clock = clock

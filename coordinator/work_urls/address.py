@@ -35,6 +35,8 @@ _TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid)(?:=|$)", re.IGNORECASE)
 _DASHES = re.compile("%e2%80%9[0-5]|%e2%88%92|%ef%b9%98|%ef%bc%8d", re.IGNORECASE)
 #: What a sentence puts behind an address.
 _PROSE = ".,;:"
+#: What an address does not end with: a slash at the end of a text is dropped before it is read.
+_AT_THE_END = _PROSE + "/"
 #: Places within the pages of forges: comments, reviews, events and notes. Lines (``L10``) are not among them.
 _PLACE = re.compile(
     r"(?:issuecomment|discussioncomment|commitcomment|pullrequestreview|issue|event|ref-commit|ref-issue|ref-pullrequest)"
@@ -130,10 +132,10 @@ def _without_prose(address: Address) -> Address:
     while True:
         path, query, fragment = address.path, address.query, address.fragment
         if fragment:
-            fragment = fragment.rstrip(_PROSE)
+            fragment = fragment.rstrip(_AT_THE_END)
             fragment = "" if _PLACE.fullmatch(fragment) else fragment
         elif query:
-            query = _without_tracking(query.rstrip(_PROSE))
+            query = _without_tracking(query.rstrip(_AT_THE_END))
         else:
             path = _without_dots(path.rstrip(_PROSE))
         trimmed = address._replace(path=path, query=query, fragment=fragment)

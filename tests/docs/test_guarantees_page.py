@@ -33,7 +33,7 @@ def test_all_twelve_cases_are_there() -> None:
 
 
 def test_the_figures_are_those_of_the_code() -> None:
-    from coordinator.engine import briefing
+    from coordinator.engine import briefing_survey
     from coordinator.engine.snapshot import HISTORY_LIMIT
     from coordinator.reaper import ReaperSettings
 
@@ -45,4 +45,4 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"the interval between checks ({settings.overdue_every / 60:g} min)" in text
     assert f"at most {settings.sweep_grace:.0f} s of grace" in text
     assert f"the last {HISTORY_LIMIT} attempts are kept" in text
-    assert f"Of more than {briefing._ENOUGH_ENDED:,} ends" in text
+    assert f"Of more than {briefing_survey._ENOUGH_ENDED:,} ends" in text

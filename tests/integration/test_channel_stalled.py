@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -17,12 +18,17 @@ from coordinator.engine.transaction import Range, Txn, in_turn
 from coordinator.recorder import NullRecorder
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
-from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.etcd.client import PROBE_KEY, EtcdChannel
 from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 from coordinator.store.group_commit import GroupCommit
 from tests.freezing import freeze
 from tests.integration.channel_world import KEY, serving, soon
+
+
+async def put(channel: EtcdChannel, *keys: bytes) -> Any:
+    puts = [rpc.RequestOp(request_put=rpc.PutRequest(key=key)) for key in keys]
+    return await channel.call(Methods.TXN, rpc.TxnRequest(success=puts), deadline=soon())
 
 
 class TestStalledEtcd:
@@ -51,11 +57,13 @@ class TestStalledEtcd:
             request = rpc.TxnRequest(success=[rpc.RequestOp(request_put=put) for put in puts])
             await channel.call(Methods.TXN, request, deadline=soon())
 
+    @pytest.mark.parametrize("reads", [4, 40], ids=["side-by-side", "together"])
     async def test_reads_that_run_out_of_time_or_are_cancelled_do_it_no_harm(
-        self, stalling: EmbeddedEtcd, fleet: str
+        self, stalling: EmbeddedEtcd, fleet: str, reads: int
     ) -> None:
-        everything = rpc.RangeRequest(key=b"/test/", range_end=b"/test0")
-        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=everything) for _ in range(4)])
+        ends = [b"/test/%05d" % (3000 * part // reads) for part in range(reads + 1)]
+        parts = [rpc.RangeRequest(key=start, range_end=end) for start, end in itertools.pairwise(ends)]
+        reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=each) for each in parts])
         channel = EtcdChannel([stalling.endpoint])
         await self.fill(channel)
         async with (
@@ -80,7 +88,7 @@ class TestStalledEtcd:
                         async with asyncio.timeout(seconds):
                             await channel.call(Methods.TXN, reading, deadline=soon())
             found = await channel.call(Methods.TXN, reading, deadline=soon())
-            assert [response.response_range.count for response in found.responses] == [3000] * 4
+            assert sum(response.response_range.count for response in found.responses) == 3000
             assert (await client.list_page()).records
         await channel.close()
 
@@ -102,8 +110,9 @@ class TestStalledEtcd:
         assert [reply.range(index).total for index in range(2)] == [3000] * 2
         await channel.close()
 
-    async def test_what_is_read_side_by_side_is_of_one_revision(self, etcd_channel: EtcdChannel, fleet: str) -> None:
-        keys = [f"/test/{fleet}/{number}".encode() for number in range(8)]
+    @pytest.mark.parametrize("reads", [3, 8, 120], ids=["side-by-side", "together", "most"])
+    async def test_what_is_read_is_of_one_revision(self, etcd_channel: EtcdChannel, fleet: str, reads: int) -> None:
+        keys = [f"/test/{fleet}/{number}".encode() for number in range(reads)]
         reading = rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys])
         over = False
 
@@ -120,8 +129,26 @@ class TestStalledEtcd:
             found = await etcd_channel.call(Methods.TXN, reading, deadline=soon())
             values = {kv.value for response in found.responses for kv in response.response_range.kvs}
             assert len(values) <= 1
+            assert len(found.responses) == reads
         over = True
         await writing
+
+    async def test_what_is_read_together_makes_no_revision_and_needs_no_space(
+        self, etcd_channel: EtcdChannel, fleet: str
+    ) -> None:
+        """More than one may read is read as well, and what stands at the key that is to be absent does not matter."""
+        keys = [f"/test/{fleet}/{number}".encode() for number in range(130)]
+        before: int = (await put(etcd_channel, keys[0], keys[119])).header.revision
+        for count in (8, 120, 130):
+            ranges = [rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys[:count]]
+            found = await etcd_channel.call(Methods.TXN, rpc.TxnRequest(success=ranges), deadline=soon())
+            present = [index for index, each in enumerate(found.responses) if each.response_range.count]
+            assert present == [index for index in (0, 119) if index < count]
+            assert found.header.revision == before
+        await put(etcd_channel, PROBE_KEY)
+        ranges = [rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys[:8]]
+        found = await etcd_channel.call(Methods.TXN, rpc.TxnRequest(success=ranges), deadline=soon())
+        assert (found.succeeded, found.responses[0].response_range.count) == (True, 1)
 
     async def test_it_is_begun_anew_where_its_revision_is_compacted_meanwhile(
         self, etcd_channel: EtcdChannel, fleet: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 import pytest
 
@@ -36,9 +37,17 @@ class CountingRunner(Runner):
     async def run(self, start: Callable[[], Operation[T]], *, deadline: float) -> T:
         self.counts += 1
         self.began.set()
-        found = await super().run(start, deadline=deadline)
-        self.now += self.seconds
-        return found
+        return await super().run(partial(self._slowly, start), deadline=deadline)
+
+    def _slowly(self, start: Callable[[], Operation[T]]) -> Operation[T]:
+        operation = start()
+        try:
+            step = next(operation)
+            self.now += self.seconds
+            while True:
+                step = operation.send((yield step))
+        except StopIteration as end:
+            return cast(T, end.value)
 
 
 @pytest.fixture

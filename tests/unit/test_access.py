@@ -50,7 +50,7 @@ def test_every_request_names_what_its_rule_looks_at(method: str) -> None:
     assert "fleet" in fields
     assert not RULES[method].as_session or "session" in fields
     # A session that is no filter is the caller's own: a new call that has one must define which it is.
-    assert RULES[method].as_session == ("session" in fields and method not in {"List", "Log", "Watch"})
+    assert RULES[method].as_session == ("session" in fields and method not in {"Briefing", "List", "Log", "Watch"})
 
 
 @pytest.mark.parametrize("method", ["Acknowledge", "Reap"])

@@ -130,12 +130,12 @@ class Context:
 async def test_48_calls_that_read_much_are_answered_a_few_at_a_time() -> None:
     servicer = Servicer()
     middleware: Any = Middleware(servicer, SERVICE.methods, NullRecorder(), Admission(1000))
-    requests = {"List": pb.ListRequest(), "Briefing": pb.BriefingRequest(), "Claim": pb.ClaimRequest()}
+    requests = {"List": pb.ListRequest(), "Log": pb.LogRequest(), "Claim": pb.ClaimRequest()}
     calls = [getattr(middleware, method)(request, Context()) for method, request in requests.items() for _ in range(9)]
     tasks = [asyncio.create_task(call) for call in calls]
     for _ in range(5):
         await asyncio.sleep(0)
-    assert servicer.answering["List"] + servicer.answering["Briefing"] == MAX_LARGE_CALLS
+    assert servicer.answering["List"] + servicer.answering["Log"] == MAX_LARGE_CALLS
     assert servicer.answering["Claim"] == 9, "others wait for none of them"
     for task in tasks:
         task.cancel()

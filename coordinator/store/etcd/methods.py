@@ -21,6 +21,8 @@ class Methods:
     """The calls that are used."""
 
     TXN = Method("/etcdserverpb.KV/Txn", rpc.TxnResponse)
+    #: A transaction that only reads, whatever it compares.
+    READ_TXN = TXN._replace(reads=True)
     RANGE = Method("/etcdserverpb.KV/Range", rpc.RangeResponse, reads=True)
     COMPACT = Method("/etcdserverpb.KV/Compact", rpc.CompactionResponse)
     WATCH = Method("/etcdserverpb.Watch/Watch", rpc.WatchResponse, reads=True)

@@ -79,7 +79,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
-    where none are asked for; ``sees`` whether it grants a fleet. ``turns`` are those of calls whose answers may be large.
+    where none are asked for; ``sees`` whether it grants a fleet. ``turns`` are those of calls whose answers may be
+    large.
     """
 
     def __init__(

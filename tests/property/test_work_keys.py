@@ -7,7 +7,7 @@ import string
 import unicodedata
 from typing import Literal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coordinator.errors import InvalidInput
@@ -117,6 +117,10 @@ def test_any_text_with_a_kind_becomes_a_key_that_stays_as_it_is(typed: str, kind
 
 
 @given(urls, topic_kinds)
+@example("http://example.org?/#", DEFAULT_TOPIC_KINDS)
+@example("https://example.org/a?b/#c/.", DEFAULT_TOPIC_KINDS)
+@example("https://example.org/a#b/:~:text=c", DEFAULT_TOPIC_KINDS)
+@example("https://example.org/a?b/&utm_source=c", DEFAULT_TOPIC_KINDS)
 @thorough
 def test_any_address_becomes_a_key_that_stays_as_it_is(typed: str, kinds: frozenset[str]) -> None:
     assert_canonical(typed, kinds)

@@ -8,6 +8,7 @@ Invariants:
   After a failure no coordinator is asked for a while.
 - A session is reminded of each attempt once. Where that cannot be remembered, there is no reminder: an agent that is
   asked again and again never ends. A sub-agent is not asked: it has its parent's claims, and the parent goes on.
+- What ``coordination run`` holds while it runs the agent is not the agent's to renew, to complete or to hand back.
 - Guards deny only what a pattern names, and only if it is known that the session holds nothing.
 """
 
@@ -49,13 +50,15 @@ _MOST_CLAIMS, _MOST_NAMED = 100, 10
 class Where(NamedTuple):
     """Where a hook runs: in which fleet, for which session, and in whose checkout, "" where none is known.
 
-    ``variable`` is what gives the commands of the agent the session's name, "" where nothing does.
+    ``variable`` is what gives the commands of the agent the session's name, "" where nothing does. ``under`` is the
+    attempt under which ``coordination run`` runs the agent, "" where it does not: a work key and a fencing token.
     """
 
     fleet: str
     session: str
     variable: str
     repository: str
+    under: str = ""
 
 
 class Hook:
@@ -122,7 +125,7 @@ class Hook:
     def _renew(self, client: Client) -> float:
         """Renew what is due, and return for how many seconds nothing will be."""
         due = []
-        for claim in _held(client, self._session):
+        for claim in self._held(client):
             left, least = claim.remaining_seconds, claim.ttl_seconds * RENEWED_BELOW
             if left < least:
                 try:
@@ -133,11 +136,18 @@ class Hook:
             due.append(max(1.0, left - least))
         return min(_MOST_QUIET, *due) if due else _QUIET_WITHOUT
 
+    def _held(self, client: Client) -> list[Claim]:
+        """Return what the session holds, without what ``coordination run`` renews and ends itself."""
+        records = client.list_page(states=("claimed",), session=self._session, page_size=_MOST_CLAIMS).records
+        claims = [client.get(record.work_key).claim for record in records]
+        own = [claim for claim in claims if claim is not None and claim.session == self._session]
+        return [claim for claim in own if _attempt(claim) != self._where.under]
+
     def _stop(self) -> dict[str, Any]:
         if self._event.is_asked_already or self._event.by_subagent:
             return {}
         with self._connect(START_SECONDS) as client:
-            held = _held(client, self._session)
+            held = self._held(client)
         stamp = stamps.load(self._session)
         new = [claim for claim in held if _attempt(claim) not in stamp.reminded]
         if not new:
@@ -156,12 +166,6 @@ class Hook:
             f"This session holds no claim, and commands like {line(pattern)} need one here. "
             "coordination work-claim KEY claims the work that this belongs to, if no other session has it."
         )
-
-
-def _held(client: Client, session: str) -> list[Claim]:
-    records = client.list_page(states=("claimed",), session=session, page_size=_MOST_CLAIMS).records
-    claims = (client.get(record.work_key).claim for record in records)
-    return [claim for claim in claims if claim is not None and claim.session == session]
 
 
 def _attempt(claim: Claim) -> str:

@@ -86,6 +86,9 @@ def plan_removal(files: Sequence[Found]) -> list[Plan]:
             text = found.text
             there = text is not None and found.piece.is_there(text)
             after = found.piece.remove(text) if there and text is not None else text
+            if after is None and found.piece.path.is_symlink():
+                # A link that leads nowhere would be left.
+                after = "{}\n" if found.piece.path.suffix == ".json" else ""
             left = found.piece.left(text) if there and text is not None and after == text else None
             plans.append(Plan(found, after, left))
     return plans

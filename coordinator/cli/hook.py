@@ -104,7 +104,8 @@ def _ask(
     try:
         context = current()
         context.check()
-        where = Where(context.fleet, *session, context.repository)
+        under = f"{os.environ.get('COORDINATION_KEY', '')}#{os.environ.get('COORDINATION_FENCING_TOKEN', '')}"
+        where = Where(context.fleet, *session, context.repository, under)
         hook = Hook(agent, event, where, lambda seconds: context.client_of("", seconds))
         answer = hook.answer(guard)
     except InvalidInput as error:

@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 
 
 def ask(
-    endpoint: str, fleet: str, event: str, session: str = "session-1", agent: Agent = claude, **more: Any
+    endpoint: str,
+    fleet: str,
+    event: str,
+    session: str = "session-1",
+    agent: Agent = claude,
+    under: str = "",
+    **more: Any,
 ) -> dict[str, Any]:
     found = read_event(json.dumps({"session_id": session, "hook_event_name": event, **more}).encode(), agent.EVENTS)
     assert isinstance(found, Event)
-    where = Where(fleet, session, "", "")
+    where = Where(fleet, session, "", "", under)
     hook = Hook(agent, found, where, lambda _seconds: Client(endpoint, fleet=fleet, timeout=30, instance=""))
     return hook.answer(["git push*"])
 
@@ -80,6 +86,20 @@ def test_a_session_is_reminded_of_each_attempt_once(coordinator: RunningCoordina
         client.release("session-1", "task:one")
         client.claim("session-1", "task:one")
         assert "task:one" in ask(coordinator.endpoint, fleet, "Stop")["reason"], "another attempt"
+
+
+def test_what_run_holds_for_the_agent_is_left_to_it(
+    coordinator: RunningCoordinator, fleet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "RENEWED_BELOW", 2.0)
+    with Client(coordinator.endpoint, fleet=fleet) as client:
+        claim = client.claim("session-1", "task:one")
+        under = f"task:one#{claim.fencing_token}"
+        before = client.get("task:one").revision
+        assert ask(coordinator.endpoint, fleet, "PostToolUse", under=under) == {}
+        assert ask(coordinator.endpoint, fleet, "Stop", under=under) == {}
+        assert client.get("task:one").revision == before
+    assert "task:one" in ask(coordinator.endpoint, fleet, "Stop", under="task:one#1")["reason"]
 
 
 def test_an_agent_that_was_stopped_by_its_user_is_not_asked_to_go_on(

@@ -130,6 +130,17 @@ def test_a_link_is_followed_and_stays(root: Path) -> None:
     assert tree(root) == before
 
 
+def test_a_link_does_not_lead_nowhere_afterwards(root: Path) -> None:
+    """The user has made a link of a file that was made for hooks alone."""
+    install("claude", root)
+    settings, kept = root / ".claude" / "settings.json", root / "kept.json"
+    settings.rename(kept)
+    settings.symlink_to(Path("..") / "kept.json")
+    remove("claude", root)
+    assert kept.read_text() == "{}\n"
+    assert settings.is_symlink()
+
+
 def _directory(path: Path) -> None:
     path.mkdir()
 

@@ -5,7 +5,8 @@ some hundred, and to know that work is taken or finished is what keeps a session
 first, and lines take the room that is left:
 
 1. Names: of the sections in their order, each within its share of the room that the sections before it have left.
-2. Lines instead of names, one of each section in turn, so that none goes without.
+2. Lines instead of names: first of what the session holds, then one of each section in turn, so that none goes
+   without. Where not all fit they take half of the room: the rest is left empty, as an agent pays for all it reads.
 3. More names, in the room that is left then.
 
 Invariants:
@@ -29,6 +30,8 @@ __all__ = ["fit"]
 _SHARES = (0.8, 0.9, 0.3, 0.4)
 #: The share of the room behind all names that the lines of a section may take that has all or none.
 _SHARE_OF_ALL = 0.5
+#: The share of it that lines take where not all of them fit: an agent pays for each character, also without need.
+_SHARE_OF_SOME = 0.5
 
 
 def fit(
@@ -48,12 +51,21 @@ def fit(
     if all_or_none is not None:
         each = fitting[all_or_none]
         each.full = sum(len(entry.line) + 1 for entry in each.section.entries) > room * _SHARE_OF_ALL
-    while any(not each.full for each in fitting):
-        for each in fitting:
-            room -= each.take_line(room)
+    room -= _take_lines(fitting[:-3], room)
+    all_lines = sum(each.lines_left for each in fitting[-3:] if not each.full)
+    room -= _take_lines(fitting[-3:], room if all_lines <= room else int(room * _SHARE_OF_SOME))
     for each in fitting:
         room -= each.take_names(room, room)
     return [Shown(each.lines, each.shown - each.lines) for each in fitting]
+
+
+def _take_lines(fitting: Sequence[_Fitting], room: int) -> int:
+    """Have lines shown instead of names, one of each section in turn; return how many characters they take."""
+    taken = 0
+    while any(not each.full for each in fitting):
+        for each in fitting:
+            taken += each.take_line(room - taken)
+    return taken
 
 
 @dataclass(slots=True)
@@ -70,6 +82,12 @@ class _Fitting:
     def first_name(self) -> int:
         """How many characters the name of the first entry takes."""
         return Names().cost(self.section.entries[0].name) if self.section.entries else 0
+
+    @property
+    def lines_left(self) -> int:
+        """How many characters more it takes to show the lines of all entries, at most."""
+        entries = self.section.entries
+        return sum(len(entry.line) + 1 for entry in entries) - sum(entry.name.size for entry in entries[: self.shown])
 
     def take_names(self, room: int, share: int) -> int:
         """Name as many as fit into a share of the room, the first also where it is larger; return what they take."""

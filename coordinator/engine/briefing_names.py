@@ -83,9 +83,9 @@ def name_of(work_key: str) -> Name:
 
 
 def write_names(names: Sequence[Name]) -> list[str]:
-    """Write a line for each group, in the order in which groups come first; numbers stand in their order."""
+    """Write a line for each group, those of repositories first; numbers stand in their order."""
     groups: dict[str, list[Name]] = {}
-    for name in names:
+    for name in sorted(names, key=lambda name: not name.order[0]):
         groups.setdefault(name.group, []).append(name)
     return [
         f"- {group}: {' '.join(name.item for name in sorted(found, key=lambda name: name.order))}"

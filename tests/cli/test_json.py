@@ -216,7 +216,7 @@ def test_the_others(run: Run) -> None:
     assert reaped == {"reaped": 0, "min_age_hours": 0.5}
 
     status = run("status")
-    progress = tables("progress")[0] | {"longest_held": [CLAIM], "blockers": [tables("hot")[1]]}
+    progress = tables("progress")[0] | {"longest_held": [CLAIM], "blockers": [tables("hot work key")[0]]}
     check(status, tables("status")[0] | {"tasks": [tables("task")[0]], "taken": [CLAIM], "progress": progress})
     assert status["healthy"] is True
     assert status["convergence_rate"]["value"] is None

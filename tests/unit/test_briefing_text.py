@@ -115,7 +115,8 @@ def test_what_has_no_line_is_named(characters: int) -> None:
 def test_lines_take_the_room_that_names_leave() -> None:
     assert fit(SECTIONS, 90) == [Shown(0, 4), Shown(0, 1), Shown()]
     assert fit(SECTIONS, 110) == [Shown(0, 10), Shown(0, 1), Shown()]
-    assert fit(SECTIONS, 130) == [Shown(1, 9), Shown(1, 0), Shown()]
+    assert fit(SECTIONS, 140) == [Shown(1, 9), Shown(0, 1), Shown()]
+    assert fit(SECTIONS, 200) == [Shown(2, 8), Shown(1, 0), Shown()]
     assert fit(SECTIONS, 1_000) == [Shown(10, 0), Shown(1, 0), Shown()]
 
 

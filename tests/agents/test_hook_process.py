@@ -14,6 +14,7 @@ import pytest
 
 from coordinator.agents import stamps
 from coordinator.agents.stamps import Stamp
+from tests.cli.json_page import check, tables
 from tests.conftest import COMMAND, Coordination, RunningCoordinator
 
 START = json.dumps({"session_id": "session-1", "hook_event_name": "SessionStart", "source": "startup"}).encode()
@@ -160,6 +161,21 @@ def test_a_session_from_install_to_the_end(
     removed = coordination("install", "claude", "--remove")
     assert removed.stdout.count("removed ") == 3
     assert list(Path.cwd().iterdir()) == []
+
+
+def test_the_object_of_install_is_as_documented(
+    coordination: Coordination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    common, (install,), (file,) = (
+        tables("What all objects have in common")[0],
+        tables("install"),
+        tables("install: a file"),
+    )
+    for option, code in (("--check", 1), ("--print", 0), ("--project", 0), ("--check", 0), ("--remove", 0)):
+        done = coordination("install", "cursor", option, "--json")
+        assert done.returncode == code
+        check(json.loads(done.stdout), common | install | {"files": [file]})
 
 
 def test_what_install_refuses(coordination: Coordination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

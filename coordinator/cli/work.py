@@ -156,5 +156,5 @@ def _what_else(denial: Denial, session: Session) -> str:
             f"{session.source.removeprefix('environment ')}; what you have claimed yourself, renew with work-renew"
         )
     if denial.own_session:
-        return "another process of this session works on it; if that was you, name its claim with --token"
+        return "choose other work: another process of this session is at it"
     return "choose other work; `coordination work-list --state abandoned` shows what others have left unfinished"

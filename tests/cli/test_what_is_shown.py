@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from coordinator import ClaimEvent, Client, Event, Record, State
+from coordinator import ClaimEvent, Client, Denial, DenialReason, Event, Record, State
+from coordinator.cli.session import Session
 from coordinator.cli.text.work import describe_event
 from coordinator.cli.top.board import Board, Seen
 from coordinator.cli.top.view import screen, snapshot
+from coordinator.cli.work import _what_else
 from coordinator.clock import boot_seconds
 from tests.conftest import Coordination, RunningCoordinator
 
@@ -227,3 +229,31 @@ def test_39_an_empty_log_says_so(coordination: Coordination) -> None:
     for wrong in ("soon", "2", "last tuesday"):
         done = coordination("work-log", "--since", wrong)
         assert (done.returncode, done.stderr.partition(";")[0]) == (2, f"error: '{wrong}' is not a time")
+
+
+@pytest.mark.parametrize("reason", DenialReason)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("alternatives", [(), ("task:left",)])
+def test_13_a_denial_suggests_other_work_and_no_way_around_itself(
+    reason: DenialReason, own: bool, shared: bool, alternatives: tuple[str, ...]
+) -> None:
+    denial = Denial("task:a", reason, holder="session-1", own_session=own, alternatives=alternatives)
+    said = _what_else(denial, Session("session-1", "environment CLAUDE_CODE_SESSION_ID", shared=shared))
+    assert said.startswith("choose other work")
+    for way in ("reopen", "distinct", "--token", "revoke", "COORDINATION_INSTANCE", "--session", "another name"):
+        assert way not in said + denial.describe()
+
+
+@pytest.mark.parametrize("how", ["held", "completed", "cooldown", "paused"])
+def test_13_what_is_denied_on_the_command_line(coordination: Coordination, client: Client, how: str) -> None:
+    client.claim("session-1", "task:a")
+    if how != "held":
+        client.complete("session-1", "task:a")
+    if how in ("cooldown", "paused"):
+        client.set_policy("task", repeat="always" if how == "paused" else 3600, max_live=0 if how == "paused" else None)
+    for command in (("work-claim", "session-2", "task:a"), ("work-next", "task:a", "--session", "session-2")):
+        done = coordination(*command)
+        assert (done.returncode, done.stdout.split(":")[0]) == (1, "DENIED")
+        assert "other work" in done.stderr
+        assert not any(way in done.stdout + done.stderr for way in ("reopen", "distinct", "--token", "revoke", "unset"))

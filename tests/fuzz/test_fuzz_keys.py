@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
+from coordinator.cli.moments import parse_moment
 from coordinator.engine.layout import ROOT, FleetPaths, read_work_key, work_paths_of
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules, parse_work_key
@@ -23,6 +25,7 @@ from tests.references import HOSTS
 
 pytestmark = pytest.mark.timeout(180 + 60 * MINUTES)
 
+NOW = datetime(2026, 6, 14, tzinfo=UTC)
 #: What makes expressions go back and forth: much of what may begin a match that then fails.
 WORST = (
     *(
@@ -86,6 +89,8 @@ CHECKS: tuple[Callable[[str], object], ...] = (
     lambda value: KeyRules(hosts=HOSTS).parse(value),
     lambda value: in_repository(value, "acme/web"),
     read_repository,
+    KeyRules().parse_repository,
+    lambda value: parse_moment(value, NOW, field="since"),
     lambda value: check_text("note", value, 16 * 1024),
 )
 

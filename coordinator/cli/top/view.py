@@ -87,7 +87,10 @@ def _claims(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
         colour = "red" if left < _VERY_SOON else "yellow" if left < _SOON else ""
         time_left = Text(format_duration(left), style=colour)
         table.add_row(
-            time_left, _key(claim.work_key, whole=whole), _plain(name(claim.session)), _plain(str(claim.attempt))
+            time_left,
+            _key(claim.work_key, whole=whole),
+            _Shortened(name(claim.session)),
+            _plain(str(claim.attempt)),
         )
     omitted = board.seen.briefing.omitted_taken if board.seen else 0
     return _titled("claims", table, len(claims) + omitted)
@@ -105,7 +108,7 @@ def _denials(board: Board, rows: int) -> RenderableType:
     table = _table("at", "denied to", "work", whole=False)
     for denial in list(board.denials)[: max(0, rows)]:
         table.add_row(
-            _plain(format_time(denial.at)[11:]), _plain(name(denial.contender)), _key(denial.work_key, whole=False)
+            _plain(format_time(denial.at)[11:]), _Shortened(name(denial.contender)), _key(denial.work_key, whole=False)
         )
     return _titled("denials", table, len(board.denials))
 
@@ -115,7 +118,7 @@ def _loose_ends(board: Board, rows: int, *, whole: bool = False) -> RenderableTy
     ends = board.seen.briefing.loose_ends if board.seen else ()
     for record in ends[: max(0, rows)]:
         why = quoted(record.reason) if record.reason else record.cause.value if record.cause else ""
-        table.add_row(_key(record.work_key, whole=whole), _plain(name(record.session)), _plain(why))
+        table.add_row(_key(record.work_key, whole=whole), _Shortened(name(record.session)), _plain(why))
     return _titled("loose ends", table, len(ends) + (board.seen.briefing.omitted_loose_ends if board.seen else 0))
 
 

@@ -108,7 +108,11 @@ def parse_work_key(
             + (", with at least one letter or digit in it" if titled else ""),
             "say which piece of work it is, for example task:db-migration",
         )
-    size = len(str(key).encode())
+    text = str(key)
+    if not text.isascii():
+        # Again: a slug joins what an apostrophe keeps apart.
+        _refuse_what_misleads(text)
+    size = len(text.encode())
     if size > MAX_WORK_KEY_BYTES:
         raise _too_long("the work key would become", size)
     return key

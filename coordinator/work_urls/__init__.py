@@ -109,7 +109,10 @@ def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:
 def _bare(text: str) -> str:
     """Return the text without brackets, quotation marks and slashes around it, nor the end of a sentence behind it."""
     while True:
-        bare = text.strip("/ ").rstrip(_PROSE)
+        bare = text.strip("/ ")
+        # A segment of dots leads to another page.
+        if not bare.endswith(("/.", "/..")):
+            bare = bare.rstrip(_PROSE)
         if len(bare) > 2 and (bare[0], bare[-1]) in _AROUND:
             bare = bare[1:-1]
         if bare == text:

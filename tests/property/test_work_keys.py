@@ -105,6 +105,9 @@ def assert_canonical(typed: str, kinds: frozenset[str]) -> None:
 
 
 @given(texts, topic_kinds)
+@example("utm\u2019\u0345", DEFAULT_TOPIC_KINDS)
+@example("it\u2019\u03b1", DEFAULT_TOPIC_KINDS)
+@example("topic: o\u02bc\u0441lock", DEFAULT_TOPIC_KINDS)
 @thorough
 def test_any_text_is_refused_or_becomes_a_key_that_stays_as_it_is(typed: str, kinds: frozenset[str]) -> None:
     assert_canonical(typed, kinds)

@@ -64,6 +64,8 @@ _OF_KNOWN_SITE = re.compile(
     re.IGNORECASE,
 )
 _CLOUD_JIRA = re.compile(r"[a-z0-9-]+\.atlassian\.net/", re.IGNORECASE)
+#: How much of a text an error repeats, in characters.
+_MOST_SHOWN = 40
 _NO_REPOSITORY = re.compile(r"[A-Za-z0-9._-]*[#!] ?[0-9]+")
 #: What a sentence puts behind a reference, and what people put around one.
 _PROSE = ".,;:"
@@ -86,12 +88,16 @@ def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
             return reference
     if _NO_REPOSITORY.fullmatch(text):
         raise InvalidInput(
-            f"{short} names no repository: which repository?",
+            f"{_cut(short)} names no repository: which repository?",
             field="work_key",
-            hint=f"write owner/repository#{short.rpartition('#')[2]}, or set COORDINATION_REPO; or put task: in front "
-            "if it is no number of a repository",
+            hint=f"write owner/repository#{_cut(short.rpartition('#')[2])}, or set COORDINATION_REPO; or put task: in "
+            "front if it is no number of a repository",
         )
     return None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.errors import InvalidInput
-from coordinator.keys import KeyRules
+from coordinator.keys import KeyRules, parse_work_key
 from tests.spellings import HOSTS, TABLE
 
 RULES = KeyRules(hosts=HOSTS)
@@ -41,3 +41,11 @@ def test_with_several_sites_of_jira_all_but_the_first_are_named() -> None:
     ]
     assert keys == ["jira:OPS-1", "jira:OPS-1", "jira:jira.example.com/OPS-1"]
     assert str(rules.parse(keys[2])) == keys[2]
+
+
+@pytest.mark.parametrize("typed", ["a" * 359 + "#1", "#" + "1" * 400, "x-" * 150 + "!7"])
+def test_2_a_long_number_without_a_repository_is_refused_in_few_words(typed: str) -> None:
+    with pytest.raises(InvalidInput, match="which repository") as refused:
+        parse_work_key(typed)
+    assert len(refused.value.message) < 100
+    assert len(refused.value.hint or "") < 200

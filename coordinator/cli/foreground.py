@@ -25,7 +25,7 @@ from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
 from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
-from coordinator.process.memory import return_large_blocks
+from coordinator.process.memory import collect_less_often, return_large_blocks
 from coordinator.process.open_files import need_files
 from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
@@ -167,6 +167,7 @@ async def _serve(
             stack.callback(audit.close)
         stack.callback(server.remove_socket)
         await server.start()
+        collect_less_often()
         stack.callback(_LOG.info, "stopped", extra=log_format.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
         where = {"grpc": server.endpoint, "metrics": server.metrics_url, "etcd": ",".join(settings.etcd)}

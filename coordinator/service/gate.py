@@ -35,7 +35,7 @@ from coordinator.limits import (
 from coordinator.recorder import Recorder
 from coordinator.service.access import Authorizer
 from coordinator.service.error_replies import Refusals, abort
-from coordinator.service.grpc_server import serve_methods
+from coordinator.service.grpc_server import forget_trace, serve_methods
 from coordinator.service.unfinished_requests import UnfinishedRequests
 from coordinator.service.unread_answers import UnreadAnswers
 
@@ -133,7 +133,11 @@ def _handler(
 
 def _unary(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
     async def call(_: object, context: _Context) -> bytes:
-        data: bytes = (await behaviour(await receive(context), context)).SerializeToString()
+        try:
+            data: bytes = (await behaviour(await receive(context), context)).SerializeToString()
+        except grpc.aio.AbortError as error:
+            forget_trace(error)
+            return b""  # gRPC knows that the call was ended
         unread.last(context, len(data))
         return data
 
@@ -142,15 +146,18 @@ def _unary(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
 
 def _stream(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
     async def call(_: object, context: _Context) -> None:
-        request = await receive(context)
-        async with contextlib.aclosing(behaviour(request, context)) as responses:
-            async for response in responses:
-                data = response.SerializeToString()
-                unread.add(context, len(data))
-                try:
-                    await context.write(data)
-                finally:
-                    unread.taken(context)
+        try:
+            request = await receive(context)
+            async with contextlib.aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    data = response.SerializeToString()
+                    unread.add(context, len(data))
+                    try:
+                        await context.write(data)
+                    finally:
+                        unread.taken(context)
+        except grpc.aio.AbortError as error:
+            forget_trace(error)  # gRPC knows that the call was ended
 
     return call
 

@@ -2,6 +2,7 @@
 
 Invariants:
 - What arrives before a call is known to be permitted is bounded: by call, by connection, and in all.
+- A call that was ended with an error leaves nothing behind that only the garbage collector finds (``forget_trace``).
 - No bytes that an unauthenticated client sends stop the server. A call of a method that is not served, whatever its
   name holds, is refused with UNIMPLEMENTED.
 
@@ -13,7 +14,6 @@ other names are refused without decoding them. It is also a sixth cheaper than g
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, cast
@@ -36,7 +36,7 @@ from coordinator.limits import (
     WINDOW_BYTES,
 )
 
-__all__ = ["make_server", "serve_methods", "server_options"]
+__all__ = ["forget_trace", "make_server", "serve_methods", "server_options"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -145,7 +145,17 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # likewise
         task.add_done_callback(self._calls.discard)
 
 
+def forget_trace(error: Exception) -> None:
+    """Have the error that ended a call, which gRPC keeps with the call, lead to nothing.
+
+    Its trace leads to frames that hold the call: a circle of some 70 objects for each call. Of 500 refused calls a
+    second, the garbage collector stopped all others for 200 to 400 ms every two seconds.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 async def _refuse(context: Any) -> None:
-    # What abort raises once it has sent the status, and what a caller that is gone makes it raise.
-    with contextlib.suppress(Exception):
+    try:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+    except Exception as error:  # noqa: BLE001  # what abort raises, and what a caller that is gone makes it raise
+        forget_trace(error)

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from coordinator.errors import Unauthenticated
 from coordinator.service.access.authorization import Authorizer
-from coordinator.service.grpc_server import serve_methods
+from coordinator.service.grpc_server import forget_trace, serve_methods
 
 __all__ = ["add_guarded_reflection"]
 
@@ -31,6 +31,13 @@ class _Guarded(reflection.aio.ReflectionServicer):  # type: ignore[misc]  # its 
 
     async def ServerReflectionInfo(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """Answer what the services look like."""
+        try:
+            async for answer in self._answers(request_iterator, context):
+                yield answer
+        except grpc.aio.AbortError as error:
+            forget_trace(error)  # gRPC knows that the call was ended
+
+    async def _answers(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         try:
             if self._authorizer is not None:
                 self._authorizer.identify(context)

@@ -1,0 +1,77 @@
+"""Calls that are refused leave nothing behind that only the garbage collector finds: all others wait while it does."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from coordinator.v1 import service_pb2 as pb
+from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
+from tests.conftest import RunningEtcd
+from tests.integration.channel_world import serving
+
+CALLS = 40
+SERVICE = "/coordinator.v1.CoordinatorService/"
+
+
+@pytest.fixture
+async def channel(etcd: RunningEtcd) -> AsyncIterator[grpc.aio.Channel]:
+    async with serving(etcd.endpoint) as server, grpc.aio.insecure_channel(server.endpoint) as channel:
+        yield channel
+
+
+async def refused(call: Any) -> None:
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await call
+        pytest.fail("it was not refused")
+
+
+def refuse_invalid(channel: Any) -> Any:
+    return CoordinatorServiceStub(channel).Claim(pb.ClaimRequest(session="s", work_key=""))
+
+
+def refuse_bytes(channel: Any) -> Any:
+    return channel.unary_unary(SERVICE + "Claim")(b"\xff\xff")
+
+
+def refuse_unknown(channel: Any) -> Any:
+    return channel.unary_unary(SERVICE + "NoSuch")(b"")
+
+
+def refuse_stream(channel: Any) -> Any:
+    return channel.stream_unary(SERVICE + "Claim")(iter([]))
+
+
+def refuse_watch(channel: Any) -> Any:
+    return channel.unary_unary(SERVICE + "Watch")(pb.WatchRequest(fleet="!").SerializeToString())
+
+
+def refuse_health(channel: Any) -> Any:
+    return channel.unary_unary("/grpc.health.v1.Health/Check")(b"\x0a\x02xx")
+
+
+@pytest.mark.parametrize(
+    "refuse", [refuse_invalid, refuse_bytes, refuse_unknown, refuse_stream, refuse_watch, refuse_health]
+)
+async def test_43_refused_calls_leave_no_circles(channel: grpc.aio.Channel, refuse: Callable[[Any], Any]) -> None:
+    await refused(refuse(channel))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(CALLS):
+            await refused(refuse(channel))
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found = Counter(type(each).__name__ for each in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert found["AbortError"] + found["RPCState"] + found["frame"] < CALLS, found

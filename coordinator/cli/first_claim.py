@@ -1,6 +1,7 @@
 """The command that makes the first claim of a fleet, printed where a fleet is empty.
 
-Invariant: typed as it stands, it acts on the fleet that was looked at.
+Invariants: typed as it stands, it acts on the fleet that was looked at; and two agents that are shown it are not one
+session.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ import shlex
 
 from coordinator.cli.context import Context
 from coordinator.cli.session import find_session
-from coordinator.errors import InvalidInput
 from coordinator.model import Briefing
 from coordinator.quotation import line
 
 __all__ = ["first_claim", "is_empty"]
 
 
-def first_claim(context: Context) -> str:
-    """Return a line that says that nothing is here yet and which command claims the first work."""
-    session = []
-    try:
-        find_session(None)
-    except InvalidInput:
-        session = ["session-1"]
+def first_claim(context: Context, asking: str | None = None) -> str:
+    """Return a line that says that nothing is here yet and which command claims the first work.
+
+    ``asking`` is the session that was named on the command line, if any.
+    """
+    session = [] if asking is None else [asking]
+    if asking is None:
+        found = find_session(None, invent=True)
+        session = [found.name] if found.source == "invented" else []
     given = [
         word
         for name in ("endpoint", "fleet")

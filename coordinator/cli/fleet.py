@@ -69,7 +69,7 @@ def briefing(
         )
     text = found.markdown.rstrip("\n")
     if is_empty(found):
-        text += f"\n\n{first_claim(context)}"
+        text += f"\n\n{first_claim(context, session)}"
     answer(context, text, briefing_object(found))
     return 0
 

@@ -89,10 +89,23 @@ def test_40_an_empty_fleet_says_what_to_type(coordination: Coordination, fleet: 
     shown = coordination(verb, "--fleet", named).stdout
     command = shown.splitlines()[-1].partition("claim the first work: ")[2]
     assert shlex.split(command)[:2] == ["coordination", "work-claim"]
+    session = shlex.split(command)[2]
+    again = coordination(verb, "--fleet", named).stdout
+    assert session not in again, "agents that are shown it are not one session"
     done = coordination(*shlex.split(command)[1:])
     assert (done.returncode, done.stdout.split()[0]) == (0, "claimed")
     assert "claim the first work" not in coordination(verb, "--fleet", named).stdout
-    assert json.loads(coordination("status", "--json", "--fleet", named).stdout)["taken"][0]["session"] == "session-1"
+    assert json.loads(coordination("status", "--json", "--fleet", named).stdout)["taken"][0]["session"] == session
+
+
+@pytest.mark.parametrize("asking", ["fixer-7f3k", "docs.v2"])
+def test_40_an_empty_briefing_names_the_session_that_asks(
+    coordination: Coordination, fleet: str, asking: str
+) -> None:
+    shown = coordination("briefing", "--fleet", fleet, "--session", asking).stdout
+    command = shlex.split(shown.splitlines()[-1].partition("claim the first work: ")[2])
+    assert command[2] == asking
+    assert coordination(*command[1:]).stdout.startswith("claimed")
 
 
 def test_40_status_names_holders(coordination: Coordination, client: Client) -> None:

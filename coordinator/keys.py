@@ -23,7 +23,7 @@ from coordinator.legibility import (
     without_pictures,
 )
 from coordinator.limits import MAX_WORK_KEY_BYTES
-from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, shorten, utf8_size
+from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, reads_as_reference, shorten, utf8_size
 from coordinator.slugs import slug
 from coordinator.work_urls import KINDS, NO_HOSTS, REPOSITORY_KINDS, Hosts, is_scheme, read_reference, without_kind
 
@@ -46,6 +46,9 @@ SEPARATORS = "/#:?"
 _DEFAULT_KIND = "task"
 #: Keys that nothing below could change or refuse, as nearly all are.
 _PLAIN_KEY = re.compile(rf"({KIND_PATTERN}):([A-Za-z0-9._:#@-]{{1,256}})")
+#: What stands between the work keys of a list that was given as one.
+_BETWEEN_KEYS = re.compile(r"[,;]\s*|\s+")
+_SPACED = re.compile(r"[^,;\s#!]+ [#!][0-9]+")
 _PLAIN_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -100,7 +103,9 @@ def parse_work_key(
     plain = _PLAIN_KEY.fullmatch(typed)
     if plain is not None and _is_canonical(plain[1], plain[2], topic_kinds):
         return WorkKey(plain[1], plain[2])
-    key = _read(_legible(typed), topic_kinds, hosts)
+    legible = _legible(typed)
+    _refuse_several(legible)
+    key = _read(legible, topic_kinds, hosts)
     if not key.identity:
         titled = key.kind in topic_kinds or key.kind == _DEFAULT_KIND
         raise _invalid(
@@ -190,6 +195,24 @@ def _legible(typed: str) -> str:
     if not text:
         raise _invalid("the work key is empty; it needs a kind and an identity", "for example task:db-migration")
     return text
+
+
+def _refuse_several(text: str) -> None:
+    """Refuse a list of work keys: as the title of a task it would be claimed, and none of the work that it names."""
+    parts = _BETWEEN_KEYS.split(text)
+    if len(parts) == 1 or text.lower().startswith("url:") or not all(map(_names_work, parts)):
+        return
+    # A space may stand before the number of one.
+    if len([part for part in parts if part[0] not in "#!"]) > 1 or not _SPACED.fullmatch(text):
+        raise _invalid(
+            f"{len(parts)} work keys in one: {shorten(text)}",
+            "give each as an argument of its own, separated by spaces (work-next takes several); if it is one address, "
+            "put url: in front",
+        )
+
+
+def _names_work(part: str) -> bool:
+    return reads_as_reference(part) and not part.endswith(":")
 
 
 def _refuse_what_misleads(text: str) -> None:

@@ -103,7 +103,7 @@ KNOWN_KINDS = frozenset(
 _REFERENCE = re.compile(
     r"[a-z][a-z0-9+.-]*://|(?:(?:www|api)\.)?(?:github\.com|gitlab\.com|bitbucket\.org|codeberg\.org|linear\.app)/"
     r"|[a-z0-9._~-]+(?:\s*/\s*[a-z0-9._~-]+)+\s*[#!]\s*[0-9]+$|[#!][0-9]+$",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

@@ -46,12 +46,12 @@ def read_repository(given: str) -> str:
     given = given.strip()
     if not given:
         return ""
-    short = re.fullmatch(_SHORT, given, re.IGNORECASE)
+    short = re.fullmatch(_SHORT, given, re.IGNORECASE | re.ASCII)
     without_scheme = re.fullmatch(_HOST_FIRST, given)
     if short is not None and without_scheme is None:
         kind, path = (short[1] or "github").lower(), short[2]
         return f"{kind}:{path.removesuffix('.git')}"
-    address = re.fullmatch(_URL, given, re.IGNORECASE)
+    address = re.fullmatch(_URL, given, re.IGNORECASE | re.ASCII)
     host, port, path = address.groups() if address is not None else ("", None, "")
     written = without_scheme or re.fullmatch(_SCP, given)
     if address is None and written is not None:

@@ -61,9 +61,9 @@ REPOSITORY_KINDS = frozenset({github.KIND, gitlab.KIND, bitbucket.KIND, gitea.KI
 _OF_KNOWN_SITE = re.compile(
     r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:.*/-/(?:issues|work_items|merge_requests|epics)/[0-9]"
     r"|browse/[a-z][a-z0-9_]*-[0-9]|api/v[134]/|rest/api/|projects/[^/]+/repos/|users/[^/]+/repos/)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-_CLOUD_JIRA = re.compile(r"[a-z0-9-]+\.atlassian\.net/", re.IGNORECASE)
+_CLOUD_JIRA = re.compile(r"[a-z0-9-]+\.atlassian\.net/", re.IGNORECASE | re.ASCII)
 #: How much of a text an error repeats, in characters.
 _MOST_SHOWN = 40
 _NO_REPOSITORY = re.compile(r"[A-Za-z0-9._-]*[#!] ?[0-9]+")

@@ -19,7 +19,7 @@ from coordinator.errors import InvalidInput
 __all__ = ["Address", "check_host", "is_address", "is_address_at", "is_scheme", "parse_address"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE)
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE | re.ASCII)
 _LABEL = r"(?:[a-z0-9_-]|[^\x00-\x7f])+"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]*:[0-9a-f:.]*\]")
 _PORT = re.compile(r"0*([0-9]{1,5})")
@@ -30,9 +30,9 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ssh": "22"}
 _NOT_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/-]")
 _NOT_IN_QUERY = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-_TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid)(?:=|$)", re.IGNORECASE)
+_TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid)(?:=|$)", re.IGNORECASE | re.ASCII)
 #: Dashes that look alike, escaped: U+2010 to U+2015, U+2212, U+FE58 and U+FF0D.
-_DASHES = re.compile("%e2%80%9[0-5]|%e2%88%92|%ef%b9%98|%ef%bc%8d", re.IGNORECASE)
+_DASHES = re.compile("%e2%80%9[0-5]|%e2%88%92|%ef%b9%98|%ef%bc%8d", re.IGNORECASE | re.ASCII)
 #: What a sentence puts behind an address.
 _PROSE = ".,;:"
 #: What an address does not end with: a slash at the end of a text is dropped before it is read.

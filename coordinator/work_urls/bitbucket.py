@@ -21,14 +21,17 @@ _OWN = "bitbucket.org"
 _HOSTS = (_OWN, f"www.{_OWN}", f"api.{_OWN}")
 _WHAT = r"(issues?|pull-requests|pullrequests)"
 _CLOUD = re.compile(
-    rf"(?:!?api/)?(?:[12]\.0/repositories/)?({SEGMENT}/{SEGMENT})/{_WHAT}/([0-9]+)(?:[/?#].*)?", re.IGNORECASE
+    rf"(?:!?api/)?(?:[12]\.0/repositories/)?({SEGMENT}/{SEGMENT})/{_WHAT}/([0-9]+)(?:[/?#].*)?",
+    re.IGNORECASE | re.ASCII,
 )
 _SERVER = re.compile(
     rf"(?:.*/)?(?:projects/({SEGMENT})|users/({SEGMENT}))/repos/({SEGMENT})/pull-requests/([0-9]+)(?:/.*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _SHORT = re.compile(rf"((?:[a-z0-9.-]+(?::[0-9]+)?/)?{SEGMENT}/{SEGMENT})([#!])([0-9]+)")
-_PULL_REQUEST = re.compile(rf"({SEGMENT}/{SEGMENT})/(pull-requests|pullrequests)/([0-9]+)(?:/.*)?", re.IGNORECASE)
+_PULL_REQUEST = re.compile(
+    rf"({SEGMENT}/{SEGMENT})/(pull-requests|pullrequests)/([0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+)
 
 
 def hosts_of(_: Hosts) -> tuple[str, ...]:

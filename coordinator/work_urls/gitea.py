@@ -19,7 +19,9 @@ __all__ = ["at", "behind_kind", "hosts_of"]
 KIND = "gitea"
 _KNOWN = ("codeberg.org", "gitea.com")
 _API = "/api/v1/repos/"
-_PATH = re.compile(rf"({SEGMENT}/{SEGMENT})/(?:issues|pulls)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE)
+_PATH = re.compile(
+    rf"({SEGMENT}/{SEGMENT})/(?:issues|pulls)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE | re.ASCII
+)
 _SHORT = re.compile(rf"({SEGMENT}/{SEGMENT})#([0-9]+)")
 _HOST = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?")
 

@@ -26,7 +26,7 @@ _SHORT = re.compile(rf"({_OWNER}/{_REPOSITORY})#([0-9]+)")
 #: The discussions of an organisation (/orgs/…) belong to a repository that their address does not name.
 _PATH = re.compile(
     rf"(?!orgs/)({_OWNER}/{_REPOSITORY})/(?:issues|pulls?|discussions)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _ELSEWHERE = re.compile(rf"([a-z0-9.-]+(?::[0-9]+)?)/({_OWNER}/{_REPOSITORY})#([0-9]+)")
 _ROOT = re.compile(rf"{_OWNER}/{_REPOSITORY}")

@@ -23,9 +23,11 @@ _OWN = "gitlab.com"
 _PROJECT = rf"{SEGMENT}(?:/{SEGMENT})+"
 _WHAT = r"(issues/incident|issues|work_items|incidents|merge_requests|epics)"
 _TAIL = r"(?:\.diff|\.patch)?(?:[/?#].*)?"
-_MARKED = re.compile(rf"({SEGMENT}(?:/{SEGMENT})*?)/-/{_WHAT}/([0-9]+){_TAIL}", re.IGNORECASE)
-_UNMARKED = re.compile(rf"({_PROJECT}?)/(issues|merge_requests)/([0-9]+){_TAIL}", re.IGNORECASE)
-_API = re.compile(r"/api/v4/(projects|groups)/([^/]+)/(issues|merge_requests|epics)/([0-9]+)(?:/.*)?", re.IGNORECASE)
+_MARKED = re.compile(rf"({SEGMENT}(?:/{SEGMENT})*?)/-/{_WHAT}/([0-9]+){_TAIL}", re.IGNORECASE | re.ASCII)
+_UNMARKED = re.compile(rf"({_PROJECT}?)/(issues|merge_requests)/([0-9]+){_TAIL}", re.IGNORECASE | re.ASCII)
+_API = re.compile(
+    r"/api/v4/(projects|groups)/([^/]+)/(issues|merge_requests|epics)/([0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+)
 _SHORT = re.compile(rf"({SEGMENT}(?:/{SEGMENT})*)([#!&])([0-9]+)")
 _SIGNS = {"merge_requests": "!", "epics": "&"}
 _GROUPS = "groups/"

@@ -99,9 +99,7 @@ def test_40_an_empty_fleet_says_what_to_type(coordination: Coordination, fleet: 
 
 
 @pytest.mark.parametrize("asking", ["fixer-7f3k", "docs.v2"])
-def test_40_an_empty_briefing_names_the_session_that_asks(
-    coordination: Coordination, fleet: str, asking: str
-) -> None:
+def test_40_an_empty_briefing_names_the_session_that_asks(coordination: Coordination, fleet: str, asking: str) -> None:
     shown = coordination("briefing", "--fleet", fleet, "--session", asking).stdout
     command = shlex.split(shown.splitlines()[-1].partition("claim the first work: ")[2])
     assert command[2] == asking

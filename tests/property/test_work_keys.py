@@ -130,6 +130,10 @@ def test_any_address_becomes_a_key_that_stays_as_it_is(typed: str, kinds: frozen
 
 
 @given(github_likes, topic_kinds)
+@example("\u0130https://github:", DEFAULT_TOPIC_KINDS)
+@example("g\u0131thub.com/acme/web/issues/1", DEFAULT_TOPIC_KINDS)
+@example("https://gitlab.com/acme/web/-/i\u017fsues/1", DEFAULT_TOPIC_KINDS)
+@example("\u212aube:acme/web#1", DEFAULT_TOPIC_KINDS)
 @thorough
 def test_anything_like_github_becomes_a_key_that_stays_as_it_is(typed: str, kinds: frozenset[str]) -> None:
     assert_canonical(typed, kinds)

@@ -352,3 +352,39 @@ def test_no_text(value: str, says: str) -> None:
     assert refused.value.message == says
     assert refused.value.field == "note"
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "acme/web#401,acme/web#402",
+        "acme/web#401, acme/web#402, #3",
+        "acme/web#401 acme/web#402",
+        "github:acme/web#1;github:acme/web#2",
+        "task:first,task:second",
+        "https://github.com/acme/web/issues/1 https://github.com/acme/web/issues/2",
+        "gitlab.com/a/b/-/issues/1,gitlab.com/a/b/-/issues/2",
+        "#1 #2",
+    ],
+)
+def test_7_a_list_of_work_keys_is_not_taken_for_one(typed: str) -> None:
+    """It would be granted as the title of a task, and none of the work that it names be claimed."""
+    with pytest.raises(InvalidInput, match="work keys in one") as caught:
+        parse_work_key(typed)
+    assert "separated by spaces" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ("acme/web#401,", "github:acme/web#401"),
+        ("fix acme/web#401, acme/web#402", "task:fix-acme/web#401-acme/web#402"),
+        ("url:https://x.example?urls=https://a.example,https://b.example", None),
+        ("topic: acme/web#1, acme/web#2", "topic:acme-web#1-acme-web#2"),
+        ("https://example.org/a,b;c", None),
+    ],
+)
+def test_7_one_work_key_may_have_commas_and_spaces(typed: str, key: str | None) -> None:
+    read = parse_work_key(typed)
+    assert parse_work_key(str(read)) == read
+    assert key is None or str(read) == key

@@ -1,6 +1,6 @@
 """Installs what an agent needs, in a project or for a user: looks at the files, decides, and writes all or nothing.
 
-Invariants (docs/adr/0036-what-is-written-into-agents-settings.md):
+Invariants (docs/adr/0038-what-is-written-into-agents-settings.md):
 - What this command did not write is never changed, and a file that cannot be understood is not touched.
 - All texts are made before the first file is written, and all files are written before the first gets its name: what
   cannot be done leaves everything as it was. A file is the old one or the new one, never a part of one.

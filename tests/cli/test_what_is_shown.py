@@ -83,6 +83,17 @@ def test_34_the_ends_of_work_keys_stay_on_a_screen(board: Board, width: int) -> 
         assert end in drawn.getvalue()
 
 
+@pytest.mark.parametrize(("width", "key"), [(80, "acme/web#2801"), (80, "acme/api#7"), (120, "github:acme/web#2801")])
+def test_34_a_repository_stays_on_a_narrow_screen(client: Client, fleet: str, width: int, key: str) -> None:
+    for number, claimed in enumerate(("acme/web#2801", "acme/api#7")):
+        client.claim(f"session-{number}", claimed)
+    client.try_claim("other", "acme/api#7")
+    board = Board(fleet, Seen(client.briefing(), client.hot(), client.status(), boot_seconds()))
+    drawn = io.StringIO()
+    Console(file=drawn, width=width, height=30).print(screen(board, 30, width))
+    assert key in drawn.getvalue()
+
+
 @pytest.mark.parametrize("verb", ["briefing", "status", "top"])
 def test_40_an_empty_fleet_says_what_to_type(coordination: Coordination, fleet: str, verb: str) -> None:
     named = f"{fleet}-{verb}"

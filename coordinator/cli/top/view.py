@@ -3,7 +3,8 @@
 Invariants:
 - Nothing that other people chose (keys, sessions, reasons) can steer the terminal or is read as markup.
 - Work keys are what is typed into the next command: where there is no screen to fill they stand whole, on several lines
-  if need be. On a screen they have a good part of their table, and show their beginning and their end.
+  if need be. On a screen they have a good part of their table, and where they do not fit leave out ``github:``, which
+  commands add, and then their middle. On a narrow screen other columns go before that.
 """
 
 from __future__ import annotations
@@ -30,19 +31,23 @@ _BARS = "▁▂▃▄▅▆▇█"
 _SNAPSHOT_ROWS = 20
 #: What the columns have of a table's width, beside those that are as wide as what stands in them.
 _SHARES = {"work": 4, "held by": 3, "denied to": 3, "left by": 2, "why": 4}
+#: Below how many columns a screen is narrow.
+_NARROW = 100
 #: From which rest on a claim's time is yellow, and from which red, in seconds.
 _SOON, _VERY_SOON = 300.0, 60.0
 
 
 def screen(board: Board, height: int, width: int) -> Layout:
     """Draw everything for a terminal of that size."""
-    body = height - 5
+    body, narrow = height - 5, width < _NARROW
     right = max(4, body // 3)
     layout = Layout()
     layout.split_column(Layout(_head(board, width), size=5), Layout(name="body"))
-    layout["body"].split_row(Layout(_claims(board, body - 4), ratio=3), Layout(name="right", ratio=2))
+    layout["body"].split_row(Layout(_claims(board, body - 4, narrow=narrow), ratio=3), Layout(name="right", ratio=2))
     layout["right"].split_column(
-        Layout(_hot(board, right - 4)), Layout(_denials(board, right - 4)), Layout(_loose_ends(board, right - 4))
+        Layout(_hot(board, right - 4)),
+        Layout(_denials(board, right - 4)),
+        Layout(_loose_ends(board, right - 4, narrow=narrow)),
     )
     return layout
 
@@ -80,18 +85,19 @@ def _head(board: Board, width: int) -> RenderableType:
     return Panel(Group(*lines), title="coordination top", title_align="left", subtitle="q quits", height=5)
 
 
-def _claims(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
-    table = _table("left", "work", "held by", "attempt", whole=whole)
+def _claims(board: Board, rows: int, *, whole: bool = False, narrow: bool = False) -> RenderableType:
+    table = _table(*("left", "work", "held by", "attempt")[: 3 if narrow else 4], whole=whole)
     claims = board.claims()
     for claim, left in claims[: max(0, rows)]:
         colour = "red" if left < _VERY_SOON else "yellow" if left < _SOON else ""
         time_left = Text(format_duration(left), style=colour)
-        table.add_row(
+        cells = (
             time_left,
             _key(claim.work_key, whole=whole),
             _Shortened(name(claim.session)),
             _plain(str(claim.attempt)),
         )
+        table.add_row(*cells[: len(table.columns)])
     omitted = board.seen.briefing.omitted_taken if board.seen else 0
     return _titled("claims", table, len(claims) + omitted)
 
@@ -113,12 +119,13 @@ def _denials(board: Board, rows: int) -> RenderableType:
     return _titled("denials", table, len(board.denials))
 
 
-def _loose_ends(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
-    table = _table("work", "left by", "why", whole=whole)
+def _loose_ends(board: Board, rows: int, *, whole: bool = False, narrow: bool = False) -> RenderableType:
+    table = _table("work", "why", *(() if narrow else ("left by",)), whole=whole)
     ends = board.seen.briefing.loose_ends if board.seen else ()
     for record in ends[: max(0, rows)]:
         why = quoted(record.reason) if record.reason else record.cause.value if record.cause else ""
-        table.add_row(_key(record.work_key, whole=whole), _Shortened(name(record.session)), _plain(why))
+        cells = _key(record.work_key, whole=whole), _plain(why), _Shortened(name(record.session))
+        table.add_row(*cells[: len(table.columns)])
     return _titled("loose ends", table, len(ends) + (board.seen.briefing.omitted_loose_ends if board.seen else 0))
 
 
@@ -139,21 +146,22 @@ def _titled(title: str, table: Table, count: int) -> Panel:
 def _key(work_key: str, *, whole: bool) -> RenderableType:
     """Write a work key; where it is cut its end stays, which distinguishes it (``…agent-template#28801``)."""
     text = key(work_key)
-    return Text(text, overflow="fold") if whole else _Shortened(text)
+    return Text(text, overflow="fold") if whole else _Shortened(text, text.removeprefix("github:"))
 
 
 class _Shortened:
-    """A text on one line, with its beginning and its end where there is no room for all of it."""
+    """A text on one line; where there is no room for all of it a ``shorter`` one, or its beginning and its end."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, shorter: str | None = None) -> None:
         self._text = text
+        self._shorter = shorter or text
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(1, len(self._text))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = options.max_width
-        text = self._text
+        text = self._text if len(self._text) <= room else self._shorter
         if len(text) > room:
             head = max(0, (room - 1) // 2)
             text = f"{text[:head]}…{text[len(text) - max(0, room - 1 - head) :]}"

@@ -23,6 +23,7 @@ __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_MAX_CALLS",
     "DEFAULT_PAGE_SIZE",
+    "DEFAULT_RETENTION_DAYS",
     "DEFAULT_TTL_SECONDS",
     "FEWEST_FILES",
     "FEWEST_FILES_WITH_ETCD",
@@ -178,6 +179,8 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany or RenewMany counting as one. At 5,000 claims a second
 #: the last of them waits two seconds.
 DEFAULT_MAX_CALLS = 10_000
+#: How long ended work is kept, in days.
+DEFAULT_RETENTION_DAYS = 30.0
 #: Calls whose answers may be large that are answered at a time: each may hold some megabytes, and takes the loop for
 #: some milliseconds at a stretch.
 MAX_LARGE_CALLS = 4

@@ -40,7 +40,7 @@ from coordinator.cli.server_options import (
 )
 from coordinator.cli.streams import notice
 from coordinator.errors import InternalError
-from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
+from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_RETENTION_DAYS, LimitSettings
 from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.security.settings import SecuritySettings
 
@@ -126,7 +126,7 @@ def _options(
     max_write_rate_per_credential: MaxWriteRatePerCredential = None,
     etcd_quota_bytes: EtcdQuota = None,
     reaper: ReaperOn = True,
-    retention_days: RetentionDays = server_options.DEFAULT_RETENTION_DAYS,
+    retention_days: RetentionDays = DEFAULT_RETENTION_DAYS,
     log_level: LogLevel = "info",
     log_file: LogFile = None,
     audit_log: AuditLog = None,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from coordinator.reaper import ReaperSettings
 
 __all__ = [
-    "DEFAULT_RETENTION_DAYS",
     "SECONDS_A_DAY",
     "AuditLog",
     "ClientCa",
@@ -152,7 +151,6 @@ EtcdQuota = Annotated[
 ]
 
 
-DEFAULT_RETENTION_DAYS = 30.0
 SECONDS_A_DAY = 86_400.0
 _MOST_DAYS = 36_500.0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.limits import DEFAULT_RETENTION_DAYS
+
 __all__ = ["ReaperSettings"]
 
 
@@ -16,7 +18,7 @@ class ReaperSettings:
     half second and revokes 1,000 a second. The others are how often each thing is done.
     """
 
-    retention: float | None = 30 * 24 * 3600.0
+    retention: float | None = DEFAULT_RETENTION_DAYS * 24 * 3600.0
     allowance: float = 600.0
     reconcile_every: float = 3600.0
     overdue_every: float = 150.0

@@ -166,12 +166,16 @@ async def test_a_full_etcd_is_reported_and_service_resumes_by_itself(
     full_soon: RunningCoordinator, client: AsyncClient, store: EtcdChannel
 ) -> None:
     await client.claim("early", "task:kept", ttl=600)
+    for number in range(12):
+        await client.claim("early", f"task:done-{number}")
+        await client.complete("early", f"task:done-{number}")
     brief = await client.claim("early", "task:brief", ttl=5)
     await fill(store, 2)
 
     error = await refused(client, "storage quota is used up (alarm NOSPACE)")
     assert "disarm" in (error.hint or "")
     assert isinstance(await client.try_claim("late", "task:kept"), Denial), "reads need no space"
+    assert len((await client.briefing()).finished) == 12
     for attempt in (client.renew("early", "task:kept"), client.complete("early", "task:kept")):
         with pytest.raises(CoordinatorError) as caught:
             await attempt

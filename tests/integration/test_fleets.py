@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,10 +18,22 @@ from coordinator.service.new_fleets import NewFleets
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
-from tests.conftest import COMMAND, RunningCoordinator, _environment
+from tests.conftest import COMMAND, RunCoordinator, RunEtcd, RunningCoordinator, _environment
 from tests.loaded_command import shared_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def coordinator(
+    run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningCoordinator]:
+    """A coordinator without the thousands of fleets of other tests."""
+    with (
+        run_etcd(tmp_path_factory.mktemp("etcd")) as own_etcd,
+        run_coordinator("serve", "--etcd", own_etcd.endpoint) as running,
+    ):
+        yield running
 
 
 @pytest.fixture
@@ -133,3 +145,15 @@ def test_8_run_says_it_to_a_terminal(coordinator: RunningCoordinator, fleet: str
     shown = on_a_terminal([COMMAND, "run", "task:a", "--", "true"], environment)
     assert new(fleet) in shown
     assert new(fleet) not in on_a_terminal([COMMAND, "run", "task:b", "--", "true"], environment)
+
+
+async def test_8_many_fleets_are_listed_in_order(coordinator: RunningCoordinator, fleet: str) -> None:
+    names = [f"{fleet}-{number:03}" for number in range(120)]
+    for name in names:
+        async with AsyncClient(coordinator.endpoint, fleet=name) as client:
+            await client.claim("session-1", "task:a")
+    async with AsyncClient(coordinator.endpoint, timeout=30) as client:
+        found = await client.list_fleets()
+    assert found.complete
+    assert [use.name for use in found.fleets if use.name in names] == names
+    assert {(use.live_claims, use.records) for use in found.fleets if use.name in names} == {(1, 1)}

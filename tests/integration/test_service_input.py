@@ -55,7 +55,7 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     ("List", {"kind": "Not A Kind"}, "kind", "kind"),
     ("List", {"session": "s" * 129}, "session", "129 bytes long"),
     ("List", {"page_token": "../other-fleet/record/x"}, "page_token", "not one that a listing has returned"),
-    ("Log", {"session": ""}, "session", "the session is empty"),
+    ("Log", {"session": "!" * 200}, "session", "session"),
     ("Log", {"session": "s", "page_size": 1001}, "page_size", "out of range"),
     ("Log", {"session": "s", "page_token": "x"}, "page_token", "not one that a listing has returned"),
     ("Log", {"session": "s", "since": Timestamp(seconds=10**15)}, "since", "between the years 1 and 9999"),

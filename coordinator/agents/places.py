@@ -18,7 +18,8 @@ __all__ = ["HOOK_SECONDS", "Piece", "Places"]
 
 #: How long an agent waits for a hook, in seconds. The hooks end by themselves well before (``agents/hook.py``).
 HOOK_SECONDS = 10
-_TOML = 'command = "coordination"\nargs = ["mcp"]\n'
+# Codex waits 10 s for a server by default, and the library of MCP alone takes some seconds on a busy machine.
+_TOML = 'command = "coordination"\nargs = ["mcp"]\nstartup_timeout_sec = 30\n'
 _MARKDOWN_MARKS = Marks("<!-- coordination: begin, written by coordination install -->", "<!-- coordination: end -->")
 _TOML_MARKS = Marks("# coordination: begin, written by coordination install", "# coordination: end")
 

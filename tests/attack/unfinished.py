@@ -16,7 +16,7 @@ _METHOD = "coordinator.v1.CoordinatorService/ClaimMany"
 
 
 def attack(target: Target, share: float) -> str:
-    requests = max(60, round(REQUESTS * share))
+    requests = max(20, round(REQUESTS * share))
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(Connection(target.endpoint)) for _ in range(8)]
         for number in range(requests * 10):

@@ -244,6 +244,7 @@ class TestLeases:
                 await lease.regain()
             assert lease.id
 
+    @pytest.mark.long
     @pytest.mark.alone
     async def test_the_election_goes_on_with_a_lease_that_was_taken_up_again(self, cluster: EtcdCluster) -> None:
         """etcd is away for longer than the lease lasts: the elected replica is elected again, without waiting."""

@@ -63,6 +63,7 @@ class TestUnderUp:
             with Client(own.endpoint, timeout=30) as patient:
                 assert patient.status().healthy
 
+    @pytest.mark.long
     def test_one_that_is_killed_again_and_again_is_given_up(self, tmp_path: Path) -> None:
         command = [COMMAND, "up", "--data-dir", str(tmp_path), *FREE_PORTS]
         with subprocess.Popen(

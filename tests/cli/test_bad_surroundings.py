@@ -1,4 +1,7 @@
-"""Wherever a command is run, it ends with a documented exit code and one object: 1 is a "no", and never a crash."""
+"""Wherever a command is run, it ends with a documented exit code and one object: 1 is a "no", and never a crash.
+
+Number 17.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that make certificates and tokens."""
+"""The commands that make certificates and tokens (31)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk, whether answers go there or files: the right exit code, a sentence, and no half-made file."""
+"""A full disk, whether answers go there or files: the right exit code, a sentence, and no half-made file (18)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments, environment, names of files and output are UTF-8, whatever the locale says."""
+"""Arguments, environment, names of files and output are UTF-8, whatever the locale says (19)."""
 
 from __future__ import annotations
 

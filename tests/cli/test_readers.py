@@ -1,4 +1,4 @@
-"""Commands whose reader has gone: those that go on for ever end, soon and quietly, and coordinators go on."""
+"""Commands whose reader has gone: those that go on for ever end, soon and quietly, and coordinators go on (16)."""
 
 from __future__ import annotations
 

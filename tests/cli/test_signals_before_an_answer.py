@@ -1,4 +1,4 @@
-"""A signal while a request is under way: its outcome is unknown, and the command says what to type to learn it."""
+"""A signal while a request is under way: its outcome is unknown, and the command says what to type to learn it (20)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Leases that etcd starts again: whatever becomes of its leader, no claim ends early, and none lasts much too long."""
+"""Leases that etcd starts again: whatever becomes of its leader, no claim ends early, and none lasts much too long.
+
+Number 59.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers read while etcd is away, hangs, or has no quorum, and when it has become another store."""
+"""What callers read while etcd is away, hangs, or has no quorum, and when it has become another store (58)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""etcd becomes another store under running coordinators: their reapers notice, start over, and say so once."""
+"""etcd becomes another store under running coordinators: their reapers notice, start over, and say so once (53)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One that writes as fast as it can fills its own budget and not etcd: others go on, whatever is written.
+"""One that writes as fast as it can fills its own budget and not etcd: others go on, whatever is written (44).
 
 Each attack has a coordinator of its own with the budgets that it has by default, and an etcd of 16 MiB, and would write
 more than that. What it writes is bounded by the number of its requests, not by time.

@@ -1,4 +1,7 @@
-"""``python -m demo.observability``: what it prints leads somewhere, and it leaves nothing behind, however it ends."""
+"""``python -m demo.observability``: what it prints leads somewhere, and it leaves nothing behind, however it ends.
+
+Number 32.
+"""
 
 from __future__ import annotations
 

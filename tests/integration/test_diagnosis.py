@@ -1,4 +1,4 @@
-"""A coordinator's clock is compared with its caller's, and with those of the other coordinators."""
+"""A coordinator's clock is compared with its caller's, and with those of the other coordinators (30)."""
 
 from __future__ import annotations
 

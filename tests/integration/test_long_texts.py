@@ -1,4 +1,4 @@
-"""Work with long texts is done in portions: no other call waits until all of it is decoded, written down or sent.
+"""Work with long texts is done in portions: no other call waits until all of it is decoded, written down or sent (48).
 
 What is looked at is how much is decoded and how often others have their turn, never how long that takes.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with the etcd that comes along is said once for each data directory, with what to type instead."""
+"""What is wrong with the etcd that comes along is said once for each data directory, with what to type instead (29)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sessions write, on its way to others: refused, quoted or released, against a real coordinator and etcd.
+"""What sessions write, on its way to others: refused, quoted or released, against a real coordinator and etcd (49).
 
 Names that older coordinators took, and the present one refuses, are written into etcd as those would have.
 """

@@ -1,4 +1,4 @@
-"""Which files are relied on and written to, on a host with other users."""
+"""Which files are relied on and written to, on a host with other users (51)."""
 
 from __future__ import annotations
 

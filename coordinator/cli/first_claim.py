@@ -10,7 +10,9 @@ import shlex
 
 from coordinator.cli.context import Context
 from coordinator.cli.session import find_session
+from coordinator.errors import InvalidInput
 from coordinator.model import Briefing
+from coordinator.process.session_name import invented_session
 from coordinator.quotation import line
 
 __all__ = ["first_claim", "is_empty"]
@@ -23,8 +25,11 @@ def first_claim(context: Context, asking: str | None = None) -> str:
     """
     session = [] if asking is None else [asking]
     if asking is None:
-        found = find_session(None, invent=True)
-        session = [found.name] if found.source == "invented" else []
+        try:
+            find_session(None)
+        except InvalidInput:
+            # None is named, or the environment names what can be none.
+            session = [invented_session()]
     given = [
         word
         for name in ("endpoint", "fleet")

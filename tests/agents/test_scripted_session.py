@@ -129,7 +129,7 @@ async def test_a_session_crashes_and_the_next_one_sees_what_it_has_left(
             assert compacted.index("You hold") < compacted.index("Taken")
             assert "#2" in first.hook("Stop", stop_hook_active=False)["reason"]
             assert first.hook("Stop", stop_hook_active=False) == {}
-        # It ends here without a word to anybody, as one that is killed.
+        # It ends here without a word, as one that is killed.
         others.release("session-of-another", "acme/web#1", reason="out of time")
         await await_expiry(etcd_channel, fleet)
         others.reap()

@@ -117,6 +117,13 @@ def test_40_an_empty_briefing_names_the_session_that_asks(coordination: Coordina
     assert coordination(*command[1:]).stdout.startswith("claimed")
 
 
+def test_40_an_empty_fleet_is_shown_whatever_session_the_environment_names(
+    coordination: Coordination, fleet: str
+) -> None:
+    done = coordination("status", "--fleet", f"{fleet}-empty", COORDINATION_SESSION="acme/web#1")
+    assert (done.returncode, "claim the first work" in done.stdout) == (0, True)
+
+
 def test_40_status_names_holders(coordination: Coordination, client: Client) -> None:
     for number in range(12):
         client.claim(f"holder-{number:02}", f"task:{number}")

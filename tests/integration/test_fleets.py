@@ -85,7 +85,7 @@ def test_8_next_run_and_json_say_it_beside_the_answer(run: Run, fleet: str) -> N
     chosen = run("work-next", "task:a", "task:b", "--session", "session-1", COORDINATION_FLEET=f"{fleet}-next")
     assert (chosen.returncode, chosen.stderr.splitlines()) == (0, [new(f"{fleet}-next")])
 
-    # What COMMAND says stands alone where nobody looks at it.
+    # What COMMAND says stands alone where there is no terminal.
     wrapped = run("run", "task:a", "--fleet", f"{fleet}-run", "--", "sh", "-c", "exit 7")
     assert (wrapped.returncode, wrapped.stderr) == (7, "")
 

@@ -109,6 +109,18 @@ def test_40_an_empty_fleet_says_what_to_type(coordination: Coordination, fleet: 
     assert json.loads(coordination("status", "--json", "--fleet", named).stdout)["taken"][0]["session"] == session
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_40_an_empty_screen_says_what_to_type_until_work_is_held(client: Client, fleet: str, width: int) -> None:
+    shown = []
+    for _ in range(2):
+        drawn = io.StringIO()
+        board = Board(fleet, Seen(client.briefing(), client.hot(), client.status(), boot_seconds()))
+        Console(file=drawn, width=width, height=30).print(screen(board, 30, width, first_claim="type this"))
+        shown.append("type this" in drawn.getvalue())
+        client.claim("session-1", "task:a")
+    assert shown == [True, False]
+
+
 @pytest.mark.parametrize("asking", ["fixer-7f3k", "docs.v2"])
 def test_40_an_empty_briefing_names_the_session_that_asks(coordination: Coordination, fleet: str, asking: str) -> None:
     shown = coordination("briefing", "--fleet", fleet, "--session", asking).stdout

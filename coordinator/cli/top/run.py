@@ -78,7 +78,8 @@ async def _last(context: Context, interval: float) -> None:
     changed = asyncio.Event()
     async with context.async_client() as client:
         # What fails at once is reported as by any other command, and not on a screen.
-        await board.read(client)
+        seen = await board.read(client)
+        first = first_claim(context) if is_empty(seen.briefing) else ""
         tasks = [
             asyncio.create_task(work)
             for work in (_ask(board, client, interval, changed), _watch(board, client, changed))
@@ -87,7 +88,7 @@ async def _last(context: Context, interval: float) -> None:
             with _until_a_key(end, changed), Live(console=console, screen=True, auto_refresh=False) as live:
                 while not end.is_set():
                     width, height = console.size
-                    live.update(screen(board, height, width), refresh=True)
+                    live.update(screen(board, height, width, first_claim=first), refresh=True)
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(changed.wait(), _DRAW_SECONDS)
                     changed.clear()

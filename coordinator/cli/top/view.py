@@ -37,13 +37,16 @@ _NARROW = 100
 _SOON, _VERY_SOON = 300.0, 60.0
 
 
-def screen(board: Board, height: int, width: int) -> Layout:
-    """Draw everything for a terminal of that size."""
+def screen(board: Board, height: int, width: int, *, first_claim: str = "") -> Layout:
+    """Draw everything for a terminal of that size; ``first_claim`` is what to say where nothing is held."""
     body, narrow = height - 5, width < _NARROW
     right = max(4, body // 3)
     layout = Layout()
     layout.split_column(Layout(_head(board, width), size=5), Layout(name="body"))
-    layout["body"].split_row(Layout(_claims(board, body - 4, narrow=narrow), ratio=3), Layout(name="right", ratio=2))
+    claims = _claims(board, body - 4, narrow=narrow)
+    if first_claim and not board.claims():
+        claims = Panel(Text(first_claim, overflow="fold"), title="claims: 0", title_align="left")
+    layout["body"].split_row(Layout(claims, ratio=3), Layout(name="right", ratio=2))
     layout["right"].split_column(
         Layout(_hot(board, right - 4)),
         Layout(_denials(board, right - 4)),

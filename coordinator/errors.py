@@ -139,10 +139,19 @@ class ClaimLost(NotHolder):
     """The session held the claim and no longer does: it has expired, or an operator has revoked it.
 
     A caller that gets this must stop: another session may hold the work. A session that has ended its claim itself gets
-    ``NotHolder``.
+    ``NotHolder``. The message says that the claim is lost, and the hint what to do.
     """
 
     exit_code = 5
+    #: How the message of a refusal begins that was taken for a loss.
+    PREFIX = "claim lost: "
+
+    @classmethod
+    def instead_of(cls, refusal: Refused) -> ClaimLost:
+        """Return what ``refusal`` means for a session that held the claim."""
+        before = "stop, and publish nothing of this work"
+        hint = f"{before}; {refusal.hint}" if refusal.hint else before
+        return cls(f"{cls.PREFIX}{refusal.message}", hint=hint, holder=refusal.holder)
 
 
 class HistoryGone(Refused):

@@ -28,7 +28,7 @@ from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text.work import describe_claim
 from coordinator.cli.work_arguments import SessionOption
-from coordinator.errors import InvalidInput
+from coordinator.errors import ClaimLost, InvalidInput
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
 from coordinator.quotation import key as shown_key
@@ -179,7 +179,8 @@ def _report(context: Context, outcome: Any, *, verbose: bool) -> None:
         _write(describe_claim(outcome.denial))
     elif outcome.what is What.LOST:
         became = "but processes of the command go on" if outcome.goes_on else "so the command was ended"
-        _write(f"LOST: the claim on {shown_key(claim.work_key)}, {became}: {outcome.reason}")
+        why = outcome.reason.removeprefix(ClaimLost.PREFIX)
+        _write(f"LOST: the claim on {shown_key(claim.work_key)}, {became}: {why}")
     elif verbose and outcome.what in (What.COMPLETED, What.RELEASED):
         reason = f" ({outcome.reason})" if outcome.what is What.RELEASED else ""
         _write(f"{outcome.what.value} {shown_key(claim.work_key)}{reason}")

@@ -131,7 +131,7 @@ def lost_by(refusal: Refused, session: str) -> CoordinatorError:
     own_end = isinstance(refusal, NotHolder) and refusal.holder in (None, session)
     if isinstance(refusal, ClaimLost) or own_end:
         return refusal
-    return ClaimLost(refusal.message, hint=refusal.hint, holder=refusal.holder)
+    return ClaimLost.instead_of(refusal)
 
 
 def reason_of(error: BaseException) -> str:

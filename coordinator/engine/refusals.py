@@ -36,7 +36,7 @@ def refuse(
     """
     refusal = _refusal(work_key, found, session, token, verb, own)
     if isinstance(refusal, NotHolder) and _has_lost(found, session, token, own):
-        return ClaimLost(refusal.message, hint=refusal.hint, holder=refusal.holder)
+        return ClaimLost.instead_of(refusal)
     return refusal
 
 
@@ -73,11 +73,12 @@ def _refusal(
 def refuse_repeated(work_key: WorkKey, record: StoredRecord) -> NotHolder:
     """Say that a request to claim was granted before, and that the attempt it was granted as has ended since."""
     lost = record.attempt == record.attempts and (record.state is State.CLAIMED or record.cause in _LOST)
-    return (ClaimLost if lost else NotHolder)(
+    refusal = NotHolder(
         f"this very request was granted as attempt {record.attempts} of {key(work_key)}, "
         f"which {_what_came_of_it(record)}",
         hint="claim it again with a new request_id",
     )
+    return ClaimLost.instead_of(refusal) if lost else refusal
 
 
 def refuse_placed(work_key: WorkKey) -> NotHolder:

@@ -281,8 +281,8 @@ def test_the_holder_of_a_reopened_attempt_that_was_revoked_learns_so() -> None:
             history = [answered(ends(revoked))] * (looks + more + 1)
             done = run(verb(command, PATHS), found(None, restored, history=(revoked,)), *history)
             assert str(done.error) == (
-                f"the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z"
-                f' ("too hard"); the work is completed, by {OTHER}'
+                f"claim lost: the claim of {HOLDER} on task:db-migration was revoked by an operator "
+                f'at 2026-06-14T01:45:00Z ("too hard"); the work is completed, by {OTHER}'
             )
 
 

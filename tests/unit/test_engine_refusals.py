@@ -42,13 +42,13 @@ def gone(record: StoredRecord | None, revision: int = TOKEN) -> Snapshot:
             gone(replace(RELEASED, cause=Cause.REVOKED)),
             HOLDER,
             TOKEN,
-            f"the claim of {HOLDER} on {KEY} was revoked by an operator {AT}",
+            f"claim lost: the claim of {HOLDER} on {KEY} was revoked by an operator {AT}",
         ),
         (
             gone(replace(a_record(), expires_at=NOW - HOUR)),
             HOLDER,
             0,
-            f"the claim of {HOLDER} on {KEY} expired at 2026-06-14T01:00:00Z",
+            f"claim lost: the claim of {HOLDER} on {KEY} expired at 2026-06-14T01:00:00Z",
         ),
         (
             gone(RELEASED),
@@ -124,6 +124,8 @@ def test_a_session_that_has_lost_its_claim_is_distinguished(
     assert isinstance(refusal, NotHolder)
     assert isinstance(refusal, ClaimLost) is lost
     assert refusal.exit_code == (5 if lost else 1)
+    assert str(refusal).startswith("claim lost: ") is lost
+    assert (refusal.hint or "").startswith("stop, and publish nothing of this work") is lost
 
 
 def test_a_session_that_held_nothing_has_lost_nothing() -> None:

@@ -146,7 +146,8 @@ def test_a_session_whose_claim_was_revoked_learns_so_although_the_work_is_comple
     revoked = replace(an_end(attempt=2), cause=Cause.REVOKED, reason="wrong\nwork")
     completed = replace(a_record(State.COMPLETED, OTHER), attempts=2)
     taken = (
-        f'the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z ("wrong work")'
+        f"claim lost: the claim of {HOLDER} on task:db-migration was revoked by an operator at 2026-06-14T01:45:00Z"
+        ' ("wrong work")'
     )
     done = run(renew(COMMAND, PATHS), found(None, completed), answered(ends(revoked)))
     assert str(done.error) == f"{taken}; the work is completed, by {OTHER}"
@@ -159,7 +160,7 @@ def test_a_session_whose_claim_was_revoked_learns_so_although_the_work_is_comple
 
 def test_a_claim_that_expired_is_not_renewed() -> None:
     done = run(renew(COMMAND, PATHS), found(None, replace(a_record(), expires_at=NOW - HOUR)), answered(ends()))
-    assert str(done.error) == f"the claim of {HOLDER} on task:db-migration expired at 2026-06-14T01:00:00Z"
+    assert str(done.error) == f"claim lost: the claim of {HOLDER} on task:db-migration expired at 2026-06-14T01:00:00Z"
 
 
 def test_a_claim_that_expires_meanwhile_is_not_renewed() -> None:

@@ -12,7 +12,8 @@ Invariants:
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
 - Where a comparison fails, the claim is tried again with what was read then (``retries.py``).
-- Finished work is denied, unless the request says ``reopen`` or the work's policy lets it be repeated by now.
+- Finished work is denied, unless the request says ``reopen`` or the work's policy lets it be repeated by now. Work is
+  granted only in a state that was read without a live claim: what an attempt leaves may be finished work.
 - Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
   or has finished is still denied.
 """
@@ -51,10 +52,10 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
     found = NOTHING_KNOWN
     if (yield from is_wanted(paths.claim)):
         deferred = (note_contender(command, paths),) if command.contends else ()
-        found = replace((yield from read_along(paths)), deferred=deferred)
-        answer = yield from meet_found(command, paths, found)
-        if answer is not None:
-            return answer
+        met = yield from meet_found(command, paths, replace((yield from read_along(paths)), deferred=deferred))
+        if not isinstance(met, Snapshot):
+            return met
+        found = met
     lease = yield from lease_for(command.ttl_seconds or DEFAULT_TTL_SECONDS)
     for _ in TRIES:
         granted = yield from _grant(command, paths, found, lease)
@@ -64,10 +65,10 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
             earlier = yield from placed_before(command, paths)
             if earlier is not None:
                 return earlier
-        found = granted
-        answer = yield from meet_found(command, paths, found)
-        if answer is not None:
-            return answer
+        met = yield from meet_found(command, paths, granted)
+        if not isinstance(met, Snapshot):
+            return met
+        found = met
     raise contended(paths.work_key, "it was being claimed")
 
 
@@ -83,22 +84,37 @@ def _grant(
         return Denial(str(paths.work_key), DenialReason.HELD)
 
 
-def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Operation[Claim | Denial | None]:
-    """Answer a claim from what was found; None where it can be granted, or where the claim in its way has changed."""
-    if found.claim is not None:
-        return (yield from _meet_holder(command, paths, found, found.claim))
+def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Operation[Claim | Denial | Snapshot]:
+    """Answer a claim from what was found, or return the state, without a live claim, in which it can be granted.
+
+    Where the caller's own claim has ended while it was renewed, what it has left decides.
+    """
+    for _ in TRIES:
+        if found.claim is None:
+            return _meet_record(command, paths, found)
+        met = yield from _meet_holder(command, paths, found, found.claim)
+        if not isinstance(met, Snapshot):
+            return met
+        # Noted before was a contender for the claim that was there then.
+        deferred = (note_contender(command, paths),) if command.contends else ()
+        found = replace(met, deferred=deferred)
+    raise contended(paths.work_key, "its claim was being renewed")
+
+
+def _meet_record(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Denial | Snapshot:
+    """Deny work that no session holds and that cannot be granted; return what was found where it can."""
     denial = _finished(command, paths, found.record)
     if denial is not None:
         return denial
     if found.record is not None and command.was_granted(found.record):
         raise refuse_repeated(paths.work_key, found.record)
-    return None
+    return found
 
 
 def _meet_holder(
     command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim
-) -> Operation[Claim | Denial | None]:
-    """Answer a caller who found a claim in its way; None if that claim has changed meanwhile."""
+) -> Operation[Claim | Denial | Snapshot]:
+    """Answer a caller who found a claim in its way, or return the state in which it has changed meanwhile."""
     held = live.stored
     if held is None:
         return Denial(str(paths.work_key), DenialReason.HELD)
@@ -119,7 +135,7 @@ def _meet_holder(
             also=unmark,
             request_id=command.request_id,
         )
-        return None if isinstance(renewed, Snapshot) else replace(renewed, outcome=Outcome.RENEWED)
+        return renewed if isinstance(renewed, Snapshot) else replace(renewed, outcome=Outcome.RENEWED)
     yield from _contend(command, paths, found, live, held)
     (left,) = yield from time_left(live.lease)
     return replace(_held(command, paths, held), retry_after_seconds=left)
@@ -183,8 +199,8 @@ def placed_before(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | 
 
 def _repeat(
     command: ClaimCommand, paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim
-) -> Operation[Claim | Denial | None]:
-    """Answer a caller who found the claim that an earlier try of its request has made."""
+) -> Operation[Claim | Denial | Snapshot]:
+    """Answer a caller who found the claim that an earlier try of its request has made, or return what it is then."""
     unmark = yield from take_mark_back(command, paths, found)
     reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER, before=held.attempt), *unmark)))
     previous = yield from previous_from_history(reply.range(0).kvs)
@@ -194,7 +210,7 @@ def _repeat(
             return replace(shown, previous=previous)
         # What it is then, and not what it was: one that has ended meanwhile must not be granted once more.
         if shown.claim is None or shown.claim.stored is None or not command.made(shown.claim.stored):
-            return (yield from meet_found(command, paths, shown))
+            return shown
         found, live, held = shown, shown.claim, shown.claim.stored
     raise contended(paths.work_key, "its claim was being taken over")
 
@@ -227,13 +243,8 @@ def claim_without_granting(command: ClaimCommand, paths: WorkPaths) -> Operation
 
     The caller is not noted as a contender.
     """
-    for _ in TRIES:
-        found = yield from read(paths)
-        if found.claim is None and found.record is None:
-            return None
-        answer = yield from meet_found(command, paths, found)
-        if answer is not None:
-            return answer
-        if found.claim is None:
-            return None
-    raise contended(paths.work_key, "it was being looked at")
+    found = yield from read(paths)
+    if found.claim is None and found.record is None:
+        return None
+    met = yield from meet_found(command, paths, found)
+    return None if isinstance(met, Snapshot) else met

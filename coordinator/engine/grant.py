@@ -33,7 +33,6 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     """Write the claim if the work key still is as it was found; otherwise return how it is."""
     attempt = yield from next_attempt(paths, found)
     ended, end = found.record, None
-    # Even if a claim was found: where it stands in the way nothing is written, and where it is gone it has expired.
     expired = ended is not None and ended.state is State.CLAIMED
     if ended is not None and expired:
         ended = expire(ended, command.now)

@@ -38,6 +38,7 @@ from tests.unit.engine_driving import (
     put_at,
     ranged,
     reads_only,
+    reopened,
     run,
     written_keys,
 )
@@ -182,6 +183,24 @@ def test_a_claim_that_expired_while_it_was_being_renewed_is_recorded_too() -> No
     )
     assert put_at(done.txns[-1], PATHS.history(1), StoredHistory).cause is Cause.EXPIRED
     assert (granted(done).attempt, granted(done).outcome) == (2, Outcome.GRANTED)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_claim_of_finished_work_that_expired_while_it_was_being_renewed_is_not_reopened(*, wanted: bool) -> None:
+    """The attempt had reopened it, and this request does not ask for that."""
+    held = a_claim(attempt=2)
+    read = answered(ranged(kv(PATHS.claim, held)), ranged(kv(PATHS.record, reopened())))
+    before = (read, answered(ranged())) if wanted else (LEASE, denied(held, reopened()))
+    done = run(claim(OWN, PATHS), *before, LEASE, lost(None, reopened()), wanted=wanted)
+    assert (refused(done).reason, refused(done).completed_by) == (DenialReason.COMPLETED, HOLDER)
+
+
+def test_a_claim_that_another_session_got_while_it_was_being_renewed_is_denied_and_the_caller_contends() -> None:
+    theirs = lost(a_claim(OTHER, attempt=2), a_record(session=OTHER, attempt=2), token=TOKEN + 5)
+    done = run(claim(OWN, PATHS), LEASE, denied(a_claim(), a_record()), LEASE, theirs)
+    assert refused(done).holder == OTHER
+    (note,) = [step.txn for step in done.steps if isinstance(step, Trailing)]
+    assert note.compares[0] == created_at(PATHS.claim, TOKEN + 5)
 
 
 def test_the_hundred_and_first_end_forgets_the_first_with_its_index() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 from coordinator.errors import InvalidInput
 
@@ -25,6 +25,12 @@ class AsyncResults(AsyncIterator[_T], Generic[_T]):
         self._begin = begin
         self._reading: AsyncGenerator[_T, None] | None = None
         self._busy = self._ended = False
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            "what is being read cannot be copied or pickled: two copies would read on in one place",
+            hint="begin another one for each of them, or pass on what has been read",
+        )
 
     def __aiter__(self) -> Self:
         return self

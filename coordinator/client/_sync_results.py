@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 from coordinator.errors import InvalidInput
 
@@ -26,6 +26,12 @@ class Results(Iterator[_T], Generic[_T]):
         self._begin = begin
         self._reading: Generator[_T, None] | None = None
         self._busy = self._ended = False
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            "what is being read cannot be copied or pickled: two copies would read on in one place",
+            hint="begin another one for each of them, or pass on what has been read",
+        )
 
     def __iter__(self) -> Self:
         return self

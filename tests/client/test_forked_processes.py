@@ -101,6 +101,17 @@ def test_a_client_is_not_copied(sort: type[Client | AsyncClient], copied: Callab
     assert raised.value.hint == "make a client in each process that needs one"
 
 
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("read", ["list", "watch"])
+@pytest.mark.parametrize("sort", [Client, AsyncClient])
+def test_what_is_being_read_is_not_copied(
+    sort: type[Client | AsyncClient], read: str, copied: Callable[[Any], object]
+) -> None:
+    results = getattr(sort("127.0.0.1:1"), read)()
+    with pytest.raises(InvalidInput, match=r"^what is being read cannot be copied or pickled: "):
+        copied(results)
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_client_that_is_sent_to_a_process_is_refused_at_once(method: str) -> None:
     context: Any = multiprocessing.get_context(method)

@@ -22,6 +22,7 @@ from coordinator.cli.serve import DataDir, EtcdProgram, need_server
 from coordinator.cli.streams import is_listened_to, notice, write_error
 from coordinator.errors import InvalidInput
 from coordinator.process.new_files import give_name, sync_directory
+from coordinator.security.file_trust import check_place
 
 __all__ = ["COMMANDS"]
 
@@ -141,6 +142,7 @@ def _standard_output() -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _new_file(file: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Write a file that is there whole or not at all, for its owner alone; none is replaced unless ``force`` is set."""
+    check_place(file, "file", links_only=True)
     try:
         if not force and os.path.lexists(file):
             raise FileExistsError

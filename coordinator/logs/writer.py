@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coordinator.errors import InvalidInput
-from coordinator.security.file_trust import open_own
+from coordinator.security.file_trust import check_place, open_own
 
 __all__ = ["LogFile", "LogWriter", "write_all"]
 
@@ -134,6 +134,7 @@ class LogFile:
     @staticmethod
     def open_descriptor(path: Path, field: str = "log-file") -> int:
         """Open it to be appended to; raises ``InvalidInput`` naming ``field`` if that cannot be done."""
+        check_place(path, field, log=True)
         try:
             # So a pipe without a reader is refused, and not waited for.
             file = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)

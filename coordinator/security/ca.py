@@ -28,7 +28,7 @@ from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_CERTIFICATE_DAYS
 from coordinator.net.host_names import checked_hosts
 from coordinator.process.new_files import NewFiles, new_files
-from coordinator.security.file_trust import read_trusted
+from coordinator.security.file_trust import check_place, read_trusted
 
 __all__ = [
     "DEFAULT_HOSTS",
@@ -99,6 +99,7 @@ def make_certificates(
     _refuse_existing(path for pair in made.clients.values() for path in pair)
     if hosts and not adding:
         _refuse_existing((made.server_cert, made.server_key))
+    check_place(directory / "ca.crt", "directory")
     with _directory(directory), new_files() as files:
         authority = _make_authority(files, directory, validity) if new_authority else load_authority(directory)
         made = replace(made, not_after=min(validity[1], authority[1].not_valid_after_utc))

@@ -10,7 +10,8 @@ Invariants:
 - A file that has no end, as /dev/zero, is not read into memory until that is full, and nothing waits for a pipe that
   stands where a file is expected.
 - A file that is written to is never reached by a link, and belongs to no other user, so that no user can have another
-  user's file overwritten by giving it a second name.
+  user's file overwritten by giving it a second name. Nor is one written or made where a link of another user leads, or
+  in a directory whose files another user can replace: what is written there could not be relied on afterwards.
 
 ssh and PostgreSQL require the same of keys, but both refuse some that a group may read.
 """
@@ -20,13 +21,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from coordinator.errors import InvalidInput
 
-__all__ = ["check_way", "is_ours", "open_own", "read_bounded", "read_trusted", "user_name"]
+__all__ = ["check_place", "check_way", "is_ours", "open_own", "read_bounded", "read_trusted", "user_name"]
 
 #: As many as Linux follows (``MAXSYMLINKS`` in <linux/namei.h>).
 _MOST_LINKS = 40
@@ -102,6 +103,23 @@ def open_own(path: Path, flags: int) -> int:
     return file
 
 
+def check_place(path: Path, field: str, *, log: bool = False, links_only: bool = False) -> None:
+    """Raise ``InvalidInput`` if other users could choose where ``path`` is made, or replace it; it need not be there.
+
+    Of a ``log`` the directory may be root's and writable by a group, for root as well, as /var/log is in Ubuntu. With
+    ``links_only`` only links of other users are refused: for what root makes for a user, in a directory of that user.
+    """
+    if str(path).startswith(_OF_KERNEL):
+        return
+    parent = path.absolute().parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    try:
+        _check_passed(path, _way(parent), field, groups_of_root=log, groups_for_root=log, links_only=links_only)
+    except OSError as error:
+        raise InvalidInput(f"{path} ({field}) cannot be made: {error.strerror or error}", field=field) from None
+
+
 def check_way(path: Path, field: str, *, groups_of_root: bool = False, of_kernel_too: bool = False) -> None:
     """Raise ``InvalidInput`` if other users could put another file in the place of this one.
 
@@ -110,7 +128,21 @@ def check_way(path: Path, field: str, *, groups_of_root: bool = False, of_kernel
     """
     if str(path).startswith(_OF_KERNEL) and not of_kernel_too:
         return
-    for passed, found in _way(path):
+    _check_passed(path, _way(path), field, groups_of_root=groups_of_root)
+
+
+def _check_passed(
+    path: Path,
+    way: Iterable[tuple[Path, os.stat_result]],
+    field: str,
+    *,
+    groups_of_root: bool,
+    groups_for_root: bool = False,
+    links_only: bool = False,
+) -> None:
+    for passed, found in way:
+        if links_only and not stat.S_ISLNK(found.st_mode):
+            continue
         if not is_ours(found) and not _is_unmapped(found.st_uid):
             raise InvalidInput(
                 f"{path} ({field}) cannot be relied on: {passed} belongs to {user_name(found.st_uid)}, who "
@@ -121,7 +153,8 @@ def check_way(path: Path, field: str, *, groups_of_root: bool = False, of_kernel
         if stat.S_ISLNK(found.st_mode) or found.st_mode & stat.S_ISVTX:
             continue
         by_group = found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid, found.st_uid)
-        if found.st_mode & stat.S_IWOTH or (by_group and not (groups_of_root and found.st_uid == 0 != os.geteuid())):
+        of_root = groups_of_root and found.st_uid == 0 and (groups_for_root or os.geteuid() != 0)
+        if found.st_mode & stat.S_IWOTH or (by_group and not of_root):
             raise InvalidInput(
                 f"{path} ({field}) cannot be relied on: others can write in {passed}, whose mode is "
                 f"{stat.S_IMODE(found.st_mode):04o}, and so replace it",

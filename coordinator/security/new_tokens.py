@@ -11,6 +11,7 @@ from pathlib import Path
 
 from coordinator.errors import InvalidInput
 from coordinator.process.new_files import new_files
+from coordinator.security.file_trust import check_place
 from coordinator.security.tokens_file import Wanted, add_entry
 
 __all__ = ["add_credential"]
@@ -26,9 +27,11 @@ def add_credential(tokens: Path, wanted: Wanted, out: Path | None) -> None:
 
     Raises ``InvalidInput`` if ``out`` is there already or a file cannot be written; then nothing has been added.
     """
+    check_place(tokens, "tokens")
     if out is None:
         add_entry(tokens, wanted.entry(None))
         return
+    check_place(out, "out")
     token = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     try:
         with new_files() as files:

@@ -11,7 +11,7 @@ import pytest
 
 from coordinator.errors import InvalidInput
 from coordinator.security import file_trust
-from coordinator.security.file_trust import check_way, open_own, read_bounded, read_trusted, user_name
+from coordinator.security.file_trust import check_place, check_way, open_own, read_bounded, read_trusted, user_name
 from tests.other_users import OTHER, Giving
 
 
@@ -241,3 +241,82 @@ def test_every_file_that_decides_or_is_secret_is_looked_at(number: int, tmp_path
         with pytest.raises(InvalidInput, match=said):
             look(tmp_path / "files")
         changed.chmod(before)
+
+
+def made_at(at: Path) -> list[tuple[str, Callable[[], object]]]:
+    """What writes files that are named to it, below a directory ``at``."""
+    from coordinator.logs.writer import LogFile
+    from coordinator.security.ca import make_certificates
+    from coordinator.security.new_tokens import add_credential
+    from coordinator.security.tokens_file import Wanted
+
+    wanted = Wanted("alice", fleets=("x",))
+    return [
+        ("log", lambda: os.close(LogFile.open_descriptor(at / "log"))),
+        ("ca.crt", lambda: make_certificates(at)),
+        ("new", lambda: make_certificates(at / "new" / "certs")),
+        ("tokens.toml", lambda: add_credential(at / "tokens.toml", wanted, at / "alice.token")),
+        ("alice.token", lambda: add_credential(at.parent / "tokens.toml", wanted, at / "alice.token")),
+    ]
+
+
+@pytest.mark.parametrize("how", ["linked", "linked above", "owned", "open"])
+@pytest.mark.parametrize("number", range(len(made_at(Path()))))
+def test_51_nothing_is_made_where_other_users_decide_what_is_there(
+    number: int, how: str, tmp_path: Path, give_away: Giving
+) -> None:
+    place, at = tmp_path / "place" / "in", tmp_path / "place" / "in"
+    place.mkdir(parents=True)
+    if how.startswith("linked"):
+        link = tmp_path / "link"
+        link.symlink_to(place if how == "linked" else place.parent)
+        at = link if how == "linked" else link / "in"
+    name, make = made_at(at)[number]
+    (tmp_path / "tokens.toml").touch()
+    if how == "open":
+        place.chmod(0o777)
+    else:
+        give_away(place if how == "owned" else tmp_path / "link")
+    with pytest.raises(InvalidInput, match="cannot be relied on"):
+        make()
+    assert not (at / name).exists()
+
+
+@pytest.mark.parametrize("number", range(len(made_at(Path()))))
+def test_51_links_of_ones_own_and_sticky_directories_are_followed(number: int, tmp_path: Path) -> None:
+    place, link = tmp_path / "place", tmp_path / "link"
+    place.mkdir()
+    place.chmod(0o1777)
+    link.symlink_to(place)
+    name, make = made_at(link)[number]
+    make()
+    assert (place / name).exists()
+
+
+def test_51_a_log_may_lie_where_a_group_writes_in_what_is_roots(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /var/log of Ubuntu does; not tokens, nor what all users may write."""
+    looked = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: _of_root(looked(path)))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    file.parent.chmod(0o2775)
+    check_place(file, "log-file", log=True)
+    with pytest.raises(InvalidInput, match="others can write"):
+        check_place(file, "out")
+    file.parent.chmod(0o777)
+    with pytest.raises(InvalidInput, match="others can write"):
+        check_place(file, "log-file", log=True)
+
+
+@pytest.mark.parametrize("missing", [(), ("a",), ("a", "b", "c")])
+def test_51_a_backup_for_a_user_is_made_in_a_directory_of_that_user_but_through_no_link(
+    missing: tuple[str, ...], tmp_path: Path, give_away: Giving
+) -> None:
+    home, link = tmp_path / "home", tmp_path / "link"
+    home.mkdir()
+    link.symlink_to(home)
+    give_away(home)
+    check_place(Path(home, *missing, "backup"), "file", links_only=True)
+    check_place(Path(link, *missing, "backup"), "file", links_only=True)
+    give_away(link)
+    with pytest.raises(InvalidInput, match=re.escape(f"{link} belongs to user {OTHER}")):
+        check_place(Path(link, *missing, "backup"), "file", links_only=True)

@@ -98,10 +98,10 @@ def test_clients_are_added_later_and_nothing_is_overwritten(tmp_path: Path) -> N
     [
         (("--client", "../alice"), "cannot name a client"),
         (("--client", "ca"), "cannot name a client"),
-        (("--client", ""), "cannot name a client"),
+        (("--client", ""), "--client is empty"),
         (("--client", "a" * 65), "cannot name a client"),
         (("--host", "not a host"), "neither a host name nor an IP address"),
-        (("--host", ""), "neither a host name nor an IP address"),
+        (("--host", ""), "--host is empty"),
         (("--host", "höst"), "neither a host name nor an IP address"),
         (("--host", "a..b"), "neither a host name nor an IP address"),
         (("--host", "-a"), "neither a host name nor an IP address"),

@@ -42,7 +42,7 @@ _MILLION = 1_000_000
 #: Series that one kind can have in what is recorded: claims by 3 outcomes, denials by 4 reasons, placements by 3
 #: places, skips by 7 reasons, completions late or not, abandonments by 3 causes, and 2 histograms of 15. All kinds but
 #: ``MAX_KINDS`` share one.
-SERIES_OF_KINDS = (3 + 4 + 3 + 7 + 2 + 3 + 2 * 15) * (MAX_KINDS + 1)
+SERIES_OF_KINDS = (3 + 4 + 3 + 9 + 2 + 3 + 2 * 15) * (MAX_KINDS + 1)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from coordinator.errors import InvalidInput
 
 __all__ = [
+    "BACK_OFF_SECONDS",
     "CROWDED_RECEIVE_SECONDS",
     "CROWDED_UNREAD_SECONDS",
     "DEFAULT_BRIEFED_SECONDS",
@@ -36,6 +37,7 @@ __all__ = [
     "MAX_BRIEFING_CHARACTERS",
     "MAX_CANDIDATES",
     "MAX_CONNECTIONS",
+    "MAX_DEPENDENCIES",
     "MAX_FLEET_CHARACTERS",
     "MAX_HEADER_BYTES",
     "MAX_HOT_KEYS",
@@ -48,6 +50,7 @@ __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_POLICIES",
+    "MAX_PRIORITY",
     "MAX_READING_WATCHES",
     "MAX_REPEAT_SECONDS",
     "MAX_REQUEST_BYTES",
@@ -66,6 +69,7 @@ __all__ = [
     "MAX_WAITING_BYTES",
     "MAX_WAITING_EVENTS",
     "MAX_WAITING_EVENT_BYTES",
+    "MAX_WALKED_KEYS",
     "MAX_WATCHERS",
     "MAX_WATCHERS_OF_A_CONNECTION",
     "MAX_WORK_KEY_BYTES",
@@ -79,6 +83,7 @@ __all__ = [
     "RESERVED_FILES",
     "SLOW_WATCHER_SECONDS",
     "SPACE_SHARE",
+    "SUBMITTED_AT_ONCE",
     "UNREAD_SECONDS",
     "WINDOW_BYTES",
     "LimitSettings",
@@ -124,8 +129,11 @@ DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 #: A page ends early rather than grow beyond this; gRPC clients accept 4 MiB by default.
 MAX_PAGE_BYTES = 1024 * 1024
-#: Most work keys in one ClaimMany or RenewMany.
+#: Most work keys in one ClaimMany, RenewMany or Submit.
 MAX_ITEMS = 500
+#: How many pieces of work clients submit in one call. Those with dependencies go one after the other, a few
+#: milliseconds each, and a call has 5 s by default.
+SUBMITTED_AT_ONCE = 100
 #: Most policies of one fleet: all of them are in the memory of each replica that has claims of the fleet.
 MAX_POLICIES = 1_000
 #: Failed attempts after which work is not handed out any more, where no policy says otherwise, and at most.
@@ -133,6 +141,13 @@ DEFAULT_MAX_ATTEMPTS, MAX_MAX_ATTEMPTS = 3, 1_000
 #: Most live claims that a policy may allow at a time, and how long it may be before work is repeated, in seconds.
 MAX_MAX_LIVE = 1_000_000
 MIN_REPEAT_SECONDS, MAX_REPEAT_SECONDS = 1.0, 366 * _DAY_SECONDS
+#: Most pieces of work that one may depend on, and most work keys whose dependencies are followed to find a circle.
+MAX_DEPENDENCIES, MAX_WALKED_KEYS = 32, 100
+#: Highest priority of submitted work; the lowest is as far below 0.
+MAX_PRIORITY = 1_000_000
+#: For how long work that was given back is offered to no session, in seconds: after the first time, the second, and
+#: each further one.
+BACK_OFF_SECONDS = (60.0, 300.0, 900.0)
 #: Most candidates of one ClaimNext.
 MAX_CANDIDATES = 1_000
 #: Largest request that is read at all, which only those with lists may be, and the largest of all others.

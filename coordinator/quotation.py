@@ -88,6 +88,7 @@ class Writer(Enum):
 
     OPERATOR = "an operator"
     ACKNOWLEDGER = "the caller who acknowledged it"
+    SUBMITTER = "the session that submitted it"
 
 
 def quoted(text: str, most: int = LONGEST) -> str:

@@ -9,7 +9,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.diagnosis.findings import Severity
-from coordinator.model import Cause, DenialReason, Event, NothingFree, Outcome, Repeat, SkipReason, State
+from coordinator.model import (
+    Cause,
+    DenialReason,
+    Event,
+    NothingFree,
+    Outcome,
+    PoolState,
+    Repeat,
+    SkipReason,
+    State,
+    Submitted,
+)
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 
@@ -24,6 +35,8 @@ __all__ = [
     "NOTHING_FREE_ON_WIRE",
     "OUTCOMES",
     "OUTCOMES_ON_WIRE",
+    "POOL_STATES",
+    "POOL_STATES_ON_WIRE",
     "REPEATS",
     "REPEATS_ON_WIRE",
     "SEVERITIES",
@@ -32,6 +45,8 @@ __all__ = [
     "SKIP_REASONS_ON_WIRE",
     "STATES",
     "STATES_ON_WIRE",
+    "SUBMITTED",
+    "SUBMITTED_ON_WIRE",
     "duration",
     "policy_from",
     "policy_on_wire",
@@ -79,6 +94,8 @@ SKIP_REASONS_ON_WIRE: dict[SkipReason, types.SkipReason] = {
     SkipReason.SIMILAR: types.SKIP_REASON_SIMILAR,
     SkipReason.OWN: types.SKIP_REASON_OWN,
     SkipReason.BLOCKED: types.SKIP_REASON_BLOCKED,
+    SkipReason.RETURNED: types.SKIP_REASON_RETURNED,
+    SkipReason.FAILED: types.SKIP_REASON_FAILED,
 }
 NOTHING_FREE_ON_WIRE: dict[NothingFree | None, types.NothingFree] = {
     None: types.NOTHING_FREE_UNSPECIFIED,
@@ -94,6 +111,17 @@ EVENTS_ON_WIRE: dict[Event, pb.WatchResponse.Event] = {
     Event.COMPLETED: pb.WatchResponse.EVENT_COMPLETED,
     Event.ABANDONED: pb.WatchResponse.EVENT_ABANDONED,
 }
+POOL_STATES_ON_WIRE: dict[PoolState, pb.PoolWork.State] = {
+    PoolState.POOLED: pb.PoolWork.STATE_POOLED,
+    PoolState.COMPLETED: pb.PoolWork.STATE_COMPLETED,
+    PoolState.FAILED: pb.PoolWork.STATE_FAILED,
+    PoolState.WITHDRAWN: pb.PoolWork.STATE_WITHDRAWN,
+}
+SUBMITTED_ON_WIRE: dict[Submitted, pb.Submission.Outcome] = {
+    Submitted.CREATED: pb.Submission.OUTCOME_CREATED,
+    Submitted.UPDATED: pb.Submission.OUTCOME_UPDATED,
+    Submitted.WITHDRAWN: pb.Submission.OUTCOME_WITHDRAWN,
+}
 SEVERITIES_ON_WIRE: dict[Severity, pb.Severity] = {
     Severity.OK: pb.SEVERITY_OK,
     Severity.WARNING: pb.SEVERITY_WARNING,
@@ -107,6 +135,8 @@ DENIAL_REASONS = {number: reason for reason, number in DENIAL_REASONS_ON_WIRE.it
 REPEATS = {number: repeat for repeat, number in REPEATS_ON_WIRE.items()}
 SKIP_REASONS = {number: reason for reason, number in SKIP_REASONS_ON_WIRE.items()}
 NOTHING_FREE = {number: why for why, number in NOTHING_FREE_ON_WIRE.items()}
+POOL_STATES = {number: state for state, number in POOL_STATES_ON_WIRE.items()}
+SUBMITTED = {number: outcome for outcome, number in SUBMITTED_ON_WIRE.items()}
 EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
 SEVERITIES = {number: severity for severity, number in SEVERITIES_ON_WIRE.items()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,6 +174,7 @@ def time_or_none(
     | types.PreviousAttempt
     | types.HistoryEntry
     | pb.HotKey
+    | pb.PoolWork
     | pb.WatchResponse
     | pb.Progress,
     field: str,

@@ -36,6 +36,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "fleets": ("fleets",),
     "run": (RUN,),
     "next": ("work-next",),
+    "submit": ("work-submit",),
     "mcp_server": ("mcp",),
     "hot": ("hot",),
     "top.command": ("top",),
@@ -53,7 +54,7 @@ _HELP = """Claim a unit of work before doing it: one session gets it, the others
 
 class _Verbs(CommonGroup):
     headings: ClassVar = {
-        "Work": [RUN, "work-next", *_WORK, *_RECORDS, *_OPERATORS, "work-watch", "policy"],
+        "Work": [RUN, "work-next", "work-submit", *_WORK, *_RECORDS, *_OPERATORS, "work-watch", "policy"],
         "Overview": ["briefing", "status", "fleets", "hot", "top"],
         "Agents": [*_AGENTS, "mcp"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],

@@ -15,6 +15,7 @@ from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_hours
 from coordinator.cli.text import work as wording
 from coordinator.cli.work_arguments import Key, RequestId
+from coordinator.model import Cause
 
 __all__ = ["COMMANDS"]
 
@@ -97,19 +98,21 @@ def work_reopen(
     ],
     request_id: RequestId = None,
 ) -> int:
-    """Put work back that was completed by mistake, so that it can be claimed again; for operators.
+    """Put work back that was completed by mistake, or failed too often in the pool; for operators.
 
-    The record then says that it was abandoned, with this reason, and keeps what the session that completed it has left
-    behind.
+    The record of completed work then says that it was abandoned, with this reason, and keeps what the session that
+    completed it has left behind.
     """
     context = current()
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
         record = client.reopen(key, reason=reason, request_id=request_id)
     say_what_it_became(key, record.work_key)
+    # Of work that failed too often nothing but that is taken back.
+    was = f" (was completed by {quotation.name(record.session)})" if record.cause is Cause.REVOKED else ""
     answer(
         context,
-        f"reopened {quotation.key(record.work_key)} (was completed by {quotation.name(record.session)})",
+        f"reopened {quotation.key(record.work_key)}{was}",
         record_object(record),
     )
     return 0

@@ -113,6 +113,12 @@ def work_abandon(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Why; shown to the next session that claims it.")
     ] = "",
+    failed: Annotated[
+        bool,
+        typer.Option(
+            "--failed", help="The attempt has failed; work of the pool is handed out three times at most then."
+        ),
+    ] = False,
     token: Token = None,
     session: SessionOption = None,
     request_id: RequestId = None,
@@ -125,7 +131,7 @@ def work_abandon(
     acting, key, token = acting_on("work-abandon", first, second, session, token)
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
-        record = client.release(acting.name, key, reason=reason, token=token, request_id=request_id)
+        record = client.release(acting.name, key, reason=reason, failed=failed, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
     restored = record.state is State.COMPLETED
     text = f"abandoned {quotation.key(record.work_key)}" + (

@@ -15,8 +15,10 @@ from coordinator.wire import (
     EVENTS,
     NOTHING_FREE,
     OUTCOMES,
+    POOL_STATES,
     SKIP_REASONS,
     STATES,
+    SUBMITTED,
     seconds_of,
     time_of,
     time_or_none,
@@ -33,6 +35,7 @@ __all__ = [
     "record_from",
     "record_page",
     "renewal_answers",
+    "submissions",
     "work_details_from",
 ]
 
@@ -51,7 +54,24 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
         previous=_previous(response.previous) if response.HasField("previous") else None,
         typed_key=response.typed_key or None,
         new_fleet=response.new_fleet,
+        brief=response.brief or None,
+        blocked_by=tuple(response.blocked_by),
     )
+
+
+def submissions(response: pb.SubmitResponse) -> list[model.Submission | CoordinatorError]:
+    """Read what became of the items of a Submit."""
+    return [
+        model.Submission(
+            work_key=result.answer.work_key,
+            outcome=SUBMITTED[result.answer.outcome],
+            unknown=tuple(result.answer.unknown),
+            typed_key=result.answer.typed_key or None,
+        )
+        if result.HasField("answer")
+        else error_from(result.error)
+        for result in response.results
+    ]
 
 
 def claim_answers(
@@ -75,6 +95,8 @@ def next_answer(response: pb.ClaimNextResponse, *, sent_at: float) -> model.Clai
             denial=response.denial if response.HasField("denial") else None,
             previous=response.previous if response.HasField("previous") else None,
             new_fleet=response.new_fleet,
+            brief=response.brief,
+            blocked_by=response.blocked_by,
         ),
         sent_at=sent_at,
     )
@@ -117,6 +139,8 @@ def claim_from(
     previous: model.Previous | None = None,
     typed_key: str | None = None,
     new_fleet: bool = False,
+    brief: str | None = None,
+    blocked_by: tuple[str, ...] = (),
 ) -> model.Claim:
     """Read a claim; ``sent_at`` as in ``claim_answer``, None for one that was only read: it promises no deadline."""
     remaining = seconds_of(message.remaining)
@@ -136,6 +160,8 @@ def claim_from(
         typed_key=typed_key,
         deadline=None if sent_at is None else sent_at + remaining,
         new_fleet=new_fleet,
+        brief=brief,
+        blocked_by=blocked_by,
     )
 
 
@@ -169,7 +195,30 @@ def work_details_from(message: pb.GetResponse) -> model.WorkDetails:
         contenders=tuple(message.contenders),
         history=tuple(_history(entry) for entry in message.history),
         revision=message.revision,
+        work=_pool_work(message.work) if message.HasField("work") else None,
     )
+
+
+def _pool_work(message: pb.PoolWork) -> model.PoolWork:
+    return model.PoolWork(
+        state=POOL_STATES[message.state],
+        priority=message.priority,
+        brief=message.brief or None,
+        depends=tuple(message.depends),
+        blocked_by=tuple(message.blocked_by),
+        submitted_at=time_of(message.submitted_at),
+        submitted_by=message.submitted_by,
+        failure_count=message.failure_count,
+        failures=tuple(
+            model.Failure(each.session, each.attempt, time_of(each.failed_at), _cause(each.cause), each.reason or None)
+            for each in message.failures
+        ),
+        not_before=time_or_none(message, "not_before"),
+    )
+
+
+def _cause(cause: types.Cause) -> model.Cause:
+    return CAUSES[cause] or model.Cause.EXPIRED
 
 
 def records_from(messages: Iterable[types.Record]) -> Sequence[model.Record]:

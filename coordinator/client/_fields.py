@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_CANDIDATES, MAX_ITEMS
+from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_ITEMS, MAX_PRIORITY
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
@@ -29,6 +29,7 @@ __all__ = [
     "flag",
     "integer",
     "moment",
+    "new_work",
     "only",
     "parts",
     "policy",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Item = TypeVar("Item", pb.ClaimItem, pb.SubmitItem)
 #: The longest duration that is sent at all, in seconds, and how much of a wrong value an error repeats.
 _MOST_SECONDS, _MOST_SHOWN = 10**10, 60
 #: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
@@ -196,11 +198,38 @@ def candidates(given: Iterable[str]) -> list[str]:
     return found
 
 
-def parts(items: list[pb.ClaimItem]) -> Iterable[list[pb.ClaimItem]]:
+def new_work(work: model.NewWork, in_repository: Callable[[str], str], request_id: str) -> pb.SubmitItem:
+    """Write work that is to be submitted; ``in_repository`` completes work keys."""
+    if not isinstance(work, model.NewWork):
+        raise InvalidInput(f"work is submitted as NewWork; this is {shown(work)}", field="work")
+    priority = work.priority
+    if priority is not None and (type(priority) is not int or abs(priority) > MAX_PRIORITY):
+        raise InvalidInput(
+            f"priority must be a whole number from {-MAX_PRIORITY} to {MAX_PRIORITY}; it is {shown(priority)}",
+            field="priority",
+        )
+    depends = None
+    if work.depends is not None:
+        named = list(islice(several("depends", work.depends), MAX_DEPENDENCIES + 1))
+        if len(named) > MAX_DEPENDENCIES:
+            raise InvalidInput(f"more than {MAX_DEPENDENCIES} dependencies; that many are allowed", field="depends")
+        depends = pb.Dependencies(work_keys=[in_repository(text("depends", each)) for each in named])
+    return pb.SubmitItem(
+        work_key=in_repository(text("key", work.key)),
+        priority=priority,
+        brief=None if work.brief is None else text("brief", work.brief),
+        depends=depends,
+        withdraw=flag("withdraw", work.withdraw),
+        reopen=flag("reopen", work.reopen),
+        request_id=request_id,
+    )
+
+
+def parts(items: list[Item]) -> Iterable[list[Item]]:
     """Cut items into as many requests as they need; more than may be in one are left to the coordinator to refuse."""
     if len(items) > _MOST_ITEMS:
         return [items]
-    found: list[list[pb.ClaimItem]] = [[]]
+    found: list[list[Item]] = [[]]
     size = 0
     for item in items:
         size += item.ByteSize()

@@ -28,7 +28,7 @@ from coordinator.client._watch_position import Position
 from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
-from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE
+from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE, SUBMITTED_AT_ONCE
 from coordinator.process.session_name import invented_session
 from coordinator.repository import FindRepository, in_repository, read_repository
 from coordinator.v1 import service_pb2 as pb
@@ -425,6 +425,78 @@ class Client:
             found += answered
         return found
 
+    def submit(
+        self,
+        session: str,
+        key: str,
+        *,
+        priority: int | None = None,
+        brief: str | None = None,
+        depends: Iterable[str] | None = None,
+        withdraw: bool = False,
+        reopen: bool = False,
+        request_id: str | None = None,
+    ) -> model.Submission:
+        """Put work into the pool, change what was submitted of it, or take it out.
+
+        Args:
+            session: The session that submits it.
+            key: The unit of work, as for ``claim``.
+            priority: Work of higher priority is handed out first, -1,000,000 to 1,000,000; by default 0, or as before.
+            brief: What is to be done, at most 16 KiB; the session that is given the work gets it.
+            depends: The work that must be completed before this is handed out, at most 32 work keys.
+            withdraw: Take it out of the pool. A session that holds it keeps it.
+            reopen: Put it back if it is completed or has failed; as an operator.
+            request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
+                repeat the request.
+
+        Returns:
+            What became of it, and which dependencies nothing is known of.
+
+        Raises:
+            Refused: The work is completed, or it would wait for itself through what it depends on.
+            NotFound: It is to be withdrawn, and is not in the pool.
+
+        """
+        named = None if depends is None else tuple(fields.several("depends", depends))
+        work = model.NewWork(key, priority, brief, named, withdraw=withdraw, reopen=reopen)
+        (outcome,) = self._submit(session, [work], fields.request_id(request_id), "")
+        if isinstance(outcome, CoordinatorError):
+            raise outcome
+        return outcome
+
+    def submit_many(
+        self, session: str, work: Iterable[model.NewWork], *, request_id: str | None = None
+    ) -> list[model.Submission | CoordinatorError]:
+        """Submit several pieces of work, each for itself.
+
+        Args:
+            session: The session that submits them.
+            work: What is to be submitted; of two that are the same work the later one counts.
+            request_id: Names the request; made up by default. A repeated call must have the same work in the same
+                order.
+
+        Returns:
+            For each what became of it, or the error that ``submit`` would raise.
+
+        """
+        return self._submit(session, list(fields.several("work", work)), fields.request_id(request_id), ".")
+
+    def _submit(
+        self, session: str, work: Sequence[model.NewWork], base: str, numbered: str
+    ) -> list[model.Submission | CoordinatorError]:
+        session = fields.session(session)
+        items = [
+            fields.new_work(each, self._key, f"{base}{numbered}{number}" if numbered else base)
+            for number, each in enumerate(work)
+        ]
+        found: list[model.Submission | CoordinatorError] = []
+        for start in range(0, len(items), SUBMITTED_AT_ONCE):
+            for part in fields.parts(items[start : start + SUBMITTED_AT_ONCE]):
+                request = pb.SubmitRequest(fleet=self._fleet, session=session, items=part)
+                found += answers.submissions(self._calls.call("Submit", request, request_id=base))
+        return found
+
     def claim_next(
         self,
         session: str,
@@ -606,14 +678,25 @@ class Client:
         return record
 
     def release(
-        self, session: str, key: str, *, reason: str = "", token: int | None = None, request_id: str | None = None
+        self,
+        session: str,
+        key: str,
+        *,
+        reason: str = "",
+        failed: bool = False,
+        token: int | None = None,
+        request_id: str | None = None,
     ) -> model.Record:
         """Release unfinished work; it can be claimed again at once. On the command line this is ``work-abandon``.
+
+        Work of the pool is handed out again a little later, and not to this session.
 
         Args:
             session: The session that holds the claim.
             key: The work key, at most 512 bytes.
             reason: Shown to the next session that claims the work, at most 16 KiB.
+            failed: The attempt has failed. Work of the pool that has failed as often as its policy allows, by default
+                three times, is not handed out any more.
             token: The fencing token of the claim; by default that of the claim that this client was granted. 0 means
                 whichever claim the session holds.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
@@ -632,6 +715,7 @@ class Client:
             session=fields.session(session),
             work_key=self._key(key),
             reason=fields.text("reason", reason),
+            failed=fields.flag("failed", failed),
             request_id=fields.request_id(request_id),
             fencing_token=self._token(session, key, token),
         )

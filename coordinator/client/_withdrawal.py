@@ -16,7 +16,18 @@ __all__ = ["WITHDRAWABLE", "withdrawal_of"]
 _OPERATORS, _ACKNOWLEDGE = frozenset({"Revoke", "Reopen", "SetPolicy", "UnsetPolicy"}), "Acknowledge"
 #: The methods whose requests can be withdrawn: all that change something, but for Reap, which is never tried twice.
 WITHDRAWABLE = frozenset(
-    {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", *_OPERATORS, _ACKNOWLEDGE}
+    {
+        "Claim",
+        "ClaimMany",
+        "ClaimNext",
+        "Renew",
+        "RenewMany",
+        "Complete",
+        "Release",
+        "Submit",
+        *_OPERATORS,
+        _ACKNOWLEDGE,
+    }
 )
 
 
@@ -32,7 +43,7 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
             fleet=request.fleet, items=[_item(request, 0)], acknowledgements=method == _ACKNOWLEDGE
         )
     withdrawal = pb.WithdrawRequest(fleet=request.fleet, session=request.session)
-    if method not in ("ClaimMany", "RenewMany"):
+    if method not in ("ClaimMany", "RenewMany", "Submit"):
         withdrawal.items.append(_item(request, _token_answered(method, response)))
         return withdrawal
     for number, item in enumerate(request.items):
@@ -40,7 +51,7 @@ def withdrawal_of(method: str, request: Any, response: Any) -> pb.WithdrawReques
         if result is not None and result.HasField("error"):
             if not issubclass(error_for_code(result.error.code), TryAgain):
                 withdrawal.items.append(_item(item, 0))
-        elif result is None:
+        elif result is None or method == "Submit":
             withdrawal.items.append(_item(item, 0))
         else:
             claim = result.claim if method == "RenewMany" else result.answer.claim

@@ -20,7 +20,7 @@ from coordinator.engine.history import attempt_as_it_is
 from coordinator.engine.layout import NoSession, WorkPaths
 from coordinator.engine.once import Once
 from coordinator.engine.retries import TRIES, contended
-from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, show_record
+from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
 from coordinator.errors import NotFound, Refused
@@ -75,7 +75,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
                     mark,
                     *(end.operations if end else ()),
                 ),
-                failure=(*reads_and_counts(paths), *((end.read_entry,) if end else ())),
+                failure=(*reads_for_end(paths), *((end.read_entry,) if end else ())),
             )
         )
         if end is not None and end.was_written(reply):

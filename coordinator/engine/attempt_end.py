@@ -6,6 +6,7 @@ Invariants:
 - A claim that can be read is ended by its create_revision, the fencing token, so that heartbeats do not get in the way.
 - A reopened attempt that was not completed leaves the work completed, as it was, however it ended. One that repeats
   work because its policy allows that leaves it abandoned; its record keeps the completion before.
+- Work that is completed is in the pool no longer: what writes such a record takes it out.
 - An abandoned attempt whose policy keeps no loose ends leaves a record that is acknowledged, and no loose end.
 - Each end is reported to the metrics by the operation whose transaction wrote it, also where its reply was lost.
 
@@ -23,7 +24,8 @@ from typing import NamedTuple
 from coordinator.engine.contenders import count_contenders
 from coordinator.engine.documents import Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_and_counts, show_record
+from coordinator.engine.pool import leave_pool
+from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_for_end, show_record
 from coordinator.engine.steps import AttemptEnded, Expected, Operation, Trace, commit, decode
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, TxnReply, created_at
 from coordinator.model import Cause, Record, State
@@ -166,11 +168,15 @@ def what_is_left(claimed: StoredRecord | None, ended: StoredRecord) -> StoredRec
     return replace(claimed.completion, attempts=ended.attempt, request_id=ended.request_id)
 
 
-def put_record(paths: WorkPaths, record: StoredRecord, *, loose_ends: bool) -> tuple[StoredRecord, tuple[Put, ...]]:
+def put_record(
+    paths: WorkPaths, record: StoredRecord, *, loose_ends: bool
+) -> tuple[StoredRecord, tuple[Put | Delete, ...]]:
     """Return the record of work that is claimed no more, and what writes it, with its loose end if it has one.
 
     Without ``loose_ends`` what was abandoned counts as acknowledged when it ended.
     """
+    if record.state is State.COMPLETED:
+        return record, (Put(paths.record, record.encode()), *leave_pool(paths))
     if record.state is not State.ABANDONED or record.acknowledged_at is not None:
         return record, (Put(paths.record, record.encode()),)
     if loose_ends:
@@ -223,14 +229,14 @@ def end_live(
     *,
     compares: tuple[Compare, ...] = (),
     wanted: tuple[Compare, ...],
-    marks: tuple[Put, ...] = (),
+    marks: tuple[Put | Delete, ...] = (),
     loose_ends: bool = True,
 ) -> Operation[Record | Snapshot]:
     """Delete the claim and write down that it ``ended``, if it is still the one that was found.
 
     That is for ``compares`` to say; without any, the fencing token does. ``wanted`` says that the request may take
-    effect, ``marks`` that it has. Returns the record that was written, or what was found instead: the same claim where
-    the request may not.
+    effect, ``marks`` that it has, and whatever else changes with it. Returns the record that was written, or what was
+    found instead: the same claim where the request may not.
     """
     if found.claim is None:
         raise ValueError("only a live claim is ended")
@@ -247,7 +253,7 @@ def commit_end(
 ) -> Operation[Record | Snapshot]:
     """Commit what ends an attempt; returns the record that was written, or what was found instead."""
     yield end.expected
-    reply = yield from commit(Txn(compares, tuple(success), (*reads_and_counts(paths), end.read_entry)))
+    reply = yield from commit(Txn(compares, tuple(success), (*reads_for_end(paths), end.read_entry)))
     if end.was_written(reply):
         yield end.event
         return show_record(paths.work_key, record, live=False)

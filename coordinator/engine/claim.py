@@ -26,9 +26,10 @@ from datetime import timedelta
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender, take_mark_back
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
-from coordinator.engine.grant import grant, is_withheld
+from coordinator.engine.grant import grant, is_withheld, with_brief
 from coordinator.engine.history import PASSED_OVER, previous_from_history
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
+from coordinator.engine.pool import work_in
 from coordinator.engine.refusals import refuse_placed, refuse_repeated, refuse_withdrawn
 from coordinator.engine.renew import renew_live, take_over
 from coordinator.engine.retries import TRIES, contended
@@ -65,6 +66,9 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
             earlier = yield from placed_before(command, paths)
             if earlier is not None:
                 return earlier
+            if command.also:
+                # It is not as it was seen: the caller looks again.
+                return Denial(str(paths.work_key), DenialReason.HELD)
         met = yield from meet_found(command, paths, granted)
         if not isinstance(met, Snapshot):
             return met
@@ -202,12 +206,15 @@ def _repeat(
 ) -> Operation[Claim | Denial | Snapshot]:
     """Answer a caller who found the claim that an earlier try of its request has made, or return what it is then."""
     unmark = yield from take_mark_back(command, paths, found)
-    reply = yield from commit(Txn((), (paths.read_history(PASSED_OVER, before=held.attempt), *unmark)))
+    history = paths.read_history(PASSED_OVER, before=held.attempt)
+    reply = yield from commit(Txn((), (history, *unmark, Range(paths.work))))
     previous = yield from previous_from_history(reply.range(0).kvs)
+    work = yield from work_in(reply)
     for _ in TRIES:
         shown = yield from take_over(paths, found, live, held, command.now)
         if isinstance(shown, Claim):
-            return replace(shown, previous=previous)
+            again = replace(shown, previous=previous)
+            return (yield from with_brief(paths, again, work, chosen=False))
         # What it is then, and not what it was: one that has ended meanwhile must not be granted once more.
         if shown.claim is None or shown.claim.stored is None or not command.made(shown.claim.stored):
             return shown

@@ -16,6 +16,7 @@ from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.policy import NO_POLICY, WorkPolicy
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Chosen
+from coordinator.engine.transaction import Compare
 
 __all__ = ["ClaimCommand"]
 
@@ -30,6 +31,7 @@ class ClaimCommand:
     and a grant leaves its mark under the request, so that the same request is granted once among all candidates. One
     that does not ``contend`` is not noted as a contender where it is denied; what it has ``chosen`` is reported with
     its grant. ``policy`` is that of the work.
+    ``also`` must hold besides: of the pool's choice, that the work and what it depends on are as they were seen.
     """
 
     session: str
@@ -44,6 +46,7 @@ class ClaimCommand:
     contends: bool = True
     chosen: Chosen | None = None
     policy: WorkPolicy = NO_POLICY
+    also: tuple[Compare, ...] = ()
 
     def made(self, stored: StoredClaim | StoredRecord) -> bool:
         """Return whether a try of this request has made the claim, or the record of its attempt."""

@@ -18,14 +18,18 @@ from coordinator.model import Cause, Repeat, State
 __all__ = [
     "Contender",
     "Ended",
+    "Failed",
     "LooseEnd",
     "OnOff",
     "PolicyChange",
+    "Pooled",
     "StoredClaim",
+    "StoredFailure",
     "StoredHistory",
     "StoredPolicy",
     "StoredRecord",
     "StoredRequest",
+    "StoredWork",
 ]
 
 
@@ -198,6 +202,64 @@ class StoredRequest(Document):
     withdrawn_at: datetime | None = None
     done_at: datetime | None = None
     had_no_effect: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFailure(Document):
+    """One failed attempt; ``cause`` is ``released`` where its session said so, ``expired`` where it did not answer."""
+
+    session: str
+    attempt: int
+    failed_at: datetime
+    cause: Cause
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWork(Document):
+    """``work/K``: what was submitted of the work, and how often it failed. A renewal does not touch it.
+
+    ``unknown`` are those of ``depends`` of which nothing was known when they were submitted. ``failures`` counts the
+    failed attempts since it was submitted or put back, ``latest`` has the last of them. ``returns`` counts how often it
+    was given back, ``returned_by`` has the last sessions that did so, and before ``not_before`` it is offered to no
+    session. ``failed_at`` is when it failed too often, ``withdrawn_at`` when it was taken out of the pool. ``requests``
+    are the last ones that were about it, each with what it did.
+    """
+
+    submitted_at: datetime
+    submitted_by: str
+    priority: int = 0
+    brief: str = ""
+    depends: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    failures: int = 0
+    latest: tuple[StoredFailure, ...] = ()
+    returns: int = 0
+    returned_by: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    failed_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    requests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pooled(Document):
+    """``pool/K``: what of ``work/K`` decides when it is handed out, and to whom: all but the brief and the failures."""
+
+    submitted_at: datetime
+    priority: int = 0
+    depends: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    returned_by: tuple[str, ...] = ()
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Document):
+    """``failed/K``: when the work failed too often, and how often it has."""
+
+    failed_at: datetime
+    failures: int
 
 
 class OnOff(StrEnum):

@@ -8,6 +8,7 @@ Invariants:
   That holds of an attempt that had reopened finished work too, although the record shows the older completion again.
 - A request ends the claim that it first found, or none: it never ends a later claim of the same session.
 - A request that was withdrawn ends nothing.
+- Submitted work that is released is handed out again later, and to others, or has failed (``pool.py``).
 - A repeated request finds its request_id in the history and returns that it took effect.
 """
 
@@ -16,16 +17,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.attempt_end import as_claimed, commit_end, end_live, write_end
+from coordinator.engine.attempt_end import as_claimed, commit_end, end_live, what_is_left, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.history import own_attempt, own_end, read_ends, read_first, record_of_end
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.pool import OUT_OF_POOL, PoolChange, after_end, leave_pool, read_pool
 from coordinator.engine.refusals import refuse, refuse_withdrawn
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
+from coordinator.limits import DEFAULT_MAX_ATTEMPTS
 from coordinator.model import Cause, Record, State
 
 __all__ = ["FinishCommand", "complete", "release"]
@@ -35,7 +38,8 @@ __all__ = ["FinishCommand", "complete", "release"]
 class FinishCommand:
     """A request to complete (``text`` is the result) or to release (the reason); ``token`` 0 means none is named.
 
-    ``loose_ends``: whether the work's policy keeps any.
+    ``failed``: the released attempt counts as a failure. ``loose_ends``: whether the work's policy keeps any, and
+    ``max_attempts`` after how many failures it lets submitted work not be handed out any more.
     """
 
     session: str
@@ -44,6 +48,8 @@ class FinishCommand:
     text: str = ""
     token: int = 0
     loose_ends: bool = True
+    failed: bool = False
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
 
 
 def complete(command: FinishCommand, paths: WorkPaths) -> Operation[Record]:
@@ -87,11 +93,32 @@ def _end(
     command: FinishCommand, paths: WorkPaths, found: Snapshot, ended: StoredRecord
 ) -> Operation[Record | Snapshot]:
     """End the claim that was found; returns its record, or what was found instead."""
-    wanted = (not_withdrawn(paths, command.session, command.request_id),)
-    answer = yield from end_live(paths, found, command.request_id, ended, wanted=wanted, loose_ends=command.loose_ends)
+    pool = PoolChange((), ())
+    if ended.state is State.ABANDONED and what_is_left(found.record, ended).state is State.ABANDONED:
+        status = (yield from read_pool(paths)) if found.pooled else OUT_OF_POOL
+        pool = after_end(paths, status, ended, failed=command.failed, max_attempts=command.max_attempts)
+    wanted = (not_withdrawn(paths, command.session, command.request_id), *pool.compares)
+    answer = yield from end_live(
+        paths,
+        found,
+        command.request_id,
+        ended,
+        wanted=wanted,
+        marks=pool.operations,
+        loose_ends=command.loose_ends,
+    )
     if isinstance(answer, Snapshot) and answer.claim and found.claim and answer.claim.token == found.claim.token:
-        raise refuse_withdrawn(paths.work_key)
+        yield from _check_wanted(command, paths, found, answer)
     return answer
+
+
+def _check_wanted(command: FinishCommand, paths: WorkPaths, found: Snapshot, met: Snapshot) -> Operation[None]:
+    """Raise the refusal unless the claim could not be ended because the work has changed in the pool."""
+    if not found.pooled and not met.pooled:
+        raise refuse_withdrawn(paths.work_key)
+    reply = yield from commit(Txn((), (Range(paths.request(command.session, command.request_id)),)))
+    if reply.range(0).kvs:
+        raise refuse_withdrawn(paths.work_key)
 
 
 def _pinned(command: FinishCommand, paths: WorkPaths, found: Snapshot) -> Operation[FinishCommand]:
@@ -179,7 +206,7 @@ def _complete_late(
         completion=None,
     )
     end = yield from write_end(paths, record, contenders=contenders, request_id=command.request_id)
-    success = [Put(paths.record, record.encode()), Delete(paths.loose), *end.operations]
+    success = [Put(paths.record, record.encode()), Delete(paths.loose), *leave_pool(paths), *end.operations]
     if superseded is not None:
         end = end._replace(event=end.event._replace(contenders=None))
         old_index = Delete(paths.ended(superseded.ended_at, superseded.attempt))

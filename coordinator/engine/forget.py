@@ -3,6 +3,7 @@
 Invariants:
 - A work key is forgotten whole, in one transaction that only deletes, and that compares that no claim is there and that
   the record is the one that was listed: never while it is claimed, and never after it was claimed again.
+- Work in the pool is not forgotten, however long ago its last attempt was.
 - Attempts count on without a gap until then, and begin at 1 again after it.
 """
 
@@ -23,6 +24,8 @@ def forget(paths: WorkPaths, listed: KeyValue) -> Operation[bool]:
     operations = [
         Delete(paths.record),
         Delete(paths.loose),
+        Delete(paths.work),
+        Delete(paths.failed),
         Delete(history.key, history.end),
         paths.delete_contenders(),
     ]
@@ -30,5 +33,5 @@ def forget(paths: WorkPaths, listed: KeyValue) -> Operation[bool]:
         entry = yield from decode(StoredHistory, kv)
         if entry is not None:
             operations.append(Delete(paths.ended(entry.ended_at, entry.attempt)))
-    compares = (is_absent(paths.claim), unchanged(paths.record, listed.mod_revision))
+    compares = (is_absent(paths.claim), unchanged(paths.record, listed.mod_revision), is_absent(paths.pool))
     return (yield from commit(Txn(compares, tuple(operations)))).succeeded

@@ -6,6 +6,7 @@ Invariants:
 - Attempts count 1, 2, 3 … without a gap, and an attempt that expired unrecorded is recorded by the grant that follows.
 - A request that was withdrawn is granted nothing (``withdrawal.py``), and a ClaimNext is granted one of its candidates
   at most: each grant compares that nothing stands under its request, and that of a ClaimNext writes there.
+- Work that was submitted stays in the pool, and its brief is read by the transaction that grants it.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from dataclasses import replace
 from coordinator.engine.attempt_end import expire, what_is_left, write_end
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
-from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest
+from coordinator.engine.dependencies import blocked_by
+from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest, StoredWork
 from coordinator.engine.history import next_attempt, previous_of
-from coordinator.engine.layout import WorkPaths
+from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator.engine.pool import work_in
 from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.snapshot import Snapshot, read_found, reads, show_claim
 from coordinator.engine.steps import ClaimGranted, Expected, Lease, Operation, Trace, commit
-from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged
+from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Claim, State
 
-__all__ = ["grant", "is_withheld"]
+__all__ = ["grant", "is_withheld", "with_brief"]
 
 
 def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease) -> Operation[Claim | Snapshot]:
@@ -62,8 +65,9 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
                 is_absent(paths.claim),
                 unchanged(paths.record, found.record_revision),
                 not_withdrawn(paths, command.session, command.request_id),
+                *command.also,
             ),
-            success=tuple(success),
+            success=(*success, Range(paths.work)),
             failure=(*reads(paths), *([note_contender(command, paths)] if command.contends else ())),
         )
     )
@@ -79,11 +83,26 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
     yield granted
     if not reply.succeeded:
         return met
-    return show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
+    granted_claim = show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
+    return (yield from with_brief(paths, granted_claim, (yield from work_in(reply)), chosen=bool(command.also)))
+
+
+def with_brief(paths: WorkPaths, claim: Claim, work: StoredWork | None, *, chosen: bool) -> Operation[Claim]:
+    """Return a claim with the brief of its work, and with what that depends on and is not done; None: not submitted.
+
+    ``chosen``: the pool has chosen it, so that all of that is done.
+    """
+    if work is None:
+        return claim
+    blocked = () if chosen else (yield from blocked_by(FleetPaths(paths.fleet), work))
+    return replace(claim, brief=work.brief or None, blocked_by=blocked)
 
 
 def is_withheld(found: Snapshot, met: Snapshot) -> bool:
-    """Return whether a grant failed although the work is as it was found: something stands under its request."""
+    """Return whether a grant failed although the work is as it was found.
+
+    Something stands under its request then, or what must hold ``also`` does not.
+    """
     return met.claim is None and met.record_revision == found.record_revision
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
-from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads, reads_and_counts, show_record
+from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, in_turn
 from coordinator.errors import NotFound, Refused
@@ -111,9 +111,9 @@ def read_first(paths: WorkPaths, request_id: str, session: str | None) -> Operat
 
     ``session`` None stands for an operator, who may end any session's attempt.
     """
-    reply = yield from commit(Txn((in_turn(paths.claim),), (*reads_and_counts(paths), paths.read_history(_REMEMBERED))))
+    reply = yield from commit(Txn((in_turn(paths.claim),), (*reads_for_end(paths), paths.read_history(_REMEMBERED))))
     found = yield from read_found(reply)
-    ends = yield from _decoded(reply.range(3).kvs)
+    ends = yield from _decoded(reply.range(4).kvs)
     return found, own_end(paths.work_key, found, ends, request_id, session)
 
 

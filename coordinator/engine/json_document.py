@@ -14,10 +14,10 @@ from enum import StrEnum
 from functools import cache, lru_cache
 from json.encoder import encode_basestring
 from operator import attrgetter
-from typing import Any, Self, cast, get_type_hints
+from typing import Any, Self, cast, get_args, get_origin, get_type_hints
 
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
-from coordinator.limits import MAX_ID_BYTES, MAX_SESSION_BYTES, MAX_TEXT_BYTES
+from coordinator.limits import MAX_ID_BYTES, MAX_PRIORITY, MAX_SESSION_BYTES, MAX_TEXT_BYTES
 
 __all__ = ["MOST_ATTEMPTS", "Document", "Undecodable"]
 
@@ -34,7 +34,11 @@ _MOST_BYTES = {
     "request_id": MAX_ID_BYTES,
     "reopened": MAX_ID_BYTES,
     "instance": MAX_ID_BYTES,
+    "submitted_by": MAX_SESSION_BYTES,
+    "returned_by": MAX_SESSION_BYTES,
 }
+#: The longest array: of dependencies there are fewer.
+_MOST_ELEMENTS = 100
 
 
 class Undecodable(ValueError):
@@ -43,7 +47,10 @@ class Undecodable(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A JSON object with one member per field; members that are None, False or "" are left out."""
+    """A JSON object with one member per field; members that are None, False, "" or () are left out.
+
+    A field may hold a tuple of texts, or of documents, of any length: ``tuple[str, ...]``. It is written as an array.
+    """
 
     def encode(self) -> bytes:
         """Write it."""
@@ -60,7 +67,7 @@ class Document:
         written = []
         names, values_of = _members(cast(Hashable, self.__class__))
         for name, value in zip(names, values_of(self), strict=True):
-            if not value and (value is None or value is False or value == ""):
+            if not value and (value is None or value is False or value == "" or value == ()):
                 continue
             kind = value.__class__
             if kind is str:
@@ -71,6 +78,8 @@ class Document:
                 text = repr(value)
             elif isinstance(value, Document):
                 text = value._to_text()  # noqa: SLF001  # of its own class
+            elif kind is tuple:
+                text = f"[{','.join(map(_element, value))}]"
             else:
                 text = "true" if value is True else encode_basestring(value)
             written.append(f'"{name}":{text}')
@@ -93,6 +102,10 @@ class Document:
             raise Undecodable(str(error)) from None
 
 
+def _element(value: str | Document) -> str:
+    return value._to_text() if isinstance(value, Document) else encode_basestring(value)  # noqa: SLF001  # likewise
+
+
 # Many sessions that want one work key at once get answers from the same two values.
 @lru_cache(maxsize=_DECODED_KEPT)
 def _decoded(document: Any, value: bytes) -> object:
@@ -112,7 +125,14 @@ def _members(document: Any) -> tuple[tuple[str, ...], Callable[[Document], tuple
     return names, attrgetter(*names)
 
 
-_Schema = dict[str, tuple[tuple[type, ...], bool]]
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """The type of a field that holds a tuple of ``kind``."""
+
+    kind: type
+
+
+_Schema = dict[str, tuple[tuple[type | _Array, ...], bool]]
 _SCHEMAS: dict[type, _Schema] = {}
 
 
@@ -124,15 +144,23 @@ def _schema(document: type[Document]) -> _Schema:
     schema: _Schema = {}
     for field in fields(document):
         hint = hints[field.name]
-        kinds = tuple(kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None))
+        kinds: tuple[type | _Array, ...]
+        if get_origin(hint) is tuple:
+            kinds = (_Array(get_args(hint)[0]),)
+        else:
+            kinds = tuple(kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None))
         required = field.default is field.default_factory  # both are MISSING
         schema[field.name] = (kinds, required)
     _SCHEMAS[document] = schema
     return schema
 
 
-def _read(name: str, value: object, kinds: tuple[type, ...]) -> object:
+def _read(name: str, value: object, kinds: tuple[type | _Array, ...]) -> object:
     for kind in kinds:
+        if isinstance(kind, _Array):
+            if not isinstance(value, list) or len(value) > _MOST_ELEMENTS:
+                continue
+            return tuple(_read(name, each, (kind.kind,)) for each in value)
         if issubclass(kind, Document):
             return kind._from_json(value)  # noqa: SLF001  # a document within a document
         if issubclass(kind, StrEnum | datetime) and isinstance(value, str):
@@ -147,9 +175,11 @@ def _read(name: str, value: object, kinds: tuple[type, ...]) -> object:
 
 
 def _read_number(name: str, value: Any, kind: type) -> float:
-    # JSON as Python reads it knows NaN, Infinity and integers of any length. No number here is negative, attempts count
-    # from 1, and a time to live is a span that can be added to a time.
+    # JSON as Python reads it knows NaN, Infinity and integers of any length. Only a priority may be negative, attempts
+    # count from 1, and a time to live is a span that can be added to a time.
     least, most = 0, _MOST_SECONDS if kind is float else _MOST
+    if name == "priority":
+        least, most = -MAX_PRIORITY, MAX_PRIORITY
     if name in ("attempt", "attempts"):
         least, most = int(name == "attempt"), MOST_ATTEMPTS
     if not least <= value <= most:

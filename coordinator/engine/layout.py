@@ -6,6 +6,9 @@
     /coordination/v1/<fleet>/ended/<time>/<K>/<attempt>   time index of the history
     /coordination/v1/<fleet>/loose/<K>                    index of loose ends
     /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
+    /coordination/v1/<fleet>/work/<K>                     what was submitted of the work, and how often it failed
+    /coordination/v1/<fleet>/pool/<K>                     the pool: submitted work that is neither completed nor failed
+    /coordination/v1/<fleet>/failed/<K>                   index of work that failed too often
     /coordination/v1/<fleet>/request/<session>/<id>       what a ClaimNext was granted, or a request that was withdrawn;
                                                           bound to a lease
     /coordination/v1/<fleet>/request/~operator/<id>       an operator's request that was withdrawn; bound to a lease.
@@ -171,6 +174,21 @@ class WorkPaths:
     def loose(self) -> bytes:
         """Its entry in the index of loose ends."""
         return f"{self.root}loose/{self.segment}".encode()
+
+    @property
+    def work(self) -> bytes:
+        """What was submitted of it."""
+        return f"{self.root}work/{self.segment}".encode()
+
+    @property
+    def pool(self) -> bytes:
+        """Its entry in the pool."""
+        return f"{self.root}pool/{self.segment}".encode()
+
+    @property
+    def failed(self) -> bytes:
+        """Its entry in the index of failed work."""
+        return f"{self.root}failed/{self.segment}".encode()
 
     def history(self, attempt: int) -> bytes:
         """The history entry of an attempt."""

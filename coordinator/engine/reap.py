@@ -8,7 +8,8 @@ try is built, so that an expiry mostly costs one transaction. The first try also
 compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
 
 Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now.
-``loose_ends`` says whether the work's policy keeps any.
+``loose_ends`` says whether the work's policy keeps any. ``failing_after`` is given where the expiry counts as a
+failure: after how many of them submitted work is not handed out any more (``pool.py``).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from datetime import datetime, timedelta
 from coordinator.engine.attempt_end import expire, put_record, record_of, what_is_left, write_end
 from coordinator.engine.documents import StoredClaim
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.pool import OUT_OF_POOL, PoolChange, after_end, read_pool
 from coordinator.engine.retries import TRIES, contended
-from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_and_counts, show_record
+from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Range, Txn, is_absent, is_empty, unchanged
 from coordinator.keys import WorkKey
-from coordinator.model import Record, State
+from coordinator.model import Cause, Record, State
 
 __all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed", "show_expired"]
 
@@ -33,10 +35,17 @@ def expired_long_enough(expires_at: datetime | None, now: datetime, min_age_seco
     return expires_at is None or min_age_seconds <= 0 or expires_at <= now - timedelta(seconds=min_age_seconds)
 
 
-def reap(paths: WorkPaths, now: datetime, min_age_seconds: float = 0.0, *, loose_ends: bool = True) -> Operation[bool]:
+def reap(
+    paths: WorkPaths,
+    now: datetime,
+    min_age_seconds: float = 0.0,
+    *,
+    loose_ends: bool = True,
+    failing_after: int | None = None,
+) -> Operation[bool]:
     """Write down that a claim expired; returns whether this call did it."""
     found = yield from read(paths)
-    return (yield from _reap(paths, found, now, min_age_seconds, loose_ends=loose_ends))
+    return (yield from _reap(paths, found, now, min_age_seconds, loose_ends, failing_after))
 
 
 def show_expired(
@@ -49,17 +58,19 @@ def show_expired(
     return show_record(work_key, record, live=False)
 
 
-def reap_deleted(paths: WorkPaths, deleted: KeyValue, now: datetime, *, loose_ends: bool = True) -> Operation[bool]:
+def reap_deleted(
+    paths: WorkPaths, deleted: KeyValue, now: datetime, *, loose_ends: bool = True, failing_after: int | None = None
+) -> Operation[bool]:
     """Reap a claim that was deleted, from what its key last held; calls ``reap`` where that is not enough."""
     claim = yield from decode(StoredClaim, deleted)
     if claim is None or claim.again:
-        return (yield from reap(paths, now, loose_ends=loose_ends))
+        return (yield from reap(paths, now, loose_ends=loose_ends, failing_after=failing_after))
     if claim.expires_at > now and (yield from _has_changed(paths, deleted)):
         return False
     # A grant and a renewal write claim and record in one transaction, so that both have the same mod_revision.
     record = record_of(claim, deleted.create_revision)
     guess = Snapshot(claim=None, record=record, record_revision=deleted.mod_revision, revision=deleted.mod_revision)
-    return (yield from _reap(paths, guess, now, loose_ends=loose_ends))
+    return (yield from _reap(paths, guess, now, 0.0, loose_ends, failing_after))
 
 
 def reap_listed(
@@ -74,7 +85,7 @@ def reap_listed(
     """Reap a claim that was missing when its record was listed at ``revision``."""
     record = yield from decode_record(listed)
     guess = Snapshot(claim=None, record=record, record_revision=listed.mod_revision, revision=revision)
-    return (yield from _reap(paths, guess, now, min_age_seconds, loose_ends=loose_ends))
+    return (yield from _reap(paths, guess, now, min_age_seconds, loose_ends, None))
 
 
 def end_overdue(
@@ -121,7 +132,12 @@ def _has_changed(paths: WorkPaths, deleted: KeyValue) -> Operation[bool]:
 
 
 def _reap(
-    paths: WorkPaths, found: Snapshot, now: datetime, min_age_seconds: float = 0.0, *, loose_ends: bool
+    paths: WorkPaths,
+    found: Snapshot,
+    now: datetime,
+    min_age_seconds: float,
+    loose_ends: bool,
+    failing_after: int | None,
 ) -> Operation[bool]:
     for _ in TRIES:
         expired = found.expired
@@ -129,14 +145,25 @@ def _reap(
             return False
         ended = expire(expired, now)
         end = yield from write_end(paths, ended, contenders=found.contenders or 0)
-        _, written = put_record(paths, what_is_left(expired, ended), loose_ends=loose_ends)
+        left = what_is_left(expired, ended)
+        _, written = put_record(paths, left, loose_ends=loose_ends)
+        pool = PoolChange((), ())
+        if failing_after is not None and left.state is State.ABANDONED and left.cause is Cause.EXPIRED:
+            # That the work is not in the pool is guessed first, and compared.
+            status = (yield from read_pool(paths)) if found.pooled else OUT_OF_POOL
+            pool = after_end(paths, status, ended, failed=True, max_attempts=failing_after)
         yield end.expected
         no_denials = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
         reply = yield from commit(
             Txn(
-                compares=(is_absent(paths.claim), unchanged(paths.record, found.record_revision), *no_denials),
-                success=(*written, *end.operations),
-                failure=(*reads_and_counts(paths), end.read_entry),
+                compares=(
+                    is_absent(paths.claim),
+                    unchanged(paths.record, found.record_revision),
+                    *no_denials,
+                    *pool.compares,
+                ),
+                success=(*written, *end.operations, *pool.operations),
+                failure=(*reads_for_end(paths), end.read_entry),
             )
         )
         if end.was_written(reply):

@@ -1,4 +1,4 @@
-"""Reopen: an operator puts work back that was completed by mistake.
+"""Reopen: an operator puts work back that was completed by mistake, or that failed too often in the pool.
 
 Invariants:
 - Work that a session holds is not put back, nor is work that is not completed: the transaction compares that no claim
@@ -7,6 +7,8 @@ Invariants:
   the attempt that was completed. The next claim of the work gets that, and needs no ``reopen``.
 - The attempt's history entry still says that it was completed, and besides by which request that was taken back. So a
   repeated request puts back what it has put back already, and nothing that was completed since.
+- What was submitted is in the pool again, and its failures do not count any more. Of work that failed nothing else
+  changes.
 - A request takes effect once, and not after it was withdrawn (``once.py``).
 """
 
@@ -20,6 +22,7 @@ from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.history import attempt_as_it_is, put_back, read_ends, show_ended
 from coordinator.engine.layout import NoSession, WorkPaths
 from coordinator.engine.once import Once
+from coordinator.engine.pool import PoolChange, put_back_into_pool, read_pool
 from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, show_record
 from coordinator.engine.steps import Operation, commit, decode
@@ -55,11 +58,17 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
         if earlier is not None:
             return (yield from attempt_as_it_is(paths, earlier.attempt or 0))
         found = yield from read(paths)
-        if found.claim is None and found.record is not None and found.record.reopened == command.request_id:
-            return show_record(paths.work_key, found.record, live=False)
-        for entry in (yield from read_ends(paths)):
-            if entry.reopened == command.request_id:
-                return show_ended(paths.work_key, entry)
+        before = yield from _reopened_before(command, paths, found)
+        if before is not None:
+            return before
+        status = yield from read_pool(paths)
+        pool = put_back_into_pool(paths, status) or PoolChange((), ())
+        failed = status.stored is not None and status.stored.failed_at is not None
+        if failed and found.claim is None and (found.record is None or found.record.is_open):
+            shown = yield from _hand_out_again(command, paths, found, once, pool)
+            if shown is not None:
+                return shown
+            continue
         completed, end = yield from _completed(paths, found, command.now)
         back = put_back(completed, command.request_id, command.now, command.reason)
         record, written = put_record(paths, back, loose_ends=command.loose_ends)
@@ -73,8 +82,9 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
                     is_absent(paths.claim),
                     unchanged(paths.record, found.record_revision),
                     *once.wanted,
+                    *pool.compares,
                 ),
-                success=(*written, *marked, *(end.operations if end else ()), done),
+                success=(*written, *marked, *(end.operations if end else ()), done, *pool.operations),
                 failure=(end.read_entry,) if end else (),
             )
         )
@@ -83,6 +93,31 @@ def reopen(command: ReopenCommand, paths: WorkPaths) -> Operation[Record]:
         if reply.succeeded:
             return show_record(paths.work_key, record, live=False)
     raise contended(paths.work_key, "it was being put back")
+
+
+def _reopened_before(command: ReopenCommand, paths: WorkPaths, found: Snapshot) -> Operation[Record | None]:
+    """Return what an earlier copy of the request has put back; None if there was none."""
+    if found.claim is None and found.record is not None and found.record.reopened == command.request_id:
+        return show_record(paths.work_key, found.record, live=False)
+    for entry in (yield from read_ends(paths)):
+        if entry.reopened == command.request_id:
+            return show_ended(paths.work_key, entry)
+    return None
+
+
+def _hand_out_again(
+    command: ReopenCommand, paths: WorkPaths, found: Snapshot, once: Once, pool: PoolChange
+) -> Operation[Record | None]:
+    """Put failed work back into the pool; returns its record, None where it has changed meanwhile."""
+    done = yield from once.mark(command.now, attempt=found.record.attempt if found.record else None)
+    compares = (
+        is_absent(paths.claim),
+        unchanged(paths.record, found.record_revision),
+        *once.wanted,
+        *pool.compares,
+    )
+    reply = yield from commit(Txn(compares, (*pool.operations, done)))
+    return show_record(paths.work_key, found.record, live=False) if reply.succeeded else None
 
 
 def _mark(command: ReopenCommand, paths: WorkPaths, completed: StoredRecord) -> Operation[tuple[Put, ...]]:

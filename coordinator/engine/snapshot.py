@@ -6,19 +6,14 @@ Invariant: a record that says ``claimed`` without a live claim is shown, and tre
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
-from coordinator.engine.layout import WorkPaths, decode_segment
-from coordinator.engine.portions import Portion
-from coordinator.engine.steps import Operation, commit, decode, time_left
+from coordinator.engine.layout import WorkPaths
+from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply, in_turn
-from coordinator.errors import Refused
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_PAGE_BYTES
-from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State, WorkDetails
-from coordinator.quotation import key
+from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State
 
 __all__ = [
     "HISTORY_LIMIT",
@@ -26,7 +21,6 @@ __all__ = [
     "LiveClaim",
     "Snapshot",
     "decode_record",
-    "get",
     "read",
     "read_along",
     "read_found",
@@ -40,8 +34,6 @@ __all__ = [
 
 #: How many ended attempts of a work key are kept.
 HISTORY_LIMIT = 100
-#: How many of the sessions that were denied during the present attempt are named.
-CONTENDERS_SHOWN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,8 @@ class Snapshot:
     ``record_revision`` is the record's mod_revision, 0 where there is none; ``record`` is None there, and also where
     the record is damaged. ``contenders`` is how many sessions were denied so far, None if that was not asked for.
     ``marked`` says whether the transaction that read this has noted the caller as a contender; what would have done so
-    is ``deferred`` where this was learnt from another caller's transaction.
+    is ``deferred`` where this was learnt from another caller's transaction. ``pooled`` says whether the work is in the
+    pool, None if that was not asked for.
     """
 
     claim: LiveClaim | None
@@ -71,6 +64,7 @@ class Snapshot:
     contenders: int | None = None
     marked: bool = False
     deferred: tuple[Txn, ...] = ()
+    pooled: bool | None = None
 
     @property
     def expired(self) -> StoredRecord | None:
@@ -93,10 +87,16 @@ def reads_and_counts(paths: WorkPaths) -> tuple[Range, Range, Range]:
     return (*reads(paths), paths.read_contenders(count_only=True))
 
 
+def reads_for_end(paths: WorkPaths) -> tuple[Range, Range, Range, Range]:
+    """The same, and whether the work is in the pool: for what is to end an attempt."""
+    return (*reads_and_counts(paths), Range(paths.pool, count_only=True))
+
+
 def read_found(reply: TxnReply) -> Operation[Snapshot]:
-    """Interpret the answers to ``reads``, maybe followed by the noting of a contender, or ``reads_and_counts``."""
+    """Interpret the answers to ``reads``, maybe followed by the noting of a contender, or those beside it here."""
     claims, records = reply.range(0).kvs, reply.range(1).kvs
     third = reply.replies[2] if len(reply.replies) > 2 else None
+    fourth = reply.replies[3] if len(reply.replies) > 3 else None
     claim = record = None
     if claims:
         stored = yield from decode(StoredClaim, claims[0])
@@ -111,6 +111,7 @@ def read_found(reply: TxnReply) -> Operation[Snapshot]:
         contenders=third.total if isinstance(third, RangeReply) else None,
         marked=isinstance(third, TxnReply) and third.succeeded,
         deferred=reply.deferred,
+        pooled=bool(fourth.total) if isinstance(fourth, RangeReply) else None,
     )
 
 
@@ -130,51 +131,6 @@ def read_along(paths: WorkPaths) -> Operation[Snapshot]:
     """Read claim and record, all who want that at once together."""
     reply = yield from commit(Txn((in_turn(paths.claim),), reads(paths)))
     return (yield from read_found(reply))
-
-
-def get(paths: WorkPaths) -> Operation[WorkDetails]:
-    """Read all that is known of a work key; raises ``Refused`` if that has been damaged and no claim is live.
-
-    Of a long history with long texts only the latest attempts are returned, up to 1 MiB.
-    """
-    work_key = paths.work_key
-    contenders = paths.read_contenders()._replace(limit=CONTENDERS_SHOWN)
-    ranges = (*reads(paths), contenders, paths.read_history(HISTORY_LIMIT))
-    reply = yield from commit(Txn((), ranges))
-    found = yield from read_found(reply)
-    history = []
-    portion = Portion()
-    for entry in reversed(_latest(reply.range(3).kvs)):
-        yield from portion.take(entry)
-        decoded = yield from decode(StoredHistory, entry)
-        if decoded is not None:
-            history.append(show_history(decoded))
-    names = tuple(decode_segment(kv.key.decode(errors="replace").rpartition("/")[2]) for kv in reply.range(2).kvs)
-    live = found.claim
-    if live is None and found.record is None and found.record_revision:
-        raise Refused(
-            f"what is stored of {key(work_key)} cannot be read, so its state is unknown",
-            hint="claim it to begin its next attempt, or have an operator look at its record in etcd",
-        )
-    claim = holder = None
-    if live is not None and live.stored is not None:
-        # Another process under the holder's name may have been denied; no session contends with itself.
-        holder = live.stored.session
-        (left,) = yield from time_left(live.lease)
-        claim = show_claim(work_key, live.stored, live.token, left)
-    return WorkDetails(
-        record=show_record(work_key, found.record, live=live is not None),
-        claim=claim,
-        contenders=tuple(each for each in names if each != holder) if live is not None else (),
-        history=tuple(history),
-        revision=reply.revision,
-    )
-
-
-def _latest(history: tuple[KeyValue, ...]) -> list[KeyValue]:
-    """Return the entries, latest first as they are, that an answer has room for."""
-    sizes = itertools.accumulate(len(kv.value) for kv in history)
-    return [kv for kv, size in zip(history, sizes, strict=True) if size <= MAX_PAGE_BYTES or kv is history[0]]
 
 
 def show_claim(

@@ -8,7 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 
 from coordinator.model.claims import NOTHING_LISTED, Choice, Claim, Denial, Previous, Skipped
-from coordinator.model.enumerations import Cause, DenialReason, Event, NothingFree, Outcome, Repeat, SkipReason, State
+from coordinator.model.enumerations import (
+    Cause,
+    DenialReason,
+    Event,
+    NothingFree,
+    Outcome,
+    PoolState,
+    Repeat,
+    SkipReason,
+    State,
+    Submitted,
+)
 
 # As in typing, which takes longer to load than all of this.
 TYPE_CHECKING = False
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
         Status,
         TaskStatus,
     )
+    from coordinator.model.pool import Failure, NewWork, PoolWork, Submission
     from coordinator.model.work import ClaimEvent, HistoryEntry, LogEntry, LogPage, Record, RecordPage, WorkDetails
 
 __all__ = [
@@ -44,6 +56,7 @@ __all__ = [
     "DenialReason",
     "EtcdStatus",
     "Event",
+    "Failure",
     "FleetList",
     "FleetUse",
     "HistoryEntry",
@@ -51,10 +64,13 @@ __all__ = [
     "HotKeys",
     "LogEntry",
     "LogPage",
+    "NewWork",
     "NothingFree",
     "Outcome",
     "Policy",
     "PolicyList",
+    "PoolState",
+    "PoolWork",
     "Previous",
     "Progress",
     "ReaperStatus",
@@ -65,13 +81,15 @@ __all__ = [
     "Skipped",
     "State",
     "Status",
+    "Submission",
+    "Submitted",
     "TaskStatus",
     "WorkDetails",
 ]
 
 # What describes fleets and records is loaded when it is asked for: a claim needs none of it, and to make its classes
 # takes a twentieth of the time of a command.
-_LATER = ("coordinator.model.work", "coordinator.model.fleet")
+_LATER = ("coordinator.model.work", "coordinator.model.fleet", "coordinator.model.pool")
 
 
 def __getattr__(name: str) -> object:

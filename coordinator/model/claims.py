@@ -77,7 +77,8 @@ class Claim:
     claims that a client has granted or renewed have one; ``remaining`` and ``is_lost`` read that clock themselves. A
     claim that is unpickled on another host, or after a restart of this one, has none. ``choice`` is there if it is the
     answer to a ClaimNext. ``new_fleet`` is whether nothing was stored of its fleet before: the fleet's name may be
-    mistyped.
+    mistyped. ``brief`` says what is to be done, where the work was submitted with one, and ``blocked_by`` what it
+    depends on that is not done: both are of a grant only, and the latter never of the pool's choice.
     """
 
     work_key: str
@@ -96,6 +97,8 @@ class Claim:
     deadline: float | None = None
     choice: Choice | None = None
     new_fleet: bool = field(default=False, compare=False)
+    brief: str | None = None
+    blocked_by: tuple[str, ...] = ()
 
     def remaining(self, at: float | None = None) -> float:
         """Return for how many seconds the claim certainly lasts still, 0 or more; 0 for a claim without a ``deadline``.

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Cause", "DenialReason", "Event", "NothingFree", "Outcome", "Repeat", "SkipReason", "State"]
+__all__ = [
+    "Cause",
+    "DenialReason",
+    "Event",
+    "NothingFree",
+    "Outcome",
+    "PoolState",
+    "Repeat",
+    "SkipReason",
+    "State",
+    "Submitted",
+]
 
 
 class State(StrEnum):
@@ -42,7 +53,11 @@ class DenialReason(StrEnum):
 
 
 class SkipReason(StrEnum):
-    """Why a candidate was passed over; ``own``: the session holds it already."""
+    """Why a candidate was passed over; ``own``: the session holds it already.
+
+    Of the pool only: ``blocked`` by what it depends on; ``returned``: this session gave it back, or it was given back a
+    short time ago; ``failed`` too often.
+    """
 
     HELD = "held"
     COMPLETED = "completed"
@@ -51,6 +66,8 @@ class SkipReason(StrEnum):
     SIMILAR = "similar"
     OWN = "own"
     BLOCKED = "blocked"
+    RETURNED = "returned"
+    FAILED = "failed"
 
 
 class NothingFree(StrEnum):
@@ -60,6 +77,23 @@ class NothingFree(StrEnum):
     HELD = "held"
     BLOCKED = "blocked"
     FAILED = "failed"
+
+
+class PoolState(StrEnum):
+    """How submitted work stands: in the pool until it is completed, failed too often, or was taken out."""
+
+    POOLED = "pooled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+
+
+class Submitted(StrEnum):
+    """What became of a submission: the work is new in the pool, was there already, or was taken out."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    WITHDRAWN = "withdrawn"
 
 
 class Repeat(StrEnum):

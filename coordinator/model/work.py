@@ -8,6 +8,11 @@ from datetime import datetime
 from coordinator.model.claims import Claim
 from coordinator.model.enumerations import Cause, Event, State
 
+# As in ``coordinator.model``: most commands need none of it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coordinator.model.pool import PoolWork
+
 __all__ = ["ClaimEvent", "HistoryEntry", "LogEntry", "LogPage", "Record", "RecordPage", "WorkDetails"]
 
 
@@ -70,13 +75,17 @@ class ClaimEvent:
 
 @dataclass(frozen=True, slots=True)
 class WorkDetails:
-    """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live."""
+    """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live.
+
+    ``work`` is what was submitted of it, None where it never was.
+    """
 
     record: Record
     claim: Claim | None
     contenders: tuple[str, ...]
     history: tuple[HistoryEntry, ...]
     revision: int
+    work: PoolWork | None = None
 
 
 @dataclass(frozen=True, slots=True)

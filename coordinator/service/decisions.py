@@ -64,6 +64,10 @@ class Decisions:
         """Log what became of a work key: ``event`` is ``revoking``, ``reopened`` or ``acknowledged``."""
         _log_decision(event, keyed, record.session or "", attempt=record.attempt or 0, late=record.late)
 
+    def submitted(self, keyed: Keyed, session: str, outcome: model.Submitted) -> None:
+        """Log that work was put into the pool, changed there or taken out."""
+        _log_decision("submitted", keyed, session, outcome=outcome.value)
+
     def withdrawn(self, keyed: Keyed, session: str, request_id: str) -> None:
         """Log that a withdrawal has released a claim."""
         _log_decision("withdrawn", keyed, session, request_id=request_id)

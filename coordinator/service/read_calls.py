@@ -12,10 +12,10 @@ import grpc.aio
 
 from coordinator.engine.briefing import brief_from
 from coordinator.engine.briefing_survey import survey
+from coordinator.engine.details import get
 from coordinator.engine.hot import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
-from coordinator.engine.snapshot import get
 from coordinator.keys import KeyRules
 from coordinator.names import check_fleet
 from coordinator.service import fleet_replies, replies

@@ -20,8 +20,10 @@ from coordinator.wire import (
     EVENTS_ON_WIRE,
     NOTHING_FREE_ON_WIRE,
     OUTCOMES_ON_WIRE,
+    POOL_STATES_ON_WIRE,
     SKIP_REASONS_ON_WIRE,
     STATES_ON_WIRE,
+    SUBMITTED_ON_WIRE,
     duration,
     timestamp,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "log_reply",
     "next_reply",
     "record",
+    "submission",
     "work_details",
 ]
 
@@ -62,6 +65,18 @@ def claim_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet
         claim=live_claim(answer),
         previous=None if answer.previous is None else _previous(answer.previous),
         new_fleet=new_fleet,
+        brief=answer.brief,
+        blocked_by=answer.blocked_by,
+    )
+
+
+def submission(found: model.Submission, typed_key: str) -> pb.Submission:
+    """Write what became of work that was submitted."""
+    return pb.Submission(
+        work_key=found.work_key,
+        typed_key=typed_key,
+        outcome=SUBMITTED_ON_WIRE[found.outcome],
+        unknown=found.unknown,
     )
 
 
@@ -77,6 +92,8 @@ def next_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet:
         previous=reply.previous if reply.HasField("previous") else None,
         choice=_choice(answer.choice or model.Choice()),
         new_fleet=new_fleet,
+        brief=reply.brief,
+        blocked_by=reply.blocked_by,
     )
 
 
@@ -150,6 +167,31 @@ async def work_details(found: model.WorkDetails) -> pb.GetResponse:
         contenders=found.contenders,
         history=await in_portions(_history, found.history),
         revision=found.revision,
+        work=None if found.work is None else _pool_work(found.work),
+    )
+
+
+def _pool_work(found: model.PoolWork) -> pb.PoolWork:
+    return pb.PoolWork(
+        state=POOL_STATES_ON_WIRE[found.state],
+        priority=found.priority,
+        brief=found.brief,
+        depends=found.depends,
+        blocked_by=found.blocked_by,
+        submitted_at=timestamp(found.submitted_at),
+        submitted_by=found.submitted_by,
+        failure_count=found.failure_count,
+        failures=[
+            pb.Failure(
+                session=each.session,
+                attempt=each.attempt,
+                failed_at=timestamp(each.failed_at),
+                cause=CAUSES_ON_WIRE[each.cause],
+                reason=each.reason,
+            )
+            for each in found.failures
+        ],
+        not_before=timestamp(found.not_before),
     )
 
 

@@ -22,6 +22,7 @@ from coordinator.engine.policy import PolicyBook, RepeatingBook, WorkPolicy
 from coordinator.engine.renew import RenewCommand
 from coordinator.engine.reopen import ReopenCommand
 from coordinator.engine.revoke import RevokeCommand
+from coordinator.engine.submit import SubmitCommand
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules
@@ -31,9 +32,11 @@ from coordinator.limits import (
     DEFAULT_HOT_KEYS,
     DEFAULT_HOT_SECONDS,
     MAX_BRIEFED_KINDS,
+    MAX_DEPENDENCIES,
     MAX_HOT_KEYS,
     MAX_MAX_ATTEMPTS,
     MAX_MAX_LIVE,
+    MAX_PRIORITY,
     check_briefing_characters,
     check_page_size,
     check_repeat_after,
@@ -71,6 +74,7 @@ __all__ = [
     "renew_command",
     "reopen_command",
     "revoke_command",
+    "submit_command",
     "withdraw_command",
 ]
 
@@ -153,7 +157,31 @@ def complete_command(request: pb.CompleteRequest, now: datetime) -> FinishComman
 def release_command(request: pb.ReleaseRequest, now: datetime, policy: WorkPolicy) -> FinishCommand:
     """Read a release."""
     command = _finish_command(request, read_text("reason", request.reason), now)
-    return replace(command, loose_ends=policy.loose_ends)
+    return replace(command, loose_ends=policy.loose_ends, failed=request.failed, max_attempts=policy.max_attempts)
+
+
+def submit_command(
+    item: pb.SubmitItem, session: str, now: datetime, policy: WorkPolicy, key_rules: KeyRules
+) -> SubmitCommand:
+    """Read one item of a Submit; ``session`` is checked already, ``policy`` is that of the work."""
+    priority = item.priority if item.HasField("priority") else None
+    check_count("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
+    depends: tuple[str, ...] | None = None
+    if item.HasField("depends"):
+        typed = item.depends.work_keys
+        check_count("number of dependencies", len(typed), 0, MAX_DEPENDENCIES)
+        depends = tuple(dict.fromkeys(str(key_rules.parse(each)) for each in typed))
+    return SubmitCommand(
+        session=session,
+        request_id=read_request_id(item.request_id),
+        now=now,
+        priority=priority,
+        brief=read_text("brief", item.brief) if item.HasField("brief") else None,
+        depends=None if item.withdraw else depends,
+        withdraw=item.withdraw,
+        reopen=item.reopen,
+        repeatable=policy.repeat_after is not None,
+    )
 
 
 def revoke_command(request: pb.RevokeRequest, now: datetime, policy: WorkPolicy) -> RevokeCommand:

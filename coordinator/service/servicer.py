@@ -26,6 +26,7 @@ from coordinator.engine.reopen import reopen
 from coordinator.engine.revoke import revoke
 from coordinator.engine.scan import expired_claims
 from coordinator.engine.steps import Operation
+from coordinator.errors import CoordinatorError
 from coordinator.keys import KeyRules
 from coordinator.limits import MAX_SHARED_READINGS
 from coordinator.names import check_fleet, check_session
@@ -58,9 +59,11 @@ from coordinator.service.requests import (
     renew_command,
     reopen_command,
     revoke_command,
+    submit_command,
 )
 from coordinator.service.shared_readings import SharedReadings
 from coordinator.service.status import StatusReader
+from coordinator.service.submissions import Submissions, Submitting
 from coordinator.service.turns import Turns
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
@@ -68,6 +71,7 @@ from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceServicer
+from coordinator.wire import SUBMITTED
 
 __all__ = ["Servicer"]
 
@@ -118,6 +122,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
         self._key_rules = key_rules
         self._candidates = CandidateLists(key_rules)
+        self._submissions = Submissions(metering)
         self._clock = clock
 
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
@@ -165,6 +170,20 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         elsewhere = place is None and isinstance(answer, model.Claim)
         first = self._new_fleets.answered(payer.fleet, answer, was_empty=was_empty)
         return replies.next_reply(answer, answer.work_key if elsewhere else keyed.typed, new_fleet=first)
+
+    async def Submit(self, request: pb.SubmitRequest, context: _Context) -> pb.SubmitResponse:  # noqa: N802
+        """Put work into the pool, or take it out."""
+        check_items(len(request.items))
+        fleet, deadline = check_fleet(request.fleet), deadline_of(context)
+        payer = self._payer(fleet, check_session(request.session), context)
+        policies = await self._policies.of(fleet, deadline=deadline)
+        wanted = [self._read_submission(request, policies, self._clock(), item) for item in request.items]
+        results = await self._submissions.submit(wanted, payer, deadline=deadline)
+        for each, result in zip(wanted, results, strict=True):
+            if each.keyed is not None and result.HasField("answer"):
+                self._placements.ended(each.keyed)
+                self._decisions.submitted(each.keyed, request.session, SUBMITTED[result.answer.outcome])
+        return pb.SubmitResponse(results=results)
 
     async def Renew(self, request: pb.RenewRequest, context: _Context) -> pb.RenewResponse:  # noqa: N802
         """Extend a claim, leave a note on it, or both."""
@@ -296,6 +315,18 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         """Run what changes a work key; ``keeping``: it keeps what is held, or ends it."""
         payer = self._payer(keyed.fleet, session, context)
         return await self._metering.run(start, payer, keeping=keeping, deadline=deadline_of(context))
+
+    def _read_submission(
+        self, request: pb.SubmitRequest, policies: PolicyBook, now: datetime, item: pb.SubmitItem
+    ) -> Submitting:
+        # Written into the item, so that an error names the request id to retry with.
+        item.request_id = item.request_id or new_request_id()
+        try:
+            keyed = Keyed.read(request.fleet, item.work_key, self._key_rules)
+            policy = policies.of(keyed.work_key)
+            return Submitting(item, keyed, submit_command(item, request.session, now, policy, self._key_rules))
+        except CoordinatorError as error:
+            return Submitting(item, None, None, error)
 
     def _read_item(
         self, request: pb.ClaimManyRequest, policies: PolicyBook, now: datetime, item: pb.ClaimItem

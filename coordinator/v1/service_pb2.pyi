@@ -45,7 +45,7 @@ class ClaimRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet", "brief", "blocked_by")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,8 @@ class ClaimResponse(_message.Message):
     DENIAL_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     NEW_FLEET_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -60,7 +62,79 @@ class ClaimResponse(_message.Message):
     denial: _types_pb2.Denial
     previous: _types_pb2.PreviousAttempt
     new_fleet: bool
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ...) -> None: ...
+    brief: str
+    blocked_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Dependencies(_message.Message):
+    __slots__ = ("work_keys",)
+    WORK_KEYS_FIELD_NUMBER: _ClassVar[int]
+    work_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, work_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SubmitItem(_message.Message):
+    __slots__ = ("work_key", "priority", "brief", "depends", "withdraw", "reopen", "request_id")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAW_FIELD_NUMBER: _ClassVar[int]
+    REOPEN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    priority: int
+    brief: str
+    depends: Dependencies
+    withdraw: bool
+    reopen: bool
+    request_id: str
+    def __init__(self, work_key: _Optional[str] = ..., priority: _Optional[int] = ..., brief: _Optional[str] = ..., depends: _Optional[_Union[Dependencies, _Mapping]] = ..., withdraw: bool = ..., reopen: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SubmitRequest(_message.Message):
+    __slots__ = ("fleet", "session", "items")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    session: str
+    items: _containers.RepeatedCompositeFieldContainer[SubmitItem]
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., items: _Optional[_Iterable[_Union[SubmitItem, _Mapping]]] = ...) -> None: ...
+
+class Submission(_message.Message):
+    __slots__ = ("work_key", "typed_key", "outcome", "unknown")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[Submission.Outcome]
+        OUTCOME_CREATED: _ClassVar[Submission.Outcome]
+        OUTCOME_UPDATED: _ClassVar[Submission.Outcome]
+        OUTCOME_WITHDRAWN: _ClassVar[Submission.Outcome]
+    OUTCOME_UNSPECIFIED: Submission.Outcome
+    OUTCOME_CREATED: Submission.Outcome
+    OUTCOME_UPDATED: Submission.Outcome
+    OUTCOME_WITHDRAWN: Submission.Outcome
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    typed_key: str
+    outcome: Submission.Outcome
+    unknown: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., outcome: _Optional[_Union[Submission.Outcome, str]] = ..., unknown: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SubmitResult(_message.Message):
+    __slots__ = ("answer", "error")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    answer: Submission
+    error: _types_pb2.ErrorDetail
+    def __init__(self, answer: _Optional[_Union[Submission, _Mapping]] = ..., error: _Optional[_Union[_types_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class SubmitResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[SubmitResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
 
 class ClaimItem(_message.Message):
     __slots__ = ("work_key", "ttl", "note", "reopen", "request_id", "fencing_token")
@@ -125,7 +199,7 @@ class ClaimNextRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet", "brief", "blocked_by")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +208,8 @@ class ClaimNextResponse(_message.Message):
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     NEW_FLEET_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -142,7 +218,9 @@ class ClaimNextResponse(_message.Message):
     previous: _types_pb2.PreviousAttempt
     choice: _types_pb2.Choice
     new_fleet: bool
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ...) -> None: ...
+    brief: str
+    blocked_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "ttl", "note", "request_id", "instance", "fencing_token")
@@ -233,20 +311,22 @@ class CompleteResponse(_message.Message):
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
-    __slots__ = ("fleet", "session", "work_key", "reason", "request_id", "fencing_token")
+    __slots__ = ("fleet", "session", "work_key", "reason", "request_id", "fencing_token", "failed")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     work_key: str
     reason: str
     request_id: str
     fencing_token: int
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+    failed: bool
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ..., failed: bool = ...) -> None: ...
 
 class ReleaseResponse(_message.Message):
     __slots__ = ("record",)
@@ -295,18 +375,70 @@ class GetRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ...) -> None: ...
 
 class GetResponse(_message.Message):
-    __slots__ = ("record", "claim", "contenders", "history", "revision")
+    __slots__ = ("record", "claim", "contenders", "history", "revision", "work")
     RECORD_FIELD_NUMBER: _ClassVar[int]
     CLAIM_FIELD_NUMBER: _ClassVar[int]
     CONTENDERS_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
     record: _types_pb2.Record
     claim: _types_pb2.Claim
     contenders: _containers.RepeatedScalarFieldContainer[str]
     history: _containers.RepeatedCompositeFieldContainer[_types_pb2.HistoryEntry]
     revision: int
-    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., contenders: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.HistoryEntry, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+    work: PoolWork
+    def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., contenders: _Optional[_Iterable[str]] = ..., history: _Optional[_Iterable[_Union[_types_pb2.HistoryEntry, _Mapping]]] = ..., revision: _Optional[int] = ..., work: _Optional[_Union[PoolWork, _Mapping]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("session", "attempt", "failed_at", "cause", "reason")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_AT_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    attempt: int
+    failed_at: _timestamp_pb2.Timestamp
+    cause: _types_pb2.Cause
+    reason: str
+    def __init__(self, session: _Optional[str] = ..., attempt: _Optional[int] = ..., failed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_types_pb2.Cause, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class PoolWork(_message.Message):
+    __slots__ = ("state", "priority", "brief", "depends", "blocked_by", "submitted_at", "submitted_by", "failure_count", "failures", "not_before")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[PoolWork.State]
+        STATE_POOLED: _ClassVar[PoolWork.State]
+        STATE_COMPLETED: _ClassVar[PoolWork.State]
+        STATE_FAILED: _ClassVar[PoolWork.State]
+        STATE_WITHDRAWN: _ClassVar[PoolWork.State]
+    STATE_UNSPECIFIED: PoolWork.State
+    STATE_POOLED: PoolWork.State
+    STATE_COMPLETED: PoolWork.State
+    STATE_FAILED: PoolWork.State
+    STATE_WITHDRAWN: PoolWork.State
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_BY_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    state: PoolWork.State
+    priority: int
+    brief: str
+    depends: _containers.RepeatedScalarFieldContainer[str]
+    blocked_by: _containers.RepeatedScalarFieldContainer[str]
+    submitted_at: _timestamp_pb2.Timestamp
+    submitted_by: str
+    failure_count: int
+    failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    not_before: _timestamp_pb2.Timestamp
+    def __init__(self, state: _Optional[_Union[PoolWork.State, str]] = ..., priority: _Optional[int] = ..., brief: _Optional[str] = ..., depends: _Optional[_Iterable[str]] = ..., blocked_by: _Optional[_Iterable[str]] = ..., submitted_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., submitted_by: _Optional[str] = ..., failure_count: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListRequest(_message.Message):
     __slots__ = ("fleet", "states", "kind", "session", "page_size", "page_token")

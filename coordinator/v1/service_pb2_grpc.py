@@ -66,6 +66,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.ClaimNextRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.ClaimNextResponse.FromString,
                 _registered_method=True)
+        self.Submit = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/Submit',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.SubmitRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.SubmitResponse.FromString,
+                _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/Renew',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.RenewRequest.SerializeToString,
@@ -211,6 +216,15 @@ class CoordinatorServiceServicer(object):
         """Claims one of many: the first of a ranked list that is free, in one call. No session is denied while a candidate was
         free at every moment of the call, limits excepted. A candidate is free if no session holds it and it is not completed,
         or its policy lets it be repeated by now; what the caller's session holds already is passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Submit(self, request, context):
+        """Puts work into the pool, changes what was submitted of it, or takes it out; one answer each, in the order of the
+        request. An item is refused (FAILED_PRECONDITION) if the work is completed, or would come to wait for itself through
+        what it depends on; NOT_FOUND if there is nothing to take out. With `reopen`, for operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -396,6 +410,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.ClaimNext,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.ClaimNextRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.ClaimNextResponse.SerializeToString,
+            ),
+            'Submit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Submit,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.SubmitRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.SubmitResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
@@ -601,6 +620,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/ClaimNext',
             coordinator_dot_v1_dot_service__pb2.ClaimNextRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.ClaimNextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Submit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/Submit',
+            coordinator_dot_v1_dot_service__pb2.SubmitRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.SubmitResponse.FromString,
             options,
             channel_credentials,
             insecure,

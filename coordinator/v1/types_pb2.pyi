@@ -48,6 +48,8 @@ class SkipReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SKIP_REASON_SIMILAR: _ClassVar[SkipReason]
     SKIP_REASON_OWN: _ClassVar[SkipReason]
     SKIP_REASON_BLOCKED: _ClassVar[SkipReason]
+    SKIP_REASON_RETURNED: _ClassVar[SkipReason]
+    SKIP_REASON_FAILED: _ClassVar[SkipReason]
 
 class NothingFree(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -89,6 +91,8 @@ SKIP_REASON_LIMIT: SkipReason
 SKIP_REASON_SIMILAR: SkipReason
 SKIP_REASON_OWN: SkipReason
 SKIP_REASON_BLOCKED: SkipReason
+SKIP_REASON_RETURNED: SkipReason
+SKIP_REASON_FAILED: SkipReason
 NOTHING_FREE_UNSPECIFIED: NothingFree
 NOTHING_FREE_EMPTY: NothingFree
 NOTHING_FREE_HELD: NothingFree

@@ -21,7 +21,7 @@ COMMON = tables("What all objects have in common")[0]
 CLAIM, DENIAL, PREVIOUS = (tables(heading)[0] for heading in ("claim", "denial", "previous"))
 RECORD = tables("work-complete, work-abandon, work-revoke, work-ack, work-reopen: a record")[0]
 ANSWER = tables("work-claim, work-renew")[0]
-SHOW, HISTORY = tables("work-show")
+SHOW, HISTORY = tables("work-show")[:2]
 DETACH_AND_DOWN = tables("up --detach, down")[0]
 
 Run = Callable[..., dict[str, Any]]

@@ -14,11 +14,11 @@ from typing import TypeVar
 from coordinator import clock
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.details import get
 from coordinator.engine.documents import StoredHistory
 from coordinator.engine.election import LEADER, MARK, Mark, read_mark
 from coordinator.engine.finish import FinishCommand, complete
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, end_of_prefix, is_absent
 from coordinator.keys import parse_work_key

@@ -17,9 +17,10 @@ import pytest
 
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.details import get
 from coordinator.engine.finish import FinishCommand, complete
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.snapshot import get, read
+from coordinator.engine.snapshot import read
 from coordinator.engine.transaction import Put, Range, Txn, TxnReply, is_absent
 from coordinator.errors import InternalError, LimitExceeded, OutcomeUnknown, Unavailable
 from coordinator.keys import WorkKey

@@ -12,9 +12,9 @@ import pytest
 
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.details import get
 from coordinator.engine.finish import FinishCommand, release
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import Put, Range, Txn, is_absent
 from coordinator.errors import CoordinatorError, Unavailable

@@ -17,6 +17,7 @@ import pytest
 
 from coordinator import AsyncClient
 from coordinator.engine.briefing import BriefingCommand, brief
+from coordinator.engine.details import get
 from coordinator.engine.events import Holders, claim_events, watched_range
 from coordinator.engine.hot import HotCommand, hot
 from coordinator.engine.json_document import Document
@@ -24,7 +25,6 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import ListCommand, LogCommand, count_completed, list_records, log
 from coordinator.engine.portions import PORTION_BYTES, PORTION_ITEMS
 from coordinator.engine.scan import ended_claims, expired_claims, holders
-from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation, Pause, commit
 from coordinator.engine.transaction import KeyValue, Range, Txn
 from coordinator.errors import InvalidInput

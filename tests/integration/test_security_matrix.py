@@ -22,7 +22,7 @@ from tests.integration.security_world import SERVICE, World, channel, code_of, m
 
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
-ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Withdraw"}
+ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Submit", "Withdraw"}
 READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "ListFleets", "Status", "Diagnose", "ListPolicies"}
 TIDYING = {"Reap", "Acknowledge"}
 OPERATING = {"Revoke", "Reopen", "SetPolicy", "UnsetPolicy"}
@@ -166,7 +166,9 @@ async def test_calls_without_a_valid_credential_get_the_same_answer(guarded: Gua
     assert answered == {(UNKNOWN, "the call carries no valid credential")}
 
 
-@pytest.mark.parametrize("method", sorted(ACTING - {"Claim", "ClaimMany", "ClaimNext", "RenewMany", "Withdraw"}))
+@pytest.mark.parametrize(
+    "method", sorted(ACTING - {"Claim", "ClaimMany", "ClaimNext", "RenewMany", "Submit", "Withdraw"})
+)
 @pytest.mark.parametrize("session", ["alice-1", "bob-1"])
 async def test_no_credential_touches_the_claim_of_another(
     guarded: Guarded, opened: grpc.aio.Channel, method: str, session: str

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.details import get
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, WorkPaths
 from coordinator.engine.reap import reap
 from coordinator.engine.renew import RenewCommand, renew
 from coordinator.engine.revoke import RevokeCommand, revoke
-from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw
@@ -188,6 +188,17 @@ class World:
             gated = _Gated(self._channel, partial(turns.wait, number))
             running.append(self._one(paths, asked, self._runner(gated, self._pools[asked.replica]), gated))
         return await turns.run(running)
+
+    def operations_interleaved(self, operations: Sequence[Callable[[], Operation[T]]], order: Sequence[int]) -> list[T]:
+        """Run operations at the same time, transaction by transaction in an order that is given."""
+        turns, deadline = Turns(order), time.monotonic() + _SECONDS
+        running = [
+            self._runner(_Gated(self._channel, partial(turns.wait, number)), self._pools[number % REPLICAS]).run(
+                operation, deadline=deadline
+            )
+            for number, operation in enumerate(operations)
+        ]
+        return self._loop.run_until_complete(turns.run(running))
 
     async def _settled(self) -> None:
         """Wait for what the runners do after they have answered."""

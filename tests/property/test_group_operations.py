@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.details import get
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, FleetPaths, WorkPaths
 from coordinator.engine.renew import RenewCommand, renew
-from coordinator.engine.snapshot import get
 from coordinator.engine.steps import Operation
 from coordinator.errors import NotHolder
 from coordinator.keys import WorkKey

@@ -253,11 +253,12 @@ def found(
     succeeded: bool = True,
     lease: int = OLD_LEASE,
     at: int = MODIFIED,
+    pooled: bool = False,
 ) -> TxnReply:
-    """The answer to a read; with ``history`` that of complete, release and revoke."""
+    """The answer to a read; with ``history`` that of complete, release and revoke: ``pooled`` is in the pool."""
     replies: tuple[Reply, ...] = (*_stored(claim, record, token, lease, at), ranged(count=contenders))
     if history is not None:
-        replies += (ends(*history),)
+        replies += (ranged(count=int(pooled)), ends(*history))
     return TxnReply(succeeded, 50, replies)
 
 
@@ -269,9 +270,12 @@ def lost(
     contenders: int = 0,
     history: tuple[StoredHistory, ...] = (),
     at: int = MODIFIED,
+    pooled: bool = False,
 ) -> TxnReply:
     """The ELSE of a renewal, a completion or a release; of the latter two with the attempt's history."""
-    return found(claim, record, token=token, contenders=contenders, history=history, succeeded=False, at=at)
+    return found(
+        claim, record, token=token, contenders=contenders, history=history, succeeded=False, at=at, pooled=pooled
+    )
 
 
 def ends(*history: StoredHistory) -> RangeReply:

@@ -283,3 +283,13 @@ def test_a_coordinator_does_not_begin_with_a_bad_file(tmp_path: Path) -> None:
     path.chmod(0o646)
     with pytest.raises(InvalidInput, match="can be written by every user"):
         CredentialsFile(path)
+
+
+def test_to_put_work_back_by_submitting_it_is_for_operators() -> None:
+    request = pb.SubmitRequest(session="session-1", items=[pb.SubmitItem(), pb.SubmitItem(reopen=True)])
+    anyone = ENTRY + 'fleets = ["*"]\nsessions = ["session-1"]\n'
+    with pytest.raises(PermissionDenied, match="Submit is for operators"):
+        authorizer(anyone).admit("Submit", request, context(f"Bearer {TOKEN}"))
+    authorizer(anyone + 'role = "operator"\n').admit("Submit", request, context(f"Bearer {TOKEN}"))
+    request.items[1].reopen = False
+    authorizer(anyone).admit("Submit", request, context(f"Bearer {TOKEN}"))

@@ -74,7 +74,7 @@ ALL = [
     pytest.param(revoking(), (MARKED, NEW, LEASE), by_operator("revoke"), id="revoke once more"),
     pytest.param(
         lambda: reopen(ReopenCommand("r", NOW), PATHS),
-        (NEW, found(None, a_record(State.COMPLETED)), answered(ends()), answered(ranged()), LEASE),
+        (NEW, found(None, a_record(State.COMPLETED)), answered(ends()), UNSET, answered(ranged()), LEASE),
         by_operator("reopen"),
         id="reopen",
     ),

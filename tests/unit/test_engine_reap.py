@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from coordinator.engine.details import get
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
 from coordinator.engine.reap import reap, reap_deleted
-from coordinator.engine.snapshot import get
 from coordinator.engine.transaction import is_absent, is_empty, unchanged
 from coordinator.errors import Refused
 from coordinator.model import Cause, State
@@ -31,6 +31,8 @@ from tests.unit.engine_driving import (
 )
 
 EXPIRED = replace(a_record(), expires_at=NOW - HOUR)
+#: What is read of work that was not submitted.
+NOT_SUBMITTED = (ranged(), ranged())
 
 
 def test_an_expired_claim_is_recorded_as_abandoned() -> None:
@@ -88,7 +90,7 @@ def test_what_expired_lately_is_left_to_its_session() -> None:
 
 
 def test_an_expired_claim_is_shown_as_abandoned_before_it_is_recorded() -> None:
-    details = run(get(PATHS), found(None, EXPIRED, history=())).result
+    details = run(get(PATHS), answered(*found(None, EXPIRED).replies, ranged(), *NOT_SUBMITTED)).result
     assert details is not None
     assert (details.record.state, details.record.cause, details.record.ended_at) == (
         State.ABANDONED,
@@ -99,7 +101,7 @@ def test_an_expired_claim_is_shown_as_abandoned_before_it_is_recorded() -> None:
 
 def test_history_that_cannot_be_read_is_skipped_and_reported() -> None:
     history = ranged(*ends(an_end(attempt=2)).kvs, kv(PATHS.history(1), b"\xff\xfe"))
-    done = run(get(PATHS), answered(ranged(), ranged(), ranged(), history))
+    done = run(get(PATHS), answered(ranged(), ranged(), ranged(), history, *NOT_SUBMITTED))
     assert done.result is not None
     assert [entry.attempt for entry in done.result.history] == [2]
     assert done.damaged == [PATHS.history(1)]
@@ -108,13 +110,13 @@ def test_history_that_cannot_be_read_is_skipped_and_reported() -> None:
 def test_a_contender_key_that_no_coordinator_wrote_is_not_fatal() -> None:
     foreign = kv(PATHS.contender("x")[:-1] + b"\xff", b"")
     live = found(a_claim(), a_record()).replies[:2]
-    details = run(get(PATHS), answered(*live, ranged(foreign), ranged())).result
+    details = run(get(PATHS), answered(*live, ranged(foreign), ranged(), *NOT_SUBMITTED)).result
     assert details is not None
     assert details.contenders == ("\ufffd",)
 
 
 def test_a_damaged_record_is_not_taken_for_unclaimed_work() -> None:
-    done = run(get(PATHS), answered(ranged(), ranged(kv(PATHS.record, b"rubbish")), ranged(), ranged()))
+    done = run(get(PATHS), answered(ranged(), ranged(kv(PATHS.record, b"rubbish")), ranged(), ranged(), *NOT_SUBMITTED))
     assert isinstance(done.error, Refused)
     assert "cannot be read" in done.error.message
     assert done.damaged == [PATHS.record]

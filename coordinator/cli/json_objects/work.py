@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coordinator import model
+from coordinator.cli.json_objects.error import error_object
 from coordinator.cli.json_objects.fields import Object, format_moment, value_or_none
+from coordinator.errors import CoordinatorError
 from coordinator.security.redaction import without_credentials
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "record_object",
     "run_object",
     "show_object",
+    "submit_object",
 ]
 
 #: What ``run`` has of the answer to ``work-next`` where nothing could be had.
@@ -35,6 +39,8 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
             "denial": _denial(answer),
             "previous": None,
             "alternatives": list(answer.alternatives),
+            "brief": None,
+            "blocked_by": [],
         }
     return {
         "outcome": answer.outcome.value,
@@ -44,6 +50,8 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
         "denial": None,
         "previous": None if answer.previous is None else _previous(answer.previous),
         "alternatives": [],
+        "brief": answer.brief,
+        "blocked_by": list(answer.blocked_by),
     }
 
 
@@ -58,6 +66,8 @@ def next_object(answer: model.Claim | model.Denial) -> Object:
         "place": choice.place,
         "claim": None if isinstance(answer, model.Denial) else live_claim_object(answer),
         "previous": None if isinstance(answer, model.Denial) or answer.previous is None else _previous(answer.previous),
+        "brief": None if isinstance(answer, model.Denial) else answer.brief,
+        "blocked_by": [] if isinstance(answer, model.Denial) else list(answer.blocked_by),
         "skipped": [
             {
                 "work_key": each.work_key,
@@ -104,6 +114,46 @@ def show_object(details: model.WorkDetails) -> Object:
         "live": details.record.state is model.State.CLAIMED,
         "contenders": list(details.contenders),
         "history": [_history(entry) for entry in details.history],
+        "work": None if details.work is None else _pool_work(details.work),
+    }
+
+
+def submit_object(work: Sequence[model.NewWork], outcomes: Sequence[model.Submission | CoordinatorError]) -> Object:
+    """The answer to ``work-submit``."""
+    return {"submitted": [_submitted(each.key, outcome) for each, outcome in zip(work, outcomes, strict=True)]}
+
+
+def _submitted(typed_key: str, outcome: model.Submission | CoordinatorError) -> Object:
+    return {
+        "typed_key": without_credentials(typed_key),
+        "work_key": None if isinstance(outcome, CoordinatorError) else outcome.work_key,
+        "outcome": "refused" if isinstance(outcome, CoordinatorError) else outcome.outcome.value,
+        "unknown": [] if isinstance(outcome, CoordinatorError) else list(outcome.unknown),
+        "error": error_object(outcome)["error"] if isinstance(outcome, CoordinatorError) else None,
+    }
+
+
+def _pool_work(work: model.PoolWork) -> Object:
+    return {
+        "state": work.state.value,
+        "priority": work.priority,
+        "brief": work.brief,
+        "depends": list(work.depends),
+        "blocked_by": list(work.blocked_by),
+        "submitted_at": format_moment(work.submitted_at),
+        "submitted_by": work.submitted_by,
+        "failure_count": work.failure_count,
+        "failures": [
+            {
+                "session": each.session,
+                "attempt": each.attempt,
+                "failed_at": format_moment(each.failed_at),
+                "cause": each.cause.value,
+                "reason": each.reason,
+            }
+            for each in work.failures
+        ],
+        "not_before": format_moment(work.not_before),
     }
 
 

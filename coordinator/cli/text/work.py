@@ -18,7 +18,9 @@ from coordinator.model import (
     Event,
     NothingFree,
     Outcome,
+    PoolState,
     State,
+    Submitted,
 )
 from coordinator.quotation import Writer, key, name, names, said, said_lines
 from coordinator.time_text import format_duration, format_time
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
         ClaimEvent,
         HistoryEntry,
         LogPage,
+        PoolWork,
         Previous,
         Record,
+        Submission,
         WorkDetails,
     )
 
@@ -41,6 +45,7 @@ __all__ = [
     "describe_reap",
     "describe_records",
     "describe_revocation",
+    "describe_submission",
     "describe_work",
     "what_after_nothing_free",
 ]
@@ -63,6 +68,10 @@ def describe_claim(answer: Claim | Denial) -> str:
     if answer.choice is not None and answer.choice.skipped_counts:
         passed_over = ", ".join(f"{count} {reason.value}" for reason, count in answer.choice.skipped_counts)
         lines.append(f"  passed over: {passed_over}")
+    if answer.brief is not None:
+        lines += said_lines("brief", Writer.SUBMITTER, answer.brief)
+    if answer.blocked_by:
+        lines.append(f"  not done yet, and this depends on it: {_some_keys(answer.blocked_by)}")
     if answer.previous is not None:
         lines += _describe_previous(answer.attempt, answer.previous)
     return "\n".join(lines)
@@ -97,14 +106,50 @@ def describe_work(details: WorkDetails) -> str:
     """Describe all that is known of a work key."""
     record = details.record
     if record.state is State.AVAILABLE:
-        return f"{key(record.work_key)} is available: it has never been claimed"
+        first = f"{key(record.work_key)} is available: it has never been claimed"
+        return "\n".join([first, *_describe_pool_work(details.work)])
     lines = [f"{key(record.work_key)} is {record.state.value}", *_describe_record(record)]
+    lines += _describe_pool_work(details.work)
     if details.contenders:
         lines.append(f"  denied meanwhile: {names(details.contenders)}")
     if details.history:
         lines.append("history:")
         lines += [_describe_entry(entry) for entry in details.history]
     return "\n".join(lines)
+
+
+def describe_submission(submission: Submission) -> str:
+    """Say what became of work that was submitted."""
+    verb = {Submitted.CREATED: "submitted", Submitted.UPDATED: "updated", Submitted.WITHDRAWN: "withdrew"}
+    return f"{verb[submission.outcome]} {key(submission.work_key)}"
+
+
+def _describe_pool_work(work: PoolWork | None) -> list[str]:
+    if work is None:
+        return []
+    where = {PoolState.POOLED: "in the pool", PoolState.FAILED: "failed, and is not handed out"}
+    submitted = f"submitted by {name(work.submitted_by)} {format_time(work.submitted_at)}"
+    lines = [f"  {where.get(work.state, work.state.value)}: priority {work.priority}, {submitted}"]
+    lines += said_lines("brief", work.submitted_by, work.brief)
+    if work.depends:
+        lines.append(f"  depends on {_some_keys(work.depends)}")
+    if work.blocked_by and work.state is PoolState.POOLED:
+        lines.append(f"  blocked by {_some_keys(work.blocked_by)}")
+    if work.not_before is not None and work.state is PoolState.POOLED:
+        lines.append(f"  given back; handed out again from {format_time(work.not_before)} on")
+    if work.failure_count:
+        lines.append(f"  failed {format_count(work.failure_count, 'time')}:")
+        lines += [
+            f"    attempt {each.attempt} by {name(each.session)} {format_time(each.failed_at)}, {_HOW[each.cause]}"
+            + _after(said("reason", each.session, each.reason))
+            for each in work.failures
+        ]
+    return lines
+
+
+def _some_keys(keys: Sequence[str]) -> str:
+    more = len(keys) - _NAMED
+    return ", ".join(key(each) for each in keys[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def describe_event(claim_event: ClaimEvent) -> str:

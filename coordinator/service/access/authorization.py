@@ -53,9 +53,9 @@ _READING = Rule(Role.AGENT, as_session=False)
 _TIDYING = Rule(Role.AGENT, as_session=False, any_session=True)
 _OPERATING = Rule(Role.OPERATOR, as_session=False)
 
-#: Every method of the service; for Withdraw see ``_rule_of``. Reap and Acknowledge are agents' calls: the first records
-#: only what has happened already, the second hides a loose end from briefings, and neither takes anything from a live
-#: claim.
+#: Every method of the service; for Withdraw and Submit see ``_rule_of``. Reap and Acknowledge are agents' calls: the
+#: first records only what has happened already, the second hides a loose end from briefings, and neither takes anything
+#: from a live claim.
 RULES: dict[str, Rule] = {
     "Claim": _ACTING,
     "ClaimMany": _ACTING,
@@ -64,6 +64,7 @@ RULES: dict[str, Rule] = {
     "RenewMany": _ACTING,
     "Complete": _ACTING,
     "Release": _ACTING,
+    "Submit": _ACTING,
     "Withdraw": _ACTING,
     "Get": _READING,
     "List": _READING,
@@ -141,7 +142,12 @@ class Authorizer:
 
 
 def _rule_of(method: str, request: Any) -> Rule | None:
-    """Return what a call needs: a withdrawal without a session needs what the calls do that it withdraws."""
+    """Return what a call needs: a withdrawal without a session needs what the calls do that it withdraws.
+
+    To put work back is for operators, whichever call does it.
+    """
+    if method == "Submit" and any(item.reopen for item in request.items):
+        return Rule(Role.OPERATOR, as_session=True)
     if method == "Withdraw" and not request.session:
         return _TIDYING if request.acknowledgements else _OPERATING
     return RULES.get(method)

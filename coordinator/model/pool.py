@@ -1,0 +1,71 @@
+"""What was submitted to the pool: work to be handed out, in the order of priority, once what it depends on is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from coordinator.model.enumerations import Cause, PoolState, Submitted
+
+__all__ = ["Failure", "NewWork", "PoolWork", "Submission"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt; ``cause`` is ``released`` where its session said so, ``expired`` where it went silent."""
+
+    session: str
+    attempt: int
+    failed_at: datetime
+    cause: Cause
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWork:
+    """What was submitted of one work key, and how it stands in the pool.
+
+    ``blocked_by`` are those of ``depends`` that are not done. ``failure_count`` counts the failed attempts since it was
+    submitted or put back, and ``failures`` has the last of them. Before ``not_before`` it is offered to no session.
+    """
+
+    state: PoolState
+    priority: int
+    brief: str | None
+    depends: tuple[str, ...]
+    blocked_by: tuple[str, ...]
+    submitted_at: datetime
+    submitted_by: str
+    failure_count: int = 0
+    failures: tuple[Failure, ...] = ()
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewWork:
+    """Work that is to be submitted; what is None stays as it was, or is the default for work that is new.
+
+    Work of higher ``priority`` is handed out first, -1,000,000 to 1,000,000, by default 0. ``brief`` says what is to be
+    done, at most 16 KiB. It is handed out once all that it ``depends`` on is completed, at most 32. ``withdraw`` takes
+    it out of the pool instead; ``reopen``, for operators, puts it back if it is completed or has failed.
+    """
+
+    key: str
+    priority: int | None = None
+    brief: str | None = None
+    depends: tuple[str, ...] | None = None
+    withdraw: bool = False
+    reopen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of one piece of work that was submitted.
+
+    ``unknown`` are those of its dependencies of which nothing is known: they may be submitted later, or be mistyped.
+    """
+
+    work_key: str
+    outcome: Submitted
+    unknown: tuple[str, ...] = ()
+    typed_key: str | None = None

@@ -1,0 +1,94 @@
+"""Submit: many pieces of work in one call, each answered for itself.
+
+Invariants:
+- What one item is answered does not depend on the others, except that items of one work key take turns, in their order.
+- Those that name dependencies go one at a time in a fleet, at this replica: two of them that travelled to etcd in one
+  batch would not see one another, and could close a circle together (``engine/dependencies.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from coordinator.engine.submit import SubmitCommand, submit
+from coordinator.errors import CoordinatorError
+from coordinator.model import Submission
+from coordinator.service import replies
+from coordinator.service.accounts import Metering
+from coordinator.service.budgets import Payer
+from coordinator.service.middleware import name_request
+from coordinator.service.request_fields import Keyed
+from coordinator.v1 import service_pb2 as pb
+
+__all__ = ["Submissions", "Submitting"]
+
+
+class Submitting(NamedTuple):
+    """One item of a request, as it was read: what is to be done, or why it cannot be."""
+
+    item: pb.SubmitItem
+    keyed: Keyed | None
+    command: SubmitCommand | None
+    problem: CoordinatorError | None = None
+
+
+class Submissions:
+    """Submits on the accounts of callers."""
+
+    def __init__(self, metering: Metering) -> None:
+        self._metering = metering
+        #: By the fleet; those that are in use.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def submit(self, wanted: Sequence[Submitting], payer: Payer, *, deadline: float) -> list[pb.SubmitResult]:
+        """Submit items of one fleet; returns a result for each, in their order."""
+        outcomes: dict[int, Submission | Exception] = {
+            index: each.problem for index, each in enumerate(wanted) if each.problem is not None
+        }
+        alone = [index for index, each in enumerate(wanted) if each.command is not None and not each.command.depends]
+        for part in _rounds(wanted, alone):
+            outcomes |= await self._together(wanted, part, payer, deadline)
+        linked = [index for index, each in enumerate(wanted) if each.command is not None and each.command.depends]
+        if linked:
+            turn = self._turns.setdefault(payer.fleet, asyncio.Lock())
+            for index in linked:
+                async with turn:
+                    outcomes |= await self._together(wanted, [index], payer, deadline)
+        return [_result(wanted[index], outcomes[index]) for index in range(len(wanted))]
+
+    async def _together(
+        self, wanted: Sequence[Submitting], indexes: Sequence[int], payer: Payer, deadline: float
+    ) -> dict[int, Submission | Exception]:
+        starts = [
+            (partial(submit, each.command, each.keyed.paths), each.command.withdraw)
+            for each in (wanted[index] for index in indexes)
+            if each.command is not None and each.keyed is not None
+        ]
+        return dict(zip(indexes, await self._metering.run_many(starts, payer, deadline=deadline), strict=True))
+
+
+def _rounds(wanted: Sequence[Submitting], indexes: Iterable[int]) -> list[list[int]]:
+    """Return the first items of all work keys, then the second ones, and so on."""
+    rounds: list[list[int]] = []
+    seen: dict[bytes, int] = {}
+    for index in indexes:
+        keyed = wanted[index].keyed
+        claim = b"" if keyed is None else keyed.paths.claim
+        place = seen[claim] = seen.get(claim, -1) + 1
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(index)
+    return rounds
+
+
+def _result(submitting: Submitting, outcome: Submission | Exception) -> pb.SubmitResult:
+    if isinstance(outcome, CoordinatorError):
+        name_request(outcome, submitting.item.request_id)
+        return pb.SubmitResult(error=replies.error_detail(outcome))
+    if isinstance(outcome, Exception):
+        raise outcome
+    return pb.SubmitResult(answer=replies.submission(outcome, submitting.item.work_key))

@@ -1,0 +1,197 @@
+"""Submit, through the client, the command line and a coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from coordinator import AsyncClient, Client, InvalidInput, NewWork, NotFound, PoolState, Refused, Submission, Submitted
+from coordinator.engine.claim import claim
+from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.finish import FinishCommand, release
+from coordinator.engine.forget import forget
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.steps import Operation, commit
+from coordinator.engine.submit import SubmitCommand, submit
+from coordinator.engine.transaction import Range, Txn
+from coordinator.keys import WorkKey
+from coordinator.recorder import NullRecorder
+from coordinator.store.etcd.client import EtcdChannel
+from coordinator.store.leases.pool import LeasePool
+from coordinator.store.operation_driver import Runner
+from tests.conftest import Coordination, RunningCoordinator
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def client(coordinator: RunningCoordinator, fleet: str) -> Iterator[Client]:
+    with Client(coordinator.endpoint, fleet=fleet) as client:
+        yield client
+
+
+def test_work_is_submitted_updated_and_withdrawn(client: Client) -> None:
+    assert client.submit("s-1", "task:a", brief="do it", priority=2) == Submission(
+        "task:a", Submitted.CREATED, typed_key="task:a"
+    )
+    assert client.submit("s-1", "task:a", priority=3).outcome is Submitted.UPDATED
+    work = client.get("task:a").work
+    assert work is not None
+    assert (work.state, work.priority, work.brief, work.submitted_by) == (PoolState.POOLED, 3, "do it", "s-1")
+    assert client.submit("s-1", "task:a", withdraw=True).outcome is Submitted.WITHDRAWN
+    with pytest.raises(NotFound, match="not in the pool"):
+        client.submit("s-1", "task:a", withdraw=True)
+
+
+def test_who_claims_it_gets_the_brief_and_what_it_waits_for(client: Client) -> None:
+    client.submit("s-1", "task:a", brief="do it", depends=["task:b", "task:c"])
+    client.claim("s-2", "task:b")
+    client.complete("s-2", "task:b")
+    claim = client.claim("s-2", "task:a")
+    assert (claim.brief, claim.blocked_by) == ("do it", ("task:c",))
+    client.complete("s-2", "task:a")
+    work = client.get("task:a").work
+    assert work is not None
+    assert work.state is PoolState.COMPLETED
+    with pytest.raises(Refused, match="already completed by s-2"):
+        client.submit("s-1", "task:a")
+    assert client.submit("s-1", "task:a", reopen=True).outcome is Submitted.UPDATED
+    assert client.claim("s-3", "task:a").brief == "do it"
+
+
+def test_work_that_fails_too_often_is_failed_until_it_is_put_back(client: Client) -> None:
+    client.submit("s-1", "task:a")
+    for number in range(3):
+        client.claim(f"s-{number}", "task:a")
+        client.release(f"s-{number}", "task:a", reason="exit 1", failed=True)
+    work = client.get("task:a").work
+    assert work is not None
+    assert (work.state, work.failure_count) == (PoolState.FAILED, 3)
+    assert [(each.session, each.reason) for each in work.failures] == [(f"s-{n}", "exit 1") for n in range(3)]
+    client.reopen("task:a", reason="the service was down")
+    work = client.get("task:a").work
+    assert work is not None
+    assert (work.state, work.failure_count) == (PoolState.POOLED, 0)
+
+
+def test_a_circle_is_refused_and_told(client: Client) -> None:
+    client.submit("s-1", "task:a", depends=["task:b"])
+    client.submit("s-1", "task:b", depends=["task:c"])
+    with pytest.raises(Refused, match="task:c waits for task:a waits for task:b waits for task:c"):
+        client.submit("s-1", "task:c", depends=["task:a"])
+    with pytest.raises(Refused, match="would wait for itself"):
+        client.submit("s-1", "task:d", depends=["task:d"])
+
+
+def test_many_are_answered_each_for_itself(client: Client) -> None:
+    work = [NewWork(f"task:{number}", number) for number in range(250)]
+    outcomes = client.submit_many("s-1", [*work, NewWork(""), NewWork("task:b", depends=("task:1", "task:never"))])
+    assert all(isinstance(each, Submission) for each in outcomes[:250])
+    assert isinstance(outcomes[250], InvalidInput)
+    assert outcomes[251] == Submission("task:b", Submitted.CREATED, ("task:never",), "task:b")
+    last = client.get("task:249").work
+    assert last is not None
+    assert last.priority == 249
+
+
+def test_a_repeated_request_takes_effect_once(client: Client) -> None:
+    client.submit("s-1", "task:a", priority=1, request_id="r-1")
+    client.submit("s-2", "task:a", priority=2)
+    assert client.submit("s-1", "task:a", priority=1, request_id="r-1").outcome is Submitted.CREATED
+    work = client.get("task:a").work
+    assert work is not None
+    assert work.priority == 2
+
+
+async def test_of_two_submissions_that_close_a_circle_at_once_one_is_refused(
+    coordinator: RunningCoordinator, fleet: str
+) -> None:
+    async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
+        # Busy, so that what comes meanwhile travels together.
+        for number in range(10):
+            one, other = f"task:{number}-a", f"task:{number}-b"
+            load = [client.submit("s-1", f"task:{number}-{each}") for each in range(10)]
+            both = [client.submit("s-1", one, depends=[other]), client.submit("s-1", other, depends=[one])]
+            outcomes = (await asyncio.gather(*load, *both, return_exceptions=True))[-2:]
+            assert [isinstance(each, Refused) for each in outcomes].count(True) == 1, outcomes
+
+
+async def test_work_in_the_pool_is_not_forgotten(etcd_channel: EtcdChannel, fleet: str) -> None:
+    paths, now = FleetPaths(fleet).of(WorkKey("task", "a")), datetime.now(UTC)
+    runner = Runner(etcd_channel, LeasePool(etcd_channel), NullRecorder())
+
+    async def run(operation: Operation[T]) -> T:
+        return await runner.run(lambda: operation, deadline=time.monotonic() + 20)
+
+    await run(submit(SubmitCommand("s-1", "r-1", now), paths))
+    await run(claim(ClaimCommand("s-1", "r-2", now), paths))
+    await run(release(FinishCommand("s-1", "r-3", now), paths))
+    (record,) = (await run(commit(Txn((), (Range(paths.record),))))).range(0).kvs
+    assert not await run(forget(paths, record))
+    await run(submit(SubmitCommand("s-1", "r-4", now, withdraw=True), paths))
+    assert await run(forget(paths, record))
+    assert not (await run(commit(Txn((), (Range(paths.work),))))).range(0).kvs
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"priority": 10**7}, "priority"),
+        ({"brief": "x" * 16385}, "brief"),
+        ({"depends": [f"task:{n}" for n in range(33)]}, "depends"),
+        ({"depends": [""]}, "work_key"),
+    ],
+)
+def test_what_is_too_much_is_refused(client: Client, more: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        client.submit("s-1", "task:a", **more)  # type: ignore[arg-type]  # wrong on purpose
+    assert refused.value.field == field
+
+
+def test_the_command_submits_shows_and_withdraws(coordination: Coordination, tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return coordination(*arguments)
+
+    brief = tmp_path / "brief"
+    brief.write_text("first line\nsecond line\n")
+    done = run("work-submit", "a", "--session", "s-1", "--brief-file", str(brief), "--depends", "b")
+    assert (done.returncode, done.stdout) == (0, "submitted task:a\n")
+    assert "nothing is known of task:b" in done.stderr
+    shown = run("work-show", "task:a")
+    assert "in the pool: priority 0, submitted by s-1" in shown.stdout
+    assert "blocked by task:b" in shown.stdout
+    lines = [{"key": "task:c", "priority": 5, "brief": "x", "depends": ["task:d"]}, {"key": "task:d"}, {"key": ""}]
+    file = tmp_path / "work.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    answer = json.loads(run("--json", "work-submit", "--session", "s-1", "--from", str(file)).stdout)
+    assert [each["outcome"] for each in answer["submitted"]] == ["created", "created", "refused"]
+    assert answer["submitted"][2]["error"]["code"] == "INVALID_ARGUMENT"
+    assert run("work-submit", "c", "--session", "s-1", "--withdraw").stdout == "withdrew task:c\n"
+    again = run("work-submit", "c", "--session", "s-1", "--withdraw")
+    assert (again.returncode, again.stderr.startswith("error: ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[]", "line 1 of --from is no JSON object"),
+        ('{"key": "task:a", "prio": 1}', 'has "prio"; allowed are key, priority'),
+        ('{"key": "task:a", "priority": true}', "priority in line 1 of --from must be a whole number"),
+        ('{"key": "task:a", "depends": [1]}', "depends in line 1 of --from must be an array of texts"),
+        ('{"priority": 1}', "line 1 of --from has no key"),
+    ],
+)
+def test_a_wrong_line_is_refused(coordination: Coordination, tmp_path: Path, line: str, told: str) -> None:
+    file = tmp_path / "work.jsonl"
+    file.write_text(line)
+    done = coordination("work-submit", "--session", "s-1", "--from", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr

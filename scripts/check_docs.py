@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from documented_facts import NUMBERS, Facts
@@ -59,13 +60,21 @@ _OTHER_PROGRAMS = re.compile(
     r"(?:sudo )?(?:docker|etcd|etcdctl|etcdutl|pip|uv|grpcurl|buf|openssl|rsync|curl|perf|systemctl)\b"
 )
 _FILE = re.compile(r"[\w.*-]*(?:/[\w.*-]+)*\.(?:py|md|toml|ya?ml|lock|in|proto|json|pyi)|[\w.-]+(?:/[\w.-]+)*/")
-#: What pages count: the words behind the number, and how many there are.
+#: What pages count: the words about it, with # for the number, and how many there are.
 COUNTS: dict[str, Callable[[Facts], int]] = {
-    r"such steps|(?:kinds of )?steps of an operation|kinds of steps": lambda facts: len(facts.steps),
-    r"`?make`? targets|targets of the Makefile": lambda facts: len(facts.targets),
-    r"tries in all": lambda facts: facts.tries,
-    r"commands of `coordination`": lambda facts: len(facts.options_of) - 1,
-    r"decision records": lambda facts: len(facts.decisions),
+    r"# (?:such steps|(?:kinds of )?steps of an operation|kinds of steps)": lambda facts: len(facts.steps),
+    r"# (?:`?make`? targets|targets of the Makefile)": lambda facts: len(facts.targets),
+    r"# tries in all": lambda facts: facts.tries,
+    r"# commands of `coordination`": lambda facts: len(facts.options_of) - 1,
+    r"# decision records": lambda facts: len(facts.decisions),
+    r"# (?:gRPC (?:methods|calls)|RPCs|methods and)|(?:API|service) has # (?:methods|calls)": lambda facts: len(
+        facts.methods
+    ),
+    r"# (?:MCP tools|tools of MCP)": lambda facts: len(facts.mcp_tools),
+    r"# alerts(?! of)": lambda facts: len(facts.alerts),
+    r"# exit codes": lambda facts: len(facts.exit_codes),
+    r"# mutants": lambda facts: len(facts.mutants),
+    r"# campaigns": lambda facts: len(facts.campaigns),
 }
 
 Found = Iterator[tuple[int, str]]
@@ -243,11 +252,17 @@ def _resolved(path: PurePosixPath) -> str:
 
 def counts(page: Page, facts: Facts) -> Found:
     """Check numbers of things that are counted in code."""
-    for what, count in COUNTS.items():
-        for found in re.finditer(
-            rf"\b(\d+|{'|'.join(NUMBERS)}) (?:{what})(?!\w)".replace(" ", r"\s+"), page.text, re.IGNORECASE
-        ):
-            said = int(found[1]) if found[1].isdigit() else NUMBERS.index(found[1].lower())
+    counted = COUNTS | {
+        rf"# {package} modules|# modules (?:of|in) (?:the )?`?{package}`?|{package}`? has # modules": partial(
+            Facts.modules_in, package=package
+        )
+        for package in facts.packages
+    }
+    for what, count in counted.items():
+        pattern = rf"\b(?:{what})(?!\w)".replace(" ", r"\s+").replace("#", rf"(\d+|{'|'.join(NUMBERS)})")
+        for found in re.finditer(pattern, page.text, re.IGNORECASE):
+            number = next(filter(None, found.groups()))
+            said = int(number) if number.isdigit() else NUMBERS.index(number.lower())
             if said != (there := count(facts)):
                 yield page.line_at(found.start()), f"“{found[0]}”: there are {there}"
 

@@ -14,7 +14,10 @@ from pathlib import Path, PurePosixPath
 #: Read for the words that stand in code, by the ends of their names.
 _CODE = (".py", ".pyi", ".proto", ".toml", ".yml", ".yaml", ".json", ".in", "Makefile", "Dockerfile", ".ci/run")
 #: Small numbers as they are written out, from zero on.
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBERS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TESTS = re.compile(r"^class (?P<owner>\w+)|^(?P<indent>(?: {4})?)(?:async )?def (?P<test>test_\w+)", re.MULTILINE)
 
@@ -130,6 +133,50 @@ class Facts:
         """How many times an operation of the engine tries a transaction."""
         found = re.search(r"^MAX_TRIES = (\d+)$", "\n".join(self.code.values()), re.MULTILINE)
         return int(found[1]) if found else 0
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of the gRPC service."""
+        return tuple(re.findall(r"^  rpc (\w+)\(", self.read("proto/coordinator/v1/service.proto"), re.MULTILINE))
+
+    @cached_property
+    def mcp_tools(self) -> tuple[str, ...]:
+        """The tools that agents are offered."""
+        return tuple(re.findall(r"^        Tool\(\n\s+\"(\w+)\"", self.read("coordinator/mcp/tools.py"), re.MULTILINE))
+
+    @cached_property
+    def alerts(self) -> tuple[str, ...]:
+        """The alerts of Prometheus' rules."""
+        rules = [text for file, text in self.code.items() if file.startswith("deploy/prometheus/")]
+        return tuple(name for text in rules for name in re.findall(r"^\s*- alert: (\w+)", text, re.MULTILINE))
+
+    @cached_property
+    def exit_codes(self) -> tuple[str, ...]:
+        """The exit codes of ``coordination``."""
+        return tuple(re.findall(r"^\| (\d+) \| ", self.read("docs/cli.md"), re.MULTILINE))
+
+    @cached_property
+    def mutants(self) -> tuple[str, ...]:
+        """The guards that ``make mutants`` takes away."""
+        return tuple(re.findall(r"^\[([\w-]+)\]$", self.read("tests/mutants/mutants.toml"), re.MULTILINE))
+
+    @cached_property
+    def campaigns(self) -> tuple[str, ...]:
+        """The targets that run a campaign."""
+        return tuple(name for name in self.targets if name.startswith("campaign-"))
+
+    @cached_property
+    def packages(self) -> frozenset[str]:
+        """The packages that lie directly in ``coordinator/``."""
+        found = (PurePosixPath(name).parts for name in self.files)
+        return frozenset(
+            parts[1] for parts in found if parts[0] == "coordinator" and len(parts) == 3 and parts[-1] == "__init__.py"
+        )
+
+    def modules_in(self, package: str) -> int:
+        """Return how many modules a package of ``coordinator`` has, those of its sub-packages included."""
+        below = f"coordinator/{package}/"
+        return sum(name.startswith(below) and name.endswith(".py") for name in self.files if "__init__" not in name)
 
     def has_name(self, dotted: str) -> bool:
         """Return whether ``coordinator.a.b.Name`` is a package, a module, or a word in one."""

@@ -46,6 +46,24 @@ WRONG = {
     "a decision": ["see ADR 99", "[ADR 7](adr/0009-lost-replies.md)"],
     "a link": ["[x](frob.md)", "[x](../coordinator/frob.py)", "[x](security.md#frob)", "[x](#frob)"],
     "a count": ["There are five such steps.", "its three make targets", "two tries in all", "There are 3\nsuch steps."],
+    "a count of modules": [
+        "nine engine modules",
+        "the 400 modules of the client",
+        "The store has twenty modules.",
+        "`reaper` has three modules",
+    ],
+    "a count of what can be asked": [
+        "the API has thirteen calls",
+        "its 7 gRPC methods",
+        "Nineteen RPCs",
+        "six MCP tools",
+    ],
+    "a count of what is checked": [
+        "fourteen mutants",
+        "seventeen alerts fire",
+        "there are 9 exit codes",
+        "two campaigns",
+    ],
 }
 RIGHT = [
     "`coordination work-claim session-7f8b KEY --ttl 60`",
@@ -61,6 +79,8 @@ RIGHT = [
     "```python\nfrom coordinator import Client\n```",
     "[ADR 7](adr/0007-group-commit.md), ADR 12, [x](security.md), [x](https://frob.example/frob.md)",
     f"There are {len(FACTS.steps)} such steps. Two targets were missed.",
+    f"The engine has {FACTS.modules_in('engine')} modules, and the service {len(FACTS.methods)} gRPC methods.",
+    "Two alerts of these fire at once; 64 calls at a time; the tools of two agents; both exit codes",
 ]
 
 

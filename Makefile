@@ -11,7 +11,7 @@ INTEROP_VENV := .venv-interop
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
-PARALLEL ?= --numprocesses 3 --dist worksteal
+PARALLEL ?= --numprocesses 4 --dist worksteal
 # With COVERAGE=1, `make test` also measures which lines are run.
 PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 # What has limits of a few seconds is run after all others, one by one; PYTEST_ARGS may name tests without such.

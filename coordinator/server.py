@@ -27,7 +27,6 @@ from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
 from coordinator.service import Middleware, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
-from coordinator.service.accounts import Metering
 from coordinator.service.admission import Admission
 from coordinator.service.budgets import WriteBudgets
 from coordinator.service.claim_limits import ClaimLimits
@@ -37,6 +36,7 @@ from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
+from coordinator.service.metering import Metering
 from coordinator.service.next import Looks, Placements, Views
 from coordinator.service.replaceable_server import ReplaceableServer
 from coordinator.service.stale_connections import StaleConnections

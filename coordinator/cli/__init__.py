@@ -53,7 +53,7 @@ def _run(arguments: list[str]) -> int:
     try:
         import typer  # noqa: F401  # to report what is missing before anything else needs it
     except ModuleNotFoundError:
-        from coordinator.cli.last_resort import say_what_is_missing
+        from coordinator.cli.crash_report import say_what_is_missing
 
         return say_what_is_missing(arguments)
     from coordinator.cli.entry import run
@@ -73,7 +73,7 @@ def _leave(number: int, _frame: object) -> None:
 def _say_last_words(error: BaseException) -> None:
     """Say that a command failed where nothing else could; raises nothing."""
     try:
-        from coordinator.cli.last_resort import say_what_failed
+        from coordinator.cli.crash_report import say_what_failed
 
         say_what_failed(error, sys.argv[1:])
     except BaseException:  # noqa: BLE001  # there is hardly anything left that works

@@ -215,7 +215,7 @@ class Context:
         It names an instance only if COORDINATION_INSTANCE does: two commands of one session are two processes, and
         the second must be able to renew what the first has claimed.
         """
-        from coordinator.cli.service_instead import note_database
+        from coordinator.cli.database_options import note_database
 
         note_database(named=self.chosen["endpoint"].source != "default" or self.json)
         # gRPC itself would write about failed handshakes, beside our sentence. It reads this when it is first used.

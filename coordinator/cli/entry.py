@@ -16,10 +16,10 @@ from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import RUN, build_app
 from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import find_verb, wants_json
+from coordinator.cli.crash_report import fault
+from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
 from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
-from coordinator.cli.last_resort import fault
 from coordinator.cli.output import emit_error
-from coordinator.cli.service_instead import SERVICE_INSTEAD, no_database
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible

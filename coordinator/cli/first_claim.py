@@ -12,7 +12,7 @@ from coordinator.cli.context import Context
 from coordinator.cli.session import find_session
 from coordinator.errors import InvalidInput
 from coordinator.model import Briefing
-from coordinator.process.session_name import invented_session
+from coordinator.process.invented_session import invented_session
 from coordinator.quotation import line
 
 __all__ = ["first_claim", "is_empty"]

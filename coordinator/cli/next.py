@@ -14,7 +14,7 @@ from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects.work import next_object
 from coordinator.cli.key_lists import FromFile, read_key_list
-from coordinator.cli.new_fleet import say_if_new
+from coordinator.cli.new_fleet_notice import say_if_new
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session

@@ -11,10 +11,10 @@ import typer
 
 from coordinator.cli.context import Context, current
 from coordinator.cli.json_objects.work import list_object, log_object, show_object
-from coordinator.cli.moments import parse_moment
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.session import find_asking
 from coordinator.cli.text import work as wording
+from coordinator.cli.times import parse_moment
 from coordinator.cli.work_arguments import Key
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE

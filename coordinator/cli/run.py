@@ -21,7 +21,7 @@ from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Context, current
 from coordinator.cli.json_objects.work import run_object
 from coordinator.cli.key_lists import STANDARD_INPUT, FromFile, read_key_list
-from coordinator.cli.new_fleet import say_if_new
+from coordinator.cli.new_fleet_notice import say_if_new
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session

@@ -74,7 +74,7 @@ def find_session(option: str | None, *, argument: str | None = None, invent: boo
     if found is not None:
         return found
     if invent:
-        from coordinator.process.session_name import invented_session
+        from coordinator.process.invented_session import invented_session
 
         return Session(invented_session(), "invented")
     raise InvalidInput("no session is named", field="session", hint=f"give --session NAME, or {_ONCE}")

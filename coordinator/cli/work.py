@@ -11,7 +11,7 @@ from coordinator import quotation
 from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects.work import claim_object, record_object
-from coordinator.cli.new_fleet import say_if_new
+from coordinator.cli.new_fleet_notice import say_if_new
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on

@@ -17,8 +17,8 @@ from coordinator.client._async_block_end import AsyncMeans
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._async_hold import AsyncHold, renew_together
 from coordinator.client._async_results import AsyncResults, in_pages
+from coordinator.client._diagnosis import diagnosis_from
 from coordinator.client._fencing_tokens import Tokens
-from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
 from coordinator.client._keepers import AsyncKeeper
 from coordinator.client._security import AnyPath
@@ -28,7 +28,7 @@ from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE, SUBMITTED_AT_ONCE
-from coordinator.process.session_name import invented_session
+from coordinator.process.invented_session import invented_session
 from coordinator.repository import FindRepository, in_repository, read_repository
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from

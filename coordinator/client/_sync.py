@@ -14,8 +14,8 @@ from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client import _fleet_answers as fleet_answers
+from coordinator.client._diagnosis import diagnosis_from
 from coordinator.client._fencing_tokens import Tokens
-from coordinator.client._findings import diagnosis_from
 from coordinator.client._forks import PerProcess
 from coordinator.client._keepers import Keeper
 from coordinator.client._security import AnyPath
@@ -29,7 +29,7 @@ from coordinator.clock import boot_seconds
 from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE, SUBMITTED_AT_ONCE
-from coordinator.process.session_name import invented_session
+from coordinator.process.invented_session import invented_session
 from coordinator.repository import FindRepository, in_repository, read_repository
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from

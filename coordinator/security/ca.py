@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_CERTIFICATE_DAYS
-from coordinator.net.host_names import checked_hosts
+from coordinator.net.certificate_hosts import checked_hosts
 from coordinator.process.new_files import NewFiles, new_files
 from coordinator.security.file_trust import check_place, read_trusted
 

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 from coordinator.errors import InvalidInput
 from coordinator.names import DEFAULT_FLEET
+from coordinator.security.credential_grants import Grant, Role
 from coordinator.security.file_trust import open_own
-from coordinator.security.grants import Grant, Role
 from coordinator.time_text import format_time
 
 __all__ = ["Credentials", "Wanted", "add_entry", "read_credentials"]

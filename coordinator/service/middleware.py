@@ -19,7 +19,7 @@ from coordinator.errors import CoordinatorError, InternalError, OutcomeUnknown, 
 from coordinator.logs.audit import Audit
 from coordinator.logs.format import said
 from coordinator.recorder import Recorder
-from coordinator.security.grants import Role
+from coordinator.security.credential_grants import Role
 from coordinator.service.access import RULES, Authorizer
 from coordinator.service.admission import Admission
 from coordinator.service.callers import caller_of

@@ -32,16 +32,16 @@ from coordinator.limits import MAX_SHARED_READINGS
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder
 from coordinator.service import replies
-from coordinator.service.accounts import Metering
 from coordinator.service.alternatives import Alternatives
 from coordinator.service.budgets import Payer
 from coordinator.service.callers import caller_of
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
-from coordinator.service.decisions import Decisions
+from coordinator.service.decision_log import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
+from coordinator.service.metering import Metering
 from coordinator.service.new_fleets import NewFleets
 from coordinator.service.next import CandidateLists, Placements
 from coordinator.service.policy_calls import PolicyCalls

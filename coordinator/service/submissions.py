@@ -18,8 +18,8 @@ from coordinator.engine.submit import SubmitCommand, submit
 from coordinator.errors import CoordinatorError
 from coordinator.model import Submission
 from coordinator.service import replies
-from coordinator.service.accounts import Metering
 from coordinator.service.budgets import Payer
+from coordinator.service.metering import Metering
 from coordinator.service.middleware import name_request
 from coordinator.service.request_fields import Keyed
 from coordinator.v1 import service_pb2 as pb

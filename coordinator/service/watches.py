@@ -4,7 +4,7 @@ Invariants:
 - A watcher gets all events from its first revision on, in order, or an error that says why not.
 - A watcher that reads slowly does not affect others: what waits for it is bounded, and when it has not made room for
   some time it is cut off, with the revision at which it can continue.
-- However many places one takes, others get theirs (``shares``), and a place is free as soon as its watch ends.
+- However many places one takes, others get theirs (``fair_shares``), and a place is free as soon as its watch ends.
 - Catching up with a long past delays no other call: it is decoded in slices, one watcher's at a time.
 - What all of them have read and not handed on is bounded: a few read at a time, in turn between callers, and one that
   is not read reads nothing (``watch_reader``). Each keeps what waits for it, and who holds the last 250 work keys.
@@ -27,8 +27,8 @@ from coordinator.errors import CoordinatorError, HistoryGone, InternalError, Lim
 from coordinator.limits import MAX_READING_WATCHES, MAX_WATCHERS, MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.logs.format import said
 from coordinator.model import ClaimEvent
+from coordinator.service.fair_shares import Owner, first_to_yield
 from coordinator.service.fleet_news import NewsOfFleets
-from coordinator.service.shares import Owner, first_to_yield
 from coordinator.service.turns import Turns
 from coordinator.service.watch_queue import Progress, TooSlow, WatchQueue, too_slow
 from coordinator.service.watch_reader import Wanted, WatchReader

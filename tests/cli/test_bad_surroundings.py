@@ -22,7 +22,7 @@ NO_COORDINATOR = "127.0.0.1:1"
 #: Loads all that the command needs, becomes a user of whom the system knows nothing, and goes on.
 _AS_UNKNOWN_USER = """
 import os, pwd, runpy, sys, tomllib, encodings.idna, grpc, grpc_health, prometheus_client, uvloop
-import coordinator.cli.background, coordinator.cli.last_resort, coordinator.cli.entry, coordinator.cli.startup
+import coordinator.cli.background, coordinator.cli.crash_report, coordinator.cli.entry, coordinator.cli.startup
 import coordinator.cli.app, coordinator.client._sync, coordinator.model.fleet, coordinator.model.work
 coordinator.cli.app.build_app()
 if os.getuid() == 0:
@@ -228,7 +228,7 @@ class TestFaults:
         assert said in error_in(done)["message"]
         assert json.loads(done.stdout)["fleet"] == "mine"
 
-    @pytest.mark.parametrize("module", ["last_resort", "streams"])
+    @pytest.mark.parametrize("module", ["crash_report", "streams"])
     def test_even_the_last_words_may_fail(self, module: str) -> None:
         code = f"import sys; sys.modules['coordinator.cli.{module}'] = None\nfrom coordinator.cli import main; main()"
         done = run("work-list", environment={}, program=(sys.executable, "-c", code))

@@ -1,4 +1,4 @@
-"""A package says why it has many files (docs/adr/0028-rooms-and-names.md)."""
+"""A package says why it has many files (docs/adr/0028-packages-and-names.md)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from coordinator.cli.moments import parse_moment
+from coordinator.cli.times import parse_moment
 from coordinator.engine.layout import ROOT, FleetPaths, read_work_key, work_paths_of
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules, parse_work_key

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from coordinator import clock
-from coordinator.client._findings import diagnosis_from
+from coordinator.client._diagnosis import diagnosis_from
 from coordinator.diagnosis.clocks import judge_clock
 from coordinator.diagnosis.findings import Severity
 from coordinator.engine.election import Beat, show_sign

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from coordinator.errors import InvalidInput, PermissionDenied, Unauthenticated
-from coordinator.security.grants import Grant, Role
+from coordinator.security.credential_grants import Grant, Role
 from coordinator.security.tokens_file import Credentials, read_credentials
 from coordinator.service.access import RULES, Authorizer, CredentialsFile
 from coordinator.v1 import service_pb2 as pb

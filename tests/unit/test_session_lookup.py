@@ -9,7 +9,7 @@ import pytest
 from coordinator.cli.session import Acting, Session, acting_on, find_session
 from coordinator.errors import InvalidInput
 from coordinator.names import KNOWN_KINDS, is_session, reads_as_key, reads_as_reference
-from coordinator.process.session_name import invented_session
+from coordinator.process.invented_session import invented_session
 
 KEY = "gptme/gptme#2880"
 OWN, CLAUDE, CODEX = "COORDINATION_SESSION", "CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID"

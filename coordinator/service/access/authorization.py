@@ -23,7 +23,7 @@ from coordinator.logs.audit import subject_of
 from coordinator.logs.format import said
 from coordinator.names import DEFAULT_FLEET, is_session
 from coordinator.quotation import quoted
-from coordinator.security.grants import Grant, Role
+from coordinator.security.credential_grants import Grant, Role
 from coordinator.security.tokens_file import Credentials
 from coordinator.service.access.certificate_names import names_of
 from coordinator.service.access.streams import GuardedStreams

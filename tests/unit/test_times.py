@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from coordinator.cli.moments import parse_moment
+from coordinator.cli.times import parse_moment
 from coordinator.errors import InvalidInput
 
 NOW = datetime(2026, 3, 1, 1, 30, 15, 250_000, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The commands that look at a fleet as a whole: ``work-watch`` and ``briefing``."""
+"""``briefing``: what others work on, for the start of an agent's context."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.closed_output import while_read
 from coordinator.cli.context import current
 from coordinator.cli.first_claim import first_claim, is_empty
 from coordinator.cli.json_objects.fleet import briefing_object
-from coordinator.cli.json_objects.work import event_object
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import parse_age
 from coordinator.cli.session import find_asking
-from coordinator.cli.streams import is_listened_to
-from coordinator.cli.text.work import describe_event
 from coordinator.cli.work_arguments import SessionOption
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
@@ -74,43 +70,4 @@ def briefing(
     return 0
 
 
-def work_watch(
-    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind.")] = None,
-    session: Annotated[
-        str | None,
-        typer.Option(
-            "--session", "--agent", metavar="SESSION", help="Only events of this session: its claims and its denials."
-        ),
-    ] = None,
-    start_revision: Annotated[
-        int | None,
-        typer.Option(
-            "--from-revision",
-            metavar="N",
-            help="Begin with the events of this revision of the store. [default: now]",
-            min=1,
-            max=2**63 - 1,
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", help="Stop after so many events.", min=1, max=2**31)
-    ] = None,
-) -> int:
-    """Show events of claims as they happen, until interrupted: one line, or one JSON object, for each event.
-
-    A denied session is reported once for each attempt. After an interruption, continue with --from-revision.
-    """
-    context = current()
-    shown = 0
-    with while_read(), context.client() as client:
-        for claim_event in client.watch(start_revision=start_revision or 0, kind=kind, session=session):
-            answer(context, describe_event(claim_event), event_object(claim_event))
-            shown += 1
-            if shown == limit or not is_listened_to():
-                break
-    return 0
-
-
-#: The commands by their names, in the order in which help lists them.
-COMMANDS: dict[str, Callable[..., int]] = {"work-watch": work_watch, "briefing": briefing}
+COMMANDS: dict[str, Callable[..., int]] = {"briefing": briefing}

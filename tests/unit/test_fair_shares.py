@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.service.shares import Owner, first_to_yield
+from coordinator.service.fair_shares import Owner, first_to_yield
 
 
 def places(*owners: Owner) -> list[tuple[Owner, int]]:
@@ -43,7 +43,7 @@ def test_no_connection_loses_a_place_to_an_equal() -> None:
     assert first_to_yield(taken, ("b", "f", "c2")) is None
 
 
-def test_shares_even_out_and_then_stay() -> None:
+def test_fair_shares_even_out_and_then_stay() -> None:
     """Three who ask again and again end with a third each, whichever came first."""
     taken = places(*[("a", "f", "c")] * 12)
     for turn in range(60):

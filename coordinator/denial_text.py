@@ -30,6 +30,8 @@ _PASSED_OVER = {
     "similar": "maybe the same as other work",
     "own": "held by your own session",
     "blocked": "waiting for other work",
+    "returned": "given back",
+    "failed": "failed too often",
 }
 
 
@@ -61,13 +63,13 @@ def at_its_limit(policy: str | None) -> str:
     return f"at the limit of {which}: no more claims of this work may be live now"
 
 
-def nothing_free(passed_over: Iterable[tuple[str, int]]) -> str:
+def nothing_free(passed_over: Iterable[tuple[str, int]], *, from_pool: bool = False) -> str:
     """Say that no candidate was free: ``nothing is free: 9 of 12 are held, 3 are completed``."""
     counts = list(passed_over)
     total = sum(count for _, count in counts)
     parts = [f"{count} {'is' if count == 1 else 'are'} {_PASSED_OVER[reason]}" for reason, count in counts]
     if not parts:
-        return "nothing is free: the list is empty"
+        return f"nothing is free: the {'pool' if from_pool else 'list'} is empty"
     head, _, rest = parts[0].partition(" ")
     parts[0] = f"{head} of {total} {rest}"
     return f"nothing is free: {', '.join(parts)}"

@@ -37,7 +37,7 @@ from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
 from coordinator.service.metering import Metering
-from coordinator.service.next import Looks, Placements, Views
+from coordinator.service.next import Looks, Placements, PoolPlacements, Pools, Views
 from coordinator.service.replaceable_server import ReplaceableServer
 from coordinator.service.stale_connections import StaleConnections
 from coordinator.service.status import StatusReader
@@ -145,6 +145,7 @@ class Server:
         claim_limits = ClaimLimits(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
         self._views = Views(self._channel)
+        self._pools = Pools(self._channel, runner)
         registry.register(replica_gauges(pool, self._space, self._watches))
         registry.register(TaskGauges(self.tasks))
         turns = Turns(silence=self._channel.silence)
@@ -157,6 +158,7 @@ class Server:
             metering,
             self._watches,
             Placements(runner, claim_limits, metering, self._views, Looks(runner, self._views.learn), recorder),
+            PoolPlacements(runner, claim_limits, metering, self._pools, recorder),
             self._policies,
             turns,
             key_rules=settings.key_rules,
@@ -185,6 +187,7 @@ class Server:
         start("listener", self._connections.run)
         start("idle-connections", idle.run, within=_SILENT_SECONDS)
         start("views", self._views.run, within=_SILENT_SECONDS)
+        start("pools", self._pools.run, within=_SILENT_SECONDS)
         start("policies", self._policies.run, within=_SILENT_SECONDS)
         start("log", watch_log, within=_SILENT_SECONDS)
         if self._certificates is not None:

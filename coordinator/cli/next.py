@@ -6,6 +6,7 @@ What it says where none is free is in ``coordinator/denial_text.py``, and the hi
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,34 +30,42 @@ __all__ = ["COMMANDS"]
 def work_next(
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY…", help="The work to choose from, the most wanted first.", show_default=False),
+        typer.Argument(
+            metavar="KEY…",
+            help="The work to choose from, the most wanted first; by default what was submitted to the pool.",
+            show_default=False,
+        ),
     ] = None,
     from_file: FromFile = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="From the pool, only work of this kind.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Claim nothing: say what the pool would hand out, and why not the rest.")
+    ] = False,
     ttl: ClaimTtl = None,
     note: ClaimNote = "",
     session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
-    """Claim the first of several pieces of work that is free, in one call.
+    """Claim the best piece of work of the pool, or the first of several that is free, in one call.
 
-    Name up to 1,000 work keys, the most wanted first; --from - reads them from the standard input. What the session
-    holds already is passed over. Exits with 0 if one is yours, with 1 if none was free.
+    Without KEY the pool hands out what was submitted: the highest priority first, once all that it depends on is
+    completed. Or name up to 1,000 work keys, the most wanted first; --from - reads them from the standard input. What
+    the session holds already is passed over. Exits with 0 if one is yours, with 1 if none was free.
     """
     context = current()
     acting = find_session(session)
     seconds = None if ttl is None else parse_ttl(ttl)
-    candidates = list(keys or ())
-    if from_file is not None:
-        candidates += read_key_list(from_file)
-    elif not candidates:
-        raise InvalidInput(
-            "no work key is named; at least one is needed",
-            field="candidates",
-            hint="coordination work-next KEY…, or --from FILE with one key on each line",
-        )
+    candidates = _candidates(keys, from_file, about_pool=kind is not None or explain)
     request_id = named_request(request_id)
     with context.client(instance=acting.instance) as client, under_way(request_id):
-        found = client.try_claim_next(acting.name, candidates, seconds, note=note, request_id=request_id)
+        found = client.try_claim_next(
+            acting.name, candidates, seconds, kind=kind, note=note, explain=explain, request_id=request_id
+        )
+    if explain and isinstance(found, Denial):
+        answer(context, wording.explain_next(found), next_object(found, explained=True))
+        return 0 if found.work_key else 1
     say_if_new(context, found)
     if isinstance(found, Claim) and found.typed_key is not None:
         say_what_it_became(found.typed_key, found.work_key)
@@ -65,6 +74,18 @@ def work_next(
         hint(context, wording.what_after_nothing_free(found))
         return 1
     return 0
+
+
+def _candidates(keys: list[str] | None, from_file: Path | None, *, about_pool: bool) -> list[str] | None:
+    """Return the work to choose from; None for the pool."""
+    if not keys and from_file is None:
+        return None
+    if about_pool:
+        raise InvalidInput(
+            "--kind and --explain are about the pool, and work keys are named; leave out one of them",
+            field="candidates",
+        )
+    return [*(keys or ()), *(read_key_list(from_file) if from_file is not None else ())]
 
 
 #: The command by its name.

@@ -118,6 +118,7 @@ def _choice(message: types.Choice) -> model.Choice:
         skipped_counts=tuple((SKIP_REASONS[each.reason], each.count) for each in message.skipped_counts),
         also_held=tuple(message.also_held),
         nothing_free=NOTHING_FREE[message.nothing_free],
+        from_pool=message.from_pool,
     )
 
 

@@ -500,20 +500,23 @@ class Client:
     def claim_next(
         self,
         session: str,
-        candidates: Iterable[str],
+        candidates: Iterable[str] | None = None,
         ttl: float | timedelta | None = None,
         *,
+        kind: str | None = None,
         note: str = "",
         repeat_after: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
-        """Claim the first of several work keys that is free, in one call.
+        """Claim the first of several work keys that is free, or the best of the pool, in one call.
 
         Args:
             session: The session that is to hold it.
             candidates: The work keys to choose from, the most wanted first, at most 1,000. A key that is on the list
-                twice counts once. For an empty list the answer is a denial.
+                twice counts once. For an empty list the answer is a denial. None stands for the pool: what was
+                submitted, the highest priority first, once all that it depends on is completed.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
+            kind: From the pool, only work of this kind.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
@@ -531,7 +534,7 @@ class Client:
 
         """
         answer = self.try_claim_next(
-            session, candidates, ttl, note=note, repeat_after=repeat_after, request_id=request_id
+            session, candidates, ttl, kind=kind, note=note, repeat_after=repeat_after, request_id=request_id
         )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
@@ -540,31 +543,47 @@ class Client:
     def try_claim_next(
         self,
         session: str,
-        candidates: Iterable[str],
+        candidates: Iterable[str] | None = None,
         ttl: float | timedelta | None = None,
         *,
+        kind: str | None = None,
         note: str = "",
         repeat_after: float | timedelta | None = None,
+        explain: bool = False,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
 
         Args:
             session: The session that is to hold it.
-            candidates: The work keys to choose from, the most wanted first, at most 1,000.
+            candidates: The work keys to choose from, the most wanted first, at most 1,000; None stands for the pool.
             ttl: How long, in seconds or as a ``timedelta``: 5 s to 7 days, by default 60 minutes.
+            kind: From the pool, only work of this kind.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            explain: From the pool: claim nothing. The denial's ``work_key`` is what would be granted, "" if nothing.
             request_id: As for ``claim_next``.
 
         Returns:
             The claim, or a denial whose ``choice`` says why no candidate was free.
 
         """
-        keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
+        keys = None
+        if candidates is not None:
+            keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
+            if kind is not None or explain:
+                raise InvalidInput("kind and explain are about the pool, and candidates are named", field="candidates")
         return self._claim_next_as(
-            self._instance, fields.request_id(request_id), session, keys, ttl, note, repeat_after
+            self._instance,
+            fields.request_id(request_id),
+            session,
+            keys,
+            ttl,
+            note,
+            repeat_after,
+            kind=fields.only("kind", kind),
+            explain=fields.flag("explain", explain),
         )
 
     def _claim_next_as(
@@ -572,22 +591,28 @@ class Client:
         instance: str,
         request_id: str,
         session: str,
-        candidates: Sequence[str],
+        candidates: Sequence[str] | None,
         ttl: float | timedelta | None,
         note: str,
         repeat_after: float | timedelta | None = None,
+        *,
+        kind: str = "",
+        explain: bool = False,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimNextRequest(
             fleet=self._fleet,
             session=fields.session(session),
             candidates=candidates,
+            from_pool=candidates is None,
+            kind=kind,
+            explain=explain,
             ttl=fields.duration("ttl", ttl),
             note=fields.text("note", note),
             request_id=request_id,
             instance=instance,
             repeat_after=fields.duration("repeat_after", repeat_after),
         )
-        if not candidates:
+        if candidates is not None and not candidates:
             return model.NOTHING_LISTED
         sent_at = boot_seconds()
         answer = answers.next_answer(self._calls.call("ClaimNext", request), sent_at=sent_at)

@@ -49,7 +49,7 @@ class Choice(NamedTuple):
 
     ``place`` is that of the claim on the list, from 1 on; None where none was granted. ``skipped`` are the first 20
     candidates that were passed over, ``skipped_counts`` is how many were for each reason. ``also_held`` are those that
-    the session holds already. ``nothing_free`` is None where one was granted.
+    the session holds already. ``nothing_free`` is None where one was granted. ``from_pool``: the pool was the list.
     """
 
     place: int | None = None
@@ -57,6 +57,7 @@ class Choice(NamedTuple):
     skipped_counts: tuple[tuple[SkipReason, int], ...] = ()
     also_held: tuple[str, ...] = ()
     nothing_free: NothingFree | None = None
+    from_pool: bool = False
 
     def skipped_for(self, reason: SkipReason) -> int:
         """Return how many candidates were passed over for a reason."""
@@ -160,7 +161,8 @@ class Denial:
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
         if self.choice is not None:
-            return nothing_free((reason.value, count) for reason, count in self.choice.skipped_counts)
+            counts = ((reason.value, count) for reason, count in self.choice.skipped_counts)
+            return nothing_free(counts, from_pool=self.choice.from_pool)
         if self.reason is DenialReason.LIMIT:
             return at_its_limit(self.policy)
         if self.reason is DenialReason.COOLDOWN:

@@ -118,6 +118,7 @@ def _choice(choice: model.Choice) -> types.Choice:
         ],
         also_held=choice.also_held,
         nothing_free=NOTHING_FREE_ON_WIRE[choice.nothing_free],
+        from_pool=choice.from_pool,
     )
 
 

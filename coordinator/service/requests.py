@@ -70,6 +70,7 @@ __all__ = [
     "next_policies",
     "placed_as_sent",
     "policy_of",
+    "read_pool_request",
     "release_command",
     "renew_command",
     "reopen_command",
@@ -117,6 +118,13 @@ def next_command(request: pb.ClaimNextRequest, now: datetime) -> ClaimCommand:
         instance=read_id("instance", request.instance),
         one_of_many=True,
     )
+
+
+def read_pool_request(request: pb.ClaimNextRequest) -> str:
+    """Return of which kind a ClaimNext from the pool is to be, "" for any."""
+    if request.candidates:
+        raise InvalidInput("candidates are named, and from_pool is set; give one of them", field="candidates")
+    return check_kind(request.kind) if request.kind else ""
 
 
 def next_policies(request: pb.ClaimNextRequest, policies: PolicyBook) -> PolicyBook:

@@ -43,7 +43,7 @@ from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
 from coordinator.service.metering import Metering
 from coordinator.service.new_fleets import NewFleets
-from coordinator.service.next import CandidateLists, Placements
+from coordinator.service.next import CandidateLists, Placements, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
@@ -55,6 +55,7 @@ from coordinator.service.requests import (
     next_command,
     next_policies,
     placed_as_sent,
+    read_pool_request,
     release_command,
     renew_command,
     reopen_command,
@@ -97,6 +98,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         metering: Metering,
         watches: Watches,
         placements: Placements,
+        pool_placements: PoolPlacements,
         policies: Policies,
         turns: Turns,
         *,
@@ -117,6 +119,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         self._metering = metering
         self._watches = watches
         self._placements = placements
+        self._pool_placements = pool_placements
         self._policies = policies
         self._turns = turns
         self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
@@ -155,6 +158,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
 
     async def ClaimNext(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:  # noqa: N802
         """Claim the first of several work keys that is free."""
+        if request.from_pool:
+            return await self._claim_from_pool(request, context)
         caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
         candidates = await self._candidates.read(request, *caller, deadline=deadline)
         command = next_command(request, self._clock())
@@ -170,6 +175,24 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         elsewhere = place is None and isinstance(answer, model.Claim)
         first = self._new_fleets.answered(payer.fleet, answer, was_empty=was_empty)
         return replies.next_reply(answer, answer.work_key if elsewhere else keyed.typed, new_fleet=first)
+
+    async def _claim_from_pool(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:
+        fleet, kind, deadline = check_fleet(request.fleet), read_pool_request(request), deadline_of(context)
+        command = next_command(request, self._clock())
+        policies = next_policies(request, await self._policies.of(fleet, deadline=deadline))
+        answer = await self._pool_placements.claim_next(
+            command,
+            fleet,
+            kind,
+            policies,
+            self._payer(fleet, command.session, context),
+            explain=request.explain,
+            deadline=deadline,
+        )
+        if isinstance(answer, model.Claim):
+            keyed = Keyed.read(fleet, answer.work_key, self._key_rules)
+            self._decisions.placed(keyed, command.session, answer)
+        return replies.next_reply(answer, answer.work_key)
 
     async def Submit(self, request: pb.SubmitRequest, context: _Context) -> pb.SubmitResponse:  # noqa: N802
         """Put work into the pool, or take it out."""

@@ -179,7 +179,7 @@ class ClaimManyResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
 
 class ClaimNextRequest(_message.Message):
-    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after")
+    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after", "from_pool", "kind", "explain")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +188,9 @@ class ClaimNextRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    FROM_POOL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     candidates: _containers.RepeatedScalarFieldContainer[str]
@@ -196,7 +199,10 @@ class ClaimNextRequest(_message.Message):
     request_id: str
     instance: str
     repeat_after: _duration_pb2.Duration
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    from_pool: bool
+    kind: str
+    explain: bool
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., from_pool: bool = ..., kind: _Optional[str] = ..., explain: bool = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
     __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet", "brief", "blocked_by")

@@ -116,18 +116,20 @@ class Skipped(_message.Message):
     def __init__(self, work_key: _Optional[str] = ..., reason: _Optional[_Union[SkipReason, str]] = ..., holder: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Choice(_message.Message):
-    __slots__ = ("place", "skipped", "skipped_counts", "also_held", "nothing_free")
+    __slots__ = ("place", "skipped", "skipped_counts", "also_held", "nothing_free", "from_pool")
     PLACE_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_COUNTS_FIELD_NUMBER: _ClassVar[int]
     ALSO_HELD_FIELD_NUMBER: _ClassVar[int]
     NOTHING_FREE_FIELD_NUMBER: _ClassVar[int]
+    FROM_POOL_FIELD_NUMBER: _ClassVar[int]
     place: int
     skipped: _containers.RepeatedCompositeFieldContainer[Skipped]
     skipped_counts: _containers.RepeatedCompositeFieldContainer[SkippedCount]
     also_held: _containers.RepeatedScalarFieldContainer[str]
     nothing_free: NothingFree
-    def __init__(self, place: _Optional[int] = ..., skipped: _Optional[_Iterable[_Union[Skipped, _Mapping]]] = ..., skipped_counts: _Optional[_Iterable[_Union[SkippedCount, _Mapping]]] = ..., also_held: _Optional[_Iterable[str]] = ..., nothing_free: _Optional[_Union[NothingFree, str]] = ...) -> None: ...
+    from_pool: bool
+    def __init__(self, place: _Optional[int] = ..., skipped: _Optional[_Iterable[_Union[Skipped, _Mapping]]] = ..., skipped_counts: _Optional[_Iterable[_Union[SkippedCount, _Mapping]]] = ..., also_held: _Optional[_Iterable[str]] = ..., nothing_free: _Optional[_Union[NothingFree, str]] = ..., from_pool: bool = ...) -> None: ...
 
 class SkippedCount(_message.Message):
     __slots__ = ("reason", "count")

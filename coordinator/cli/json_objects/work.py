@@ -55,13 +55,14 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
     }
 
 
-def next_object(answer: model.Claim | model.Denial) -> Object:
-    """The answer to ``work-next``."""
+def next_object(answer: model.Claim | model.Denial, *, explained: bool = False) -> Object:
+    """The answer to ``work-next``; ``explained``: nothing was claimed, and it says what would be."""
     choice = answer.choice or model.Choice()
     denied = isinstance(answer, model.Denial)
+    outcome = model.Outcome.DENIED if isinstance(answer, model.Denial) else answer.outcome
     return {
-        "outcome": (model.Outcome.DENIED if isinstance(answer, model.Denial) else answer.outcome).value,
-        "work_key": None if denied else answer.work_key,
+        "outcome": "explained" if explained else outcome.value,
+        "work_key": (answer.work_key or None) if explained or not denied else None,
         "typed_key": None if denied or answer.typed_key is None else without_credentials(answer.typed_key),
         "place": choice.place,
         "claim": None if isinstance(answer, model.Denial) else live_claim_object(answer),

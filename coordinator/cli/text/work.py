@@ -47,6 +47,7 @@ __all__ = [
     "describe_revocation",
     "describe_submission",
     "describe_work",
+    "explain_next",
     "what_after_nothing_free",
 ]
 
@@ -77,9 +78,39 @@ def describe_claim(answer: Claim | Denial) -> str:
     return "\n".join(lines)
 
 
+def explain_next(denial: Denial) -> str:
+    """Say what the pool would hand out, and why not what comes before it or else."""
+    choice = denial.choice or Choice()
+    would = f"would hand out {key(denial.work_key)}" if denial.work_key else "would hand out nothing"
+    lines = [would, *(f"  {count} {reason.value}" for reason, count in choice.skipped_counts)]
+    for each in choice.skipped:
+        who = "" if each.holder is None else f" by {name(each.holder)}"
+        until = "" if each.expires_at is None else f" until {format_time(each.expires_at)}"
+        lines.append(f"  {key(each.work_key)}: {each.reason.value}{who}{until}")
+    return "\n".join(lines)
+
+
+def _what_after_the_pool(denial: Denial, choice: Choice) -> str:
+    again = ""
+    if denial.retry_after_seconds is not None:
+        again = f"; ask again in {format_duration(denial.retry_after_seconds)}"
+    held = ", ".join(key(each) for each in choice.also_held[:_NAMED])
+    own = f"go on with what you hold: {held}; " if held else ""
+    match choice.nothing_free:
+        case NothingFree.HELD:
+            return f"{own}others are at the rest; what depends on that is handed out once it is completed{again}"
+        case NothingFree.BLOCKED:
+            return f"what is left waits; `coordination work-next --explain` says for what{again}"
+        case NothingFree.FAILED:
+            return "what is left has failed too often: `coordination work-show KEY` says how; start nothing"
+    return "there is nothing to do: start nothing"
+
+
 def what_after_nothing_free(denial: Denial) -> str:
     """Say what a session can do that was given none of several work keys."""
     choice = denial.choice or Choice()
+    if choice.from_pool:
+        return _what_after_the_pool(denial, choice)
     if choice.nothing_free is NothingFree.EMPTY:
         return "there is nothing to do on this list: start nothing, or name other work"
     again = ""

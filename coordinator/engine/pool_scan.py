@@ -1,0 +1,86 @@
+"""Scans of the pool, chunk by chunk: what is in it, and what is held. Cursors are as in ``scan.py``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from coordinator.engine.documents import Pooled, StoredClaim
+from coordinator.engine.json_document import Undecodable
+from coordinator.engine.layout import FleetPaths, read_work_key
+from coordinator.engine.portions import Portion
+from coordinator.engine.steps import Operation, commit, decode, lease_for
+from coordinator.engine.transaction import KeyValue, Put, Range, Txn, end_of_prefix, in_turn
+
+__all__ = ["Listed", "Live", "count_failed", "read_claims", "read_entry", "read_pool_page", "touch"]
+
+_PAGE = 1_000
+
+
+class Listed(NamedTuple):
+    """A piece of work in the pool; ``revision`` is that of its entry."""
+
+    work_key: str
+    entry: Pooled
+    revision: int
+
+
+class Live(NamedTuple):
+    """A live claim; ``session`` is "" where it cannot be read."""
+
+    work_key: str
+    session: str
+    expires_at: datetime | None
+    revision: int
+
+
+def read_pool_page(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[list[Listed], bytes | None]]:
+    """Return some of what is in the pool."""
+    prefix = paths.prefix("pool")
+    reply = yield from commit(Txn((), (Range(cursor or prefix, end_of_prefix(prefix), limit=_PAGE),)))
+    portion, found = Portion(), []
+    kvs = reply.range(0).kvs
+    for kv in kvs:
+        yield from portion.take(kv)
+        listed = read_entry(kv, prefix)
+        if listed is not None:
+            found.append(listed)
+    return found, kvs[-1].key + b"\0" if reply.range(0).more else None
+
+
+def read_entry(kv: KeyValue, prefix: bytes) -> Listed | None:
+    """Return the entry of the pool that a key below ``prefix`` holds; None for what is none."""
+    work_key = read_work_key(kv.key.removeprefix(prefix).decode(errors="replace"))
+    if work_key is None:
+        return None
+    try:
+        return Listed(str(work_key), Pooled.decode(kv.value), kv.mod_revision)
+    except Undecodable:
+        return None
+
+
+def read_claims(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[list[Live], bytes | None]]:
+    """Return some of the live claims."""
+    prefix = paths.prefix("claim")
+    reply = yield from commit(Txn((), (Range(cursor or prefix, end_of_prefix(prefix), limit=_PAGE),)))
+    portion, found = Portion(), []
+    kvs = reply.range(0).kvs
+    for kv in kvs:
+        yield from portion.take(kv)
+        work_key = read_work_key(kv.key.removeprefix(prefix).decode(errors="replace"))
+        if work_key is not None:
+            claim = yield from decode(StoredClaim, kv)
+            session, expires_at = ("", None) if claim is None else (claim.session, claim.expires_at)
+            found.append(Live(str(work_key), session, expires_at, kv.mod_revision))
+    return found, kvs[-1].key + b"\0" if reply.range(0).more else None
+
+
+def count_failed(paths: FleetPaths) -> Operation[int]:
+    """Count the work that has failed too often."""
+    return (yield from commit(Txn((), (paths.count("failed"),)))).range(0).total
+
+
+def touch(key: bytes) -> Operation[int]:
+    """Write a key that nothing reads, on a lease; returns its revision. A watch that has come there is current."""
+    lease = yield from lease_for(60.0)
+    return (yield from commit(Txn((in_turn(key),), (Put(key, b"", lease.id),)))).revision

@@ -1,0 +1,257 @@
+"""From the pool: hand out the best piece of work that a session can have.
+
+Invariants:
+- Work is tried in the order of the pool. Each try compares, in the transaction of the claim, that the work is in the
+  pool as it was seen, and that what it depends on is done still. So nothing is handed out that was withdrawn, has
+  failed, or must wait.
+- No session is denied while there was work for it at every moment of its call: before a denial the view of the pool is
+  brought up to a moment after the call had come, and what is free then is tried once more. Work whose claim must have
+  expired is tried, too.
+- Work is not offered to a session that has given it back, and to no session for some time after that.
+- One request is granted one piece of work, however often it is tried and by whichever replicas, as with candidates.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from coordinator.engine.claim import claim, placed_before
+from coordinator.engine.claim_request import ClaimCommand
+from coordinator.engine.layout import FleetPaths
+from coordinator.engine.policy import PolicyBook
+from coordinator.engine.pool_scan import count_failed
+from coordinator.engine.steps import Chosen, Operation
+from coordinator.keys import WorkKey
+from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
+from coordinator.recorder import Place, Recorder
+from coordinator.service.budgets import Payer
+from coordinator.service.claim_limits import ClaimLimits
+from coordinator.service.metering import Metering
+from coordinator.service.next.pool_view import Piece, PoolView
+from coordinator.service.next.pools import Pools
+from coordinator.service.request_fields import Keyed
+from coordinator.store.operation_driver import Runner
+
+__all__ = ["PoolPlacements"]
+
+#: How many pieces that were passed over are named.
+_NAMED = 20
+#: What stands for a kind in the metrics where any kind would do and none was had.
+_ANY_KIND = "pool"
+
+_Run = Callable[[Callable[[], Operation[object]]], Awaitable[object]]
+
+
+@dataclass(eq=False, slots=True)
+class _Search:
+    """One call: what it may have, and why what it has tried was not to be had."""
+
+    command: ClaimCommand
+    kind: str
+    view: PoolView
+    policies: PolicyBook
+    tried: dict[str, SkipReason] = field(default_factory=dict)
+    #: Patterns of policies that let no more claims be live.
+    full: set[str] = field(default_factory=set)
+
+    def waits(self, piece: Piece) -> SkipReason | None:
+        """Return why work that is neither held nor blocked is not for this session, or not yet; None where it is."""
+        entry, command = piece.entry, self.command
+        if command.session in entry.returned_by or (entry.not_before is not None and entry.not_before > command.now):
+            return SkipReason.RETURNED
+        if self.full:
+            pattern = self.policies.of(WorkKey(piece.kind, piece.work_key.partition(":")[2])).live_pattern
+            if pattern in self.full:
+                return SkipReason.LIMIT
+        return None
+
+    def best(self, tried_now: Counter[str]) -> Piece | None:
+        """Return the best piece that was not tried, first of those that no other call is trying."""
+        second: Piece | None = None
+        for piece in self.view.ready():
+            if (self.kind and piece.kind != self.kind) or piece.work_key in self.tried or self.waits(piece):
+                continue
+            if piece.work_key not in tried_now:
+                return piece
+            second = second or piece
+        return second or self._overdue()
+
+    def _overdue(self) -> Piece | None:
+        for piece in self.view.overdue(self.command.now):
+            fits = not self.kind or piece.kind == self.kind
+            if fits and piece.work_key not in self.tried and not self.waits(piece):
+                return piece
+        return None
+
+    def passed_over(self) -> tuple[Counter[tuple[str, SkipReason]], list[Skipped], list[str]]:
+        """Return how many pieces of work were passed over, which come first, and which the session holds."""
+        counts: Counter[tuple[str, SkipReason]] = Counter()
+        named: list[tuple[Piece, Skipped]] = []
+        own: list[str] = []
+        for piece in self.view.everything():
+            if self.kind and piece.kind != self.kind:
+                continue
+            reason, live = self.view.why_not(piece)
+            holder = None if live is None else live.session
+            if holder == self.command.session:
+                reason = SkipReason.OWN
+                own.append(piece.work_key)
+            reason = reason or self.waits(piece) or self.tried.get(piece.work_key)
+            if reason is None:
+                continue
+            counts[piece.kind, reason] += 1
+            until = live.expires_at if live is not None else None
+            if reason is SkipReason.RETURNED and self.command.session not in piece.entry.returned_by:
+                until = piece.entry.not_before
+            named.append((piece, Skipped(piece.work_key, reason, holder or None, until)))
+        first = heapq.nsmallest(_NAMED, named, key=lambda pair: pair[0].place)
+        return counts, [skipped for _, skipped in first], sorted(own)[:_NAMED]
+
+
+class PoolPlacements:
+    """Places callers with ``runner``, from the views of ``pools``."""
+
+    def __init__(
+        self, runner: Runner, claim_limits: ClaimLimits, metering: Metering, pools: Pools, recorder: Recorder
+    ) -> None:
+        self._runner = runner
+        self._claim_limits = claim_limits
+        self._metering = metering
+        self._pools = pools
+        self._recorder = recorder
+        #: How many calls are trying a piece of work at this replica.
+        self._tried_now: Counter[str] = Counter()
+
+    async def claim_next(
+        self,
+        command: ClaimCommand,
+        fleet: str,
+        kind: str,
+        policies: PolicyBook,
+        payer: Payer,
+        *,
+        explain: bool = False,
+        deadline: float,
+    ) -> Claim | Denial:
+        """Claim the best piece of work that the session can have, of one ``kind`` if that is not "".
+
+        With ``explain`` nothing is claimed: the answer is a denial that names what would be. Raises what a claim
+        raises.
+        """
+        paths = FleetPaths(fleet)
+        view = self._pools.of(paths)
+        async with self._claim_limits.room(fleet, command.session, deadline=deadline) as refusal:
+            meter = self._metering.meter(payer, keeping=refusal is not None)
+
+            def run(start: Callable[[], Operation[object]]) -> Awaitable[object]:
+                return self._runner.run(meter.of(start), deadline=deadline)
+
+            anywhere = paths.of(WorkKey(_ANY_KIND, "any"))
+            if refusal is not None and not explain:
+                earlier = await run(partial(placed_before, command, anywhere))
+                if isinstance(earlier, Claim):
+                    return replace(earlier, choice=Choice(from_pool=True))
+                raise refusal
+            await view.loaded(deadline=deadline)
+            search = _Search(command, kind, view, policies)
+            if explain:
+                await view.current(deadline=deadline)
+                return await self._denial(search, paths, run, best=search.best(self._tried_now))
+            granted = await self._take_best(search, run, deadline)
+            if granted is None:
+                await view.current(deadline=deadline)
+                search.tried.clear()
+                search.full.clear()
+                granted = await self._take_best(search, run, deadline)
+            if granted is None:
+                earlier = await run(partial(placed_before, command, anywhere))
+                granted = earlier if isinstance(earlier, Claim) else None
+            if granted is not None:
+                if granted.claimed_at == command.now:
+                    piece_paths = paths.of(WorkKey(granted.kind, granted.work_key.partition(":")[2]))
+                    self._claim_limits.granted(fleet, piece_paths.claim, command.session)
+                return replace(granted, choice=Choice(from_pool=True))
+            return await self._denial(search, paths, run)
+
+    async def _take_best(self, search: _Search, run: _Run, deadline: float) -> Claim | None:
+        """Try what is free, the best first; None where none could be had."""
+        while True:
+            piece = search.best(self._tried_now)
+            if piece is None:
+                return None
+            answer = await self._try(search, piece, run, deadline)
+            if answer is not None:
+                return answer
+
+    async def _try(self, search: _Search, piece: Piece, run: _Run, deadline: float) -> Claim | None:
+        work_key = WorkKey(piece.kind, piece.work_key.partition(":")[2])
+        policy, fleet = search.policies.of(work_key), piece.paths.fleet
+        keyed = Keyed(fleet, work_key, piece.work_key, piece.paths)
+        command = replace(
+            search.command,
+            contends=False,
+            policy=policy,
+            also=search.view.as_seen(piece),
+            chosen=Chosen(piece.kind, {}),
+        )
+        self._tried_now[piece.work_key] += 1
+        answer: object = None
+        try:
+            async with self._claim_limits.room_below(fleet, policy, deadline=deadline) as has_room:
+                if not has_room:
+                    search.full.add(policy.live_pattern)
+                    return None
+                with self._claim_limits.asking(keyed, command.session):
+                    answer = await run(partial(claim, command, piece.paths))
+        finally:
+            self._tried_now[piece.work_key] -= 1
+            if not self._tried_now[piece.work_key]:
+                del self._tried_now[piece.work_key]
+        if isinstance(answer, Claim):
+            search.view.take(answer.work_key, answer.session, answer.expires_at, answer.fencing_token)
+            return answer
+        if not isinstance(answer, Denial):
+            raise TypeError("a claim is answered by a claim or a denial")
+        search.tried[piece.work_key] = SkipReason(answer.reason.value)
+        return None
+
+    async def _denial(self, search: _Search, paths: FleetPaths, run: _Run, best: Piece | None = None) -> Denial:
+        counts, named, own = search.passed_over()
+        by_reason: Counter[SkipReason] = Counter()
+        for (_, reason), count in counts.items():
+            by_reason[reason] += count
+        failed = await run(partial(count_failed, paths)) if not search.kind else 0
+        if isinstance(failed, int) and failed:
+            by_reason[SkipReason.FAILED] = failed
+        why = None if best is not None else _nothing_free(by_reason)
+        if why is not None:
+            self._recorder.placed(paths.fleet, search.kind or _ANY_KIND, Place.NONE, counts)
+        waits = [
+            (each.expires_at - search.command.now).total_seconds()
+            for each in named
+            if each.reason is SkipReason.RETURNED and each.expires_at is not None
+        ]
+        return Denial(
+            work_key="" if best is None else best.work_key,
+            reason=DenialReason.HELD if why is NothingFree.HELD else DenialReason.COMPLETED,
+            retry_after_seconds=min((each for each in waits if each > 0), default=None),
+            choice=Choice(
+                skipped=tuple(named),
+                skipped_counts=tuple((reason, by_reason[reason]) for reason in SkipReason if by_reason[reason]),
+                also_held=tuple(own),
+                nothing_free=why,
+                from_pool=True,
+            ),
+        )
+
+
+def _nothing_free(counts: Counter[SkipReason]) -> NothingFree:
+    if counts[SkipReason.HELD] or counts[SkipReason.OWN]:
+        return NothingFree.HELD
+    if counts.total() - counts[SkipReason.FAILED] - counts[SkipReason.COMPLETED]:
+        return NothingFree.BLOCKED
+    return NothingFree.FAILED if counts[SkipReason.FAILED] else NothingFree.EMPTY

@@ -13,6 +13,7 @@ import unicodedata
 
 __all__ = [
     "APOSTROPHES",
+    "DASHES",
     "INVISIBLE",
     "first_invisible",
     "first_unprintable",
@@ -24,9 +25,11 @@ __all__ = [
 ]
 
 #: Every dash of Unicode (category Pd: U+2010 to U+2015, U+FE58, U+FF0D …), and the minus sign.
-_DASHES = re.compile(
-    "[\u058a\u05be\u1400\u1806\u2010-\u2015\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u301c\u3030\u30a0\ufe31\ufe32\ufe58\ufe63\uff0d]"
+DASHES = (
+    "\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u301c\u3030\u30a0"
+    "\u2e5d\ufe31\ufe32\ufe58\ufe63\uff0d\U00010ead"
 )
+_DASHES = re.compile(f"[{DASHES}]")
 #: Signs of fractions and of division; a ratio, and a letter that is drawn like a colon.
 _SLASHES = re.compile("[\u2044\u2215\u29f8]")
 _COLONS = re.compile("[\u2236\ua789]")

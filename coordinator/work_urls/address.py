@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from coordinator.errors import InvalidInput
+from coordinator.legibility import DASHES
 
 __all__ = ["Address", "check_host", "is_address", "is_address_at", "is_scheme", "parse_address"]
 
@@ -31,8 +32,8 @@ _NOT_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/-]")
 _NOT_IN_QUERY = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 _TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid)(?:=|$)", re.IGNORECASE | re.ASCII)
-#: Dashes that look alike, escaped: U+2010 to U+2015, U+2212, U+FE58 and U+FF0D.
-_DASHES = re.compile("%e2%80%9[0-5]|%e2%88%92|%ef%b9%98|%ef%bc%8d", re.IGNORECASE | re.ASCII)
+#: Every dash, escaped: those that are not were made ``-`` before an address is read.
+_DASHES = re.compile("|".join(map(quote, DASHES)), re.IGNORECASE | re.ASCII)
 #: What a sentence puts behind an address.
 _PROSE = ".,;:"
 #: What an address does not end with: a slash at the end of a text is dropped before it is read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from urllib.parse import quote
 
 import pytest
 
@@ -250,6 +251,32 @@ def test_no_character_makes_a_key_that_is_not_its_own_spelling(pattern: str) -> 
     # Hypothesis would need luck to meet the few characters that behave oddly.
     for character in filter(_has_other_forms, map(chr, range(sys.maxunicode + 1))):
         _assert_canonical(pattern.replace("%s", character))
+
+
+#: Every dash, and the minus sign. Python's tables may be older or newer than those from which the list was made.
+DASHES = sorted(
+    {each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) == "Pd"} | {"\u2212"}
+)
+
+
+@pytest.mark.parametrize(
+    "written", ["task:fix-the-cache", "github:acme/web-site#7", "https://wiki.example/a-b?c-d#e-f"]
+)
+def test_5_a_key_is_one_whatever_dash_is_written(written: str) -> None:
+    keys = {str(parse_work_key(written.replace("-", dash))) for dash in DASHES}
+    assert keys == {str(parse_work_key(written))}
+
+
+def test_5_an_address_is_one_with_its_dashes_escaped() -> None:
+    address = "https://wiki.example/a-b?c-d#e-f"
+    for dash in DASHES:
+        for escaped in (quote(dash, safe=""), quote(dash, safe="").lower()):
+            assert parse_work_key(address.replace("-", escaped)) == parse_work_key(address)
+
+
+@pytest.mark.parametrize("session", ["session-7f8b", "a-b-c"])
+def test_5_a_session_is_one_whatever_dash_is_written(session: str) -> None:
+    assert {check_session(session.replace("-", dash)) for dash in DASHES} == {session}
 
 
 def _has_other_forms(character: str) -> bool:

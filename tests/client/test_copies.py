@@ -184,6 +184,7 @@ def test_a_claim_of_another_boot_has_no_deadline_here(monkeypatch: pytest.Monkey
     assert dataclasses.replace(found, deadline=claim.deadline) == claim
 
 
+@pytest.mark.long_but_for("fork", "spawn")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pools_of_processes_pass_errors_on(coordinator: RunningCoordinator, fleet: str, method: str) -> None:
     script = Path(__file__).with_name("pooled_claims.py")

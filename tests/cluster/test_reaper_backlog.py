@@ -30,6 +30,7 @@ async def world(run_etcd, tmp_path: Path) -> AsyncIterator[World]:  # type: igno
             yield world
 
 
+@pytest.mark.long
 async def test_five_thousand_batches_are_caught_up(world: World) -> None:
     """Each is the deletion of a key among the claims that says nothing; behind them all is one that expired."""
     async with world.reaping(settings=_BY_EVENTS_ONLY):

@@ -99,7 +99,7 @@ class TestRoundTrip:
             assert claim is not None
             assert claim.fencing_token == token
 
-    @pytest.mark.long_but_for("0", "300")
+    @pytest.mark.long_but_for("0")
     @pytest.mark.parametrize("keys", [0, 1, 300, 5000])
     async def test_databases_of_any_depth(self, keys: int, tmp_path: Path) -> None:
         """From a bucket within its parent's page to a tree of three storeys; a transaction has many changes."""

@@ -45,6 +45,7 @@ async def other(replicas: tuple[str, str], fleet: str) -> AsyncIterator[AsyncCli
         yield found
 
 
+@pytest.mark.long
 async def test_a_session_gets_as_many_claims_as_it_may_have_and_room_for_what_it_ends(client: AsyncClient) -> None:
     for number in range(OF_SESSION):
         await client.claim("busy", f"task:{number}")

@@ -129,7 +129,7 @@ def _written(paths: FleetPaths) -> Operation[list[KeyValue]]:
     return list((yield from commit(Txn((), (Range(start, end, limit=400),)))).range(0).kvs)
 
 
-@pytest.mark.long_but_for("briefing", "hot", "watch")
+@pytest.mark.long_but_for("briefing", "watch")
 @pytest.mark.usefixtures("written")
 @pytest.mark.parametrize(
     "operation",

@@ -57,6 +57,7 @@ def refuse_health(channel: Any) -> Any:
     return channel.unary_unary("/grpc.health.v1.Health/Check")(b"\x0a\x02xx")
 
 
+@pytest.mark.long_but_for("refuse_invalid", "refuse_stream", "refuse_health")
 @pytest.mark.parametrize(
     "refuse", [refuse_invalid, refuse_bytes, refuse_unknown, refuse_stream, refuse_watch, refuse_health]
 )

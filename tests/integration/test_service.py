@@ -162,6 +162,7 @@ class TestRenewMany:
 
 
 class TestBursts:
+    @pytest.mark.long
     async def test_thousands_of_calls_at_once_are_all_answered(self, stub: Stub) -> None:
         """gRPC's own bound on calls that wait to be taken up lies at 1,000 to 3,000, and it cancels the rest."""
         calls = await asyncio.gather(*(stub("Get", work_key=f"task:{number}") for number in range(3000)))

@@ -50,6 +50,7 @@ def test_it_is_said_once_for_each_directory_and_says_what_to_type(tmp_path: Path
     assert said_by_up(tmp_path / "two") == first.replace(str(tmp_path / "one"), str(tmp_path / "two"))
 
 
+@pytest.mark.long
 def test_in_the_background_it_is_said_once_too_and_doctor_goes_on(tmp_path: Path) -> None:
     directory = ("--data-dir", str(tmp_path / "data"))
     for times in (1, 0, 0):

@@ -6,6 +6,9 @@ When there are more, connections on which one has waited for some time are close
 rest is little enough again. The more there are, the shorter that time is: however fast they come, they do not fill the
 memory within it. A caller that reads, or is one of few that do not, is left alone.
 
+A call is asked for its peer when its answer is noted, never later: gRPC (1.85) may release a call before it says that
+the call has ended, and asking for its peer then ends the process.
+
 Connections through a unix socket are not closed: gRPC does not say which is whose, and all are of the same user.
 """
 
@@ -37,6 +40,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class _Answer(NamedTuple):
     size: int
     since: float
+    peer: str
 
 
 class UnreadAnswers:
@@ -73,7 +77,7 @@ class UnreadAnswers:
 
     def add(self, context: _Context, size: int) -> None:
         """Note that an answer waits, until it is ``taken``."""
-        self._waiting[context] = _Answer(size, self._clock())
+        self._waiting[context] = _Answer(size, self._clock(), context.peer())
         self._bytes += size
         if self._look is None and self._too_many(len(self._waiting), self._bytes):
             self._look = asyncio.create_task(self._look_again_and_again())
@@ -94,9 +98,9 @@ class UnreadAnswers:
         of_peer: dict[str, list[_Context]] = defaultdict(list)
         late: set[str] = set()
         for context, answer in self._waiting.items():
-            of_peer[context.peer()].append(context)
+            of_peer[answer.peer].append(context)
             if answer.since <= latest:
-                late.add(context.peer())
+                late.add(answer.peer)
         chosen = set()
         for peer in sorted(late, key=lambda peer: self._weight(of_peer[peer]), reverse=True):
             if not self._too_many(len(self._waiting), self._bytes):

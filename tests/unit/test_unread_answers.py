@@ -15,8 +15,10 @@ class Context:
 
     def __init__(self, peer: str) -> None:
         self._peer = peer
+        self.ended = False
 
     def peer(self) -> str:
+        assert not self.ended, "gRPC ends the process"
         return self._peer
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
@@ -38,6 +40,15 @@ def send(unread: UnreadAnswers, peer: str, *sizes: int) -> list[Any]:
     for context, size in zip(contexts, sizes, strict=True):
         unread.last(context, size)
     return contexts
+
+
+async def test_43_no_call_is_asked_for_its_peer_once_it_may_have_ended(
+    unread: UnreadAnswers, clock: list[float]
+) -> None:
+    for context in send(unread, "a", *[1] * 11):
+        context.ended = True
+    clock[0] = 2.0
+    assert unread.to_close() == {"a"}
 
 
 async def test_43_while_there_are_few_none_is_closed(unread: UnreadAnswers, clock: list[float]) -> None:

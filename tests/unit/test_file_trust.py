@@ -255,7 +255,7 @@ def made_at(at: Path) -> list[tuple[str, Callable[[], object]]]:
         ("log", lambda: os.close(LogFile.open_descriptor(at / "log"))),
         ("ca.crt", lambda: make_certificates(at)),
         ("new", lambda: make_certificates(at / "new" / "certs")),
-        ("tokens.toml", lambda: add_credential(at / "tokens.toml", wanted, at / "alice.token")),
+        ("tokens.toml", lambda: add_credential(at / "tokens.toml", wanted, at.parent / "alice.token")),
         ("alice.token", lambda: add_credential(at.parent / "tokens.toml", wanted, at / "alice.token")),
     ]
 

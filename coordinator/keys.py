@@ -41,7 +41,7 @@ __all__ = [
 DEFAULT_TOPIC_KINDS: frozenset[str] = frozenset({"blog", "research", "idea", "topic"})
 
 #: What separates the segments of a work key; a prefix that ends before one of them is a pattern.
-SEPARATORS = "/#:?"
+SEPARATORS = "/#!:?"
 
 _DEFAULT_KIND = "task"
 #: Keys that nothing below could change or refuse, as nearly all are.

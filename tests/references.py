@@ -35,7 +35,7 @@ _SITES: dict[str, tuple[tuple[str, ...], range, tuple[str, ...]]] = {
     "bitbucket": (("bitbucket.org",), range(2, 3), ("issue", "pull request")),
     "bitbucket data center": (("bitbucket.example.com",), range(2, 3), ("pull request",)),
     "codeberg": (("codeberg.org",), range(2, 3), ("any",)),
-    "gitea": (("gitea.com", *HOSTS.gitea), range(2, 3), ("any",)),
+    "gitea": (("gitea.com", "code.forgejo.org", *HOSTS.gitea), range(2, 3), ("any",)),
     "jira": (("acme.atlassian.net",), range(1, 2), ("issue",)),
     "linear": (("linear.app",), range(1, 2), ("issue",)),
 }
@@ -112,7 +112,7 @@ def _github(random: random.Random, work: Work, path: str) -> Iterator[str]:
 def _gitlab(random: random.Random, work: Work, path: str) -> Iterator[str]:
     own = work.host == "gitlab.com"
     sign, page = ("#", random.choice(("issues", "work_items"))) if work.what == "issue" else ("!", "merge_requests")
-    behind = random.choice(("", "#note_12", "/designs" if sign == "#" else "/diffs", "?tab=x"))
+    behind = random.choice(("", "#note_12", "/designs" if sign == "#" else "/diffs", "?tab=x", ".json"))
     pages = (f"/{path}/-/{page}/{work.number}", f"/{path}/-/{page}/{work.number}{behind}")
     yield from _urls(random, work.host, pages)
     yield from (f"{work.host}{page}" for page in pages)
@@ -136,6 +136,8 @@ def _bitbucket(random: random.Random, work: Work, path: str) -> Iterator[str]:
     yield from (f"{work.host}{page}" for page in pages)
     yield f"bitbucket:{path}{sign}{work.number}"
     yield f"bb: {path} {sign} {work.number}"
+    if page == "pull-requests":
+        yield f"https://{work.host}/{path}/pull-request/{work.number}/the-title/diff"
     yield f"https://api.bitbucket.org/2.0/repositories/{path}/{api}/{work.number}"
 
 
@@ -155,15 +157,17 @@ def _gitea(random: random.Random, work: Work, path: str) -> Iterator[str]:
     yield from (f"{work.host}{page}" for page in pages)
     yield f"gitea:{work.host}/{path}#{work.number}"
     yield f"forgejo: {work.host}/{path} #{work.number}"
-    yield f"{work.host}/{path}#{work.number}"
+    yield f"{work.host}/{path}{random.choice('#!')}{work.number}"
+    yield f"gitea:{work.host}/{path}!{work.number}"
     if work.host == "codeberg.org":
-        yield f"codeberg:{path}#{work.number}"
+        yield f"codeberg:{path}{random.choice('#!')}{work.number}"
 
 
 def _jira(random: random.Random, work: Work, path: str) -> Iterator[str]:
     number = f"{path}-{work.number}"
     pages = (
         *(f"/browse/{number}", f"/browse/{number}?focusedCommentId=1", f"/rest/api/3/issue/{number}"),
+        f"/rest/agile/1.0/issue/{number}",
         f"/jira/software/projects/{path}/issues/{number}",
         f"/jira/software/c/projects/{path}/boards/1?selectedIssue={number}",
     )
@@ -176,7 +180,7 @@ def _linear(random: random.Random, work: Work, path: str) -> Iterator[str]:
     pages = (f"/acme/issue/{number}", f"/acme/issue/{number}/{random.choice(('a-title', 'another-title'))}")
     yield from _urls(random, work.host, pages)
     yield from (f"{work.host}{page}" for page in pages)
-    yield from (f"linear:{number}", f"linear://acme/issue/{number}")
+    yield from (f"linear:{number}", f"linear://acme/issue/{number}", f"https://linear.app/issue/{number}")
 
 
 _FORMS: dict[str, Callable[[random.Random, Work, str], Iterator[str]]] = {

@@ -81,28 +81,31 @@ def patterns_of(work_key: WorkKey | str) -> Iterator[str]:
     text = str(work_key)
     yield text
     for place in range(len(text) - 1, 0, -1):
-        if text[place] in SEPARATORS:
+        if text[place] in _separators(text):
             yield text[:place]
 
 
 def matches(pattern: str, work_key: WorkKey | str) -> bool:
     """Return whether a pattern matches a work key."""
     text = str(work_key)
-    return text.startswith(pattern) and (len(text) == len(pattern) or text[len(pattern)] in SEPARATORS)
+    return text.startswith(pattern) and (len(text) == len(pattern) or text[len(pattern)] in _separators(text))
 
 
-#: As they stand in keys of the store.
-_SEPARATORS = tuple(encode_segment(separator).encode() for separator in SEPARATORS)
+def _separators(text: str) -> str:
+    """Return what separates the segments of a work key or pattern: epics of GitLab are ``group&12``, tasks ``r&d``."""
+    return f"{SEPARATORS}&" if text.startswith("gitlab:") else SEPARATORS
 
 
 def below(pattern: str) -> Callable[[bytes], bool]:
     """Return what says whether the pattern matches the work key of a key of the store that ends in it."""
     prefix = encode_segment(pattern).encode()
+    # A kind matches all keys behind its colon, and no pattern ends within a kind.
+    separators = tuple(encode_segment(separator).encode() for separator in _separators(pattern))
 
     def is_below(key: bytes) -> bool:
         segment = key.rpartition(b"/")[2]
         rest = segment[len(prefix) :]
-        return segment.startswith(prefix) and (not rest or rest.startswith(_SEPARATORS))
+        return segment.startswith(prefix) and (not rest or rest.startswith(separators))
 
     return is_below
 

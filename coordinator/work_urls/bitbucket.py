@@ -19,7 +19,7 @@ __all__ = ["at", "behind_kind", "hosts_of", "short"]
 KIND = "bitbucket"
 _OWN = "bitbucket.org"
 _HOSTS = (_OWN, f"www.{_OWN}", f"api.{_OWN}")
-_WHAT = r"(issues?|pull-requests|pullrequests)"
+_WHAT = r"(issues?|pull-requests?|pullrequests)"
 _CLOUD = re.compile(
     rf"(?:!?api/)?(?:[12]\.0/repositories/)?({SEGMENT}/{SEGMENT})/{_WHAT}/([0-9]+)(?:[/?#].*)?",
     re.IGNORECASE | re.ASCII,

@@ -1,8 +1,9 @@
 """Gitea and Forgejo, Codeberg among them: ``gitea:codeberg.org/owner/repository#12``.
 
-A repository has one sequence of numbers for issues and pull requests. The host is always part of the key, as there is
-no one site. Its web addresses look like those of other sites, so that hosts beside codeberg.org and gitea.com have to
-be named; those of its API do not. Owners and repositories are read without regard to case.
+A repository has one sequence of numbers for issues and pull requests, so that ``#12`` and ``!12`` are the same. The
+host is always part of the key, as there is no one site. Its web addresses look like those of other sites, so that hosts
+beside those of ``_KNOWN`` have to be named; those of its API do not. Owners and repositories are read without regard to
+case.
 
 Source: https://codeberg.org/api/swagger, https://forgejo.org/docs/latest/user/issue-tracking-basics/
 """
@@ -17,12 +18,12 @@ from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_num
 __all__ = ["at", "behind_kind", "hosts_of"]
 
 KIND = "gitea"
-_KNOWN = ("codeberg.org", "gitea.com")
+_KNOWN = ("codeberg.org", "code.forgejo.org", "gitea.com")
 _API = "/api/v1/repos/"
 _PATH = re.compile(
     rf"({SEGMENT}/{SEGMENT})/(?:issues|pulls)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE | re.ASCII
 )
-_SHORT = re.compile(rf"({SEGMENT}/{SEGMENT})#([0-9]+)")
+_SHORT = re.compile(rf"({SEGMENT}/{SEGMENT})[#!]([0-9]+)")
 _HOST = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?")
 
 

@@ -21,7 +21,9 @@ _CLOUD = ".atlassian.net"
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)-([0-9]+)")
 _SELECTED = re.compile(r"(?:.*&)?selectedIssue=([^&]+)(?:&.*)?")
 #: Pages and API that no other site has: they are known at any host.
-_ANYWHERE = re.compile(r"(?:/[^/]+)?(?:/browse|/rest/api/[^/]+/issue)/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII)
+_ANYWHERE = re.compile(
+    r"(?:/[^/]+)?(?:/browse|/rest/(?:api|agile)/[^/]+/issue)/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+)
 _PAGE = re.compile(
     r"(?:/jira)?(?:/.*)?/(?:issues|queues/[^/]+/[^/]+|queues/[^/]+|portal/[0-9]+|boards/[0-9]+)/([^/]+)",
     re.IGNORECASE | re.ASCII,

@@ -14,7 +14,7 @@ __all__ = ["at", "behind_kind", "hosts_of"]
 
 KIND = "linear"
 _HOSTS = ("linear.app", "www.linear.app")
-_PAGE = re.compile(r"/[^/]+/issue/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII)
+_PAGE = re.compile(r"(?:/[^/]+)?/issue/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9]*)-([0-9]+)")
 
 

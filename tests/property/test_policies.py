@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -48,6 +49,34 @@ def test_a_pattern_matches_by_whole_segments(key: WorkKey, other: WorkKey, cut: 
     assert matches(pattern, key) is want
     assert (pattern in [*patterns_of(key)]) is want
     assert below(pattern)(FleetPaths("default").of(key).claim) is want
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "want"),
+    [
+        ("gitlab:group/project", "group/project!5", True),
+        ("gitlab:group", "group/project!5", True),
+        ("group/project!5", "group/project!5", True),
+        ("gitlab:group/project", "gitlab:group/project#5", True),
+        ("gitlab:group/project", "group/project-x!5", False),
+        ("gitlab:group/pro", "group/project!5", False),
+        ("group/project!5", "group/project!55", False),
+        ("gitlab:git.example.org/group/project", "gitlab:git.example.org/group/project!5", True),
+        ("bitbucket:team/app", "team/app/pull-requests/12", True),
+        ("bitbucket:team/app", "bitbucket:team/app2!12", False),
+        ("gitlab:group", "gitlab:group&5", True),
+        ("gitlab:group", "gitlab:group/sub&5", True),
+        ("gitlab:gro", "gitlab:group&5", False),
+        ("task:r", "task:r&d", False),
+    ],
+)
+def test_a_pattern_of_a_project_matches_its_merge_requests_and_those_of_no_other(
+    pattern: str, key: str, want: bool
+) -> None:
+    canonical, work = parse_pattern(pattern), parse_work_key(key)
+    assert matches(canonical, work) is want
+    assert (canonical in [*patterns_of(work)]) is want
+    assert below(canonical)(FleetPaths("default").of(work).claim) is want
 
 
 @given(key=KEYS)

@@ -109,6 +109,11 @@ def test_a_name_that_can_be_none_is_refused_with_its_place(
         "https://github.com/gptme/gptme/pull/2880",
         "HTTP://example.com",
         "github.com/gptme/gptme/issues/1",
+        "gptme/gptme/pull/2880",
+        "git.example.org/group/project/-/issues/5",
+        "group/sub/project/-/merge_requests/5",
+        "acme.atlassian.net/jira/software/projects/OPS/issues/OPS-1",
+        "issues.example.org/jira/browse/OPS-1",
         "task:db-migration",
         "url:example.com",
         *(f"{kind}:x" for kind in sorted(KNOWN_KINDS)),
@@ -170,7 +175,22 @@ def test_known_kinds_are_those_that_keys_know() -> None:
     assert DEFAULT_TOPIC_KINDS | kinds <= KNOWN_KINDS
 
 
-@pytest.mark.parametrize("text", ["session-7f8b", "gptme/gptme", "a1", "alice@host", "1:2", "task", "", ":"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "session-7f8b",
+        "gptme/gptme",
+        "a1",
+        "alice@host",
+        "1:2",
+        "team/issues/5",
+        "host.example/agent/7",
+        "host.example/browse/run",
+        "task",
+        "",
+        ":",
+    ],
+)
 def test_what_is_no_reference(text: str) -> None:
     assert not reads_as_reference(text)
     assert not reads_as_key(text)

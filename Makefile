@@ -27,7 +27,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ campaign-clocks: setup ## Compare the deadlines that replicas with different clo
 
 campaign-hold: setup ## Hold 640 work keys in threads and tasks for a minute while etcd's leader is moved every 5 s.
 	@$(BIN)/python -m tests.campaigns.hold $(CAMPAIGN_ARGS)
+
+campaign-waiting: setup ## Let 1,000 calls wait at two coordinators, and measure what they cost; takes three minutes.
+	@$(BIN)/python -m tests.campaigns.waiting $(CAMPAIGN_ARGS)
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python -m tests.campaigns.members $(CAMPAIGN_ARGS)

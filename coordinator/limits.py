@@ -23,12 +23,14 @@ __all__ = [
     "DEFAULT_HOT_SECONDS",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_MAX_CALLS",
+    "DEFAULT_MAX_WAITERS",
     "DEFAULT_PAGE_SIZE",
     "DEFAULT_RETENTION_DAYS",
     "DEFAULT_TTL_SECONDS",
     "FEWEST_FILES",
     "FEWEST_FILES_WITH_ETCD",
     "HANDSHAKE_SECONDS",
+    "HELD_CALL_SECONDS",
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
     "KEEPALIVE_TIMEOUT_SECONDS",
@@ -66,9 +68,13 @@ __all__ = [
     "MAX_UNREAD_ANSWERS",
     "MAX_UNREAD_BYTES",
     "MAX_UNTAKEN_CALLS",
+    "MAX_WAITED_KEYS",
+    "MAX_WAITERS_OF_A_CONNECTION",
     "MAX_WAITING_BYTES",
     "MAX_WAITING_EVENTS",
     "MAX_WAITING_EVENT_BYTES",
+    "MAX_WAITING_REQUEST_BYTES",
+    "MAX_WAIT_SECONDS",
     "MAX_WALKED_KEYS",
     "MAX_WATCHERS",
     "MAX_WATCHERS_OF_A_CONNECTION",
@@ -93,6 +99,7 @@ __all__ = [
     "check_repeat_after",
     "check_timeout",
     "check_ttl",
+    "check_wait",
     "typed_number",
 ]
 
@@ -194,6 +201,16 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany or RenewMany counting as one. At 5,000 claims a second
 #: the last of them waits two seconds.
 DEFAULT_MAX_CALLS = 10_000
+#: Calls that wait for work at a time, and of one connection: half of its calls, so that the others find room there.
+DEFAULT_MAX_WAITERS = 4_096
+MAX_WAITERS_OF_A_CONNECTION = MAX_STREAMS_OF_A_CONNECTION // 2
+#: Work keys that are waited for, those of a list that several wait for once, and bytes of the requests that wait. All
+#: these keys are looked at every ten seconds, which takes a tenth of this process at most; each takes up to 4 KiB.
+MAX_WAITED_KEYS = 20_000
+MAX_WAITING_REQUEST_BYTES = 16 * 1024 * 1024
+#: How long one call is held at most while it waits for work, and for how long a caller may wait in all, in seconds.
+HELD_CALL_SECONDS = 45.0
+MAX_WAIT_SECONDS = 7 * _DAY_SECONDS
 #: How long ended work is kept, in days.
 DEFAULT_RETENTION_DAYS = 30.0
 #: Calls whose answers may be large that are answered at a time: each may hold some megabytes, and takes the loop for
@@ -232,6 +249,7 @@ MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 0.05, 3600.0
 _LEAST_QUOTA = 1024 * 1024
 _MOST_QUOTA = 2**63 - 1
 _MOST_CALLS = 1_000_000
+_MOST_WAITERS = 100_000
 _MOST_CLAIMS = 1_000_000_000
 _MOST_RATE = 2**40
 
@@ -241,9 +259,9 @@ class LimitSettings:
     """How much is granted and answered at a time, and written.
 
     ``max_claims_per_session`` and ``max_claims_per_fleet`` bound live claims, 0 means no bound; ``max_calls`` is how
-    many calls are answered at a time, from 2 on. The rates are bytes a second that a fleet, and a credential or session
-    in it, may write into etcd on average; 0 means no bound, None a share of etcd's quota. Raises ``InvalidInput`` for
-    what is out of range.
+    many calls are answered at a time, from 2 on, and ``max_waiters`` how many more may wait for work. The rates are
+    bytes a second that a fleet, and a credential or session in it, may write into etcd on average; 0 means no bound,
+    None a share of etcd's quota. Raises ``InvalidInput`` for what is out of range.
     """
 
     max_claims_per_session: int = 0
@@ -251,11 +269,13 @@ class LimitSettings:
     max_calls: int = DEFAULT_MAX_CALLS
     max_write_rate_per_fleet: int | None = None
     max_write_rate_per_credential: int | None = None
+    max_waiters: int = DEFAULT_MAX_WAITERS
 
     def __post_init__(self) -> None:
         _check("max-claims-per-session", self.max_claims_per_session, 0, _MOST_CLAIMS)
         _check("max-claims-per-fleet", self.max_claims_per_fleet, 0, _MOST_CLAIMS)
         _check("max-calls", self.max_calls, 2, _MOST_CALLS)
+        _check("max-waiters", self.max_waiters, 0, _MOST_WAITERS, "; 0 means that none waits")
         _check("max-write-rate-per-fleet", self.max_write_rate_per_fleet or 0, 0, _MOST_RATE)
         _check("max-write-rate-per-credential", self.max_write_rate_per_credential or 0, 0, _MOST_RATE)
 
@@ -285,6 +305,17 @@ def check_ttl(seconds: float) -> float:
             hint="for long work, claim for less and renew while it goes on"
             if seconds > MAX_TTL_SECONDS
             else f"claim for {MIN_TTL_SECONDS:g} s or more; short work may release it sooner",
+        )
+    return seconds
+
+
+def check_wait(seconds: float) -> float:
+    """Return how long to wait for work, in seconds; raises ``InvalidInput`` for what is out of range."""
+    if not math.isfinite(seconds) or not 0 <= seconds <= MAX_WAIT_SECONDS:
+        raise InvalidInput(
+            f"a wait of {_exactly(seconds)} s is out of range; allowed are 0 s to {MAX_WAIT_SECONDS / _DAY_SECONDS:g} "
+            "days",
+            field="wait",
         )
     return seconds
 
@@ -340,7 +371,7 @@ def check_quota(quota_bytes: int | None) -> int | None:
     return quota_bytes
 
 
-def _check(name: str, value: int, least: int, most: int) -> None:
+def _check(name: str, value: int, least: int, most: int, zero: str = "; 0 means no limit") -> None:
     if not least <= value <= most:
-        none = "; 0 means no limit" if least == 0 else ""
+        none = zero if least == 0 else ""
         raise InvalidInput(f"--{name} {value} is out of range; allowed are {least} to {most}{none}", field=name)

@@ -44,6 +44,7 @@ from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.turns import Turns
 from coordinator.service.unread_answers import UnreadAnswers
+from coordinator.service.waiting import Waits
 from coordinator.service.watches import Watches
 from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.diagnosis.probe import Examination
@@ -146,7 +147,9 @@ class Server:
         self._watches = Watches(self._channel, runner)
         self._views = Views(self._channel)
         self._pools = Pools(self._channel, runner)
-        registry.register(replica_gauges(pool, self._space, self._watches))
+        looks = Looks(runner, self._views.learn)
+        self._waits = Waits(self._views, looks, settings.limits.max_waiters)
+        registry.register(replica_gauges(pool, self._space, self._watches, self._waits))
         registry.register(TaskGauges(self.tasks))
         turns = Turns(silence=self._channel.silence)
         servicer = Servicer(
@@ -157,10 +160,11 @@ class Server:
             claim_limits,
             metering,
             self._watches,
-            Placements(runner, claim_limits, metering, self._views, Looks(runner, self._views.learn), recorder),
+            Placements(runner, claim_limits, metering, self._views, looks, recorder),
             PoolPlacements(runner, claim_limits, metering, self._pools, recorder),
             self._policies,
             turns,
+            self._waits,
             key_rules=settings.key_rules,
             clock=self._wall,
             sees=_all_fleets if authorizer is None else lambda context: authorizer.identify(context).fleets.match,
@@ -247,11 +251,13 @@ class Server:
         await self.tasks.stop("listener")
         self._connections.pauses.stop()
         self._health.stop_serving()
+        self._waits.close()
         await drain(self._middleware)
         self._health.let_go()
         self._watches.close()
         await self.tasks.stop("credentials")
         await self._listener.server.stop(self._settings.grace_seconds)
+        await self._waits.settle()
         self.remove_socket()
         await self.tasks.stop()
         self._runner.close()

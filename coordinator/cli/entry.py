@@ -18,7 +18,7 @@ from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.crash_report import fault
 from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
-from coordinator.cli.interruption import Ended, RequestInterrupted, catch_signals
+from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrupted, catch_signals
 from coordinator.cli.output import emit_error
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
@@ -56,7 +56,7 @@ def _guarded(arguments: list[str]) -> int:
         return _invoke(arguments)
     except Ended as ended:
         return ended.code
-    except RequestInterrupted as error:
+    except (RequestInterrupted, WaitInterrupted) as error:
         emit_error(error, as_json=wants_json(arguments))
         return error.code_of_command
     except (typer.Abort, KeyboardInterrupt):

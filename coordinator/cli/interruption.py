@@ -5,6 +5,7 @@ Invariants:
   for SIGTERM. What it began is cleaned up.
 - While a request that changes something is under way, its outcome is unknown, and the command says so, with what to
   type to find out. Before and after it, and where something was only read, nothing is said.
+- A request that waits is withdrawn, so that nothing of it is held; where that fails, its outcome is unknown, too.
 - A second signal ends it at once.
 """
 
@@ -16,9 +17,9 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 
-from coordinator.errors import OutcomeUnknown
+from coordinator.errors import CoordinatorError, OutcomeUnknown
 
-__all__ = ["Ended", "RequestInterrupted", "catch_signals", "named_request", "under_way"]
+__all__ = ["Ended", "RequestInterrupted", "WaitInterrupted", "catch_signals", "named_request", "under_way"]
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -44,20 +45,35 @@ class RequestInterrupted(OutcomeUnknown):
             self.name_request(request_id)
 
 
+class WaitInterrupted(CoordinatorError):
+    """A signal ended the command while it waited for work, and nothing was claimed."""
+
+    code = "CANCELLED"
+
+    def __init__(self, code: int) -> None:
+        super().__init__(
+            "a signal ended the wait, and nothing was claimed", hint="run the same command again to wait once more"
+        )
+        self.code_of_command = code
+
+
 def named_request(request_id: str | None) -> str:
     """Return the id of a request: the one that was given, or a new one."""
     return uuid.uuid4().hex if request_id is None else request_id
 
 
 @contextlib.contextmanager
-def under_way(request_id: str | None = None) -> Iterator[None]:
+def under_way(request_id: str | None = None, withdraw: Callable[[], bool] | None = None) -> Iterator[None]:
     """Raise ``RequestInterrupted`` if a signal comes while the block waits for the answer to a request.
 
-    ``request_id`` is that of the request; None for one that may simply be made again.
+    ``request_id`` is that of the request; None for one that may simply be made again. ``withdraw`` withdraws it, and
+    returns whether nothing of it is left: ``WaitInterrupted`` is raised then.
     """
     try:
         yield
     except Ended as ended:
+        if withdraw is not None and withdraw():
+            raise WaitInterrupted(ended.code) from None
         raise RequestInterrupted(request_id, ended.code) from None
 
 

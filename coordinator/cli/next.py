@@ -20,7 +20,7 @@ from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.text import work as wording
-from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, SessionOption
+from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, SessionOption, Wait, read_wait, withdrawing
 from coordinator.errors import InvalidInput
 from coordinator.model import Claim, Denial
 
@@ -45,6 +45,7 @@ def work_next(
     ] = False,
     ttl: ClaimTtl = None,
     note: ClaimNote = "",
+    wait: Wait = None,
     session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
@@ -56,13 +57,22 @@ def work_next(
     """
     context = current()
     acting = find_session(session)
-    seconds = None if ttl is None else parse_ttl(ttl)
+    seconds, waits = None if ttl is None else parse_ttl(ttl), read_wait(wait)
     candidates = _candidates(keys, from_file, about_pool=kind is not None or explain)
     request_id = named_request(request_id)
-    with context.client(instance=acting.instance) as client, under_way(request_id):
-        found = client.try_claim_next(
-            acting.name, candidates, seconds, kind=kind, note=note, explain=explain, request_id=request_id
-        )
+    with context.client(instance=acting.instance) as client:
+        withdraw = withdrawing(client, acting.name, "", request_id, seconds) if waits else None
+        with under_way(request_id, withdraw):
+            found = client.try_claim_next(
+                acting.name,
+                candidates,
+                seconds,
+                kind=kind,
+                note=note,
+                explain=explain,
+                wait=waits,
+                request_id=request_id,
+            )
     if explain and isinstance(found, Denial):
         answer(context, wording.explain_next(found), next_object(found, explained=True))
         return 0 if found.work_key else 1
@@ -71,7 +81,7 @@ def work_next(
         say_what_it_became(found.typed_key, found.work_key)
     answer(context, wording.describe_claim(found), next_object(found))
     if isinstance(found, Denial):
-        hint(context, wording.what_after_nothing_free(found))
+        hint(context, wording.after_a_wait(found, waits) + wording.what_after_nothing_free(found))
         return 1
     return 0
 

@@ -27,7 +27,7 @@ from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text.work import describe_claim
-from coordinator.cli.work_arguments import SessionOption
+from coordinator.cli.work_arguments import SessionOption, Wait, read_wait
 from coordinator.errors import ClaimLost, InvalidInput
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
@@ -74,6 +74,7 @@ def run(
             "time; COMMAND ends before a claim that cannot be.",
         ),
     ] = _DEFAULT_TTL,
+    wait: Wait = None,
     repeat: Annotated[
         str | None,
         typer.Option(
@@ -142,6 +143,7 @@ def run(
         timeout=here.timeout,
         connect=lambda seconds: here.client_of(instance, seconds),
         nothing_free=nothing_free,
+        wait=read_wait(wait),
         repeat_after=None if repeat is None else check_repeat_after(parse_duration(repeat, field="repeat")),
     )
     outcome = Wrapper(request, notice, partial(_claimed, here, verbose=verbose)).run()

@@ -29,6 +29,7 @@ from coordinator.cli.server_options import (
     MaxCalls,
     MaxClaimsPerFleet,
     MaxClaimsPerSession,
+    MaxWaiters,
     MaxWriteRatePerCredential,
     MaxWriteRatePerFleet,
     MetricsPublic,
@@ -40,7 +41,7 @@ from coordinator.cli.server_options import (
 )
 from coordinator.cli.streams import notice
 from coordinator.errors import InternalError
-from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_RETENTION_DAYS, LimitSettings
+from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, DEFAULT_RETENTION_DAYS, LimitSettings
 from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
 from coordinator.security.settings import SecuritySettings
 
@@ -122,6 +123,7 @@ def _options(
     max_claims_per_session: MaxClaimsPerSession = 0,
     max_claims_per_fleet: MaxClaimsPerFleet = 0,
     max_calls: MaxCalls = DEFAULT_MAX_CALLS,
+    max_waiters: MaxWaiters = DEFAULT_MAX_WAITERS,
     max_write_rate_per_fleet: MaxWriteRatePerFleet = None,
     max_write_rate_per_credential: MaxWriteRatePerCredential = None,
     etcd_quota_bytes: EtcdQuota = None,
@@ -148,6 +150,7 @@ def _options(
             max_calls,
             max_write_rate_per_fleet,
             max_write_rate_per_credential,
+            max_waiters,
         ),
         quota_bytes=etcd_quota_bytes,
         reaper=server_options.reaper_settings(reaper, retention_days),

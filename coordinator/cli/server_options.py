@@ -24,6 +24,7 @@ __all__ = [
     "MaxCalls",
     "MaxClaimsPerFleet",
     "MaxClaimsPerSession",
+    "MaxWaiters",
     "MaxWriteRatePerCredential",
     "MaxWriteRatePerFleet",
     "MetricsPublic",
@@ -115,6 +116,15 @@ MaxCalls = Annotated[
         metavar="N",
         envvar="COORDINATION_MAX_CALLS",
         help="How many calls are answered at a time, and half as many for one connection; more are refused.",
+    ),
+]
+MaxWaiters = Annotated[
+    int,
+    typer.Option(
+        "--max-waiters",
+        metavar="N",
+        envvar="COORDINATION_MAX_WAITERS",
+        help="How many calls may wait for work (--wait) beside those that are answered; others are answered at once.",
     ),
 ]
 MaxWriteRatePerFleet = Annotated[

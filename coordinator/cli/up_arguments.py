@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coordinator.cli.server_options import SECONDS_A_DAY
-from coordinator.limits import DEFAULT_MAX_CALLS, LimitSettings
+from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, LimitSettings
 from coordinator.logs.format import LogSettings
 from coordinator.net.endpoints import listening_address
 from coordinator.net.unix_sockets import is_unix
@@ -67,6 +67,7 @@ def limit_arguments(limits: LimitSettings, quota_bytes: int | None) -> list[str]
         ("--max-claims-per-session", limits.max_claims_per_session, 0),
         ("--max-claims-per-fleet", limits.max_claims_per_fleet, 0),
         ("--max-calls", limits.max_calls, DEFAULT_MAX_CALLS),
+        ("--max-waiters", limits.max_waiters, DEFAULT_MAX_WAITERS),
         ("--max-write-rate-per-fleet", limits.max_write_rate_per_fleet, None),
         ("--max-write-rate-per-credential", limits.max_write_rate_per_credential, None),
         ("--etcd-quota-bytes", quota_bytes, None),

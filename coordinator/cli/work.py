@@ -16,7 +16,18 @@ from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on
 from coordinator.cli.text import work as wording
-from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, First, RequestId, Second, SessionOption, Token
+from coordinator.cli.work_arguments import (
+    ClaimNote,
+    ClaimTtl,
+    First,
+    RequestId,
+    Second,
+    SessionOption,
+    Token,
+    Wait,
+    read_wait,
+    withdrawing,
+)
 from coordinator.model import Denial, DenialReason, State
 
 __all__ = ["COMMANDS"]
@@ -28,6 +39,7 @@ def work_claim(
     ttl: ClaimTtl = None,
     note: ClaimNote = "",
     reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
+    wait: Wait = None,
     token: Token = None,
     session: SessionOption = None,
     request_id: RequestId = None,
@@ -39,17 +51,19 @@ def work_claim(
     """
     context = current()
     acting, key, token = acting_on("work-claim", first, second, session, token)
-    seconds = None if ttl is None else parse_ttl(ttl)
+    seconds, waits = None if ttl is None else parse_ttl(ttl), read_wait(wait)
     request_id = named_request(request_id)
-    with context.client(instance=acting.instance) as client, under_way(request_id):
-        found = client.try_claim(
-            acting.name, key, seconds, note=note, reopen=reopen, token=token, request_id=request_id
-        )
+    with context.client(instance=acting.instance) as client:
+        withdraw = withdrawing(client, acting.name, key, request_id, seconds) if waits else None
+        with under_way(request_id, withdraw):
+            found = client.try_claim(
+                acting.name, key, seconds, note=note, reopen=reopen, token=token, wait=waits, request_id=request_id
+            )
     say_if_new(context, found)
     say_what_it_became(key, found.work_key)
     answer(context, wording.describe_claim(found), claim_object(found, key))
     if isinstance(found, Denial):
-        hint(context, _what_else(found, acting))
+        hint(context, wording.after_a_wait(found, waits) + _what_else(found, acting))
         return 1
     return 0
 

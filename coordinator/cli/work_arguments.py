@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coordinator.cli.quantities import parse_duration
 from coordinator.cli.session import VARIABLES
-from coordinator.limits import DEFAULT_TTL_SECONDS
+from coordinator.limits import DEFAULT_TTL_SECONDS, check_wait
 
-__all__ = ["ClaimNote", "ClaimTtl", "First", "Key", "RequestId", "Second", "SessionOption", "Token"]
+if TYPE_CHECKING:
+    from coordinator.client import Client
+
+__all__ = [
+    "ClaimNote",
+    "ClaimTtl",
+    "First",
+    "Key",
+    "RequestId",
+    "Second",
+    "SessionOption",
+    "Token",
+    "Wait",
+    "read_wait",
+    "withdrawing",
+]
 
 _KEY_HELP = "The unit of work: kind:identity, a GitHub reference or a URL; without a kind it becomes task:…"
 Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
@@ -59,6 +77,15 @@ ClaimNote = Annotated[
         "--note", metavar="TEXT", help="Shown to sessions that are denied, and to the next one that claims the work."
     ),
 ]
+Wait = Annotated[
+    str | None,
+    typer.Option(
+        "--wait",
+        metavar="DURATION",
+        help="How long to wait for the work where it cannot be had at once, e.g. 30s, 10m or 2h.",
+        show_default=False,
+    ),
+]
 RequestId = Annotated[
     str | None,
     typer.Option(
@@ -67,3 +94,17 @@ RequestId = Annotated[
         help="Repeat a request whose outcome was unknown: it takes effect at most once.",
     ),
 ]
+
+#: How long the withdrawal of a request takes at most that a signal has interrupted, in seconds.
+_WITHDRAWING_SECONDS = 2.0
+
+
+def read_wait(typed: str | None) -> float | None:
+    """Return how long to wait, in seconds; None where no wait is asked for."""
+    return None if typed is None else check_wait(parse_duration(typed, field="wait"))
+
+
+def withdrawing(client: Client, session: str, key: str, request_id: str, ttl: float | None) -> Callable[[], bool]:
+    """Return what withdraws a claim that waits; ``key`` is "" for one of several."""
+    withdraw = client._withdraw  # noqa: SLF001  # of this package, and only for it
+    return partial(withdraw, session, key, request_id, ttl or DEFAULT_TTL_SECONDS, _WITHDRAWING_SECONDS)

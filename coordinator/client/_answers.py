@@ -36,12 +36,16 @@ __all__ = [
     "record_page",
     "renewal_answers",
     "submissions",
+    "with_wait",
     "work_details_from",
 ]
 
 
 def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim | model.Denial:
-    """Read the answer to a claim; ``sent_at`` is ``boot_seconds()`` from before the request was sent."""
+    """Read the answer to a claim; ``sent_at`` is ``boot_seconds()`` from before the request was sent.
+
+    What the coordinator has waited with it counts from then on.
+    """
     if response.outcome == types.OUTCOME_DENIED:
         return _denial(response)
     outcome = OUTCOMES.get(response.outcome)
@@ -49,7 +53,7 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
         raise InternalError("the coordinator answered with an outcome that this client does not know")
     return claim_from(
         response.claim,
-        sent_at=sent_at,
+        sent_at=sent_at + seconds_of(response.waited),
         outcome=outcome,
         previous=_previous(response.previous) if response.HasField("previous") else None,
         typed_key=response.typed_key or None,
@@ -72,6 +76,11 @@ def submissions(response: pb.SubmitResponse) -> list[model.Submission | Coordina
         else error_from(result.error)
         for result in response.results
     ]
+
+
+def with_wait(answer: model.Claim | model.Denial, seconds: float | None) -> model.Claim | model.Denial:
+    """Return an answer that says how long was waited for it, where it is a denial."""
+    return replace(answer, waited_seconds=seconds) if isinstance(answer, model.Denial) else answer
 
 
 def claim_answers(
@@ -97,6 +106,7 @@ def next_answer(response: pb.ClaimNextResponse, *, sent_at: float) -> model.Clai
             new_fleet=response.new_fleet,
             brief=response.brief,
             blocked_by=response.blocked_by,
+            waited=response.waited if response.HasField("waited") else None,
         ),
         sent_at=sent_at,
     )

@@ -174,6 +174,7 @@ class AsyncClient:
         reopen: bool = False,
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim a work key.
@@ -189,6 +190,8 @@ class AsyncClient:
             token: The fencing token of a claim that the session holds, to renew it from another client.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            wait: How long to wait for the work where it cannot be had at once, in seconds or as a ``timedelta``, up to
+                7 days; None for not at all. The wait ends early where nothing can become free.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it is granted once.
 
@@ -205,7 +208,15 @@ class AsyncClient:
 
         """
         answer = await self.try_claim(
-            session, key, ttl, note=note, reopen=reopen, token=token, repeat_after=repeat_after, request_id=request_id
+            session,
+            key,
+            ttl,
+            note=note,
+            reopen=reopen,
+            token=token,
+            repeat_after=repeat_after,
+            wait=wait,
+            request_id=request_id,
         )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
@@ -221,6 +232,7 @@ class AsyncClient:
         reopen: bool = False,
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim a work key like ``claim``, but return the denial instead of raising it.
@@ -234,6 +246,7 @@ class AsyncClient:
             token: As for ``claim``.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            wait: As for ``claim``, in seconds.
             request_id: As for ``claim``.
 
         Returns:
@@ -245,7 +258,7 @@ class AsyncClient:
 
         """
         return await self._claim_as(
-            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after
+            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after, wait
         )
 
     async def _claim_as(
@@ -259,6 +272,7 @@ class AsyncClient:
         reopen: bool,
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimRequest(
             fleet=self._fleet,
@@ -272,8 +286,8 @@ class AsyncClient:
             fencing_token=fields.integer("token", token),
             repeat_after=fields.duration("repeat_after", repeat_after),
         )
-        sent_at = boot_seconds()
-        answer = answers.claim_answer(await self._calls.call("Claim", request), sent_at=sent_at)
+        waited = await self._calls.call_waiting("Claim", request, fields.wait(wait))
+        answer = answers.with_wait(answers.claim_answer(waited.response, sent_at=waited.sent_at), waited.seconds)
         self._remember(session, key, answer)
         return answer
 
@@ -285,6 +299,7 @@ class AsyncClient:
         *,
         note: str = "",
         reopen: bool = False,
+        wait: float | timedelta | None = None,
     ) -> AsyncHold:
         """Hold a work key while a block runs: claim it, renew the claim, and end it with the block.
 
@@ -311,6 +326,7 @@ class AsyncClient:
             ttl: How long the claim lasts if nothing renews it any more, in seconds, 5 s to 7 days.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             reopen: Claim it although it is completed.
+            wait: How long to wait for the work when the block is to begin, in seconds; None for not at all.
 
         Returns:
             A context manager, which is entered once. Its value has ``claim``, ``deadline``, ``remaining()``, ``lost``,
@@ -326,9 +342,10 @@ class AsyncClient:
         """
         session = invented_session() if session is None else fields.session(session)
         key, note, reopen = self._key(key), fields.text("note", note), fields.flag("reopen", reopen)
+        seconds = fields.wait(wait)
 
         async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
-            return await self._claim_as(instance, request_id, session, key, ttl, note, reopen)
+            return await self._claim_as(instance, request_id, session, key, ttl, note, reopen, wait=seconds)
 
         return AsyncHold(self._means, ask, session, key, fields.duration("ttl", ttl))
 
@@ -339,6 +356,7 @@ class AsyncClient:
         ttl: float | timedelta = DEFAULT_HOLD_SECONDS,
         *,
         note: str = "",
+        wait: float | timedelta | None = None,
     ) -> AsyncHold:
         """Hold the first of several work keys that is free while a block runs; ``held.claim`` says which one it is.
 
@@ -347,6 +365,7 @@ class AsyncClient:
             candidates: The work keys to choose from, the most wanted first, as for ``claim_next``.
             ttl: As for ``hold``, in seconds.
             note: As for ``hold``.
+            wait: How long to wait for one of them when the block is to begin, in seconds; None for not at all.
 
         Returns:
             A context manager, as that of ``hold``.
@@ -358,10 +377,10 @@ class AsyncClient:
         """
         session = invented_session() if session is None else fields.session(session)
         keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
-        note = fields.text("note", note)
+        note, seconds = fields.text("note", note), fields.wait(wait)
 
         async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
-            return await self._claim_next_as(instance, request_id, session, keys, ttl, note)
+            return await self._claim_next_as(instance, request_id, session, keys, ttl, note, wait=seconds)
 
         # A ClaimNext is withdrawn by its request id alone.
         return AsyncHold(self._means, ask, session, "", fields.duration("ttl", ttl))
@@ -509,6 +528,7 @@ class AsyncClient:
         kind: str | None = None,
         note: str = "",
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim the first of several work keys that is free, or the best of the pool, in one call.
@@ -523,6 +543,8 @@ class AsyncClient:
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            wait: How long to wait for the work where it cannot be had at once, in seconds or as a ``timedelta``, up to
+                7 days; None for not at all. The wait ends early where nothing can become free.
             request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
                 granted once, whichever coordinators it reaches.
 
@@ -537,7 +559,14 @@ class AsyncClient:
 
         """
         answer = await self.try_claim_next(
-            session, candidates, ttl, kind=kind, note=note, repeat_after=repeat_after, request_id=request_id
+            session,
+            candidates,
+            ttl,
+            kind=kind,
+            note=note,
+            repeat_after=repeat_after,
+            wait=wait,
+            request_id=request_id,
         )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
@@ -553,6 +582,7 @@ class AsyncClient:
         note: str = "",
         repeat_after: float | timedelta | None = None,
         explain: bool = False,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
@@ -566,6 +596,7 @@ class AsyncClient:
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             explain: From the pool: claim nothing. The denial's ``work_key`` is what would be granted, "" if nothing.
+            wait: As for ``claim_next``, in seconds.
             request_id: As for ``claim_next``.
 
         Returns:
@@ -585,6 +616,7 @@ class AsyncClient:
             ttl,
             note,
             repeat_after,
+            wait,
             kind=fields.only("kind", kind),
             explain=fields.flag("explain", explain),
         )
@@ -598,6 +630,7 @@ class AsyncClient:
         ttl: float | timedelta | None,
         note: str,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         *,
         kind: str = "",
         explain: bool = False,
@@ -617,8 +650,8 @@ class AsyncClient:
         )
         if candidates is not None and not candidates:
             return model.NOTHING_LISTED
-        sent_at = boot_seconds()
-        answer = answers.next_answer(await self._calls.call("ClaimNext", request), sent_at=sent_at)
+        waited = await self._calls.call_waiting("ClaimNext", request, fields.wait(wait))
+        answer = answers.with_wait(answers.next_answer(waited.response, sent_at=waited.sent_at), waited.seconds)
         self._remember(session, answer.typed_key or answer.work_key, answer)
         return answer
 

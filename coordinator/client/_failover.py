@@ -5,6 +5,8 @@ Invariants:
   another endpoint is asked in parallel, and the first definite answer counts.
 - A client stays with the endpoint that answered last. One that failed is not used for a while, longer each time, unless
   a call has just begun and finds no other.
+- A call that waits for work at a coordinator is tried at one endpoint at a time. Where its wait breaks off, it is tried
+  again for the time that other calls have, and gets the rest of its wait where that succeeds.
 - What an error says is true of all tries together. Once one of them may have taken effect, the outcome is unknown until
   a later try is answered with it. Without such an answer, the error of the try that says most is raised.
 """
@@ -36,6 +38,10 @@ _FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 0.1, 1.0
 _LEAST_TRY_SECONDS = 0.02
 #: How long after the deadline gRPC may take to say that it has passed, in seconds.
 _GRACE_SECONDS = 0.25
+
+
+#: A try of a call that waits that has lasted so long, in seconds, had begun to wait.
+_WAITED_SECONDS = 1.0
 
 
 class Evidence(IntEnum):
@@ -115,8 +121,9 @@ class Endpoints:
 class Effort:
     """What is done for one call; ``timeout`` is its time in seconds, counted from when this is made.
 
-    One that is not ``repeatable`` is never tried at two endpoints at the same time. ``unanswered`` makes the error for
-    an endpoint of which gRPC says nothing even when the time is over.
+    One that ``waits`` has so many seconds more, for as long as a coordinator holds it. One that is not ``repeatable``
+    is never tried at two endpoints at the same time. ``unanswered`` makes the error for an endpoint of which gRPC says
+    nothing even when the time is over.
     """
 
     def __init__(
@@ -126,6 +133,7 @@ class Effort:
         timeout: float,
         unanswered: Callable[[str], CoordinatorError],
         repeatable: bool = True,
+        waits: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = endpoints
@@ -133,7 +141,10 @@ class Effort:
         self._monotonic = monotonic
         self._started = monotonic()
         self._timeout = timeout
-        self._deadline = self._started + timeout
+        self._deadline = self._started + timeout + waits
+        self._waits = waits
+        #: Since when no wait has come about again, where one broke off.
+        self._failing_since: float | None = None
         self._silence = min(_SILENCE_SHARE * timeout, _SILENCE_SECONDS) if repeatable else math.inf
         self._least_try = min(_LEAST_TRY_SECONDS, timeout / 2)
         #: The endpoints that have been asked and have not answered, and since when.
@@ -171,6 +182,8 @@ class Effort:
             return None
         if self._asked and now < self._next_at:
             return None
+        if self._waits and self._failing_since is not None and now - self._failing_since >= self._timeout:
+            raise self._verdict()
         endpoint = self._endpoints.choose(now, self._busy, resting_too=not self._tried)
         if endpoint is not None:
             self._asked[endpoint] = now
@@ -212,7 +225,9 @@ class Effort:
             self._problem, self._evidence = problem, evidence
             self._declined.add(endpoint)
             return
-        del self._asked[endpoint]
+        since = self._asked.pop(endpoint)
+        if self._failing_since is None or now - since > _WAITED_SECONDS:
+            self._failing_since = now
         if isinstance(problem, OutcomeUnknown):
             self._in_doubt = self._in_doubt or problem
         if evidence >= self._evidence:

@@ -17,11 +17,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_ITEMS, MAX_PRIORITY
+from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_ITEMS, MAX_PRIORITY, check_wait
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import REPEATS_ON_WIRE, STATES_ON_WIRE
+from coordinator.wire import REPEATS_ON_WIRE, STATES_ON_WIRE, seconds_of
 
 __all__ = [
     "candidates",
@@ -39,6 +39,7 @@ __all__ = [
     "shown",
     "states",
     "text",
+    "wait",
 ]
 
 T = TypeVar("T")
@@ -119,6 +120,11 @@ def duration(field: str, value: float | timedelta | None) -> Duration | None:
         raise InvalidInput(f"{field} is too long: {shown(value)}; it is a number of seconds", field=field)
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
     return Duration(seconds=whole, nanos=nanos)
+
+
+def wait(value: float | timedelta | None) -> float | None:
+    """Return how long to wait in seconds, None for not at all; ``InvalidInput`` for what is out of range."""
+    return None if value is None else check_wait(seconds_of(duration("wait", value) or Duration()))
 
 
 def policy(

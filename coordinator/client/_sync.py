@@ -173,6 +173,7 @@ class Client:
         reopen: bool = False,
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim a work key.
@@ -188,6 +189,8 @@ class Client:
             token: The fencing token of a claim that the session holds, to renew it from another client.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            wait: How long to wait for the work where it cannot be had at once, in seconds or as a ``timedelta``, up to
+                7 days; None for not at all. The wait ends early where nothing can become free.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it is granted once.
 
@@ -204,7 +207,15 @@ class Client:
 
         """
         answer = self.try_claim(
-            session, key, ttl, note=note, reopen=reopen, token=token, repeat_after=repeat_after, request_id=request_id
+            session,
+            key,
+            ttl,
+            note=note,
+            reopen=reopen,
+            token=token,
+            repeat_after=repeat_after,
+            wait=wait,
+            request_id=request_id,
         )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
@@ -220,6 +231,7 @@ class Client:
         reopen: bool = False,
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim a work key like ``claim``, but return the denial instead of raising it.
@@ -233,6 +245,7 @@ class Client:
             token: As for ``claim``.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            wait: As for ``claim``, in seconds.
             request_id: As for ``claim``.
 
         Returns:
@@ -244,7 +257,7 @@ class Client:
 
         """
         return self._claim_as(
-            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after
+            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after, wait
         )
 
     def _claim_as(
@@ -258,6 +271,7 @@ class Client:
         reopen: bool,
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
     ) -> model.Claim | model.Denial:
         request = pb.ClaimRequest(
             fleet=self._fleet,
@@ -271,8 +285,8 @@ class Client:
             fencing_token=fields.integer("token", token),
             repeat_after=fields.duration("repeat_after", repeat_after),
         )
-        sent_at = boot_seconds()
-        answer = answers.claim_answer(self._calls.call("Claim", request), sent_at=sent_at)
+        waited = self._calls.call_waiting("Claim", request, fields.wait(wait))
+        answer = answers.with_wait(answers.claim_answer(waited.response, sent_at=waited.sent_at), waited.seconds)
         self._remember(session, key, answer)
         return answer
 
@@ -284,6 +298,7 @@ class Client:
         *,
         note: str = "",
         reopen: bool = False,
+        wait: float | timedelta | None = None,
     ) -> Hold:
         """Hold a work key while a block runs: claim it, renew the claim, and end it with the block.
 
@@ -308,6 +323,7 @@ class Client:
             ttl: How long the claim lasts if nothing renews it any more, in seconds, 5 s to 7 days.
             note: Shown to sessions that are denied, and to the next one that claims the work.
             reopen: Claim it although it is completed.
+            wait: How long to wait for the work when the block is to begin, in seconds; None for not at all.
 
         Returns:
             A context manager, which is entered once. Its value has ``claim``, ``deadline``, ``remaining()``, ``lost``,
@@ -323,9 +339,10 @@ class Client:
         """
         session = invented_session() if session is None else fields.session(session)
         key, note, reopen = self._key(key), fields.text("note", note), fields.flag("reopen", reopen)
+        seconds = fields.wait(wait)
 
         def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
-            return self._claim_as(instance, request_id, session, key, ttl, note, reopen)
+            return self._claim_as(instance, request_id, session, key, ttl, note, reopen, wait=seconds)
 
         return Hold(self._means, ask, session, key, fields.duration("ttl", ttl))
 
@@ -336,6 +353,7 @@ class Client:
         ttl: float | timedelta = DEFAULT_HOLD_SECONDS,
         *,
         note: str = "",
+        wait: float | timedelta | None = None,
     ) -> Hold:
         """Hold the first of several work keys that is free while a block runs; ``held.claim`` says which one it is.
 
@@ -344,6 +362,7 @@ class Client:
             candidates: The work keys to choose from, the most wanted first, as for ``claim_next``.
             ttl: As for ``hold``, in seconds.
             note: As for ``hold``.
+            wait: How long to wait for one of them when the block is to begin, in seconds; None for not at all.
 
         Returns:
             A context manager, as that of ``hold``.
@@ -355,10 +374,10 @@ class Client:
         """
         session = invented_session() if session is None else fields.session(session)
         keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
-        note = fields.text("note", note)
+        note, seconds = fields.text("note", note), fields.wait(wait)
 
         def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
-            return self._claim_next_as(instance, request_id, session, keys, ttl, note)
+            return self._claim_next_as(instance, request_id, session, keys, ttl, note, wait=seconds)
 
         # A ClaimNext is withdrawn by its request id alone.
         return Hold(self._means, ask, session, "", fields.duration("ttl", ttl))
@@ -506,6 +525,7 @@ class Client:
         kind: str | None = None,
         note: str = "",
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim the first of several work keys that is free, or the best of the pool, in one call.
@@ -520,6 +540,8 @@ class Client:
             note: Shown to sessions that are denied, and to the next one that claims the work.
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
+            wait: How long to wait for the work where it cannot be had at once, in seconds or as a ``timedelta``, up to
+                7 days; None for not at all. The wait ends early where nothing can become free.
             request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
                 granted once, whichever coordinators it reaches.
 
@@ -534,7 +556,14 @@ class Client:
 
         """
         answer = self.try_claim_next(
-            session, candidates, ttl, kind=kind, note=note, repeat_after=repeat_after, request_id=request_id
+            session,
+            candidates,
+            ttl,
+            kind=kind,
+            note=note,
+            repeat_after=repeat_after,
+            wait=wait,
+            request_id=request_id,
         )
         if isinstance(answer, model.Denial):
             raise ClaimDenied(answer)
@@ -550,6 +579,7 @@ class Client:
         note: str = "",
         repeat_after: float | timedelta | None = None,
         explain: bool = False,
+        wait: float | timedelta | None = None,
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
@@ -563,6 +593,7 @@ class Client:
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             explain: From the pool: claim nothing. The denial's ``work_key`` is what would be granted, "" if nothing.
+            wait: As for ``claim_next``, in seconds.
             request_id: As for ``claim_next``.
 
         Returns:
@@ -582,6 +613,7 @@ class Client:
             ttl,
             note,
             repeat_after,
+            wait,
             kind=fields.only("kind", kind),
             explain=fields.flag("explain", explain),
         )
@@ -595,6 +627,7 @@ class Client:
         ttl: float | timedelta | None,
         note: str,
         repeat_after: float | timedelta | None = None,
+        wait: float | timedelta | None = None,
         *,
         kind: str = "",
         explain: bool = False,
@@ -614,8 +647,8 @@ class Client:
         )
         if candidates is not None and not candidates:
             return model.NOTHING_LISTED
-        sent_at = boot_seconds()
-        answer = answers.next_answer(self._calls.call("ClaimNext", request), sent_at=sent_at)
+        waited = self._calls.call_waiting("ClaimNext", request, fields.wait(wait))
+        answer = answers.with_wait(answers.next_answer(waited.response, sent_at=waited.sent_at), waited.seconds)
         self._remember(session, answer.typed_key or answer.work_key, answer)
         return answer
 

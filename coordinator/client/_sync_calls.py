@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -20,6 +20,7 @@ from coordinator.client._race import Race, Stream
 from coordinator.client._security import Security
 from coordinator.client._watch_position import Position
 from coordinator.client._withdrawal import withdrawal_of
+from coordinator.clock import boot_seconds
 from coordinator.errors import (
     CoordinatorError,
     InvalidInput,
@@ -29,15 +30,29 @@ from coordinator.errors import (
     Unauthenticated,
     Unavailable,
 )
+from coordinator.limits import HELD_CALL_SECONDS
 from coordinator.net.channels import Failure
 from coordinator.v1 import service_pb2 as pb
+from coordinator.v1 import types_pb2 as types
+from coordinator.wire import duration, seconds_of
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "Waited"]
 
 _LOG = logging.getLogger(__name__)
 #: How long a caller who has its answer waits at most, and at least if need be, until the tries that are left have been
 #: withdrawn, in seconds. It mostly takes a few milliseconds, as a coordinator has just answered.
 _WITHDRAWING_SECONDS, _LEAST_WITHDRAWING_SECONDS = 2.0, 0.25
+
+
+class Waited(NamedTuple):
+    """The answer to a request that may have waited: when it was sent for the last time, and how long was waited.
+
+    ``seconds`` is None where the coordinator did not wait.
+    """
+
+    response: Any
+    sent_at: float
+    seconds: float | None
 
 
 class Calls:
@@ -61,10 +76,19 @@ class Calls:
         """Close the connections, for good: what is under way ends, and nothing is begun any more."""
         self._connections.close()
 
-    def call(self, method: str, request: Any, request_id: str | None = None, *, within: float | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        request: Any,
+        request_id: str | None = None,
+        *,
+        within: float | None = None,
+        waits: float = 0.0,
+    ) -> Any:
         """Send a request, and to another endpoint where one fails or is silent, until an answer or the deadline.
 
-        ``within`` shortens the time that the call may take, in seconds.
+        ``within`` shortens the time that the call may take, in seconds; ``waits`` is how long the coordinator may hold
+        it beyond that.
 
         All tries carry the same ``request_id``, so that one which took effect unseen is recognised by the next. Those
         that are left when one was answered are withdrawn.
@@ -72,7 +96,8 @@ class Calls:
         request_id = request_id or getattr(request, "request_id", None)
         # Reap reports what it has done itself: of two at once, one would have done the other's share.
         seconds = self._timeout if within is None else min(within, self._timeout)
-        effort = self._effort(request_id, repeatable=method != "Reap", timeout=seconds)
+        # One that waits is silent for that reason alone.
+        effort = self._effort(request_id, repeatable=method != "Reap" and not waits, timeout=seconds, waits=waits)
         try:
             response = self._first_answer(effort, method, request, request_id)
         except (Refused, InvalidInput):
@@ -80,6 +105,25 @@ class Calls:
             raise
         self._withdraw(effort, withdrawal_of(method, request, response))
         return response
+
+    def call_waiting(self, method: str, request: Any, wait: float | None) -> Waited:
+        """Send a Claim or ClaimNext that waits at the coordinator for so many seconds, None for not at all.
+
+        A coordinator holds one call for a part of the wait; the same request is sent again until the wait is over.
+        """
+        if wait is None:
+            sent_at = boot_seconds()
+            return Waited(self.call(method, request), sent_at, None)
+        began = boot_seconds()
+        while True:
+            sent_at = boot_seconds()
+            left = max(0.0, began + wait - sent_at)
+            request.wait.CopyFrom(duration(left))
+            response = self.call(method, request, waits=min(left, HELD_CALL_SECONDS))
+            if response.outcome == types.OUTCOME_WAITING:
+                continue
+            held = seconds_of(response.waited) if response.HasField("waited") else None
+            return Waited(response, sent_at, held if held is None else sent_at - began + held)
 
     def withdraw_claim(
         self, fleet: str, session: str, work_key: str, request_id: str, ttl: Duration | None, *, within: float
@@ -166,11 +210,14 @@ class Calls:
         except CoordinatorError as error:
             _LOG.debug("a request that was answered could not be withdrawn: %s", error)
 
-    def _effort(self, request_id: str | None, *, repeatable: bool, timeout: float | None = None) -> Effort:
+    def _effort(
+        self, request_id: str | None, *, repeatable: bool, timeout: float | None = None, waits: float = 0.0
+    ) -> Effort:
         return Effort(
             self._endpoints,
             timeout=timeout or self._timeout,
             repeatable=repeatable,
+            waits=waits,
             unanswered=lambda silent: no_answer(silent, request_id),
         )
 

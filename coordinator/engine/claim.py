@@ -8,6 +8,8 @@ Invariants:
   Once another claim was granted, the request_id of the attempt before is forgotten: a duplicate that comes after that
   is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
+- A repeated request that waits marks the claim of the first as known, in a transaction: ``withdrawal.hand_back``, for
+  what was granted to a call that is gone, then leaves it.
 - A repeated ClaimNext gets the claim of the first, whichever candidate it tries.
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
@@ -211,7 +213,7 @@ def _repeat(
     previous = yield from previous_from_history(reply.range(0).kvs)
     work = yield from work_in(reply)
     for _ in TRIES:
-        shown = yield from take_over(paths, found, live, held, command.now)
+        shown = yield from take_over(paths, found, live, held, command.now, known=command.waits)
         if isinstance(shown, Claim):
             again = replace(shown, previous=previous)
             return (yield from with_brief(paths, again, work, chosen=False))

@@ -30,8 +30,9 @@ class ClaimCommand:
     ``one_of_many``: it is a try of one candidate of a ClaimNext. What its session holds already is not renewed then,
     and a grant leaves its mark under the request, so that the same request is granted once among all candidates. One
     that does not ``contend`` is not noted as a contender where it is denied; what it has ``chosen`` is reported with
-    its grant. ``policy`` is that of the work.
-    ``also`` must hold besides: of the pool's choice, that the work and what it depends on are as they were seen.
+    its grant. ``policy`` is that of the work. ``also`` must hold besides: of the pool's choice, that the work and what
+    it depends on are as they were seen. A request that ``waits`` may be cancelled after its grant, and then the claim
+    is handed back, unless another try of the request was answered with it.
     """
 
     session: str
@@ -47,6 +48,7 @@ class ClaimCommand:
     chosen: Chosen | None = None
     policy: WorkPolicy = NO_POLICY
     also: tuple[Compare, ...] = ()
+    waits: bool = False
 
     def made(self, stored: StoredClaim | StoredRecord) -> bool:
         """Return whether a try of this request has made the claim, or the record of its attempt."""

@@ -128,15 +128,17 @@ def renew_live(
 
 
 def take_over(
-    paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim, now: datetime
+    paths: WorkPaths, found: Snapshot, live: LiveClaim, held: StoredClaim, now: datetime, *, known: bool = False
 ) -> Operation[Claim | Snapshot]:
     """Show the claim that was found on a lease of this replica's own; if it has changed, return how it is.
 
-    Where another replica has granted its lease it moves to one that ends no sooner. It is written only then.
+    Where another replica has granted its lease it moves to one that ends no sooner. It is written only then, and where
+    it must be ``known`` that its holder has it: as a renewal says that, too, the claim counts as renewed then.
     """
     lease = yield from lease_for(0.0 if live.lease else held.ttl, outliving=live.lease)
-    if lease.id != live.lease:
-        held = replace(held, expires_at=lease.expires_at)
+    if lease.id != live.lease or (known and not held.renewed):
+        expires_at = held.expires_at if lease.id == live.lease else lease.expires_at
+        held = replace(held, expires_at=expires_at, renewed=held.renewed or known)
         met = yield from rewrite(paths, found, live, held, lease, now)
         if met is not None:
             return met

@@ -13,6 +13,9 @@ Invariants:
 - An attempt that was withdrawn leaves the work as it was before: finished work is finished, and a loose end is a loose
   end again. It keeps its number and its history entry, which says ``withdrawn``.
 
+A coordinator whose caller is gone before it was answered hands the claim back itself (``hand_back``). It cannot know
+whether the caller asks again: so the request is not marked, and another try of it is granted as if it were the first.
+
 A ClaimNext is withdrawn without naming a work key (``withdraw_next``): what stands under its request says which one it
 was granted. Its tries and its withdrawal write the same key, which etcd refuses within one batch.
 
@@ -39,12 +42,21 @@ from coordinator.keys import WorkKey
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Cause, Record, State
 
-__all__ = ["WithdrawCommand", "not_withdrawn", "remembered_for", "withdraw", "withdraw_next", "withdraw_policy_change"]
+__all__ = [
+    "WithdrawCommand",
+    "hand_back",
+    "not_withdrawn",
+    "remembered_for",
+    "withdraw",
+    "withdraw_next",
+    "withdraw_policy_change",
+]
 
 #: How much longer than the TTL of its claim a withdrawal is remembered, in seconds: as long as a copy may take on its
 #: way that is neither refused for its deadline nor because its coordinator was stopped.
 _LONGER_SECONDS = 60.0
 _REASON = "withdrawn: it was granted after its caller had been answered"
+_GONE = "handed back: it was granted when its caller was gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,23 @@ def withdraw_policy_change(command: WithdrawCommand, paths: FleetPaths, pattern:
     yield from commit(Txn((in_turn(paths.policy(pattern)),), (mark,)))
 
 
+def hand_back(command: WithdrawCommand, paths: WorkPaths) -> Operation[bool]:
+    """Release the claim that a request was granted whose call is gone; returns whether that has released one.
+
+    One that another try of the request was answered with is known to its holder, and stays.
+    """
+    found = yield from read(paths)
+    for _ in TRIES:
+        if found.claim is None or isinstance(command.sender, NoSession) or not _is_unknown(command, found.claim):
+            return False
+        forgotten = Delete(paths.request(command.sender, command.request_id))
+        ended = yield from _release(command, paths, found, forgotten)
+        if isinstance(ended, Record):
+            return True
+        found = ended
+    raise contended(paths.work_key, "a claim was being handed back")
+
+
 def _mark(command: WithdrawCommand, paths: WorkPaths | FleetPaths, work_key: str = "") -> Operation[Put]:
     """Return what marks the request as withdrawn, on a lease."""
     lease = yield from lease_for(remembered_for(command.ttl_seconds))
@@ -134,20 +163,27 @@ def _is_unknown(command: WithdrawCommand, live: LiveClaim) -> bool:
     )
 
 
-def _release(command: WithdrawCommand, paths: WorkPaths, found: Snapshot, mark: Put) -> Operation[Record | Snapshot]:
-    """End the claim that was found, put the mark, and leave the work as it was before the claim."""
+def _release(
+    command: WithdrawCommand, paths: WorkPaths, found: Snapshot, mark: Put | Delete
+) -> Operation[Record | Snapshot]:
+    """End the claim that was found, and leave the work as it was before the claim.
+
+    ``mark`` puts what marks the request as withdrawn, or deletes what says that it was granted: then it may be again.
+    """
     if found.claim is None:
         raise ValueError("only a live claim is released")
     ended = replace(
         as_claimed(found),
         state=State.ABANDONED,
         cause=Cause.RELEASED,
-        reason=_REASON,
+        reason=_GONE if isinstance(mark, Delete) else _REASON,
         ended_at=command.now,
         withdrawn=True,
     )
     end = yield from write_end(paths, ended, contenders=found.contenders, request_id=command.request_id)
     before = yield from _before(paths, found, ended)
+    if isinstance(mark, Delete):
+        before = replace(before, request_id="")
     record, written = put_record(paths, before, loose_ends=command.policies.of(paths.work_key).loose_ends)
     success = [Delete(paths.claim), *written, *end.operations, mark]
     as_granted = unchanged(paths.claim, found.claim.mod_revision)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_CANDIDATES
+from coordinator.limits import HELD_CALL_SECONDS, MAX_CANDIDATES
 from coordinator.quotation import line, quoted
 
 __all__ = [
@@ -66,6 +66,9 @@ class ClaimArguments(Arguments):
         description=f"What to choose from, most wanted first, at most {MAX_CANDIDATES}: kind:name, owner/repo#7, a URL"
     )
     note: str = Field(default="", description="What you are about to do; others read it")
+    wait_seconds: float = Field(
+        default=0, ge=0, le=HELD_CALL_SECONDS, description="How long to wait for it where it is taken, at most 45"
+    )
 
 
 class KeyArguments(Arguments):

@@ -105,7 +105,12 @@ class Desk:
         try:
             with self._remembered(asked, request_id):
                 answer = await self._client.try_claim_next(
-                    self.session, arguments.keys, self._ttl, note=arguments.note, request_id=request_id
+                    self.session,
+                    arguments.keys,
+                    self._ttl,
+                    note=arguments.note,
+                    wait=arguments.wait_seconds or None,
+                    request_id=request_id,
                 )
         except asyncio.CancelledError:
             self._withdraw(request_id)

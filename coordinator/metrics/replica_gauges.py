@@ -8,6 +8,7 @@ from coordinator.logs.format import dropped_lines
 from coordinator.metrics import Reading, ReplicaGauges
 
 if TYPE_CHECKING:
+    from coordinator.service.waiting import Waits
     from coordinator.service.watches import Watches
     from coordinator.store.leases.pool import LeasePool
     from coordinator.store.storage_quota import SpaceWatch
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["replica_gauges"]
 
 
-def replica_gauges(pool: LeasePool, space: SpaceWatch, watches: Watches) -> ReplicaGauges:
+def replica_gauges(pool: LeasePool, space: SpaceWatch, watches: Watches, waits: Waits) -> ReplicaGauges:
     """Return the gauges that are read when Prometheus asks."""
     return ReplicaGauges(
         Reading("leases", "Leases of this replica's pool that have not reached their deadlines.", lambda: pool.size),
         Reading("watchers", "Streams of Watch that this replica serves now.", lambda: watches.size),
+        Reading("waiters", "Calls that wait at this replica for work to become free.", lambda: waits.places.taken),
         Reading(
             "etcd_has_leader",
             "Whether any etcd member that answers this replica sees a leader: 1 or 0.",

@@ -142,7 +142,8 @@ class Denial:
     live as may be. ``policy`` is the pattern of the policy that says so. ``own_session`` is true if the claim is held
     under the caller's own session name by another process of it. ``alternatives`` are up to three work keys of the same
     kind that were abandoned and are free. ``choice`` is there if it is the answer to a ClaimNext: then the rest is
-    about its first choice, except for ``retry_after_seconds``, which is about all candidates.
+    about its first choice, except for ``retry_after_seconds``, which is about all candidates. ``waited_seconds`` is how
+    long was waited for the work; None where no wait was asked for, or the coordinator had no place to wait.
     """
 
     work_key: str
@@ -157,6 +158,7 @@ class Denial:
     choice: Choice | None = None
     alternatives: tuple[str, ...] = ()
     policy: str | None = None
+    waited_seconds: float | None = None
 
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""

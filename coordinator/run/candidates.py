@@ -48,7 +48,13 @@ class Asking:
     """One claim of the first free work key; threads may share it. ``connect`` makes the client that asks."""
 
     def __init__(
-        self, connect: Callable[[], Client], session: str, keys: Sequence[str], ttl: float, repeat_after: float | None
+        self,
+        connect: Callable[[], Client],
+        session: str,
+        keys: Sequence[str],
+        ttl: float,
+        repeat_after: float | None,
+        wait: float | None = None,
     ) -> None:
         self._connect = connect
         self._session = session
@@ -56,6 +62,8 @@ class Asking:
         self._ttl = ttl
         #: Completed work is free again so many seconds later; None leaves that to its policy.
         self._repeat_after = repeat_after
+        #: How long to wait for it, in seconds; None for not at all.
+        self._wait = wait
         self._request_id = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._connected: Client | None = None
@@ -63,12 +71,14 @@ class Asking:
     def claim(self) -> Claim | Denial:
         """Claim it in one call; one whose outcome is unknown is withdrawn, and the error says what is so then."""
         client, session, keys = self._client(), self._session, self._keys
-        again, request_id = self._repeat_after, self._request_id
+        again, wait, request_id = self._repeat_after, self._wait, self._request_id
         try:
             if len(keys) == 1:
                 # A denial names the holder then.
-                return client.try_claim(session, keys[0], self._ttl, repeat_after=again, request_id=request_id)
-            return client.try_claim_next(session, keys, self._ttl, repeat_after=again, request_id=request_id)
+                return client.try_claim(
+                    session, keys[0], self._ttl, repeat_after=again, wait=wait, request_id=request_id
+                )
+            return client.try_claim_next(session, keys, self._ttl, repeat_after=again, wait=wait, request_id=request_id)
         except OutcomeUnknown as error:
             # Its own hint is for commands that can repeat a request.
             error.request_id = None

@@ -62,6 +62,8 @@ class Request(NamedTuple):
     nothing_free: int = NOTHING_FREE
     #: After how many seconds what was completed is free again; None: where its policy says so.
     repeat_after: float | None = None
+    #: How long to wait for the work, in seconds; None: not at all.
+    wait: float | None = None
 
 
 class _Withdrawn(NamedTuple):
@@ -153,7 +155,9 @@ class Wrapper:
 
         request, interrupted, ready = self.request, 0, False
         connect = partial(request.connect, request.timeout)
-        asking = self._asking = Asking(connect, request.session, request.keys, request.timing.ttl, request.repeat_after)
+        asking = self._asking = Asking(
+            connect, request.session, request.keys, request.timing.ttl, request.repeat_after, request.wait
+        )
         self.calls.start(asking.claim)
         answer: Any = None
         while answer is None or not (ready or self._broken is not None):

@@ -3,16 +3,21 @@
 Invariants:
 - What calls under way hold in memory is bounded by their number and by the size of their requests, whatever etcd does:
   beyond that, a call is refused at once, with a reason and when to come again.
+- A call that waits for work gives its place up meanwhile (``HeldCall``): it has one of those that wait.
 - No connection has more places than are left free, and no credential more than twice as many. So however many flood,
   there are places for one that does not: one connection gets half of all at most, two a third each, and so on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Self
+
 from coordinator.errors import LimitExceeded
 from coordinator.limits import MAX_WAITING_BYTES
 
-__all__ = ["Admission"]
+__all__ = ["HELD", "Admission", "HeldCall", "Place"]
 
 _RETRY_SECONDS = 1.0
 #: How many times the places that are left free one holder may have: a connection, and a credential.
@@ -28,7 +33,7 @@ class Admission:
         self._by_connection: dict[str, int] = {}
         self._by_credential: dict[str, int] = {}
 
-    def place(self, connection: str, size: int, items: int = 1, credential: str | None = None) -> _Place:
+    def place(self, connection: str, size: int, items: int = 1, credential: str | None = None) -> Place:
         """Return a place for a call of ``size`` bytes, to be held by ``with``; raises ``LimitExceeded`` without one.
 
         ``credential`` is None where none are asked for. A call that is alone is always let in, however large.
@@ -49,7 +54,7 @@ class Admission:
             held = self._by_credential.get(credential, 0)
             if held and held + weight > _OF_CREDENTIAL * free:
                 raise _too_many(held, "credential", free)
-        return _Place(self, connection, credential, size, weight)
+        return Place(self, connection, credential, size, weight)
 
     def _count(self, connection: str, credential: str | None, size: int, weight: int) -> None:
         self._calls += weight
@@ -75,10 +80,13 @@ def _too_many(held: int, kind: str, free: int) -> LimitExceeded:
     )
 
 
-class _Place:
-    """A place that is held during a block. A class, because ``contextmanager`` costs every call ten times as much."""
+class Place:
+    """A place that is held during a block, or until its call leaves.
 
-    __slots__ = ("_admission", "_connection", "_credential", "_size", "_weight")
+    A class, because ``contextmanager`` costs every call ten times as much.
+    """
+
+    __slots__ = ("_admission", "_connection", "_credential", "_left", "_size", "_weight")
 
     def __init__(self, admission: Admission, connection: str, credential: str | None, size: int, weight: int) -> None:
         self._admission = admission
@@ -86,9 +94,37 @@ class _Place:
         self._credential = credential
         self._size = size
         self._weight = weight
+        self._left = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._admission._count(self._connection, self._credential, self._size, self._weight)  # noqa: SLF001  # two halves of one thing
+        return self
 
     def __exit__(self, *raised: object) -> None:
-        self._admission._count(self._connection, self._credential, -self._size, -self._weight)  # noqa: SLF001  # likewise
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place up, before the block ends."""
+        if not self._left:
+            self._left = True
+            self._admission._count(self._connection, self._credential, -self._size, -self._weight)  # noqa: SLF001  # likewise
+
+
+class HeldCall:
+    """A call that may be held: whose it is, its place, and how long it has waited, in seconds.
+
+    ``check`` raises for one whose caller may not make it any more, as its credential was withdrawn meanwhile.
+    """
+
+    __slots__ = ("check", "connection", "credential", "leave", "waited")
+
+    def __init__(self, place: Place, connection: str, credential: str | None, check: Callable[[], object]) -> None:
+        self.leave = place.leave
+        self.connection = connection
+        self.credential = credential or ""
+        self.check = check
+        self.waited = 0.0
+
+
+#: The call that is being answered, where it may be held.
+HELD: ContextVar[HeldCall] = ContextVar("held_call")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -21,7 +22,7 @@ from coordinator.logs.format import said
 from coordinator.recorder import Recorder
 from coordinator.security.credential_grants import Role
 from coordinator.service.access import RULES, Authorizer
-from coordinator.service.admission import Admission
+from coordinator.service.admission import HELD, Admission, HeldCall
 from coordinator.service.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.error_replies import Refusals, abort
@@ -80,7 +81,7 @@ class Middleware:
     def _unary(self, described: MethodDescriptor, behaviour: Any) -> Any:
         method, authorizer, admission, audit = described.name, self._authorizer, self._admission, self._audit
         unpaused = self._unpaused
-        takes_request_id = "request_id" in described.input_type.fields_by_name
+        takes_request_id, waits = (name in described.input_type.fields_by_name for name in ("request_id", "wait"))
         count_items = _counting(described)
         if method in _LARGE:
             behaviour = self._in_turn(behaviour)
@@ -91,7 +92,7 @@ class Middleware:
         async def answer(request: Any, context: _Context) -> Any:
             self.taken_up += 1
             started = time.perf_counter()
-            code = "CANCELLED"
+            code, held = "CANCELLED", None
             try:
                 unpaused()
                 self._check_open()
@@ -100,7 +101,11 @@ class Middleware:
                 if takes_request_id and not request.request_id:
                     # Its outcome may be unknown, and then it is to be repeated.
                     request.request_id = new_request_id()
-                with admission.place(caller_of(context), request.ByteSize(), count_items(request), credential):
+                caller = caller_of(context)
+                with admission.place(caller, request.ByteSize(), count_items(request), credential) as place:
+                    if waits and request.HasField("wait"):
+                        held = HeldCall(place, caller, credential, partial(self._check_held, method, request, context))
+                        HELD.set(held)
                     response = await behaviour(request, context)
                 code = "OK"
                 if audit is not None and not operating:
@@ -111,10 +116,16 @@ class Middleware:
                 del request  # gRPC keeps this frame until cycles are collected, and a request can have megabytes
                 await abort(context, reported)
             finally:
-                self._recorder.call_done(method, code, time.perf_counter() - started)
+                waited = 0.0 if held is None else held.waited
+                self._recorder.call_done(method, code, max(0.0, time.perf_counter() - started - waited))
             return response
 
         return answer
+
+    def _check_held(self, method: str, request: Any, context: _Context) -> None:
+        """Raise for a call that has waited and whose caller may not make it any more."""
+        if self._authorizer is not None:
+            self._authorizer.admit(method, request, context)
 
     def _operating(self, method: str, behaviour: Any, audit: Audit) -> Any:
         async def answer(request: Any, context: _Context) -> Any:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TypeVar
 
+from google.protobuf.duration_pb2 import Duration
+
 from coordinator import model
 from coordinator.errors import ClaimLost, CoordinatorError
+from coordinator.service.request_fields import Keyed
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import (
@@ -37,8 +40,10 @@ __all__ = [
     "live_claim",
     "log_reply",
     "next_reply",
+    "next_waiting_reply",
     "record",
     "submission",
+    "waiting_reply",
     "work_details",
 ]
 
@@ -52,11 +57,17 @@ _PORTION = 32
 _SKIPPED_KEPT = 1_024
 
 
-def claim_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet: bool = False) -> pb.ClaimResponse:
-    """Write the answer to a claim; ``new_fleet``: it is the first in its fleet."""
+def claim_reply(
+    answer: model.Claim | model.Denial, typed_key: str, *, new_fleet: bool = False, waited: Duration | None = None
+) -> pb.ClaimResponse:
+    """Write the answer to a claim; ``new_fleet``: it is the first in its fleet; ``waited``: how long it was held."""
     if isinstance(answer, model.Denial):
         return pb.ClaimResponse(
-            outcome=types.OUTCOME_DENIED, work_key=answer.work_key, typed_key=typed_key, denial=_denial(answer)
+            outcome=types.OUTCOME_DENIED,
+            work_key=answer.work_key,
+            typed_key=typed_key,
+            denial=_denial(answer),
+            waited=waited,
         )
     return pb.ClaimResponse(
         outcome=OUTCOMES_ON_WIRE[answer.outcome],
@@ -67,6 +78,7 @@ def claim_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet
         new_fleet=new_fleet,
         brief=answer.brief,
         blocked_by=answer.blocked_by,
+        waited=waited,
     )
 
 
@@ -80,8 +92,20 @@ def submission(found: model.Submission, typed_key: str) -> pb.Submission:
     )
 
 
-def next_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet: bool = False) -> pb.ClaimNextResponse:
-    """Write the answer to a ClaimNext; ``new_fleet`` as in ``claim_reply``."""
+def waiting_reply(keyed: Keyed) -> pb.ClaimResponse:
+    """Tell the caller of a claim to go on waiting."""
+    return pb.ClaimResponse(outcome=types.OUTCOME_WAITING, work_key=str(keyed.work_key), typed_key=keyed.typed)
+
+
+def next_waiting_reply(first: Keyed) -> pb.ClaimNextResponse:
+    """Tell the caller of a ClaimNext to go on waiting; ``first`` is its first candidate."""
+    return pb.ClaimNextResponse(outcome=types.OUTCOME_WAITING, work_key=str(first.work_key), typed_key=first.typed)
+
+
+def next_reply(
+    answer: model.Claim | model.Denial, typed_key: str, *, new_fleet: bool = False, waited: Duration | None = None
+) -> pb.ClaimNextResponse:
+    """Write the answer to a ClaimNext; ``new_fleet`` and ``waited`` as in ``claim_reply``."""
     reply = claim_reply(answer, typed_key)
     return pb.ClaimNextResponse(
         outcome=reply.outcome,
@@ -94,6 +118,7 @@ def next_reply(answer: model.Claim | model.Denial, typed_key: str, *, new_fleet:
         new_fleet=new_fleet,
         brief=reply.brief,
         blocked_by=reply.blocked_by,
+        waited=waited,
     )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules, WorkKey
-from coordinator.limits import MAX_BRIEFED_SECONDS, MAX_ID_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, check_ttl
+from coordinator.limits import MAX_BRIEFED_SECONDS, MAX_ID_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, check_ttl, check_wait
 from coordinator.model import State
 from coordinator.names import check_fleet, check_session, check_text
 from coordinator.v1 import service_pb2 as pb
@@ -35,6 +35,7 @@ __all__ = [
     "read_text",
     "read_token",
     "read_ttl",
+    "read_wait",
     "sender_of",
 ]
 
@@ -151,6 +152,11 @@ def read_ttl(
 ) -> float | None:
     """Return the ttl in seconds, None where the request has none."""
     return check_ttl(seconds_of(request.ttl)) if request.HasField("ttl") else None
+
+
+def read_wait(request: pb.ClaimRequest | pb.ClaimNextRequest) -> float:
+    """Return how long to wait, in seconds."""
+    return check_wait(seconds_of(request.wait))
 
 
 def read_max_age(request: pb.BriefingRequest | pb.HotRequest, default: float) -> float:

@@ -104,6 +104,7 @@ def claim_command(
         instance=read_id("instance", whose.instance),
         token=read_token(wanted.fencing_token),
         policy=policy,
+        waits=isinstance(wanted, pb.ClaimRequest) and wanted.HasField("wait"),
     )
 
 
@@ -117,6 +118,7 @@ def next_command(request: pb.ClaimNextRequest, now: datetime) -> ClaimCommand:
         note=read_text("note", request.note),
         instance=read_id("instance", request.instance),
         one_of_many=True,
+        waits=request.HasField("wait"),
     )
 
 
@@ -124,6 +126,12 @@ def read_pool_request(request: pb.ClaimNextRequest) -> str:
     """Return of which kind a ClaimNext from the pool is to be, "" for any."""
     if request.candidates:
         raise InvalidInput("candidates are named, and from_pool is set; give one of them", field="candidates")
+    if request.HasField("wait"):
+        raise InvalidInput(
+            "the pool cannot be waited for; only work that is named can",
+            field="wait",
+            hint="name the candidates, or ask again after the time that the denial says",
+        )
     return check_kind(request.kind) if request.kind else ""
 
 

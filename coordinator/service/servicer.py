@@ -66,6 +66,7 @@ from coordinator.service.shared_readings import SharedReadings
 from coordinator.service.status import StatusReader
 from coordinator.service.submissions import Submissions, Submitting
 from coordinator.service.turns import Turns
+from coordinator.service.waiting import Held, WaitingCalls, Waits, waited_of
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.operation_driver import Runner
@@ -80,7 +81,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
 
-class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
+class Servicer(ReadCalls, PolicyCalls, WaitingCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
@@ -101,6 +102,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         pool_placements: PoolPlacements,
         policies: Policies,
         turns: Turns,
+        waits: Waits,
         *,
         key_rules: KeyRules,
         credential: Callable[[Any], str] = lambda _: "",
@@ -122,6 +124,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         self._pool_placements = pool_placements
         self._policies = policies
         self._turns = turns
+        self._waits = waits
         self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
         self._key_rules = key_rules
         self._candidates = CandidateLists(key_rules)
@@ -136,7 +139,12 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         payer = self._payer(keyed.fleet, command.session, context)
         deadline = deadline_of(context)
         was_empty = await self._new_fleets.is_empty(keyed.fleet, deadline=deadline)
-        answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline)
+        held = None
+        if request.HasField("wait"):
+            held = await self._wait_for(request, command, keyed, payer, deadline)
+        answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline) if not held else held.answer
+        if answer is None:
+            return replies.waiting_reply(keyed)
         self._decisions.claim_answered(keyed, command.session, answer)
         first = self._new_fleets.answered(keyed.fleet, answer, was_empty=was_empty)
         # At a limit, other work of the kind may be at the same one.
@@ -144,7 +152,7 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
             answer = replace(
                 answer, alternatives=await self._alternatives.to(keyed, command.session, deadline=deadline)
             )
-        return replies.claim_reply(answer, keyed.typed, new_fleet=first)
+        return replies.claim_reply(answer, keyed.typed, new_fleet=first, waited=waited_of(held))
 
     async def ClaimMany(self, request: pb.ClaimManyRequest, context: _Context) -> pb.ClaimManyResponse:  # noqa: N802
         """Claim several work keys, each for itself."""
@@ -166,7 +174,14 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         payer = self._payer(candidates[0].fleet, command.session, context)
         policies = next_policies(request, await self._policies.of(payer.fleet, deadline=deadline))
         was_empty = await self._new_fleets.is_empty(payer.fleet, deadline=deadline)
-        answer = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
+        if request.HasField("wait"):
+            held = await self._wait_for_one_of(request, command, candidates, policies, payer, deadline)
+        else:
+            found = await self._placements.claim_next(command, candidates, policies, payer, deadline=deadline)
+            held = Held(found, None)
+        answer = held.answer
+        if answer is None:
+            return replies.next_waiting_reply(candidates[0])
         place = None if answer.choice is None else answer.choice.place
         keyed = candidates[(place or 1) - 1]
         answer = placed_as_sent(answer, keyed, request)
@@ -174,7 +189,8 @@ class Servicer(ReadCalls, PolicyCalls, CoordinatorServiceServicer):
         # A repeated request may have been granted what is not on this list.
         elsewhere = place is None and isinstance(answer, model.Claim)
         first = self._new_fleets.answered(payer.fleet, answer, was_empty=was_empty)
-        return replies.next_reply(answer, answer.work_key if elsewhere else keyed.typed, new_fleet=first)
+        typed = answer.work_key if elsewhere else keyed.typed
+        return replies.next_reply(answer, typed, new_fleet=first, waited=waited_of(held))
 
     async def _claim_from_pool(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:
         fleet, kind, deadline = check_fleet(request.fleet), read_pool_request(request), deadline_of(context)

@@ -21,7 +21,7 @@ SEVERITY_WARNING: Severity
 SEVERITY_PROBLEM: Severity
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token", "repeat_after")
+    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token", "repeat_after", "wait")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class ClaimRequest(_message.Message):
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     work_key: str
@@ -42,10 +43,11 @@ class ClaimRequest(_message.Message):
     instance: str
     fencing_token: int
     repeat_after: _duration_pb2.Duration
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    wait: _duration_pb2.Duration
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet", "brief", "blocked_by")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet", "brief", "blocked_by", "waited")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +57,7 @@ class ClaimResponse(_message.Message):
     NEW_FLEET_FIELD_NUMBER: _ClassVar[int]
     BRIEF_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -64,7 +67,8 @@ class ClaimResponse(_message.Message):
     new_fleet: bool
     brief: str
     blocked_by: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ...) -> None: ...
+    waited: _duration_pb2.Duration
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ..., waited: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Dependencies(_message.Message):
     __slots__ = ("work_keys",)
@@ -179,7 +183,7 @@ class ClaimManyResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
 
 class ClaimNextRequest(_message.Message):
-    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after", "from_pool", "kind", "explain")
+    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after", "from_pool", "kind", "explain", "wait")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +195,7 @@ class ClaimNextRequest(_message.Message):
     FROM_POOL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     candidates: _containers.RepeatedScalarFieldContainer[str]
@@ -202,10 +207,11 @@ class ClaimNextRequest(_message.Message):
     from_pool: bool
     kind: str
     explain: bool
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., from_pool: bool = ..., kind: _Optional[str] = ..., explain: bool = ...) -> None: ...
+    wait: _duration_pb2.Duration
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., from_pool: bool = ..., kind: _Optional[str] = ..., explain: bool = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet", "brief", "blocked_by")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet", "brief", "blocked_by", "waited")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +222,7 @@ class ClaimNextResponse(_message.Message):
     NEW_FLEET_FIELD_NUMBER: _ClassVar[int]
     BRIEF_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -226,7 +233,8 @@ class ClaimNextResponse(_message.Message):
     new_fleet: bool
     brief: str
     blocked_by: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ...) -> None: ...
+    waited: _duration_pb2.Duration
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ..., waited: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "ttl", "note", "request_id", "instance", "fencing_token")

@@ -29,6 +29,7 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_GRANTED: _ClassVar[Outcome]
     OUTCOME_RENEWED: _ClassVar[Outcome]
     OUTCOME_DENIED: _ClassVar[Outcome]
+    OUTCOME_WAITING: _ClassVar[Outcome]
 
 class DenialReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +79,7 @@ OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_GRANTED: Outcome
 OUTCOME_RENEWED: Outcome
 OUTCOME_DENIED: Outcome
+OUTCOME_WAITING: Outcome
 DENIAL_REASON_UNSPECIFIED: DenialReason
 DENIAL_REASON_HELD: DenialReason
 DENIAL_REASON_COMPLETED: DenialReason

@@ -221,12 +221,14 @@ def _etcd(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
-                "Leases and watchers",
-                "Leases in each replica's pool, and streams of Watch that it serves. Good follows the live claims, "
-                "many of which share a lease, and the sessions; watchers that only rise are never closed.",
+                "Leases, watchers and waiters",
+                "Leases in each replica's pool, streams of Watch that it serves, and calls that wait for work. Good "
+                "follows the live claims, many of which share a lease, and the sessions; watchers that only rise are "
+                "never closed, and waiters that only rise find too little work.",
                 [
                     Query(f"sum by (instance) (coordination_leases{{{_REPLICA}}})", "leases {{instance}}"),
                     Query(f"sum by (instance) (coordination_watchers{{{_REPLICA}}})", "watchers {{instance}}"),
+                    Query(f"sum by (instance) (coordination_waiters{{{_REPLICA}}})", "waiters {{instance}}"),
                 ],
                 Unit.COUNT,
                 width=8,

@@ -40,6 +40,10 @@ ROWS = {
     "history in `Get`": f"{HISTORY_LIMIT} attempts, {limits.MAX_PAGE_BYTES // MIB} MiB",
     "calls answered at a time": f"{SETTINGS.max_calls}",
     "the same, of one connection": "half of that",
+    "calls that wait for work (`--wait`)": f"{SETTINGS.max_waiters}",
+    "work keys that are waited for": f"{limits.MAX_WAITED_KEYS}, those of one list once",
+    "requests that wait": f"{limits.MAX_WAITING_REQUEST_BYTES // MIB} MiB in all",
+    "one call that waits": f"{limits.HELD_CALL_SECONDS:.0f} seconds",
     "`Get`, `List`, `Log`, `Briefing`, `Hot` answered at a time": f"{limits.MAX_LARGE_CALLS}, the others wait in turn",
     "answers that their callers do not read": f"{limits.MAX_UNREAD_ANSWERS}, {limits.MAX_UNREAD_BYTES // MIB} MiB",
     "requests being answered": f"{limits.MAX_WAITING_BYTES // MIB} MiB in all",
@@ -80,13 +84,15 @@ def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
         max_claims_per_session=1,
         max_claims_per_fleet=1,
         max_calls=2,
+        max_waiters=1,
         max_write_rate_per_fleet=1,
         max_write_rate_per_credential=1,
     )
     known = set(limit_arguments(settings, 1)[::2])
     named = set(re.findall(r"`(--[a-z-]+)`", PAGE))
     assert known <= named
-    assert named - known <= {"--quota-backend-bytes", "--retention-days", "--tokens", "--reopen", "--max-live"}
+    others = {"--quota-backend-bytes", "--retention-days", "--tokens", "--reopen", "--max-live", "--wait"}
+    assert named - known <= others
 
 
 def test_the_text_has_the_figures_of_the_code() -> None:

@@ -53,6 +53,7 @@ PROMISED = {
     # Not in the design; alerts need them.
     "damaged_values_total": ("counter", set()),
     "refused_writes_total": ("counter", {"budget"}),
+    "waiters": ("gauge", set()),
     "watchers": ("gauge", set()),
     "etcd_has_leader": ("gauge", set()),
     "etcd_db_size_bytes": ("gauge", set()),

@@ -41,6 +41,7 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
             "alternatives": list(answer.alternatives),
             "brief": None,
             "blocked_by": [],
+            "waited_seconds": answer.waited_seconds,
         }
     return {
         "outcome": answer.outcome.value,
@@ -52,6 +53,7 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
         "alternatives": [],
         "brief": answer.brief,
         "blocked_by": list(answer.blocked_by),
+        "waited_seconds": None,
     }
 
 
@@ -82,6 +84,7 @@ def next_object(answer: model.Claim | model.Denial, *, explained: bool = False) 
         "also_held": list(choice.also_held),
         "nothing_free": None if choice.nothing_free is None else choice.nothing_free.value,
         "retry_after_seconds": answer.retry_after_seconds if isinstance(answer, model.Denial) else None,
+        "waited_seconds": answer.waited_seconds if isinstance(answer, model.Denial) else None,
     }
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "after_a_wait",
     "describe_claim",
     "describe_event",
     "describe_log",
@@ -104,6 +105,15 @@ def _what_after_the_pool(denial: Denial, choice: Choice) -> str:
         case NothingFree.FAILED:
             return "what is left has failed too often: `coordination work-show KEY` says how; start nothing"
     return "there is nothing to do: start nothing"
+
+
+def after_a_wait(denial: Denial, asked: float | None) -> str:
+    """Say how long was waited for what was denied, in front of a hint; "" where that was not ``asked`` for."""
+    if not asked:
+        return ""
+    if denial.waited_seconds is None:
+        return "it was not waited for: the coordinator has no place for one more that waits (--max-waiters); "
+    return f"waited {format_duration(denial.waited_seconds)}; "
 
 
 def what_after_nothing_free(denial: Denial) -> str:

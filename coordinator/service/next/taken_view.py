@@ -56,6 +56,8 @@ class FleetView:
         self._in_place = asyncio.Event()
         self._began = self.used_at = time.monotonic()
         self.problem = ""
+        #: Called with each change of what is followed, and with None when changes may have been missed.
+        self.listener: Callable[[bytes, Sight | None], None] = lambda *_: None
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -79,6 +81,10 @@ class FleetView:
         """Follow how candidates are, by the keys of their records, from now on."""
         for record in records:
             self._follow(record)
+
+    def sight(self, record: bytes) -> Sight | None:
+        """Return how one candidate is believed to be, by the key of its record; None: not known."""
+        return self._known.get(record) if self.usable else None
 
     def sights(self, now: datetime) -> Callable[[bytes], Sight | None]:
         """Return what says of a candidate, by the key of its record, how it is believed to be; None: not known.
@@ -130,6 +136,7 @@ class FleetView:
 
     def _begin(self, revision: int) -> None:
         """Forget what was seen before the watch was in place: it has missed what happened in between."""
+        self.listener(b"", None)
         for record, sight in self._known.items():
             if sight is not None and sight.revision < revision:
                 self._known[record] = None
@@ -137,10 +144,12 @@ class FleetView:
     def _take(self, batch: WatchBatch) -> None:
         for kv in batch.puts():
             if kv.key in self._known and _is_news(self._known[kv.key], kv):
-                self._known[kv.key] = _read(kv)
+                sight = self._known[kv.key] = _read(kv)
+                self.listener(kv.key, sight)
         for deleted in batch.deletes():
             if deleted.key in self._known:
-                self._known[deleted.key] = Sight(None, deleted.revision)
+                sight = self._known[deleted.key] = Sight(None, deleted.revision)
+                self.listener(deleted.key, sight)
 
     def _broke(self, reason: str) -> None:
         """Forget everything, and use it no more until the watch is in place again."""

@@ -149,8 +149,12 @@ async def test_a_call_that_the_agent_gives_up_is_withdrawn(losing: Losing) -> No
     """Over the protocol: the SDK's client sends a cancellation when its own time is over."""
     async with mcp.Client(build(losing.desk, named=True), mode="legacy") as client:
         losing.method = "ClaimNext"
-        with pytest.raises(mcp.MCPError, match="timed out"):
-            await client.call_tool("claim", {"keys": LIST.keys}, read_timeout_seconds=0.3)
+        for seconds in (0.3, 1.0, 3.0, 10.0):
+            with pytest.raises(mcp.MCPError, match="timed out"):
+                await client.call_tool("claim", {"keys": LIST.keys}, read_timeout_seconds=seconds)
+            # Beside other work the coordinator may not have been asked by then.
+            if losing.lost.is_set():
+                break
         assert losing.lost.is_set()
         await _until(lambda: _free(losing))
         # The next call is not disturbed, and an answer that is cancelled as it comes is withdrawn too.

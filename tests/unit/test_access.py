@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -293,3 +293,33 @@ def test_to_put_work_back_by_submitting_it_is_for_operators() -> None:
     authorizer(anyone + 'role = "operator"\n').admit("Submit", request, context(f"Bearer {TOKEN}"))
     request.items[1].reopen = False
     authorizer(anyone).admit("Submit", request, context(f"Bearer {TOKEN}"))
+
+
+async def test_a_stream_is_looked_at_again_without_asking_its_call() -> None:
+    """gRPC may have released the call by then, and ends the process where it is asked for it."""
+    released, moment = False, [0.0]
+
+    def shown() -> Any:
+        assert not released
+        return (("authorization", f"Bearer {TOKEN}"),)
+
+    def peer() -> dict[str, list[bytes]]:
+        assert not released
+        return {}
+
+    async def behaviour(_request: Any, _context: Any) -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    text = f'{ENTRY}fleets = ["*"]\nexpires_at = 1970-01-01T00:00:10Z\n'
+    credentials = read_credentials(text, "tokens.toml")
+    root = Authorizer(lambda: credentials, clock=lambda: moment[0])
+    call = SimpleNamespace(invocation_metadata=shown, auth_context=peer)
+    stream = root.guard_stream("Watch", behaviour)(pb.WatchRequest(), call)
+    assert await anext(stream) == 1
+    released = True
+    root.recheck()
+    moment[0] = 20.0
+    root.recheck()
+    with pytest.raises(Unauthenticated):
+        await anext(stream)

@@ -1,6 +1,9 @@
 """Streams that end when the permission for them does.
 
-Invariant: after a look at the credentials by which a stream is no longer permitted, nothing more is put into it.
+Invariants:
+- After a look at the credentials by which a stream is no longer permitted, nothing more is put into it.
+- gRPC is asked for the caller's credentials once, when the call begins: later it may have released the call, although
+  the stream has not ended yet, and then ends the process.
 """
 
 from __future__ import annotations
@@ -15,6 +18,20 @@ __all__ = ["GuardedStreams"]
 
 _END = object()
 _Behaviour = Callable[[Any, Any], AsyncIterator[Any]]
+
+
+class _Shown:
+    """The credentials that a call came with, as its context shows them."""
+
+    def __init__(self, context: Any) -> None:
+        self._metadata = context.invocation_metadata()
+        self._auth_context = context.auth_context()
+
+    def invocation_metadata(self) -> Any:
+        return self._metadata
+
+    def auth_context(self) -> Any:
+        return self._auth_context
 
 
 class _Stream:
@@ -65,7 +82,8 @@ class GuardedStreams:
         """Return the behaviour of a streaming method with the guard around it."""
 
         async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
-            stream = _Stream(lambda: self._admit(method, request, context))
+            shown = _Shown(context)
+            stream = _Stream(lambda: self._admit(method, request, shown))
             stream.admit()
             self._open.add(stream)
             try:

@@ -19,6 +19,7 @@ from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.crash_report import fault
 from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
 from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrupted, catch_signals
+from coordinator.cli.other_verbs import instead_of
 from coordinator.cli.output import emit_error
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
@@ -113,6 +114,12 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
     if option in SERVICE_INSTEAD:
         return no_database(option)
+    meant = instead_of(error.format_message())
+    if meant is not None:
+        verb, other = meant
+        return InvalidInput(
+            f"no such command '{verb}'", hint=f"what it means is `{other}`: see {command} {other} --help"
+        )
     message = visible(error.format_message().rstrip("."))
     if option in ("--agent", "--session"):
         hint = f"a session is an argument here, if it is needed: see {command} --help"

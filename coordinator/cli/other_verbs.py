@@ -1,0 +1,51 @@
+"""Verbs that people and agents type for ours: those of other trackers of work, and the plain words.
+
+Invariant: what is suggested does what was meant. A command that is only spelt alike may do something else: ``down``,
+which stops a coordinator, is not what ``done`` means.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["instead_of"]
+
+_MEANT = {
+    "work-claim": ("claim", "take", "lock", "acquire", "start", "begin", "checkout"),
+    "work-complete": ("complete", "done", "finish", "close", "resolve", "work-done", "work-finish", "work-close"),
+    "work-abandon": (
+        "abandon",
+        "release",
+        "unlock",
+        "unclaim",
+        "drop",
+        "fail",
+        "handback",
+        "work-release",
+        "work-fail",
+    ),
+    "work-renew": ("renew", "heartbeat", "extend", "touch", "note", "work-heartbeat", "work-extend", "work-note"),
+    "work-next": ("next", "pick", "pop", "work-pick", "work-take"),
+    "work-submit": ("submit", "add", "create", "enqueue", "push", "work-add", "work-create"),
+    "work-list": ("list", "ls", "ready", "claims", "work-ls"),
+    "work-show": ("show", "get", "look", "find", "who", "work-get", "work-status"),
+    "work-log": ("log", "history", "work-history"),
+    "work-watch": ("watch", "tail", "events", "follow"),
+    "work-reap": ("reap", "sweep", "gc"),
+    "work-revoke": ("revoke", "steal", "kick"),
+    "work-ack": ("ack", "acknowledge", "work-acknowledge"),
+    "work-reopen": ("reopen", "redo"),
+    "briefing": ("brief", "summary", "announce", "inbox", "messages", "facts", "fact-get", "fact-list"),
+    "doctor": ("diagnose", "check", "health"),
+    "up": ("init", "daemon"),
+    "serve": ("server",),
+}
+_INSTEAD = {verb: command for command, verbs in _MEANT.items() for verb in verbs}
+_UNKNOWN = re.compile(r"No such command '(?P<verb>[^']*)'")
+
+
+def instead_of(message: str) -> tuple[str, str] | None:
+    """Return the verb that a message says is unknown, and the command that is meant; None if none is known."""
+    found = _UNKNOWN.match(message)
+    meant = _INSTEAD.get(found["verb"].casefold()) if found else None
+    return (found["verb"], meant) if found and meant else None

@@ -1,0 +1,39 @@
+"""Verbs of other tools: the command that is meant is named, and no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from coordinator.cli.app import MODULES
+from coordinator.cli.other_verbs import _INSTEAD, _MEANT, instead_of
+from tests.conftest import Coordination
+
+COMMANDS = {name for names in MODULES.values() for name in names}
+
+
+def test_what_is_suggested_is_a_command_and_what_is_translated_is_none() -> None:
+    assert set(_MEANT) <= COMMANDS
+    assert not COMMANDS & set(_INSTEAD)
+    assert len(_INSTEAD) == sum(map(len, _MEANT.values()))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("done", "work-complete"),
+        ("FINISH", "work-complete"),
+        ("work-release", "work-abandon"),
+        ("heartbeat", "work-renew"),
+    ],
+)
+def test_the_command_that_is_meant_is_named(typed: str, meant: str, coordination: Coordination) -> None:
+    done = coordination(typed, "session-1", "task:x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: no such command '{typed}'\nhint: what it means is `{meant}`: see coordination {meant} --help\n"
+    )
+
+
+def test_other_mistakes_are_left_to_what_is_spelt_alike(coordination: Coordination) -> None:
+    assert instead_of("No such command 'work-clam'. Did you mean 'work-claim'?") is None
+    assert "Did you mean 'work-claim'" in coordination("work-clam").stderr

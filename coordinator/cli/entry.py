@@ -21,6 +21,7 @@ from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
 from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrupted, catch_signals
 from coordinator.cli.other_verbs import instead_of
 from coordinator.cli.output import emit_error
+from coordinator.cli.session import TEXT_OPTIONS
 from coordinator.cli.streams import LOST, lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
@@ -125,6 +126,9 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         hint = f"a session is an argument here, if it is needed: see {command} --help"
     if message.endswith("does not take a value"):
         hint = f"write {option} alone, or leave it out"
+    text_option = TEXT_OPTIONS.get(getattr(context, "info_name", None) or "")
+    if text_option and message.startswith("Got unexpected extra argument"):
+        hint = f"a text is given with {text_option}; {hint}"
     start, _, type_name = message.rpartition(" is not a valid ")
     if type_name in _NUMBERS:
         message = f"{start} is not {_NUMBERS[type_name]}"

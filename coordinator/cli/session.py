@@ -24,7 +24,17 @@ from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import check_no_reference, check_session, reads_as_key, reads_as_reference
 from coordinator.process.variables import read_variable
 
-__all__ = ["AGENT_VARIABLES", "VARIABLE", "VARIABLES", "Acting", "Session", "acting_on", "find_asking", "find_session"]
+__all__ = [
+    "AGENT_VARIABLES",
+    "TEXT_OPTIONS",
+    "VARIABLE",
+    "VARIABLES",
+    "Acting",
+    "Session",
+    "acting_on",
+    "find_asking",
+    "find_session",
+]
 
 #: What names the session of a shell or of a script.
 VARIABLE = "COORDINATION_SESSION"
@@ -33,6 +43,8 @@ AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID")
 
 #: The claim under which ``coordination run`` runs a command.
 KEY_VARIABLE, TOKEN_VARIABLE = "COORDINATION_KEY", "COORDINATION_FENCING_TOKEN"
+#: The options of commands that take a text, which is sometimes given as an argument.
+TEXT_OPTIONS = {"work-complete": "--result", "work-abandon": "--reason", "work-renew": "--note"}
 #: In the order in which they count.
 VARIABLES = (VARIABLE, *AGENT_VARIABLES)
 
@@ -118,6 +130,13 @@ def acting_on(verb: str, first: str | None, second: str | None, option: str | No
 
 def _session_before(verb: str, first: str, key: str, option: str | None) -> Session:
     """Return the session of a command that was given two arguments."""
+    text_option = TEXT_OPTIONS.get(verb)
+    if text_option and " " in key.strip() and (reads_as_key(first) or reads_as_reference(first)):
+        raise InvalidInput(
+            "the second argument reads as a text, and stands where the work key belongs",
+            field="session",
+            hint=f"give a text with {text_option}: coordination {verb} [SESSION] KEY {text_option} TEXT",
+        )
     if reads_as_key(first) and not reads_as_key(key) and not reads_as_reference(first):
         raise InvalidInput(
             "session and key look swapped: the first argument reads as a work key, and the second does not",

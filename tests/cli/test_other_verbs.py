@@ -34,6 +34,12 @@ def test_the_command_that_is_meant_is_named(typed: str, meant: str, coordination
     )
 
 
+def test_a_text_that_is_one_argument_too_many_is_answered_with_its_option(coordination: Coordination) -> None:
+    done = coordination("work-complete", "session-1", "task:x", "all tests pass")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "hint: a text is given with --result; " in done.stderr
+
+
 def test_other_mistakes_are_left_to_what_is_spelt_alike(coordination: Coordination) -> None:
     assert instead_of("No such command 'work-clam'. Did you mean 'work-claim'?") is None
     assert "Did you mean 'work-claim'" in coordination("work-clam").stderr

@@ -128,6 +128,18 @@ def test_a_session_that_reads_as_a_reference_is_refused(swapped: str, key: str) 
     assert refused(key, None, swapped).message.startswith("session and key look swapped")
 
 
+@pytest.mark.parametrize(
+    ("verb", "option"), [("work-complete", "--result"), ("work-abandon", "--reason"), ("work-renew", "--note")]
+)
+@pytest.mark.parametrize("key", ["acme/web#1", "task:tidy-up", "https://example.com/a"])
+def test_7_a_text_in_the_place_of_the_key_is_answered_with_its_option(verb: str, option: str, key: str) -> None:
+    with pytest.raises(InvalidInput, match="the second argument reads as a text") as caught:
+        acting_on(verb, key, "all tests pass", None, None)
+    assert f"KEY {option} TEXT" in str(caught.value.hint)
+    # A title may be a key.
+    assert acting_on(verb, "session-1", "tidy the tests", None, None).key == "tidy the tests"
+
+
 def test_a_session_with_a_colon_is_one_beside_what_reads_as_a_key() -> None:
     assert acting_on("work-claim", "claude:7f8b", KEY, None, None).session.name == "claude:7f8b"
     assert acting_on("work-claim", "deploy:web", "deploy:api", None, None).session.name == "deploy:web"

@@ -69,7 +69,21 @@ _MOST_SHOWN = 40
 _NO_REPOSITORY = re.compile(r"[A-Za-z0-9._-]*[#!] ?[0-9]+")
 #: What a sentence puts behind a reference, and what people put around one.
 _PROSE = ".,;:"
-_AROUND = (("<", ">"), ("`", "`"), ('"', '"'), ("'", "'"), ("(", ")"), ("[", "]"))
+_AROUND = (
+    *(("<", ">"), ("`", "`"), ('"', '"'), ("'", "'"), ("(", ")"), ("[", "]"), ("{", "}"), ("*", "*"), ("_", "_")),
+    *(("~", "~"), ("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb")),
+)
+#: What stands in front of an item of a list, as Markdown has them: ``- ``, ``1. ``, ``- [ ] ``.
+_OF_A_LIST = re.compile(r"\A(?:[-*+\u2022] |[0-9]{1,3}[.)] )(?:\[[ xX]?\] )?")
+#: What a sentence says of a reference: GitHub's keywords for what a pull request closes, and what it refers to.
+_WORDS_BEFORE = re.compile(
+    r"\A(?:(?:close|fixe|resolve)[sd]?|fix|(?:the )?(?:issue|pr|pull request|mr|merge request|ticket|bug)):? +"
+    r"(?=[^ ]+$)",
+    re.IGNORECASE | re.ASCII,
+)
+_WORDS_AMID = re.compile(
+    r"(?<=[A-Za-z0-9]) +(?:issue|pr|pull request|mr|merge request) *(?=[#!] ?[0-9]+$)", re.IGNORECASE | re.ASCII
+)
 
 
 def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
@@ -79,13 +93,10 @@ def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
     named.
     """
     text = _bare(text)
-    if is_address(text) or _is_known_site(text, hosts):
-        return _read_address(text, hosts)
+    reference = _plain(text, hosts) or _plain(_bare(_WORDS_AMID.sub("", _WORDS_BEFORE.sub("", text))), hosts)
+    if reference is not None:
+        return reference
     short = tidy(text)
-    for read in _SHORT:
-        reference = read(short)
-        if reference is not None:
-            return reference
     if _NO_REPOSITORY.fullmatch(text):
         raise InvalidInput(
             f"{_cut(short)} names no repository: which repository?",
@@ -94,6 +105,14 @@ def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
             "front if it is no number of a repository",
         )
     return None
+
+
+def _plain(text: str, hosts: Hosts) -> Reference | None:
+    """Return what a text names with nothing around it."""
+    if is_address(text) or _is_known_site(text, hosts):
+        return _read_address(text, hosts)
+    short = tidy(text)
+    return next((found for found in (read(short) for read in _SHORT) if found is not None), None)
 
 
 def _cut(text: str) -> str:
@@ -113,9 +132,9 @@ def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:
 
 
 def _bare(text: str) -> str:
-    """Return the text without brackets, quotation marks and slashes around it, nor the end of a sentence behind it."""
+    """Return the text without what Markdown and sentences put around it: brackets, marks, slashes, full stops."""
     while True:
-        bare = text.strip("/ ")
+        bare = _OF_A_LIST.sub("", text.strip("/ "))
         # A segment of dots leads to another page.
         if not bare.endswith(("/.", "/..")):
             bare = bare.rstrip(_PROSE)

@@ -77,7 +77,7 @@ _AROUND = (
 _OF_A_LIST = re.compile(r"\A(?:[-*+\u2022] |[0-9]{1,3}[.)] )(?:\[[ xX]?\] )?")
 #: What a sentence says of a reference: GitHub's keywords for what a pull request closes, and what it refers to.
 _WORDS_BEFORE = re.compile(
-    r"\A(?:(?:close|fixe|resolve)[sd]?|fix|(?:the )?(?:issue|pr|pull request|mr|merge request|ticket|bug)):? +"
+    r"\A(?:(?:close|resolve)[sd]?|fix(?:es|ed)?|(?:the )?(?:issue|pr|pull request|mr|merge request|ticket|bug)):? +"
     r"(?=[^ ]+$)",
     re.IGNORECASE | re.ASCII,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import Client, InvalidInput, TryAgain
+from coordinator import AsyncClient, Client, InvalidInput, TryAgain
 from coordinator.store.embedded import find_etcd
 from tests.deploy.fleet_load import LoadedFleet
 from tests.deploy.prometheus_running import WINDOW
@@ -66,6 +67,7 @@ def seen(loaded_fleet: LoadedFleet) -> LoadedFleet:
         timeout=30,
     )
     _watch_for_a_while(loaded_fleet)
+    asyncio.run(_wait_for_a_while(loaded_fleet))
     with Client(loaded_fleet.coordinators[0].endpoint, fleet="faulty", timeout=1.0) as client:
         end = time.monotonic() + _LIMIT_SECONDS
         # Twice at the least, as a rate needs; and how a call fails that etcd does not answer is a matter of moments.
@@ -81,6 +83,15 @@ def _watch_for_a_while(seen: LoadedFleet) -> None:
         watch = client.watch(start_revision=1)
         next(watch)
         seen.prometheus.wait_for("sum(coordination_watchers) > 0")
+
+
+async def _wait_for_a_while(seen: LoadedFleet) -> None:
+    """Wait, for long enough to be scraped, for work that does not become free: what is given up is no denial."""
+    async with AsyncClient(seen.coordinators[0].endpoint, fleet="faulty") as client:
+        waiting = asyncio.create_task(client.try_claim("session-waiting", "task:damaged", wait=3600))
+        await asyncio.to_thread(seen.prometheus.wait_for, "sum(coordination_waiters) > 0")
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 def _fail(seen: LoadedFleet, client: Client) -> None:

@@ -226,6 +226,8 @@ class TestEnd:
         with pytest.raises(InvalidInput, match="wait"):
             await client.claim("waiter", "task:a", wait=wait)
 
+    # Beside heavy load the first was not granted once, within three minutes, for a reason that is not known yet.
+    @pytest.mark.long
     async def test_a_call_is_held_for_a_part_of_the_wait_and_keeps_its_place(
         self, client: AsyncClient, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:

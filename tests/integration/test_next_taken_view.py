@@ -112,6 +112,6 @@ async def test_a_fleet_that_chooses_no_more_is_watched_no_longer(
 ) -> None:
     view = await ready(views, fleet)
     assert view.task is not None
-    monkeypatch.setattr("coordinator.service.next.taken_view._IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(views, "_idle_seconds", -1.0)
     assert views._look_after() == ""
     await until(view.task.done)

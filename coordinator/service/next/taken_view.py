@@ -14,23 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.look import Sight, sight_of_record
 from coordinator.engine.steps import Damaged
 from coordinator.engine.transaction import KeyValue, end_of_prefix
-from coordinator.process.tasks import Setback, Task
+from coordinator.service.next.fleet_views import FleetViews
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
 
 __all__ = ["Views"]
-
-_LOG = logging.getLogger(__name__)
 
 #: Fleets that are watched at a time, candidates that are known of each, and after how many seconds without a ClaimNext
 #: a fleet is watched no longer.
@@ -39,7 +37,6 @@ _KNOWN = 100_000
 _IDLE_SECONDS = 300.0
 #: etcd is asked every 5 s how far it is; a watch that has said nothing for three times as long may be dead.
 _SILENT_SECONDS = 15.0
-_LOOK_SECONDS = 5.0
 #: How long a watch may take to be in place before a view is done without, in seconds; mostly it takes milliseconds.
 _BEGINNING_SECONDS = 0.5
 
@@ -157,24 +154,12 @@ class FleetView:
         self._known.clear()
 
 
-class Views:
+class Views(FleetViews[FleetView]):
     """The views of the fleets in which something was chosen lately."""
 
     def __init__(self, channel: EtcdChannel) -> None:
-        self._channel = channel
-        self._views: OrderedDict[str, FleetView] = OrderedDict()
-
-    def of(self, paths: FleetPaths) -> FleetView:
-        """Return the view of a fleet; it is watched from the first time on."""
-        view = self._views.get(paths.fleet)
-        if view is None:
-            view = self._views[paths.fleet] = FleetView(self._channel, paths)
-            view.task = asyncio.create_task(view.run())
-            if len(self._views) > _FLEETS:
-                self._end(next(iter(self._views)))
-        view.used_at = time.monotonic()
-        self._views.move_to_end(paths.fleet)
-        return view
+        make = partial(FleetView, channel)
+        super().__init__(make, "a fleet's records", most=_FLEETS, idle_seconds=_IDLE_SECONDS)
 
     def learn(self, paths: WorkPaths, sight: Sight) -> None:
         """Note how a candidate was seen, in whichever fleet."""
@@ -187,42 +172,6 @@ class Views:
         view = self._views.get(paths.fleet)
         if view is not None:
             view.forget(paths)
-
-    async def run(self, task: Task) -> None:
-        """End views that are not used any more, and report whose watches fail, until cancelled."""
-        task.begin()
-        try:
-            while True:
-                problem = self._look_after()
-                pause = _LOOK_SECONDS
-                if problem:
-                    pause = max(pause, task.failed(Setback(problem)))
-                else:
-                    task.succeeded()
-                await asyncio.sleep(pause)
-        finally:
-            self.close()
-
-    def _look_after(self) -> str:
-        """Return why a view is of no use, "" where all are."""
-        now = time.monotonic()
-        for fleet, view in tuple(self._views.items()):
-            if now - view.used_at > _IDLE_SECONDS:
-                self._end(fleet)
-            elif view.task is not None and view.task.done():
-                _LOG.error("the watch of a fleet's records has ended", exc_info=view.task.exception())
-                self._end(fleet)
-        return next((view.problem for view in self._views.values() if view.problem), "")
-
-    def _end(self, fleet: str) -> None:
-        view = self._views.pop(fleet)
-        if view.task is not None:
-            view.task.cancel()
-
-    def close(self) -> None:
-        """End all of them."""
-        for fleet in tuple(self._views):
-            self._end(fleet)
 
 
 def _is_news(known: Sight | None, kv: KeyValue) -> bool:

@@ -29,6 +29,7 @@ from coordinator.service import Middleware, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
 from coordinator.service.admission import Admission
 from coordinator.service.budgets import WriteBudgets
+from coordinator.service.charges import Metering
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.drain import drain
@@ -36,7 +37,6 @@ from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
-from coordinator.service.metering import Metering
 from coordinator.service.next import Looks, Placements, PoolPlacements, Pools, Views
 from coordinator.service.replaceable_server import ReplaceableServer
 from coordinator.service.stale_connections import StaleConnections
@@ -44,7 +44,7 @@ from coordinator.service.status import StatusReader
 from coordinator.service.tls import FollowedFiles, server_credentials
 from coordinator.service.turns import Turns
 from coordinator.service.unread_answers import UnreadAnswers
-from coordinator.service.waiting import Waits
+from coordinator.service.waiters import Waits
 from coordinator.service.watches import Watches
 from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.diagnosis.probe import Examination

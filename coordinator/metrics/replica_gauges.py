@@ -8,7 +8,7 @@ from coordinator.logs.format import dropped_lines
 from coordinator.metrics import Reading, ReplicaGauges
 
 if TYPE_CHECKING:
-    from coordinator.service.waiting import Waits
+    from coordinator.service.waiters import Waits
     from coordinator.service.watches import Watches
     from coordinator.store.leases.pool import LeasePool
     from coordinator.store.storage_quota import SpaceWatch

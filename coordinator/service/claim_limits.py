@@ -20,8 +20,8 @@ from coordinator.errors import LimitExceeded, OutcomeUnknown
 from coordinator.limits import LimitSettings
 from coordinator.model import Claim, Denial, DenialReason, Outcome
 from coordinator.service.budgets import Payer
+from coordinator.service.charges import Metering
 from coordinator.service.claim_counts import ClaimCounts
-from coordinator.service.metering import Metering
 from coordinator.service.request_fields import Keyed
 from coordinator.store.operation_driver import Runner
 from coordinator.store.storage_quota import SpaceWatch

@@ -35,13 +35,13 @@ from coordinator.service import replies
 from coordinator.service.alternatives import Alternatives
 from coordinator.service.budgets import Payer
 from coordinator.service.callers import caller_of
+from coordinator.service.charges import Metering
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.claim_many import claim_many
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
-from coordinator.service.metering import Metering
 from coordinator.service.new_fleets import NewFleets
 from coordinator.service.next import CandidateLists, Placements, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
@@ -66,7 +66,7 @@ from coordinator.service.shared_readings import SharedReadings
 from coordinator.service.status import StatusReader
 from coordinator.service.submissions import Submissions, Submitting
 from coordinator.service.turns import Turns
-from coordinator.service.waiting import Held, WaitingCalls, Waits, waited_of
+from coordinator.service.waiters import Held, WaitingCalls, Waits, waited_of
 from coordinator.service.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.operation_driver import Runner

@@ -19,7 +19,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.model import Submission
 from coordinator.service import replies
 from coordinator.service.budgets import Payer
-from coordinator.service.metering import Metering
+from coordinator.service.charges import Metering
 from coordinator.service.middleware import name_request
 from coordinator.service.request_fields import Keyed
 from coordinator.v1 import service_pb2 as pb

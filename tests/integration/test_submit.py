@@ -180,7 +180,7 @@ def test_the_command_submits_shows_and_withdraws(coordination: Coordination, tmp
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "said"),
     [
         ("[]", "line 1 of --from is no JSON object"),
         ('{"key": "task:a", "prio": 1}', 'has "prio"; allowed are key, priority'),
@@ -189,9 +189,9 @@ def test_the_command_submits_shows_and_withdraws(coordination: Coordination, tmp
         ('{"priority": 1}', "line 1 of --from has no key"),
     ],
 )
-def test_a_wrong_line_is_refused(coordination: Coordination, tmp_path: Path, line: str, told: str) -> None:
+def test_a_wrong_line_is_refused(coordination: Coordination, tmp_path: Path, line: str, said: str) -> None:
     file = tmp_path / "work.jsonl"
     file.write_text(line)
     done = coordination("work-submit", "--session", "s-1", "--from", str(file))
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert said in done.stderr

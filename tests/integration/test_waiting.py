@@ -22,8 +22,8 @@ from coordinator.keys import parse_work_key
 from coordinator.limits import LimitSettings
 from coordinator.model import NothingFree
 from coordinator.server import Server
-from coordinator.service.waiting import room
-from coordinator.service.waiting.line import Waiter
+from coordinator.service.waiters import waits
+from coordinator.service.waiters.line import Waiter
 from coordinator.store.etcd.methods import Methods
 from tests.conftest import Etcdctl, RunningEtcd
 
@@ -73,7 +73,7 @@ async def client(server: Server, fleet: str) -> AsyncIterator[AsyncClient]:
 
 def those_who_wait(server: Server) -> set[Waiter]:
     """Return those in the lines of a coordinator, each for one call."""
-    lines = (waits.line for waits in server._waits._fleets.values())
+    lines = (each.line for each in server._waits._fleets.values())
     return {waiter for line in lines for group in line.groups for waiter in group.waiters}
 
 
@@ -85,10 +85,8 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def waiting(server: Server, number: int) -> None:
     """Wait until so many calls wait: not only for their place, but in the line."""
-    waits = server._waits
-    await until(
-        lambda: sum(len(group.waiters) for each in waits._fleets.values() for group in each.line.groups) == number
-    )
+    fleets = server._waits._fleets
+    await until(lambda: sum(len(group.waiters) for each in fleets.values() for group in each.line.groups) == number)
 
 
 async def begin(server: Server, number: int, call: Coroutine[Any, Any, Claim | Denial]) -> asyncio.Task[Claim | Denial]:
@@ -154,7 +152,7 @@ class TestGranted:
     async def test_what_no_event_has_shown_is_found_by_a_look(
         self, client: AsyncClient, server: Server, etcdctl: Etcdctl, fleet: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(room, "_LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(waits, "_LOOK_SECONDS", 0.1)
         await client.claim("holder", "task:a")
         waiter = await begin(server, 1, client.try_claim("waiter", "task:a", wait=LONG))
         # It expires, and no reaper records it.
@@ -164,7 +162,7 @@ class TestGranted:
     async def test_work_at_its_limit_is_granted_once_that_allows_it(
         self, client: AsyncClient, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(room, "_LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(waits, "_LOOK_SECONDS", 0.1)
         await client.set_policy("gpu", max_live=1)
         await client.claim("holder", "gpu:a")
         waiter = await begin(server, 1, client.try_claim("waiter", "gpu:b", wait=LONG))
@@ -236,11 +234,11 @@ class TestEnd:
     async def test_a_call_is_held_for_a_part_of_the_wait_and_keeps_its_place(
         self, client: AsyncClient, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(room, "HELD_CALL_SECONDS", 0.1)
+        monkeypatch.setattr(waits, "HELD_CALL_SECONDS", 0.1)
         held: list[int] = []
         keep = server._waits._keep_order
 
-        def note(wanted: room.Wanted, order: int) -> None:
+        def note(wanted: waits.Wanted, order: int) -> None:
             held.append(order)
             keep(wanted, order)
 
@@ -251,7 +249,7 @@ class TestEnd:
         second = asyncio.create_task(client.try_claim("second", "task:a", wait=LONG))
         await until(lambda: len(held) >= 8)
         # What becomes free between two calls of one wait is for the next in the line: both wait in a long one now.
-        monkeypatch.setattr(room, "HELD_CALL_SECONDS", 45.0)
+        monkeypatch.setattr(waits, "HELD_CALL_SECONDS", 45.0)
         in_short_calls = those_who_wait(server)
         await until(lambda: len(those_who_wait(server) - in_short_calls) == 2)
         await client.release("holder", "task:a")
@@ -262,14 +260,14 @@ class TestEnd:
     async def test_a_call_that_goes_on_waiting_asks_etcd_nothing(
         self, client: AsyncClient, server: Server, fleet: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(room, "HELD_CALL_SECONDS", 0.1)
-        monkeypatch.setattr(room, "_LOOK_SECONDS", 600.0)
+        monkeypatch.setattr(waits, "HELD_CALL_SECONDS", 0.1)
+        monkeypatch.setattr(waits, "_LOOK_SECONDS", 600.0)
         paths = FleetPaths(fleet)
         record = paths.of(parse_work_key("task:a")).record
         kept = 0
         keep = server._waits._keep_order
 
-        def note(wanted: room.Wanted, order: int) -> None:
+        def note(wanted: waits.Wanted, order: int) -> None:
             nonlocal kept
             kept += 1
             keep(wanted, order)
@@ -316,7 +314,7 @@ class TestGone:
         claim = server._waits
         attempt = claim._attempt
 
-        async def slowly(wanted: room.Wanted) -> Claim | Denial:
+        async def slowly(wanted: waits.Wanted) -> Claim | Denial:
             async def tried() -> Claim | Denial:
                 answer = await wanted.attempt()
                 if isinstance(answer, Claim):

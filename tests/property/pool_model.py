@@ -41,7 +41,7 @@ class End:
 
 @dataclass(frozen=True)
 class Expire:
-    """A claim runs out; ``counts``: whoever records it knows that others could write."""
+    """A claim runs out; ``counts``: the recorder of that knows that others could write."""
 
     key: str
     counts: bool

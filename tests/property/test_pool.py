@@ -231,10 +231,10 @@ def race(world: World, before: Sequence[Request], two: tuple[Request, Request], 
         return
     possible: list[tuple[Any, ...]] = []
     for first, second in ((0, 1), (1, 0)):
-        told = ["", ""]
-        after, told[first] = apply(pieces, two[first])
-        after, told[second] = apply(after, two[second])
-        possible.append((told, in_pool_only(after)))
+        answered = ["", ""]
+        after, answered[first] = apply(pieces, two[first])
+        after, answered[second] = apply(after, two[second])
+        possible.append((answered, in_pool_only(after)))
     assert (answers, fleet.pieces()) in possible, (before, two, order)
 
 

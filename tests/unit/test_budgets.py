@@ -15,7 +15,7 @@ from coordinator.errors import LimitExceeded
 from coordinator.limits import LimitSettings
 from coordinator.recorder import NullRecorder
 from coordinator.service.budgets import Payer, WriteBudgets
-from coordinator.service.metering import Metered
+from coordinator.service.charges import Metered
 
 QUOTA = 600_000_000
 #: With that quota a fleet may write 60 MB at once and 100 KB a second, a credential half of it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.engine.look import Sight
-from coordinator.service.waiting.line import Group, Line, Standing, Waiter
+from coordinator.service.waiters.line import Group, Line, Standing, Waiter
 
 
 def stands(_key: bytes, _sight: Sight) -> Standing:

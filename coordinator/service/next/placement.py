@@ -29,8 +29,8 @@ from coordinator.engine.steps import Operation, time_left
 from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason
 from coordinator.recorder import Place, Recorder
 from coordinator.service.budgets import Payer
+from coordinator.service.charges import Metering
 from coordinator.service.claim_limits import ClaimLimits, at_limit
-from coordinator.service.metering import Metering
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.search_state import Search
 from coordinator.service.next.shared_looks import Looks

@@ -29,8 +29,8 @@ from coordinator.keys import WorkKey
 from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
 from coordinator.recorder import Place, Recorder
 from coordinator.service.budgets import Payer
+from coordinator.service.charges import Metering
 from coordinator.service.claim_limits import ClaimLimits
-from coordinator.service.metering import Metering
 from coordinator.service.next.pool_view import Piece, PoolView
 from coordinator.service.next.pools import Pools
 from coordinator.service.request_fields import Keyed

@@ -30,8 +30,8 @@ from coordinator.limits import HELD_CALL_SECONDS
 from coordinator.model import Claim, Denial, DenialReason, NothingFree, Outcome, SkipReason
 from coordinator.service.admission import HeldCall
 from coordinator.service.next import Looks, Views
-from coordinator.service.waiting.line import POOL, Group, Line, Standing, Waiter
-from coordinator.service.waiting.places import Places
+from coordinator.service.waiters.line import POOL, Group, Line, Standing, Waiter
+from coordinator.service.waiters.places import Places
 
 __all__ = ["Held", "Waits", "Wanted"]
 

@@ -19,13 +19,13 @@ from coordinator.keys import KeyRules, WorkKey
 from coordinator.model import Claim, Denial, SkipReason
 from coordinator.service.admission import HELD
 from coordinator.service.budgets import Payer
+from coordinator.service.charges import Metering
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.decision_log import Decisions
-from coordinator.service.metering import Metering
 from coordinator.service.next import Placements
 from coordinator.service.request_fields import Keyed, read_wait
-from coordinator.service.waiting.line import Standing
-from coordinator.service.waiting.room import Held, Waits, Wanted
+from coordinator.service.waiters.line import Standing
+from coordinator.service.waiters.waits import Held, Waits, Wanted
 from coordinator.store.policies import Policies
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import duration

@@ -1,6 +1,6 @@
 """Waiting: calls that are held until the work that they want is free."""
 
-from coordinator.service.waiting.calls import WaitingCalls, waited_of
-from coordinator.service.waiting.room import Held, Waits
+from coordinator.service.waiters.calls import WaitingCalls, waited_of
+from coordinator.service.waiters.waits import Held, Waits
 
 __all__ = ["Held", "WaitingCalls", "Waits", "waited_of"]

@@ -241,6 +241,10 @@ class StoredWork(Document):
     withdrawn_at: datetime | None = None
     requests: tuple[str, ...] = ()
 
+    def without_failures(self) -> StoredWork:
+        """Return it as if no attempt had failed, nor been given back."""
+        return replace(self, failures=0, latest=(), returns=0, returned_by=(), not_before=None, failed_at=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pooled(Document):

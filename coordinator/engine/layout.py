@@ -1,22 +1,25 @@
 """The layout of keys in etcd.
 
-    /coordination/v1/<fleet>/claim/<K>                    the claim, bound to a lease
-    /coordination/v1/<fleet>/record/<K>                   the last known state of the work
-    /coordination/v1/<fleet>/history/<K>/<attempt>        one entry for every ended attempt
-    /coordination/v1/<fleet>/ended/<time>/<K>/<attempt>   time index of the history
-    /coordination/v1/<fleet>/loose/<K>                    index of loose ends
-    /coordination/v1/<fleet>/contender/<K>/<session>      who was denied during the present attempt
-    /coordination/v1/<fleet>/work/<K>                     what was submitted of the work, and how often it failed
-    /coordination/v1/<fleet>/pool/<K>                     the pool: submitted work that is neither completed nor failed
-    /coordination/v1/<fleet>/failed/<K>                   index of work that failed too often
-    /coordination/v1/<fleet>/request/<session>/<id>       what a ClaimNext was granted, or a request that was withdrawn;
-                                                          bound to a lease
-    /coordination/v1/<fleet>/request/~operator/<id>       an operator's request that was withdrawn; bound to a lease.
-                                                          ~acknowledge for acknowledgements (``NoSession``)
-    /coordination/v1/<fleet>/request/~operator/<id>/<verb>/<K or pattern>
-                                                          such a request that was done (``once.py``); bound to a lease
-    /coordination/v1/<fleet>/policy/<pattern>             what an operator has set for a kind or a prefix of work keys
-    /coordination-meta/v1/policy/<fleet>                  is written whenever the policies of a fleet change
+Below ``/coordination/v1/<fleet>/``:
+
+    claim/<K>                             the claim, bound to a lease
+    record/<K>                            the last known state of the work
+    history/<K>/<attempt>                 one entry for every ended attempt
+    ended/<time>/<K>/<attempt>            time index of the history
+    loose/<K>                             index of loose ends
+    contender/<K>/<session>               who was denied during the present attempt
+    work/<K>                              what was submitted of the work, and how often it failed
+    pool/<K>                              the pool: submitted work that is neither completed nor failed
+    failed/<K>                            index of work that failed too often
+    request/<session>/<id>                what a ClaimNext was granted, or a request that was withdrawn; bound to a
+                                          lease
+    request/~operator/<id>                an operator's request that was withdrawn; bound to a lease. ~acknowledge for
+                                          acknowledgements (``NoSession``)
+    request/~operator/<id>/<verb>/<K or pattern>
+                                          such a request that was done (``once.py``); bound to a lease
+    policy/<pattern>                      what an operator has set for a kind or a prefix of work keys
+
+``/coordination-meta/v1/policy/<fleet>`` is written whenever the policies of a fleet change.
 
 Invariant: two different work keys never share a key nor lie in a range of one another, and no input leaves its fleet.
 It holds because a work key K, a session, a pattern and the id of a request are percent-encoded outside

@@ -120,8 +120,7 @@ def put_back_into_pool(paths: WorkPaths, status: PoolStatus) -> PoolChange | Non
     stored = status.stored
     if stored is None or stored.withdrawn_at is not None:
         return None
-    fresh = replace(stored, failures=0, latest=(), returns=0, returned_by=(), not_before=None, failed_at=None)
-    return PoolChange((unchanged(paths.work, status.revision),), put_into_pool(paths, fresh))
+    return PoolChange((unchanged(paths.work, status.revision),), put_into_pool(paths, stored.without_failures()))
 
 
 def leave_pool(paths: WorkPaths) -> tuple[Delete, Delete]:

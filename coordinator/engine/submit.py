@@ -166,17 +166,8 @@ def _put_in(
         work = before
     else:
         # Taken out, or finished before: what failed then does not count any more.
-        work = replace(
-            before,
-            submitted_at=command.now,
-            submitted_by=command.session,
-            failures=0,
-            latest=(),
-            returns=0,
-            returned_by=(),
-            not_before=None,
-            withdrawn_at=None,
-        )
+        fresh = before.without_failures()
+        work = replace(fresh, submitted_at=command.now, submitted_by=command.session, withdrawn_at=None)
     if command.priority is not None:
         work = replace(work, priority=command.priority)
     if command.brief is not None:

@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -49,11 +49,10 @@ class Submissions:
         outcomes: dict[int, Submission | Exception] = {
             index: each.problem for index, each in enumerate(wanted) if each.problem is not None
         }
-        alone = [index for index, each in enumerate(wanted) if each.command is not None and not each.command.depends]
-        for part in _rounds(wanted, alone):
-            outcomes |= await self._together(wanted, part, payer, deadline)
-        linked = [index for index, each in enumerate(wanted) if each.command is not None and each.command.depends]
-        if linked:
+        for part in _rounds(wanted):
+            alone = [index for index in part if not _is_linked(wanted[index])]
+            linked = [index for index in part if _is_linked(wanted[index])]
+            outcomes |= await self._together(wanted, alone, payer, deadline)
             turn = self._turns.setdefault(payer.fleet, asyncio.Lock())
             for index in linked:
                 async with turn:
@@ -71,13 +70,19 @@ class Submissions:
         return dict(zip(indexes, await self._metering.run_many(starts, payer, deadline=deadline), strict=True))
 
 
-def _rounds(wanted: Sequence[Submitting], indexes: Iterable[int]) -> list[list[int]]:
-    """Return the first items of all work keys, then the second ones, and so on."""
+def _is_linked(submitting: Submitting) -> bool:
+    """Return whether an item names dependencies."""
+    return submitting.command is not None and bool(submitting.command.depends)
+
+
+def _rounds(wanted: Sequence[Submitting]) -> list[list[int]]:
+    """Return the first items of all work keys, then the second ones, and so on; without those that have a problem."""
     rounds: list[list[int]] = []
     seen: dict[bytes, int] = {}
-    for index in indexes:
-        keyed = wanted[index].keyed
-        claim = b"" if keyed is None else keyed.paths.claim
+    for index, each in enumerate(wanted):
+        if each.keyed is None or each.command is None:
+            continue
+        claim = each.keyed.paths.claim
         place = seen[claim] = seen.get(claim, -1) + 1
         if place == len(rounds):
             rounds.append([])

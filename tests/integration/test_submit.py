@@ -102,6 +102,19 @@ def test_many_are_answered_each_for_itself(client: Client) -> None:
     assert last.priority == 249
 
 
+@pytest.mark.parametrize("first_depends", [True, False])
+def test_of_two_that_are_the_same_work_the_later_one_counts(client: Client, *, first_depends: bool) -> None:
+    depends = (("task:b",), None) if first_depends else (None, ("task:b",))
+    work = [NewWork("task:a", priority=number, depends=each) for number, each in enumerate(depends)]
+    first, second = client.submit_many("s-1", [*work, NewWork("task:c", depends=("task:a",))])[:2]
+    assert isinstance(first, Submission)
+    assert isinstance(second, Submission)
+    assert (first.outcome, second.outcome) == (Submitted.CREATED, Submitted.UPDATED)
+    found = client.get("task:a").work
+    assert found is not None
+    assert (found.priority, found.depends) == (1, ("task:b",))
+
+
 def test_a_repeated_request_takes_effect_once(client: Client) -> None:
     client.submit("s-1", "task:a", priority=1, request_id="r-1")
     client.submit("s-2", "task:a", priority=2)

@@ -13,7 +13,8 @@ PYTEST_ARGS ?=
 # Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
 PARALLEL ?= --numprocesses 4 --dist worksteal
 # With COVERAGE=1, `make test` also measures which lines are run.
-PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
+# The tests start hundreds of Python processes: byte code is kept, also where the environment says otherwise.
+PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 # What has limits of a few seconds is run after all others, one by one; PYTEST_ARGS may name tests without such.
 RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone and not long$(1)" $(PYTEST_ARGS) $(2) && \
 	{ $(PYTEST) -m "alone and not long$(1)" $(PYTEST_ARGS) $(2) || test $$? -eq 5; }

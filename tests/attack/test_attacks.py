@@ -22,9 +22,7 @@ SHARE = 0.05
     "tests.attack.silent_tls",
     "tests.attack.compressed",
     "tests.attack.unfinished",
-    "tests.attack.headers_only",
     "tests.attack.idle_connections",
-    "tests.attack.garbage_headers",
 )
 @pytest.mark.parametrize("name", list(ATTACKS))
 def test_a_coordinator_lives_stays_small_and_answers_others_under(name: str, etcd: RunningEtcd, tmp_path: Path) -> None:

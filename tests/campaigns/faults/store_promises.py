@@ -1,0 +1,191 @@
+"""Promises that hold over all that the store has written, and of what callers were answered of it.
+
+Each of the functions looks for one kind of breach, and knows nothing of how the product keeps the promise.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from tests.campaigns.faults.findings import Finding
+from tests.campaigns.faults.history import Call, History
+from tests.campaigns.faults.promises import grants_of
+from tests.campaigns.faults.steps import requests_of
+from tests.campaigns.faults.store_view import Attempt, StoreView
+
+__all__ = ["Lateness", "count_ends", "counters_are_right", "lateness_of", "over_store"]
+
+#: How long a claim may outlive its deadline once no fault disturbs etcd or the reapers, in seconds: docs/guarantees.md.
+LATEST_SECONDS = 12.0
+
+
+class Lateness(NamedTuple):
+    """How long after its deadline a claim has expired, in seconds, and after the last fault until then."""
+
+    work_key: str
+    attempt: int
+    seconds: float
+    undisturbed: float
+
+
+def over_store(history: History, store: StoreView) -> Iterator[Finding]:
+    """Yield what the store should never have written, and what it should have."""
+    for key, text in store.problems:
+        yield Finding("each attempt ends once", key, text)
+    by_request = requests_of(history.calls)
+    for key, attempts in store.attempts.items():
+        numbers = [attempt.number for attempt in attempts]
+        if numbers != list(range(1, len(numbers) + 1)):
+            yield Finding("attempts are gapless", key, f"attempts were granted as {numbers}")
+        if any(later.token <= earlier.token for earlier, later in itertools.pairwise(attempts)):
+            yield Finding("tokens grow", key, f"tokens in the store: {[attempt.token for attempt in attempts]}")
+        for attempt in attempts:
+            yield from _ends(attempt, is_last=attempt is attempts[-1])
+            if (attempt.session, attempt.request) not in by_request:
+                yield Finding("only what was asked for", key, f"attempt {attempt.number} was asked for by nobody")
+    yield from _answered_is_stored(history, store)
+    yield from _twice(store, by_request)
+    yield from _completions(history, store)
+    yield from _left_behind(store)
+    yield from expires_in_time(history, store)
+    yield from counters_are_right(history, store)
+
+
+def _ends(attempt: Attempt, *, is_last: bool) -> Iterator[Finding]:
+    key, name = attempt.work_key, f"attempt {attempt.number} of {attempt.session}"
+    if attempt.gone is None:
+        if not is_last:
+            yield Finding("each attempt ends once", key, f"{name} was never seen to end")
+        return
+    if not attempt.written:
+        yield Finding("each attempt ends once", key, f"{name} has ended and has no history")
+        return
+    for (_, first), (_, second) in itertools.pairwise(attempt.written):
+        late = first["ended"] == "abandoned" and first.get("cause") == "expired" and second.get("late")
+        put_back = first["ended"] == second["ended"] and second.get("reopened")
+        if not (late or put_back):
+            yield Finding("each attempt ends once", key, f"{name} ended as {first} and again as {second}")
+    entry = attempt.written[-1][1]
+    if entry["session"] != attempt.session or entry["fencing_token"] != attempt.token:
+        yield Finding("each attempt ends once", key, f"{name}, token {attempt.token}, has the history {entry}")
+
+
+def _answered_is_stored(history: History, store: StoreView) -> Iterator[Finding]:
+    for key, grants in grants_of(history.calls).items():
+        stored = {attempt.token: attempt for attempt in store.attempts.get(key, ())}
+        for grant in grants:
+            attempt = stored.get(grant.token)
+            if attempt is None or (attempt.number, attempt.session) != (grant.attempt, grant.call.session):
+                yield Finding("what is answered is stored", key, f"call {grant.call.id} was granted {grant[1:3]}")
+            elif attempt.is_taken_back and grant.call.answer.get("is") == "granted":
+                yield Finding("what is known is not withdrawn", key, f"attempt {attempt.number} of {attempt.session}")
+            elif _has_expired(attempt) and attempt.gone_at < grant.until:
+                early = grant.until - attempt.gone_at
+                yield Finding(
+                    "no early expiry", key, f"attempt {attempt.number} ended {early:.3f} s before its deadline"
+                )
+
+
+def _twice(store: StoreView, by_request: Mapping[tuple[str, str], list[Call]]) -> Iterator[Finding]:
+    """One request makes one claim, unless copies of it were under way that nobody could withdraw."""
+    made: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+    for attempt in itertools.chain.from_iterable(store.attempts.values()):
+        if attempt.request and not attempt.is_taken_back:
+            made[attempt.session, attempt.request].append(attempt)
+    for request, attempts in made.items():
+        calls = by_request.get(request, [])
+        if len(attempts) > 1 and not any(call.loose or call.is_unknown for call in calls):
+            told = [f"{attempt.work_key} attempt {attempt.number}" for attempt in attempts]
+            yield Finding("one request is granted once", attempts[0].work_key, f"request {request} was granted {told}")
+        # Of a choice the store itself keeps the second from being granted, while the first is live.
+        if calls and calls[0].do == "claim_next":
+            for one, two in itertools.pairwise(sorted(attempts, key=lambda attempt: attempt.token)):
+                if one.gone is None or one.gone > two.token:
+                    yield Finding("one request is granted once", two.work_key, f"request {request} held two at once")
+
+
+def _completions(history: History, store: StoreView) -> Iterator[Finding]:
+    for call in history.calls:
+        if call.do == "complete" and not call.error:
+            key, number = call.args["key"], call.answer["attempt"]
+            found = [attempt for attempt in store.attempts.get(key, ()) if attempt.number == number]
+            if not any(entry["ended"] == "completed" for attempt in found for _, entry in attempt.written):
+                yield Finding("no completion is lost", key, f"that of attempt {number}, call {call.id}")
+
+
+def _left_behind(store: StoreView) -> Iterator[Finding]:
+    """At the end each loose end is that of an abandoned record, and each record has what it needs."""
+    for name in store.names("record"):
+        record, key = store.value("record", name), unquote(name)
+        held, loose = store.value("claim", name), store.value("loose", name)
+        if record is None:
+            continue
+        wanted = held is None and record["state"] == "abandoned" and not record.get("acknowledged_at")
+        if wanted != (loose is not None):
+            yield Finding("loose ends are what was left", key, f"state {record['state']}, loose end: {loose}")
+        elif loose is not None and (loose["session"], loose["attempt"]) != (record["session"], record["attempt"]):
+            yield Finding("loose ends are what was left", key, f"of {loose}, while the record is {record}")
+        if record["state"] == "claimed" and held is None:
+            yield Finding("what expires is recorded", key, f"attempt {record['attempt']} has expired without a record")
+
+
+def count_ends(store: StoreView) -> Counter[str]:
+    """Return how often what should have been counted has happened, by the names of the counters."""
+    counted: Counter[str] = Counter()
+    for attempt in itertools.chain.from_iterable(store.attempts.values()):
+        counted["granted"] += 1
+        for _, entry in attempt.written:
+            if not entry.get("reopened"):
+                counted["completed" if entry["ended"] == "completed" else entry.get("cause", "")] += 1
+    return counted
+
+
+def _has_expired(attempt: Attempt) -> bool:
+    """Whether nobody ended it: etcd did, or a coordinator that found it overdue."""
+    written = attempt.written[0] if attempt.written else None
+    return attempt.expired or (
+        written is not None and written[0] == attempt.gone and written[1].get("cause") == "expired"
+    )
+
+
+def lateness_of(history: History, store: StoreView) -> list[Lateness]:
+    """Return how late each claim expired whose last deadline its holder was told, the latest first."""
+    deadlines: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for key, grants in grants_of(history.calls).items():
+        for grant in grants:
+            deadlines[key, grant.token].append(grant.until)
+    found = []
+    for attempt in itertools.chain.from_iterable(store.attempts.values()):
+        told = deadlines.get((attempt.work_key, attempt.token), [])
+        if not _has_expired(attempt) or len(told) <= len(attempt.renewals):
+            continue
+        last_fault = max((fault.until for fault in history.faults if fault.at <= attempt.gone_at), default=0.0)
+        late = attempt.gone_at - max(told)
+        found.append(Lateness(attempt.work_key, attempt.number, late, attempt.gone_at - max(*told, last_fault)))
+    return sorted(found, key=lambda each: -each.seconds)
+
+
+def expires_in_time(history: History, store: StoreView) -> Iterator[Finding]:
+    """No claim outlives its deadline by more than is promised, counted from the end of the faults that disturb."""
+    for late in lateness_of(history, store):
+        if late.undisturbed > LATEST_SECONDS:
+            told = f"attempt {late.attempt} ended {late.seconds:.1f} s after its deadline"
+            yield Finding(
+                "late expiry is bounded", late.work_key, f"{told}, {late.undisturbed:.1f} s after the last fault"
+            )
+
+
+def counters_are_right(history: History, store: StoreView) -> Iterator[Finding]:
+    """What was counted is what has happened, if no coordinator was killed; one that was may have counted less."""
+    if history.counters is None:
+        return
+    exact, happened = not history.header.get("killed_coordinators"), count_ends(store)
+    for name in ("granted", "completed", "expired", "released", "revoked"):
+        counted = history.counters.get(name, 0)
+        if counted > happened[name] or (exact and counted != happened[name]):
+            text = f"{name} was counted {counted:g} times and has happened {happened[name]} times"
+            yield Finding("counters are right", "", text)

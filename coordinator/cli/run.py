@@ -31,6 +31,7 @@ from coordinator.cli.work_arguments import SessionOption, Wait, read_wait
 from coordinator.errors import ClaimLost, InvalidInput
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
+from coordinator.names import check_kind
 from coordinator.quotation import key as shown_key
 from coordinator.quotation import name as shown_name
 from coordinator.quotation import visible
@@ -64,6 +65,12 @@ def run(
         typer.Argument(metavar="KEY…", help="The work; of several, the first that is free.", show_default=False),
     ] = None,
     from_file: FromFile = None,
+    from_pool: Annotated[
+        bool, typer.Option("--next", help="Take the best piece of work of the pool, as work-next without KEY does.")
+    ] = False,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="With --next, only work of this kind.")
+    ] = None,
     session: SessionOption = None,
     ttl: Annotated[
         str,
@@ -106,15 +113,16 @@ def run(
 ) -> int:
     """Claim work, run a command while the claim is renewed, and complete the work or release it.
 
-    COMMAND's exit code decides: with 0 the work is completed, else it is released, with the reason "exit N" or
-    "signal NAME". If the claim is lost or cannot be renewed, COMMAND and all that it has started are ended before
+    COMMAND's exit code decides: with 0 the work is completed, else it is released as failed, with the reason "exit N"
+    or "signal NAME". If the claim is lost or cannot be renewed, COMMAND and all that it has started are ended before
     another session is granted the work.
 
     Exits with COMMAND's code, or 128 + the number of the signal that ended it; 75 if nothing could be had (-E); 124 if
     the claim was lost; 125 for a fault of run itself, as a wrong option or no coordinator; 126 if COMMAND cannot be
     executed, 127 if it is not found.
 
-    COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE and _PREVIOUS_NOTE.
+    COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE, _PREVIOUS_NOTE and
+    _BRIEF_FILE, the path of a file with the brief.
     """
     from coordinator.repository import in_repository, repository_of
     from coordinator.run.candidates import check_candidates
@@ -129,9 +137,13 @@ def run(
     here = current()
     here.check()
     timing = check_timing(parse_ttl(ttl), parse_duration(grace, field="grace"))
-    repository = repository_of(here.repo)
-    typed = [in_repository(key, repository) for key in _read_candidates(list(keys or ()), from_file)]
-    candidates = check_candidates(typed)
+    candidates = None
+    if from_pool:
+        _check_pool_alone(keys, from_file)
+    else:
+        repository = repository_of(here.repo)
+        typed = [in_repository(key, repository) for key in _read_candidates(list(keys or ()), from_file)]
+        candidates = check_candidates(typed)
     instance = uuid.uuid4().hex
     request = Request(
         session=find_session(session, invent=True).name,
@@ -144,6 +156,7 @@ def run(
         connect=lambda seconds: here.client_of(instance, seconds),
         nothing_free=nothing_free,
         wait=read_wait(wait),
+        kind=_kind(kind, from_pool=from_pool),
         repeat_after=None if repeat is None else check_repeat_after(parse_duration(repeat, field="repeat")),
     )
     outcome = Wrapper(request, notice, partial(_claimed, here, verbose=verbose)).run()
@@ -203,7 +216,7 @@ def _read_candidates(keys: list[str], file: Path | None) -> list[str]:
         raise InvalidInput(
             "no work key is named; at least one is needed",
             field="work_key",
-            hint="coordination run KEY… -- COMMAND…, or --from FILE with one key on each line",
+            hint="coordination run KEY… -- COMMAND…, or --from FILE with one key on each line, or --next for the pool",
         )
     if str(file) == STANDARD_INPUT:
         raise InvalidInput(
@@ -212,6 +225,18 @@ def _read_candidates(keys: list[str], file: Path | None) -> list[str]:
             hint="name a file, or in bash: --from <(command that lists keys)",
         )
     return keys if file is None else [*keys, *read_key_list(file)]
+
+
+def _check_pool_alone(keys: list[str] | None, file: Path | None) -> None:
+    if keys or file is not None:
+        raise InvalidInput("--next takes work of the pool, and work keys are named; leave out one of them", field="next")
+
+
+def _kind(kind: str | None, *, from_pool: bool) -> str | None:
+    """Return of which kind the work of the pool is to be, None for any."""
+    if kind is not None and not from_pool:
+        raise InvalidInput("--kind is about the pool, and --next is not given; leave out one of them", field="kind")
+    return None if kind is None else check_kind(kind)
 
 
 def _given_settings(context: Context) -> dict[str, str]:

@@ -352,18 +352,25 @@ class AsyncClient:
     def hold_next(
         self,
         session: str | None,
-        candidates: Iterable[str],
+        candidates: Iterable[str] | None = None,
         ttl: float | timedelta = DEFAULT_HOLD_SECONDS,
         *,
+        kind: str | None = None,
         note: str = "",
         wait: float | timedelta | None = None,
     ) -> AsyncHold:
-        """Hold the first of several work keys that is free while a block runs; ``held.claim`` says which one it is.
+        """Hold the first of several work keys that is free while a block runs, or the best of the pool.
+
+        ``held.claim`` says which one it is, and its ``brief`` what is to be done. An exception of the block is a failed
+        attempt: what fails three times, or as often as its policy allows, is no longer handed out by the pool. An
+        interrupt or a cancellation is none.
 
         Args:
             session: Who works; None invents a name, ``host-pid-random``.
-            candidates: The work keys to choose from, the most wanted first, as for ``claim_next``.
+            candidates: The work keys to choose from, the most wanted first, as for ``claim_next``; None stands for the
+                pool.
             ttl: As for ``hold``, in seconds.
+            kind: From the pool, only work of this kind.
             note: As for ``hold``.
             wait: How long to wait for one of them when the block is to begin, in seconds; None for not at all.
 
@@ -376,11 +383,11 @@ class AsyncClient:
 
         """
         session = invented_session() if session is None else fields.session(session)
-        keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
+        keys, kind = self._candidates(candidates, about_pool=kind is not None), fields.only("kind", kind)
         note, seconds = fields.text("note", note), fields.wait(wait)
 
         async def ask(instance: str, request_id: str) -> model.Claim | model.Denial:
-            return await self._claim_next_as(instance, request_id, session, keys, ttl, note, wait=seconds)
+            return await self._claim_next_as(instance, request_id, session, keys, ttl, note, wait=seconds, kind=kind)
 
         # A ClaimNext is withdrawn by its request id alone.
         return AsyncHold(self._means, ask, session, "", fields.duration("ttl", ttl))
@@ -603,16 +610,11 @@ class AsyncClient:
             The claim, or a denial whose ``choice`` says why no candidate was free.
 
         """
-        keys = None
-        if candidates is not None:
-            keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
-            if kind is not None or explain:
-                raise InvalidInput("kind and explain are about the pool, and candidates are named", field="candidates")
         return await self._claim_next_as(
             self._instance,
             fields.request_id(request_id),
             session,
-            keys,
+            self._candidates(candidates, about_pool=kind is not None or explain),
             ttl,
             note,
             repeat_after,
@@ -620,6 +622,15 @@ class AsyncClient:
             kind=fields.only("kind", kind),
             explain=fields.flag("explain", explain),
         )
+
+    def _candidates(self, candidates: Iterable[str] | None, *, about_pool: bool) -> Sequence[str] | None:
+        """Return the work to choose from, None for the pool; ``about_pool``: something is said of the pool."""
+        if candidates is None:
+            return None
+        keys = [in_repository(key, self._repository) for key in fields.candidates(candidates)]
+        if about_pool:
+            raise InvalidInput("kind and explain are about the pool, and candidates are named", field="candidates")
+        return keys
 
     async def _claim_next_as(
         self,

@@ -1,7 +1,8 @@
 """How a hold of the asynchronous client ends its claim; ``_sync_block_end.py`` is generated from this file.
 
 Invariants:
-- The claim is completed when its block ends normally, and released with the exception as the reason otherwise.
+- The claim is completed when its block ends normally, and released with the exception as the reason otherwise. Work
+  fails by what its block raises, and not by what ends the program or the task: an interrupt, a cancellation.
 - An interrupt or a cancellation while it ends, wherever it comes, leaves nothing held as far as a coordinator can be
   reached within seconds: what was being completed is completed, or is said to be unknown; all else is released. Sent
   again is the same request.
@@ -132,7 +133,7 @@ class AsyncBlockEnd:
 
     async def _release_after(self, error: BaseException) -> None:
         """Release the work, with the exception as the reason; if that fails, the exception says so."""
-        problem = await self._send_release(reason_of(error))
+        problem = await self._send_release(reason_of(error), failed=isinstance(error, Exception))
         if problem is not None:
             work = key(self._held_claim.claim.work_key)
             _note(error, f"{work} was not released, and is free at its deadline: {problem.message}")
@@ -144,7 +145,7 @@ class AsyncBlockEnd:
             return await self._send_release("") is None
         return boot_seconds() < self._held_claim.deadline and await self._send_release(reason_of(error)) is None
 
-    async def _send_release(self, reason: str) -> CoordinatorError | None:
+    async def _send_release(self, reason: str, *, failed: bool = False) -> CoordinatorError | None:
         """Release the claim, and no other; return what that has failed with."""
         claim = self._held_claim.claim
         request = self._release = self._release or pb.ReleaseRequest(
@@ -152,6 +153,7 @@ class AsyncBlockEnd:
             session=claim.session,
             work_key=claim.work_key,
             reason=reason,
+            failed=failed,
             request_id=uuid.uuid4().hex,
             fencing_token=claim.fencing_token,
         )

@@ -2,7 +2,8 @@
 """How a hold of the synchronous client ends its claim.
 
 Invariants:
-- The claim is completed when its block ends normally, and released with the exception as the reason otherwise.
+- The claim is completed when its block ends normally, and released with the exception as the reason otherwise. Work
+  fails by what its block raises, and not by what ends the program or the task: an interrupt, a cancellation.
 - An interrupt or a cancellation while it ends, wherever it comes, leaves nothing held as far as a coordinator can be
   reached within seconds: what was being completed is completed, or is said to be unknown; all else is released. Sent
   again is the same request.
@@ -133,7 +134,7 @@ class BlockEnd:
 
     def _release_after(self, error: BaseException) -> None:
         """Release the work, with the exception as the reason; if that fails, the exception says so."""
-        problem = self._send_release(reason_of(error))
+        problem = self._send_release(reason_of(error), failed=isinstance(error, Exception))
         if problem is not None:
             work = key(self._held_claim.claim.work_key)
             _note(error, f"{work} was not released, and is free at its deadline: {problem.message}")
@@ -145,7 +146,7 @@ class BlockEnd:
             return self._send_release("") is None
         return boot_seconds() < self._held_claim.deadline and self._send_release(reason_of(error)) is None
 
-    def _send_release(self, reason: str) -> CoordinatorError | None:
+    def _send_release(self, reason: str, *, failed: bool = False) -> CoordinatorError | None:
         """Release the claim, and no other; return what that has failed with."""
         claim = self._held_claim.claim
         request = self._release = self._release or pb.ReleaseRequest(
@@ -153,6 +154,7 @@ class BlockEnd:
             session=claim.session,
             work_key=claim.work_key,
             reason=reason,
+            failed=failed,
             request_id=uuid.uuid4().hex,
             fencing_token=claim.fencing_token,
         )

@@ -51,14 +51,17 @@ class Asking:
         self,
         connect: Callable[[], Client],
         session: str,
-        keys: Sequence[str],
+        keys: Sequence[str] | None,
         ttl: float,
         repeat_after: float | None,
         wait: float | None = None,
+        kind: str | None = None,
     ) -> None:
         self._connect = connect
         self._session = session
+        #: None for the pool, from which only work of one kind may be wanted.
         self._keys = keys
+        self._kind = kind
         self._ttl = ttl
         #: Completed work is free again so many seconds later; None leaves that to its policy.
         self._repeat_after = repeat_after
@@ -73,12 +76,14 @@ class Asking:
         client, session, keys = self._client(), self._session, self._keys
         again, wait, request_id = self._repeat_after, self._wait, self._request_id
         try:
-            if len(keys) == 1:
+            if keys is not None and len(keys) == 1:
                 # A denial names the holder then.
                 return client.try_claim(
                     session, keys[0], self._ttl, repeat_after=again, wait=wait, request_id=request_id
                 )
-            return client.try_claim_next(session, keys, self._ttl, repeat_after=again, wait=wait, request_id=request_id)
+            return client.try_claim_next(
+                session, keys, self._ttl, kind=self._kind, repeat_after=again, wait=wait, request_id=request_id
+            )
         except OutcomeUnknown as error:
             # Its own hint is for commands that can repeat a request.
             error.request_id = None
@@ -87,7 +92,7 @@ class Asking:
 
     def withdraw(self) -> bool:
         """Withdraw it, whether it was granted or still may be; return whether it is certain that nothing is held."""
-        key = self._keys[0] if len(self._keys) == 1 else ""
+        key = self._keys[0] if self._keys is not None and len(self._keys) == 1 else ""
         withdraw = self._client()._withdraw  # noqa: SLF001  # of this package, and only for it
         return withdraw(self._session, key, self._request_id, self._ttl, _WITHDRAWING_SECONDS)
 

@@ -13,18 +13,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from coordinator.model import Claim
 
-__all__ = ["PREFIX", "changed_environment", "claim_variables", "original_environment"]
+__all__ = ["BRIEF_FILE", "PREFIX", "changed_environment", "claim_variables", "original_environment"]
 
 PREFIX = "COORDINATION_"
+#: The path of a file with the brief, which is removed once COMMAND has ended.
+BRIEF_FILE = f"{PREFIX}BRIEF_FILE"
 #: Notes are bounded where they are written, and once more here, in bytes: one variable may have 128 KiB.
 _MOST_NOTE_BYTES = 16 * 1024
 
 
-def claim_variables(claim: Claim, instance: str, settings: Mapping[str, str]) -> list[str]:
+def claim_variables(
+    claim: Claim, instance: str, settings: Mapping[str, str], brief_file: str | None = None
+) -> list[str]:
     """Return what is to be changed: ``NAME=VALUE`` to set a variable, ``NAME`` to remove it.
 
     ``settings`` are those that were given as options, by the names of their variables: commands inside COMMAND ask the
-    same coordinator and mean the same fleet.
+    same coordinator and mean the same fleet. ``brief_file`` is the path of the file with the brief, None without one.
     """
     values: dict[str, str | None] = {
         "SESSION": claim.session,
@@ -35,7 +39,8 @@ def claim_variables(claim: Claim, instance: str, settings: Mapping[str, str]) ->
         "PREVIOUS_NOTE": _note(claim),
     }
     own = [f"{PREFIX}{name}" if value is None else f"{PREFIX}{name}={value}" for name, value in values.items()]
-    return [*(f"{name}={value}" for name, value in settings.items()), *own]
+    brief = BRIEF_FILE if brief_file is None else f"{BRIEF_FILE}={brief_file}"
+    return [*(f"{name}={value}" for name, value in settings.items()), *own, brief]
 
 
 def _note(claim: Claim) -> str | None:

@@ -18,6 +18,7 @@ from coordinator.errors import CoordinatorError, Refused
 from coordinator.model import Claim, Record
 from coordinator.quotation import key, quoted
 from coordinator.run import finish, messages
+from coordinator.run.brief_file import brief_file
 from coordinator.run.descriptors import let_go
 from coordinator.run.environment import PREFIX, claim_variables
 from coordinator.run.outcome import FAULT, LOST, Outcome, RunFault, What, code_of, reason_of
@@ -57,6 +58,8 @@ class Execution:
         self._was_ended_by_command = False
         self._revoked: str | None = None
         self._has_been_failing = False
+        #: Whether a signal has asked this process, and so COMMAND, to end.
+        self._was_asked = False
         #: What the watchdog has said at last; empty if it was killed.
         self._last_words: list[str] | None = None
         #: Whether the end of the claim was begun: what became of it has been said, or is unknown.
@@ -71,11 +74,18 @@ class Execution:
         self._wants_terminal = self._terminal.is_for_command_alone()
         if self._wants_terminal:
             self._terminal.note_given()
+        with brief_file(claim.brief) as path:
+            self._run_command(claim_variables(claim, self._request.instance, self._request.settings, path))
+        self._renewal.stop()
+        self._wrapper.forget_watchdog()
+        had_terminal = self._group and self._terminal.take_back(self._group)
+        return self._finish(bool(had_terminal))
+
+    def _run_command(self, variables: list[str]) -> None:
+        """Run COMMAND to its end."""
+        timing = self._request.timing
         self._link.start(
-            timing.end_at(self._deadline),
-            timing.kill_at(self._deadline),
-            claim_variables(claim, self._request.instance, self._request.settings),
-            terminal=self._wants_terminal,
+            timing.end_at(self._deadline), timing.kill_at(self._deadline), variables, terminal=self._wants_terminal
         )
         while self._last_words is None:
             self._wrapper.wait()
@@ -85,17 +95,15 @@ class Execution:
                 self._on_result(result)
             for words in self._link.take():
                 self._on_message(words)
-        self._renewal.stop()
-        self._wrapper.forget_watchdog()
-        had_terminal = self._group and self._terminal.take_back(self._group)
-        return self._finish(bool(had_terminal))
 
     def release(self, outcome: Outcome) -> Outcome:
         """Release the work with the outcome's reason, if that can be done in time; returns the outcome."""
         self.is_settled = True
         until = min(self._deadline, boot_seconds() + self._request.timeout)
         try:
-            self._call(lambda: finish.release(self._client, self._claim, outcome.reason, until))
+            self._call(
+                lambda: finish.release(self._client, self._claim, outcome.reason, until, failed=outcome.failed)
+            )
         except Refused as error:
             # Of a claim that is lost nothing else is to be expected.
             if outcome.what is not What.LOST and not was_ended_by_holder(
@@ -112,6 +120,7 @@ class Execution:
         elif number == signal.SIGCHLD:
             self._link.wake()
         else:
+            self._was_asked = self._was_asked or number in ENDING
             self._link.signal(number)
 
     def _on_result(self, result: object) -> None:
@@ -235,7 +244,9 @@ class Execution:
             return ended
         if status == 0:
             return self._complete(ended)
-        return self.release(ended._replace(what=What.RELEASED))
+        # What ends because it was asked to says nothing about the work.
+        failed = not (self._was_asked or ended.by_interrupt)
+        return self.release(ended._replace(what=What.RELEASED, failed=failed))
 
     def _complete(self, ended: Outcome) -> Outcome:
         claim = self._claim

@@ -33,12 +33,20 @@ def complete(client: Client, claim: Claim, until: float, waiting: Callable[[Coor
     )
 
 
-def release(client: Client, claim: Claim, reason: str, until: float) -> Record:
-    """Release the work with a reason; tried until ``until``, a reading of the boot clock."""
+def release(client: Client, claim: Claim, reason: str, until: float, *, failed: bool = False) -> Record:
+    """Release the work with a reason; tried until ``until``, a reading of the boot clock.
+
+    ``failed``: the attempt counts as a failure of the work.
+    """
     request_id = uuid.uuid4().hex
     return _repeat(
         lambda: client.release(
-            claim.session, claim.work_key, reason=reason, token=claim.fencing_token, request_id=request_id
+            claim.session,
+            claim.work_key,
+            reason=reason,
+            failed=failed,
+            token=claim.fencing_token,
+            request_id=request_id,
         ),
         until,
         lambda _error: None,

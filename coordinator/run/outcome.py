@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
     ``signal`` is what ended COMMAND, or came before it began; 0 for none. ``by_interrupt`` is whether that was Ctrl-C
     and COMMAND had the terminal for itself. ``goes_on`` is whether processes of COMMAND are alive, which this user may
-    not kill.
+    not kill. ``failed`` is whether COMMAND has failed by itself, and not because it was asked to end.
     """
 
     what: What
@@ -48,6 +48,7 @@ class Outcome(NamedTuple):
     signal: int = 0
     by_interrupt: bool = False
     goes_on: bool = False
+    failed: bool = False
 
 
 class RunFault(CoordinatorError):

@@ -5,6 +5,7 @@ Invariants:
   wrapper. When the wrapper ends, all processes of COMMAND are ended at once.
 - It ends only when no descendant of COMMAND's is left, but for those that it may not kill (setuid programs).
 - It reports that COMMAND has ended only then.
+- When it ends, the file with the brief is removed, also where the wrapper was killed.
 - It has one thread, a process group of its own, and ignores what terminals and users send to end a program.
 
 It is started as ``python -I -S __main__.py DESCRIPTOR PROGRAM ARGUMENT…``, before the wrapper has any thread;
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from coordinator.run import messages
 from coordinator.run.descendants import end_all, is_supported
 from coordinator.run.descriptors import inheritable_descriptors, let_go, occupy_closed
-from coordinator.run.environment import changed_environment, original_environment
+from coordinator.run.environment import BRIEF_FILE, changed_environment, original_environment
 from coordinator.run.prctl import become_subreaper, die_with_parent
 
 # As in typing, which takes longer to load than all of this.
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     """Run the watchdog to its end."""
     link, program = int(arguments[0]), arguments[1]
     code = 1
+    watchdog: _Watchdog | None = None
     try:
         occupy_closed()
         os.set_inheritable(link, False)
@@ -69,6 +71,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
         end_all(_reap_any)
         messages.send(link, messages.BROKEN, f"{type(error).__name__}: {error}")
     finally:
+        if watchdog is not None and watchdog.brief_file:
+            with contextlib.suppress(OSError):
+                os.unlink(watchdog.brief_file)
         os._exit(code)
 
 
@@ -100,6 +105,7 @@ class _Watchdog:
         #: What ends COMMAND: itself, the deadline, or the wrapper because it was asked to.
         self._cause = "own"
         self._over = False
+        self.brief_file = ""
 
     def run(self) -> None:
         """Do what the wrapper asks for until it ends, or COMMAND has."""
@@ -155,6 +161,8 @@ class _Watchdog:
         """Execute COMMAND."""
         self._end_at, self._kill_at = float(rest[0]), float(rest[1])
         terminal, variables = rest[2] == "1", rest[3:]
+        named = (each.partition("=")[2] for each in variables if each.startswith(f"{BRIEF_FILE}="))
+        self.brief_file = next(named, "")
         reader, writer = os.pipe()
         watchdog = os.getpid()
         try:

@@ -52,7 +52,8 @@ class Request(NamedTuple):
 
     session: str
     instance: str
-    keys: Sequence[str]
+    #: The work to choose from; None for the pool.
+    keys: Sequence[str] | None
     timing: Timing
     command: Sequence[str]
     settings: Mapping[str, str]
@@ -64,6 +65,8 @@ class Request(NamedTuple):
     repeat_after: float | None = None
     #: How long to wait for the work, in seconds; None: not at all.
     wait: float | None = None
+    #: From the pool, only work of this kind; None for any.
+    kind: str | None = None
 
 
 class _Withdrawn(NamedTuple):
@@ -156,7 +159,13 @@ class Wrapper:
         request, interrupted, ready = self.request, 0, False
         connect = partial(request.connect, request.timeout)
         asking = self._asking = Asking(
-            connect, request.session, request.keys, request.timing.ttl, request.repeat_after, request.wait
+            connect,
+            request.session,
+            request.keys,
+            request.timing.ttl,
+            request.repeat_after,
+            request.wait,
+            request.kind,
         )
         self.calls.start(asking.claim)
         answer: Any = None

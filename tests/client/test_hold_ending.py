@@ -14,6 +14,7 @@ from coordinator import (
     AsyncClient,
     AsyncHeld,
     Cause,
+    ClaimDenied,
     ClaimLost,
     Client,
     Denial,
@@ -42,6 +43,43 @@ async def test_work_is_completed_when_its_block_has_ended(holder: Holder, other:
 
     record = (await other.get(KEY)).record
     assert (record.state, record.session, record.result, record.note) == (State.COMPLETED, "s-1", "PR 2901", "begun")
+
+
+async def test_work_of_the_pool_fails_by_an_exception_of_its_block(holder: Holder, other: AsyncClient) -> None:
+    async def work(held: AsyncHeld | Held) -> None:
+        assert (held.claim.work_key, held.claim.brief) == (KEY, "write it")
+        raise LookupError("no such branch")
+
+    await other.submit("s-0", KEY, brief="write it")
+    await other.submit("s-0", "blog:first", priority=9)
+    with pytest.raises(LookupError):
+        await holder.hold(work, "s-1", how="hold_next", kind="task")
+    found = (await other.get(KEY)).work
+    assert found is not None
+    assert (found.failure_count, found.failures[0].reason) == (1, "LookupError: no such branch")
+    with pytest.raises(ClaimDenied):
+        await holder.hold(work, "s-1", how="hold_next", kind="task")
+    with pytest.raises(InvalidInput, match="kind and explain are about the pool, and candidates are named"):
+        await holder.hold(work, "s-1", [KEY], how="hold_next", kind="task")
+
+
+async def test_work_of_the_pool_does_not_fail_because_its_task_was_cancelled(other: AsyncClient) -> None:
+    entered = asyncio.Event()
+
+    async def work() -> None:
+        async with other.hold_next("s-1"):
+            entered.set()
+            await asyncio.Event().wait()
+
+    await other.submit("s-0", KEY)
+    task = asyncio.create_task(work())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    details = await other.get(KEY)
+    assert details.work is not None
+    assert (details.work.failure_count, details.record.cause) == (0, Cause.RELEASED)
 
 
 async def test_an_exception_releases_it_with_its_reason(holder: Holder, other: AsyncClient) -> None:

@@ -19,7 +19,7 @@ def test_the_examples_run(
 ) -> None:
     monkeypatch.setenv("COORDINATION_FLEET", fleet)
     examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 5
     names: dict[str, Any] = {}
     for example in examples:
         exec(example.replace("127.0.0.1:7420", coordinator.endpoint), names)  # noqa: S102  # the page's own code
@@ -27,6 +27,6 @@ def test_the_examples_run(
     assert names["token"] > 0
     assert names["done"] == names["backlog"]
     assert names["state"] is State.COMPLETED
-    assert capsys.readouterr().out == "users True\norders True\n"
+    assert capsys.readouterr().out == "users True\norders True\ntask:translate docs/run.md, into French\n"
     with Client(coordinator.endpoint) as client:
         assert client.get("github:gptme/gptme#2880").record.result == "PR 2901"

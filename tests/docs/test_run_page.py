@@ -50,6 +50,20 @@ def test_a_list_is_worked_through_in_its_order(world: World, tmp_path: Path) -> 
     assert [done.returncode for done in found] == [0, 0, outcome.NOTHING_FREE]
 
 
+def test_a_worker_goes_on_for_as_long_as_the_pool_has_work_for_it(world: World, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        world.client.submit("s-0", f"task:{name}", brief=f"do {name}")
+    script(tmp_path, "work.sh", 'cat "$COORDINATION_BRIEF_FILE"; echo; test "$COORDINATION_KEY" != task:b')
+    command = ["bash", "-c", recipe("pool")]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=world.environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "do a\ndo b\ndo c\n"
+    assert "DENIED: nothing is free" in done.stderr
+    states = [world.client.get(f"task:{name}").record.state.value for name in ("a", "b", "c")]
+    assert states == ["completed", "abandoned", "completed"]
+
+
 def test_its_exit_codes_are_those_of_the_code() -> None:
     codes = re.findall(r"^\| ([0-9, ]+)", PAGE.partition("## Exit codes")[2], re.MULTILINE)
     numbers = {int(number) for row in codes for number in row.replace(" ", "").split(",") if number}

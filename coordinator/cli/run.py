@@ -229,7 +229,9 @@ def _read_candidates(keys: list[str], file: Path | None) -> list[str]:
 
 def _check_pool_alone(keys: list[str] | None, file: Path | None) -> None:
     if keys or file is not None:
-        raise InvalidInput("--next takes work of the pool, and work keys are named; leave out one of them", field="next")
+        raise InvalidInput(
+            "--next takes work of the pool, and work keys are named; leave out one of them", field="next"
+        )
 
 
 def _kind(kind: str | None, *, from_pool: bool) -> str | None:

@@ -101,9 +101,7 @@ class Execution:
         self.is_settled = True
         until = min(self._deadline, boot_seconds() + self._request.timeout)
         try:
-            self._call(
-                lambda: finish.release(self._client, self._claim, outcome.reason, until, failed=outcome.failed)
-            )
+            self._call(lambda: finish.release(self._client, self._claim, outcome.reason, until, failed=outcome.failed))
         except Refused as error:
             # Of a claim that is lost nothing else is to be expected.
             if outcome.what is not What.LOST and not was_ended_by_holder(

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     finally:
         if watchdog is not None and watchdog.brief_file:
             with contextlib.suppress(OSError):
-                os.unlink(watchdog.brief_file)
+                os.unlink(watchdog.brief_file)  # noqa: PTH108  # pathlib loads slowly
         os._exit(code)
 
 

@@ -14,7 +14,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from coordinator.clock import now
-from coordinator.mcp.results import Answer, BriefingAnswer, ClaimAnswer, FinishAnswer, LookAnswer, NoteAnswer
+from coordinator.mcp.results import (
+    Answer,
+    BriefingAnswer,
+    ClaimAnswer,
+    FinishAnswer,
+    LookAnswer,
+    NoteAnswer,
+    SubmitAnswer,
+)
 from coordinator.model import (
     Briefing,
     Cause,
@@ -28,6 +36,8 @@ from coordinator.model import (
     Record,
     SkipReason,
     State,
+    Submission,
+    Submitted,
     WorkDetails,
 )
 from coordinator.quotation import Writer, key, name, quoted, said, said_lines
@@ -40,6 +50,7 @@ __all__ = [
     "answer_details",
     "answer_finish",
     "answer_note",
+    "answer_submit",
     "text_of",
     "with_context",
 ]
@@ -67,12 +78,13 @@ def answer_claim(claim: Claim) -> tuple[str, ClaimAnswer]:
         expires_in_seconds=int(claim.remaining_seconds),
         attempt=claim.attempt if claim.attempt > 1 else 0,
         previous=_previous(previous) if previous is not None else "",
-        said=_left_behind(previous) if previous is not None else [],
+        said=[*_left_behind(previous), *said_lines("brief", Writer.SUBMITTER, claim.brief, indent="")],
         skipped=_counts(choice),
         also_held=_held(choice),
     )
     head = f"claimed {found.work_key} for {format_duration(claim.remaining_seconds)}; renewed while you work"
-    lines = [head, *_about_attempts(found), *_about_others(found)]
+    attempts = [f"attempt {found.attempt}; {found.previous}"] if found.previous else []
+    lines = [head, *attempts, *found.said, *_about_others(found)]
     return "\n".join(lines), found
 
 
@@ -106,6 +118,19 @@ def answer_finish(record: Record) -> tuple[str, FinishAnswer]:
         late = " (late: the claim had expired, but no session has claimed it since)" if record.late else ""
         return f"completed {found.work_key}{late}", found
     return f"released {found.work_key}: it is free for others", found
+
+
+def answer_submit(submission: Submission) -> tuple[str, SubmitAnswer]:
+    """Say what became of work that was submitted."""
+    found = SubmitAnswer(
+        work_key=key(submission.work_key),
+        outcome=submission.outcome.value,
+        unknown=[key(each) for each in submission.unknown],
+    )
+    lines = [f"{'submitted' if submission.outcome is Submitted.CREATED else 'updated'} {found.work_key}"]
+    if found.unknown:
+        lines.append(f"nothing is known of {', '.join(found.unknown)}, which it waits for: check the spelling")
+    return "\n".join(lines), found
 
 
 def answer_details(details: WorkDetails, session: str) -> tuple[str, LookAnswer]:
@@ -147,10 +172,6 @@ def with_context(answer: Answer, session: str, notices: Iterable[str]) -> Answer
 def text_of(text: str, session: str, notices: Iterable[str]) -> str:
     """Add the same to a text, news first: they may say to stop."""
     return "\n".join([*notices, text, *([f"your session is {session}"] if session else [])])
-
-
-def _about_attempts(found: ClaimAnswer) -> list[str]:
-    return [f"attempt {found.attempt}; {found.previous}", *found.said] if found.previous else []
 
 
 def _about_others(found: ClaimAnswer) -> list[str]:
@@ -198,8 +219,10 @@ def _previous(previous: Previous) -> str:
     return f"attempt {previous.attempt} by {name(previous.session)} {how}{_ago(previous.ended_at)}"
 
 
-def _left_behind(previous: Previous) -> list[str]:
+def _left_behind(previous: Previous | None) -> list[str]:
     """Quote what the last attempt left behind; whose it was stands before it."""
+    if previous is None:
+        return []
     whose = "an operator's" if previous.cause is Cause.REVOKED else "its"
     words = ((f"{whose} reason", previous.reason), ("its last note", previous.note))
     return [f"{what}: {quoted(text, _LONGEST_WORDS)}" for what, text in words if text]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import HELD_CALL_SECONDS, MAX_CANDIDATES
+from coordinator.limits import HELD_CALL_SECONDS, MAX_CANDIDATES, MAX_DEPENDENCIES
 from coordinator.quotation import line, quoted
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "FinishArguments",
     "KeyArguments",
     "NoteArguments",
+    "SubmitArguments",
     "read",
 ]
 
@@ -60,10 +61,12 @@ class BriefingArguments(Arguments):
 class ClaimArguments(Arguments):
     """Those of ``claim``."""
 
-    example = '{"keys": ["github:acme/web#7", "task:db-migration"]}'
+    example = '{"keys": ["github:acme/web#7", "task:db-migration"]}, or {} for the pool'
 
     keys: Annotated[list[str], BeforeValidator(_listed)] = Field(
-        description=f"What to choose from, most wanted first, at most {MAX_CANDIDATES}: kind:name, owner/repo#7, a URL"
+        default=[],
+        description=f"What to choose from, most wanted first, at most {MAX_CANDIDATES}: kind:name, owner/repo#7, a URL; "
+        "left out: the pool",
     )
     note: str = Field(default="", description="What you are about to do; others read it")
     wait_seconds: float = Field(
@@ -77,6 +80,23 @@ class KeyArguments(Arguments):
     example = '{"key": "github:acme/web#7"}'
 
     key: str = Field(description="The work key")
+
+
+class SubmitArguments(Arguments):
+    """Those of ``submit``."""
+
+    example = '{"key": "task:translate-docs", "brief": "docs/run.md into French", "depends": ["task:review-docs"]}'
+
+    key: str = Field(description="The work key")
+    brief: str = Field(default="", description="What is to be done, for who gets it; empty keeps the last brief")
+    priority: int = Field(default=0, description="Higher is handed out first")
+    depends: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        default=[], description=f"Keys of work that must be completed before, at most {MAX_DEPENDENCIES}"
+    )
+
+    def given(self, name: str) -> bool:
+        """Return whether an argument was given: what is not leaves the work as it was."""
+        return name in self.model_fields_set
 
 
 class NoteArguments(KeyArguments):
@@ -95,11 +115,11 @@ class FinishArguments(KeyArguments):
         '{"key": "github:acme/web#7", "outcome": "released", "reason": "needs a decision on X"}'
     )
 
-    outcome: Literal["completed", "released"] = Field(
-        description="completed: really finished; released: handed back, which is as good"
+    outcome: Literal["completed", "released", "failed"] = Field(
+        description="completed: really finished; released: handed back, which is as good; failed: tried, does not work"
     )
     result: str = Field(default="", description="What came of it, e.g. a link; needed for completed")
-    reason: str = Field(default="", description="Why, and what is left; needed for released")
+    reason: str = Field(default="", description="Why, and what is left; needed for released and failed")
 
 
 def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:

@@ -26,6 +26,7 @@ from coordinator.mcp.answer_text import (
     answer_details,
     answer_finish,
     answer_note,
+    answer_submit,
 )
 from coordinator.mcp.arguments import (
     BriefingArguments,
@@ -33,10 +34,11 @@ from coordinator.mcp.arguments import (
     FinishArguments,
     KeyArguments,
     NoteArguments,
+    SubmitArguments,
 )
 from coordinator.mcp.kept_claims import Keeping
 from coordinator.mcp.repeats import Repeats
-from coordinator.mcp.results import BriefingAnswer, ClaimAnswer, FinishAnswer, LookAnswer, NoteAnswer
+from coordinator.mcp.results import BriefingAnswer, ClaimAnswer, FinishAnswer, LookAnswer, NoteAnswer, SubmitAnswer
 from coordinator.model import Denial
 
 __all__ = ["LONGEST_CALL_SECONDS", "Desk"]
@@ -93,20 +95,24 @@ class Desk:
         return answer_briefing(found)
 
     async def claim(self, arguments: ClaimArguments, call: Hashable = None) -> tuple[str, ClaimAnswer]:
-        """Claim the first of several work keys that is free; ``call`` names the call, in case it is cancelled."""
-        if not arguments.keys:
+        """Claim the first of several work keys that is free, or the best of the pool.
+
+        ``call`` names the call, in case it is cancelled.
+        """
+        keys = arguments.keys if "keys" in arguments.model_fields_set else None
+        if keys is not None and not keys:
             raise InvalidInput(
-                "no work key is named, and this version has no pool to choose from",
+                "no work key is named",
                 field="keys",
-                hint=f"give the work to choose from, for example {ClaimArguments.example}",
+                hint=f"leave keys out for the pool, or name the work to choose from: {ClaimArguments.example}",
             )
-        asked = ("claim", tuple(arguments.keys), arguments.note)
+        asked = ("claim", None if keys is None else tuple(keys), arguments.note)
         request_id = self._repeats.take(asked)
         try:
             with self._remembered(asked, request_id):
                 answer = await self._client.try_claim_next(
                     self.session,
-                    arguments.keys,
+                    keys,
                     self._ttl,
                     note=arguments.note,
                     wait=arguments.wait_seconds or None,
@@ -116,7 +122,7 @@ class Desk:
             self._withdraw(request_id)
             raise
         if isinstance(answer, Denial):
-            return answer_denial(answer, arguments.keys)
+            return answer_denial(answer, keys or ())
         self.keeping.keep(answer)
         self._answered[call] = _Answered(request_id, answer.work_key, boot_seconds())
         if len(self._answered) > _MOST_ANSWERED:
@@ -159,10 +165,30 @@ class Desk:
             if completes:
                 record = await self._client.complete(self.session, arguments.key, result=text, request_id=request_id)
             else:
-                record = await self._client.release(self.session, arguments.key, reason=text, request_id=request_id)
+                failed = arguments.outcome == "failed"
+                record = await self._client.release(
+                    self.session, arguments.key, reason=text, failed=failed, request_id=request_id
+                )
         self._was_read(record.work_key)
         self.keeping.drop(record.work_key)
         return answer_finish(record)
+
+    async def submit(self, arguments: SubmitArguments) -> tuple[str, SubmitAnswer]:
+        """Put work into the pool, or change what was submitted of it."""
+        priority = arguments.priority if arguments.given("priority") else None
+        depends = tuple(arguments.depends) if arguments.given("depends") else None
+        asked = ("submit", arguments.key, arguments.brief, priority, depends)
+        request_id = self._repeats.take(asked)
+        with self._remembered(asked, request_id, cancelled=True):
+            submission = await self._client.submit(
+                self.session,
+                arguments.key,
+                priority=priority,
+                brief=arguments.brief or None,
+                depends=depends,
+                request_id=request_id,
+            )
+        return answer_submit(submission)
 
     async def look(self, arguments: KeyArguments) -> tuple[str, LookAnswer]:
         """Say how work stands."""

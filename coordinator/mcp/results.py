@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-__all__ = ["Answer", "BriefingAnswer", "ClaimAnswer", "FinishAnswer", "LookAnswer", "NoteAnswer"]
+__all__ = ["Answer", "BriefingAnswer", "ClaimAnswer", "FinishAnswer", "LookAnswer", "NoteAnswer", "SubmitAnswer"]
 
 
 class Answer(BaseModel):
@@ -56,6 +56,14 @@ class FinishAnswer(Answer):
     work_key: str
     state: str
     late: bool = False
+
+
+class SubmitAnswer(Answer):
+    """What became of submitted work, and of which of its dependencies nothing is known."""
+
+    work_key: str
+    outcome: str
+    unknown: list[str] = []
 
 
 class LookAnswer(Answer):

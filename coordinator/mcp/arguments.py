@@ -65,8 +65,8 @@ class ClaimArguments(Arguments):
 
     keys: Annotated[list[str], BeforeValidator(_listed)] = Field(
         default=[],
-        description=f"What to choose from, most wanted first, at most {MAX_CANDIDATES}: kind:name, owner/repo#7, a URL; "
-        "left out: the pool",
+        description="What to choose from, most wanted first: kind:name, owner/repo#7, a URL; "
+        f"at most {MAX_CANDIDATES}; left out: the pool",
     )
     note: str = Field(default="", description="What you are about to do; others read it")
     wait_seconds: float = Field(

@@ -56,7 +56,7 @@ WRONG = {
         "the API has thirteen calls",
         "its 7 gRPC methods",
         "Nineteen RPCs",
-        "six MCP tools",
+        "seven MCP tools",
     ],
     "a count of what is checked": [
         "fourteen mutants",

@@ -44,6 +44,7 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_HOT_KEYS",
     "MAX_ID_BYTES",
+    "MAX_IMPORTED_ATTEMPT",
     "MAX_ITEMS",
     "MAX_KIND_CHARACTERS",
     "MAX_LARGE_CALLS",
@@ -138,6 +139,8 @@ MAX_PAGE_SIZE = 1000
 MAX_PAGE_BYTES = 1024 * 1024
 #: Most work keys in one ClaimMany, RenewMany or Submit.
 MAX_ITEMS = 500
+#: The number of an attempt that is imported, at most: attempts count on from it, and are stored with ten digits.
+MAX_IMPORTED_ATTEMPT = 1_000_000_000
 #: How many pieces of work clients submit in one call. Those with dependencies go one after the other, a few
 #: milliseconds each, and a call has 5 s by default.
 SUBMITTED_AT_ONCE = 100

@@ -167,6 +167,7 @@ class Server:
             self._waits,
             key_rules=settings.key_rules,
             clock=self._wall,
+            retention=None if settings.reaper is None else settings.reaper.retention,
             sees=_all_fleets if authorizer is None else lambda context: authorizer.identify(context).fleets.match,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )

@@ -13,6 +13,7 @@ from coordinator.model import (
     Cause,
     DenialReason,
     Event,
+    ImportOutcome,
     NothingFree,
     Outcome,
     PoolState,
@@ -31,6 +32,8 @@ __all__ = [
     "DENIAL_REASONS_ON_WIRE",
     "EVENTS",
     "EVENTS_ON_WIRE",
+    "IMPORTED",
+    "IMPORTED_ON_WIRE",
     "NOTHING_FREE",
     "NOTHING_FREE_ON_WIRE",
     "OUTCOMES",
@@ -122,6 +125,11 @@ SUBMITTED_ON_WIRE: dict[Submitted, pb.Submission.Outcome] = {
     Submitted.UPDATED: pb.Submission.OUTCOME_UPDATED,
     Submitted.WITHDRAWN: pb.Submission.OUTCOME_WITHDRAWN,
 }
+IMPORTED_ON_WIRE: dict[ImportOutcome, pb.Imported.Outcome] = {
+    ImportOutcome.IMPORTED: pb.Imported.OUTCOME_IMPORTED,
+    ImportOutcome.KNOWN: pb.Imported.OUTCOME_KNOWN,
+    ImportOutcome.TOO_OLD: pb.Imported.OUTCOME_TOO_OLD,
+}
 SEVERITIES_ON_WIRE: dict[Severity, pb.Severity] = {
     Severity.OK: pb.SEVERITY_OK,
     Severity.WARNING: pb.SEVERITY_WARNING,
@@ -137,6 +145,7 @@ SKIP_REASONS = {number: reason for reason, number in SKIP_REASONS_ON_WIRE.items(
 NOTHING_FREE = {number: why for why, number in NOTHING_FREE_ON_WIRE.items()}
 POOL_STATES = {number: state for state, number in POOL_STATES_ON_WIRE.items()}
 SUBMITTED = {number: outcome for outcome, number in SUBMITTED_ON_WIRE.items()}
+IMPORTED = {number: outcome for outcome, number in IMPORTED_ON_WIRE.items()}
 EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
 SEVERITIES = {number: severity for severity, number in SEVERITIES_ON_WIRE.items()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -174,6 +183,7 @@ def time_or_none(
     | types.PreviousAttempt
     | types.HistoryEntry
     | pb.HotKey
+    | pb.ImportItem
     | pb.PoolWork
     | pb.WatchResponse
     | pb.Progress,

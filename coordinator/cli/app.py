@@ -45,6 +45,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "completion": ("completion",),
     "config": ("config",),
     "policies": ("policy",),
+    "imports.command": ("import",),
 }
 _HELP = """Claim a unit of work before doing it: one session gets it, the others learn at once who has it.
 
@@ -58,7 +59,7 @@ class _Verbs(CommonGroup):
         "Work": [RUN, "work-next", "work-submit", *_WORK, *_RECORDS, *_OPERATORS, "work-watch", "policy"],
         "Overview": ["briefing", "status", "fleets", "hot", "top"],
         "Agents": [*_AGENTS, "mcp"],
-        "Coordinators": ["up", "down", "serve", "backup", "restore", "doctor"],
+        "Coordinators": ["up", "down", "serve", "backup", "restore", "import", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],
     }
 

@@ -19,7 +19,7 @@ from coordinator.cli.context import find_verb, wants_json
 from coordinator.cli.crash_report import fault
 from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
 from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrupted, catch_signals
-from coordinator.cli.other_verbs import instead_of
+from coordinator.cli.other_verbs import instead_of, what_to_use
 from coordinator.cli.output import emit_error
 from coordinator.cli.session import TEXT_OPTIONS
 from coordinator.cli.streams import LOST, lost, write_error
@@ -121,6 +121,9 @@ def _usage_error(error: typer.TyperException) -> InvalidInput:
         return InvalidInput(
             f"no such command '{verb}'", hint=f"what it means is `{other}`: see {command} {other} --help"
         )
+    nothing_like = what_to_use(error.format_message())
+    if nothing_like is not None:
+        return InvalidInput(f"no such command '{nothing_like[0]}'", hint=nothing_like[1])
     message = visible(error.format_message().rstrip("."))
     if option in ("--agent", "--session"):
         hint = f"a session is an argument here, if it is needed: see {command} --help"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["instead_of"]
+__all__ = ["instead_of", "what_to_use"]
 
 _MEANT = {
     "work-claim": ("claim", "take", "lock", "acquire", "start", "begin", "checkout"),
@@ -35,12 +35,30 @@ _MEANT = {
     "work-revoke": ("revoke", "steal", "kick"),
     "work-ack": ("ack", "acknowledge", "work-acknowledge"),
     "work-reopen": ("reopen", "redo"),
-    "briefing": ("brief", "summary", "announce", "inbox", "messages", "facts", "fact-get", "fact-list"),
+    "briefing": ("brief", "summary"),
     "doctor": ("diagnose", "check", "health"),
     "up": ("init", "daemon"),
     "serve": ("server",),
 }
 _INSTEAD = {verb: command for command, verbs in _MEANT.items() for verb in verbs}
+#: What to use for what there is not here, by the verbs of gptme-coordination and their like.
+_OF_MESSAGES = (
+    "there are no messages here: `work-renew KEY --note TEXT` tells those who ask for that work how far it is, and "
+    "`briefing` shows what all others are at"
+)
+_OF_FACTS = (
+    "there are no facts here: keep what others must know with the work, in `work-renew --note` or "
+    "`work-complete --result`; `work-show KEY` reads it"
+)
+_NOTHING_LIKE = {
+    **dict.fromkeys(("announce", "inbox", "send", "message", "messages", "broadcast"), _OF_MESSAGES),
+    **dict.fromkeys(("fact", "facts", "fact-get", "fact-list", "fact-publish", "fact-query", "fact-set"), _OF_FACTS),
+    "queue-ingest": "the pool is the queue here: `work-submit KEY --brief TEXT --priority N`",
+    "queue-list": "the pool is the queue here: `work-list --available` lists it",
+    "queue-stats": "the pool is the queue here: `status` counts it",
+    "queue-retry": "work that failed too often is put back by `work-reopen KEY --reason TEXT`",
+    "queue-discard": "work is taken out of the pool by `work-submit KEY --withdraw`",
+}
 _UNKNOWN = re.compile(r"No such command '(?P<verb>[^']*)'")
 
 
@@ -49,3 +67,10 @@ def instead_of(message: str) -> tuple[str, str] | None:
     found = _UNKNOWN.match(message)
     meant = _INSTEAD.get(found["verb"].casefold()) if found else None
     return (found["verb"], meant) if found and meant else None
+
+
+def what_to_use(message: str) -> tuple[str, str] | None:
+    """Return the verb that a message says is unknown, and what to use where no one command does what it means."""
+    found = _UNKNOWN.match(message)
+    hint = _NOTHING_LIKE.get(found["verb"].casefold()) if found else None
+    return (found["verb"], hint) if found and hint else None

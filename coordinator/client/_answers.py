@@ -13,6 +13,7 @@ from coordinator.wire import (
     CAUSES,
     DENIAL_REASONS,
     EVENTS,
+    IMPORTED,
     NOTHING_FREE,
     OUTCOMES,
     POOL_STATES,
@@ -30,6 +31,7 @@ __all__ = [
     "claim_event_from",
     "claim_from",
     "error_from",
+    "imported",
     "log_page",
     "next_answer",
     "record_from",
@@ -71,6 +73,21 @@ def submissions(response: pb.SubmitResponse) -> list[model.Submission | Coordina
             outcome=SUBMITTED[result.answer.outcome],
             unknown=tuple(result.answer.unknown),
             typed_key=result.answer.typed_key or None,
+        )
+        if result.HasField("answer")
+        else error_from(result.error)
+        for result in response.results
+    ]
+
+
+def imported(response: pb.ImportResponse) -> list[model.Imported | CoordinatorError]:
+    """Read what became of the items of an Import."""
+    return [
+        model.Imported(
+            work_key=result.answer.work_key,
+            outcome=IMPORTED[result.answer.outcome],
+            state=STATES[result.answer.state],
+            session=result.answer.session or None,
         )
         if result.HasField("answer")
         else error_from(result.error)

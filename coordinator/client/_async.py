@@ -526,6 +526,29 @@ class AsyncClient:
                 found += answers.submissions(await self._calls.call("Submit", request, request_id=base))
         return found
 
+    async def import_work(
+        self, work: Iterable[model.ForeignWork], *, dry_run: bool = False
+    ) -> list[model.Imported | CoordinatorError]:
+        """Take over what another tool knows of several pieces of work, each for itself; for operators.
+
+        Args:
+            work: What it knows, a piece of work each.
+            dry_run: Change nothing, and return what would become of it. Two that are the same work here are both
+                returned as imported.
+
+        Returns:
+            For each what became of it, or why it was refused. Work of which anything is known here stays as it is, so
+            that the call may be repeated.
+
+        """
+        items = [fields.foreign_work(each, self._key) for each in fields.several("work", work)]
+        found: list[model.Imported | CoordinatorError] = []
+        for start in range(0, len(items), SUBMITTED_AT_ONCE):
+            for part in fields.parts(items[start : start + SUBMITTED_AT_ONCE]):
+                request = pb.ImportRequest(fleet=self._fleet, items=part, dry_run=fields.flag("dry_run", dry_run))
+                found += answers.imported(await self._calls.call("Import", request))
+        return found
+
     async def claim_next(
         self,
         session: str,

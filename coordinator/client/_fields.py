@@ -21,12 +21,13 @@ from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_ITEMS, MAX_
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import REPEATS_ON_WIRE, STATES_ON_WIRE, seconds_of
+from coordinator.wire import CAUSES_ON_WIRE, REPEATS_ON_WIRE, STATES_ON_WIRE, seconds_of
 
 __all__ = [
     "candidates",
     "duration",
     "flag",
+    "foreign_work",
     "integer",
     "moment",
     "new_work",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Item = TypeVar("Item", pb.ClaimItem, pb.SubmitItem)
+Item = TypeVar("Item", pb.ClaimItem, pb.SubmitItem, pb.ImportItem)
 #: The longest duration that is sent at all, in seconds, and how much of a wrong value an error repeats.
 _MOST_SECONDS, _MOST_SHOWN = 10**10, 60
 #: Items of one request, and their bytes: coordinators take 1 MiB, and the rest of the request needs some of it.
@@ -228,6 +229,29 @@ def new_work(work: model.NewWork, in_repository: Callable[[str], str], request_i
         withdraw=flag("withdraw", work.withdraw),
         reopen=flag("reopen", work.reopen),
         request_id=request_id,
+    )
+
+
+def foreign_work(work: model.ForeignWork, in_repository: Callable[[str], str]) -> pb.ImportItem:
+    """Write work that is to be imported; ``in_repository`` completes work keys."""
+    if not isinstance(work, model.ForeignWork):
+        raise InvalidInput(f"work is imported as ForeignWork; this is {shown(work)}", field="work")
+    if work.state not in list(model.State) or work.cause not in (None, *model.Cause):
+        raise InvalidInput(f"{shown(work.state)}, {shown(work.cause)} is no state with a cause", field="state")
+    return pb.ImportItem(
+        work_key=in_repository(text("key", work.key)),
+        state=STATES_ON_WIRE[model.State(work.state)],
+        session=text("session", work.session or ""),
+        attempt=integer("attempt", work.attempt),
+        claimed_at=moment("claimed_at", work.claimed_at),
+        remaining=duration("remaining_seconds", work.remaining_seconds),
+        ended_at=moment("ended_at", work.ended_at),
+        cause=CAUSES_ON_WIRE[work.cause],
+        reason=text("reason", work.reason or ""),
+        result=text("result", work.result or ""),
+        note=text("note", work.note or ""),
+        brief=None if work.brief is None else text("brief", work.brief),
+        repeatable=flag("repeatable", work.repeatable),
     )
 
 

@@ -72,7 +72,8 @@ class StoredRecord(Document):
     ``completion``. ``reopened`` is the request by which an operator has put completed work back. ``withdrawn`` is set
     in the record of an attempt that was withdrawn if there is none before it to describe. A record that says
     ``claimed`` and has the cause ``revoked`` is that of a claim that an operator wants to end.
-    ``renewed_at`` is when the live claim was written last, None where that was its grant.
+    ``renewed_at`` is when the live claim was written last, None where that was its grant. ``repeatable``: finished
+    work that may be claimed again, once, because it was imported from where that is so.
     """
 
     state: State
@@ -95,6 +96,7 @@ class StoredRecord(Document):
     withdrawn: bool = False
     repeated: bool = False
     reopened: str = ""
+    repeatable: bool = False
     completion: StoredRecord | None = None
 
     def __post_init__(self) -> None:
@@ -115,12 +117,12 @@ class StoredRecord(Document):
 
     @property
     def is_open(self) -> bool:
-        """Whether the work is not finished: never, or its latest repetition was abandoned.
+        """Whether the work is not finished: never, or it is repeatable, or its latest repetition was abandoned.
 
         Asked where no claim is live: a record that says ``claimed`` is that of a claim which has expired then.
         """
         if self.state is State.COMPLETED:
-            return False
+            return self.repeatable
         # An attempt that had reopened finished work leaves it finished.
         return self.completion is None or self.repeated
 

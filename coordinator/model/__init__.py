@@ -12,6 +12,7 @@ from coordinator.model.enumerations import (
     Cause,
     DenialReason,
     Event,
+    ImportOutcome,
     NothingFree,
     Outcome,
     PoolState,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         Status,
         TaskStatus,
     )
+    from coordinator.model.imports import ForeignWork, Imported
     from coordinator.model.pool import Failure, NewWork, PoolWork, Submission
     from coordinator.model.work import ClaimEvent, HistoryEntry, LogEntry, LogPage, Record, RecordPage, WorkDetails
 
@@ -59,9 +61,12 @@ __all__ = [
     "Failure",
     "FleetList",
     "FleetUse",
+    "ForeignWork",
     "HistoryEntry",
     "HotKey",
     "HotKeys",
+    "ImportOutcome",
+    "Imported",
     "LogEntry",
     "LogPage",
     "NewWork",
@@ -89,7 +94,7 @@ __all__ = [
 
 # What describes fleets and records is loaded when it is asked for: a claim needs none of it, and to make its classes
 # takes a twentieth of the time of a command.
-_LATER = ("coordinator.model.work", "coordinator.model.fleet", "coordinator.model.pool")
+_LATER = ("coordinator.model.work", "coordinator.model.fleet", "coordinator.model.pool", "coordinator.model.imports")
 
 
 def __getattr__(name: str) -> object:

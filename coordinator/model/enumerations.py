@@ -8,6 +8,7 @@ __all__ = [
     "Cause",
     "DenialReason",
     "Event",
+    "ImportOutcome",
     "NothingFree",
     "Outcome",
     "PoolState",
@@ -112,3 +113,15 @@ class Event(StrEnum):
     DENIED = "denied"
     COMPLETED = "completed"
     ABANDONED = "abandoned"
+
+
+class ImportOutcome(StrEnum):
+    """What became of work that was imported.
+
+    ``known``: something is known of it here, and it was left as it is; ``too old``: it ended longer ago than the
+    coordinator remembers ended work, and was left out.
+    """
+
+    IMPORTED = "imported"
+    KNOWN = "known"
+    TOO_OLD = "too-old"

@@ -68,6 +68,10 @@ class Decisions:
         """Log that work was put into the pool, changed there or taken out."""
         _log_decision("submitted", keyed, session, outcome=outcome.value)
 
+    def imported(self, keyed: Keyed, imported: model.Imported) -> None:
+        """Log that work was taken over from another tool."""
+        _log_decision("imported", keyed, imported.session or "", state=imported.state.value)
+
     def withdrawn(self, keyed: Keyed, session: str, request_id: str) -> None:
         """Log that a withdrawal has released a claim."""
         _log_decision("withdrawn", keyed, session, request_id=request_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -16,9 +17,10 @@ from coordinator.keys import KeyRules, WorkKey
 from coordinator.limits import MAX_BRIEFED_SECONDS, MAX_ID_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, check_ttl, check_wait
 from coordinator.model import State
 from coordinator.names import check_fleet, check_session, check_text
+from coordinator.time_text import format_time
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import STATES, seconds_of
+from coordinator.wire import STATES, seconds_of, time_or_none
 
 __all__ = [
     "Keyed",
@@ -33,6 +35,7 @@ __all__ = [
     "read_request_id",
     "read_states",
     "read_text",
+    "read_time",
     "read_token",
     "read_ttl",
     "read_wait",
@@ -41,6 +44,8 @@ __all__ = [
 
 #: 292 years, which is what a Go duration can hold: beyond any claim's age.
 _MAX_AGE_SECONDS = 2**63 / 1e9
+#: How far the clocks of two hosts may differ before a time counts as one of the future.
+_CLOCK_ALLOWANCE = timedelta(minutes=10)
 #: How many work keys are kept as they were read, the latest ones: some 4 KiB each at most.
 _KEYS_KEPT = 4_096
 
@@ -145,6 +150,19 @@ def read_token(token: int) -> int:
 def read_text(field: str, value: str) -> str:
     """Return a note, reason or result."""
     return check_text(field, value, MAX_TEXT_BYTES)
+
+
+def read_time(item: pb.ImportItem, field: str, now: datetime) -> datetime | None:
+    """Return a time of the past, None where it has none; one that clocks may disagree about becomes ``now``."""
+    try:
+        moment = time_or_none(item, field)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{field} is not a time between the years 1 and 9999", field=field) from None
+    if moment is None:
+        return None
+    if moment > now + _CLOCK_ALLOWANCE:
+        raise InvalidInput(f"{field} is {format_time(moment)}, which is in the future", field=field)
+    return min(moment, now)
 
 
 def read_ttl(

@@ -16,6 +16,7 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.events import EventFilter
 from coordinator.engine.finish import FinishCommand
 from coordinator.engine.hot import HotCommand
+from coordinator.engine.import_work import UNKNOWN_SESSION, ImportCommand
 from coordinator.engine.layout import NoSession
 from coordinator.engine.listing import ListCommand, LogCommand
 from coordinator.engine.policy import PolicyBook, RepeatingBook, WorkPolicy
@@ -31,17 +32,21 @@ from coordinator.limits import (
     DEFAULT_BRIEFING_CHARACTERS,
     DEFAULT_HOT_KEYS,
     DEFAULT_HOT_SECONDS,
+    DEFAULT_TTL_SECONDS,
     MAX_BRIEFED_KINDS,
     MAX_DEPENDENCIES,
     MAX_HOT_KEYS,
+    MAX_IMPORTED_ATTEMPT,
     MAX_MAX_ATTEMPTS,
     MAX_MAX_LIVE,
     MAX_PRIORITY,
+    MAX_TTL_SECONDS,
+    MIN_TTL_SECONDS,
     check_briefing_characters,
     check_page_size,
     check_repeat_after,
 )
-from coordinator.model import Claim, Denial, Policy, Repeat
+from coordinator.model import Cause, Claim, Denial, Policy, Repeat, State
 from coordinator.names import check_kind, check_session, check_session_filter
 from coordinator.service.request_fields import (
     Keyed,
@@ -51,11 +56,12 @@ from coordinator.service.request_fields import (
     read_request_id,
     read_states,
     read_text,
+    read_time,
     read_token,
     read_ttl,
 )
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import REPEATS, policy_from, seconds_of
+from coordinator.wire import CAUSES, REPEATS, STATES, policy_from, seconds_of
 
 __all__ = [
     "acknowledge_command",
@@ -64,6 +70,7 @@ __all__ = [
     "complete_command",
     "event_filter",
     "hot_command",
+    "import_command",
     "list_command",
     "log_command",
     "next_command",
@@ -236,6 +243,48 @@ def policy_of(request: pb.SetPolicyRequest, key_rules: KeyRules) -> Policy:
             hint="`policy unset` takes one away",
         )
     return policy
+
+
+def import_command(
+    item: pb.ImportItem, now: datetime, policy: WorkPolicy, retention_seconds: float | None, *, dry_run: bool
+) -> ImportCommand:
+    """Read one item of an Import; times that are a little ahead of this clock become the present."""
+    state, cause = STATES.get(item.state), CAUSES.get(item.cause)
+    if state is None:
+        raise InvalidInput("state is missing; it must be one that work can have", field="state")
+    check_count("attempt", item.attempt, 0, MAX_IMPORTED_ATTEMPT)
+    if state not in (State.AVAILABLE, State.ABANDONED) or item.session:
+        check_session(item.session)
+    has_ended = state in (State.COMPLETED, State.ABANDONED)
+    claimed_at, ended_at = read_time(item, "claimed_at", now), read_time(item, "ended_at", now)
+    if has_ended != (ended_at is not None):
+        raise InvalidInput(f"ended_at is {'missing' if has_ended else 'given'} for {state} work", field="ended_at")
+    left = seconds_of(item.remaining)
+    if (state is State.CLAIMED) != (left > 0):
+        raise InvalidInput("remaining goes with claimed work, and must be above 0 then", field="remaining")
+    left = min(max(left, MIN_TTL_SECONDS), MAX_TTL_SECONDS)
+    asked = DEFAULT_TTL_SECONDS if claimed_at is None else (now - claimed_at).total_seconds() + left
+    brief = read_text("brief", item.brief) if item.HasField("brief") else None
+    return ImportCommand(
+        now=now,
+        state=state,
+        session=item.session or UNKNOWN_SESSION,
+        attempt=item.attempt or 1,
+        claimed_at=claimed_at,
+        left_seconds=left,
+        # It may have been renewed for hours: then that is no measure of what it was asked for.
+        ttl_seconds=max(left, min(asked, DEFAULT_TTL_SECONDS)),
+        ended_at=ended_at,
+        cause=(cause or Cause.RELEASED) if state is State.ABANDONED else None,
+        reason=read_text("reason", item.reason),
+        result=read_text("result", item.result),
+        note=read_text("note", item.note),
+        brief="" if brief is None and state is State.AVAILABLE else brief,
+        repeatable=item.repeatable and state is State.COMPLETED,
+        loose_ends=policy.loose_ends,
+        retention_seconds=retention_seconds,
+        dry_run=dry_run,
+    )
 
 
 def acknowledge_command(request: pb.AcknowledgeRequest, now: datetime) -> AcknowledgeCommand:

@@ -42,6 +42,7 @@ from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
+from coordinator.service.import_calls import ImportCalls
 from coordinator.service.new_fleets import NewFleets
 from coordinator.service.next import CandidateLists, Placements, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
@@ -81,12 +82,12 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
 
-class Servicer(ReadCalls, PolicyCalls, WaitingCalls, CoordinatorServiceServicer):
+class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
     where none are asked for; ``sees`` whether it grants a fleet. ``turns`` are those of calls whose answers may be
-    large.
+    large. Ended work is remembered for ``retention`` seconds, None for ever.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Servicer(ReadCalls, PolicyCalls, WaitingCalls, CoordinatorServiceServicer)
         credential: Callable[[Any], str] = lambda _: "",
         sees: Callable[[Any], Callable[[str], bool]] = lambda _: lambda _: True,
         clock: Callable[[], datetime] = clock.now,
+        retention: float | None = None,
     ) -> None:
         self._runner = runner
         self._alternatives = Alternatives(runner)
@@ -130,6 +132,7 @@ class Servicer(ReadCalls, PolicyCalls, WaitingCalls, CoordinatorServiceServicer)
         self._candidates = CandidateLists(key_rules)
         self._submissions = Submissions(metering)
         self._clock = clock
+        self._retention = retention
 
     async def Claim(self, request: pb.ClaimRequest, context: _Context) -> pb.ClaimResponse:  # noqa: N802  # its name in the API
         """Claim one work key."""

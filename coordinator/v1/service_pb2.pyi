@@ -728,6 +728,82 @@ class ReopenResponse(_message.Message):
     record: _types_pb2.Record
     def __init__(self, record: _Optional[_Union[_types_pb2.Record, _Mapping]] = ...) -> None: ...
 
+class ImportItem(_message.Message):
+    __slots__ = ("work_key", "state", "session", "attempt", "claimed_at", "remaining", "ended_at", "cause", "reason", "result", "note", "brief", "repeatable")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLAIMED_AT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
+    REPEATABLE_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    state: _types_pb2.State
+    session: str
+    attempt: int
+    claimed_at: _timestamp_pb2.Timestamp
+    remaining: _duration_pb2.Duration
+    ended_at: _timestamp_pb2.Timestamp
+    cause: _types_pb2.Cause
+    reason: str
+    result: str
+    note: str
+    brief: str
+    repeatable: bool
+    def __init__(self, work_key: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.State, str]] = ..., session: _Optional[str] = ..., attempt: _Optional[int] = ..., claimed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., remaining: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., cause: _Optional[_Union[_types_pb2.Cause, str]] = ..., reason: _Optional[str] = ..., result: _Optional[str] = ..., note: _Optional[str] = ..., brief: _Optional[str] = ..., repeatable: bool = ...) -> None: ...
+
+class ImportRequest(_message.Message):
+    __slots__ = ("fleet", "items", "dry_run")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    items: _containers.RepeatedCompositeFieldContainer[ImportItem]
+    dry_run: bool
+    def __init__(self, fleet: _Optional[str] = ..., items: _Optional[_Iterable[_Union[ImportItem, _Mapping]]] = ..., dry_run: bool = ...) -> None: ...
+
+class Imported(_message.Message):
+    __slots__ = ("work_key", "outcome", "state", "session")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[Imported.Outcome]
+        OUTCOME_IMPORTED: _ClassVar[Imported.Outcome]
+        OUTCOME_KNOWN: _ClassVar[Imported.Outcome]
+        OUTCOME_TOO_OLD: _ClassVar[Imported.Outcome]
+    OUTCOME_UNSPECIFIED: Imported.Outcome
+    OUTCOME_IMPORTED: Imported.Outcome
+    OUTCOME_KNOWN: Imported.Outcome
+    OUTCOME_TOO_OLD: Imported.Outcome
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    outcome: Imported.Outcome
+    state: _types_pb2.State
+    session: str
+    def __init__(self, work_key: _Optional[str] = ..., outcome: _Optional[_Union[Imported.Outcome, str]] = ..., state: _Optional[_Union[_types_pb2.State, str]] = ..., session: _Optional[str] = ...) -> None: ...
+
+class ImportResult(_message.Message):
+    __slots__ = ("answer", "error")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    answer: Imported
+    error: _types_pb2.ErrorDetail
+    def __init__(self, answer: _Optional[_Union[Imported, _Mapping]] = ..., error: _Optional[_Union[_types_pb2.ErrorDetail, _Mapping]] = ...) -> None: ...
+
+class ImportResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ImportResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ImportResult, _Mapping]]] = ...) -> None: ...
+
 class SetPolicyRequest(_message.Message):
     __slots__ = ("fleet", "policy", "request_id")
     FLEET_FIELD_NUMBER: _ClassVar[int]

@@ -146,6 +146,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.ReopenRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.ReopenResponse.FromString,
                 _registered_method=True)
+        self.Import = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/Import',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.ImportRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.ImportResponse.FromString,
+                _registered_method=True)
         self.SetPolicy = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/SetPolicy',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.SetPolicyRequest.SerializeToString,
@@ -349,6 +354,14 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Import(self, request, context):
+        """Takes over what another tool knows of several pieces of work, one answer each, in the order of the request; for
+        operators. Work of which anything is known here stays as it is, so that the request may be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetPolicy(self, request, context):
         """Sets fields of the policy of a pattern, and leaves the others as they are; for operators. In force at every replica
         within 5 s. RESOURCE_EXHAUSTED if the fleet has 1,000 policies.
@@ -490,6 +503,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.Reopen,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.ReopenRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.ReopenResponse.SerializeToString,
+            ),
+            'Import': grpc.unary_unary_rpc_method_handler(
+                    servicer.Import,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ImportRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.ImportResponse.SerializeToString,
             ),
             'SetPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPolicy,
@@ -1052,6 +1070,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/Reopen',
             coordinator_dot_v1_dot_service__pb2.ReopenRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.ReopenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Import(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/Import',
+            coordinator_dot_v1_dot_service__pb2.ImportRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.ImportResponse.FromString,
             options,
             channel_credentials,
             insecure,

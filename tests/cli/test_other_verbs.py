@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.cli.app import MODULES
-from coordinator.cli.other_verbs import _INSTEAD, _MEANT, instead_of
+from coordinator.cli.other_verbs import _INSTEAD, _MEANT, _NOTHING_LIKE, instead_of
 from tests.conftest import Coordination
 
 COMMANDS = {name for names in MODULES.values() for name in names}
@@ -13,7 +13,8 @@ COMMANDS = {name for names in MODULES.values() for name in names}
 
 def test_what_is_suggested_is_a_command_and_what_is_translated_is_none() -> None:
     assert set(_MEANT) <= COMMANDS
-    assert not COMMANDS & set(_INSTEAD)
+    assert not COMMANDS & {*_INSTEAD, *_NOTHING_LIKE}
+    assert not set(_INSTEAD) & set(_NOTHING_LIKE)
     assert len(_INSTEAD) == sum(map(len, _MEANT.values()))
 
 
@@ -32,6 +33,23 @@ def test_the_command_that_is_meant_is_named(typed: str, meant: str, coordination
     assert done.stderr == (
         f"error: no such command '{typed}'\nhint: what it means is `{meant}`: see coordination {meant} --help\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "use"),
+    [
+        ("announce", "work-renew KEY --note"),
+        ("fact-query", "work-show KEY"),
+        ("queue-ingest", "work-submit KEY --brief"),
+    ],
+)
+def test_a_verb_of_what_there_is_not_here_is_answered_with_what_to_use(
+    typed: str, use: str, coordination: Coordination
+) -> None:
+    done = coordination(typed, "session-1", "x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: no such command '{typed}'\nhint: ")
+    assert use in done.stderr
 
 
 def test_a_text_that_is_one_argument_too_many_is_answered_with_its_option(coordination: Coordination) -> None:

@@ -25,7 +25,7 @@ UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Submit", "Withdraw"}
 READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "ListFleets", "Status", "Diagnose", "ListPolicies"}
 TIDYING = {"Reap", "Acknowledge"}
-OPERATING = {"Revoke", "Reopen", "SetPolicy", "UnsetPolicy"}
+OPERATING = {"Revoke", "Reopen", "Import", "SetPolicy", "UnsetPolicy"}
 METHODS = tuple(SERVICE.methods_by_name)
 
 #: Whose token, and what the callers of this test are granted: sessions, fleets, and whether they are operators.

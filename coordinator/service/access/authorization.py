@@ -79,6 +79,7 @@ RULES: dict[str, Rule] = {
     "Acknowledge": _TIDYING,
     "Revoke": _OPERATING,
     "Reopen": _OPERATING,
+    "Import": _OPERATING,
     "ListPolicies": _READING,
     "SetPolicy": _OPERATING,
     "UnsetPolicy": _OPERATING,

@@ -28,7 +28,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: campaign-faults campaign-faults-mutants campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,13 @@ test-etcd-versions: setup $(INTEROP_VENV)/.ready ## Run the tests that depend on
 
 mutants: setup ## Remove guards, one by one, and check that their tests fail; takes ten minutes.
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)
+
+campaign-faults: setup ## Random faults for MINUTES (3), chosen by SEED, and a checker that knows nothing of the code.
+	@etcd="$$($(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE) || true)"; $(BIN)/python -m tests.campaigns.faults \
+		--minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $${etcd:+--etcd "$$etcd"} $(CAMPAIGN_ARGS)
+
+campaign-faults-mutants: setup ## Remove ten guards, one by one, and let campaign-faults find it; takes twenty minutes.
+	@$(BIN)/python -m tests.campaigns.faults.mutants $(CAMPAIGN_ARGS)
 
 campaign-deadlines: setup ## Measure when claims end while etcd's leader changes and members restart, in real time; takes eight minutes.
 	@$(BIN)/python -m tests.campaigns.deadlines $(CAMPAIGN_ARGS)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from coordinator import AsyncClient, Claim, ClaimDenied, Client, Denial, InvalidInput, NewWork, NothingFree, SkipReason
+from coordinator.store.etcd.client import EtcdChannel
 from tests.conftest import Coordination, RunningCoordinator
+from tests.expiry_waiting import await_expiry
 
 
 @pytest.fixture
@@ -43,6 +45,22 @@ def test_work_waits_for_what_it_depends_on(client: Client) -> None:
     assert client.claim_next("s-2").work_key == "task:a"
     client.complete("s-2", "task:a")
     assert why(client, "s-2") is NothingFree.EMPTY
+
+
+async def test_work_whose_claim_has_expired_waits_for_what_it_depends_on_too(
+    coordinator: RunningCoordinator, etcd_channel: EtcdChannel, fleet: str
+) -> None:
+    """Nothing records here that it has expired, so that the view of the pool still has it as held."""
+    async with AsyncClient(coordinator.endpoint, fleet=fleet) as client:
+        await client.submit("s-0", "task:a")
+        assert (await client.claim_next("s-1", ttl=5)).work_key == "task:a"
+        await client.submit("s-0", "task:a", depends=["task:b"])
+        await await_expiry(etcd_channel, fleet)
+        with pytest.raises(ClaimDenied):
+            await client.claim_next("s-2")
+        await client.claim("s-3", "task:b")
+        await client.complete("s-3", "task:b")
+        assert (await client.claim_next("s-2")).work_key == "task:a"
 
 
 def test_what_was_completed_before_it_was_named_holds_up_nothing(client: Client) -> None:

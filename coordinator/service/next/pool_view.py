@@ -139,9 +139,13 @@ class PoolView:
         return (self._pieces[place[2]] for place in self._ready)
 
     def overdue(self, now: datetime) -> list[Piece]:
-        """Return what is held by claims that must have expired, in order: their ends are about to be recorded."""
+        """Return what is held by claims that must have expired, in order: their ends are about to be recorded.
+
+        What must wait for other work is left out, as it is among what is ready.
+        """
         late = (key for key, live in self._held.items() if live.expires_at is not None and live.expires_at <= now)
-        return sorted((self._pieces[key] for key in late if key in self._pieces), key=lambda piece: piece.place)
+        pieces = (self._pieces[key] for key in late if key in self._pieces)
+        return sorted((piece for piece in pieces if self._done(piece)), key=lambda piece: piece.place)
 
     def everything(self) -> list[Piece]:
         """Return all that is in the pool, in no order."""

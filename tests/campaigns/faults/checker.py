@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from tests.campaigns.faults.choices import over_choices
 from tests.campaigns.faults.findings import Finding
 from tests.campaigns.faults.history import History
 from tests.campaigns.faults.key_state import Step
@@ -39,7 +40,7 @@ def check(history: History, only: Collection[str] | None = None) -> Checked:
     store = StoreView(history.store, history.header.get("fleet", "default")) if history.store else None
     findings: list[Finding] = []
     if only is None:
-        findings += over_answers(history)
+        findings += [*over_answers(history), *over_choices(history, store)]
         if store is not None:
             findings += over_store(history, store)
             findings += over_pool(history, store)

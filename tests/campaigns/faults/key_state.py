@@ -117,13 +117,16 @@ class Step:
 
 
 NEW = KeyState()
+#: Among how many of the latest attempts a repeated completion or release is recognized.
+REMEMBERED = 10
 States = tuple[KeyState, ...]
 
 
 def after(step: Step, state: KeyState) -> States:
     """Return the states that a step may leave; none where it cannot have come out as it did."""
     if step.request in state.done and step.do != "claim":
-        return (state,)  # a repetition, which is told what the first has done
+        # A repetition is told what the first has done, as long as that is remembered.
+        return (state,) if step.outcome == "ok" or state.attempts > REMEMBERED else ()
     return _RULES[step.do](step, state)
 
 

@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 from tests.campaigns.faults.findings import Finding
 from tests.campaigns.faults.history import Call, History
-from tests.campaigns.faults.store_view import StoreView
+from tests.campaigns.faults.store_view import SAFE, StoreView
 
 __all__ = ["over_pool"]
 
 #: For how long work must have been free, and seen so, that no replica's view of the pool may lack it, in seconds.
 SEEN_SECONDS = 20.0
-_SAFE = ".:#@-_"
 
 
 def over_pool(history: History, store: StoreView) -> Iterator[Finding]:
@@ -24,7 +23,7 @@ def over_pool(history: History, store: StoreView) -> Iterator[Finding]:
     for call in choices:
         if call.error or call.answer["is"] != "granted":
             continue
-        name, granted = quote(call.answer["key"], safe=_SAFE), call.answer["token"]
+        name, granted = quote(call.answer["key"], safe=SAFE), call.answer["token"]
         entry = store.value("pool", name, granted)
         if not _granted_here(store, call):
             continue
@@ -49,7 +48,7 @@ def _granted_here(store: StoreView, call: Call) -> bool:
 
 
 def _is_done(store: StoreView, dependency: str, revision: int, entry: dict[str, list[str]]) -> bool:
-    name = quote(dependency, safe=_SAFE)
+    name = quote(dependency, safe=SAFE)
     record = store.value("record", name, revision)
     if record is None:
         return dependency not in entry.get("unknown", ()) and store.value("work", name, revision) is None
@@ -79,7 +78,7 @@ def _is_free(store: StoreView, name: str, revision: int, seen_by: float, call: C
     if before is not None and datetime.fromisoformat(before).timestamp() > call.args.get("wall", -math.inf) - 120:
         return False
     for dependency in entry[1].get("depends", ()):
-        done = store.entry("record", quote(dependency, safe=_SAFE), revision)
+        done = store.entry("record", quote(dependency, safe=SAFE), revision)
         if not _is_done(store, dependency, revision, entry[1]) or done[2] > seen_by:
             return False
     return True
@@ -90,6 +89,6 @@ def _in_other_hands(name: str, call: Call, choices: list[Call]) -> bool:
     for other in choices:
         if other.id == call.id or other.began > call.ended or other.ended < call.began:
             continue
-        if other.is_unknown or quote(str(other.answer.get("key", "")), safe=_SAFE) == name or other.error:
+        if other.is_unknown or quote(str(other.answer.get("key", "")), safe=SAFE) == name or other.error:
             return True
     return False

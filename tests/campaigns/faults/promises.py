@@ -55,7 +55,6 @@ def over_answers(history: History) -> Iterator[Finding]:
     for key, grants in grants_of(history.calls).items():
         yield from _tokens(key, grants)
         yield from _one_at_a_time(key, grants, ends[key])
-    yield from _free_all_the_time(history)
 
 
 def _tokens(key: str, grants: list[Grant]) -> Iterator[Finding]:
@@ -93,42 +92,3 @@ def _one_at_a_time(key: str, grants: list[Grant], ends: list[Call]) -> Iterator[
                 key,
                 f"{session} held attempt {one} until {until:.3f}, {other} attempt {two} from {then:.3f}",
             )
-
-
-def _free_all_the_time(history: History) -> Iterator[Finding]:
-    """A choice is not denied while a candidate was free at every moment of it.
-
-    Free for certain is what was released, or never asked for, before the call began, and asked for by nobody until it
-    had ended.
-    """
-    touched: dict[str, list[Call]] = defaultdict(list)
-    choices = [call for call in history.calls if call.do == "claim_next"]
-    for call in history.calls:
-        for key in {call.args.get("key", ""), *call.args.get("keys", ()), *(call.args.get("candidates") or ())} - {""}:
-            touched[key].append(call)
-    for call in choices:
-        if call.error or call.answer["is"] != "denied" or not call.args.get("candidates"):
-            continue
-        others_from_pool = any(
-            other.args.get("candidates") is None and other.began <= call.ended and other.answer.get("is") != "denied"
-            for other in choices
-        )
-        for key in call.args["candidates"]:
-            if key.partition(":")[0] == "job" or (others_from_pool and key.startswith("pool:")):
-                continue
-            if _was_free(key, call, touched[key]):
-                yield Finding("no denial while something was free", key, f"call {call.id} was denied, and it was free")
-
-
-def _was_free(key: str, call: Call, touched: list[Call]) -> bool:
-    changes = ("claim", "claim_many", "claim_next", "complete", "release", "revoke", "reopen")
-    others = [other for other in touched if other.do in changes and other.id != call.id and other.began <= call.ended]
-    if not others:
-        return True
-    last = max(others, key=lambda other: other.began)
-    if any(other.ended >= call.began for other in others) or last.do != "release" or last.error:
-        return False
-    if last.answer.get("state") != "abandoned":
-        return False
-    # What was asked for before that and is in doubt may have been granted since.
-    return not any(other.is_unknown or other.loose for other in others)

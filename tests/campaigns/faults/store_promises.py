@@ -91,21 +91,19 @@ def _answered_is_stored(history: History, store: StoreView) -> Iterator[Finding]
 
 
 def _twice(store: StoreView, by_request: Mapping[tuple[str, str], list[Call]]) -> Iterator[Finding]:
-    """One request makes one claim, unless copies of it were under way that nobody could withdraw."""
+    """One request makes one claim of a work key, until that was claimed again, and one at a time of many."""
     made: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
     for attempt in itertools.chain.from_iterable(store.attempts.values()):
         if attempt.request and not attempt.is_taken_back:
             made[attempt.session, attempt.request].append(attempt)
     for request, attempts in made.items():
-        calls = by_request.get(request, [])
-        if len(attempts) > 1 and not any(call.loose or call.is_unknown for call in calls):
-            told = [f"{attempt.work_key} attempt {attempt.number}" for attempt in attempts]
-            yield Finding("one request is granted once", attempts[0].work_key, f"request {request} was granted {told}")
-        # Of a choice the store itself keeps the second from being granted, while the first is live.
-        if calls and calls[0].do == "claim_next":
-            for one, two in itertools.pairwise(sorted(attempts, key=lambda attempt: attempt.token)):
-                if one.gone is None or one.gone > two.token:
-                    yield Finding("one request is granted once", two.work_key, f"request {request} held two at once")
+        one_of_many = any(call.do == "claim_next" for call in by_request.get(request, ()))
+        for one, two in itertools.pairwise(sorted(attempts, key=lambda attempt: attempt.token)):
+            if one.work_key == two.work_key and two.number == one.number + 1:
+                text = f"request {request} was granted attempts {one.number} and {two.number}"
+                yield Finding("one request is granted once", one.work_key, text)
+            if one_of_many and (one.gone is None or one.gone > two.token):
+                yield Finding("one request is granted once", two.work_key, f"request {request} held two at once")
 
 
 def _completions(history: History, store: StoreView) -> Iterator[Finding]:

@@ -15,9 +15,11 @@ from urllib.parse import unquote
 
 from tests.campaigns.faults.history import StoreEvent
 
-__all__ = ["Attempt", "StoreView"]
+__all__ = ["SAFE", "Attempt", "StoreView"]
 
 PREFIX = "/coordination/v1/"
+#: What is not percent-encoded in keys, beside letters, digits and what ``quote`` leaves alone.
+SAFE = ".:#@-_"
 
 
 @dataclass(slots=True)

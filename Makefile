@@ -8,6 +8,8 @@ VENV ?= .venv
 PROTO_VENV ?= .venv-proto
 # Where tests/interop looks for it.
 INTEROP_VENV := .venv-interop
+# The schemas of Kubernetes, which are large.
+DEPLOY_VENV := .venv-deploy
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
@@ -28,7 +30,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: campaign-faults campaign-faults-mutants campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: check-deploy campaign-faults campaign-faults-mutants campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +55,13 @@ $(INTEROP_VENV)/.ready: tests/interop/build.lock tests/interop/requirements.lock
 	@$(INTEROP_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/interop/build.lock
 	@$(INTEROP_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation \
 		-r tests/interop/requirements.lock
+	@touch $@
+
+$(DEPLOY_VENV)/.ready: deploy/kubernetes/requirements.lock
+	@echo "setting up $(DEPLOY_VENV) …"
+	@$(PYTHON) -m venv --clear $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		-r deploy/kubernetes/requirements.lock
 	@touch $@
 
 setup: $(VENV)/.ready ## Set up the environment that the other targets use.
@@ -84,6 +93,9 @@ prometheus: ## Fetch Prometheus from Debian, as the tests do by themselves, and 
 test-etcd-versions: setup $(INTEROP_VENV)/.ready ## Run the tests that depend on etcd again, with a newer etcd.
 	@etcd="$$($(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE))" && export COORDINATION_ETCD="$$etcd" && \
 		$(call RUN_TESTS, and etcd,$(ETCD_TESTS))
+
+check-deploy: $(DEPLOY_VENV)/.ready ## Check deploy/kubernetes by Kubernetes' schemas, and deploy/systemd by systemd where it is installed.
+	@$(DEPLOY_VENV)/bin/python scripts/check_deploy.py
 
 mutants: setup ## Remove guards, one by one, and check that their tests fail; takes ten minutes.
 	@$(BIN)/python scripts/mutants.py $(MUTANTS)

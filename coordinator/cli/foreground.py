@@ -27,6 +27,7 @@ from coordinator.net.endpoints import split_address
 from coordinator.net.unix_sockets import is_unix
 from coordinator.process.memory import collect_less_often, return_large_blocks
 from coordinator.process.open_files import need_files
+from coordinator.process.service_manager import notify
 from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
 from coordinator.security.settings import SecuritySettings, is_loopback
@@ -183,12 +184,14 @@ async def _serve(
             notice(f"clients reach it with COORDINATION_ENDPOINT={shlex.quote(server.endpoint)}")
         # It runs even if the ready line cannot be written.
         announce(f"{server.ready_line}\n")
+        notify("READY=1")
         try:
             number = await _until_stopped(stop, etcd)
         except CoordinatorError as error:
             _LOG.error("stopping", extra=log_format.said(why=error.message))  # a traceback would not help
             raise
         _LOG.info("stopping", extra=log_format.said(why=number.name))
+        notify("STOPPING=1")
     return 0 if number is signal.SIGTERM else 128 + number
 
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from coordinator.process.current_directory import child_environment
+from coordinator.process.service_manager import ADDRESS_VARIABLE
 from coordinator.store.embedded.binary import EtcdBinary
 from coordinator.store.embedded.data_directory import DataDirectory
 
@@ -58,11 +59,17 @@ async def launch(
             stdout=log,
             stderr=log,
             cwd=directory.sockets,
-            env={name: value for name, value in child_environment().items() if not name.startswith("ETCD_")},
+            env=_environment(),
             start_new_session=True,  # keeps the terminal's Ctrl-C from it
         )
     finally:
         os.close(log)
+
+
+def _environment() -> dict[str, str]:
+    """Return what etcd is to know of ours: no settings of an etcd, and no one to tell that it is ready."""
+    given = child_environment()
+    return {name: value for name, value in given.items() if not name.startswith("ETCD_") and name != ADDRESS_VARIABLE}
 
 
 async def end(process: asyncio.subprocess.Process) -> None:

@@ -152,6 +152,7 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(BIN)/python scripts/cli_docs.py --check
 	@$(BIN)/python scripts/architecture_docs.py --check
 	@$(BIN)/python scripts/keys_docs.py --check
+	@$(BIN)/python scripts/openapi.py --check
 	@$(BIN)/python scripts/check_docs.py
 	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
@@ -164,10 +165,11 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 	@$(PROTO_VENV)/bin/python scripts/protoc.py
 	@$(BIN)/python scripts/unasync.py
 
-docs: setup ## Generate docs/cli.md from the command line, and tables of docs/architecture.md and docs/keys.md.
+docs: setup ## Generate docs/cli.md from the command line, tables of docs/architecture.md and docs/keys.md, and openapi.json.
 	@$(BIN)/python scripts/cli_docs.py
 	@$(BIN)/python scripts/architecture_docs.py
 	@$(BIN)/python scripts/keys_docs.py
+	@$(BIN)/python scripts/openapi.py
 
 dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 	@$(BIN)/python deploy/grafana/build.py

@@ -63,7 +63,7 @@ def acknowledge(command: AcknowledgeCommand, paths: WorkPaths) -> Operation[Reco
             found = yield from read_found(reply)
             continue
         if found.expired is not None:
-            end = yield from write_end(paths, record, contenders=found.contenders)
+            end = yield from write_end(paths, record, contenders=found.contenders, recorded_at=command.now)
             yield end.expected
         marked = replace(record, acknowledged_at=command.now, acknowledged_reason=command.reason)
         reply = yield from commit(

@@ -8,7 +8,8 @@ Invariants:
   work because its policy allows that leaves it abandoned; its record keeps the completion before.
 - Work that is completed is in the pool no longer: what writes such a record takes it out.
 - An abandoned attempt whose policy keeps no loose ends leaves a record that is acknowledged, and no loose end.
-- Each end is reported to the metrics by the operation whose transaction wrote it, also where its reply was lost.
+- Each end is reported to the metrics by the operation whose transaction wrote it, also where its reply was lost: no two
+  operations write the same entry. What a request ends has its id, and an expiry the time at which it was written down.
 
 Two things may be a little behind where others act at the same moment, because only the fencing token is compared: the
 end has the note that was read, not one that a renewal writes between the reading and the end; and a session that is
@@ -70,12 +71,17 @@ class End(NamedTuple):
 
 
 def write_end(
-    paths: WorkPaths, ended: StoredRecord, *, contenders: int | None = None, request_id: str = ""
+    paths: WorkPaths,
+    ended: StoredRecord,
+    *,
+    contenders: int | None = None,
+    request_id: str = "",
+    recorded_at: datetime | None = None,
 ) -> Operation[End]:
     """Return what writes an attempt's end down, from the record of how it ended.
 
     The attempt's contenders are forgotten, and so is the oldest history. ``contenders`` is how many there were; None
-    has them counted.
+    has them counted. An expiry, which no request has brought about, needs ``recorded_at``.
     """
     if ended.ended_at is None or ended.fencing_token is None:
         raise ValueError("an ended attempt has an end and a fencing token")
@@ -97,6 +103,7 @@ def write_end(
         contenders=contenders,
         request_id=request_id,
         withdrawn=ended.withdrawn,
+        recorded_at=recorded_at,
     )
     index = Ended(session=ended.session, ended=ended.state, cause=ended.cause)
     forgotten = yield from _forget_oldest(paths, ended.attempt)

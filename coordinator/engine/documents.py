@@ -133,7 +133,7 @@ class StoredHistory(Document):
 
     ``withdrawn``: it was granted when its caller had been answered already, so that no session ever worked on it.
     ``reopened`` is the request by which an operator has put the completed work back, ``reopened_at`` when and
-    ``reopened_reason`` why.
+    ``reopened_reason`` why. ``recorded_at`` is when an expiry was written down.
     """
 
     session: str
@@ -154,6 +154,7 @@ class StoredHistory(Document):
     reopened: str = ""
     reopened_at: datetime | None = None
     reopened_reason: str = ""
+    recorded_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.ended not in (State.COMPLETED, State.ABANDONED):

@@ -52,7 +52,7 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
         placed = StoredRequest(work_key=str(paths.work_key), attempt=attempt)
         success.append(Put(paths.request(command.session, command.request_id), placed.encode(), lease.id))
     if ended is not None and expired:
-        end = yield from write_end(paths, ended)
+        end = yield from write_end(paths, ended, recorded_at=command.now)
         success += end.operations
     elif ended is None and found.record_revision:
         success.append(paths.delete_contenders())  # of an attempt whose end is unknown

@@ -121,7 +121,7 @@ def end_overdue(
     if found.record.state is not State.CLAIMED:
         return False
     ended = expire(found.record, now)
-    end = yield from write_end(paths, ended, contenders=found.contenders)
+    end = yield from write_end(paths, ended, contenders=found.contenders, recorded_at=now)
     _, written = put_record(paths, what_is_left(found.record, ended), loose_ends=loose_ends)
     yield end.expected
     reply = yield from commit(
@@ -161,7 +161,7 @@ def _reap(
         if expired is None or not expired_long_enough(expired.expires_at, now, min_age_seconds):
             return False
         ended = expire(expired, now)
-        end = yield from write_end(paths, ended, contenders=found.contenders or 0)
+        end = yield from write_end(paths, ended, contenders=found.contenders or 0, recorded_at=now)
         left = what_is_left(expired, ended)
         _, written = put_record(paths, left, loose_ends=loose_ends)
         pool = PoolChange((), ())

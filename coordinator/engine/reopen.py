@@ -142,7 +142,7 @@ def _completed(paths: WorkPaths, found: Snapshot, now: datetime) -> Operation[tu
     if found.expired is not None:
         ended = expire(found.expired, now)
         record = what_is_left(found.expired, ended)
-        end = yield from write_end(paths, ended, contenders=found.contenders)
+        end = yield from write_end(paths, ended, contenders=found.contenders, recorded_at=now)
     if record.state is not State.COMPLETED:
         raise Refused(
             f"{key(paths.work_key)} is {record.state.value}, not completed, so there is nothing to put back",

@@ -3,6 +3,9 @@
 Invariant: an operation is started over only if it certainly has not taken effect. A lease that has ended meanwhile is
 such a case: etcd refuses a transaction whose branch names a missing lease, and writes nothing.
 
+One that fails after it has changed something, or may have, is never said to have changed nothing: its outcome is
+unknown.
+
 An operation that was begun before a pause of this process is not continued after it: its caller is gone, or was
 answered. One whose caller hangs up is not continued either, but what it has done is counted.
 """
@@ -31,7 +34,7 @@ from coordinator.engine.steps import (
     Trailing,
 )
 from coordinator.engine.transaction import Txn, TxnReply
-from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Refused, Unavailable
+from coordinator.errors import Contended, CoordinatorError, LimitExceeded, OutcomeUnknown, Refused, Unavailable
 from coordinator.logs.format import log_event, said
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.recorder import Recorder, report
@@ -96,7 +99,7 @@ class Runner:
                 if txn is None:
                     return cast(T, run.result)
                 reply = await self._submit(run, txn, deadline)
-                run.note_used(txn, reply)
+                run.note_reply(txn, reply)
             except asyncio.CancelledError:
                 self._leave(run)
                 raise
@@ -149,7 +152,7 @@ class Runner:
         for run, txn, future in waiting:
             try:
                 reply = await future
-                run.note_used(txn, reply)
+                run.note_reply(txn, reply)
                 answered.append((run, reply))
             except Exception as error:  # noqa: BLE001  # likewise
                 answered += self._begun_again(run, error)
@@ -262,7 +265,7 @@ class Runner:
             if run.expected is not None:
                 self._lost_replies.look_for(run.expected)
             return
-        run.note_used(txn, reply)
+        run.note_reply(txn, reply)
         answer: object = reply
         try:
             while isinstance(step := run.operation.send(answer), AttemptEnded | ClaimGranted):
@@ -276,6 +279,8 @@ class Runner:
 
     def _failed(self, run: OperationState[T], error: Exception) -> None:
         """Begin again if the operation failed for a lease that has died; raise the error otherwise."""
+        if run.changed and isinstance(error, Contended | LimitExceeded | Unavailable):
+            raise OutcomeUnknown(f"etcd gave no definite answer in time ({error.message})") from error
         if not isinstance(error, LeaseGone):
             if isinstance(error, Refused | Contended | LimitExceeded | Unavailable):
                 self._give_back(run)

@@ -1,7 +1,8 @@
 """The state of an operation while it runs: what it was handed, what it waits for, and how it ended.
 
 Invariant: a lease that the operation was handed is either bound to a key by one of its transactions, or unused; what is
-unused may be handed to others.
+unused may be handed to others. Once a transaction of the operation has changed something, or may have, ``changed`` says
+so.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from coordinator.engine.steps import Expected, Operation
-from coordinator.engine.transaction import Put, Txn, TxnReply
+from coordinator.engine.transaction import Put, Txn, TxnReply, only_reads
 
 __all__ = ["OperationState"]
 
@@ -26,6 +27,7 @@ class OperationState(Generic[T]):
     ``taken`` are the leases that it was handed, ``used`` those of them to which it has bound a key; ``starts`` is how
     often it was begun, ``pauses`` how many there were before. ``asked`` is its latest transaction and what the reply to
     that will be, until the operation has it; ``expected`` is what it brings about, if that is to be counted.
+    ``changed``: one of its transactions has changed something, or was sent again, so that it may have.
     """
 
     start: Callable[[], Operation[T]]
@@ -36,6 +38,7 @@ class OperationState(Generic[T]):
     pauses: int = 0
     asked: tuple[Txn, asyncio.Future[TxnReply]] | None = None
     expected: Expected | None = None
+    changed: bool = False
     result: T | None = None
     error: Exception | None = None
 
@@ -48,8 +51,10 @@ class OperationState(Generic[T]):
         self.taken, self.used = [], set()
         self.starts += 1
 
-    def note_used(self, txn: Txn, reply: TxnReply) -> None:
-        """Note the leases to which a transaction has bound keys, if it has succeeded."""
+    def note_reply(self, txn: Txn, reply: TxnReply) -> None:
+        """Note what a transaction has changed, and the leases to which it has bound keys."""
+        if (reply.succeeded or reply.resent) and not only_reads(Txn((), txn.success)):
+            self.changed = True
         if reply.succeeded and self.taken:
             self.used.update(put.lease for put in txn.success if isinstance(put, Put) and put.lease)
 

@@ -190,7 +190,7 @@ async def test_a_claim_after_an_expiry_leaves_the_same_history_with_and_without_
         assert isinstance(granted, Claim)
         previous.append(granted.previous)
     by_reaper, by_claim = (
-        replace(entry, fencing_token=0, claimed_at=None, expires_at=None, ended_at=clock.now().min)
+        replace(entry, fencing_token=0, claimed_at=None, expires_at=None, ended_at=clock.now().min, recorded_at=None)
         for _, entry in await world.histories()
     )
     assert by_reaper == by_claim

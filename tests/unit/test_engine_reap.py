@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
 
 from coordinator.engine.details import get
 from coordinator.engine.documents import LooseEnd, StoredHistory, StoredRecord
@@ -58,6 +61,19 @@ def test_reaping_writes_history_index_and_loose_end() -> None:
 def test_who_loses_the_race_has_reaped_nothing() -> None:
     done = run(reap(PATHS, NOW), found(None, EXPIRED), found(a_claim(OTHER), a_record(session=OTHER), succeeded=False))
     assert (done.result, done.ended) == (False, [])
+
+
+@pytest.mark.parametrize(("by", "reaped"), [(NOW, True), (NOW + timedelta(milliseconds=1), False)])
+def test_of_two_who_record_an_expiry_one_has_done_it_although_the_reply_was_lost(by: datetime, reaped: bool) -> None:
+    """What is found when the transaction was sent again is its own entry, or that of another coordinator."""
+    winner = run(reap(PATHS, by), found(None, EXPIRED), committed()).txns[1]
+    entry = kv(PATHS.history(1), put_at(winner, PATHS.history(1), StoredHistory))
+    met = found(
+        None, replace(EXPIRED, state=State.ABANDONED, cause=Cause.EXPIRED, ended_at=NOW - HOUR), succeeded=False
+    )
+    there = met._replace(resent=True, replies=(*met.replies, ranged(entry)))
+    done = run(reap(PATHS, NOW), found(None, EXPIRED), there)
+    assert (done.result, len(done.ended)) == (reaped, int(reaped))
 
 
 def test_what_is_guessed_is_compared_and_corrected_by_what_was_found() -> None:

@@ -298,6 +298,14 @@ def what_was_said_to_have_changed_nothing_was_granted(story: Story) -> None:
     story.deny("bob", "task:x")
 
 
+@planted("no change without an answer that says so")
+def what_was_said_to_have_changed_nothing_was_completed(story: Story) -> None:
+    story.claim("ann", "task:x")
+    done = story.end("task:x")
+    story.change(done, answer={"error": "Unavailable"})
+    story.rewrite("history", "task:x/0000000001", request_id=done.args["request_id"])
+
+
 @planted("only what was asked for")
 def a_claim_comes_from_nowhere(story: Story) -> None:
     story.calls.remove(story.claim("ann", "task:x"))

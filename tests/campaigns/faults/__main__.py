@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the directory for histories and logs")
     parser.add_argument("--check", type=Path, metavar="HISTORY", help="check this history, and run nothing")
     options = parser.parse_args()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if options.check:
         return report(read_history(options.check), options.check)
     failed = 0

@@ -183,13 +183,14 @@ def _other(call: Call, *, sent_again: bool) -> Step | None:
         "pooled": bool(call.args.get("pooled")),
         "repeat": _repeat(key),
     }
-    if call.is_unknown or (refused and call.loose and call.do in ("revoke", "reopen")):
+    # Copies of the request may be carried out, whatever the caller was told of its own.
+    if call.is_unknown or (call.error and call.loose):
         if call.do not in _CHANGES:
             return None
         return Step(call.id, call.do, "ok", call.session, call.began, must=False, **common)
     if call.error and not refused:
         return None
-    if refused and (answer.get("withdrawn") or call.loose):
+    if refused and answer.get("withdrawn"):
         return None  # it speaks of a copy of the request, and not of the work
     return Step(
         call.id,

@@ -36,6 +36,7 @@ class Attempt:
     session: str
     request: str
     seen_at: float
+    ttl: float
     renewals: list[float] = field(default_factory=list)
     gone: int | None = None
     gone_at: float = math.inf
@@ -111,10 +112,12 @@ class StoreView:
                     value["session"],
                     value.get("request_id", ""),
                     event.at,
+                    value.get("ttl", 0.0),
                 )
             )
         elif attempts:
             attempts[-1].renewals.append(event.at)
+            attempts[-1].ttl = max(attempts[-1].ttl, event.value.get("ttl", 0.0))
             attempts[-1].revoked = attempts[-1].revoked or bool(event.value.get("revoked"))
 
     def _take_end(self, event: StoreEvent, work_key: str, number: int) -> None:

@@ -152,7 +152,7 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(BIN)/python scripts/cli_docs.py --check
 	@$(BIN)/python scripts/architecture_docs.py --check
 	@$(BIN)/python scripts/keys_docs.py --check
-	@$(BIN)/python scripts/openapi.py --check
+	@$(BIN)/python scripts/quick_table.py --check
 	@$(BIN)/python scripts/check_docs.py
 	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
@@ -165,11 +165,11 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 	@$(PROTO_VENV)/bin/python scripts/protoc.py
 	@$(BIN)/python scripts/unasync.py
 
-docs: setup ## Generate docs/cli.md from the command line, tables of docs/architecture.md and docs/keys.md, and openapi.json.
+docs: setup ## Generate docs/cli.md and the quick way's table from the command line, and tables of two pages.
 	@$(BIN)/python scripts/cli_docs.py
 	@$(BIN)/python scripts/architecture_docs.py
 	@$(BIN)/python scripts/keys_docs.py
-	@$(BIN)/python scripts/openapi.py
+	@$(BIN)/python scripts/quick_table.py
 
 dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 	@$(BIN)/python deploy/grafana/build.py
@@ -183,6 +183,7 @@ coverage: ## Run all tests and show which lines they miss, subprocesses included
 bench: setup ## Measure the speed, and compare it with what its parts could do at best; takes five minutes.
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	@$(BIN)/python -m benchmarks.herd
+	@$(BIN)/python -m benchmarks.commands
 	@$(BIN)/python -m benchmarks.hooks
 
 bench-metrics: setup ## Measure the cost of metrics for a claim, and how many series a million kinds make.

@@ -13,15 +13,12 @@ limits, errors, the model.
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from coordinator._version import __version__
-
 # As in typing, which takes longer to load than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from coordinator._version import __version__
     from coordinator.client import AsyncClient, AsyncHeld, Client, Held
     from coordinator.diagnosis.findings import Diagnosis, Finding, Severity
     from coordinator.errors import (
@@ -156,6 +153,13 @@ _HOMES = ("coordinator.client", "coordinator.errors", "coordinator.diagnosis.fin
 def __getattr__(name: str) -> Any:
     # Names are fetched when they are asked for, so that what needs only a part (the command line's --help, the engine
     # in a test) does not wait for gRPC to load.
+    if name == "__version__":
+        from coordinator._version import __version__
+
+        return __version__
+    # Loading it takes a tenth of the time that Python takes to start.
+    from importlib import import_module
+
     if name in __all__:
         homes = _HOMES[:1] if name in ("AsyncClient", "AsyncHeld", "Client", "Held") else _HOMES[1:]
         for home in homes:

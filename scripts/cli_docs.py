@@ -25,7 +25,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 #: Where a group's help lists its exit codes.
 _EXIT_CODES = "Exit codes:"
 #: Taken by every command, and therefore listed once.
-_COMMON = {"json", "help", *(setting.parameter for setting in SETTINGS)}
+_COMMON = {"json", "common_verbose", "help", *(setting.parameter for setting in SETTINGS)}
 
 _HEADER = """\
 <!-- Made by `make docs` from the command line itself; do not edit. -->
@@ -66,6 +66,7 @@ _VARIABLES = {
     "COORDINATION_FENCING_TOKEN": "Set by `run`: the token of its claim, which these commands then mean.",
     "COORDINATION_INSTANCE": "Distinguishes processes of one session name: only the one that claimed renews.",
     "COORDINATION_ETCD": "The etcd that `up` runs, an absolute path.",
+    "COORDINATION_QUICK": "`off`: everything is done by the full command ([how](adr/0041-the-quick-way.md)).",
     "COORDINATION_TRACE": "If set, an internal error shows where it happened.",
 }
 

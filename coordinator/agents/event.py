@@ -7,8 +7,9 @@ a session is used as one.
 
 from __future__ import annotations
 
-import json
 import os
+
+from coordinator.agents.json_scan import parse_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read_event(content: bytes, moments: dict[str, str]) -> Event | str:
     if not content.strip():
         return "the input is empty; an agent writes a JSON object there"
     try:
-        found = json.loads(content.decode("utf-8", "replace").removeprefix("\ufeff"))
+        found = parse_json(content.decode("utf-8", "replace").removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return "the input is not JSON"
     if not isinstance(found, dict):

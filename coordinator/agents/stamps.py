@@ -10,15 +10,14 @@ Invariants:
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import stat
 import time
 
+from coordinator.agents.json_scan import parse_json
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 __all__ = ["Stamp", "forget_old", "last_hook", "load", "now", "save"]
@@ -69,21 +68,24 @@ def last_hook(session: str) -> float:
 
 def _read(session: str) -> Any:
     """Return what is stored of a session; raises ``OSError`` or ``ValueError`` where there is nothing to be read."""
-    with _directory() as directory:
+    with _Directory() as directory:
         descriptor = os.open(
             _name(session), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
         )
         with os.fdopen(descriptor, "rb") as file:
             _check_ours(os.fstat(descriptor), stat.S_ISREG)
-            return json.loads(file.read(_MOST_BYTES))
+            return parse_json(file.read(_MOST_BYTES).decode("utf-8"))
 
 
 def save(session: str, stamp: Stamp) -> bool:
     """Keep the stamp of a session; returns whether that was possible."""
     found = {"at": now(), "until": stamp.quiet_until, "of": _of(), "reminded": stamp.reminded[-200:]}
     partial = f".{os.getpid()}.{os.urandom(4).hex()}"
+    import contextlib
+    import json
+
     try:
-        with _directory() as directory:
+        with _Directory() as directory:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
                 with os.fdopen(os.open(partial, flags, 0o600, dir_fd=directory), "w", encoding="utf-8") as file:
@@ -100,34 +102,50 @@ def save(session: str, stamp: Stamp) -> bool:
 
 def forget_old() -> None:
     """Remove the stamps of sessions that ended long ago."""
+    import contextlib
+
     oldest = time.time() - _KEPT_SECONDS
-    with contextlib.suppress(OSError), _directory() as directory:
+    with contextlib.suppress(OSError), _Directory() as directory:
         for name in os.listdir(directory)[:1000]:  # noqa: PTH208  # pathlib loads slowly
             with contextlib.suppress(OSError):
                 if os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime < oldest:
                     os.unlink(name, dir_fd=directory)
 
 
-@contextlib.contextmanager
-def _directory() -> Iterator[int]:
-    """Give the descriptor of the directory of stamps; raises ``OSError`` where there is none that can be used."""
+class _Directory:
+    """Opens the directory of stamps while a block runs, as its descriptor; ``contextlib`` would load slowly."""
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+
+    def __enter__(self) -> int:
+        """Raises ``OSError`` where there is no directory that can be used."""
+        path = f"{_base()}/coordination/hooks"
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(path, flags)
+        except FileNotFoundError:
+            os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103  # pathlib loads slowly
+            self._descriptor = os.open(path, flags)
+        try:
+            _check_ours(os.fstat(self._descriptor), stat.S_ISDIR)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+        return self._descriptor
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)
+
+
+def _base() -> str:
     base = os.environ.get("XDG_STATE_HOME", "")
-    if not base.startswith("/"):
-        home = os.environ.get("HOME", "")
-        if not home.startswith("/"):
-            raise FileNotFoundError("there is no home directory")
-        base = f"{home}/.local/state"
-    path = f"{base}/coordination/hooks"
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103  # pathlib loads slowly
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        _check_ours(os.fstat(descriptor), stat.S_ISDIR)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    if base.startswith("/"):
+        return base
+    home = os.environ.get("HOME", "")
+    if not home.startswith("/"):
+        raise FileNotFoundError("there is no home directory")
+    return f"{home}/.local/state"
 
 
 def _check_ours(found: os.stat_result, is_kind: Any) -> None:

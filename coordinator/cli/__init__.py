@@ -40,6 +40,15 @@ def _run(arguments: list[str]) -> int:
         code = run_quickly(arguments)
         if code is not None:
             return code
+    from coordinator.cli.quick import run
+
+    code = run(arguments)
+    if code is not None:
+        return code
+    return _run_in_full(arguments)
+
+
+def _run_in_full(arguments: list[str]) -> int:
     import signal
 
     # Until the commands have been loaded, Ctrl-C has nothing to clean up. Where it is ignored, it stays ignored.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from coordinator.cli.context import SETTINGS, remember
+from coordinator.cli.context import SETTINGS, VERBOSE, remember
 from coordinator.cli.help import help_option, write_commands, write_parameters
 from coordinator.cli.interruption import Ended
 from coordinator.cli.typed_values import check_not_empty, check_typed, plain_numbers
@@ -43,8 +43,17 @@ def _common_options() -> list[_CommonOption]:
     json = _CommonOption(
         "json", "--json", "json", is_flag=True, default=False, help="Answer with one JSON object (docs/json.md)."
     )
+    verbose = _CommonOption(
+        "verbose",
+        VERBOSE,
+        "common_verbose",
+        is_flag=True,
+        default=False,
+        help="Say on standard error whether the command was answered the quick way, and why not.",
+    )
     return [
         json,
+        verbose,
         *(
             _ConnectionOption(
                 setting.name,
@@ -66,7 +75,8 @@ class CommonCommand(TyperCommand):
         super().__init__(*args, **kwargs)
         for parameter in self.params:
             plain_numbers(parameter)
-        self.params.extend(_common_options())
+        own = {option for parameter in self.params for option in parameter.opts}
+        self.params.extend(option for option in _common_options() if own.isdisjoint(option.opts))
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option that shows the help."""

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from coordinator.client import AsyncClient, Client
     from coordinator.repository import FindRepository
 
-__all__ = ["SETTINGS", "Context", "Setting", "current", "find_verb", "named_fleet", "remember", "wants_json"]
+__all__ = ["SETTINGS", "VERBOSE", "Context", "Setting", "current", "find_verb", "named_fleet", "remember", "wants_json"]
 
+#: The switch by which a command says how it was answered.
+VERBOSE = "--verbose"
 #: The common options as they were given. A process runs one command, and its errors must know them too.
 _given: dict[str, Any] = {}
 
@@ -283,6 +285,6 @@ def find_verb(arguments: list[str]) -> str | None:
     for word in words:
         if any(word == setting.option for setting in SETTINGS):
             next(words, None)
-        elif word != "--json" and not any(word.startswith(f"{setting.option}=") for setting in SETTINGS):
+        elif word not in ("--json", VERBOSE) and not any(word.startswith(f"{setting.option}=") for setting in SETTINGS):
             return None if word.startswith("-") else word
     return None

@@ -22,7 +22,7 @@ from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrup
 from coordinator.cli.other_verbs import instead_of, what_to_use
 from coordinator.cli.output import emit_error
 from coordinator.cli.session import TEXT_OPTIONS
-from coordinator.cli.streams import LOST, lost, write_error
+from coordinator.cli.streams import say_if_lost, write_error
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.quotation import visible
 from coordinator.run.signals import end_by
@@ -37,15 +37,7 @@ _NUMBERS = {"int": "a whole number", "int range": "a whole number", "float": "a 
 
 def run(arguments: list[str]) -> int:
     """Run ``arguments``; returns the exit code, and raises only what leaves nothing to be done."""
-    code = _guarded(arguments or ["--help"])
-    why = lost()
-    if why is None:
-        return code
-    done = "" if code else "; what was asked for has been done all the same"
-    write_error(
-        f"error: the answer could not be written: {visible(why)}\nhint: make room, or send it elsewhere{done}\n"
-    )
-    return code or LOST
+    return say_if_lost(_guarded(arguments or ["--help"]))
 
 
 def _guarded(arguments: list[str]) -> int:

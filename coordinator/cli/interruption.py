@@ -17,6 +17,8 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 
+from coordinator.cli.quick.process import deferred_signal
+from coordinator.client._begun import begun
 from coordinator.errors import CoordinatorError, OutcomeUnknown
 
 __all__ = ["Ended", "RequestInterrupted", "WaitInterrupted", "catch_signals", "named_request", "under_way"]
@@ -58,7 +60,9 @@ class WaitInterrupted(CoordinatorError):
 
 
 def named_request(request_id: str | None) -> str:
-    """Return the id of a request: the one that was given, or a new one."""
+    """Return the id of a request: the one that was given, that of a call which was begun, or a new one."""
+    if request_id is None and (call := begun()) is not None:
+        return call.request_id
     return uuid.uuid4().hex if request_id is None else request_id
 
 
@@ -70,6 +74,9 @@ def under_way(request_id: str | None = None, withdraw: Callable[[], bool] | None
     returns whether nothing of it is left: ``WaitInterrupted`` is raised then.
     """
     try:
+        number = deferred_signal()
+        if number is not None:
+            raise Ended(number)
         yield
     except Ended as ended:
         if withdraw is not None and withdraw():

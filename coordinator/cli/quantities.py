@@ -11,6 +11,7 @@ from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl, typed_number
 from coordinator.names import is_writable_name
 
 __all__ = [
+    "UNITS",
     "format_bytes",
     "format_count",
     "named_path",
@@ -21,7 +22,8 @@ __all__ = [
 ]
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+#: What may stand behind a number, in seconds.
+UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TYPED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
 
 
@@ -34,7 +36,7 @@ def parse_ttl(typed: str) -> float:
             field="ttl",
             hint="for example --ttl 60, --ttl 90s or --ttl 2h",
         )
-    seconds = float(found[1]) * _UNITS[found[2] or "m"]
+    seconds = float(found[1]) * UNITS[found[2] or "m"]
     try:
         return check_ttl(seconds)
     except InvalidInput as error:
@@ -52,7 +54,7 @@ def parse_duration(typed: str, *, field: str) -> float:
             field=field,
             hint=f"for example --{field} 30s",
         )
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return float(found[1]) * UNITS[found[2] or "s"]
 
 
 def parse_hours(typed: str) -> float:
@@ -70,11 +72,11 @@ def parse_hours(typed: str) -> float:
 def parse_age(typed: str, *, field: str) -> float:
     """Return the seconds of ``24`` (hours), ``90m``, ``36h`` or ``7d``; above 0, at most ``MAX_BRIEFED_SECONDS``."""
     found = _TYPED.fullmatch(typed.strip())
-    seconds = float(found[1]) * _UNITS[found[2] or "h"] if found else 0.0
+    seconds = float(found[1]) * UNITS[found[2] or "h"] if found else 0.0
     if not 0 < seconds <= MAX_BRIEFED_SECONDS:
         raise InvalidInput(
             f"{typed!r} is not an age; it must be a number of hours, or a number with m, h or d, up to "
-            f"{MAX_BRIEFED_SECONDS / _UNITS['d']:.0f}d",
+            f"{MAX_BRIEFED_SECONDS / UNITS['d']:.0f}d",
             field=field,
             hint=f"for example --{field} 24, or 7d",
         )

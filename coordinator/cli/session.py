@@ -19,6 +19,7 @@ import os
 from typing import NamedTuple
 
 from coordinator.cli.streams import notice
+from coordinator.client._begun import begun
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import check_no_reference, check_session, reads_as_key, reads_as_reference
@@ -59,6 +60,8 @@ class Session(NamedTuple):
     @property
     def instance(self) -> str:
         """What distinguishes claims of this command from others of its session; "" where the name is enough."""
+        if self.shared and (call := begun()) is not None:
+            return call.instance
         return os.urandom(16).hex() if self.shared else ""
 
 

@@ -19,7 +19,18 @@ from typing import TextIO
 
 from coordinator.quotation import visible
 
-__all__ = ["LOST", "announce", "is_listened_to", "lost", "notice", "prepare", "write_answer", "write_error"]
+__all__ = [
+    "LOST",
+    "announce",
+    "is_listened_to",
+    "lose_answer",
+    "lost",
+    "notice",
+    "prepare",
+    "say_if_lost",
+    "write_answer",
+    "write_error",
+]
 
 #: The exit code of a command that has done what it was asked for, but whose answer could not be written (EX_IOERR).
 LOST = 74
@@ -53,12 +64,30 @@ def write_answer(text: str) -> None:
     try:
         _write(sys.stdout, text)
     except OSError as error:
-        _discard(sys.stdout, 1)
-        # A terminal that hung up has no reader any more either.
-        if error.errno in (errno.EPIPE, errno.ECONNRESET) or (error.errno == errno.EIO and os.isatty(1)):
-            _Outcome.listened_to = False
-        else:
-            _Outcome.lost = error.strerror or str(error)
+        lose_answer(error)
+
+
+def lose_answer(error: OSError) -> None:
+    """Note that an answer could not be written, and write nothing more."""
+    # A terminal that hung up has no reader any more either.
+    is_terminal = error.errno == errno.EIO and os.isatty(1)
+    _discard(sys.stdout, 1)
+    if error.errno in (errno.EPIPE, errno.ECONNRESET) or is_terminal:
+        _Outcome.listened_to = False
+    else:
+        _Outcome.lost = error.strerror or str(error)
+
+
+def say_if_lost(code: int) -> int:
+    """Say that the answer was lost, if it was; returns the exit code, ``code`` if it was not."""
+    why = lost()
+    if why is None:
+        return code
+    done = "" if code else "; what was asked for has been done all the same"
+    write_error(
+        f"error: the answer could not be written: {visible(why)}\nhint: make room, or send it elsewhere{done}\n"
+    )
+    return code or LOST
 
 
 def announce(text: str) -> None:

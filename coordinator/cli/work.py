@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from coordinator import quotation
 from coordinator.cli.context import current
 from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects.work import claim_object, record_object
@@ -28,7 +27,7 @@ from coordinator.cli.work_arguments import (
     read_wait,
     withdrawing,
 )
-from coordinator.model import Denial, DenialReason, State
+from coordinator.model import Denial
 
 __all__ = ["COMMANDS"]
 
@@ -63,7 +62,8 @@ def work_claim(
     say_what_it_became(key, found.work_key)
     answer(context, wording.describe_claim(found), claim_object(found, key))
     if isinstance(found, Denial):
-        hint(context, wording.after_a_wait(found, waits) + _what_else(found, acting))
+        after = wording.what_after_denial(found, shared_by=_shared_by(acting))
+        hint(context, wording.after_a_wait(found, waits) + after)
         return 1
     return 0
 
@@ -116,8 +116,7 @@ def work_complete(
     with context.client() as client, under_way(request_id):
         record = client.complete(acting.name, key, result=result, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
-    late = " (late: the claim had expired, and no session had claimed it since)" if record.late else ""
-    answer(context, f"completed {quotation.key(record.work_key)}{late}", record_object(record))
+    answer(context, wording.describe_completion(record), record_object(record))
     return 0
 
 
@@ -147,11 +146,7 @@ def work_abandon(
     with context.client() as client, under_way(request_id):
         record = client.release(acting.name, key, reason=reason, failed=failed, token=token, request_id=request_id)
     say_what_it_became(key, record.work_key)
-    restored = record.state is State.COMPLETED
-    text = f"abandoned {quotation.key(record.work_key)}" + (
-        " (it stays completed, as it was before it was reopened)" * restored
-    )
-    answer(context, text, record_object(record))
+    answer(context, wording.describe_release(record), record_object(record))
     return 0
 
 
@@ -164,17 +159,6 @@ COMMANDS: dict[str, Callable[..., int]] = {
 }
 
 
-def _what_else(denial: Denial, session: Session) -> str:
-    if denial.alternatives:
-        others = ", ".join(quotation.key(each) for each in denial.alternatives)
-        return f"choose other work; abandoned and free: {others}"
-    if denial.reason is not DenialReason.HELD:
-        return "choose other work"
-    if denial.own_session and session.shared:
-        return (
-            "choose other work: another agent of this session may be at it, as sub-agents share the session of "
-            f"{session.source.removeprefix('environment ')}; what you have claimed yourself, renew with work-renew"
-        )
-    if denial.own_session:
-        return "choose other work: another process of this session is at it"
-    return "choose other work; `coordination work-list --state abandoned` shows what others have left unfinished"
+def _shared_by(session: Session) -> str:
+    """Return the variable by which sub-agents have the session too, "" where only the caller has it."""
+    return session.source.removeprefix("environment ") if session.shared else ""

@@ -5,8 +5,6 @@ There are more than twelve files because most stand for both clients, and the on
 
 from __future__ import annotations
 
-from importlib import import_module
-
 # As in typing, which takes longer to load than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,5 +27,7 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = globals()[name] = getattr(import_module(_MODULES[name]), name)
     return value

@@ -12,10 +12,11 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from coordinator import model
+from coordinator.client._begun import Begun, begun, take
 from coordinator.client._connections import CLOSED_CHANNEL, AsyncConnections, closed_client, moved_stream
 from coordinator.client._failover import Effort, Endpoints, Evidence
 from coordinator.client._failures import Failed, failed, no_answer
-from coordinator.client._race import AsyncRace, AsyncStream
+from coordinator.client._race import Answer, AsyncRace, AsyncStream
 from coordinator.client._security import Security
 from coordinator.client._watch_position import Position
 from coordinator.client._withdrawal import withdrawal_of
@@ -37,6 +38,8 @@ from coordinator.wire import duration, seconds_of
 
 __all__ = ["AsyncCalls", "Waited"]
 
+#: A call that goes on with one whose time is over takes so long, in seconds, and only says so.
+_LEAST_SECONDS = 0.001
 _LOG = logging.getLogger(__name__)
 #: How long a caller who has its answer waits at most, and at least if need be, until the tries that are left have been
 #: withdrawn, in seconds. It mostly takes a few milliseconds, as a coordinator has just answered.
@@ -95,10 +98,14 @@ class AsyncCalls:
         request_id = request_id or getattr(request, "request_id", None)
         # Reap reports what it has done itself: of two at once, one would have done the other's share.
         seconds = self._timeout if within is None else min(within, self._timeout)
+        earlier = None if begun() is None else take(method, request)
+        if earlier is not None:
+            seconds = max(min(seconds, earlier.deadline - time.monotonic()), _LEAST_SECONDS)
         # One that waits is silent for that reason alone.
         effort = self._effort(request_id, repeatable=method != "Reap" and not waits, timeout=seconds, waits=waits)
+        first = None if earlier is None else _answer_to(earlier, effort)
         try:
-            response = await self._first_answer(effort, method, request, request_id)
+            response = await self._first_answer(effort, method, request, request_id, first)
         except (Refused, InvalidInput):
             await self._withdraw(effort, withdrawal_of(method, request, None))
             raise
@@ -139,18 +146,24 @@ class AsyncCalls:
             return False
         return True
 
-    async def _first_answer(self, effort: Effort, method: str, request: Any, request_id: str | None) -> Any:
-        """Return the first answer; raise what stands for all tries where there is none."""
+    async def _first_answer(
+        self, effort: Effort, method: str, request: Any, request_id: str | None, answer: Answer | None = None
+    ) -> Any:
+        """Return the first answer; raise what stands for all tries where there is none.
+
+        ``answer`` is that to a try which was made already.
+        """
         renewed = False
         async with AsyncRace(alone=len(self._endpoints.names) == 1) as race:
             while True:
-                endpoint = self._next_endpoint(effort)
-                if endpoint is not None:
-                    self._start(race, effort, endpoint, method, request)
-                answer = await race.next(effort.patience())
+                if answer is None:
+                    endpoint = self._next_endpoint(effort)
+                    if endpoint is not None:
+                        self._start(race, effort, endpoint, method, request)
+                    answer = await race.next(effort.patience())
                 if answer is None:
                     continue
-                endpoint, response, failure = answer
+                (endpoint, response, failure), answer = answer, None
                 if failure is None:
                     effort.succeeded(endpoint)
                     return response
@@ -273,3 +286,14 @@ class AsyncCalls:
                 raise
             effort.again(endpoint)
             raise effort.ended_by(closed_client()) from None
+
+
+def _answer_to(earlier: Begun, effort: Effort) -> Answer | None:
+    """Return what came of a try that was made already; None if nothing was sent."""
+    if earlier.response is None and earlier.failure is None:
+        return None
+    effort.asked(earlier.endpoint)
+    if earlier.response is None:
+        return Answer(earlier.endpoint, None, earlier.failure)
+    response = getattr(pb, f"{earlier.method}Response").FromString(earlier.response)
+    return Answer(earlier.endpoint, response, None)

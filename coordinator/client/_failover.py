@@ -186,12 +186,17 @@ class Effort:
             raise self._verdict()
         endpoint = self._endpoints.choose(now, self._busy, resting_too=not self._tried)
         if endpoint is not None:
-            self._asked[endpoint] = now
-            self._tried.add(endpoint)
-            self._next_at = now + self._silence
+            self.asked(endpoint)
         elif not self._asked and self._endpoints.ready_at(self._busy) + self._least_try >= self._deadline:
             raise self._verdict()
         return endpoint
+
+    def asked(self, endpoint: str) -> None:
+        """Note that an endpoint has been asked."""
+        now = self._monotonic()
+        self._asked[endpoint] = now
+        self._tried.add(endpoint)
+        self._next_at = now + self._silence
 
     def patience(self) -> float:
         """Return for how many seconds to wait for an answer before ``next_endpoint`` is to be asked again."""

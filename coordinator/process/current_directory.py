@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["NEUTRAL", "absolute_entries", "child_environment", "forget_current_directory"]
 
@@ -23,12 +25,12 @@ NEUTRAL = "/"
 _LISTS = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 _DIRECTORIES = ("HOME", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX")
 #: The directory that this package was imported from. It is trusted: it runs already.
-_ROOT = str(Path(__file__).resolve().parents[1])
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))  # noqa: PTH120  # pathlib loads slowly
 
 
 def absolute_entries(directories: str) -> list[str]:
     """Return those entries of a list of directories, as PATH is one, that are absolute."""
-    return [entry for entry in directories.split(os.pathsep) if Path(entry).is_absolute()]
+    return [entry for entry in directories.split(os.pathsep) if entry.startswith("/")]
 
 
 def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -41,7 +43,7 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
                 # An empty list is one with an empty entry.
                 del kept[name]
     for name in _DIRECTORIES:
-        if name in kept and not Path(kept[name]).is_absolute():
+        if name in kept and not kept[name].startswith("/"):
             del kept[name]
     return kept
 
@@ -52,7 +54,7 @@ def forget_current_directory(*, started_by_module: bool = False) -> None:
     ``started_by_module``: Python was started with ``-m``, and so has put the current directory first itself.
     """
     typed = os.environ.get("PYTHONPATH", "")
-    relative = {entry for entry in typed.split(os.pathsep) if typed and not Path(entry).is_absolute()}
+    relative = {entry for entry in typed.split(os.pathsep) if typed and not entry.startswith("/")}
     # Python makes relative entries absolute when it starts.
     unwanted = {_absolute(entry) for entry in relative} - {*absolute_entries(typed)}
     if started_by_module and not sys.flags.safe_path:
@@ -60,7 +62,7 @@ def forget_current_directory(*, started_by_module: bool = False) -> None:
     sys.path[:] = [
         entry
         for entry in sys.path
-        if _absolute(entry) == _ROOT or (Path(entry).is_absolute() and _absolute(entry) not in unwanted)
+        if _absolute(entry) == _ROOT or (entry.startswith("/") and _absolute(entry) not in unwanted)
     ]
 
 

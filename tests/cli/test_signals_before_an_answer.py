@@ -153,12 +153,17 @@ def test_where_no_request_is_under_way_nothing_is_said(
     moment: str, number: signal.Signals, own: RunningCoordinator, fleet: str
 ) -> None:
     """Before a request nothing has happened, and after it the answer says what has."""
-    before = "lambda *_, **__: os.kill(os.getpid(), number) or time.sleep(30)"
-    hook = f"context.Context.client = {before}" if moment == "before" else f"work.answer = {before}"
-    code = f"import os, time\nfrom coordinator.cli import context, main, work\nnumber = {int(number)}\n{hook}\nmain()"
+    stop = f"lambda *_, **__: os.kill(os.getpid(), {int(number)}) or time.sleep(30)"
+    quick, full = ("Call.ask", "Context.client") if moment == "before" else ("write", "answer")
+    code = (
+        "import os, time\nfrom coordinator.cli import context, main, work\nfrom coordinator.cli.quick import command\n"
+        f"command.{quick} = {stop}\n{'context' if moment == 'before' else 'work'}.{full} = {stop}\nmain()"
+    )
     command = [sys.executable, "-c", code, *CHANGES["work-claim"], "--endpoint", own.endpoint, "--fleet", fleet]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, without_new(done.stderr)) == (CODES[number], "", "")
+    for way in ("on", "off"):
+        environment = os.environ | {"COORDINATION_QUICK": way}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        assert (done.returncode, done.stdout, without_new(done.stderr)) == (CODES[number], "", "")
 
 
 def test_an_interrupted_backup_leaves_no_file(own_etcd: RunningEtcd, fleet: str, tmp_path: Path) -> None:

@@ -13,11 +13,9 @@ import pytest
 from rich.console import Console
 
 from coordinator import ClaimEvent, Client, Denial, DenialReason, Event, Record, State
-from coordinator.cli.session import Session
-from coordinator.cli.text.work import describe_event
+from coordinator.cli.text.work import describe_event, what_after_denial
 from coordinator.cli.top.board import Board, Seen
 from coordinator.cli.top.view import screen, snapshot
-from coordinator.cli.work import _what_else
 from coordinator.clock import boot_seconds
 from tests.conftest import Coordination, RunningCoordinator
 
@@ -280,7 +278,7 @@ def test_13_a_denial_suggests_other_work_and_no_way_around_itself(
     reason: DenialReason, own: bool, shared: bool, alternatives: tuple[str, ...]
 ) -> None:
     denial = Denial("task:a", reason, holder="session-1", own_session=own, alternatives=alternatives)
-    said = _what_else(denial, Session("session-1", "environment CLAUDE_CODE_SESSION_ID", shared=shared))
+    said = what_after_denial(denial, shared_by="CLAUDE_CODE_SESSION_ID" if shared else "")
     assert said.startswith("choose other work")
     for way in ("reopen", "distinct", "--token", "revoke", "COORDINATION_INSTANCE", "--session", "another name"):
         assert way not in said + denial.describe()

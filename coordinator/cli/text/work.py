@@ -15,6 +15,7 @@ from coordinator.model import (
     Cause,
     Choice,
     Denial,
+    DenialReason,
     Event,
     NothingFree,
     Outcome,
@@ -41,14 +42,17 @@ if TYPE_CHECKING:
 __all__ = [
     "after_a_wait",
     "describe_claim",
+    "describe_completion",
     "describe_event",
     "describe_log",
     "describe_reap",
     "describe_records",
+    "describe_release",
     "describe_revocation",
     "describe_submission",
     "describe_work",
     "explain_next",
+    "what_after_denial",
     "what_after_nothing_free",
 ]
 
@@ -114,6 +118,38 @@ def after_a_wait(denial: Denial, asked: float | None) -> str:
     if denial.waited_seconds is None:
         return "it was not waited for: the coordinator has no place for one more that waits (--max-waiters); "
     return f"waited {format_duration(denial.waited_seconds)}; "
+
+
+def describe_completion(record: Record) -> str:
+    """Say that work was completed."""
+    late = " (late: the claim had expired, and no session had claimed it since)" if record.late else ""
+    return f"completed {key(record.work_key)}{late}"
+
+
+def describe_release(record: Record) -> str:
+    """Say that work was released."""
+    stays = " (it stays completed, as it was before it was reopened)" if record.state is State.COMPLETED else ""
+    return f"abandoned {key(record.work_key)}{stays}"
+
+
+def what_after_denial(denial: Denial, *, shared_by: str = "") -> str:
+    """Say what a session can do whose claim was denied.
+
+    ``shared_by`` is the variable by which other agents have the same session, "" where none has it.
+    """
+    if denial.alternatives:
+        others = ", ".join(key(each) for each in denial.alternatives)
+        return f"choose other work; abandoned and free: {others}"
+    if denial.reason is not DenialReason.HELD:
+        return "choose other work"
+    if denial.own_session and shared_by:
+        return (
+            "choose other work: another agent of this session may be at it, as sub-agents share the session of "
+            f"{shared_by}; what you have claimed yourself, renew with work-renew"
+        )
+    if denial.own_session:
+        return "choose other work: another process of this session is at it"
+    return "choose other work; `coordination work-list --state abandoned` shows what others have left unfinished"
 
 
 def what_after_nothing_free(denial: Denial) -> str:

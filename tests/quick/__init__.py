@@ -1,0 +1,1 @@
+"""The quick way of the command line, held against the full command."""

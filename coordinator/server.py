@@ -37,7 +37,7 @@ from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
-from coordinator.service.next import Looks, Placements, PoolPlacements, Pools, Views
+from coordinator.service.next import Looks, Placements, PoolOverview, PoolPlacements, Pools, Views
 from coordinator.service.replaceable_server import ReplaceableServer
 from coordinator.service.stale_connections import StaleConnections
 from coordinator.service.status import StatusReader
@@ -125,8 +125,10 @@ class Server:
         most_connections = allowed_connections()
         self._listener.open(settings.listen, tls, most_connections)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
+        self._pools = Pools(self._channel, runner)
+        overview = PoolOverview(self._pools, runner)
         status = StatusReader(
-            runner, members, recorder, self.tasks.statuses, version=__version__, endpoint=self.endpoint
+            runner, members, recorder, overview, self.tasks.statuses, version=__version__, endpoint=self.endpoint
         )
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
         self._policies = Policies(self._channel, runner)
@@ -146,7 +148,6 @@ class Server:
         claim_limits = ClaimLimits(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
         self._views = Views(self._channel)
-        self._pools = Pools(self._channel, runner)
         looks = Looks(runner, self._views.learn)
         self._waits = Waits(self._views, looks, settings.limits.max_waiters)
         registry.register(replica_gauges(pool, self._space, self._watches, self._waits))
@@ -162,6 +163,7 @@ class Server:
             self._watches,
             Placements(runner, claim_limits, metering, self._views, looks, recorder),
             PoolPlacements(runner, claim_limits, metering, self._pools, recorder),
+            overview,
             self._policies,
             turns,
             self._waits,

@@ -15,6 +15,7 @@ from coordinator.model.enumerations import (
     ImportOutcome,
     NothingFree,
     Outcome,
+    PoolStanding,
     PoolState,
     Repeat,
     SkipReason,
@@ -42,7 +43,16 @@ if TYPE_CHECKING:
         TaskStatus,
     )
     from coordinator.model.imports import ForeignWork, Imported
-    from coordinator.model.pool import Failure, NewWork, PoolWork, Submission
+    from coordinator.model.pool import (
+        Failure,
+        NewWork,
+        PoolBlocker,
+        PoolCounts,
+        PoolEntry,
+        PoolPage,
+        PoolWork,
+        Submission,
+    )
     from coordinator.model.work import ClaimEvent, HistoryEntry, LogEntry, LogPage, Record, RecordPage, WorkDetails
 
 __all__ = [
@@ -74,6 +84,11 @@ __all__ = [
     "Outcome",
     "Policy",
     "PolicyList",
+    "PoolBlocker",
+    "PoolCounts",
+    "PoolEntry",
+    "PoolPage",
+    "PoolStanding",
     "PoolState",
     "PoolWork",
     "Previous",

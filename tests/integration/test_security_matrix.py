@@ -23,7 +23,9 @@ from tests.integration.security_world import SERVICE, World, channel, code_of, m
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
 ACTING = {"Claim", "ClaimMany", "ClaimNext", "Renew", "RenewMany", "Complete", "Release", "Submit", "Withdraw"}
-READING = {"Get", "List", "Watch", "Briefing", "Hot", "Log", "ListFleets", "Status", "Diagnose", "ListPolicies"}
+READING = {
+    *("Get", "List", "ListPool", "Watch", "Briefing", "Hot", "Log", "ListFleets", "Status", "Diagnose", "ListPolicies")
+}
 TIDYING = {"Reap", "Acknowledge"}
 OPERATING = {"Revoke", "Reopen", "Import", "SetPolicy", "UnsetPolicy"}
 METHODS = tuple(SERVICE.methods_by_name)

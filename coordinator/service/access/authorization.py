@@ -68,6 +68,7 @@ RULES: dict[str, Rule] = {
     "Withdraw": _ACTING,
     "Get": _READING,
     "List": _READING,
+    "ListPool": _READING,
     "Watch": _READING,
     "Briefing": _READING,
     "Hot": _READING,

@@ -158,6 +158,20 @@ class PoolView:
             return SkipReason.HELD, live
         return (None if self._done(piece) else SkipReason.BLOCKED), None
 
+    def blocked_by(self, piece: Piece) -> list[str]:
+        """Return what work depends on and is not done."""
+        unknown = piece.entry.unknown
+        return [each for each in piece.entry.depends if not self._is_done(each, was_unknown=each in unknown)]
+
+    def piece(self, work_key: str) -> Piece | None:
+        """Return a piece of work by its key; None where it is not in the pool."""
+        return self._pieces.get(work_key)
+
+    def knows(self, work_key: str) -> bool:
+        """Return whether anything is known of work that others depend on."""
+        found = self._dependencies.get(work_key)
+        return found is None or found.known
+
     def as_seen(self, piece: Piece) -> tuple[Compare, ...]:
         """Return what compares that the work and what it depends on are as they are known here."""
         known = {each: self._dependencies[each] for each in piece.entry.depends if each in self._dependencies}

@@ -34,7 +34,7 @@ def every_kind(client: Client) -> None:
             NewWork("doc:high", priority=5),
             NewWork("task:held", priority=4),
             NewWork("task:blocked", priority=2, depends=("task:held",)),
-            NewWork("task:mistyped", priority=1, depends=("task:tpyo", "task:poison")),
+            NewWork("task:mistyped", priority=1, depends=("task:unheard", "task:poison")),
             NewWork("task:back"),
             NewWork("task:poison"),
         ],
@@ -64,7 +64,7 @@ def test_the_pool_is_listed_in_its_order_with_how_each_piece_stands(client: Clie
     assert page.counts == PoolCounts(available=2, held=1, blocked=2, returned=1, failed=1)
     held, mistyped, back, failed = page.entries[1], page.entries[4], page.entries[5], page.entries[6]
     assert (held.holder, held.expires_at is not None) == ("s-2", True)
-    assert mistyped.blocked_by == ("task:tpyo", "task:poison")
+    assert mistyped.blocked_by == ("task:unheard", "task:poison")
     assert back.not_before is not None
     assert (failed.failure_count, failed.failed_at is not None) == (3, True)
     assert [entry.work_key for entry in client.pool(states=["failed", "available"], kind="task")] == [
@@ -103,7 +103,7 @@ def test_status_names_what_most_of_the_pool_waits_for(client: Client, coordinati
     assert progress.pool_blockers == (
         PoolBlocker("task:held", 2, PoolStanding.HELD, "s-2"),
         PoolBlocker("task:poison", 1, PoolStanding.FAILED),
-        PoolBlocker("task:tpyo", 1, unknown=True),
+        PoolBlocker("task:unheard", 1, unknown=True),
     )
     lines = coordination("status").stdout.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("  pool:"))
@@ -111,7 +111,7 @@ def test_status_names_what_most_of_the_pool_waits_for(client: Client, coordinati
         "  pool: 2 available, 1 held, 3 blocked, 1 given back a short time ago, 1 failed",
         "    2 pieces of work wait for task:held, held by s-2",
         "    1 piece of work waits for task:poison, which has failed too often",
-        "    1 piece of work waits for task:tpyo, of which nothing is known",
+        "    1 piece of work waits for task:unheard, of which nothing is known",
         "    what failed too often: coordination work-list --failed",
     ]
 

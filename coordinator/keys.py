@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from html import unescape
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
@@ -25,7 +26,18 @@ from coordinator.legibility import (
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, reads_as_reference, shorten, utf8_size
 from coordinator.slugs import slug
-from coordinator.work_urls import KINDS, NO_HOSTS, REPOSITORY_KINDS, Hosts, is_scheme, read_reference, without_kind
+from coordinator.work_urls import (
+    KINDS,
+    NO_HOSTS,
+    REPOSITORY_KINDS,
+    SPOKEN_KINDS,
+    Hosts,
+    UnknownSite,
+    is_numbered,
+    is_scheme,
+    read_reference,
+    without_kind,
+)
 
 __all__ = [
     "DEFAULT_TOPIC_KINDS",
@@ -46,9 +58,20 @@ SEPARATORS = "/#!:?"
 _DEFAULT_KIND = "task"
 #: Keys that nothing below could change or refuse, as nearly all are.
 _PLAIN_KEY = re.compile(rf"({KIND_PATTERN}):([A-Za-z0-9._:#@-]{{1,256}})")
+#: The commonest references. Names with a dot, and numbers with zeros in front, are looked at more closely.
+_GITHUB_NUMBER = re.compile(
+    r"(?:(?:github:)?(?P<short>[A-Za-z0-9_-]+/[A-Za-z0-9_-]+)#(?P<digits>[1-9][0-9]{0,20})"
+    r"|https://github\.com/(?!orgs/)(?P<page>[A-Za-z0-9_-]+/[A-Za-z0-9_-]+)/(?:issues|pull)/(?P<of_page>[1-9][0-9]{0,20}))",
+    re.ASCII,
+)
 #: What stands between the work keys of a list that was given as one.
 _BETWEEN_KEYS = re.compile(r"[,;]\s*|\s+")
+_ENTITY = re.compile(r"&(?:#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}|amp|lt|gt|quot|apos|nbsp|num|sol|excl|colon|hyphen|dash);")
 _SPACED = re.compile(r"[^,;\s#!]+ [#!][0-9]+")
+#: What people write before the colon of a reference or of an address, and no kind.
+_NO_KINDS = SPOKEN_KINDS | {"http", "https", "re", "fw", "fwd"}
+_NO_PLAIN_KINDS = KINDS | _NO_KINDS
+_TICKET = re.compile(r"[A-Z][A-Z0-9]+-[0-9]+")
 _PLAIN_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -86,7 +109,10 @@ class KeyRules(NamedTuple):
         Returns "" where it is none of a site that is known, as the origin of a checkout may be. Raises ``InvalidInput``
         for what cannot stand in a work key.
         """
-        key = self.parse(f"{typed}#1")
+        try:
+            key = self.parse(f"{typed}#1")
+        except UnknownSite:
+            return ""
         return str(key).removesuffix("#1") if key.kind in REPOSITORY_KINDS and key.identity.endswith("#1") else ""
 
 
@@ -100,6 +126,9 @@ def parse_work_key(
     becomes a ``task``. ``hosts`` are those of sites that people run themselves. At most 512 bytes, typed and canonical.
     Raises ``InvalidInput`` for what is no work key.
     """
+    number = _GITHUB_NUMBER.fullmatch(typed)
+    if number is not None:
+        return WorkKey("github", f"{number['short'] or number['page']}#{number['digits'] or number['of_page']}".lower())
     plain = _PLAIN_KEY.fullmatch(typed)
     if plain is not None and _is_canonical(plain[1], plain[2], topic_kinds):
         return WorkKey(plain[1], plain[2])
@@ -144,7 +173,7 @@ def parse_pattern(typed: str, *, topic_kinds: frozenset[str] = DEFAULT_TOPIC_KIN
 
 def _is_canonical(kind: str, identity: str, topic_kinds: frozenset[str]) -> bool:
     """Return whether a plain identity is certain to be the one spelling of it."""
-    if kind in topic_kinds or kind in KINDS:
+    if kind in topic_kinds or kind in _NO_PLAIN_KINDS:
         return False
     return kind != _DEFAULT_KIND or _PLAIN_SLUG.fullmatch(identity) is not None
 
@@ -162,8 +191,8 @@ def _read(text: str, topic_kinds: frozenset[str], hosts: Hosts) -> WorkKey:
     if colon and identity.startswith("//") and kind != _DEFAULT_KIND and is_scheme(kind):
         return WorkKey(*(without_kind(f"{kind}:{identity}", hosts) or read_reference("url", f"{kind}:{identity}")))
     if not (colon and kind == _DEFAULT_KIND):
-        reference = without_kind(text, hosts)
-        if reference is not None:
+        reference = None if colon and _is_kind_of_ones_own(head.strip()) else without_kind(text, hosts)
+        if reference is not None and (kind not in SPOKEN_KINDS or is_numbered(reference)):
             return WorkKey(*reference)
     if not colon:
         kind, identity = _DEFAULT_KIND, text
@@ -177,9 +206,15 @@ def _read(text: str, topic_kinds: frozenset[str], hosts: Hosts) -> WorkKey:
     return WorkKey(kind, identity)
 
 
+def _is_kind_of_ones_own(head: str) -> bool:
+    """Return whether what stands before a colon is a kind, and neither a word for work nor a number nor a scheme."""
+    kind = head.lower()
+    return KIND.fullmatch(kind) is not None and not (kind in _NO_KINDS or _TICKET.fullmatch(head))
+
+
 def _legible(typed: str) -> str:
     """Return the text in NFKC, with single spaces and none around; invisible format characters are still in it."""
-    stripped = typed.strip()
+    stripped = _without_entities(typed.strip())
     size = utf8_size("work_key", "the work key", stripped)
     if size > MAX_WORK_KEY_BYTES:
         raise _too_long("the work key is", size)
@@ -197,10 +232,23 @@ def _legible(typed: str) -> str:
     return text
 
 
+def _without_entities(text: str) -> str:
+    """Return the text with the characters that mails and web pages write as entities: ``&amp;``, ``&#35;``."""
+    while ";" in text and "&" in text:
+        plain = _ENTITY.sub(lambda found: unescape(found[0]), text)
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
 def _refuse_several(text: str) -> None:
     """Refuse a list of work keys: as the title of a task it would be claimed, and none of the work that it names."""
     parts = _BETWEEN_KEYS.split(text)
     if len(parts) == 1 or text.lower().startswith("url:") or not all(map(_names_work, parts)):
+        return
+    titled = text.partition(":")[0].lower() in (_DEFAULT_KIND, *DEFAULT_TOPIC_KINDS)
+    if titled and not all(":" in part and "://" not in part for part in parts):
         return
     # A space may stand before the number of one.
     if len([part for part in parts if part[0] not in "#!"]) > 1 or not _SPACED.fullmatch(text):

@@ -99,12 +99,16 @@ KNOWN_KINDS = frozenset(
         *("task", "blog", "research", "idea", "topic", "lock", "recurring"),
     }
 )
-#: An address, also of a known site without a scheme; ``owner/repository#12``, ``group/project!12``, ``#12``; paths of
-#: pages (``owner/repository/pull/12``), and addresses of Jira at any host.
+#: An address, also of a known site without a scheme and with a port; ``owner/repository#12``, ``group/project!12``,
+#: ``#12``; paths of pages (``owner/repository/pull/12``, ``refs/pull/12/merge``), what git clones, and addresses of
+#: Jira at any host.
 _REFERENCE = re.compile(
-    r"[a-z][a-z0-9+.-]*://|(?:(?:www|api)\.)?(?:github\.com|gitlab\.com|bitbucket\.org|codeberg\.org|linear\.app)/"
-    r"|[a-z0-9._~-]+(?:\s*/\s*[a-z0-9._~-]+)+\s*[#!]\s*[0-9]+$|[#!][0-9]+$"
-    r"|(?:[a-z0-9._~:-]+/){2,}(?:issues?|pulls?|discussions|pull-requests?|merge_requests|work_items|epics)/[0-9]"
+    r"[a-z][a-z0-9+.-]*://|(?:[a-z0-9-]+\.)*"
+    r"(?:github\.com|ghe\.com|gitlab\.com|bitbucket\.org|codeberg\.org|linear\.app)(?::[0-9]+)?/"
+    r"|[a-z0-9._~-]+(?:\s*/\s*[a-z0-9._~-]+)+\s*/?\s*[#!]\s*[0-9]+\+?s?$|[#!][0-9]+$"
+    r"|(?:(?:[a-z0-9._~:-]+/){2,}|refs/)"
+    r"(?:issues?|pulls?|pr|discussions|pull-requests?|merge[_-]requests?|work_items|epics)/[0-9]"
+    r"|git@[a-z0-9.-]+:[a-z0-9._~-]+/"
     r"|[a-z0-9-]+\.atlassian\.net/|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:[a-z0-9._-]+/)?browse/[a-z]\w*-[0-9]",
     re.IGNORECASE | re.ASCII,
 )

@@ -1,8 +1,8 @@
 """Which repository ``#7`` means: the one that is named for the client.
 
 Invariants:
-- A number alone (``#7``, ``!7``), or with the name of a repository without its owner (``web#7``), is never sent as it
-  stands where a repository is named; where none is, the coordinator refuses it.
+- A number alone (``#7``, ``!7``, ``PR 7``, ``refs/pull/7/merge``), or with the name of a repository without its owner
+  (``web#7``), is never sent as it stands where a repository is named; where none is, the coordinator refuses it.
 - Every other key is sent as it was given, and does not look for a repository.
 - A repository is read once: what ``read_repository`` returns may be read differently.
 """
@@ -15,15 +15,15 @@ from collections.abc import Callable
 
 from coordinator.errors import InvalidInput
 from coordinator.names import shorten
+from coordinator.spoken_numbers import may_be_number, read_number
 
 __all__ = ["FindRepository", "in_repository", "read_repository", "repository_of"]
 
 #: What finds a repository when a key needs it.
 FindRepository = Callable[[], str]
 
-_NUMBER = re.compile(r"([A-Za-z0-9._-]*)([#!])\s*([0-9]+)")
-#: What people put around a number, and what a sentence puts behind it.
-_AROUND = " \t<>`\"'()[].,;:"
+#: Other names of kinds.
+_SAME = {"gh": "github", "gl": "gitlab", "bb": "bitbucket", "forgejo": "gitea", "codeberg": "gitea"}
 #: Patterns of ``read_repository``, which most commands never need: Python compiles each when it is first used.
 _PATH = r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)+"
 _SHORT = rf"(?:(github|gitlab|bitbucket|gitea|gh|gl|bb|forgejo|codeberg):)?({_PATH})"
@@ -81,14 +81,19 @@ def in_repository(key: str, repository: str | FindRepository) -> str:
 
     ``repository`` is what ``repository_of`` returns. It is looked for only where the key is a number.
     """
-    found = _NUMBER.fullmatch(key.strip(_AROUND)) if repository else None
+    found = read_number(key) if repository and may_be_number(key) else None
     if found is None:
         return key
     if not isinstance(repository, str):
         repository = repository()
-        if not repository:
-            return key
-    name, sign, number = found.groups()
-    if name:
-        repository = f"{repository.rpartition('/')[0]}/{name}"
-    return f"{repository}{sign}{number}"
+    if not repository or not _is_of_site(repository, found.site):
+        return key
+    if found.name:
+        repository = f"{repository.rpartition('/')[0]}/{found.name}"
+    return f"{repository}{'#' if found.sort == '#' else '!'}{found.digits}"
+
+
+def _is_of_site(repository: str, site: str) -> bool:
+    """Return whether a repository may be one of the site that stands in front of a number; of "" each may be."""
+    kind, colon, _ = repository.partition(":")
+    return not site or not colon or "/" in kind or _SAME.get(site, site) == _SAME.get(kind, kind)

@@ -125,7 +125,8 @@ def _gitlab(random: random.Random, work: Work, path: str) -> Iterator[str]:
         yield f"{work.host}/{path}{sign}{work.number}"
     if own:
         yield f"{path}/-/{page}/{work.number}"
-        if sign == "!" or path.count("/") > 1:
+        # Of GitHub's acme/web it may be an issue, too.
+        if (sign == "!" and path.count("/") == 1) or (path.count("/") > 1 and work.path[-1] not in ("issues", "pulls")):
             yield f"{path}{sign}{work.number}"
 
 

@@ -11,37 +11,54 @@ it is. Where two sites could be meant, the text is not taken for a reference to 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
+from coordinator.spoken_numbers import bare, read_number, without_mark
 from coordinator.work_urls import bitbucket, gitea, github, gitlab, jira, linear
 from coordinator.work_urls.address import Address, check_host, is_address, is_scheme, parse_address
-from coordinator.work_urls.reference import NO_HOSTS, Hosts, Reference, tidy
+from coordinator.work_urls.clones import page_of_clone
+from coordinator.work_urls.hosts import HOST, begins_with_host, is_known, without_port
+from coordinator.work_urls.links import read_link
+from coordinator.work_urls.mentions import cut, refuse_either, refuse_foreign, refuse_mention, refuse_number
+from coordinator.work_urls.reference import (
+    NO_HOSTS,
+    SEGMENT,
+    Hosts,
+    Reference,
+    UnknownSite,
+    is_numbered,
+    plain_number,
+    tidy,
+)
+from coordinator.work_urls.spoken import rewritten, site_first, unescaped
 
 __all__ = [
     "KINDS",
     "NO_HOSTS",
     "REPOSITORY_KINDS",
+    "SPOKEN_KINDS",
     "Hosts",
     "Reference",
+    "UnknownSite",
     "check_host",
+    "is_numbered",
     "is_scheme",
     "read_reference",
     "without_kind",
 ]
 
-_Read = Callable[[str, Hosts], Reference | Address]
 
-#: Whose addresses are read without a scheme, what they are about, and what stands behind each site's kind.
-_HOSTS = (github.hosts_of, gitlab.hosts_of, bitbucket.hosts_of, gitea.hosts_of, jira.hosts_of, linear.hosts_of)
-_AT = (github.at, gitlab.at, bitbucket.at, gitea.at, jira.at, linear.at)
-_BEHIND_KIND: dict[str, _Read] = {
-    github.KIND: github.behind_kind,
-    gitlab.KIND: gitlab.behind_kind,
-    bitbucket.KIND: bitbucket.behind_kind,
-    gitea.KIND: gitea.behind_kind,
-    jira.KIND: jira.behind_kind,
-    linear.KIND: linear.behind_kind,
+class _Site(NamedTuple):
+    """How a site is read: what an address is about, and what stands behind the site's kind."""
+
+    at: Callable[[Address, Hosts], Reference | None]
+    behind_kind: Callable[[str], Reference]
+
+
+_SITES: dict[str, _Site] = {
+    each.KIND: _Site(each.at, each.behind_kind) for each in (github, gitlab, bitbucket, gitea, jira, linear)
 }
 #: What short forms name; the first that reads a text is meant.
 _SHORT: tuple[Callable[[str], Reference | None], ...] = (github.short, gitlab.short, bitbucket.short)
@@ -54,105 +71,204 @@ _ALIASES = {
     "codeberg": (gitea.KIND, "codeberg.org/"),
 }
 #: The kinds whose identities are references.
-KINDS = frozenset({*_BEHIND_KIND, *_ALIASES, "url"})
+KINDS = frozenset({*_SITES, *_ALIASES, "url"})
 #: The kinds whose work belongs to a repository; in front of the number, behind ``#`` or ``!``, stands its name.
 REPOSITORY_KINDS = frozenset({github.KIND, gitlab.KIND, bitbucket.KIND, gitea.KIND})
+#: What may stand behind another kind, and then counts.
+_KINDS_AGAIN = KINDS - {"url"}
+#: Words that people write in front of a reference as if they were kinds; in front of anything else they are kinds.
+SPOKEN_KINDS = frozenset(
+    (
+        *("issue", "issues", "pr", "prs", "pull", "pulls", "pull-request", "pull_request", "mr", "mrs"),
+        "merge-request",
+        *("merge_request", "work-item", "work_item", "epic", "ticket", "bug", "close", "closes", "closed"),
+        *("fix", "fixes", "fixed", "resolve", "resolves", "resolved", "implement", "implements", "gh-issue"),
+        *("gh-pr", "github-issue", "github_issue", "github-pr", "github_pr", "gitlab-issue", "gitlab_issue"),
+        *("gitlab-mr", "gitlab_mr", "jira-issue", "jira-ticket", "linear-issue", "bitbucket-pr"),
+    )
+)
 #: Pages that show which site they are of, at any host, without a scheme.
 _OF_KNOWN_SITE = re.compile(
     r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:.*/-/(?:issues|work_items|merge_requests|epics)/[0-9]"
     r"|browse/[a-z][a-z0-9_]*-[0-9]|api/v[134]/|rest/api/|projects/[^/]+/repos/|users/[^/]+/repos/)",
     re.IGNORECASE | re.ASCII,
 )
-_CLOUD_JIRA = re.compile(r"[a-z0-9-]+\.atlassian\.net/", re.IGNORECASE | re.ASCII)
-#: How much of a text an error repeats, in characters.
-_MOST_SHOWN = 40
-_NO_REPOSITORY = re.compile(r"[A-Za-z0-9._-]*[#!] ?[0-9]+")
-#: What a sentence puts behind a reference, and what people put around one.
-_PROSE = ".,;:"
-_AROUND = (
-    *(("<", ">"), ("`", "`"), ('"', '"'), ("'", "'"), ("(", ")"), ("[", "]"), ("{", "}"), ("*", "*"), ("_", "_")),
-    *(("~", "~"), ("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb")),
-)
-#: What stands in front of an item of a list, as Markdown has them: ``- ``, ``1. ``, ``- [ ] ``.
-_OF_A_LIST = re.compile(r"\A(?:[-*+\u2022] |[0-9]{1,3}[.)] )(?:\[[ xX]?\] )?")
-#: What a sentence says of a reference: GitHub's keywords for what a pull request closes, and what it refers to.
-_WORDS_BEFORE = re.compile(
-    r"\A(?:(?:close|resolve)[sd]?|fix(?:es|ed)?|(?:the )?(?:issue|pr|pull request|mr|merge request|ticket|bug)):? +"
-    r"(?=[^ ]+$)",
-    re.IGNORECASE | re.ASCII,
-)
-_WORDS_AMID = re.compile(
-    r"(?<=[A-Za-z0-9]) +(?:issue|pr|pull request|mr|merge request) *(?=[#!] ?[0-9]+$)", re.IGNORECASE | re.ASCII
-)
+#: An address that misses a part of what stands between its scheme and its host.
+_BROKEN_SCHEME = re.compile(r"(https?)(?::/?|//)(?=[^/:])", re.IGNORECASE | re.ASCII)
+_HOST_FIRST = re.compile(rf"(?:{HOST}(?::[0-9]+)?|[a-z0-9-]+:[0-9]+)/[^/]+/.+", re.IGNORECASE | re.ASCII | re.DOTALL)
+_NUMBER_OF = re.compile(r"(?:.*/)?([^/#!&]*)[#!&]([0-9]+)", re.DOTALL)
+#: Of which sort a number is, sites with two sequences need to be told.
+_UNSORTED = re.compile(rf"{SEGMENT}(?:/{SEGMENT})+[ :@/]+[0-9]+", re.ASCII)
+_MAY_NAME_WORK = re.compile(r"[\d/:]")
 
 
 def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
     """Return what a text names that has no kind; None for what is no reference.
 
-    Raises ``InvalidInput`` for an address without a valid host or port, and for the number of a repository that is not
-    named.
+    Raises ``InvalidInput`` for an address without a valid host or port, for the number of a repository or of a site
+    that is not known, and for work that is named among other words.
     """
-    text = _bare(text)
-    reference = _plain(text, hosts) or _plain(_bare(_WORDS_AMID.sub("", _WORDS_BEFORE.sub("", text))), hosts)
-    if reference is not None:
-        return reference
-    short = tidy(text)
-    if _NO_REPOSITORY.fullmatch(text):
-        raise InvalidInput(
-            f"{_cut(short)} names no repository: which repository?",
-            field="work_key",
-            hint=f"write owner/repository#{_cut(short.rpartition('#')[2])}, or set COORDINATION_REPO; or put task: in "
-            "front if it is no number of a repository",
-        )
-    return None
+    link = read_link(without_mark(text))
+    if link is not None:
+        return _of_link(*link, hosts)
+    text = bare(text)
+    # Most titles name nothing, and need not be looked at again.
+    if _MAY_NAME_WORK.search(text) is None:
+        return None
+    plain = _plain(text, hosts)
+    if plain is not None and (plain.kind != "url" or " " not in text):
+        return plain
+    refuse_number(text)
+    spoken = _spoken(text, hosts)
+    if spoken is not None:
+        return spoken
+    refuse_foreign(tidy(text))
+    if plain is None or is_numbered(_plain(text.partition(" ")[0], hosts)):
+        refuse_mention(text)
+    return plain
+
+
+def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:
+    """Read what stands behind one of ``KINDS``.
+
+    Raises ``InvalidInput`` for an address without a valid host or port, and as ``without_kind`` does.
+    """
+    link = read_link(without_mark(text))
+    if link is not None:
+        return _of_link(*link, hosts)
+    text = bare(text)
+    kind, before = _ALIASES.get(kind, (kind, ""))
+    if kind == "url":
+        return _read_address(text, hosts)
+    inner, colon, rest = text.partition(":")
+    if colon and inner.strip().lower() in _KINDS_AGAIN and not rest.startswith("//"):
+        return read_reference(inner.strip().lower(), rest, hosts)
+    found = next(filter(is_numbered, (_behind(kind, before, each, hosts) for each in _readings(text))), None)
+    if found is not None and not (found.kind == gitea.KIND and found.identity.count("/") == 1):
+        return found
+    if kind in REPOSITORY_KINDS:
+        _refuse_behind(kind, text)
+    return _behind(kind, before, text, hosts)
 
 
 def _plain(text: str, hosts: Hosts) -> Reference | None:
     """Return what a text names with nothing around it."""
-    if is_address(text) or _is_known_site(text, hosts):
+    link = read_link(text)
+    if link is not None:
+        return _of_link(*link, hosts)
+    page = page_of_clone(text, hosts)
+    if page is not None:
+        return _read_address(page, hosts)
+    broken = _BROKEN_SCHEME.match(text)
+    if broken is not None and begins_with_host(text[broken.end() :], hosts):
+        text = f"{broken[1]}://{text[broken.end() :]}"
+    if is_address(text):
         return _read_address(text, hosts)
+    if _OF_KNOWN_SITE.match(text) is not None or begins_with_host(text, hosts):
+        reference = _read_address(without_port(text), hosts)
+        if not is_numbered(reference):
+            refuse_foreign(tidy(text))
+        return reference
     short = tidy(text)
-    return next((found for found in (read(short) for read in _SHORT) if found is not None), None)
+    found = next((found for found in (read(short) for read in _SHORT) if found is not None), None)
+    if found is not None and found.kind == gitlab.KIND:
+        refuse_either(short)
+    return found
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+def _readings(text: str) -> Iterator[str]:
+    """Yield the text, and other ways to write it that mean the same."""
+    yield text
+    yield from rewritten(text)
+    plain = unescaped(text)
+    if plain != text:
+        plain = bare(plain)
+        yield plain
+        yield from rewritten(plain)
 
 
-def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:
-    """Read what stands behind one of ``KINDS``; raises ``InvalidInput`` for an address without a valid host or port."""
-    text = _bare(text)
-    kind, before = _ALIASES.get(kind, (kind, ""))
-    if kind == "url":
-        return _read_address(text, hosts)
+def _spoken(text: str, hosts: Hosts) -> Reference | None:
+    """Return what a text names in words, or with escapes in it."""
+    site = site_first(text)
+    if site is not None:
+        named = read_reference(*site, hosts)
+        if is_numbered(named):
+            return named
+    readings = _readings(text)
+    next(readings)
+    for reading in readings:
+        kind, colon, rest = reading.partition(":")
+        if colon and kind in KINDS and not rest.startswith("//"):
+            found: Reference | None = read_reference(kind, rest, hosts)
+        else:
+            found = _plain(reading, hosts)
+        if found is not None and (is_numbered(found) or (is_address(reading) and not is_address(text))):
+            return found
+    return None
+
+
+def _of_link(shown: str, address: str, hosts: Hosts) -> Reference:
+    """Return what a link leads to; raises ``InvalidInput`` where its text names other work."""
+    found = _read_address(address, hosts)
+    number = read_number(shown)
+    if number is not None:
+        of = _NUMBER_OF.fullmatch(found.identity) if is_numbered(found) else None
+        named = (plain_number(number.digits), number.name.lower())
+        agrees = of is not None and named in ((of[2], of[1]), (of[2], ""))
+    elif _MAY_NAME_WORK.search(shown) is None:
+        agrees = True
+    else:
+        said = _plain(bare(shown), hosts)
+        agrees = said is None or said == found
+    if not agrees:
+        raise InvalidInput(
+            f"the link says {cut(shown)} and leads to other work",
+            field="work_key",
+            hint="give the one that is meant, without the other",
+        )
+    return found
+
+
+def _behind(kind: str, before: str, text: str, hosts: Hosts) -> Reference:
+    """Return what stands behind a kind; an address may be another site's, and one that is not known is of that kind."""
     if before and not is_address(text) and not text.lower().startswith(before):
         text = before + text
-    found = _BEHIND_KIND[kind](text, hosts)
-    return found if isinstance(found, Reference) else _at(found, hosts)
+    text = tidy(page_of_clone(text, hosts) or text)
+    if kind == jira.KIND and (number := jira.in_site(text, hosts)) is not None:
+        return number
+    if is_address(text) or _HOST_FIRST.match(text) or begins_with_host(text, hosts):
+        address = parse_address(text if is_address(text) else f"https://{without_port(text)}")
+        found = _at(address, hosts)
+        own = _SITES[kind].at(address, _with(hosts, kind, address.host)) if found.kind == "url" else found
+        if own is not None or is_address(text):
+            return own or found
+    return _SITES[kind].behind_kind(text)
 
 
-def _bare(text: str) -> str:
-    """Return the text without what Markdown and sentences put around it: brackets, marks, slashes, full stops."""
-    while True:
-        bare = _OF_A_LIST.sub("", text.strip("/ "))
-        # A segment of dots leads to another page.
-        if not bare.endswith(("/.", "/..")):
-            bare = bare.rstrip(_PROSE)
-        if len(bare) > 2 and (bare[0], bare[-1]) in _AROUND:
-            bare = bare[1:-1]
-        if bare == text:
-            return text
-        text = bare
+def _with(hosts: Hosts, kind: str, host: str) -> Hosts:
+    """Return the hosts, with one that is of a site because its kind stands in front."""
+    return hosts if kind not in hosts._fields else hosts._replace(**{kind: (*getattr(hosts, kind), host)})
 
 
-def _is_known_site(text: str, hosts: Hosts) -> bool:
-    lowered = text.lower()
-    known = (f"{host}/" for hosts_of in _HOSTS for host in hosts_of(hosts))
-    return (
-        lowered.startswith((*known, "www."))
-        or _CLOUD_JIRA.match(lowered) is not None
-        or _OF_KNOWN_SITE.match(lowered) is not None
-    )
+def _refuse_behind(kind: str, text: str) -> None:
+    """Refuse what stands behind the kind of a site with repositories, and is no name of one nor of a part of it."""
+    refuse_number(text)
+    if not text.isascii():
+        refuse_foreign(text)
+    if kind == gitea.KIND and re.fullmatch(rf"{SEGMENT}/{SEGMENT}[#!][0-9]+", text) is not None:
+        raise InvalidInput(
+            f"{cut(text)} names no host, and Gitea and Forgejo have many",
+            field="work_key",
+            hint=f"write the host in front, for example gitea:codeberg.org/{cut(text)}",
+        )
+    if kind != github.KIND and _UNSORTED.fullmatch(text) is not None:
+        raise InvalidInput(
+            f"{cut(text)} may be the number of an issue, or of a pull or merge request",
+            field="work_key",
+            hint="write # in front of the number of an issue, and ! in front of that of a pull or merge request",
+        )
+    if " " in text:
+        refuse_mention(text)
 
 
 def _read_address(text: str, hosts: Hosts) -> Reference:
@@ -160,8 +276,23 @@ def _read_address(text: str, hosts: Hosts) -> Reference:
 
 
 def _at(address: Address, hosts: Hosts) -> Reference:
-    for at in _AT:
-        reference = at(address, hosts)
-        if reference is not None:
-            return reference
+    for reading in _addresses(address):
+        for site in _SITES.values():
+            reference = site.at(reading, hosts)
+            if reference is not None:
+                return reference
+    if address.path.endswith(".git") and is_known(address.host, hosts):
+        # What is cloned is what the page shows.
+        address = address._replace(path=address.path.removesuffix(".git"))
     return Reference("url", str(address))
+
+
+def _addresses(address: Address) -> Iterator[Address]:
+    """Yield the address, and what a site would make of it: its path without doubled slashes, escapes and prose."""
+    yield address
+    path = re.sub("/{2,}", "/", address.path)
+    if path != address.path:
+        yield address._replace(path=path)
+    plain = re.sub(r"[^A-Za-z0-9/]+\Z", "", unescaped(path))
+    if plain != path:
+        yield address._replace(path=plain)

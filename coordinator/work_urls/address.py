@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 from coordinator.errors import InvalidInput
 from coordinator.legibility import DASHES
+from coordinator.work_urls.hosts import one_name
 
-__all__ = ["Address", "check_host", "is_address", "is_address_at", "is_scheme", "parse_address"]
+__all__ = ["Address", "check_host", "is_address", "is_scheme", "parse_address"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.IGNORECASE | re.ASCII)
@@ -31,7 +32,12 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ssh": "22"}
 _NOT_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/-]")
 _NOT_IN_QUERY = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/?-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-_TRACKING = re.compile(r"(?:utm_[^=]*|fbclid|gclid)(?:=|$)", re.IGNORECASE | re.ASCII)
+#: Where a reader came from: parameters of campaigns, and what mails and searches add.
+_TRACKING = re.compile(
+    r"(?:utm_[^=]*|fbclid|gclid|dclid|gbraid|wbraid|msclkid|yclid|twclid|ttclid|igshid|mc_cid|mc_eid|mkt_tok|_ga|_gl"
+    r"|_hsenc|_hsmi|vero_id|oly_enc_id|oly_anon_id|notification_referrer_id)(?:=|$)",
+    re.IGNORECASE | re.ASCII,
+)
 #: Every dash, escaped: those that are not were made ``-`` before an address is read.
 _DASHES = re.compile("|".join(map(quote, DASHES)), re.IGNORECASE | re.ASCII)
 #: What a sentence puts behind an address.
@@ -70,11 +76,6 @@ def is_scheme(text: str) -> bool:
 def is_address(text: str) -> bool:
     """Return whether a text has the form of a URL, with its scheme."""
     return _URL.fullmatch(text) is not None
-
-
-def is_address_at(text: str, hosts: tuple[str, ...]) -> bool:
-    """Return whether a text is a URL, or begins with one of ``hosts`` where a URL leaves out its scheme."""
-    return is_address(text) or f"{text}/".lower().startswith(tuple(f"{host}/" for host in hosts))
 
 
 def parse_address(text: str) -> Address:
@@ -164,7 +165,7 @@ def _host(scheme: str, authority: str) -> str:
     if port and (number is None or int(number[1]) > 65535):
         raise _invalid("its port is not a number from 0 to 65535")
     default = {_DEFAULT_PORTS.get(scheme), "443" if scheme == "http" else None}
-    host = "github.com" if host == "www.github.com" else host
+    host = one_name(host)
     return host if number is None or number[1] in default else f"{host}:{number[1]}"
 
 

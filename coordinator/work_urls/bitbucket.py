@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import re
 
-from coordinator.work_urls.address import Address, is_address_at, parse_address
+from coordinator.work_urls.address import Address
 from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, tidy, without_git
 
-__all__ = ["at", "behind_kind", "hosts_of", "short"]
+__all__ = ["at", "behind_kind", "short"]
 
 KIND = "bitbucket"
 _OWN = "bitbucket.org"
-_HOSTS = (_OWN, f"www.{_OWN}", f"api.{_OWN}")
-_WHAT = r"(issues?|pull-requests?|pullrequests)"
+_HOSTS = (_OWN, f"api.{_OWN}")
+_WHAT = r"(issues?|pull-requests?|pullrequests?|prs?)"
 _CLOUD = re.compile(
     rf"(?:!?api/)?(?:[12]\.0/repositories/)?({SEGMENT}/{SEGMENT})/{_WHAT}/([0-9]+)(?:[/?#].*)?",
     re.IGNORECASE | re.ASCII,
@@ -29,17 +29,16 @@ _SERVER = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _SHORT = re.compile(rf"((?:[a-z0-9.-]+(?::[0-9]+)?/)?{SEGMENT}/{SEGMENT})([#!])([0-9]+)")
+#: Below a host that is known by the kind in front of it.
+_NAMED = re.compile(
+    rf"(?:scm/)?({SEGMENT}/{SEGMENT})/(issues?|pull-requests?|pullrequests?)/([0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+)
 _PULL_REQUEST = re.compile(
     rf"({SEGMENT}/{SEGMENT})/(pull-requests|pullrequests)/([0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
 )
 
 
-def hosts_of(_: Hosts) -> tuple[str, ...]:
-    """Return the hosts whose addresses are read without a scheme."""
-    return _HOSTS
-
-
-def at(address: Address, _: Hosts) -> Reference | None:
+def at(address: Address, hosts: Hosts) -> Reference | None:
     """Return what a page or an address of the API is about; None for what is no number of Bitbucket's."""
     if address.scheme != "https":
         return None
@@ -51,7 +50,7 @@ def at(address: Address, _: Hosts) -> Reference | None:
         return _short(f"{path}#{address.fragment}" if address.fragment.isdecimal() else path)
     server = _SERVER.fullmatch(path)
     if server is None:
-        return None
+        return _named(address, path) if address.host in hosts.bitbucket else None
     project, user, repository, digits = server.groups()
     place = f"{address.host}/{project or f'~{user}'}/{repository}"
     return _reference(place, "pull-requests", digits)
@@ -63,18 +62,20 @@ def short(text: str) -> Reference | None:
     return None if found is None else _reference(*found.groups())
 
 
-def behind_kind(text: str, _: Hosts) -> Reference | Address:
-    """Read what stands behind ``bitbucket:``; of what is no number the case is dropped.
-
-    An address may be another site's. Raises ``InvalidInput`` for a URL without a valid host or port.
-    """
-    text = tidy(text)
-    if is_address_at(text, _HOSTS):
-        return parse_address(text)
+def behind_kind(text: str) -> Reference:
+    """Read what stands behind ``bitbucket:`` and is no address; of what is no number the case is dropped."""
     found = _CLOUD.fullmatch(text)
     if found is not None:
         return _reference(*found.groups())
     return _short(text) or Reference(KIND, text.lower())
+
+
+def _named(address: Address, path: str) -> Reference | None:
+    found = _NAMED.fullmatch(path)
+    if found is not None:
+        return _reference(f"{address.host}/{found[1]}", found[2], found[3])
+    path = path.removeprefix("scm/")
+    return _short(f"{address.host}/{path}" + (f"#{address.fragment}" if address.fragment.isdecimal() else ""))
 
 
 def _short(text: str) -> Reference | None:
@@ -86,5 +87,5 @@ def _short(text: str) -> Reference | None:
 
 
 def _reference(path: str, what: str, digits: str) -> Reference:
-    sign = "!" if what.lower().startswith("pull") else "#"
+    sign = "!" if what.lower().startswith("p") else "#"
     return Reference(KIND, f"{without_git(path.lower())}{sign}{plain_number(digits)}")

@@ -3,7 +3,7 @@
 A repository has one sequence of numbers for issues and pull requests, so that ``#12`` and ``!12`` are the same. The
 host is always part of the key, as there is no one site. Its web addresses look like those of other sites, so that hosts
 beside those of ``_KNOWN`` have to be named; those of its API do not. Owners and repositories are read without regard to
-case.
+case. A site may lie below a path of its host, which is part of the key as well.
 
 Source: https://codeberg.org/api/swagger, https://forgejo.org/docs/latest/user/issue-tracking-basics/
 """
@@ -12,47 +12,38 @@ from __future__ import annotations
 
 import re
 
-from coordinator.work_urls.address import Address, is_address_at, parse_address
-from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, tidy, without_git
+from coordinator.work_urls.address import Address
+from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, without_git
 
-__all__ = ["at", "behind_kind", "hosts_of"]
+__all__ = ["at", "behind_kind"]
 
 KIND = "gitea"
 _KNOWN = ("codeberg.org", "code.forgejo.org", "gitea.com")
-_API = "/api/v1/repos/"
+_API = re.compile(rf"/((?:{SEGMENT}/)*)api/v1/repos/(.*)", re.DOTALL)
 _PATH = re.compile(
-    rf"({SEGMENT}/{SEGMENT})/(?:issues|pulls)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?", re.IGNORECASE | re.ASCII
+    rf"((?:{SEGMENT}/)*?{SEGMENT}/{SEGMENT})/(?:issues?|pulls?|pr)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?",
+    re.IGNORECASE | re.ASCII,
 )
-_SHORT = re.compile(rf"({SEGMENT}/{SEGMENT})[#!]([0-9]+)")
+_SHORT = re.compile(rf"((?:{SEGMENT}/)*{SEGMENT}/{SEGMENT})[#!]([0-9]+)")
 _HOST = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?")
-
-
-def hosts_of(hosts: Hosts) -> tuple[str, ...]:
-    """Return the hosts whose addresses are read without a scheme."""
-    return (*_KNOWN, *(f"www.{host}" for host in _KNOWN), *hosts.gitea)
 
 
 def at(address: Address, hosts: Hosts) -> Reference | None:
     """Return what a page or an address of the API is about; None for what is no number of Gitea's."""
     if address.scheme != "https":
         return None
-    host = address.host.removeprefix("www.") if address.host.removeprefix("www.") in _KNOWN else address.host
-    if address.path.startswith(_API):
-        return _below(host, address.path.removeprefix(_API))
+    host = address.host
+    api = _API.fullmatch(address.path)
+    if api is not None:
+        return _below(host, api[1] + api[2])
     if host not in (*_KNOWN, *hosts.gitea):
         return None
     path = address.path.removeprefix("/")
     return _below(host, f"{path}#{address.fragment}" if address.fragment.isdecimal() else path)
 
 
-def behind_kind(text: str, hosts: Hosts) -> Reference | Address:
-    """Read what stands behind ``gitea:``: host, owner and number; of what is none the case is dropped.
-
-    An address may be another site's. Raises ``InvalidInput`` for a URL without a valid host or port.
-    """
-    text = tidy(text)
-    if is_address_at(text, hosts_of(hosts)):
-        return parse_address(text)
+def behind_kind(text: str) -> Reference:
+    """Read what stands behind ``gitea:`` and is no address; of what is no number the case is dropped."""
     host, _, rest = text.lower().partition("/")
     found = _below(host, rest) if _HOST.fullmatch(host) else None
     return found or Reference(KIND, text.lower())

@@ -10,50 +10,62 @@ Source: https://docs.gitlab.com/user/markdown/#gitlab-specific-references, https
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import urlsafe_b64decode
 from urllib.parse import unquote
 
-from coordinator.work_urls.address import Address, is_address_at, parse_address
+from coordinator.work_urls.address import Address
+from coordinator.work_urls.hosts import GITLAB
 from coordinator.work_urls.reference import SEGMENT, Hosts, Reference, plain_number, tidy, with_host, without_git
 
-__all__ = ["at", "behind_kind", "hosts_of", "short"]
+__all__ = ["at", "behind_kind", "short"]
 
 KIND = "gitlab"
 _OWN = "gitlab.com"
 _PROJECT = rf"{SEGMENT}(?:/{SEGMENT})+"
-_WHAT = r"(issues/incident|issues|work_items|incidents|merge_requests|epics)"
+_WHAT = r"(issues/incident|issues?|work_items?|incidents|quality/test_cases|merge_requests?|epics)"
 _TAIL = r"(?:\.diff|\.patch|\.json)?(?:[/?#].*)?"
 _MARKED = re.compile(rf"({SEGMENT}(?:/{SEGMENT})*?)/-/{_WHAT}/([0-9]+){_TAIL}", re.IGNORECASE | re.ASCII)
-_UNMARKED = re.compile(rf"({_PROJECT}?)/(issues|merge_requests)/([0-9]+){_TAIL}", re.IGNORECASE | re.ASCII)
+_UNMARKED = re.compile(rf"({_PROJECT}?)/(issues?|merge_requests?)/([0-9]+){_TAIL}", re.IGNORECASE | re.ASCII)
+#: The path of the API, maybe below one of the site. A project's path is escaped there, or written as it is.
 _API = re.compile(
-    r"/api/v4/(projects|groups)/([^/]+)/(issues|merge_requests|epics)/([0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+    rf"/((?:{SEGMENT}/)*?)api/v4/(projects|groups)/([^/]+(?:/{SEGMENT})*?)/(issues|merge_requests|epics)/([0-9]+)(?:/.*)?",
+    re.IGNORECASE | re.ASCII,
 )
+#: Paths that no project has: what is below them is for the server only to know.
+_NO_PROJECT = re.compile(r"(?:-|projects|api|groups|users)(?:/.*)?", re.IGNORECASE | re.ASCII)
+#: What a list or board shows beside itself, as JSON in base64: ``{"iid":"5","full_path":"group/project","id":7}``.
+_SHOWN = re.compile(r"(?:.*&)?show=([A-Za-z0-9_=+/%-]{8,400})(?:&.*)?", re.ASCII)
 _SHORT = re.compile(rf"({SEGMENT}(?:/{SEGMENT})*)([#!&])([0-9]+)")
-_SIGNS = {"merge_requests": "!", "epics": "&"}
+_SIGNS = {"merge_requests": "!", "merge_request": "!", "epics": "&"}
 _GROUPS = "groups/"
-
-
-def hosts_of(hosts: Hosts) -> tuple[str, ...]:
-    """Return the hosts whose addresses are read without a scheme."""
-    return (_OWN, f"www.{_OWN}", *hosts.gitlab)
+_PATH = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*")
 
 
 def at(address: Address, hosts: Hosts) -> Reference | None:
     """Return what a page or an address of the API is about; None for what is no number of GitLab's."""
     if address.scheme != "https":
         return None
-    host = _OWN if address.host == f"www.{_OWN}" else address.host
-    known = host == _OWN or host in hosts.gitlab
+    host = address.host
+    known = host == _OWN or host.startswith(GITLAB) or host in hosts.gitlab
     path = address.path.removeprefix("/")
     api = _API.fullmatch(address.path)
     if api is not None:
-        group = "" if api[1].lower() == "projects" else _GROUPS
-        project = unquote(api[2])
+        group = "" if api[2].lower() == "projects" else _GROUPS
+        project = unquote(api[3])
         # A project may be named by a number that only its server knows.
-        return None if project.isdecimal() else _reference(host, group + project, api[3], api[4])
+        return None if project.isdecimal() else _reference(host, group + api[1] + project, api[4], api[5])
+    shown = _shown(address.query) if known or "/-/" in address.path else None
+    if shown is not None:
+        return _reference(host, *shown)
     found = _MARKED.fullmatch(path) or (_UNMARKED.fullmatch(path) if known else None)
     if found is not None:
-        return _reference(host, *found.groups())
+        return (
+            None
+            if _NO_PROJECT.fullmatch(found[1]) and not found[1].startswith("groups/")
+            else _reference(host, *found.groups())
+        )
     if known and address.fragment.isdecimal():
         path = f"{path}#{address.fragment}"
     return _short(path, host) if known else None
@@ -71,20 +83,26 @@ def short(text: str) -> Reference | None:
     return None if unclear else found
 
 
-def behind_kind(text: str, hosts: Hosts) -> Reference | Address:
-    """Read what stands behind ``gitlab:``; of what is no number the case is dropped. An address may be another site's.
-
-    Raises ``InvalidInput`` for a URL without a valid host or port.
-    """
-    text = tidy(text)
-    if is_address_at(text, hosts_of(hosts)):
-        return parse_address(text)
-    first, _, rest = text.lower().partition("/")
-    if rest.count("/") >= 1 and ("." in first or ":" in first) and (elsewhere := _short(rest, first)):
-        return elsewhere
+def behind_kind(text: str) -> Reference:
+    """Read what stands behind ``gitlab:`` and is no address; of what is no number the case is dropped."""
     marked = _MARKED.fullmatch(text) or _UNMARKED.fullmatch(text)
     named = _short(text, _OWN) if marked is None else _reference(_OWN, *marked.groups())
     return named or Reference(KIND, text.lower())
+
+
+def _shown(query: str) -> tuple[str, str, str] | None:
+    """Return path, sort and number of what a query shows; None where it shows nothing that can be read."""
+    found = _SHOWN.fullmatch(query)
+    if found is None:
+        return None
+    try:
+        data = unquote(unquote(found[1])).rstrip("=")
+        shown = json.loads(urlsafe_b64decode(data + "=" * (-len(data) % 4)))
+        path, number = shown["full_path"], str(shown["iid"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    plain = isinstance(path, str) and _PATH.fullmatch(path) is not None and number.isascii() and number.isdecimal()
+    return (path if "/" in path else _GROUPS + path, "issues", number) if plain else None
 
 
 def _short(text: str, host: str) -> Reference | None:

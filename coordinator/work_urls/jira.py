@@ -11,28 +11,36 @@ from __future__ import annotations
 
 import re
 
-from coordinator.work_urls.address import Address, is_address, parse_address
-from coordinator.work_urls.reference import Hosts, Reference, plain_number, tidy
+from coordinator.errors import InvalidInput
+from coordinator.work_urls.address import Address
+from coordinator.work_urls.reference import Hosts, Reference, plain_number
 
-__all__ = ["at", "behind_kind", "hosts_of"]
+__all__ = ["at", "behind_kind", "in_site"]
 
 KIND = "jira"
 _CLOUD = ".atlassian.net"
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)-([0-9]+)")
-_SELECTED = re.compile(r"(?:.*&)?selectedIssue=([^&]+)(?:&.*)?")
+_SELECTED = re.compile(r"(?:.*&)?(?:selectedIssue|issueKey|key)=([^&]+)(?:&.*)?", re.IGNORECASE)
+_SITE = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?")
+#: The host of the API of all sites in the cloud, which has the number of a site in its path.
+_GATEWAY = "api.atlassian.com"
 #: Pages and API that no other site has: they are known at any host.
 _ANYWHERE = re.compile(
-    r"(?:/[^/]+)?(?:/browse|/rest/(?:api|agile)/[^/]+/issue)/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+    r"(?:/[^/]+)?(?:/browse|/rest/(?:api|agile)/[^/]+/issue|/servicedesk/customer/portal/[0-9]+)/([^/]+)(?:/.*)?"
+    r"|(?:/[^/]+)?/si/jira\.issueviews:[^/]+/([^/]+)/.*"
+    r"|/ex/jira/[^/]+/rest/(?:api|agile)/[^/]+/issue/([^/]+)(?:/.*)?",
+    re.IGNORECASE | re.ASCII,
 )
+#: A project, and below it a number of that project.
+_OF_PROJECT = re.compile(
+    r"(?:/.*)?/projects/([A-Za-z][A-Za-z0-9_]*)/(?:.*/)?(\1-[0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
+)
+#: The pages on which the query names what is shown.
+_SHOWING = re.compile(r"(?:/[^/]+)?/(?:secure|jira|browse|issues|projects|plugins)(?:/.*)?", re.IGNORECASE | re.ASCII)
 _PAGE = re.compile(
     r"(?:/jira)?(?:/.*)?/(?:issues|queues/[^/]+/[^/]+|queues/[^/]+|portal/[0-9]+|boards/[0-9]+)/([^/]+)",
     re.IGNORECASE | re.ASCII,
 )
-
-
-def hosts_of(hosts: Hosts) -> tuple[str, ...]:
-    """Return the hosts whose addresses are read without a scheme."""
-    return hosts.jira
 
 
 def at(address: Address, hosts: Hosts) -> Reference | None:
@@ -43,32 +51,36 @@ def at(address: Address, hosts: Hosts) -> Reference | None:
     known = host.endswith(_CLOUD) or host in hosts.jira
     if host.endswith(_CLOUD) and path.startswith("/wiki/"):
         return None
-    selected = _SELECTED.fullmatch(address.query) if known else None
-    found = selected or _ANYWHERE.fullmatch(path) or (_PAGE.fullmatch(path) if known else None)
-    number = None if found is None else _number(found[1])
+    selected = _SELECTED.fullmatch(address.query) if known or _SHOWING.fullmatch(path) else None
+    found = selected or _ANYWHERE.fullmatch(path) or _OF_PROJECT.fullmatch(path)
+    found = found or (_PAGE.fullmatch(path) if known else None)
+    number = None if found is None else _number(next(part for part in reversed(found.groups()) if part is not None))
     return None if number is None else Reference(KIND, _with_site(host, number, hosts))
 
 
-def behind_kind(text: str, hosts: Hosts) -> Reference | Address:
-    """Read what stands behind ``jira:``; of what is no number the case is dropped. An address may be another site's.
-
-    Raises ``InvalidInput`` for a URL without a valid host or port.
-    """
-    text = tidy(text)
+def behind_kind(text: str) -> Reference:
+    """Read what stands behind ``jira:`` and is no address; of what is no number the case is dropped."""
     number = _number(text)
-    if number is not None:
-        return Reference(KIND, number)
+    return Reference(KIND, text.lower() if number is None else number)
+
+
+def in_site(text: str, hosts: Hosts) -> Reference | None:
+    """Return the number of a site that is named by its host or, in Jira's cloud, by the first part of that."""
     host, _, rest = text.lower().partition("/")
     number = _number(rest)
-    if number is not None and "." in host:
-        return Reference(KIND, _with_site(host, number, hosts))
-    if is_address(text) or ("." in host and rest):
-        return parse_address(text)
-    return Reference(KIND, text.lower())
+    if number is None or not _SITE.fullmatch(host):
+        return None
+    return Reference(KIND, _with_site(host if "." in host or ":" in host else f"{host}{_CLOUD}", number, hosts))
 
 
 def _with_site(host: str, number: str, hosts: Hosts) -> str:
-    return number if not hosts.jira or host == hosts.jira[0] else f"{host}/{number}"
+    if host == _GATEWAY and len(hosts.jira) > 1:
+        raise InvalidInput(
+            f"the address names {number}, and not which of the sites of Jira it is of",
+            field="work_key",
+            hint=f"write jira:HOST/{number}, with the host of the site",
+        )
+    return number if not hosts.jira or host in (hosts.jira[0], _GATEWAY) else f"{host}/{number}"
 
 
 def _number(text: str) -> str | None:

@@ -5,10 +5,26 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["NO_HOSTS", "SEGMENT", "Hosts", "Reference", "plain_number", "tidy", "with_host", "without_git"]
+from coordinator.errors import InvalidInput
+
+__all__ = [
+    "NO_HOSTS",
+    "SEGMENT",
+    "Hosts",
+    "Reference",
+    "UnknownSite",
+    "is_numbered",
+    "plain_number",
+    "tidy",
+    "with_host",
+    "without_git",
+]
 
 #: A segment of a path to a repository, as all forges allow it.
 SEGMENT = r"[A-Za-z0-9_.~-]+"
+_NUMBERED = re.compile(
+    r"(?:[a-z0-9.-]+(?::[0-9]+)?/)?[A-Za-z0-9_.~/-]+[#!&][0-9]+|(?:[a-z0-9.:-]+/)?[A-Z][A-Z0-9_]*-[0-9]+", re.ASCII
+)
 _AROUND_SEPARATOR = re.compile(r"\s*([/#!&])\s*")
 
 
@@ -17,13 +33,15 @@ class Hosts(NamedTuple):
 
     ``github`` are those of GitHub Enterprise, ``gitlab`` and ``gitea`` (also of Forgejo) those that people run
     themselves. ``jira`` are sites of Jira: the numbers of the first stand for themselves, those of the others name
-    their site. Where none is named, one site is taken for all.
+    their site. Where none is named, one site is taken for all. ``bitbucket`` are those of Data Center whose kind stands
+    in front: their addresses show what they are.
     """
 
     github: tuple[str, ...] = ()
     gitlab: tuple[str, ...] = ()
     gitea: tuple[str, ...] = ()
     jira: tuple[str, ...] = ()
+    bitbucket: tuple[str, ...] = ()
 
 
 NO_HOSTS = Hosts()
@@ -34,6 +52,15 @@ class Reference(NamedTuple):
 
     kind: str
     identity: str
+
+
+class UnknownSite(InvalidInput):
+    """A number at a host whose site is not known."""
+
+
+def is_numbered(reference: Reference | None) -> bool:
+    """Return whether a reference is the number of a known site."""
+    return reference is not None and reference.kind != "url" and _NUMBERED.fullmatch(reference.identity) is not None
 
 
 def tidy(text: str) -> str:

@@ -13,9 +13,9 @@ from coordinator.errors import InvalidInput
 from coordinator.repository import in_repository, repository_of
 from tests.conftest import Coordination
 
-#: Of a site that no coordinator knows by its name.
-_REMOTE = "git@git.example.com:group/project.git"
-_KEY = "task:git.example.com/group/project#7"
+#: Of a site that is known by its name.
+_REMOTE = "git@gitlab.example.com:group/project.git"
+_KEY = "gitlab:gitlab.example.com/group/project#7"
 
 
 def _check_out(directory: Path, remote: str) -> None:
@@ -37,13 +37,13 @@ def test_commands_send_one_key_for_a_number_of_the_checkout(
     assert denied.stderr.startswith("DENIED: already claimed by s ")
 
 
-@pytest.mark.long_but_for("git.example.com/group/project")
+@pytest.mark.long_but_for("gitlab.example.com/group/project")
 @pytest.mark.parametrize(
     "named",
     [
-        "https://git.example.com/group/project",
-        "git.example.com/group/project",
-        "ssh://git@git.example.com:22/group/project.git",
+        "https://gitlab.example.com/group/project",
+        "gitlab.example.com/group/project",
+        "ssh://git@gitlab.example.com:22/group/project.git",
     ],
 )
 def test_an_address_that_is_named_means_the_same(coordination: Coordination, named: str) -> None:

@@ -206,7 +206,7 @@ def test_topic_kinds_are_a_setting() -> None:
         (":x", "'' is not a kind"),
         ("9p:x", "'9p' is not a kind"),
         (f"{'a' * 33}:x", "is not a kind"),
-        ("git@github.com:gptme/gptme.git", "'git@github.com' is not a kind"),
+        ("git@alias:gptme/gptme.git", "'git@alias' is not a kind"),
         ("task:a\nb", "U+000A"),
         ("task:\x00", "U+0000"),
         ("task:\x1b[31m", "U+001B"),
@@ -405,7 +405,7 @@ def test_7_a_list_of_work_keys_is_not_taken_for_one(typed: str) -> None:
     ("typed", "key"),
     [
         ("acme/web#401,", "github:acme/web#401"),
-        ("fix acme/web#401, acme/web#402", "task:fix-acme/web#401-acme/web#402"),
+        ("task:fix both acme/web#401, acme/web#402", "task:fix-both-acme/web#401-acme/web#402"),
         ("url:https://x.example?urls=https://a.example,https://b.example", None),
         ("topic: acme/web#1, acme/web#2", "topic:acme-web#1-acme-web#2"),
         ("https://example.org/a,b;c", None),

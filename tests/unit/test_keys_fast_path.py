@@ -44,6 +44,19 @@ def test_of_keys(typed: str) -> None:
     assert short == long
 
 
+@given(
+    st.from_regex(
+        r"(https://github\.com/|github:|gh:)?[oO]rgs|a/[bB.-]{1,6}(#|/issues/|/pull/)0?[0-9]{1,24}/?", fullmatch=True
+    )
+)
+@example("https://github.com/orgs/a/issues/1")
+@example("orgs/a#1")
+@example("a/b.git#1")
+def test_of_numbers(typed: str) -> None:
+    short, long = both_ways(keys.parse_work_key, typed, keys, "_GITHUB_NUMBER")
+    assert short == long
+
+
 @given(st.text(max_size=20) | _PLAIN)
 @example("~")
 @example("a\n")

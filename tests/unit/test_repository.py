@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from coordinator.cli.checkout import find_origin
 from coordinator.errors import InvalidInput
 from coordinator.keys import parse_work_key
 from coordinator.repository import in_repository, read_repository
+from coordinator.spoken_numbers import may_be_number, read_number
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,8 @@ from coordinator.repository import in_repository, read_repository
         ("acme/web", "api#7", "github:acme/api#7"),
         ("acme/web", "acme/web#7", "github:acme/web#7"),
         ("acme/web", "other/api#7", "github:other/api#7"),
-        ("acme/web", "Fix #7", "task:fix-#7"),
+        ("acme/web", "Fix #7", "github:acme/web#7"),
+        ("acme/web", "Attempt #2 at the migration", "task:attempt-#2-at-the-migration"),
         ("acme/web", "task:#7", "task:#7"),
         ("github:acme/web.git", "#7", "github:acme/web#7"),
         ("https://github.com/acme/web", "#7", "github:acme/web#7"),
@@ -36,16 +40,78 @@ from coordinator.repository import in_repository, read_repository
         ("git@gitlab.com:group/sub/project.git", "other!7", "gitlab:group/sub/other!7"),
         ("git@bitbucket.org:team/app.git", "#7", "bitbucket:team/app#7"),
         ("git@codeberg.org:forgejo/forgejo.git", "#7", "gitea:codeberg.org/forgejo/forgejo#7"),
-        ("git@git.example.com:group/project.git", "#7", "task:git.example.com/group/project#7"),
-        ("https://git.example.com/group/project", "#7", "task:git.example.com/group/project#7"),
-        ("git.example.com/group/project", "#7", "task:git.example.com/group/project#7"),
+        ("git@gitlab.example.com:group/project.git", "#7", "gitlab:gitlab.example.com/group/project#7"),
+        ("https://gitlab.example.com/group/project", "#7", "gitlab:gitlab.example.com/group/project#7"),
+        ("gitlab.example.com/group/project", "#7", "gitlab:gitlab.example.com/group/project#7"),
         ("github.com/acme/web", "#7", "github:acme/web#7"),
-        ("git@github.com:acme/web.git", "!7", "github:acme/web!7"),
+        ("git@github.com:acme/web.git", "!7", "github:acme/web#7"),
         ("codeberg:forgejo/forgejo", "#7", "gitea:codeberg.org/forgejo/forgejo#7"),
     ],
 )
 def test_a_number_is_one_of_the_repository_that_is_named(named: str, typed: str, key: str) -> None:
     assert str(parse_work_key(in_repository(typed, read_repository(named)))) == key
+
+
+#: What people, programs and CI write for number 7, and which sort of number it is where a site has two.
+ALONE = {
+    "#": (
+        *("#7", "Fixes #7", "work on #7", "issue 7", "GH-7", "gh-7", "the issue #7", "issues/7", "[issue:7]"),
+        *("- #7", "* [ ] #7", "> #7", "**#7**", "(#7", "#7?", "#7 (comment)", "#7+", "bug #7", "issue no. 7"),
+        "\u201c#7\u201d",
+    ),
+    "pull": ("PR #7", "PR#7", "pr 7", "PR-7", "pull/7", "pull/7/head", "refs/pull/7/merge", "7/merge"),
+    "!": ("!7", "MR !7", "MR 7", "mr-7", "refs/merge-requests/7/head", "-/merge_requests/7", "!7+s"),
+}
+
+
+@pytest.mark.parametrize(
+    ("named", "keys"),
+    [
+        ("acme/web", {"#": "github:acme/web#7", "pull": "github:acme/web#7", "!": "github:acme/web#7"}),
+        (
+            "git@gitlab.com:group/sub/app.git",
+            {"#": "gitlab:group/sub/app#7", "pull": "gitlab:group/sub/app!7", "!": "gitlab:group/sub/app!7"},
+        ),
+        (
+            "bitbucket:team/app",
+            {"#": "bitbucket:team/app#7", "pull": "bitbucket:team/app!7", "!": "bitbucket:team/app!7"},
+        ),
+    ],
+)
+def test_2_a_number_alone_is_read_however_it_is_written(named: str, keys: dict[str, str]) -> None:
+    repository = read_repository(named)
+    for sort, texts in ALONE.items():
+        found = {text: str(parse_work_key(in_repository(text, repository))) for text in texts}
+        assert found == dict.fromkeys(texts, keys[sort])
+
+
+@pytest.mark.parametrize("text", [text for texts in ALONE.values() for text in texts])
+def test_2_without_a_repository_it_is_refused(text: str) -> None:
+    assert may_be_number(text)
+    with pytest.raises(InvalidInput, match=r"which repository\?"):
+        parse_work_key(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["C#7", "fix-7", "release 7", "task:#7", "task:PR 7", "gh-7-fix", "day 7", "sc-7", "OPS-7"]
+)
+def test_2_what_is_no_number_of_a_repository_is_sent_as_it_is(text: str) -> None:
+    assert in_repository(text, "github:acme/web") == text
+    assert str(parse_work_key(text)).startswith("task:")
+
+
+def test_2_a_number_of_another_site_is_not_one_of_the_repository() -> None:
+    assert in_repository("gitlab:#7", "github:acme/web") == "gitlab:#7"
+    assert in_repository("gh issue 7", "gitlab:acme/web") == "gh issue 7"
+    assert in_repository("gh issue 7", "github:acme/web") == "github:acme/web#7"
+    assert in_repository("github:#7", "git.example.org/acme/web") == "git.example.org/acme/web#7"
+
+
+@given(st.text("#!7 :/-.()prPRghGHissuemergful", max_size=16))
+@example("Closes: issue #7")
+@example("refs/remotes/origin/pr/7")
+def test_2_the_short_look_at_a_text_misses_no_number(text: str) -> None:
+    assert may_be_number(text) or read_number(text) is None
 
 
 @pytest.mark.parametrize("named", ["acme", "a b/c", "https://", "/x", "acme/", "git@host:", "acme/web#7"])

@@ -1,0 +1,134 @@
+"""Texts that name work among other words, or name none of which it is known whose it is: they are refused.
+
+Invariant: a text without a kind that holds a reference either is that reference, or is refused. As the title of a task
+it would be granted beside the work that it names. Behind ``task:`` any text is a title.
+"""
+
+from __future__ import annotations
+
+import re
+
+from coordinator.errors import InvalidInput
+from coordinator.spoken_numbers import read_number
+from coordinator.work_urls.hosts import HOST
+from coordinator.work_urls.reference import UnknownSite
+
+__all__ = ["cut", "refuse_either", "refuse_foreign", "refuse_mention", "refuse_number"]
+
+#: How much of a text an error repeats, in characters.
+_MOST_SHOWN = 40
+_SEGMENT = r"[A-Za-z0-9_.~-]+"
+_FULL = re.compile(rf"(?<![\w./~-]){_SEGMENT}(?:/{_SEGMENT})+[#!][0-9]+(?!\w)", re.ASCII)
+_ADDRESS = re.compile(r"(?<![\w+.-])(?:https?|ssh|git)://[^\s<>()\[\]\"'`]+", re.IGNORECASE | re.ASCII)
+#: A number with its word, or as commits, mails and lists of GitHub write it: ``Fix it (#7)``, ``#7 Fix it``.
+_NUMBER = re.compile(
+    r"(?<![\w/-])(?:issues?|prs?|pull requests?|mrs?|merge requests?|gh) ?[ :-]?[#!][0-9]+(?![\w/])"
+    r"|\((?:(?:gh-|(?:issue|pr|mr) ?)[#!]?|[#!])[0-9]+\)\Z"
+    r"|\A[#!][0-9]+(?=[ :])",
+    re.IGNORECASE | re.ASCII,
+)
+_TICKET_FIRST = re.compile(r"([A-Z][A-Z0-9]+-[0-9]+)\s*:.*", re.ASCII | re.DOTALL)
+_ELSEWHERE = re.compile(rf"({HOST}(?::[0-9]+)?)/(?:{_SEGMENT}/)+{_SEGMENT}[#!&][0-9]+", re.IGNORECASE | re.ASCII)
+_EPIC = re.compile(rf"(?:{_SEGMENT}(?:/{_SEGMENT})*)?&[0-9]+", re.ASCII)
+#: ``acme/web/issues#7``: number 7 of acme/web, or of the project acme/web/issues.
+_EITHER = re.compile(rf"({_SEGMENT}/{_SEGMENT})/(?:issues?|pulls?|prs?|mrs?|merge_requests?|gh)[#!]([0-9]+)", re.ASCII)
+_SPACED = re.compile(rf"({_SEGMENT}/{_SEGMENT}),? (?:no\.? ?)?([0-9]+)", re.ASCII)
+_SITE_FIRST = re.compile(
+    rf"(github|gitlab|bitbucket|gitea|forgejo|codeberg)/({_SEGMENT}/{_SEGMENT}[#!][0-9]+)", re.ASCII
+)
+#: What GitHub names work with in its API, where the case of letters counts.
+_NODE = re.compile(r"(?:I|PR|D|IC)_kw[A-Za-z0-9_-]{8,}", re.ASCII)
+#: A path of a forge with letters that none of them has in its names.
+_STRANGE = re.compile(r"[^\s/#!:]+(?:/[^\s/#!]+)+[#!]\d+")
+
+
+def cut(text: str) -> str:
+    """Return no more of a text than an error repeats."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+
+
+def refuse_number(text: str) -> None:
+    """Refuse a number whose repository is not named, and a number of which nothing is known."""
+    if text.isdecimal():
+        raise _invalid(
+            f"{cut(text)} is a number and nothing more: of what?",
+            f"write #{cut(text)} for an issue or pull request of the repository, or put task: in front",
+        )
+    found = read_number(text)
+    if found is None:
+        return
+    sign = "#" if found.sort == "#" else "!" if found.sort == "!" else "#"
+    raise _invalid(
+        f"{cut(text)} names no repository: which repository?",
+        f"write owner/repository{sign}{cut(found.digits)}, or set COORDINATION_REPO; or put task: in front if it is no "
+        "number of a repository",
+    )
+
+
+def refuse_foreign(text: str) -> None:
+    """Refuse the number of a site that is not known, or that may be one of two."""
+    elsewhere = _ELSEWHERE.fullmatch(text)
+    if elsewhere is not None:
+        raise UnknownSite(
+            f"the site of {elsewhere[1].lower()[:80]} is not known, so {cut(text)} may be the number of several",
+            field="work_key",
+            hint="put the site in front, for example gitlab:HOST/group/project#7, or give the address of the page; an "
+            "operator names hosts with --github-hosts, --gitlab-hosts and --gitea-hosts; or put task: in front",
+        )
+    if _EPIC.fullmatch(text) is not None and ("/" in text or text.startswith("&")):
+        raise _invalid(
+            f"{cut(text)} may be an epic of GitLab, or a title",
+            "write gitlab:group&5 for the epic, or put task: in front",
+        )
+    spaced = _SPACED.fullmatch(text)
+    if spaced is not None:
+        raise _invalid(
+            f"{cut(text)} may be a number of {cut(spaced[1])}, or a title",
+            f"write {cut(spaced[1])}#{cut(spaced[2])}, or put task: in front",
+        )
+    if _NODE.fullmatch(text) is not None:
+        raise _invalid(
+            f"{cut(text)} is a name of GitHub's API, and not the number of an issue or pull request",
+            "write owner/repository#number",
+        )
+    if not text.isascii() and _STRANGE.fullmatch(text) is not None:
+        raise _invalid(
+            f"{cut(text)!a} has the form of a reference, with characters that no repository has in its name",
+            "type it in ASCII, or put task: in front",
+        )
+
+
+def refuse_either(text: str) -> None:
+    """Refuse what is the number of a project of GitLab, and may be meant for another."""
+    either = _EITHER.fullmatch(text)
+    if either is not None:
+        raise _invalid(
+            f"{cut(text)} may be number {cut(either[2])} of {cut(either[1])}, or of a project below it",
+            f"write {cut(either[1])}#{cut(either[2])}, or gitlab: in front of the project's whole path",
+        )
+    site = _SITE_FIRST.fullmatch(text.lower())
+    if site is not None:
+        raise _invalid(
+            f"{cut(text)} may be a number of {site[1].title()}, or of a group of that name on GitLab",
+            f"write {site[1]}:{cut(site[2])}, or gitlab:{cut(text)}",
+        )
+
+
+def refuse_mention(text: str) -> None:
+    """Refuse a text that names work among other words."""
+    ticket = _TICKET_FIRST.fullmatch(text)
+    found = _FULL.search(text) or _ADDRESS.search(text) or _NUMBER.search(text) or ticket
+    if found is None:
+        return
+    named = found[1] if found is ticket and ticket is not None else found[0].strip("()")
+    # An address may hold a credential.
+    shown = "an address" if "://" in named else cut(named)
+    raise _invalid(
+        f"the text names {shown} among other words",
+        f"give {shown if shown == named else 'the reference'} alone if that is the work, or put task: in front if it "
+        "is other work",
+    )
+
+
+def _invalid(message: str, hint: str) -> InvalidInput:
+    return InvalidInput(message, field="work_key", hint=hint)

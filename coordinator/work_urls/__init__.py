@@ -2,7 +2,8 @@
 
 A file for each site says what its pages, its API and its short forms look like: ``at`` reads an address, ``short`` what
 is written without a kind, ``behind_kind`` what stands behind the site's kind. ``address.py`` reads addresses of any
-site.
+site. There are more than twelve files because each site has one of its own, and so has each way to write what a site
+has: sentences, links, clones.
 
 Invariant: all spellings of an issue are one reference, and two issues are two. A reference that is read again stays as
 it is. Where two sites could be meant, the text is not taken for a reference to either.
@@ -97,7 +98,7 @@ _OF_KNOWN_SITE = re.compile(
 _BROKEN_SCHEME = re.compile(r"(https?)(?::/?|//)(?=[^/:])", re.IGNORECASE | re.ASCII)
 _HOST_FIRST = re.compile(rf"(?:{HOST}(?::[0-9]+)?|[a-z0-9-]+:[0-9]+)/[^/]+/.+", re.IGNORECASE | re.ASCII | re.DOTALL)
 _NUMBER_OF = re.compile(r"(?:.*/)?([^/#!&]*)[#!&]([0-9]+)", re.DOTALL)
-#: Of which sort a number is, sites with two sequences need to be told.
+#: A number of a site with two sequences, without the sign that says of which.
 _UNSORTED = re.compile(rf"{SEGMENT}(?:/{SEGMENT})+[ :@/]+[0-9]+", re.ASCII)
 _MAY_NAME_WORK = re.compile(r"[\d/:]")
 

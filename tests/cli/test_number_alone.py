@@ -80,8 +80,8 @@ def test_the_checkout_is_looked_for_only_for_a_number_alone(tmp_path: Path, monk
         assert in_repository(key, repository) == key
     assert looked == []
     assert [in_repository(key, repository) for key in ("#7", "lib#8")] == [
-        "git.example.com/group/project#7",
-        "git.example.com/group/lib#8",
+        "gitlab.example.com/group/project#7",
+        "gitlab.example.com/group/lib#8",
     ]
     assert len(looked) == 1
 

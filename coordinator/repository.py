@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from coordinator.errors import InvalidInput
 from coordinator.names import shorten
-from coordinator.spoken_numbers import may_be_number, read_number
+from coordinator.number_hints import may_be_number
+from coordinator.spoken_numbers import read_number
 
 __all__ = ["FindRepository", "in_repository", "read_repository", "repository_of"]
 

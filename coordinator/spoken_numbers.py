@@ -3,7 +3,6 @@
 Invariants:
 - ``#7``, ``PR #7``, ``fixes #7``, ``GH-7``, ``pull/7``, ``refs/pull/7/merge`` are one number: client and coordinator
   read them alike, the one to put the repository in front, the other to refuse what has none.
-- ``may_be_number`` holds of each text that ``read_number`` reads. It loads nothing, for commands that start quickly.
 - A number that stands alone (``7``) is none: it may be anything.
 
 Sources: https://docs.github.com/en/get-started/writing-on-github (references, and keywords that close), GITHUB_REF,
@@ -12,7 +11,7 @@ CI_MERGE_REQUEST_REF_PATH and BITBUCKET_PR_ID of the sites' CI, https://docs.git
 
 from __future__ import annotations
 
-__all__ = ["Number", "bare", "may_be_number", "read_number", "without_doing", "without_mark", "without_rest"]
+__all__ = ["Number", "bare", "read_number", "without_doing", "without_mark", "without_rest"]
 
 
 class Number:
@@ -48,7 +47,8 @@ _AROUND = frozenset(
 _OF_A_LIST = r"\A(?:(?:[-*+\u2022\u2023\u25e6\u00b7>] |#{2,6} |[0-9]{1,3}[.)] )+(?:\[[ xX]?\] )?|\[[ xX]?\] )"
 #: What is done with work, of which people write the number: GitHub's keywords, and what a session says of itself.
 _DOING = (
-    r"(?:(?:re)?(?:clos|resolv|handl|solv|complet)(?:e[sd]?|ing)|fix(?:e[sd])?|fixing"
+    r"(?:(?:re)?(?:close[sd]?|closing)|resolve[sd]?|resolving|handle[sd]?|handling|solve[sd]?|solving|complete[sd]?"
+    r"|completing|fix(?:e[sd])?|fixing"
     r"|(?:implement|address|finish)(?:s|es|ed|ing)?|work(?:s|ing)? on|tackl(?:e|ing)|do(?:ing)?|start(?:s|ing)?)"
     r"(?: ?: ?| )"
 )
@@ -75,10 +75,6 @@ _SIGNED = (
 )
 #: GITHUB_REF_NAME of a pull request.
 _MERGED = r"(?P<number>[0-9]+)/(?:merge|head)"
-
-_STEMS = ("issue", "gh", "work", "discussion", "incident", "pr", "pull", "mr", "merge")
-_SITES = ("github", "gitlab", "bitbucket", "gitea", "forgejo", "codeberg", "gh", "gl", "bb")
-_BEFORE = " \t<>`\"'()[]{}*_~.,;:-+>|/"
 
 
 def without_mark(text: str) -> str:
@@ -132,19 +128,3 @@ def without_doing(text: str) -> str:
     import re
 
     return re.sub(rf"\A{_DOING}", "", text, count=1, flags=re.IGNORECASE | re.ASCII)
-
-
-def may_be_number(text: str) -> bool:
-    """Return whether a text may be a number whose repository is not named; False only where it is none."""
-    if not (text.isascii() and text.isprintable()):
-        return True
-    text = text.lower().lstrip(_BEFORE).rstrip(_BEFORE)
-    if not any(map(str.isdecimal, text)):
-        return False
-    head, colon, rest = text.partition(":")
-    if colon:
-        named = head.strip().startswith((*_SITES, *_STEMS)) and "/" not in rest
-        return named or ("/" not in rest and ("#" in rest or "!" in rest or rest.strip().startswith(_STEMS)))
-    if "/" in text:
-        return text.startswith((*_STEMS, "refs/")) or " " in text or text.endswith(("/merge", "/head"))
-    return "#" in text or "!" in text or any(stem in text for stem in _STEMS)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from coordinator.cli.checkout import find_origin
 from coordinator.errors import InvalidInput
 from coordinator.keys import parse_work_key
+from coordinator.number_hints import may_be_number
 from coordinator.repository import in_repository, read_repository
-from coordinator.spoken_numbers import may_be_number, read_number
+from coordinator.spoken_numbers import read_number
 
 
 @pytest.mark.parametrize(

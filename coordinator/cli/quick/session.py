@@ -10,13 +10,12 @@ import os
 from coordinator.cli.quick.errors import NotQuick
 from coordinator.cli.quick.settings import variable
 from coordinator.cli.quick.table import AGENT_VARIABLES, KNOWN_KINDS, MOST_KEY, MOST_SESSION, SESSION_VARIABLES
+from coordinator.number_hints import may_be_number
 
 __all__ = ["Acting", "check_key", "find_acting", "find_session"]
 
 #: What a session may hold; one with a slash may read as an address, which is for the full command to see.
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:@+-")
-#: What people put around a number that stands for work in the repository of the checkout.
-_AROUND = " \t<>`\"'()[].,;:"
 
 
 class Acting:
@@ -56,12 +55,7 @@ def find_session(option: str | None) -> tuple[str, str]:
 
 def check_key(key: str) -> str:
     """Return a work key that can be sent as it is; raises ``NotQuick`` for a number, which needs a repository."""
-    bare = key.strip(_AROUND)
-    if (
-        ("//" in key and "@" in key)
-        or len(key.encode()) > MOST_KEY
-        or (("#" in bare or "!" in bare) and ":" not in bare and "/" not in bare)
-    ):
+    if ("//" in key and "@" in key) or len(key.encode()) > MOST_KEY or may_be_number(key):
         raise NotQuick("the work key is not plain")
     return key
 

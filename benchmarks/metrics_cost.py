@@ -32,17 +32,17 @@ from coordinator.config import ServerSettings
 from coordinator.metrics import PrometheusRecorder
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.model import Cause, DenialReason, Outcome, SkipReason, State
-from coordinator.recorder import EndedAttempt, NullRecorder, Place
+from coordinator.recorder import EndedAttempt, NullRecorder, Place, SimilarAnswer
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 
 __all__ = ["SERIES_OF_KINDS", "kind_samples", "record_random_kinds"]
 
 _CALLERS = 64
 _MILLION = 1_000_000
-#: Series that one kind can have in what is recorded: claims by 3 outcomes, denials by 4 reasons, placements by 3
-#: places, skips by 7 reasons, completions late or not, abandonments by 3 causes, and 2 histograms of 15. All kinds but
-#: ``MAX_KINDS`` share one.
-SERIES_OF_KINDS = (3 + 4 + 3 + 9 + 2 + 3 + 2 * 15) * (MAX_KINDS + 1)
+#: Series that one kind can have in what is recorded: claims by 3 outcomes, denials by 5 reasons, placements by 3
+#: places, skips by 9 reasons, similar topics by 5 answers, completions late or not, abandonments by 3 causes, and 2
+#: histograms of 15. All kinds but ``MAX_KINDS`` share one.
+SERIES_OF_KINDS = (3 + 5 + 3 + 9 + 5 + 2 + 3 + 2 * 15) * (MAX_KINDS + 1)
 
 
 def main() -> int:
@@ -87,6 +87,7 @@ def record_random_kinds(recorder: PrometheusRecorder, requests: int) -> None:
         reasons = tuple(SkipReason)
         place, skipped = tuple(Place)[number % len(Place)], reasons[number // (MAX_KINDS + 1) % len(reasons)]
         recorder.placed("default", kind, place, {(kind, skipped): 1})
+        recorder.similar_found(kind, tuple(SimilarAnswer)[number // (MAX_KINDS + 1) % len(SimilarAnswer)])
         ended, cause, late = ends[number // (MAX_KINDS + 1) % len(ends)]
         recorder.attempt_ended(
             EndedAttempt(kind, ended, cause, late=late, contenders=number % 7, held_seconds=60.0, overdue_seconds=None)

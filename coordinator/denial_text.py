@@ -17,6 +17,7 @@ __all__ = [
     "already_completed",
     "at_its_limit",
     "cooling_down",
+    "maybe_the_same",
     "nothing_free",
     "with_work_key",
 ]
@@ -33,6 +34,10 @@ _PASSED_OVER = {
     "returned": "given back",
     "failed": "failed too often",
 }
+
+
+#: What a session has to do with a topic in a state.
+_HAS = {"claimed": "claimed by", "completed": "completed by", "abandoned": "left unfinished by"}
 
 
 def already_claimed(holder: str | None, expires_at: datetime | None, *, own_session: bool) -> str:
@@ -61,6 +66,14 @@ def at_its_limit(policy: str | None) -> str:
     """Say that no more claims may be live at a time."""
     which = f"policy {key(policy)}" if policy else "its policy"
     return f"at the limit of {which}: no more claims of this work may be live now"
+
+
+def maybe_the_same(other: tuple[str, str, str, datetime | None] | None) -> str:
+    """Say that a topic may be another one under another name: its work key, state, session and since when, if known."""
+    if other is None:
+        return "maybe the same work as another topic"
+    work_key, state, session, since = other
+    return f"maybe the same work as {key(work_key)}, {_HAS[state]} {name(session)}{_moment('', since)}"
 
 
 def nothing_free(passed_over: Iterable[tuple[str, int]], *, from_pool: bool = False) -> str:

@@ -31,9 +31,6 @@ __all__ = [
     "FEWEST_FILES_WITH_ETCD",
     "HANDSHAKE_SECONDS",
     "HELD_CALL_SECONDS",
-    "HTTP_HEAD_SECONDS",
-    "HTTP_IDLE_SECONDS",
-    "HTTP_READER_SECONDS",
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
     "KEEPALIVE_TIMEOUT_SECONDS",
@@ -43,10 +40,10 @@ __all__ = [
     "MAX_CANDIDATES",
     "MAX_CONNECTIONS",
     "MAX_DEPENDENCIES",
+    "MAX_DISTINCT_FROM",
     "MAX_FLEET_CHARACTERS",
     "MAX_HEADER_BYTES",
     "MAX_HOT_KEYS",
-    "MAX_HTTP_CONNECTIONS",
     "MAX_ID_BYTES",
     "MAX_IMPORTED_ATTEMPT",
     "MAX_ITEMS",
@@ -54,7 +51,6 @@ __all__ = [
     "MAX_LARGE_CALLS",
     "MAX_MAX_ATTEMPTS",
     "MAX_MAX_LIVE",
-    "MAX_METRICS_READERS",
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_POLICIES",
@@ -64,6 +60,7 @@ __all__ = [
     "MAX_REQUEST_BYTES",
     "MAX_SESSION_BYTES",
     "MAX_SHARED_READINGS",
+    "MAX_SIMILAR_SHOWN",
     "MAX_SMALL_REQUEST_BYTES",
     "MAX_STREAMS_OF_A_CONNECTION",
     "MAX_TEXT_BYTES",
@@ -158,6 +155,8 @@ MAX_MAX_LIVE = 1_000_000
 MIN_REPEAT_SECONDS, MAX_REPEAT_SECONDS = 1.0, 366 * _DAY_SECONDS
 #: Most pieces of work that one may depend on, and most work keys whose dependencies are followed to find a circle.
 MAX_DEPENDENCIES, MAX_WALKED_KEYS = 32, 100
+#: How many topics a claim may say that it is distinct from, and how many similar ones are shown.
+MAX_DISTINCT_FROM, MAX_SIMILAR_SHOWN = 16, 5
 #: Highest priority of submitted work; the lowest is as far below 0.
 MAX_PRIORITY = 1_000_000
 #: For how long work that was given back is offered to no session, in seconds: after the first time, the second, and
@@ -204,13 +203,6 @@ IDLE_SECONDS = 600.0
 #: long one that has vanished without a word keeps its watches and places.
 KEEPALIVE_SECONDS = 10.0
 KEEPALIVE_TIMEOUT_SECONDS = 10.0
-#: Connections over HTTP at a time, where the limit of open files allows as many.
-MAX_HTTP_CONNECTIONS = 512
-#: Over HTTP, in seconds: how long the head of a request may take, how long a connection is kept without one, and how
-#: long a caller may read nothing of its answer.
-HTTP_HEAD_SECONDS, HTTP_IDLE_SECONDS, HTTP_READER_SECONDS = 10.0, 75.0, 10.0
-#: Readers of the metrics that are answered at a time. Prometheus is one, a pair of them two.
-MAX_METRICS_READERS = 8
 #: Most bytes of requests that are being answered at a time.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany or RenewMany counting as one. At 5,000 claims a second

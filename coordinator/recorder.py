@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from coordinator.engine.steps import AttemptEnded, ClaimGranted
 from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, SkipReason, State
 
-__all__ = ["EndedAttempt", "NullRecorder", "Place", "Recorder", "report"]
+__all__ = ["EndedAttempt", "NullRecorder", "Place", "Recorder", "SimilarAnswer", "report"]
 
 
 class Place(StrEnum):
@@ -19,6 +19,16 @@ class Place(StrEnum):
     FIRST = "first"
     LATER = "later"
     NONE = "none"
+
+
+class SimilarAnswer(StrEnum):
+    """What came of a claim that similar topics were found for: at once, or later after they had been shown."""
+
+    SHOWN = "shown"
+    ASKED = "asked"
+    DISTINCT = "distinct"
+    COMPLETED = "completed"
+    RELEASED = "released"
 
 
 class EndedAttempt(NamedTuple):
@@ -50,6 +60,9 @@ class Recorder(Protocol):
         ``skips`` is how many candidates were passed over, by their kind and the reason. What was granted is reported by
         ``claim_answered`` besides.
         """
+
+    def similar_found(self, kind: str, answer: SimilarAnswer) -> None:
+        """Similar topics were found for a claim; ``answer`` says what came of it."""
 
     def attempt_ended(self, attempt: EndedAttempt) -> None:
         """An attempt ended."""
@@ -89,6 +102,9 @@ class NullRecorder:
         """Do nothing."""
 
     def placed(self, fleet: str, kind: str, place: Place, skips: Mapping[tuple[str, SkipReason], int]) -> None:
+        """Do nothing."""
+
+    def similar_found(self, kind: str, answer: SimilarAnswer) -> None:
         """Do nothing."""
 
     def attempt_ended(self, attempt: EndedAttempt) -> None:

@@ -16,9 +16,9 @@ from coordinator.model import (
     ImportOutcome,
     NothingFree,
     Outcome,
-    PoolStanding,
     PoolState,
     Repeat,
+    Similar,
     SkipReason,
     State,
     Submitted,
@@ -39,14 +39,14 @@ __all__ = [
     "NOTHING_FREE_ON_WIRE",
     "OUTCOMES",
     "OUTCOMES_ON_WIRE",
-    "POOL_STANDINGS",
-    "POOL_STANDINGS_ON_WIRE",
     "POOL_STATES",
     "POOL_STATES_ON_WIRE",
     "REPEATS",
     "REPEATS_ON_WIRE",
     "SEVERITIES",
     "SEVERITIES_ON_WIRE",
+    "SIMILAR_RULES",
+    "SIMILAR_RULES_ON_WIRE",
     "SKIP_REASONS",
     "SKIP_REASONS_ON_WIRE",
     "STATES",
@@ -85,12 +85,19 @@ DENIAL_REASONS_ON_WIRE: dict[DenialReason, types.DenialReason] = {
     DenialReason.COMPLETED: types.DENIAL_REASON_COMPLETED,
     DenialReason.COOLDOWN: types.DENIAL_REASON_COOLDOWN,
     DenialReason.LIMIT: types.DENIAL_REASON_LIMIT,
+    DenialReason.SIMILAR: types.DENIAL_REASON_SIMILAR,
 }
 REPEATS_ON_WIRE: dict[Repeat | None, types.Repeat] = {
     None: types.REPEAT_UNSPECIFIED,
     Repeat.NEVER: types.REPEAT_NEVER,
     Repeat.ALWAYS: types.REPEAT_ALWAYS,
     Repeat.AFTER: types.REPEAT_AFTER,
+}
+SIMILAR_RULES_ON_WIRE: dict[Similar | None, types.Similar] = {
+    None: types.SIMILAR_UNSPECIFIED,
+    Similar.OFF: types.SIMILAR_OFF,
+    Similar.TELL: types.SIMILAR_TELL,
+    Similar.ASK: types.SIMILAR_ASK,
 }
 SKIP_REASONS_ON_WIRE: dict[SkipReason, types.SkipReason] = {
     SkipReason.HELD: types.SKIP_REASON_HELD,
@@ -116,21 +123,12 @@ EVENTS_ON_WIRE: dict[Event, pb.WatchResponse.Event] = {
     Event.DENIED: pb.WatchResponse.EVENT_DENIED,
     Event.COMPLETED: pb.WatchResponse.EVENT_COMPLETED,
     Event.ABANDONED: pb.WatchResponse.EVENT_ABANDONED,
-    Event.SUBMITTED: pb.WatchResponse.EVENT_SUBMITTED,
-    Event.FAILED: pb.WatchResponse.EVENT_FAILED,
 }
 POOL_STATES_ON_WIRE: dict[PoolState, pb.PoolWork.State] = {
     PoolState.POOLED: pb.PoolWork.STATE_POOLED,
     PoolState.COMPLETED: pb.PoolWork.STATE_COMPLETED,
     PoolState.FAILED: pb.PoolWork.STATE_FAILED,
     PoolState.WITHDRAWN: pb.PoolWork.STATE_WITHDRAWN,
-}
-POOL_STANDINGS_ON_WIRE: dict[PoolStanding, pb.PoolEntry.State] = {
-    PoolStanding.AVAILABLE: pb.PoolEntry.STATE_AVAILABLE,
-    PoolStanding.HELD: pb.PoolEntry.STATE_HELD,
-    PoolStanding.BLOCKED: pb.PoolEntry.STATE_BLOCKED,
-    PoolStanding.RETURNED: pb.PoolEntry.STATE_RETURNED,
-    PoolStanding.FAILED: pb.PoolEntry.STATE_FAILED,
 }
 SUBMITTED_ON_WIRE: dict[Submitted, pb.Submission.Outcome] = {
     Submitted.CREATED: pb.Submission.OUTCOME_CREATED,
@@ -153,10 +151,10 @@ CAUSES = {number: cause for cause, number in CAUSES_ON_WIRE.items()}
 OUTCOMES = {number: outcome for outcome, number in OUTCOMES_ON_WIRE.items()}
 DENIAL_REASONS = {number: reason for reason, number in DENIAL_REASONS_ON_WIRE.items()}
 REPEATS = {number: repeat for repeat, number in REPEATS_ON_WIRE.items()}
+SIMILAR_RULES = {number: rule for rule, number in SIMILAR_RULES_ON_WIRE.items()}
 SKIP_REASONS = {number: reason for reason, number in SKIP_REASONS_ON_WIRE.items()}
 NOTHING_FREE = {number: why for why, number in NOTHING_FREE_ON_WIRE.items()}
 POOL_STATES = {number: state for state, number in POOL_STATES_ON_WIRE.items()}
-POOL_STANDINGS = {number: standing for standing, number in POOL_STANDINGS_ON_WIRE.items()}
 SUBMITTED = {number: outcome for outcome, number in SUBMITTED_ON_WIRE.items()}
 IMPORTED = {number: outcome for outcome, number in IMPORTED_ON_WIRE.items()}
 EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
@@ -193,12 +191,12 @@ def time_or_none(
     message: types.Record
     | types.Denial
     | types.Skipped
+    | types.SimilarTopic
     | types.PreviousAttempt
     | types.HistoryEntry
     | pb.HotKey
     | pb.ImportItem
     | pb.PoolWork
-    | pb.PoolEntry
     | pb.WatchResponse
     | pb.Progress,
     field: str,
@@ -217,6 +215,7 @@ def policy_on_wire(policy: model.Policy) -> types.Policy:
         max_live=policy.max_live,
         max_attempts=policy.max_attempts,
         built_in=policy.built_in,
+        similar=SIMILAR_RULES_ON_WIRE[policy.similar],
     )
     if policy.loose_ends is not None:
         message.loose_ends = policy.loose_ends
@@ -224,7 +223,7 @@ def policy_on_wire(policy: model.Policy) -> types.Policy:
 
 
 def policy_from(message: types.Policy) -> model.Policy:
-    """Read a policy; a ``repeat`` of a newer version is as none."""
+    """Read a policy; a ``repeat`` or ``similar`` of a newer version is as none."""
     return model.Policy(
         pattern=message.pattern,
         repeat=REPEATS.get(message.repeat),
@@ -233,4 +232,5 @@ def policy_from(message: types.Policy) -> model.Policy:
         max_attempts=message.max_attempts if message.HasField("max_attempts") else None,
         loose_ends=message.loose_ends if message.HasField("loose_ends") else None,
         built_in=message.built_in,
+        similar=SIMILAR_RULES.get(message.similar),
     )

@@ -19,8 +19,18 @@ from coordinator.cli.new_fleet_notice import say_if_new
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
+from coordinator.cli.similar_notice import say_what_is_similar
 from coordinator.cli.text import work as wording
-from coordinator.cli.work_arguments import ClaimNote, ClaimTtl, RequestId, SessionOption, Wait, read_wait, withdrawing
+from coordinator.cli.work_arguments import (
+    ClaimNote,
+    ClaimTtl,
+    DistinctFrom,
+    RequestId,
+    SessionOption,
+    Wait,
+    read_wait,
+    withdrawing,
+)
 from coordinator.errors import InvalidInput
 from coordinator.model import Claim, Denial
 
@@ -46,6 +56,7 @@ def work_next(
     ttl: ClaimTtl = None,
     note: ClaimNote = "",
     wait: Wait = None,
+    distinct_from: DistinctFrom = None,
     session: SessionOption = None,
     request_id: RequestId = None,
 ) -> int:
@@ -71,12 +82,14 @@ def work_next(
                 note=note,
                 explain=explain,
                 wait=waits,
+                distinct_from=distinct_from or (),
                 request_id=request_id,
             )
     if explain and isinstance(found, Denial):
         answer(context, wording.explain_next(found), next_object(found, explained=True))
         return 0 if found.work_key else 1
     say_if_new(context, found)
+    say_what_is_similar(context, found)
     if isinstance(found, Claim) and found.typed_key is not None:
         say_what_it_became(found.typed_key, found.work_key)
     answer(context, wording.describe_claim(found), next_object(found))

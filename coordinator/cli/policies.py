@@ -17,7 +17,7 @@ from coordinator.cli.text.fleet import describe_policies, describe_policy
 from coordinator.cli.work_arguments import RequestId
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
-from coordinator.model import Repeat
+from coordinator.model import Repeat, Similar
 
 __all__ = ["COMMANDS"]
 
@@ -64,6 +64,16 @@ def policy_set(
         str | None,
         typer.Option("--loose-ends", metavar="on|off", help="Whether abandoned attempts are loose ends."),
     ] = None,
+    similar: Annotated[
+        str | None,
+        typer.Option(
+            "--similar",
+            metavar="off|tell|ask",
+            help="Whether a claim looks for the same work under another name: tell grants it and shows what is "
+            "similar; ask denies it until --distinct-from names what it is not. [default: tell for topics, else off]",
+            show_default=False,
+        ),
+    ] = None,
     request_id: RequestId = None,
 ) -> int:
     """Set what a kind of work, or all work below a prefix of work keys, means; for operators.
@@ -74,8 +84,8 @@ def policy_set(
     context = current()
     wanted = _repeat(repeat)
     live, attempts = _count("max-live", max_live), _count("max-attempts", max_attempts)
-    switch = _switch(loose_ends)
-    if wanted is None and live is None and attempts is None and switch is None:
+    switch, looks = _switch(loose_ends), _looks(similar)
+    if (wanted, live, attempts, switch, looks) == (None,) * 5:
         raise InvalidInput(
             "nothing is to be set; at least one option is needed",
             hint="coordination policy set PATTERN --repeat always",
@@ -88,6 +98,7 @@ def policy_set(
             max_live=live,
             max_attempts=attempts,
             loose_ends=switch,
+            similar=looks,
             request_id=request_id,
         )
     say_what_it_became(pattern, found.pattern)
@@ -143,6 +154,13 @@ def _switch(typed: str | None) -> bool | None:
     if typed is not None and typed not in ("on", "off"):
         raise InvalidInput(f"--loose-ends {typed!r} is not valid; allowed are on and off", field="loose-ends")
     return None if typed is None else typed == "on"
+
+
+def _looks(typed: str | None) -> Similar | None:
+    if typed is not None and typed not in list(Similar):
+        allowed = ", ".join(Similar)
+        raise InvalidInput(f"--similar {typed!r} is not valid; allowed are {allowed}", field="similar")
+    return None if typed is None else Similar(typed)
 
 
 #: The group by its name.

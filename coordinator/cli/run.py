@@ -26,8 +26,8 @@ from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
-from coordinator.cli.text.work import describe_claim
-from coordinator.cli.work_arguments import SessionOption, Wait, read_wait
+from coordinator.cli.text.work import describe_claim, describe_similar
+from coordinator.cli.work_arguments import DistinctFrom, SessionOption, Wait, read_wait
 from coordinator.errors import ClaimLost, InvalidInput
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
@@ -82,6 +82,7 @@ def run(
         ),
     ] = _DEFAULT_TTL,
     wait: Wait = None,
+    distinct_from: DistinctFrom = None,
     repeat: Annotated[
         str | None,
         typer.Option(
@@ -157,6 +158,7 @@ def run(
         nothing_free=nothing_free,
         wait=read_wait(wait),
         kind=_kind(kind, from_pool=from_pool),
+        distinct_from=distinct_from or (),
         repeat_after=None if repeat is None else check_repeat_after(parse_duration(repeat, field="repeat")),
     )
     outcome = Wrapper(request, notice, partial(_claimed, here, verbose=verbose)).run()
@@ -174,6 +176,9 @@ def _claimed(context: Context, claim: Claim, *, verbose: bool) -> None:
     """Say what was claimed, and to people that its fleet is new: where none look, standard error is COMMAND's."""
     if verbose and not context.json:
         _say_claim(claim)
+    if not context.json:
+        for line in describe_similar(claim.similar):
+            _write(line)
     if sys.stderr.isatty():
         say_if_new(context, claim)
 
@@ -191,7 +196,7 @@ def _report(context: Context, outcome: Any, *, verbose: bool) -> None:
         return
     claim = outcome.claim
     if outcome.what is What.NOT_CLAIMED and (outcome.code or verbose):
-        _write(describe_claim(outcome.denial))
+        _write("\n".join([describe_claim(outcome.denial), *describe_similar(outcome.denial.similar)]))
     elif outcome.what is What.LOST:
         became = "but processes of the command go on" if outcome.goes_on else "so the command was ended"
         why = outcome.reason.removeprefix(ClaimLost.PREFIX)

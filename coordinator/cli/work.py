@@ -14,10 +14,12 @@ from coordinator.cli.new_fleet_notice import say_if_new
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on
+from coordinator.cli.similar_notice import say_what_is_similar
 from coordinator.cli.text import work as wording
 from coordinator.cli.work_arguments import (
     ClaimNote,
     ClaimTtl,
+    DistinctFrom,
     First,
     RequestId,
     Second,
@@ -39,6 +41,7 @@ def work_claim(
     note: ClaimNote = "",
     reopen: Annotated[bool, typer.Option("--reopen", help="Claim it although it is completed.")] = False,
     wait: Wait = None,
+    distinct_from: DistinctFrom = None,
     token: Token = None,
     session: SessionOption = None,
     request_id: RequestId = None,
@@ -56,9 +59,18 @@ def work_claim(
         withdraw = withdrawing(client, acting.name, key, request_id, seconds) if waits else None
         with under_way(request_id, withdraw):
             found = client.try_claim(
-                acting.name, key, seconds, note=note, reopen=reopen, token=token, wait=waits, request_id=request_id
+                acting.name,
+                key,
+                seconds,
+                note=note,
+                reopen=reopen,
+                token=token,
+                wait=waits,
+                distinct_from=distinct_from or (),
+                request_id=request_id,
             )
     say_if_new(context, found)
+    say_what_is_similar(context, found)
     say_what_it_became(key, found.work_key)
     answer(context, wording.describe_claim(found), claim_object(found, key))
     if isinstance(found, Denial):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClaimNote",
     "ClaimTtl",
+    "DistinctFrom",
     "First",
     "Key",
     "RequestId",
@@ -83,6 +84,15 @@ Wait = Annotated[
         "--wait",
         metavar="DURATION",
         help="How long to wait for the work where it cannot be had at once, e.g. 30s, 10m or 2h.",
+        show_default=False,
+    ),
+]
+DistinctFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--distinct-from",
+        metavar="KEY",
+        help="A similar topic that is different work; may be given several times. It is kept, and asked about no more.",
         show_default=False,
     ),
 ]

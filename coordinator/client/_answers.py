@@ -37,6 +37,7 @@ __all__ = [
     "record_from",
     "record_page",
     "renewal_answers",
+    "similar_topics",
     "submissions",
     "with_wait",
     "work_details_from",
@@ -49,7 +50,7 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
     What the coordinator has waited with it counts from then on.
     """
     if response.outcome == types.OUTCOME_DENIED:
-        return _denial(response)
+        return replace(_denial(response), similar=similar_topics(response.similar))
     outcome = OUTCOMES.get(response.outcome)
     if outcome is None:
         raise InternalError("the coordinator answered with an outcome that this client does not know")
@@ -62,6 +63,16 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
         new_fleet=response.new_fleet,
         brief=response.brief or None,
         blocked_by=tuple(response.blocked_by),
+        similar=similar_topics(response.similar),
+        similar_unknown=response.similar_unknown,
+    )
+
+
+def similar_topics(found: Iterable[types.SimilarTopic]) -> tuple[model.SimilarTopic, ...]:
+    """Read topics that may be the same work under another name."""
+    return tuple(
+        model.SimilarTopic(each.work_key, STATES[each.state], each.session, each.score, time_or_none(each, "since"))
+        for each in found
     )
 
 
@@ -124,6 +135,8 @@ def next_answer(response: pb.ClaimNextResponse, *, sent_at: float) -> model.Clai
             brief=response.brief,
             blocked_by=response.blocked_by,
             waited=response.waited if response.HasField("waited") else None,
+            similar=response.similar,
+            similar_unknown=response.similar_unknown,
         ),
         sent_at=sent_at,
     )
@@ -169,6 +182,8 @@ def claim_from(
     new_fleet: bool = False,
     brief: str | None = None,
     blocked_by: tuple[str, ...] = (),
+    similar: tuple[model.SimilarTopic, ...] = (),
+    similar_unknown: bool = False,
 ) -> model.Claim:
     """Read a claim; ``sent_at`` as in ``claim_answer``, None for one that was only read: it promises no deadline."""
     remaining = seconds_of(message.remaining)
@@ -190,6 +205,8 @@ def claim_from(
         new_fleet=new_fleet,
         brief=brief,
         blocked_by=blocked_by,
+        similar=similar,
+        similar_unknown=similar_unknown,
     )
 
 

@@ -175,6 +175,7 @@ class AsyncClient:
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        distinct_from: Iterable[str] = (),
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim a work key.
@@ -192,11 +193,13 @@ class AsyncClient:
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             wait: How long to wait for the work where it cannot be had at once, in seconds or as a ``timedelta``, up to
                 7 days; None for not at all. The wait ends early where nothing can become free.
+            distinct_from: Work keys of similar topics that this is not, at most 16. Kept, so that no session is asked
+                about the two again.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request: it is granted once.
 
         Returns:
-            The claim: how long it lasts, and how the attempt before it ended.
+            The claim: how long it lasts, how the attempt before it ended, and which topics may be the same work.
 
         Raises:
             ClaimDenied: Another session, or another client of this one, holds the work, or it is completed; the error
@@ -216,6 +219,7 @@ class AsyncClient:
             token=token,
             repeat_after=repeat_after,
             wait=wait,
+            distinct_from=distinct_from,
             request_id=request_id,
         )
         if isinstance(answer, model.Denial):
@@ -233,6 +237,7 @@ class AsyncClient:
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        distinct_from: Iterable[str] = (),
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim a work key like ``claim``, but return the denial instead of raising it.
@@ -247,6 +252,7 @@ class AsyncClient:
             repeat_after: Claim work that was completed before, if that is at least so long ago, in seconds or as a
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             wait: As for ``claim``, in seconds.
+            distinct_from: As for ``claim``.
             request_id: As for ``claim``.
 
         Returns:
@@ -258,7 +264,17 @@ class AsyncClient:
 
         """
         return await self._claim_as(
-            self._instance, fields.request_id(request_id), session, key, ttl, note, reopen, token, repeat_after, wait
+            self._instance,
+            fields.request_id(request_id),
+            session,
+            key,
+            ttl,
+            note,
+            reopen,
+            token,
+            repeat_after,
+            wait,
+            distinct_from,
         )
 
     async def _claim_as(
@@ -273,6 +289,7 @@ class AsyncClient:
         token: int | None = None,
         repeat_after: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        distinct_from: Iterable[str] = (),
     ) -> model.Claim | model.Denial:
         request = pb.ClaimRequest(
             fleet=self._fleet,
@@ -285,6 +302,7 @@ class AsyncClient:
             instance=instance,
             fencing_token=fields.integer("token", token),
             repeat_after=fields.duration("repeat_after", repeat_after),
+            distinct_from=self._distinct(distinct_from),
         )
         waited = await self._calls.call_waiting("Claim", request, fields.wait(wait))
         answer = answers.with_wait(answers.claim_answer(waited.response, sent_at=waited.sent_at), waited.seconds)
@@ -409,6 +427,7 @@ class AsyncClient:
         *,
         note: str = "",
         reopen: bool = False,
+        distinct_from: Iterable[str] = (),
         request_id: str | None = None,
     ) -> Sequence[model.Claim | model.Denial | CoordinatorError]:
         """Claim several work keys, each for itself.
@@ -421,6 +440,7 @@ class AsyncClient:
             ttl: How long each claim lasts, in seconds, 5 s to 7 days; by default 60 minutes.
             note: A note for each of them.
             reopen: Claim also what is completed.
+            distinct_from: Work keys of similar topics that none of them is, at most 16.
             request_id: Names the request; made up by default. A repeated call must name the same keys in the same
                 order.
 
@@ -433,6 +453,7 @@ class AsyncClient:
 
         """
         base, session = fields.request_id(request_id), fields.session(session)
+        distinct = self._distinct(distinct_from)
         items = [
             pb.ClaimItem(
                 work_key=self._key(key),
@@ -440,6 +461,7 @@ class AsyncClient:
                 note=fields.text("note", note),
                 reopen=fields.flag("reopen", reopen),
                 request_id=f"{base}.{number}",
+                distinct_from=distinct,
             )
             for number, key in enumerate(fields.several("keys", keys))
         ]
@@ -559,6 +581,7 @@ class AsyncClient:
         note: str = "",
         repeat_after: float | timedelta | None = None,
         wait: float | timedelta | None = None,
+        distinct_from: Iterable[str] = (),
         request_id: str | None = None,
     ) -> model.Claim:
         """Claim the first of several work keys that is free, or the best of the pool, in one call.
@@ -575,6 +598,7 @@ class AsyncClient:
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             wait: How long to wait for the work where it cannot be had at once, in seconds or as a ``timedelta``, up to
                 7 days; None for not at all. The wait ends early where nothing can become free.
+            distinct_from: Work keys of similar topics that none of the candidates is, at most 16.
             request_id: Made up where none is given. Give that of an ``OutcomeUnknown`` to repeat the request: it is
                 granted once, whichever coordinators it reaches.
 
@@ -596,6 +620,7 @@ class AsyncClient:
             note=note,
             repeat_after=repeat_after,
             wait=wait,
+            distinct_from=distinct_from,
             request_id=request_id,
         )
         if isinstance(answer, model.Denial):
@@ -613,6 +638,7 @@ class AsyncClient:
         repeat_after: float | timedelta | None = None,
         explain: bool = False,
         wait: float | timedelta | None = None,
+        distinct_from: Iterable[str] = (),
         request_id: str | None = None,
     ) -> model.Claim | model.Denial:
         """Claim one of several work keys like ``claim_next``, but return the denial instead of raising it.
@@ -627,6 +653,7 @@ class AsyncClient:
                 ``timedelta``, 1 s to 366 days; deny it otherwise. This overrides the policy; None applies the policy.
             explain: From the pool: claim nothing. The denial's ``work_key`` is what would be granted, "" if nothing.
             wait: As for ``claim_next``, in seconds.
+            distinct_from: As for ``claim_next``.
             request_id: As for ``claim_next``.
 
         Returns:
@@ -644,6 +671,7 @@ class AsyncClient:
             wait,
             kind=fields.only("kind", kind),
             explain=fields.flag("explain", explain),
+            distinct_from=distinct_from,
         )
 
     def _candidates(self, candidates: Iterable[str] | None, *, about_pool: bool) -> Sequence[str] | None:
@@ -668,6 +696,7 @@ class AsyncClient:
         *,
         kind: str = "",
         explain: bool = False,
+        distinct_from: Iterable[str] = (),
     ) -> model.Claim | model.Denial:
         request = pb.ClaimNextRequest(
             fleet=self._fleet,
@@ -681,6 +710,7 @@ class AsyncClient:
             request_id=request_id,
             instance=instance,
             repeat_after=fields.duration("repeat_after", repeat_after),
+            distinct_from=self._distinct(distinct_from),
         )
         if candidates is not None and not candidates:
             return model.NOTHING_LISTED
@@ -883,6 +913,7 @@ class AsyncClient:
         max_live: int | None = None,
         max_attempts: int | None = None,
         loose_ends: bool | None = None,
+        similar: model.Similar | str | None = None,
         request_id: str | None = None,
     ) -> model.Policy:
         """Set what a kind of work, or all work below a prefix of work keys, means; as an operator.
@@ -898,6 +929,7 @@ class AsyncClient:
             max_live: How many claims of this work may be live at a time, 0 to 1,000,000; 0 pauses it.
             max_attempts: How many attempts may fail before the work is not handed out any more, 1 to 1,000.
             loose_ends: Whether abandoned attempts are loose ends.
+            similar: Whether a claim looks for the same work under another name: ``off``, ``tell`` or ``ask``.
             request_id: Names the request, at most 128 bytes; made up by default. Give that of an ``OutcomeUnknown`` to
                 repeat the request.
 
@@ -908,7 +940,7 @@ class AsyncClient:
             LimitExceeded: The fleet has 1,000 policies.
 
         """
-        policy = fields.policy(pattern, repeat, max_live, max_attempts, loose_ends)
+        policy = fields.policy(pattern, repeat, max_live, max_attempts, loose_ends, similar)
         request = pb.SetPolicyRequest(fleet=self._fleet, policy=policy, request_id=fields.request_id(request_id))
         return policy_from((await self._calls.call("SetPolicy", request)).policy)
 
@@ -978,6 +1010,23 @@ class AsyncClient:
         request = pb.GetRequest(fleet=self._fleet, work_key=self._key(key))
         return answers.work_details_from(await self._calls.call("Get", request))
 
+    async def find_similar(self, key: str) -> Sequence[model.SimilarTopic]:
+        """Return the topics that may be the same work as a work key under another name, without claiming it.
+
+        Args:
+            key: The work key, at most 512 bytes. It need not have been claimed.
+
+        Returns:
+            The most similar first, at most five: live, finished and abandoned topics of the last 30 days. Those that a
+            session has said to be distinct from it are left out.
+
+        Raises:
+            Unavailable: Similar topics cannot be looked for at the moment.
+
+        """
+        request = pb.FindSimilarRequest(fleet=self._fleet, work_key=self._key(key))
+        return answers.similar_topics((await self._calls.call("FindSimilar", request)).similar)
+
     async def list_page(
         self,
         *,
@@ -1036,57 +1085,6 @@ class AsyncClient:
                 states=wanted, kind=kind, session=session, page_size=MAX_PAGE_SIZE, page_token=token
             )
             return found.records, found.next_page_token
-
-        return in_pages(page)
-
-    async def pool_page(
-        self,
-        *,
-        states: Iterable[model.PoolStanding | str] = (),
-        kind: str | None = None,
-        page_size: int = 0,
-        page_token: str = "",
-    ) -> model.PoolPage:
-        """Return one page of what is in the pool, in the order in which it is handed out, and then of what has failed.
-
-        Args:
-            states: Only work that stands so: available, held, blocked, returned or failed; by default all.
-            kind: Only work of this kind; None means all.
-            page_size: How many pieces of work, 1 to 1,000; 0, the default, means 100.
-            page_token: Where to continue: the ``next_page_token`` of the page before.
-
-        Returns:
-            The page. Its ``counts`` are of all work of this kind; its ``next_page_token`` is None if none follows.
-
-        """
-        request = pb.ListPoolRequest(
-            fleet=self._fleet,
-            states=fields.standings(states),
-            kind=fields.only("kind", kind),
-            page_size=fields.integer("page_size", page_size, most=MAX_PAGE_SIZE),
-            page_token=fields.text("page_token", page_token),
-        )
-        return fleet_answers.pool_page_from(await self._calls.call("ListPool", request))
-
-    def pool(
-        self, *, states: Iterable[model.PoolStanding | str] = (), kind: str | None = None
-    ) -> AsyncIterator[model.PoolEntry]:
-        """Yield what is in the pool, in the order in which it is handed out, and then what has failed.
-
-        Args:
-            states: As for ``pool_page``.
-            kind: As for ``pool_page``.
-
-        Returns:
-            An iterator over pieces of work. It raises when a page cannot be fetched, and then goes on where it was if
-            it is asked for the next one again.
-
-        """
-        wanted = tuple(fields.several("states", states))
-
-        async def page(token: str) -> tuple[Sequence[model.PoolEntry], str | None]:
-            found = await self.pool_page(states=wanted, kind=kind, page_size=MAX_PAGE_SIZE, page_token=token)
-            return found.entries, found.next_page_token
 
         return in_pages(page)
 
@@ -1224,6 +1222,11 @@ class AsyncClient:
     def _key(self, key: str) -> str:
         """Return a work key to send, with the repository that it leaves out."""
         return in_repository(fields.text("work_key", key), self._repository)
+
+    def _distinct(self, keys: Iterable[str]) -> Sequence[str]:
+        """Return the work keys to send of topics that work is distinct from."""
+        named = fields.distinct_from(keys)
+        return [in_repository(key, self._repository) for key in named]
 
     def _token(self, session: str, key: str, token: int | None) -> int:
         """Return the token that names the claim that is meant: the one given, else that of the claim held here."""

@@ -17,14 +17,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_ITEMS, MAX_PRIORITY, check_wait
+from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_DISTINCT_FROM, MAX_ITEMS, MAX_PRIORITY, check_wait
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import CAUSES_ON_WIRE, POOL_STANDINGS_ON_WIRE, REPEATS_ON_WIRE, STATES_ON_WIRE, seconds_of
+from coordinator.wire import CAUSES_ON_WIRE, REPEATS_ON_WIRE, SIMILAR_RULES_ON_WIRE, STATES_ON_WIRE, seconds_of
 
 __all__ = [
     "candidates",
+    "distinct_from",
     "duration",
     "flag",
     "foreign_work",
@@ -38,7 +39,6 @@ __all__ = [
     "session",
     "several",
     "shown",
-    "standings",
     "states",
     "text",
     "wait",
@@ -135,6 +135,7 @@ def policy(
     max_live: int | None,
     max_attempts: int | None,
     loose_ends: bool | None,
+    similar: model.Similar | str | None,
 ) -> types.Policy:
     """Write a policy; ``InvalidInput`` for a ``repeat`` that is neither ``never`` nor ``always`` nor a duration."""
     message = types.Policy(pattern=text("pattern", pattern))
@@ -155,6 +156,10 @@ def policy(
         message.max_attempts = integer("max_attempts", max_attempts)
     if loose_ends is not None:
         message.loose_ends = flag("loose_ends", loose_ends)
+    if similar is not None:
+        if similar not in list(model.Similar):
+            raise InvalidInput(f"similar must be off, tell or ask, not {shown(similar)}", field="similar")
+        message.similar = SIMILAR_RULES_ON_WIRE[model.Similar(similar)]
     return message
 
 
@@ -202,6 +207,16 @@ def candidates(given: Iterable[str]) -> list[str]:
             f"more than {MAX_CANDIDATES} candidates; allowed are 1 to {MAX_CANDIDATES}",
             field="candidates",
             hint="name the work keys to choose from, the most wanted first",
+        )
+    return found
+
+
+def distinct_from(given: Iterable[str]) -> list[str]:
+    """Return the work keys of topics that work is distinct from; ``InvalidInput`` if they are too many."""
+    found = [text("distinct_from", key) for key in islice(several("distinct_from", given), MAX_DISTINCT_FROM + 1)]
+    if len(found) > MAX_DISTINCT_FROM:
+        raise InvalidInput(
+            f"distinct_from names more than {MAX_DISTINCT_FROM} topics; that many are allowed", field="distinct_from"
         )
     return found
 
@@ -284,15 +299,4 @@ def states(given: Iterable[model.State | str]) -> list[types.State]:
         if state not in recorded:
             raise InvalidInput(f"{shown(state)} is not a state; allowed are {', '.join(recorded)}", field="state")
         found.append(STATES_ON_WIRE[model.State(state)])
-    return found
-
-
-def standings(given: Iterable[model.PoolStanding | str]) -> list[pb.PoolEntry.State]:
-    """Write a filter of how work stands in the pool; ``InvalidInput`` for what no work can be."""
-    found = []
-    for state in several("states", given):
-        if state not in list(model.PoolStanding):
-            allowed = ", ".join(model.PoolStanding)
-            raise InvalidInput(f"{shown(state)} is no state of work in the pool; allowed are {allowed}", field="states")
-        found.append(POOL_STANDINGS_ON_WIRE[model.PoolStanding(state)])
     return found

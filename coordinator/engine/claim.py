@@ -8,14 +8,16 @@ Invariants:
   Once another claim was granted, the request_id of the attempt before is forgotten: a duplicate that comes after that
   is a new request.
 - A request that was withdrawn makes no claim and renews none (``withdrawal.py``).
-- A repeated request that waits marks the claim of the first as known, in a transaction: ``withdrawal.hand_back``, for
-  what was granted to a call that is gone, then leaves it.
+- A repeated request that waits, or is about a topic, marks the claim of the first as known, in a transaction:
+  ``withdrawal.hand_back``, for what was granted to a call that is gone, and ``take_back`` then leave it.
 - A repeated ClaimNext gets the claim of the first, whichever candidate it tries.
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
 - Where a comparison fails, the claim is tried again with what was read then (``retries.py``).
 - Finished work is denied, unless the request says ``reopen`` or the work's policy lets it be repeated by now. Work is
   granted only in a state that was read without a live claim: what an attempt leaves may be finished work.
+- A topic that has the very words of another one is denied, unless it was said that the two are different work
+  (``similar_topics.py``).
 - Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
   or has finished is still denied.
 """
@@ -35,6 +37,7 @@ from coordinator.engine.pool import work_in
 from coordinator.engine.refusals import refuse_placed, refuse_repeated, refuse_withdrawn
 from coordinator.engine.renew import renew_live, take_over
 from coordinator.engine.retries import TRIES, contended
+from coordinator.engine.similar_topics import deny_namesake
 from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read, read_along
 from coordinator.engine.steps import Lease, Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
 from coordinator.engine.transaction import Range, Txn, created_at, in_turn
@@ -71,7 +74,7 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
             if command.also:
                 # It is not as it was seen: the caller looks again.
                 return Denial(str(paths.work_key), DenialReason.HELD)
-        met = yield from meet_found(command, paths, granted)
+        met = yield from _meet_found_or_alike(command, paths, granted)
         if not isinstance(met, Snapshot):
             return met
         found = met
@@ -105,6 +108,16 @@ def meet_found(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Oper
         deferred = (note_contender(command, paths),) if command.contends else ()
         found = replace(met, deferred=deferred)
     raise contended(paths.work_key, "its claim was being renewed")
+
+
+def _meet_found_or_alike(
+    command: ClaimCommand, paths: WorkPaths, found: Snapshot
+) -> Operation[Claim | Denial | Snapshot]:
+    """Do what ``meet_found`` does, and deny a topic that has the same words as another one."""
+    met = yield from meet_found(command, paths, found)
+    if isinstance(met, Snapshot) and met.signature is not None:
+        return (yield from deny_namesake(command, paths, met)) or met
+    return met
 
 
 def _meet_record(command: ClaimCommand, paths: WorkPaths, found: Snapshot) -> Denial | Snapshot:
@@ -213,7 +226,7 @@ def _repeat(
     previous = yield from previous_from_history(reply.range(0).kvs)
     work = yield from work_in(reply)
     for _ in TRIES:
-        shown = yield from take_over(paths, found, live, held, command.now, known=command.waits)
+        shown = yield from take_over(paths, found, live, held, command.now, known=command.waits or held.topic)
         if isinstance(shown, Claim):
             again = replace(shown, previous=previous)
             return (yield from with_brief(paths, again, work, chosen=False))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.layout import WorkPaths
 from coordinator.engine.policy import NO_POLICY, WorkPolicy
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Chosen
@@ -32,7 +33,8 @@ class ClaimCommand:
     that does not ``contend`` is not noted as a contender where it is denied; what it has ``chosen`` is reported with
     its grant. ``policy`` is that of the work. ``also`` must hold besides: of the pool's choice, that the work and what
     it depends on are as they were seen. A request that ``waits`` may be cancelled after its grant, and then the claim
-    is handed back, unless another try of the request was answered with it.
+    is handed back, unless another try of the request was answered with it. ``signature`` is what topics that have the
+    same words have in common, "" where the same work is not looked for; ``distinct_from`` are topics that this is not.
     """
 
     session: str
@@ -49,6 +51,8 @@ class ClaimCommand:
     policy: WorkPolicy = NO_POLICY
     also: tuple[Compare, ...] = ()
     waits: bool = False
+    signature: str = ""
+    distinct_from: tuple[WorkPaths, ...] = ()
 
     def made(self, stored: StoredClaim | StoredRecord) -> bool:
         """Return whether a try of this request has made the claim, or the record of its attempt."""

@@ -13,10 +13,11 @@ from json.encoder import encode_basestring
 
 from coordinator.engine.json_document import Document
 from coordinator.engine.layout import format_stamp
-from coordinator.model import Cause, Repeat, State
+from coordinator.model import Cause, Repeat, Similar, State
 
 __all__ = [
     "Contender",
+    "Distinct",
     "Ended",
     "Failed",
     "LooseEnd",
@@ -29,6 +30,8 @@ __all__ = [
     "StoredPolicy",
     "StoredRecord",
     "StoredRequest",
+    "StoredSignature",
+    "StoredTopic",
     "StoredWork",
 ]
 
@@ -38,7 +41,8 @@ class StoredClaim(Document):
     """``claim/K``: the claim itself. ``renewed``: it was, so that its holder knows that it has the claim.
 
     ``revoked``: an operator wants it to end, and has given ``reason``: it is renewed no more. ``again``: the
-    work was finished before, and its record keeps that ``completion``.
+    work was finished before, and its record keeps that ``completion``. ``topic``: similar topics are looked for before
+    the claim is answered, and it may be taken back until then.
     """
 
     session: str
@@ -53,6 +57,7 @@ class StoredClaim(Document):
     revoked: bool = False
     reason: str = ""
     again: bool = False
+    topic: bool = False
 
     def written_of_grant(self) -> tuple[bytes, ...]:
         """Return what stands of the grant in the claim, in the record and in the history entry alike."""
@@ -193,6 +198,28 @@ class Contender(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSignature(Document):
+    """``signature/hash``: the topics that have the same words, in the order in which they were claimed first."""
+
+    work_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTopic(Document):
+    """``topic/K``: which signature lists the topic."""
+
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distinct(Document):
+    """``distinct/K1/K2``: which session has said, and when, that two similar topics are different work."""
+
+    session: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRequest(Document):
     """``request/session/id``: when a request was withdrawn or done; with neither, what a ClaimNext was granted.
 
@@ -285,6 +312,7 @@ class StoredPolicy(Document):
     max_live: int | None = None
     max_attempts: int | None = None
     loose_ends: OnOff | None = None
+    similar: Similar | None = None
 
     def __post_init__(self) -> None:
         if (self.repeat is Repeat.AFTER) != bool(self.repeat_after):

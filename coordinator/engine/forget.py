@@ -3,6 +3,7 @@
 Invariants:
 - A work key is forgotten whole, in one transaction that only deletes, and that compares that no claim is there and that
   the record is the one that was listed: never while it is claimed, and never after it was claimed again.
+- A topic is taken off the list of those that have the same words (``similar_topics.py``).
 - Work in the pool is not forgotten, however long ago its last attempt was.
 - Attempts count on without a gap until then, and begin at 1 again after it.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from coordinator.engine.documents import StoredHistory
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.similar_topics import off_the_list
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Txn, is_absent, unchanged
 
@@ -33,5 +35,6 @@ def forget(paths: WorkPaths, listed: KeyValue) -> Operation[bool]:
         entry = yield from decode(StoredHistory, kv)
         if entry is not None:
             operations.append(Delete(paths.ended(entry.ended_at, entry.attempt)))
+    as_listed, unlisted = yield from off_the_list(paths)
     compares = (is_absent(paths.claim), unchanged(paths.record, listed.mod_revision), is_absent(paths.pool))
-    return (yield from commit(Txn(compares, tuple(operations)))).succeeded
+    return (yield from commit(Txn((*compares, *as_listed), (*operations, *unlisted)))).succeeded

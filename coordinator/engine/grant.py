@@ -7,6 +7,8 @@ Invariants:
 - A request that was withdrawn is granted nothing (``withdrawal.py``), and a ClaimNext is granted one of its candidates
   at most: each grant compares that nothing stands under its request, and that of a ClaimNext writes there.
 - Work that was submitted stays in the pool, and its brief is read by the transaction that grants it.
+- A topic is granted while the list of topics that have the same words is as it was seen, and is put on that list by
+  the same transaction (``similar_topics.py``).
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from coordinator.engine.history import next_attempt, previous_of
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.pool import work_in
 from coordinator.engine.refusals import refuse_withdrawn
+from coordinator.engine.similar_topics import as_listed, listed_along, read_signature
 from coordinator.engine.snapshot import Snapshot, read_found, reads, show_claim
 from coordinator.engine.steps import ClaimGranted, Expected, Lease, Operation, Trace, commit
-from coordinator.engine.transaction import Delete, Put, Range, Txn, is_absent, unchanged
+from coordinator.engine.transaction import Delete, Put, Range, Txn, TxnReply, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Claim, State
@@ -66,13 +69,18 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
                 unchanged(paths.record, found.record_revision),
                 not_withdrawn(paths, command.session, command.request_id),
                 *command.also,
+                *as_listed(command, paths, found),
             ),
-            success=(*success, Range(paths.work)),
-            failure=(*reads(paths), *([note_contender(command, paths)] if command.contends else ())),
+            success=(*success, *listed_along(command, paths, found), Range(paths.work)),
+            failure=(
+                *reads(paths),
+                *([note_contender(command, paths)] if command.contends else ()),
+                *([Range(paths.signature(command.signature))] if command.signature else ()),
+            ),
         )
     )
     if not reply.succeeded:
-        met = yield from read_found(reply)
+        met = yield from _met(command, reply)
         if not (reply.resent and command.made_in_this_run(met)):
             if is_withheld(found, met) and not command.one_of_many:
                 raise refuse_withdrawn(paths.work_key)
@@ -85,6 +93,14 @@ def grant(command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
         return met
     granted_claim = show_claim(paths.work_key, claimed, reply.revision, lease.seconds, previous=previous)
     return (yield from with_brief(paths, granted_claim, (yield from work_in(reply)), chosen=bool(command.also)))
+
+
+def _met(command: ClaimCommand, reply: TxnReply) -> Operation[Snapshot]:
+    """Read what a grant has found that failed."""
+    if not command.signature:
+        return (yield from read_found(reply))
+    found = yield from read_found(reply._replace(replies=reply.replies[:-1]))
+    return (yield from read_signature(found, reply.range(-1).kvs))
 
 
 def with_brief(paths: WorkPaths, claim: Claim, work: StoredWork | None, *, chosen: bool) -> Operation[Claim]:
@@ -103,7 +119,8 @@ def is_withheld(found: Snapshot, met: Snapshot) -> bool:
 
     Something stands under its request then, or what must hold ``also`` does not.
     """
-    return met.claim is None and met.record_revision == found.record_revision
+    as_found = (met.record_revision, met.signature_revision) == (found.record_revision, found.signature_revision)
+    return met.claim is None and as_found
 
 
 def _claim_of(command: ClaimCommand, attempt: int, lease: Lease, finished: StoredRecord | None) -> StoredClaim:
@@ -117,6 +134,7 @@ def _claim_of(command: ClaimCommand, attempt: int, lease: Lease, finished: Store
         note=command.note,
         request_id=command.request_id,
         again=finished is not None,
+        topic=bool(command.signature),
     )
 
 

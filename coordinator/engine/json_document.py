@@ -122,6 +122,8 @@ def _decoded(document: Any, value: bytes) -> object:
 def _members(document: Any) -> tuple[tuple[str, ...], Callable[[Document], tuple[Any, ...]]]:
     """Return the names of the fields, and what reads all of them at once."""
     names = tuple(field.name for field in fields(document))
+    if len(names) == 1:
+        return names, lambda found: (getattr(found, names[0]),)
     return names, attrgetter(*names)
 
 

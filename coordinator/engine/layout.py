@@ -18,6 +18,9 @@ Below ``/coordination/v1/<fleet>/``:
     request/~operator/<id>/<verb>/<K or pattern>
                                           such a request that was done (``once.py``); bound to a lease
     policy/<pattern>                      what an operator has set for a kind or a prefix of work keys
+    signature/<hash>                      the topics of one kind that have the same words
+    topic/<K>                             which signature lists a topic
+    distinct/<K1>/<K2>                    a session has said that the two topics are different work; K1 sorts first
 
 ``/coordination-meta/v1/policy/<fleet>`` is written whenever the policies of a fleet change.
 
@@ -200,6 +203,25 @@ class WorkPaths:
     def ended(self, moment: datetime, attempt: int) -> bytes:
         """An attempt's entry in the time index."""
         return f"{self.root}ended/{format_stamp(moment)}/{self.segment}/{attempt:0{ATTEMPT_DIGITS}d}".encode()
+
+    @property
+    def topic(self) -> bytes:
+        """Which signature lists it."""
+        return f"{self.root}topic/{self.segment}".encode()
+
+    def signature(self, digest: str) -> bytes:
+        """The topics that have the same words; ``digest`` has hexadecimal digits only."""
+        return f"{self.root}signature/{digest}".encode()
+
+    def distinct(self, other: WorkPaths) -> bytes:
+        """The mark that it and another topic of its fleet are different work; it is the same key for both."""
+        first, second = sorted((self.segment, other.segment))
+        return f"{self.root}distinct/{first}/{second}".encode()
+
+    def delete_distinct(self) -> Delete:
+        """Forget from which topics that sort behind it it is distinct."""
+        prefix = f"{self.root}distinct/{self.segment}/".encode()
+        return Delete(prefix, end_of_prefix(prefix))
 
     def contender(self, session: str) -> bytes:
         """The mark that a session was denied during the present attempt."""

@@ -12,7 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,9 +20,9 @@ from coordinator.engine.documents import OnOff, StoredPolicy
 from coordinator.engine.layout import FleetPaths, decode_segment, encode_segment
 from coordinator.engine.steps import Damaged, Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
-from coordinator.keys import SEPARATORS, WorkKey
+from coordinator.keys import DEFAULT_TOPIC_KINDS, SEPARATORS, WorkKey
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS, MAX_POLICIES
-from coordinator.model import Policy, PolicyList, Repeat
+from coordinator.model import Policy, PolicyList, Repeat, Similar
 
 __all__ = [
     "BUILT_IN",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 #: What holds where no policy says anything else.
-DEFAULTS = Policy("", repeat=Repeat.NEVER, max_attempts=DEFAULT_MAX_ATTEMPTS, loose_ends=True)
+DEFAULTS = Policy("", repeat=Repeat.NEVER, max_attempts=DEFAULT_MAX_ATTEMPTS, loose_ends=True, similar=Similar.OFF)
 #: A lock is taken again and again, and so is recurring work: to complete either must not close it for ever.
 BUILT_IN = tuple(Policy(kind, repeat=Repeat.ALWAYS, loose_ends=False, built_in=True) for kind in ("lock", "recurring"))
 
@@ -51,6 +51,7 @@ class WorkPolicy:
 
     ``repeat_after`` is how many seconds after its completion finished work may be claimed again: 0 for always, None for
     never. ``max_live`` is how many claims may be live of all work that ``live_pattern`` matches; None means any number.
+    ``similar`` is whether a claim looks for the same work under other names; ``similar_pattern`` says so.
     """
 
     repeat_after: float | None = None
@@ -59,6 +60,8 @@ class WorkPolicy:
     live_pattern: str = ""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     loose_ends: bool = True
+    similar: Similar = Similar.OFF
+    similar_pattern: str = ""
 
     def cooldown(self, completed_at: datetime | None, now: datetime) -> float:
         """Return for how many seconds it must not be repeated yet; never more than the policy's time, 0 for never."""
@@ -111,14 +114,27 @@ def below(pattern: str) -> Callable[[bytes], bool]:
 
 
 class PolicyBook:
-    """The policies of one fleet: those that were set, and the built-in ones."""
+    """The policies of one fleet: those that were set, and the built-in ones.
 
-    def __init__(self, policies: Iterable[Policy] = ()) -> None:
+    For ``topic_kinds`` claims tell by themselves what is similar.
+    """
+
+    def __init__(self, policies: Iterable[Policy] = (), topic_kinds: Collection[str] = DEFAULT_TOPIC_KINDS) -> None:
         self.policies = tuple(sorted(policies, key=lambda policy: policy.pattern))
-        self._by_pattern = {policy.pattern: policy for policy in BUILT_IN}
+        self.topic_kinds = topic_kinds
+        telling = (Policy(kind, similar=Similar.TELL, built_in=True) for kind in sorted(topic_kinds))
+        self._by_pattern = {policy.pattern: policy for policy in telling}
+        for policy in BUILT_IN:
+            self._by_pattern[policy.pattern] = over(policy, self._by_pattern.get(policy.pattern))
+        self._built_in = tuple(self._by_pattern.values())
         for policy in self.policies:
             self._by_pattern[policy.pattern] = over(policy, self._by_pattern.get(policy.pattern))
         self._kinds = frozenset(pattern.partition(":")[0] for pattern in self._by_pattern)
+        self._lookers = frozenset(
+            pattern.partition(":")[0]
+            for pattern, policy in self._by_pattern.items()
+            if policy.similar not in (None, Similar.OFF)
+        )
 
     def of(self, work_key: WorkKey) -> WorkPolicy:
         """Return what holds for a work key."""
@@ -129,6 +145,7 @@ class PolicyBook:
         live = next((policy for policy in found if policy.max_live is not None), DEFAULTS)
         attempts = next((policy.max_attempts for policy in found if policy.max_attempts is not None), None)
         loose_ends = next((policy.loose_ends for policy in found if policy.loose_ends is not None), True)
+        similar = next((policy for policy in found if policy.similar is not None), DEFAULTS)
         return WorkPolicy(
             repeat_after=_repeat_after(repeat),
             repeat_pattern=repeat.pattern,
@@ -136,18 +153,25 @@ class PolicyBook:
             live_pattern=live.pattern,
             max_attempts=DEFAULT_MAX_ATTEMPTS if attempts is None else attempts,
             loose_ends=loose_ends,
+            similar=similar.similar or Similar.OFF,
+            similar_pattern=similar.pattern,
         )
+
+    @property
+    def kinds_with_similar(self) -> frozenset[str]:
+        """The kinds of which any work looks for the same work under other names."""
+        return self._lookers
 
     def listed(self) -> PolicyList:
         """Return all of them, the built-in ones first, and what holds where none says anything else."""
-        return PolicyList((*BUILT_IN, *self.policies), DEFAULTS)
+        return PolicyList((*self._built_in, *self.policies), DEFAULTS)
 
 
 class RepeatingBook(PolicyBook):
     """The policies of ``book``, but for when finished work may be repeated: ``seconds`` after its completion."""
 
     def __init__(self, book: PolicyBook, seconds: float) -> None:
-        super().__init__(book.policies)
+        super().__init__(book.policies, book.topic_kinds)
         self._seconds = seconds
 
     def of(self, work_key: WorkKey) -> WorkPolicy:
@@ -155,8 +179,8 @@ class RepeatingBook(PolicyBook):
         return replace(super().of(work_key), repeat_after=self._seconds, repeat_pattern="")
 
 
-def read_policies(paths: FleetPaths) -> Operation[PolicyBook]:
-    """Read the policies of a fleet."""
+def read_policies(paths: FleetPaths, topic_kinds: Collection[str] = DEFAULT_TOPIC_KINDS) -> Operation[PolicyBook]:
+    """Read the policies of a fleet; ``topic_kinds`` are those of the coordinator."""
     prefix = paths.prefix("policy")
     # A few more than are let in may be there: two operators may set the last ones at the same time.
     reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=2 * MAX_POLICIES),)))
@@ -165,7 +189,7 @@ def read_policies(paths: FleetPaths) -> Operation[PolicyBook]:
         policy = yield from policy_at(kv, prefix)
         if policy is not None:
             found.append(policy)
-    return PolicyBook(found)
+    return PolicyBook(found, topic_kinds)
 
 
 def over(policy: Policy, below: Policy | None) -> Policy:
@@ -180,6 +204,7 @@ def over(policy: Policy, below: Policy | None) -> Policy:
         max_live=below.max_live if policy.max_live is None else policy.max_live,
         max_attempts=below.max_attempts if policy.max_attempts is None else policy.max_attempts,
         loose_ends=below.loose_ends if policy.loose_ends is None else policy.loose_ends,
+        similar=below.similar if policy.similar is None else policy.similar,
     )
 
 
@@ -206,4 +231,5 @@ def policy_at(kv: KeyValue, prefix: bytes) -> Operation[Policy | None]:
         max_live=stored.max_live,
         max_attempts=stored.max_attempts,
         loose_ends=None if stored.loose_ends is None else stored.loose_ends is OnOff.ON,
+        similar=stored.similar,
     )

@@ -85,4 +85,5 @@ def _stored(policy: Policy) -> StoredPolicy:
         max_live=policy.max_live,
         max_attempts=policy.max_attempts,
         loose_ends=None if policy.loose_ends is None else OnOff.ON if policy.loose_ends else OnOff.OFF,
+        similar=policy.similar,
     )

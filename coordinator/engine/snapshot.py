@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord, StoredSignature
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, RangeReply, Txn, TxnReply, in_turn
@@ -54,7 +54,8 @@ class Snapshot:
     the record is damaged. ``contenders`` is how many sessions were denied so far, None if that was not asked for.
     ``marked`` says whether the transaction that read this has noted the caller as a contender; what would have done so
     is ``deferred`` where this was learnt from another caller's transaction. ``pooled`` says whether the work is in the
-    pool, None if that was not asked for.
+    pool, None if that was not asked for. ``signature`` lists the topics that have the same words, as they were at
+    ``signature_revision``; None and 0 where there are none, or that was not asked for.
     """
 
     claim: LiveClaim | None
@@ -65,6 +66,8 @@ class Snapshot:
     marked: bool = False
     deferred: tuple[Txn, ...] = ()
     pooled: bool | None = None
+    signature: StoredSignature | None = None
+    signature_revision: int = 0
 
     @property
     def expired(self) -> StoredRecord | None:

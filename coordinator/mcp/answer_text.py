@@ -34,6 +34,7 @@ from coordinator.model import (
     NothingFree,
     Previous,
     Record,
+    SimilarTopic,
     SkipReason,
     State,
     Submission,
@@ -81,10 +82,12 @@ def answer_claim(claim: Claim) -> tuple[str, ClaimAnswer]:
         said=[*_left_behind(previous), *said_lines("brief", Writer.SUBMITTER, claim.brief, indent="")],
         skipped=_counts(choice),
         also_held=_held(choice),
+        similar=_similar(claim.similar),
     )
     head = f"claimed {found.work_key} for {format_duration(claim.remaining_seconds)}; renewed while you work"
     attempts = [f"attempt {found.attempt}; {found.previous}"] if found.previous else []
-    lines = [head, *attempts, *found.said, *_about_others(found)]
+    lines = [head, *attempts, *found.said, *_about_others(found), *_about_similar(found.similar)]
+    lines += ["If it is the same work, finish yours as released and choose other work."] if found.similar else []
     return "\n".join(lines), found
 
 
@@ -99,10 +102,11 @@ def answer_denial(denial: Denial, asked: Sequence[str]) -> tuple[str, ClaimAnswe
         do=_what_now(denial, choice, own=bool(own), one=one),
         skipped=_counts(choice) if not one else {},
         also_held=_held(choice) if not one else [],
+        similar=_similar(denial.similar) if one else [],
     )
     head = f"DENIED {found.work_key}: {found.why}" if found.work_key else f"DENIED: {found.why}"
     held = [f"you hold: {', '.join(found.also_held)}"] if found.also_held else []
-    return "\n".join([head, *held, found.do]), found
+    return "\n".join([head, *held, *_about_similar(found.similar), found.do]), found
 
 
 def answer_note(claim: Claim) -> tuple[str, NoteAnswer]:
@@ -133,8 +137,8 @@ def answer_submit(submission: Submission) -> tuple[str, SubmitAnswer]:
     return "\n".join(lines), found
 
 
-def answer_details(details: WorkDetails, session: str) -> tuple[str, LookAnswer]:
-    """Say how work stands: who has it, or how it ended, and what was said of it."""
+def answer_details(details: WorkDetails, session: str, similar: Iterable[SimilarTopic] = ()) -> tuple[str, LookAnswer]:
+    """Say how work stands: who has it, or how it ended, and what was said of it; and what is ``similar`` to it."""
     record, claim = details.record, details.claim
     yours = claim is not None and record.session == session
     found = LookAnswer(
@@ -148,6 +152,7 @@ def answer_details(details: WorkDetails, session: str) -> tuple[str, LookAnswer]
         said=_words_of(record),
         denied=len(details.contenders),
         earlier=[_earlier(entry) for entry in _before(details)],
+        similar=_similar(similar),
     )
     head = f"{found.work_key} is {found.state}"
     if claim is not None:
@@ -160,6 +165,7 @@ def answer_details(details: WorkDetails, session: str) -> tuple[str, LookAnswer]
     lines += found.said
     lines += [f"{found.denied} other sessions wanted it meanwhile"] if found.denied else []
     lines += [f"before: {entry}" for entry in found.earlier]
+    lines += _about_similar(found.similar)
     return "\n".join(lines), found
 
 
@@ -182,6 +188,15 @@ def _about_others(found: ClaimAnswer) -> list[str]:
     if found.also_held:
         lines.append(f"you hold also: {', '.join(found.also_held)}")
     return lines
+
+
+def _similar(similar: Iterable[SimilarTopic]) -> list[str]:
+    has = {State.CLAIMED: "held by", State.COMPLETED: "completed by", State.ABANDONED: "left unfinished by"}
+    return [f"{key(each.work_key)}, {has[each.state]} {name(each.session)}{_ago(each.since)}" for each in similar]
+
+
+def _about_similar(similar: Iterable[str]) -> list[str]:
+    return [f"maybe the same work under another name: {each}" for each in similar]
 
 
 def _counts(choice: Choice) -> dict[str, int]:

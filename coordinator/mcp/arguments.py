@@ -72,6 +72,9 @@ class ClaimArguments(Arguments):
     wait_seconds: float = Field(
         default=0, ge=0, le=HELD_CALL_SECONDS, description="How long to wait for it where it is taken, at most 45"
     )
+    distinct_from: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        default=[], description="Similar topics that are certainly other work"
+    )
 
 
 class KeyArguments(Arguments):

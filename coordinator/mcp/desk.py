@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from coordinator.client import AsyncClient
@@ -39,7 +39,7 @@ from coordinator.mcp.arguments import (
 from coordinator.mcp.kept_claims import Keeping
 from coordinator.mcp.repeats import Repeats
 from coordinator.mcp.results import BriefingAnswer, ClaimAnswer, FinishAnswer, LookAnswer, NoteAnswer, SubmitAnswer
-from coordinator.model import Denial
+from coordinator.model import Denial, SimilarTopic
 
 __all__ = ["LONGEST_CALL_SECONDS", "Desk"]
 
@@ -106,7 +106,7 @@ class Desk:
                 field="keys",
                 hint=f"leave keys out for the pool, or name the work to choose from: {ClaimArguments.example}",
             )
-        asked = ("claim", None if keys is None else tuple(keys), arguments.note)
+        asked = ("claim", None if keys is None else tuple(keys), arguments.note, tuple(arguments.distinct_from))
         request_id = self._repeats.take(asked)
         try:
             with self._remembered(asked, request_id):
@@ -116,6 +116,7 @@ class Desk:
                     self._ttl,
                     note=arguments.note,
                     wait=arguments.wait_seconds or None,
+                    distinct_from=arguments.distinct_from,
                     request_id=request_id,
                 )
         except asyncio.CancelledError:
@@ -195,7 +196,10 @@ class Desk:
         details = await self._client.get(arguments.key)
         if details.claim is None or details.claim.session != self.session:
             self.keeping.drop(details.record.work_key)
-        return answer_details(details, self.session)
+        similar: Sequence[SimilarTopic] = ()
+        with suppress(CoordinatorError):  # how the work stands is the answer, with or without
+            similar = await self._client.find_similar(arguments.key)
+        return answer_details(details, self.session, similar)
 
     async def close(self) -> None:
         """Renew nothing any more, and finish the withdrawals; what is held ends at its deadline."""

@@ -41,6 +41,7 @@ class ClaimAnswer(Answer):
     do: str = ""
     skipped: dict[str, int] = {}
     also_held: list[str] = []
+    similar: list[str] = []
 
 
 class NoteAnswer(Answer):
@@ -79,6 +80,7 @@ class LookAnswer(Answer):
     said: list[str] = []
     denied: int = 0
     earlier: list[str] = []
+    similar: list[str] = []
 
 
 class BriefingAnswer(Answer):

@@ -60,6 +60,14 @@ class OfClaims:
                 ["kind", "reason"],
             )
         )
+        self.similar = _by_labels(
+            counter(
+                "coordination_similar_found_total",
+                "Claims that similar topics were found for, by what came of it: they were shown, or the claimant was "
+                "asked first, has said that the work is distinct, or has later completed or released the work.",
+                ["kind", "answer"],
+            )
+        )
         self.completions = _by_labels(
             counter(
                 "coordination_completions_total",

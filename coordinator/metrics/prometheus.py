@@ -17,7 +17,7 @@ from coordinator.metrics.families import OfClaims, OfService
 from coordinator.metrics.gauges import CensusGauges
 from coordinator.metrics.window import WINDOW_SECONDS, ConvergenceWindow
 from coordinator.model import ConvergenceRate, DenialReason, Outcome, SkipReason, State
-from coordinator.recorder import EndedAttempt, Place
+from coordinator.recorder import EndedAttempt, Place, SimilarAnswer
 
 __all__ = ["PrometheusRecorder"]
 
@@ -61,6 +61,11 @@ class PrometheusRecorder:
                 self._window.contended(fleet)
             elif place is Place.NONE:
                 self._window.count(fleet, denied=True)
+
+    def similar_found(self, kind: str, answer: SimilarAnswer) -> None:
+        """Count a claim that similar topics were found for, or what became of one."""
+        with self._never_raising:
+            self._of_claims.similar(self._bounded(kind), answer.value).inc()
 
     def attempt_ended(self, attempt: EndedAttempt) -> None:
         """Count the end of an attempt."""

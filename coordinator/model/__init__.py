@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from coordinator.model.claims import NOTHING_LISTED, Choice, Claim, Denial, Previous, Skipped
+from coordinator.model.claims import NOTHING_LISTED, Choice, Claim, Denial, Previous, SimilarTopic, Skipped
 from coordinator.model.enumerations import (
     Cause,
     DenialReason,
@@ -15,9 +15,9 @@ from coordinator.model.enumerations import (
     ImportOutcome,
     NothingFree,
     Outcome,
-    PoolStanding,
     PoolState,
     Repeat,
+    Similar,
     SkipReason,
     State,
     Submitted,
@@ -43,16 +43,7 @@ if TYPE_CHECKING:
         TaskStatus,
     )
     from coordinator.model.imports import ForeignWork, Imported
-    from coordinator.model.pool import (
-        Failure,
-        NewWork,
-        PoolBlocker,
-        PoolCounts,
-        PoolEntry,
-        PoolPage,
-        PoolWork,
-        Submission,
-    )
+    from coordinator.model.pool import Failure, NewWork, PoolWork, Submission
     from coordinator.model.work import ClaimEvent, HistoryEntry, LogEntry, LogPage, Record, RecordPage, WorkDetails
 
 __all__ = [
@@ -84,11 +75,6 @@ __all__ = [
     "Outcome",
     "Policy",
     "PolicyList",
-    "PoolBlocker",
-    "PoolCounts",
-    "PoolEntry",
-    "PoolPage",
-    "PoolStanding",
     "PoolState",
     "PoolWork",
     "Previous",
@@ -97,6 +83,8 @@ __all__ = [
     "Record",
     "RecordPage",
     "Repeat",
+    "Similar",
+    "SimilarTopic",
     "SkipReason",
     "Skipped",
     "State",

@@ -15,12 +15,13 @@ from coordinator.denial_text import (
     already_completed,
     at_its_limit,
     cooling_down,
+    maybe_the_same,
     nothing_free,
     with_work_key,
 )
-from coordinator.model.enumerations import Cause, DenialReason, NothingFree, Outcome, SkipReason
+from coordinator.model.enumerations import Cause, DenialReason, NothingFree, Outcome, SkipReason, State
 
-__all__ = ["NOTHING_LISTED", "Choice", "Claim", "Denial", "Previous", "Skipped"]
+__all__ = ["NOTHING_LISTED", "Choice", "Claim", "Denial", "Previous", "SimilarTopic", "Skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,20 @@ class Previous:
     reason: str | None
     note: str | None
     ended_at: datetime | None
+
+
+class SimilarTopic(NamedTuple):
+    """A topic that may be the same work under another name.
+
+    ``state`` is ``claimed``, ``completed`` or ``abandoned``, since ``since``; ``session`` holds it, has finished it or
+    held it last. ``score`` is how alike the two are, from 0 to 1; 1 means the same words.
+    """
+
+    work_key: str
+    state: State
+    session: str
+    score: float
+    since: datetime | None = None
 
 
 class Skipped(NamedTuple):
@@ -79,7 +94,9 @@ class Claim:
     claim that is unpickled on another host, or after a restart of this one, has none. ``choice`` is there if it is the
     answer to a ClaimNext. ``new_fleet`` is whether nothing was stored of its fleet before: the fleet's name may be
     mistyped. ``brief`` says what is to be done, where the work was submitted with one, and ``blocked_by`` what it
-    depends on that is not done: both are of a grant only, and the latter never of the pool's choice.
+    depends on that is not done: both are of a grant only, and the latter never of the pool's choice. ``similar`` are
+    topics that may be the same work under another name, the most similar first, at most five; ``similar_unknown`` is
+    whether they could not be looked for in time.
     """
 
     work_key: str
@@ -100,6 +117,8 @@ class Claim:
     new_fleet: bool = field(default=False, compare=False)
     brief: str | None = None
     blocked_by: tuple[str, ...] = ()
+    similar: tuple[SimilarTopic, ...] = ()
+    similar_unknown: bool = False
 
     def remaining(self, at: float | None = None) -> float:
         """Return for how many seconds the claim certainly lasts still, 0 or more; 0 for a claim without a ``deadline``.
@@ -143,7 +162,8 @@ class Denial:
     under the caller's own session name by another process of it. ``alternatives`` are up to three work keys of the same
     kind that were abandoned and are free. ``choice`` is there if it is the answer to a ClaimNext: then the rest is
     about its first choice, except for ``retry_after_seconds``, which is about all candidates. ``waited_seconds`` is how
-    long was waited for the work; None where no wait was asked for, or the coordinator had no place to wait.
+    long was waited for the work; None where no wait was asked for, or the coordinator had no place to wait. ``similar``
+    are the topics that it may be the same work as, if the ``reason`` is ``similar``.
     """
 
     work_key: str
@@ -159,6 +179,7 @@ class Denial:
     alternatives: tuple[str, ...] = ()
     policy: str | None = None
     waited_seconds: float | None = None
+    similar: tuple[SimilarTopic, ...] = ()
 
     def describe(self) -> str:
         """Say it in words: ``already claimed by session-7f8b (expires 2026-06-14T02:45:11Z)``."""
@@ -167,6 +188,9 @@ class Denial:
             return nothing_free(counts, from_pool=self.choice.from_pool)
         if self.reason is DenialReason.LIMIT:
             return at_its_limit(self.policy)
+        if self.reason is DenialReason.SIMILAR:
+            first = self.similar[0] if self.similar else None
+            return maybe_the_same(first and (first.work_key, first.state.value, first.session, first.since))
         if self.reason is DenialReason.COOLDOWN:
             return cooling_down(self.completed_by, self.completed_at, self.expires_at, self.policy)
         if self.reason is DenialReason.COMPLETED:

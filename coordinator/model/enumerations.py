@@ -11,9 +11,9 @@ __all__ = [
     "ImportOutcome",
     "NothingFree",
     "Outcome",
-    "PoolStanding",
     "PoolState",
     "Repeat",
+    "Similar",
     "SkipReason",
     "State",
     "Submitted",
@@ -46,12 +46,13 @@ class Outcome(StrEnum):
 
 
 class DenialReason(StrEnum):
-    """Why a claim was denied; the last two are for a policy to say."""
+    """Why a claim was denied; the last three are for a policy to say."""
 
     HELD = "held"
     COMPLETED = "completed"
     COOLDOWN = "cooldown"
     LIMIT = "limit"
+    SIMILAR = "similar"
 
 
 class SkipReason(StrEnum):
@@ -106,30 +107,22 @@ class Repeat(StrEnum):
     AFTER = "after"
 
 
+class Similar(StrEnum):
+    """Whether the same work is looked for under other names: not at all, to tell the claimant, or to ask it first."""
+
+    OFF = "off"
+    TELL = "tell"
+    ASK = "ask"
+
+
 class Event(StrEnum):
-    """What happened to a claim, or to work of the pool."""
+    """What happened to a claim."""
 
     GRANTED = "granted"
     RENEWED = "renewed"
     DENIED = "denied"
     COMPLETED = "completed"
     ABANDONED = "abandoned"
-    #: Put into the pool, or failed too often there.
-    SUBMITTED = "submitted"
-    FAILED = "failed"
-
-
-class PoolStanding(StrEnum):
-    """How work stands in the pool.
-
-    ``returned``: it was given back, and is offered to no session for a time. ``failed``: its attempts failed too often.
-    """
-
-    AVAILABLE = "available"
-    HELD = "held"
-    BLOCKED = "blocked"
-    RETURNED = "returned"
-    FAILED = "failed"
 
 
 class ImportOutcome(StrEnum):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.model.claims import Claim
-from coordinator.model.enumerations import Repeat, State
-from coordinator.model.pool import PoolBlocker, PoolCounts
+from coordinator.model.enumerations import Repeat, Similar, State
 from coordinator.model.work import Record
 
 __all__ = [
@@ -35,7 +34,7 @@ class Policy:
     What is None is not set here: the policy of a shorter pattern says it, or the default. ``repeat_after_seconds`` is
     there if ``repeat`` is ``after``. ``max_live`` is how many claims of this work may be live at a time, 0 pauses it.
     ``max_attempts`` is how many attempts may fail before work is not handed out any more. ``loose_ends`` is whether
-    abandoned attempts are loose ends.
+    abandoned attempts are loose ends. ``similar`` is whether the same work is looked for under other names.
     """
 
     pattern: str
@@ -45,6 +44,7 @@ class Policy:
     max_attempts: int | None = None
     loose_ends: bool | None = None
     built_in: bool = False
+    similar: Similar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +146,13 @@ class Progress:
 
     ``last_grant_at`` and ``last_completion_at`` are None where there were none, or none that is known.
     ``longest_held`` are the claims that have been held longest, ``blockers`` the held work that most sessions were
-    denied; at most three of each. ``pool`` is None where the pool could not be read in time; ``pool_blockers`` is what
-    most of its blocked work waits for.
+    denied; at most three of each.
     """
 
     last_grant_at: datetime | None
     last_completion_at: datetime | None
     longest_held: tuple[Claim, ...]
     blockers: tuple[HotKey, ...]
-    pool: PoolCounts | None = None
-    pool_blockers: tuple[PoolBlocker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from coordinator.client import Client
 from coordinator.errors import InvalidInput, OutcomeUnknown
@@ -56,6 +57,7 @@ class Asking:
         repeat_after: float | None,
         wait: float | None = None,
         kind: str | None = None,
+        distinct_from: Sequence[str] = (),
     ) -> None:
         self._connect = connect
         self._session = session
@@ -67,6 +69,7 @@ class Asking:
         self._repeat_after = repeat_after
         #: How long to wait for it, in seconds; None for not at all.
         self._wait = wait
+        self._distinct = distinct_from
         self._request_id = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._connected: Client | None = None
@@ -74,16 +77,17 @@ class Asking:
     def claim(self) -> Claim | Denial:
         """Claim it in one call; one whose outcome is unknown is withdrawn, and the error says what is so then."""
         client, session, keys = self._client(), self._session, self._keys
-        again, wait, request_id = self._repeat_after, self._wait, self._request_id
+        asked: Any = {
+            "repeat_after": self._repeat_after,
+            "wait": self._wait,
+            "distinct_from": self._distinct,
+            "request_id": self._request_id,
+        }
         try:
+            # Of one alone a denial names the holder.
             if keys is not None and len(keys) == 1:
-                # A denial names the holder then.
-                return client.try_claim(
-                    session, keys[0], self._ttl, repeat_after=again, wait=wait, request_id=request_id
-                )
-            return client.try_claim_next(
-                session, keys, self._ttl, kind=self._kind, repeat_after=again, wait=wait, request_id=request_id
-            )
+                return client.try_claim(session, keys[0], self._ttl, **asked)
+            return client.try_claim_next(session, keys, self._ttl, kind=self._kind, **asked)
         except OutcomeUnknown as error:
             # Its own hint is for commands that can repeat a request.
             error.request_id = None

@@ -67,6 +67,8 @@ class Request(NamedTuple):
     wait: float | None = None
     #: From the pool, only work of this kind; None for any.
     kind: str | None = None
+    #: Similar topics that the work is distinct from.
+    distinct_from: Sequence[str] = ()
 
 
 class _Withdrawn(NamedTuple):
@@ -166,6 +168,7 @@ class Wrapper:
             request.repeat_after,
             request.wait,
             request.kind,
+            request.distinct_from,
         )
         self.calls.start(asking.claim)
         answer: Any = None

@@ -16,9 +16,9 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.errors import CoordinatorError
 from coordinator.service import replies
 from coordinator.service.budgets import Payer
-from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.middleware import name_request
 from coordinator.service.request_fields import Keyed
+from coordinator.service.similar import TopicClaims
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["ItemReader", "claim_many"]
@@ -43,7 +43,7 @@ Answered = Callable[[Keyed, str, model.Claim | model.Denial], None]
 async def claim_many(
     items: Iterable[pb.ClaimItem],
     read: ItemReader,
-    claim_limits: ClaimLimits,
+    topics: TopicClaims,
     answered: Answered,
     payer: Payer,
     *,
@@ -70,7 +70,7 @@ async def claim_many(
     while waiting:
         now = [queue.pop(0) for queue in waiting]
         waiting = [queue for queue in waiting if queue]
-        outcomes = await claim_limits.claim_many([(each.command, each.keyed) for each in now], payer, deadline=deadline)
+        outcomes = await topics.claim_many([(each.command, each.keyed) for each in now], payer, deadline=deadline)
         for claimed, outcome in zip(now, outcomes, strict=True):
             if results and len(results) % _PORTION == 0:
                 await asyncio.sleep(0)

@@ -23,17 +23,10 @@ from coordinator.service.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.fleet_list import list_fleets
-from coordinator.service.next import PoolOverview
 from coordinator.service.request_fields import Keyed, check_revision
-from coordinator.service.requests import (
-    briefing_command,
-    event_filter,
-    hot_command,
-    list_command,
-    log_command,
-    pool_listing,
-)
+from coordinator.service.requests import briefing_command, event_filter, hot_command, list_command, log_command
 from coordinator.service.shared_readings import SharedReadings
+from coordinator.service.similar import TopicClaims
 from coordinator.service.status import StatusReader
 from coordinator.service.turns import Turns
 from coordinator.service.watch_queue import Progress
@@ -59,7 +52,7 @@ class ReadCalls:
     _sees: Callable[[Any], Callable[[str], bool]]
     _turns: Turns
     _readings: SharedReadings
-    _overview: PoolOverview
+    _topics: TopicClaims
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802  # its name in the API
         """Return all that is known of a work key."""
@@ -67,19 +60,18 @@ class ReadCalls:
         found = await self._runner.run(partial(get, keyed.paths), deadline=deadline_of(context))
         return await replies.work_details(found)
 
+    async def FindSimilar(self, request: pb.FindSimilarRequest, context: _Context) -> pb.FindSimilarResponse:  # noqa: N802
+        """Return the topics that may be the same work under another name."""
+        keyed = Keyed.of(request, self._key_rules)
+        found = await self._topics.find(keyed, deadline=deadline_of(context))
+        return pb.FindSimilarResponse(work_key=str(keyed.work_key), similar=[replies.similar_topic(x) for x in found])
+
     async def List(self, request: pb.ListRequest, context: _Context) -> pb.ListResponse:  # noqa: N802
         """List one page of records."""
         paths = FleetPaths(check_fleet(request.fleet))
         command = list_command(request)
         page = await self._runner.run(partial(list_records, command, paths), deadline=deadline_of(context))
         return await replies.list_reply(page)
-
-    async def ListPool(self, request: pb.ListPoolRequest, context: _Context) -> pb.ListPoolResponse:  # noqa: N802
-        """List one page of what is in the pool."""
-        paths, listing, now = FleetPaths(check_fleet(request.fleet)), pool_listing(request), self._clock()
-        caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
-        async with self._turns.turn(*caller, deadline=deadline):
-            return fleet_replies.pool_reply(await self._overview.page(listing, paths, now, deadline=deadline))
 
     async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
         """List one page of a session's ended attempts."""

@@ -42,6 +42,7 @@ __all__ = [
     "next_reply",
     "next_waiting_reply",
     "record",
+    "similar_topic",
     "submission",
     "waiting_reply",
     "work_details",
@@ -68,6 +69,7 @@ def claim_reply(
             typed_key=typed_key,
             denial=_denial(answer),
             waited=waited,
+            similar=[similar_topic(each) for each in answer.similar],
         )
     return pb.ClaimResponse(
         outcome=OUTCOMES_ON_WIRE[answer.outcome],
@@ -79,6 +81,19 @@ def claim_reply(
         brief=answer.brief,
         blocked_by=answer.blocked_by,
         waited=waited,
+        similar=[similar_topic(each) for each in answer.similar],
+        similar_unknown=answer.similar_unknown,
+    )
+
+
+def similar_topic(found: model.SimilarTopic) -> types.SimilarTopic:
+    """Write a topic that may be the same work under another name."""
+    return types.SimilarTopic(
+        work_key=found.work_key,
+        state=STATES_ON_WIRE[found.state],
+        session=found.session,
+        score=found.score,
+        since=timestamp(found.since),
     )
 
 
@@ -119,6 +134,8 @@ def next_reply(
         brief=reply.brief,
         blocked_by=reply.blocked_by,
         waited=waited,
+        similar=reply.similar,
+        similar_unknown=reply.similar_unknown,
     )
 
 

@@ -14,7 +14,15 @@ from typing import NamedTuple, Protocol
 from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules, WorkKey
-from coordinator.limits import MAX_BRIEFED_SECONDS, MAX_ID_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, check_ttl, check_wait
+from coordinator.limits import (
+    MAX_BRIEFED_SECONDS,
+    MAX_DISTINCT_FROM,
+    MAX_ID_BYTES,
+    MAX_ITEMS,
+    MAX_TEXT_BYTES,
+    check_ttl,
+    check_wait,
+)
 from coordinator.model import State
 from coordinator.names import check_fleet, check_session, check_text
 from coordinator.time_text import format_time
@@ -30,6 +38,7 @@ __all__ = [
     "check_min_age",
     "check_revision",
     "new_request_id",
+    "read_distinct_from",
     "read_id",
     "read_max_age",
     "read_request_id",
@@ -128,6 +137,23 @@ def check_revision(field: str, revision: int) -> int:
     if revision < 0:
         raise InvalidInput(f"{revision} is not a revision; it must be above 0, or 0 for from now on", field=field)
     return revision
+
+
+def read_distinct_from(fleet: str, typed: Sequence[str], key_rules: KeyRules) -> tuple[WorkPaths, ...]:
+    """Return the topics that work is said to be distinct from, each once."""
+    if not typed:
+        return ()
+    if len(typed) > MAX_DISTINCT_FROM:
+        raise InvalidInput(
+            f"distinct_from names {len(typed)} topics; allowed are at most {MAX_DISTINCT_FROM}", field="distinct_from"
+        )
+    try:
+        keys = dict.fromkeys(key_rules.parse(each) for each in typed)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"distinct_from names what is no work key: {error.message}", hint=error.hint, field="distinct_from"
+        ) from None
+    return tuple(FleetPaths(check_fleet(fleet)).of(key) for key in keys)
 
 
 def read_id(field: str, value: str) -> str:

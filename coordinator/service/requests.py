@@ -46,12 +46,12 @@ from coordinator.limits import (
     check_page_size,
     check_repeat_after,
 )
-from coordinator.model import Cause, Claim, Denial, Policy, PoolStanding, Repeat, State
+from coordinator.model import Cause, Claim, Denial, Policy, Repeat, Similar, State
 from coordinator.names import check_kind, check_session, check_session_filter
-from coordinator.service.next import PoolListing
 from coordinator.service.request_fields import (
     Keyed,
     check_count,
+    read_distinct_from,
     read_id,
     read_max_age,
     read_request_id,
@@ -62,7 +62,7 @@ from coordinator.service.request_fields import (
     read_ttl,
 )
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import CAUSES, POOL_STANDINGS, REPEATS, STATES, policy_from, seconds_of
+from coordinator.wire import CAUSES, REPEATS, SIMILAR_RULES, STATES, policy_from, seconds_of
 
 __all__ = [
     "acknowledge_command",
@@ -78,7 +78,6 @@ __all__ = [
     "next_policies",
     "placed_as_sent",
     "policy_of",
-    "pool_listing",
     "read_pool_request",
     "release_command",
     "renew_command",
@@ -95,6 +94,7 @@ def claim_command(
     session: str,
     now: datetime,
     policy: WorkPolicy,
+    key_rules: KeyRules,
 ) -> ClaimCommand:
     """Read one claim; of a ClaimMany ``wanted`` is the item, and ``session`` is checked already.
 
@@ -114,10 +114,11 @@ def claim_command(
         token=read_token(wanted.fencing_token),
         policy=policy,
         waits=isinstance(wanted, pb.ClaimRequest) and wanted.HasField("wait"),
+        distinct_from=read_distinct_from(whose.fleet, wanted.distinct_from, key_rules),
     )
 
 
-def next_command(request: pb.ClaimNextRequest, now: datetime) -> ClaimCommand:
+def next_command(request: pb.ClaimNextRequest, now: datetime, key_rules: KeyRules) -> ClaimCommand:
     """Read a ClaimNext, its candidates excepted."""
     return ClaimCommand(
         session=check_session(request.session),
@@ -128,6 +129,7 @@ def next_command(request: pb.ClaimNextRequest, now: datetime) -> ClaimCommand:
         instance=read_id("instance", request.instance),
         one_of_many=True,
         waits=request.HasField("wait"),
+        distinct_from=read_distinct_from(request.fleet, request.distinct_from, key_rules),
     )
 
 
@@ -238,9 +240,11 @@ def policy_of(request: pb.SetPolicyRequest, key_rules: KeyRules) -> Policy:
         raise InvalidInput("repeat_after is given without repeat=after", field="repeat_after")
     check_count("max_live", policy.max_live, 0, MAX_MAX_LIVE)
     check_count("max_attempts", policy.max_attempts, 1, MAX_MAX_ATTEMPTS)
-    if (policy.repeat, policy.max_live, policy.max_attempts, policy.loose_ends) == (None, None, None, None):
+    if wanted.similar not in SIMILAR_RULES:
+        raise InvalidInput(f"{wanted.similar} is not allowed; allowed are {', '.join(Similar)}", field="similar")
+    if policy == Policy(policy.pattern):
         raise InvalidInput(
-            "the policy sets nothing; it must set repeat, max_live, max_attempts or loose_ends",
+            "the policy sets nothing; it must set repeat, max_live, max_attempts, loose_ends or similar",
             field="policy",
             hint="`policy unset` takes one away",
         )
@@ -320,20 +324,6 @@ def list_command(request: pb.ListRequest) -> ListCommand:
         states=read_states(request.states),
         kind=check_kind(request.kind) if request.kind else "",
         session=check_session_filter(request.session) if request.session else "",
-        page_size=check_page_size(request.page_size),
-        page_token=request.page_token,
-    )
-
-
-def pool_listing(request: pb.ListPoolRequest) -> PoolListing:
-    """Read a request to list what is in the pool."""
-    for state in request.states:
-        if state not in POOL_STANDINGS:
-            allowed = ", ".join(PoolStanding)
-            raise InvalidInput(f"{state} is no state of work in the pool; allowed are {allowed}", field="states")
-    return PoolListing(
-        states=frozenset(POOL_STANDINGS[state] for state in request.states),
-        kind=check_kind(request.kind) if request.kind else "",
         page_size=check_page_size(request.page_size),
         page_token=request.page_token,
     )

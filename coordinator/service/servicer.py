@@ -30,7 +30,7 @@ from coordinator.errors import CoordinatorError
 from coordinator.keys import KeyRules
 from coordinator.limits import MAX_SHARED_READINGS
 from coordinator.names import check_fleet, check_session
-from coordinator.recorder import Recorder
+from coordinator.recorder import Recorder, SimilarAnswer
 from coordinator.service import replies
 from coordinator.service.alternatives import Alternatives
 from coordinator.service.budgets import Payer
@@ -44,7 +44,7 @@ from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
 from coordinator.service.import_calls import ImportCalls
 from coordinator.service.new_fleets import NewFleets
-from coordinator.service.next import CandidateLists, Placements, PoolOverview, PoolPlacements
+from coordinator.service.next import CandidateLists, Placements, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
@@ -64,6 +64,7 @@ from coordinator.service.requests import (
     submit_command,
 )
 from coordinator.service.shared_readings import SharedReadings
+from coordinator.service.similar import TopicClaims
 from coordinator.service.status import StatusReader
 from coordinator.service.submissions import Submissions, Submitting
 from coordinator.service.turns import Turns
@@ -101,10 +102,10 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         watches: Watches,
         placements: Placements,
         pool_placements: PoolPlacements,
-        overview: PoolOverview,
         policies: Policies,
         turns: Turns,
         waits: Waits,
+        topics: TopicClaims,
         *,
         key_rules: KeyRules,
         credential: Callable[[Any], str] = lambda _: "",
@@ -125,10 +126,10 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         self._watches = watches
         self._placements = placements
         self._pool_placements = pool_placements
-        self._overview = overview
         self._policies = policies
         self._turns = turns
         self._waits = waits
+        self._topics = topics
         self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
         self._key_rules = key_rules
         self._candidates = CandidateLists(key_rules)
@@ -140,14 +141,14 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         """Claim one work key."""
         keyed = Keyed.of(request, self._key_rules)
         session, policy = check_session(request.session), await self._policy_of(keyed, context)
-        command = claim_command(request, request, session, self._clock(), policy)
+        command = claim_command(request, request, session, self._clock(), policy, self._key_rules)
         payer = self._payer(keyed.fleet, command.session, context)
         deadline = deadline_of(context)
         was_empty = await self._new_fleets.is_empty(keyed.fleet, deadline=deadline)
         held = None
         if request.HasField("wait"):
             held = await self._wait_for(request, command, keyed, payer, deadline)
-        answer = await self._claim_limits.claim(command, keyed, payer, deadline=deadline) if not held else held.answer
+        answer = held.answer if held else await self._topics.claim(command, keyed, payer, deadline=deadline)
         if answer is None:
             return replies.waiting_reply(keyed)
         self._decisions.claim_answered(keyed, command.session, answer)
@@ -166,7 +167,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         payer = self._payer(fleet, check_session(request.session), context)
         policies = await self._policies.of(fleet, deadline=deadline)
         read_item = partial(self._read_item, request, policies, self._clock())
-        results = await claim_many(request.items, read_item, self._claim_limits, answered, payer, deadline=deadline)
+        results = await claim_many(request.items, read_item, self._topics, answered, payer, deadline=deadline)
         return pb.ClaimManyResponse(results=results)
 
     async def ClaimNext(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:  # noqa: N802
@@ -175,7 +176,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
             return await self._claim_from_pool(request, context)
         caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
         candidates = await self._candidates.read(request, *caller, deadline=deadline)
-        command = next_command(request, self._clock())
+        command = next_command(request, self._clock(), self._key_rules)
         payer = self._payer(candidates[0].fleet, command.session, context)
         policies = next_policies(request, await self._policies.of(payer.fleet, deadline=deadline))
         was_empty = await self._new_fleets.is_empty(payer.fleet, deadline=deadline)
@@ -199,7 +200,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
 
     async def _claim_from_pool(self, request: pb.ClaimNextRequest, context: _Context) -> pb.ClaimNextResponse:
         fleet, kind, deadline = check_fleet(request.fleet), read_pool_request(request), deadline_of(context)
-        command = next_command(request, self._clock())
+        command = next_command(request, self._clock(), self._key_rules)
         policies = next_policies(request, await self._policies.of(fleet, deadline=deadline))
         answer = await self._pool_placements.claim_next(
             command,
@@ -253,6 +254,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         command = complete_command(request, self._clock())
         record = await self._write(context, keyed, partial(complete, command, keyed.paths), command.session)
         self._ended(keyed)
+        self._topics.ended(keyed, SimilarAnswer.COMPLETED)
         return pb.CompleteResponse(record=replies.record(record))
 
     async def Release(self, request: pb.ReleaseRequest, context: _Context) -> pb.ReleaseResponse:  # noqa: N802
@@ -261,6 +263,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         command = release_command(request, self._clock(), await self._policy_of(keyed, context))
         record = await self._write(context, keyed, partial(release, command, keyed.paths), command.session)
         self._ended(keyed)
+        self._topics.ended(keyed, SimilarAnswer.RELEASED)
         return pb.ReleaseResponse(record=replies.record(record))
 
     async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
@@ -378,4 +381,4 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         # Written into the item, so that an error names the request id to retry with.
         item.request_id = item.request_id or new_request_id()
         keyed = Keyed.read(request.fleet, item.work_key, self._key_rules)
-        return keyed, claim_command(request, item, request.session, now, policies.of(keyed.work_key))
+        return keyed, claim_command(request, item, request.session, now, policies.of(keyed.work_key), self._key_rules)

@@ -16,12 +16,14 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
 from coordinator.engine.layout import POLICY_CHANGES, FleetPaths
 from coordinator.engine.policy import PolicyBook, read_policies
 from coordinator.engine.transaction import end_of_prefix
+from coordinator.keys import DEFAULT_TOPIC_KINDS
 from coordinator.process.tasks import Setback, Task
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
@@ -49,10 +51,16 @@ class _Fleet:
 
 
 class Policies:
-    """Reads policies through ``runner``, and watches for changes while ``run`` runs."""
+    """Reads policies through ``runner``, and watches for changes while ``run`` runs.
 
-    def __init__(self, channel: EtcdChannel, runner: Runner) -> None:
+    ``topic_kinds`` are the kinds of which claims tell what is similar where no policy says anything else.
+    """
+
+    def __init__(
+        self, channel: EtcdChannel, runner: Runner, topic_kinds: Collection[str] = DEFAULT_TOPIC_KINDS
+    ) -> None:
         self._runner = runner
+        self._topic_kinds = topic_kinds
         self._watch = Watch(
             channel,
             POLICY_CHANGES,
@@ -90,7 +98,8 @@ class Policies:
         began = time.monotonic()
         watched = self.usable
         try:
-            book = await self._runner.run(partial(read_policies, FleetPaths(fleet)), deadline=began + _READ_SECONDS)
+            reading = partial(read_policies, FleetPaths(fleet), self._topic_kinds)
+            book = await self._runner.run(reading, deadline=began + _READ_SECONDS)
         finally:
             known.reading = None
         if watched:

@@ -21,7 +21,7 @@ SEVERITY_WARNING: Severity
 SEVERITY_PROBLEM: Severity
 
 class ClaimRequest(_message.Message):
-    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token", "repeat_after", "wait")
+    __slots__ = ("fleet", "session", "work_key", "ttl", "note", "reopen", "request_id", "instance", "fencing_token", "repeat_after", "wait", "distinct_from")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class ClaimRequest(_message.Message):
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FROM_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     work_key: str
@@ -44,10 +45,11 @@ class ClaimRequest(_message.Message):
     fencing_token: int
     repeat_after: _duration_pb2.Duration
     wait: _duration_pb2.Duration
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    distinct_from: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., fencing_token: _Optional[int] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., distinct_from: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClaimResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet", "brief", "blocked_by", "waited")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "new_fleet", "brief", "blocked_by", "waited", "similar", "similar_unknown")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +60,8 @@ class ClaimResponse(_message.Message):
     BRIEF_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
     WAITED_FIELD_NUMBER: _ClassVar[int]
+    SIMILAR_FIELD_NUMBER: _ClassVar[int]
+    SIMILAR_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -68,7 +72,9 @@ class ClaimResponse(_message.Message):
     brief: str
     blocked_by: _containers.RepeatedScalarFieldContainer[str]
     waited: _duration_pb2.Duration
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ..., waited: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    similar: _containers.RepeatedCompositeFieldContainer[_types_pb2.SimilarTopic]
+    similar_unknown: bool
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ..., waited: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., similar: _Optional[_Iterable[_Union[_types_pb2.SimilarTopic, _Mapping]]] = ..., similar_unknown: bool = ...) -> None: ...
 
 class Dependencies(_message.Message):
     __slots__ = ("work_keys",)
@@ -141,20 +147,22 @@ class SubmitResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[SubmitResult, _Mapping]]] = ...) -> None: ...
 
 class ClaimItem(_message.Message):
-    __slots__ = ("work_key", "ttl", "note", "reopen", "request_id", "fencing_token")
+    __slots__ = ("work_key", "ttl", "note", "reopen", "request_id", "fencing_token", "distinct_from")
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     REOPEN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FENCING_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FROM_FIELD_NUMBER: _ClassVar[int]
     work_key: str
     ttl: _duration_pb2.Duration
     note: str
     reopen: bool
     request_id: str
     fencing_token: int
-    def __init__(self, work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ...) -> None: ...
+    distinct_from: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, work_key: _Optional[str] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., reopen: bool = ..., request_id: _Optional[str] = ..., fencing_token: _Optional[int] = ..., distinct_from: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClaimManyRequest(_message.Message):
     __slots__ = ("fleet", "session", "instance", "items")
@@ -183,7 +191,7 @@ class ClaimManyResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
 
 class ClaimNextRequest(_message.Message):
-    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after", "from_pool", "kind", "explain", "wait")
+    __slots__ = ("fleet", "session", "candidates", "ttl", "note", "request_id", "instance", "repeat_after", "from_pool", "kind", "explain", "wait", "distinct_from")
     FLEET_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +204,7 @@ class ClaimNextRequest(_message.Message):
     KIND_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FROM_FIELD_NUMBER: _ClassVar[int]
     fleet: str
     session: str
     candidates: _containers.RepeatedScalarFieldContainer[str]
@@ -208,10 +217,11 @@ class ClaimNextRequest(_message.Message):
     kind: str
     explain: bool
     wait: _duration_pb2.Duration
-    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., from_pool: bool = ..., kind: _Optional[str] = ..., explain: bool = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    distinct_from: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fleet: _Optional[str] = ..., session: _Optional[str] = ..., candidates: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., note: _Optional[str] = ..., request_id: _Optional[str] = ..., instance: _Optional[str] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., from_pool: bool = ..., kind: _Optional[str] = ..., explain: bool = ..., wait: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., distinct_from: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClaimNextResponse(_message.Message):
-    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet", "brief", "blocked_by", "waited")
+    __slots__ = ("outcome", "work_key", "typed_key", "claim", "denial", "previous", "choice", "new_fleet", "brief", "blocked_by", "waited", "similar", "similar_unknown")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WORK_KEY_FIELD_NUMBER: _ClassVar[int]
     TYPED_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +233,8 @@ class ClaimNextResponse(_message.Message):
     BRIEF_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
     WAITED_FIELD_NUMBER: _ClassVar[int]
+    SIMILAR_FIELD_NUMBER: _ClassVar[int]
+    SIMILAR_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     outcome: _types_pb2.Outcome
     work_key: str
     typed_key: str
@@ -234,7 +246,9 @@ class ClaimNextResponse(_message.Message):
     brief: str
     blocked_by: _containers.RepeatedScalarFieldContainer[str]
     waited: _duration_pb2.Duration
-    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ..., waited: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    similar: _containers.RepeatedCompositeFieldContainer[_types_pb2.SimilarTopic]
+    similar_unknown: bool
+    def __init__(self, outcome: _Optional[_Union[_types_pb2.Outcome, str]] = ..., work_key: _Optional[str] = ..., typed_key: _Optional[str] = ..., claim: _Optional[_Union[_types_pb2.Claim, _Mapping]] = ..., denial: _Optional[_Union[_types_pb2.Denial, _Mapping]] = ..., previous: _Optional[_Union[_types_pb2.PreviousAttempt, _Mapping]] = ..., choice: _Optional[_Union[_types_pb2.Choice, _Mapping]] = ..., new_fleet: bool = ..., brief: _Optional[str] = ..., blocked_by: _Optional[_Iterable[str]] = ..., waited: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., similar: _Optional[_Iterable[_Union[_types_pb2.SimilarTopic, _Mapping]]] = ..., similar_unknown: bool = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("fleet", "session", "work_key", "ttl", "note", "request_id", "instance", "fencing_token")
@@ -380,6 +394,22 @@ class WithdrawResponse(_message.Message):
     released: int
     def __init__(self, released: _Optional[int] = ...) -> None: ...
 
+class FindSimilarRequest(_message.Message):
+    __slots__ = ("fleet", "work_key")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    work_key: str
+    def __init__(self, fleet: _Optional[str] = ..., work_key: _Optional[str] = ...) -> None: ...
+
+class FindSimilarResponse(_message.Message):
+    __slots__ = ("work_key", "similar")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIMILAR_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    similar: _containers.RepeatedCompositeFieldContainer[_types_pb2.SimilarTopic]
+    def __init__(self, work_key: _Optional[str] = ..., similar: _Optional[_Iterable[_Union[_types_pb2.SimilarTopic, _Mapping]]] = ...) -> None: ...
+
 class GetRequest(_message.Message):
     __slots__ = ("fleet", "work_key")
     FLEET_FIELD_NUMBER: _ClassVar[int]
@@ -482,84 +512,6 @@ class ListResponse(_message.Message):
     damaged: int
     def __init__(self, records: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ..., damaged: _Optional[int] = ...) -> None: ...
 
-class PoolEntry(_message.Message):
-    __slots__ = ("work_key", "kind", "state", "priority", "submitted_at", "holder", "expires_at", "blocked_by", "not_before", "failure_count", "failed_at")
-    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        STATE_UNSPECIFIED: _ClassVar[PoolEntry.State]
-        STATE_AVAILABLE: _ClassVar[PoolEntry.State]
-        STATE_HELD: _ClassVar[PoolEntry.State]
-        STATE_BLOCKED: _ClassVar[PoolEntry.State]
-        STATE_RETURNED: _ClassVar[PoolEntry.State]
-        STATE_FAILED: _ClassVar[PoolEntry.State]
-    STATE_UNSPECIFIED: PoolEntry.State
-    STATE_AVAILABLE: PoolEntry.State
-    STATE_HELD: PoolEntry.State
-    STATE_BLOCKED: PoolEntry.State
-    STATE_RETURNED: PoolEntry.State
-    STATE_FAILED: PoolEntry.State
-    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    PRIORITY_FIELD_NUMBER: _ClassVar[int]
-    SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
-    HOLDER_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
-    BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
-    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
-    FAILURE_COUNT_FIELD_NUMBER: _ClassVar[int]
-    FAILED_AT_FIELD_NUMBER: _ClassVar[int]
-    work_key: str
-    kind: str
-    state: PoolEntry.State
-    priority: int
-    submitted_at: _timestamp_pb2.Timestamp
-    holder: str
-    expires_at: _timestamp_pb2.Timestamp
-    blocked_by: _containers.RepeatedScalarFieldContainer[str]
-    not_before: _timestamp_pb2.Timestamp
-    failure_count: int
-    failed_at: _timestamp_pb2.Timestamp
-    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[PoolEntry.State, str]] = ..., priority: _Optional[int] = ..., submitted_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., holder: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., blocked_by: _Optional[_Iterable[str]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., failure_count: _Optional[int] = ..., failed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class PoolCounts(_message.Message):
-    __slots__ = ("available", "held", "blocked", "returned", "failed")
-    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
-    HELD_FIELD_NUMBER: _ClassVar[int]
-    BLOCKED_FIELD_NUMBER: _ClassVar[int]
-    RETURNED_FIELD_NUMBER: _ClassVar[int]
-    FAILED_FIELD_NUMBER: _ClassVar[int]
-    available: int
-    held: int
-    blocked: int
-    returned: int
-    failed: int
-    def __init__(self, available: _Optional[int] = ..., held: _Optional[int] = ..., blocked: _Optional[int] = ..., returned: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
-
-class ListPoolRequest(_message.Message):
-    __slots__ = ("fleet", "states", "kind", "page_size", "page_token")
-    FLEET_FIELD_NUMBER: _ClassVar[int]
-    STATES_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
-    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    fleet: str
-    states: _containers.RepeatedScalarFieldContainer[PoolEntry.State]
-    kind: str
-    page_size: int
-    page_token: str
-    def __init__(self, fleet: _Optional[str] = ..., states: _Optional[_Iterable[_Union[PoolEntry.State, str]]] = ..., kind: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
-
-class ListPoolResponse(_message.Message):
-    __slots__ = ("entries", "next_page_token", "counts")
-    ENTRIES_FIELD_NUMBER: _ClassVar[int]
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    COUNTS_FIELD_NUMBER: _ClassVar[int]
-    entries: _containers.RepeatedCompositeFieldContainer[PoolEntry]
-    next_page_token: str
-    counts: PoolCounts
-    def __init__(self, entries: _Optional[_Iterable[_Union[PoolEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., counts: _Optional[_Union[PoolCounts, _Mapping]] = ...) -> None: ...
-
 class WatchRequest(_message.Message):
     __slots__ = ("fleet", "start_revision", "kind", "session")
     FLEET_FIELD_NUMBER: _ClassVar[int]
@@ -582,16 +534,12 @@ class WatchResponse(_message.Message):
         EVENT_DENIED: _ClassVar[WatchResponse.Event]
         EVENT_COMPLETED: _ClassVar[WatchResponse.Event]
         EVENT_ABANDONED: _ClassVar[WatchResponse.Event]
-        EVENT_SUBMITTED: _ClassVar[WatchResponse.Event]
-        EVENT_FAILED: _ClassVar[WatchResponse.Event]
     EVENT_UNSPECIFIED: WatchResponse.Event
     EVENT_GRANTED: WatchResponse.Event
     EVENT_RENEWED: WatchResponse.Event
     EVENT_DENIED: WatchResponse.Event
     EVENT_COMPLETED: WatchResponse.Event
     EVENT_ABANDONED: WatchResponse.Event
-    EVENT_SUBMITTED: WatchResponse.Event
-    EVENT_FAILED: WatchResponse.Event
     EVENT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
@@ -967,34 +915,16 @@ class StatusRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., progress: bool = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("last_grant", "last_completion", "longest_held", "blockers", "pool", "pool_blockers")
+    __slots__ = ("last_grant", "last_completion", "longest_held", "blockers")
     LAST_GRANT_FIELD_NUMBER: _ClassVar[int]
     LAST_COMPLETION_FIELD_NUMBER: _ClassVar[int]
     LONGEST_HELD_FIELD_NUMBER: _ClassVar[int]
     BLOCKERS_FIELD_NUMBER: _ClassVar[int]
-    POOL_FIELD_NUMBER: _ClassVar[int]
-    POOL_BLOCKERS_FIELD_NUMBER: _ClassVar[int]
     last_grant: _timestamp_pb2.Timestamp
     last_completion: _timestamp_pb2.Timestamp
     longest_held: _containers.RepeatedCompositeFieldContainer[_types_pb2.Claim]
     blockers: _containers.RepeatedCompositeFieldContainer[HotKey]
-    pool: PoolCounts
-    pool_blockers: _containers.RepeatedCompositeFieldContainer[PoolBlocker]
-    def __init__(self, last_grant: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_completion: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., longest_held: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., blockers: _Optional[_Iterable[_Union[HotKey, _Mapping]]] = ..., pool: _Optional[_Union[PoolCounts, _Mapping]] = ..., pool_blockers: _Optional[_Iterable[_Union[PoolBlocker, _Mapping]]] = ...) -> None: ...
-
-class PoolBlocker(_message.Message):
-    __slots__ = ("work_key", "blocks", "state", "holder", "unknown")
-    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
-    BLOCKS_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    HOLDER_FIELD_NUMBER: _ClassVar[int]
-    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
-    work_key: str
-    blocks: int
-    state: PoolEntry.State
-    holder: str
-    unknown: bool
-    def __init__(self, work_key: _Optional[str] = ..., blocks: _Optional[int] = ..., state: _Optional[_Union[PoolEntry.State, str]] = ..., holder: _Optional[str] = ..., unknown: bool = ...) -> None: ...
+    def __init__(self, last_grant: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_completion: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., longest_held: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., blockers: _Optional[_Iterable[_Union[HotKey, _Mapping]]] = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
     __slots__ = ("version", "endpoint", "uptime")

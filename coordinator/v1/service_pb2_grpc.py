@@ -101,15 +101,15 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.GetRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.GetResponse.FromString,
                 _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/FindSimilar',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/coordinator.v1.CoordinatorService/List',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.ListRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.ListResponse.FromString,
-                _registered_method=True)
-        self.ListPool = channel.unary_unary(
-                '/coordinator.v1.CoordinatorService/ListPool',
-                request_serializer=coordinator_dot_v1_dot_service__pb2.ListPoolRequest.SerializeToString,
-                response_deserializer=coordinator_dot_v1_dot_service__pb2.ListPoolResponse.FromString,
                 _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/coordinator.v1.CoordinatorService/Watch',
@@ -289,15 +289,16 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def List(self, request, context):
-        """Lists records in the order of their work keys, page by page.
+    def FindSimilar(self, request, context):
+        """Returns the topics that may be the same work as a work key under another name: among the live, finished and abandoned
+        ones of the last 30 days, of kinds whose policy looks for them. UNAVAILABLE if they cannot be looked for in time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListPool(self, request, context):
-        """Lists what is in the pool, in the order in which it is handed out, and then what has failed too often.
+    def List(self, request, context):
+        """Lists records in the order of their work keys, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -471,15 +472,15 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.GetRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.GetResponse.SerializeToString,
             ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.FindSimilarRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.FindSimilarResponse.SerializeToString,
+            ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.ListRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.ListResponse.SerializeToString,
-            ),
-            'ListPool': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListPool,
-                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ListPoolRequest.FromString,
-                    response_serializer=coordinator_dot_v1_dot_service__pb2.ListPoolResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -855,6 +856,33 @@ class CoordinatorService(object):
             _registered_method=True)
 
     @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/FindSimilar',
+            coordinator_dot_v1_dot_service__pb2.FindSimilarRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.FindSimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def List(request,
             target,
             options=(),
@@ -871,33 +899,6 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/List',
             coordinator_dot_v1_dot_service__pb2.ListRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.ListResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListPool(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/coordinator.v1.CoordinatorService/ListPool',
-            coordinator_dot_v1_dot_service__pb2.ListPoolRequest.SerializeToString,
-            coordinator_dot_v1_dot_service__pb2.ListPoolResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,7 @@ class DenialReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DENIAL_REASON_COMPLETED: _ClassVar[DenialReason]
     DENIAL_REASON_COOLDOWN: _ClassVar[DenialReason]
     DENIAL_REASON_LIMIT: _ClassVar[DenialReason]
+    DENIAL_REASON_SIMILAR: _ClassVar[DenialReason]
 
 class SkipReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +67,13 @@ class Repeat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REPEAT_NEVER: _ClassVar[Repeat]
     REPEAT_ALWAYS: _ClassVar[Repeat]
     REPEAT_AFTER: _ClassVar[Repeat]
+
+class Similar(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SIMILAR_UNSPECIFIED: _ClassVar[Similar]
+    SIMILAR_OFF: _ClassVar[Similar]
+    SIMILAR_TELL: _ClassVar[Similar]
+    SIMILAR_ASK: _ClassVar[Similar]
 STATE_UNSPECIFIED: State
 STATE_AVAILABLE: State
 STATE_CLAIMED: State
@@ -85,6 +93,7 @@ DENIAL_REASON_HELD: DenialReason
 DENIAL_REASON_COMPLETED: DenialReason
 DENIAL_REASON_COOLDOWN: DenialReason
 DENIAL_REASON_LIMIT: DenialReason
+DENIAL_REASON_SIMILAR: DenialReason
 SKIP_REASON_UNSPECIFIED: SkipReason
 SKIP_REASON_HELD: SkipReason
 SKIP_REASON_COMPLETED: SkipReason
@@ -104,6 +113,10 @@ REPEAT_UNSPECIFIED: Repeat
 REPEAT_NEVER: Repeat
 REPEAT_ALWAYS: Repeat
 REPEAT_AFTER: Repeat
+SIMILAR_UNSPECIFIED: Similar
+SIMILAR_OFF: Similar
+SIMILAR_TELL: Similar
+SIMILAR_ASK: Similar
 
 class Skipped(_message.Message):
     __slots__ = ("work_key", "reason", "holder", "expires_at")
@@ -187,8 +200,22 @@ class Denial(_message.Message):
     policy: str
     def __init__(self, reason: _Optional[_Union[DenialReason, str]] = ..., holder: _Optional[str] = ..., own_session: bool = ..., completed_by: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., alternatives: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ...) -> None: ...
 
+class SimilarTopic(_message.Message):
+    __slots__ = ("work_key", "state", "session", "score", "since")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    state: State
+    session: str
+    score: float
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, work_key: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., session: _Optional[str] = ..., score: _Optional[float] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class Policy(_message.Message):
-    __slots__ = ("pattern", "repeat", "repeat_after", "max_live", "max_attempts", "loose_ends", "built_in")
+    __slots__ = ("pattern", "repeat", "repeat_after", "max_live", "max_attempts", "loose_ends", "built_in", "similar")
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     REPEAT_FIELD_NUMBER: _ClassVar[int]
     REPEAT_AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +223,7 @@ class Policy(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
     BUILT_IN_FIELD_NUMBER: _ClassVar[int]
+    SIMILAR_FIELD_NUMBER: _ClassVar[int]
     pattern: str
     repeat: Repeat
     repeat_after: _duration_pb2.Duration
@@ -203,7 +231,8 @@ class Policy(_message.Message):
     max_attempts: int
     loose_ends: bool
     built_in: bool
-    def __init__(self, pattern: _Optional[str] = ..., repeat: _Optional[_Union[Repeat, str]] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_live: _Optional[int] = ..., max_attempts: _Optional[int] = ..., loose_ends: bool = ..., built_in: bool = ...) -> None: ...
+    similar: Similar
+    def __init__(self, pattern: _Optional[str] = ..., repeat: _Optional[_Union[Repeat, str]] = ..., repeat_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_live: _Optional[int] = ..., max_attempts: _Optional[int] = ..., loose_ends: bool = ..., built_in: bool = ..., similar: _Optional[_Union[Similar, str]] = ...) -> None: ...
 
 class PreviousAttempt(_message.Message):
     __slots__ = ("attempt", "session", "cause", "reason", "note", "ended_at")

@@ -225,6 +225,19 @@ def _denials(board: Dashboard) -> Dashboard:
                 stacked=True,
             )
         )
+        .with_panel(
+            graph(
+                "Similar topics, by what came of it",
+                "For how many claims per second similar topics were found: they were shown, or the claimant was asked "
+                "first; and what claimants then did: they said that the work is distinct, completed or released what "
+                "they had been shown similar topics for. Good is little distinct: the policy asks about the same work "
+                "only.",
+                [Query(_rate("coordination_similar_found_total", "answer"), "{{answer}}")],
+                Unit.PER_SECOND,
+                width=12,
+                stacked=True,
+            )
+        )
     )
 
 

@@ -69,6 +69,8 @@ def _check_value(value: Any, kind: Any, where: str) -> None:
 def _is(value: Any, kind: str) -> bool:
     if kind == "array of strings":
         return isinstance(value, list) and all(isinstance(element, str) for element in value)
+    if kind == "array":
+        return isinstance(value, list)
     if kind == "time":
         return isinstance(value, str) and _TIME.fullmatch(value) is not None
     types: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}

@@ -9,7 +9,9 @@ import pytest
 
 from coordinator import limits
 from coordinator.engine.snapshot import HISTORY_LIMIT
+from coordinator.engine.topics import MAX_TOPICS
 from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
+from coordinator.metrics import endpoint
 from coordinator.service.budgets import BURST_SHARE, REFILL_SECONDS
 from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
 from coordinator.store.storage_quota import LOOK_SECONDS
@@ -29,6 +31,9 @@ ROWS = {
     "work keys that are followed to find a circle": f"{limits.MAX_WALKED_KEYS}",
     "work keys in one `ClaimMany`, `RenewMany` or `Submit`": f"{limits.MAX_ITEMS}",
     "candidates of one `ClaimNext`": f"{limits.MAX_CANDIDATES}",
+    "topics that a claim says it is distinct from": f"{limits.MAX_DISTINCT_FROM}",
+    "similar topics that are shown": f"{limits.MAX_SIMILAR_SHOWN}",
+    "topics of a fleet that a replica knows": f"{MAX_TOPICS}",
     "live claims below a pattern": "none",
     "policies of a fleet": f"{limits.MAX_POLICIES}",
     "cooldown of a policy or a request": f"{limits.MIN_REPEAT_SECONDS:g} second to "
@@ -57,10 +62,7 @@ ROWS = {
     "watches that read from etcd at a time": f"{limits.MAX_READING_WATCHES}, the others wait in turn",
     "what waits for a watcher": f"{limits.MAX_WAITING_EVENTS} events, {limits.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
     f"{limits.SLOW_WATCHER_SECONDS:.0f} seconds",
-    "connections over HTTP": f"{limits.MAX_HTTP_CONNECTIONS}, fewer where few files may be open",
-    "head of a request over HTTP": f"{limits.MAX_HEADER_BYTES // 1024} KiB, {limits.HTTP_HEAD_SECONDS:.0f} seconds",
-    "an answer over HTTP that is not read": f"{limits.HTTP_READER_SECONDS:.0f} seconds",
-    "readers of `/metrics`": f"{limits.MAX_METRICS_READERS} at a time, {limits.HTTP_READER_SECONDS:.0f} seconds each",
+    "readers of `/metrics`": f"{endpoint.MAX_READERS} at a time, {endpoint.READER_SECONDS:.0f} seconds each",
 }
 
 

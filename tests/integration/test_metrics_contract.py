@@ -36,6 +36,7 @@ PROMISED = {
     "denials_total": ("counter", {"kind", "reason"}),
     "placements_total": ("counter", {"kind", "place"}),
     "skips_total": ("counter", {"kind", "reason"}),
+    "similar_found_total": ("counter", {"kind", "answer"}),
     "completions_total": ("counter", {"kind", "late"}),
     "abandonments_total": ("counter", {"kind", "cause"}),
     "live_claims": ("gauge", {"kind"}),
@@ -99,6 +100,9 @@ def exposed(run_coordinator: RunCoordinator, tmp_path_factory: pytest.TempPathFa
             client.try_claim("two", "task:a")
             client.try_claim_next("two", ["task:a"])
             client.complete("one", "task:a")
+            client.claim("one", "blog:convergent work")
+            client.try_claim("two", "blog:on converging works")
+            client.complete("one", "blog:convergent work")
             client.claim("one", "task:b")
             client.release("one", "task:b")
             client.claim("one", "task:c")

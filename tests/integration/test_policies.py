@@ -24,7 +24,8 @@ from coordinator import (
     Refused,
     State,
 )
-from coordinator.model import Cause, NothingFree, Policy, Repeat, SkipReason
+from coordinator.keys import DEFAULT_TOPIC_KINDS
+from coordinator.model import Cause, NothingFree, Policy, Repeat, Similar, SkipReason
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -60,9 +61,13 @@ class TestSetting:
         assert both == Policy(REPO, Repeat.AFTER, 72_000.0, 3, None, False)
         assert await client.set_policy(REPO, repeat="always") == Policy(REPO, Repeat.ALWAYS, None, 3, None, False)
         found = await client.list_policies()
-        assert [policy.pattern for policy in found.policies if policy.built_in] == ["lock", "recurring"]
+        assert [policy.pattern for policy in found.policies if policy.built_in] == [
+            *sorted(DEFAULT_TOPIC_KINDS),
+            "lock",
+            "recurring",
+        ]
         assert [policy.pattern for policy in found.policies if not policy.built_in] == [REPO]
-        assert found.defaults == Policy("", Repeat.NEVER, None, None, 3, True)
+        assert found.defaults == Policy("", Repeat.NEVER, None, None, 3, True, similar=Similar.OFF)
         assert await client.unset_policy(REPO)
         assert not await client.unset_policy(REPO)
 
@@ -77,6 +82,7 @@ class TestSetting:
             ("task", {"repeat": "sometimes"}, "repeat"),
             ("task", {"repeat": timedelta(days=367)}, "repeat"),
             ("task", {"loose_ends": "on"}, "loose_ends"),
+            ("task", {"similar": "maybe"}, "similar"),
         ],
     )
     async def test_what_is_wrong_is_named(
@@ -102,7 +108,7 @@ class TestSetting:
         for pattern, value in (("task", "no JSON"), ("task:a", '{"repeat":"after"}'), ("a%20b", "{}")):
             etcdctl("put", f"/coordination/v1/{fleet}/policy/{pattern}", value)
         await client.claim("s", "task:a", 60)
-        assert len((await client.list_policies()).policies) == 3
+        assert [each.pattern for each in (await client.list_policies()).policies if not each.built_in] == ["a b"]
         assert (await client.set_policy("task", max_live=0)).max_live == 0, "it can be set anew"
 
 

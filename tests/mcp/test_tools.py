@@ -38,7 +38,7 @@ class TestWhatIsListed:
         listed = agent.run(lambda session: session.list_tools()).model_dump(
             mode="json", by_alias=True, exclude_none=True
         )
-        assert len(json.dumps(listed["tools"], separators=(",", ":"))) < 5_600
+        assert len(json.dumps(listed["tools"], separators=(",", ":"))) < 5_750
         assert len((agent.hello.instructions or "").encode()) < 2_048
         assert agent.hello.server_info.name == "coordination"
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import NO_POLICY, PolicyBook, below, matches, patterns_of
 from coordinator.errors import InvalidInput
-from coordinator.keys import SEPARATORS, WorkKey, parse_pattern, parse_work_key
+from coordinator.keys import DEFAULT_TOPIC_KINDS, SEPARATORS, WorkKey, parse_pattern, parse_work_key
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
-from coordinator.model import Policy, Repeat
+from coordinator.model import Policy, Repeat, Similar
 
 #: Identities made of few letters and all separators, so that prefixes and near misses are common; "%2" as encoded.
 IDENTITIES = st.text(alphabet="ab-%2é" + SEPARATORS, min_size=1, max_size=12)
-KEYS = st.builds(WorkKey, st.sampled_from(["task", "task2", "lock", "github"]), IDENTITIES)
+KEYS = st.builds(WorkKey, st.sampled_from(["task", "task2", "lock", "github", "blog"]), IDENTITIES)
 FIELDS = st.fixed_dictionaries(
     {},
     optional={
@@ -25,6 +25,7 @@ FIELDS = st.fixed_dictionaries(
         "max_live": st.integers(0, 9),
         "max_attempts": st.integers(1, 9),
         "loose_ends": st.booleans(),
+        "similar": st.sampled_from(Similar),
     },
 )
 NOW = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
@@ -90,8 +91,9 @@ def test_the_patterns_of_a_key_get_shorter_and_end_with_its_kind(key: WorkKey) -
 def test_the_longest_pattern_that_sets_a_field_counts(key: WorkKey, data: st.DataObject) -> None:
     patterns = st.sampled_from([*patterns_of(key)]) | KEYS.map(str)
     policies = data.draw(st.dictionaries(patterns, FIELDS, max_size=6))
-    found = PolicyBook(Policy(pattern, **fields) for pattern, fields in policies.items()).of(key)  # type: ignore[arg-type]  # drawn for these fields
+    found = PolicyBook(Policy(pattern, **fields) for pattern, fields in policies.items()).of(key)
     by_field: dict[str, object] = {"max_attempts": DEFAULT_MAX_ATTEMPTS, "loose_ends": True, "repeat": Repeat.NEVER}
+    by_field["similar"] = Similar.TELL if key.kind in DEFAULT_TOPIC_KINDS else Similar.OFF
     if key.kind == "lock":
         by_field |= {"repeat": Repeat.ALWAYS, "loose_ends": False}
     for pattern in sorted((pattern for pattern in policies if matches(pattern, key)), key=len):
@@ -99,8 +101,9 @@ def test_the_longest_pattern_that_sets_a_field_counts(key: WorkKey, data: st.Dat
     assert found.max_live == by_field.get("max_live")
     assert found.max_attempts == by_field["max_attempts"]
     assert found.loose_ends is by_field["loose_ends"]
+    assert found.similar is by_field["similar"]
     assert found.may_repeat(NOW, NOW) is (by_field["repeat"] is Repeat.ALWAYS)
-    for pattern in (found.repeat_pattern, found.live_pattern):
+    for pattern in (found.repeat_pattern, found.live_pattern, found.similar_pattern):
         assert not pattern or matches(pattern, key)
 
 

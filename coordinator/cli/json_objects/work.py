@@ -42,6 +42,8 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
             "brief": None,
             "blocked_by": [],
             "waited_seconds": answer.waited_seconds,
+            "similar": similar_objects(answer.similar),
+            "similar_unknown": False,
         }
     return {
         "outcome": answer.outcome.value,
@@ -54,7 +56,23 @@ def claim_object(answer: model.Claim | model.Denial, typed_key: str) -> Object:
         "brief": answer.brief,
         "blocked_by": list(answer.blocked_by),
         "waited_seconds": None,
+        "similar": similar_objects(answer.similar),
+        "similar_unknown": answer.similar_unknown,
     }
+
+
+def similar_objects(similar: Iterable[model.SimilarTopic]) -> list[Object]:
+    """The topics that may be the same work."""
+    return [
+        {
+            "work_key": each.work_key,
+            "state": each.state.value,
+            "session": each.session,
+            "score": round(each.score, 3),
+            "since": format_moment(each.since),
+        }
+        for each in similar
+    ]
 
 
 def next_object(answer: model.Claim | model.Denial, *, explained: bool = False) -> Object:
@@ -85,6 +103,8 @@ def next_object(answer: model.Claim | model.Denial, *, explained: bool = False) 
         "nothing_free": None if choice.nothing_free is None else choice.nothing_free.value,
         "retry_after_seconds": answer.retry_after_seconds if isinstance(answer, model.Denial) else None,
         "waited_seconds": answer.waited_seconds if isinstance(answer, model.Denial) else None,
+        "similar": similar_objects(answer.similar),
+        "similar_unknown": isinstance(answer, model.Claim) and answer.similar_unknown,
     }
 
 
@@ -110,8 +130,8 @@ def record_object(record: model.Record) -> Object:
     }
 
 
-def show_object(details: model.WorkDetails) -> Object:
-    """The answer to ``work-show``."""
+def show_object(details: model.WorkDetails, similar: Iterable[model.SimilarTopic] | None = None) -> Object:
+    """The answer to ``work-show``; ``similar`` None: that was not asked for."""
     return {
         "record": record_object(details.record),
         "claim": None if details.claim is None else live_claim_object(details.claim),
@@ -119,6 +139,7 @@ def show_object(details: model.WorkDetails) -> Object:
         "contenders": list(details.contenders),
         "history": [_history(entry) for entry in details.history],
         "work": None if details.work is None else _pool_work(details.work),
+        "similar": None if similar is None else similar_objects(similar),
     }
 
 
@@ -172,34 +193,18 @@ def run_object(outcome: Any) -> Object:
         "work_key": None if claim is None else claim.work_key,
         "claim": None if claim is None else live_claim_object(claim),
         "denial": None if denial is None or choice is not None else _denial(denial),
+        "similar": [] if claim is None and denial is None else similar_objects((claim or denial).similar),
         "choice": None if choice is None else {name: choice[name] for name in _CHOICE},
     }
 
 
-def list_object(page: model.RecordPage, pool: Iterable[model.PoolEntry] = ()) -> Object:
-    """The answer to ``work-list``; ``pool`` is what it lists of the pool."""
+def list_object(page: model.RecordPage) -> Object:
+    """The answer to ``work-list``."""
     return {
         "records": [record_object(record) for record in page.records],
-        "pool": [_pool_entry(entry) for entry in pool],
         "next_page_token": page.next_page_token,
-        "revision": page.revision or None,
+        "revision": page.revision,
         "damaged": page.damaged,
-    }
-
-
-def _pool_entry(entry: model.PoolEntry) -> Object:
-    return {
-        "work_key": entry.work_key,
-        "kind": entry.kind,
-        "state": entry.state.value,
-        "priority": None if entry.state is model.PoolStanding.FAILED else entry.priority,
-        "submitted_at": format_moment(entry.submitted_at),
-        "holder": entry.holder,
-        "expires_at": format_moment(entry.expires_at),
-        "blocked_by": list(entry.blocked_by),
-        "not_before": format_moment(entry.not_before),
-        "failure_count": entry.failure_count if entry.state is model.PoolStanding.FAILED else None,
-        "failed_at": format_moment(entry.failed_at),
     }
 
 

@@ -139,7 +139,7 @@ MOST_KEY = 512
 STATES = {1: "available", 2: "claimed", 3: "completed", 4: "abandoned"}
 CAUSES = {1: "expired", 2: "released", 3: "revoked"}
 OUTCOMES = {1: "granted", 2: "renewed", 3: "denied"}
-DENIAL_REASONS = {1: "held", 2: "completed", 3: "cooldown", 4: "limit"}
+DENIAL_REASONS = {1: "held", 2: "completed", 3: "cooldown", 4: "limit", 5: "similar"}
 SKIP_REASONS = {
     1: "held",
     2: "completed",
@@ -194,14 +194,15 @@ CLAIM_OBJECT = (
     '"claim": {"work_key": %(work_key)s, "kind": %(kind)s, "session": %(session)s, "attempt": %(attempt)s, '
     '"fencing_token": %(fencing_token)s, "ttl_seconds": %(ttl_seconds)s, "claimed_at": %(claimed_at)s, "expires_at": '
     '%(expires_at)s, "remaining_seconds": %(remaining_seconds)s, "note": %(note)s}, "denial": null, "previous": null, '
-    '"alternatives": [], "brief": null, "blocked_by": [], "waited_seconds": null}\n'
+    '"alternatives": [], "brief": null, "blocked_by": [], "waited_seconds": null, "similar": [], "similar_unknown": '
+    "false}\n"
 )
 DENIAL_OBJECT = (
     '{"schema": "v1", "fleet": %(fleet)s, "outcome": "denied", "work_key": %(work_key)s, "typed_key": %(typed_key)s, '
     '"claim": null, "denial": {"reason": %(denied_for)s, "holder": %(holder)s, "own_session": %(own_session)s, '
     '"completed_by": %(completed_by)s, "expires_at": %(expires_at)s, "completed_at": %(completed_at)s, '
     '"retry_after_seconds": %(retry_after_seconds)s, "policy": %(policy)s}, "previous": null, "alternatives": '
-    '%(others)s, "brief": null, "blocked_by": [], "waited_seconds": null}\n'
+    '%(others)s, "brief": null, "blocked_by": [], "waited_seconds": null, "similar": [], "similar_unknown": false}\n'
 )
 NEXT_OBJECT = (
     '{"schema": "v1", "fleet": %(fleet)s, "outcome": %(outcome)s, "work_key": %(work_key)s, "typed_key": %(typed_key)s, '
@@ -209,7 +210,8 @@ NEXT_OBJECT = (
     '%(attempt)s, "fencing_token": %(fencing_token)s, "ttl_seconds": %(ttl_seconds)s, "claimed_at": %(claimed_at)s, '
     '"expires_at": %(expires_at)s, "remaining_seconds": %(remaining_seconds)s, "note": %(note)s}, "previous": null, '
     '"brief": null, "blocked_by": [], "skipped": [], "skipped_counts": %(counts)s, "also_held": %(also_held)s, '
-    '"nothing_free": null, "retry_after_seconds": null, "waited_seconds": null}\n'
+    '"nothing_free": null, "retry_after_seconds": null, "waited_seconds": null, "similar": [], "similar_unknown": '
+    "false}\n"
 )
 RECORD_OBJECT = (
     '{"schema": "v1", "fleet": %(fleet)s, "work_key": %(work_key)s, "kind": %(kind)s, "state": %(state)s, "session": '

@@ -19,7 +19,6 @@ from coordinator.model import (
     Event,
     NothingFree,
     Outcome,
-    PoolStanding,
     PoolState,
     State,
     Submitted,
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
         ClaimEvent,
         HistoryEntry,
         LogPage,
-        PoolEntry,
         PoolWork,
         Previous,
         Record,
+        SimilarTopic,
         Submission,
         WorkDetails,
     )
@@ -47,11 +46,11 @@ __all__ = [
     "describe_completion",
     "describe_event",
     "describe_log",
-    "describe_pool",
     "describe_reap",
     "describe_records",
     "describe_release",
     "describe_revocation",
+    "describe_similar",
     "describe_submission",
     "describe_work",
     "explain_next",
@@ -173,37 +172,24 @@ def what_after_nothing_free(denial: Denial) -> str:
     return f"name other work{again}"
 
 
-def describe_records(records: Iterable[Record]) -> list[str]:
+def describe_records(records: Iterable[Record]) -> str:
     """List records, one a line."""
-    return [
+    lines = [
         f"{record.state.value:<9}  {key(record.work_key)}  {name(record.session)}  {_when(record)}"
         for record in records
     ]
+    return "\n".join(lines) if lines else "nothing found"
 
 
-def describe_pool(entries: Iterable[PoolEntry]) -> list[str]:
-    """List work of the pool, one piece a line."""
-    return [f"{entry.state.value:<9}  {key(entry.work_key)}  {_how_it_stands(entry)}" for entry in entries]
+def describe_work(details: WorkDetails, similar: Iterable[SimilarTopic] | None = None) -> str:
+    """Describe all that is known of a work key, and the topics that are ``similar`` if they were looked for."""
+    lines = [_describe_details(details)]
+    if similar is not None:
+        lines += describe_similar(similar) or ["no similar topic is known"]
+    return "\n".join(lines)
 
 
-def _how_it_stands(entry: PoolEntry) -> str:
-    match entry.state:
-        case PoolStanding.HELD:
-            until = "" if entry.expires_at is None else f"  expires {format_time(entry.expires_at)}"
-            return f"{name(entry.holder)}{until}"
-        case PoolStanding.BLOCKED:
-            return f"waits for {_some_keys(entry.blocked_by)}"
-        case PoolStanding.RETURNED:
-            return f"given back, offered again {'later' if entry.not_before is None else format_time(entry.not_before)}"
-        case PoolStanding.FAILED:
-            at = "" if entry.failed_at is None else f"  {format_time(entry.failed_at)}"
-            return f"{format_count(entry.failure_count, 'failed attempt')}{at}"
-    at = "" if entry.submitted_at is None else f", submitted {format_time(entry.submitted_at)}"
-    return f"priority {entry.priority}{at}"
-
-
-def describe_work(details: WorkDetails) -> str:
-    """Describe all that is known of a work key."""
+def _describe_details(details: WorkDetails) -> str:
     record = details.record
     if record.state is State.AVAILABLE:
         first = f"{key(record.work_key)} is available: it has never been claimed"
@@ -216,6 +202,16 @@ def describe_work(details: WorkDetails) -> str:
         lines.append("history:")
         lines += [_describe_entry(entry) for entry in details.history]
     return "\n".join(lines)
+
+
+def describe_similar(similar: Iterable[SimilarTopic]) -> list[str]:
+    """Return a line for each topic that may be the same work."""
+    has = {State.CLAIMED: "held by", State.COMPLETED: "completed by", State.ABANDONED: "left unfinished by"}
+    return [
+        f"similar: {key(each.work_key)}, {has.get(each.state, each.state.value)} {name(each.session)}"
+        f"{'' if each.since is None else f' since {format_time(each.since)}'} ({each.score:.0%} alike)"
+        for each in similar
+    ]
 
 
 def describe_submission(submission: Submission) -> str:
@@ -270,10 +266,6 @@ def describe_event(claim_event: ClaimEvent) -> str:
         case Event.ABANDONED:
             why = said("reason", _reasoner(record), record.reason) or said("note", session, record.note)
             what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]}){_after(why)}"
-        case Event.SUBMITTED:
-            what = "put into the pool"
-        case Event.FAILED:
-            what = "failed too often, and is handed out no more"
     at = _NO_TIME if claim_event.at is None else format_time(claim_event.at)
     return f"{at}  {claim_event.revision}  {key(record.work_key)}  {what}"
 
@@ -303,7 +295,7 @@ def describe_reap(reaped: int, hours: float) -> str:
 def describe_expired(expired: Sequence[Record], hours: float) -> str:
     """List the claims that would be reaped, after how many they are."""
     count = f"would reap {len(expired)} stale claim{'' if len(expired) == 1 else 's'} (claimed + expired >{hours:g}h)"
-    return "\n".join([count, *describe_records(expired)])
+    return "\n".join([count, *(describe_records([record]) for record in expired)])
 
 
 def describe_revocation(record: Record) -> str:

@@ -52,7 +52,7 @@ _CHUNKS = re.compile(
 )
 _PARTS = re.compile(rf"(?P<number>{_NUMBER})|(?P<word>{_LETTER}+(?:\+\+|\#)?)")
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
-#: "10,000"; a work key has a hyphen there, so that "10,250" cannot be told from "10-250".
+#: "10,000"; a work key has a hyphen there, so that "10,250" looks like "10-250".
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[, -]000)+)(?![.,]?\d)")
 _VERSION = re.compile(r"\bv(?=\d)")
 #: "csv2json"; not of what has a number in its name.

@@ -9,6 +9,7 @@ Invariants:
   come last: they are about to be taken.
 - A candidate that was completed is free where its policy lets it be repeated by now. One whose policy allows no more
   live claims is passed over, and that is the one thing that may change while a candidate counts as free.
+- A candidate that may be the same work as another topic, and whose claimant is to be asked first, is passed over.
 - Passing over a candidate is no denial. Only the first choice counts the caller as a contender, where it is held.
 """
 
@@ -36,6 +37,7 @@ from coordinator.service.next.search_state import Search
 from coordinator.service.next.shared_looks import Looks
 from coordinator.service.next.taken_view import Views
 from coordinator.service.request_fields import Keyed
+from coordinator.service.similar import TopicClaims
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Placements"]
@@ -52,6 +54,7 @@ _REASONS = {
     SkipReason.COMPLETED: DenialReason.COMPLETED,
     SkipReason.COOLDOWN: DenialReason.COOLDOWN,
     SkipReason.LIMIT: DenialReason.LIMIT,
+    SkipReason.SIMILAR: DenialReason.SIMILAR,
 }
 
 #: Runs an operation on the account of a caller, until its deadline.
@@ -69,6 +72,7 @@ class Placements:
         views: Views,
         looks: Looks,
         recorder: Recorder,
+        topics: TopicClaims,
     ) -> None:
         self._runner = runner
         self._claim_limits = claim_limits
@@ -76,6 +80,7 @@ class Placements:
         self._views = views
         self._looks = looks
         self._recorder = recorder
+        self._topics = topics
         #: How many calls are trying a candidate at this replica, by the key of its claim.
         self._tried_now: Counter[bytes] = Counter()
 
@@ -105,7 +110,7 @@ class Placements:
                 if isinstance(earlier, Claim):
                     return replace(earlier, choice=Choice(_place(candidates, earlier)))
                 raise refusal
-            search = Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies)
+            search = Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies, payer)
             answer = await self._place(search, run, deadline)
             granted = search.granted
             if granted is not None and isinstance(answer, Claim) and answer.claimed_at == command.now:
@@ -188,13 +193,20 @@ class Placements:
         claim_key, policy = keyed.paths.claim, search.policy(keyed)
         contends = keyed is search.candidates[0]
         command = replace(search.command, contends=contends, policy=policy, chosen=search.chosen(keyed))
-        answer: object = at_limit(keyed, policy)
+        answer: Claim | Denial = at_limit(keyed, policy)
+
+        async def grant(asked: ClaimCommand) -> Claim | Denial:
+            granted = await run(partial(claim, asked, keyed.paths))
+            if not isinstance(granted, Claim | Denial):
+                raise TypeError("a claim is answered by a claim or a denial")
+            return granted
+
         self._tried_now[claim_key] += 1
         try:
             async with self._claim_limits.room_below(keyed.fleet, policy, deadline=deadline) as has_room:
                 if has_room:
                     with self._claim_limits.asking(keyed, command.session):
-                        answer = await run(partial(claim, command, keyed.paths))
+                        answer = await self._topics.grant(command, keyed, search.payer, grant, deadline=deadline)
         finally:
             self._tried_now[claim_key] -= 1
             if not self._tried_now[claim_key]:
@@ -213,8 +225,6 @@ class Placements:
             )
             search.view.learn(keyed.paths, held)
             return answer
-        if not isinstance(answer, Denial):
-            raise TypeError("a claim is answered by a claim or a denial")
         search.denials[claim_key] = answer
         return None
 
@@ -235,6 +245,7 @@ class Placements:
             search.policy(first),
         )
         reason = _REASONS.get(why.reason, DenialReason.HELD)
+        denied = search.denials.get(first.paths.claim)
         finished = reason in (DenialReason.COMPLETED, DenialReason.COOLDOWN)
         patterns = {DenialReason.COOLDOWN: policy.repeat_pattern, DenialReason.LIMIT: policy.live_pattern}
         return Denial(
@@ -248,6 +259,7 @@ class Placements:
             retry_after_seconds=await self._retry_after(search, run),
             choice=passed_over.choice(None)._replace(nothing_free=passed_over.nothing_free()),
             policy=patterns.get(reason),
+            similar=() if denied is None else denied.similar,
         )
 
     async def _retry_after(self, search: Search, run: _Run) -> float | None:

@@ -6,7 +6,7 @@ Invariants:
   failed, or must wait.
 - No session is denied while there was work for it at every moment of its call: before a denial the view of the pool is
   brought up to a moment after the call had come, and what is free then is tried once more. Work whose claim must have
-  expired is tried, too; its end is recorded first, as a failure if it is one.
+  expired is tried, too.
 - Work is not offered to a session that has given it back, and to no session for some time after that.
 - One request is granted one piece of work, however often it is tried and by whichever replicas, as with candidates.
 """
@@ -24,7 +24,6 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.pool_scan import count_failed
-from coordinator.engine.reap import reap
 from coordinator.engine.steps import Chosen, Operation
 from coordinator.keys import WorkKey
 from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
@@ -35,6 +34,7 @@ from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.next.pool_view import Piece, PoolView
 from coordinator.service.next.pools import Pools
 from coordinator.service.request_fields import Keyed
+from coordinator.service.similar import TopicClaims
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["PoolPlacements"]
@@ -55,6 +55,7 @@ class _Search:
     kind: str
     view: PoolView
     policies: PolicyBook
+    payer: Payer
     tried: dict[str, SkipReason] = field(default_factory=dict)
     #: Patterns of policies that let no more claims be live.
     full: set[str] = field(default_factory=set)
@@ -117,13 +118,20 @@ class PoolPlacements:
     """Places callers with ``runner``, from the views of ``pools``."""
 
     def __init__(
-        self, runner: Runner, claim_limits: ClaimLimits, metering: Metering, pools: Pools, recorder: Recorder
+        self,
+        runner: Runner,
+        claim_limits: ClaimLimits,
+        metering: Metering,
+        pools: Pools,
+        recorder: Recorder,
+        topics: TopicClaims,
     ) -> None:
         self._runner = runner
         self._claim_limits = claim_limits
         self._metering = metering
         self._pools = pools
         self._recorder = recorder
+        self._topics = topics
         #: How many calls are trying a piece of work at this replica.
         self._tried_now: Counter[str] = Counter()
 
@@ -158,7 +166,7 @@ class PoolPlacements:
                     return replace(earlier, choice=Choice(from_pool=True))
                 raise refusal
             await view.loaded(deadline=deadline)
-            search = _Search(command, kind, view, policies)
+            search = _Search(command, kind, view, policies, payer)
             if explain:
                 await view.current(deadline=deadline)
                 return await self._denial(search, paths, run, best=search.best(self._tried_now))
@@ -184,28 +192,9 @@ class PoolPlacements:
             piece = search.best(self._tried_now)
             if piece is None:
                 return None
-            if search.view.is_held(piece) and await self._record_end(search, piece, run):
-                # It may have failed with that, and its entry in the pool is another one now.
-                await search.view.current(deadline=deadline)
-                continue
             answer = await self._try(search, piece, run, deadline)
             if answer is not None:
                 return answer
-
-    async def _record_end(self, search: _Search, piece: Piece, run: _Run) -> bool:
-        """Record the end of a claim that must have expired; return whether this has done it."""
-        policy = search.policies.of(WorkKey(piece.kind, piece.work_key.partition(":")[2]))
-        recorded = await run(
-            partial(
-                reap,
-                piece.paths,
-                search.command.now,
-                loose_ends=policy.loose_ends,
-                failing_after=policy.max_attempts,
-                counts=search.view.witness.saw_others,
-            )
-        )
-        return recorded is True
 
     async def _try(self, search: _Search, piece: Piece, run: _Run, deadline: float) -> Claim | None:
         work_key = WorkKey(piece.kind, piece.work_key.partition(":")[2])
@@ -218,15 +207,21 @@ class PoolPlacements:
             also=search.view.as_seen(piece),
             chosen=Chosen(piece.kind, {}),
         )
+
+        async def grant(asked: ClaimCommand) -> Claim | Denial:
+            granted = await run(partial(claim, asked, piece.paths))
+            if not isinstance(granted, Claim | Denial):
+                raise TypeError("a claim is answered by a claim or a denial")
+            return granted
+
         self._tried_now[piece.work_key] += 1
-        answer: object = None
         try:
             async with self._claim_limits.room_below(fleet, policy, deadline=deadline) as has_room:
                 if not has_room:
                     search.full.add(policy.live_pattern)
                     return None
                 with self._claim_limits.asking(keyed, command.session):
-                    answer = await run(partial(claim, command, piece.paths))
+                    answer = await self._topics.grant(command, keyed, search.payer, grant, deadline=deadline)
         finally:
             self._tried_now[piece.work_key] -= 1
             if not self._tried_now[piece.work_key]:
@@ -234,8 +229,6 @@ class PoolPlacements:
         if isinstance(answer, Claim):
             search.view.take(answer.work_key, answer.session, answer.expires_at, answer.fencing_token)
             return answer
-        if not isinstance(answer, Denial):
-            raise TypeError("a claim is answered by a claim or a denial")
         search.tried[piece.work_key] = SkipReason(answer.reason.value)
         return None
 

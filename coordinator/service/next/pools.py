@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from coordinator.service.next.fleet_views import FleetViews
+from coordinator.service.fleet_views import FleetViews
 from coordinator.service.next.pool_view import PoolView
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.operation_driver import Runner

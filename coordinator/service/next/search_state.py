@@ -12,6 +12,7 @@ from coordinator.engine.look import Sight
 from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.steps import Chosen
 from coordinator.model import Denial, SkipReason
+from coordinator.service.budgets import Payer
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.shared_looks import Sights
 from coordinator.service.next.taken_view import FleetView
@@ -34,6 +35,7 @@ class Search:
     candidates: Sequence[Keyed]
     view: FleetView
     policies: PolicyBook
+    payer: Payer
     seen: Sights = field(default_factory=dict)
     granted: Keyed | None = None
     passed_over: PassedOver | None = None

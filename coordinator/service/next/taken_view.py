@@ -24,7 +24,7 @@ from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.look import Sight, sight_of_record
 from coordinator.engine.steps import Damaged
 from coordinator.engine.transaction import KeyValue, end_of_prefix
-from coordinator.service.next.fleet_views import FleetViews
+from coordinator.service.fleet_views import FleetViews
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
 

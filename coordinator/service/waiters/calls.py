@@ -20,10 +20,10 @@ from coordinator.model import Claim, Denial, SkipReason
 from coordinator.service.admission import HELD
 from coordinator.service.budgets import Payer
 from coordinator.service.charges import Metering
-from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.decision_log import Decisions
 from coordinator.service.next import Placements
 from coordinator.service.request_fields import Keyed, read_wait
+from coordinator.service.similar import TopicClaims
 from coordinator.service.waiters.line import Standing
 from coordinator.service.waiters.waits import Held, Waits, Wanted
 from coordinator.store.policies import Policies
@@ -42,7 +42,7 @@ class WaitingCalls:
     """Waits for work, as a part of the coordinator's service."""
 
     _waits: Waits
-    _claim_limits: ClaimLimits
+    _topics: TopicClaims
     _placements: Placements
     _metering: Metering
     _policies: Policies
@@ -57,7 +57,7 @@ class WaitingCalls:
         """Wait for one work key."""
 
         def attempt() -> Awaitable[Claim | Denial]:
-            return self._claim_limits.claim(replace(command, now=self._clock()), keyed, payer, deadline=deadline)
+            return self._topics.claim(replace(command, now=self._clock()), keyed, payer, deadline=deadline)
 
         policy = replace(command.policy, repeat_after=0.0) if request.reopen else command.policy
         stands = self._standing({keyed.paths.record: keyed}, lambda _: policy)

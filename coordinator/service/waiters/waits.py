@@ -353,7 +353,7 @@ def _is_final(denial: Denial) -> bool:
     """Return whether nothing of what was asked for can become free."""
     if denial.choice is not None:
         return denial.choice.nothing_free is NothingFree.EMPTY
-    return denial.reason is DenialReason.COMPLETED
+    return denial.reason in (DenialReason.COMPLETED, DenialReason.SIMILAR)
 
 
 def _is_withheld(denial: Denial) -> bool:

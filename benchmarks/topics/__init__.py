@@ -1,1 +1,0 @@
-"""How well, and how fast, topics are found that name the same work: ``make eval-topics``."""

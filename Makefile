@@ -153,6 +153,7 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(BIN)/python scripts/architecture_docs.py --check
 	@$(BIN)/python scripts/keys_docs.py --check
 	@$(BIN)/python scripts/quick_table.py --check
+	@$(BIN)/python scripts/openapi.py --check
 	@$(BIN)/python scripts/check_docs.py
 	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
@@ -165,11 +166,12 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 	@$(PROTO_VENV)/bin/python scripts/protoc.py
 	@$(BIN)/python scripts/unasync.py
 
-docs: setup ## Generate docs/cli.md and the quick way's table from the command line, and tables of two pages.
+docs: setup ## Generate docs/cli.md and the quick way's table from the command line, tables of two pages, and openapi.json.
 	@$(BIN)/python scripts/cli_docs.py
 	@$(BIN)/python scripts/architecture_docs.py
 	@$(BIN)/python scripts/keys_docs.py
 	@$(BIN)/python scripts/quick_table.py
+	@$(BIN)/python scripts/openapi.py
 
 dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 	@$(BIN)/python deploy/grafana/build.py

@@ -31,6 +31,9 @@ __all__ = [
     "FEWEST_FILES_WITH_ETCD",
     "HANDSHAKE_SECONDS",
     "HELD_CALL_SECONDS",
+    "HTTP_HEAD_SECONDS",
+    "HTTP_IDLE_SECONDS",
+    "HTTP_READER_SECONDS",
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
     "KEEPALIVE_TIMEOUT_SECONDS",
@@ -44,6 +47,7 @@ __all__ = [
     "MAX_FLEET_CHARACTERS",
     "MAX_HEADER_BYTES",
     "MAX_HOT_KEYS",
+    "MAX_HTTP_CONNECTIONS",
     "MAX_ID_BYTES",
     "MAX_IMPORTED_ATTEMPT",
     "MAX_ITEMS",
@@ -51,6 +55,7 @@ __all__ = [
     "MAX_LARGE_CALLS",
     "MAX_MAX_ATTEMPTS",
     "MAX_MAX_LIVE",
+    "MAX_METRICS_READERS",
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_POLICIES",
@@ -203,6 +208,13 @@ IDLE_SECONDS = 600.0
 #: long one that has vanished without a word keeps its watches and places.
 KEEPALIVE_SECONDS = 10.0
 KEEPALIVE_TIMEOUT_SECONDS = 10.0
+#: Connections over HTTP at a time, where the limit of open files allows as many.
+MAX_HTTP_CONNECTIONS = 512
+#: Over HTTP, in seconds: how long the head of a request may take, how long a connection is kept without one, and how
+#: long a caller may read nothing of its answer.
+HTTP_HEAD_SECONDS, HTTP_IDLE_SECONDS, HTTP_READER_SECONDS = 10.0, 75.0, 10.0
+#: Readers of the metrics that are answered at a time. Prometheus is one, a pair of them two.
+MAX_METRICS_READERS = 8
 #: Most bytes of requests that are being answered at a time.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 #: Calls that are answered at a time, each item of a ClaimMany or RenewMany counting as one. At 5,000 claims a second

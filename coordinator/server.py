@@ -19,9 +19,8 @@ from coordinator._version import __version__
 from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
 from coordinator.logs.audit import Audit
-from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, TaskGauges
+from coordinator.metrics import PrometheusRecorder, TaskGauges
 from coordinator.metrics.replica_gauges import replica_gauges
-from coordinator.net.endpoints import split_address
 from coordinator.process.open_files import allowed_connections
 from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
@@ -37,7 +36,7 @@ from coordinator.service.error_replies import Refusals
 from coordinator.service.gate import Gate
 from coordinator.service.health import Health
 from coordinator.service.idle_connections import IdleConnections
-from coordinator.service.next import Looks, Placements, PoolPlacements, Pools, Views
+from coordinator.service.next import Looks, Placements, PoolOverview, PoolPlacements, Pools, Views
 from coordinator.service.replaceable_server import ReplaceableServer
 from coordinator.service.similar import TopicClaims, TopicViews
 from coordinator.service.stale_connections import StaleConnections
@@ -57,6 +56,7 @@ from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies
 from coordinator.store.storage_quota import SpaceWatch
 from coordinator.v1 import service_pb2 as pb
+from coordinator.web import Serving, WebPorts
 
 __all__ = ["Server"]
 
@@ -90,7 +90,9 @@ class Server:
         self._wall = wall
         self._boot = boot
         self._listener = ReplaceableServer()
-        self.metrics_url = ""
+        self._stopping = False
+        #: Where it answers calls over HTTP, "" where it does not, and where its metrics are.
+        self.http_url = self.metrics_url = ""
         #: What goes on in the background, and how that does.
         self.tasks = Tasks()
 
@@ -121,13 +123,15 @@ class Server:
         registry = CollectorRegistry()
         recorder = PrometheusRecorder(registry)
         pool = LeasePool(self._channel, boot=self._boot, wall=self._wall)
-        self._connections = StaleConnections(lambda: self._listener.replace(self._serve))
+        self._connections = StaleConnections(self._replace)
         runner = self._runner = Runner(self._channel, pool, recorder, clock=self._wall, pauses=self._connections.pauses)
         most_connections = allowed_connections()
         self._listener.open(settings.listen, tls, most_connections)
         members = MembersReader(self._channel, quota_bytes=settings.quota_bytes)
+        self._pools = Pools(self._channel, runner)
+        overview = PoolOverview(self._pools, runner)
         status = StatusReader(
-            runner, members, recorder, self.tasks.statuses, version=__version__, endpoint=self.endpoint
+            runner, members, recorder, overview, self.tasks.statuses, version=__version__, endpoint=self.endpoint
         )
         examination = Examination(self._channel, quota_bytes=settings.quota_bytes, access=settings.etcd_access)
         self._policies = Policies(self._channel, runner, settings.key_rules.topic_kinds)
@@ -147,7 +151,6 @@ class Server:
         claim_limits = ClaimLimits(runner, self._space, settings.limits, metering)
         self._watches = Watches(self._channel, runner)
         self._views = Views(self._channel)
-        self._pools = Pools(self._channel, runner)
         self._topics = TopicViews(self._channel, runner)
         topics = TopicClaims(runner, claim_limits, metering, self._topics, self._policies, recorder, clock=self._wall)
         looks = Looks(runner, self._views.learn)
@@ -165,6 +168,7 @@ class Server:
             self._watches,
             Placements(runner, claim_limits, metering, self._views, looks, recorder, topics),
             PoolPlacements(runner, claim_limits, metering, self._pools, recorder, topics),
+            overview,
             self._policies,
             turns,
             self._waits,
@@ -178,11 +182,12 @@ class Server:
         idle = IdleConnections(self._listener.port, most_connections)
         self._serve = self._make_serve(servicer, recorder, authorizer, idle, turns)
         self._serve()
-        self._metrics = MetricsEndpoint(registry, *split_address(settings.metrics_listen, "metrics-listen"))
-        self.metrics_url = self._metrics.url
+        self._web = WebPorts(settings, self._serving(registry, authorizer))
+        self.http_url, self.metrics_url = self._web.url, self._web.metrics_url
         await self._space.look()
         self._connections.pauses.start()
         await self._listener.server.start()
+        self._web.start()
         self._start_tasks(idle, reaper)
         if credentials is not None and authorizer is not None:
             looked = self._looked(credentials, authorizer)
@@ -216,9 +221,9 @@ class Server:
         turns: Turns,
     ) -> Callable[[], None]:
         """Return what has the gRPC server serve calls: at the start, and whenever it was replaced after a pause."""
-        refusals = Refusals(self._audit)
+        refusals = self._refusals = Refusals(self._audit)
         admission = Admission(self._settings.limits.max_calls)
-        gate = Gate(recorder, refusals, authorizer, idle.called, unread=UnreadAnswers(idle.close))
+        gate = self._gate = Gate(recorder, refusals, authorizer, idle.called, unread=UnreadAnswers(idle.close))
         self._health = Health()
         services = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
 
@@ -240,6 +245,25 @@ class Server:
 
         return serve
 
+    def _serving(self, registry: CollectorRegistry, authorizer: Authorizer | None) -> Serving:
+        """Return what is served over HTTP, and how."""
+        return Serving(
+            SERVICE,
+            self._gate,
+            lambda: self._middleware,
+            registry,
+            self._refusals,
+            authorizer,
+            self._read_certificates(),
+            lambda: not self._stopping,
+            self._connections.unpaused,
+        )
+
+    async def _replace(self) -> None:
+        """Close all connections, which are older than a pause, and listen for new ones."""
+        await self._listener.replace(self._serve)
+        self._web.renew()
+
     def _looked(self, credentials: CredentialsFile, authorizer: Authorizer) -> Callable[[], None]:
         known = credentials.current
 
@@ -254,6 +278,7 @@ class Server:
 
     async def stop(self) -> None:
         """Take no more calls, let those in flight be answered, and stop."""
+        self._stopping = True
         await self.tasks.stop("listener")
         self._connections.pauses.stop()
         self._health.stop_serving()
@@ -262,12 +287,13 @@ class Server:
         self._health.let_go()
         self._watches.close()
         await self.tasks.stop("credentials")
-        await self._listener.server.stop(self._settings.grace_seconds)
+        self._web.stop_accepting()
+        grace = self._settings.grace_seconds
+        await asyncio.gather(self._listener.server.stop(grace), self._web.close(grace))
         await self._waits.settle()
         self.remove_socket()
         await self.tasks.stop()
         self._runner.close()
-        await asyncio.to_thread(self._metrics.close)
         await self._channel.close()
 
     def remove_socket(self) -> None:

@@ -16,6 +16,7 @@ from coordinator.model import (
     ImportOutcome,
     NothingFree,
     Outcome,
+    PoolStanding,
     PoolState,
     Repeat,
     Similar,
@@ -39,6 +40,8 @@ __all__ = [
     "NOTHING_FREE_ON_WIRE",
     "OUTCOMES",
     "OUTCOMES_ON_WIRE",
+    "POOL_STANDINGS",
+    "POOL_STANDINGS_ON_WIRE",
     "POOL_STATES",
     "POOL_STATES_ON_WIRE",
     "REPEATS",
@@ -123,12 +126,21 @@ EVENTS_ON_WIRE: dict[Event, pb.WatchResponse.Event] = {
     Event.DENIED: pb.WatchResponse.EVENT_DENIED,
     Event.COMPLETED: pb.WatchResponse.EVENT_COMPLETED,
     Event.ABANDONED: pb.WatchResponse.EVENT_ABANDONED,
+    Event.SUBMITTED: pb.WatchResponse.EVENT_SUBMITTED,
+    Event.FAILED: pb.WatchResponse.EVENT_FAILED,
 }
 POOL_STATES_ON_WIRE: dict[PoolState, pb.PoolWork.State] = {
     PoolState.POOLED: pb.PoolWork.STATE_POOLED,
     PoolState.COMPLETED: pb.PoolWork.STATE_COMPLETED,
     PoolState.FAILED: pb.PoolWork.STATE_FAILED,
     PoolState.WITHDRAWN: pb.PoolWork.STATE_WITHDRAWN,
+}
+POOL_STANDINGS_ON_WIRE: dict[PoolStanding, pb.PoolEntry.State] = {
+    PoolStanding.AVAILABLE: pb.PoolEntry.STATE_AVAILABLE,
+    PoolStanding.HELD: pb.PoolEntry.STATE_HELD,
+    PoolStanding.BLOCKED: pb.PoolEntry.STATE_BLOCKED,
+    PoolStanding.RETURNED: pb.PoolEntry.STATE_RETURNED,
+    PoolStanding.FAILED: pb.PoolEntry.STATE_FAILED,
 }
 SUBMITTED_ON_WIRE: dict[Submitted, pb.Submission.Outcome] = {
     Submitted.CREATED: pb.Submission.OUTCOME_CREATED,
@@ -155,6 +167,7 @@ SIMILAR_RULES = {number: rule for rule, number in SIMILAR_RULES_ON_WIRE.items()}
 SKIP_REASONS = {number: reason for reason, number in SKIP_REASONS_ON_WIRE.items()}
 NOTHING_FREE = {number: why for why, number in NOTHING_FREE_ON_WIRE.items()}
 POOL_STATES = {number: state for state, number in POOL_STATES_ON_WIRE.items()}
+POOL_STANDINGS = {number: standing for standing, number in POOL_STANDINGS_ON_WIRE.items()}
 SUBMITTED = {number: outcome for outcome, number in SUBMITTED_ON_WIRE.items()}
 IMPORTED = {number: outcome for outcome, number in IMPORTED_ON_WIRE.items()}
 EVENTS = {number: event for event, number in EVENTS_ON_WIRE.items()}
@@ -197,6 +210,7 @@ def time_or_none(
     | pb.HotKey
     | pb.ImportItem
     | pb.PoolWork
+    | pb.PoolEntry
     | pb.WatchResponse
     | pb.Progress,
     field: str,

@@ -117,6 +117,11 @@ class RunningCoordinator:
     etcd: str
     process: subprocess.Popen[str]
 
+    @property
+    def http_url(self) -> str:
+        """Where it answers calls over HTTP, if it was told to with ``--http-listen``."""
+        return self.metrics_url.removesuffix("/metrics")
+
 
 RunEtcd = Callable[[Path], contextlib.AbstractContextManager[RunningEtcd]]
 RunCoordinator = Callable[..., contextlib.AbstractContextManager[RunningCoordinator]]
@@ -166,7 +171,8 @@ def etcd(run_etcd: RunEtcd, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @contextlib.contextmanager
 def _run_coordinator(*arguments: str, **environment: str) -> Iterator[RunningCoordinator]:
     """Run ``coordination`` with arguments that begin with ``up`` or ``serve``, on free ports, until the block ends."""
-    command = [COMMAND, *arguments, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    command = [COMMAND, *arguments, "--listen", "127.0.0.1:0"]
+    command += [] if "--http-listen" in arguments else ["--metrics-listen", "127.0.0.1:0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(**environment)
     ) as process:
@@ -196,7 +202,7 @@ def run_coordinator() -> RunCoordinator:
 @pytest.fixture(scope="session")
 def coordinator(etcd: RunningEtcd) -> Iterator[RunningCoordinator]:
     """The coordinator that tests share, on the etcd that they share."""
-    with _run_coordinator("serve", "--etcd", etcd.endpoint) as running:
+    with _run_coordinator("serve", "--etcd", etcd.endpoint, "--http-listen", "127.0.0.1:0") as running:
         yield running
 
 

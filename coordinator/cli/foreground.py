@@ -44,7 +44,7 @@ from coordinator.store.embedded.control_socket import Control
 from coordinator.store.embedded.version_notice import notices_for
 from coordinator.store.etcd.access import EtcdAccess, parse_members
 
-__all__ = ["Options", "run_beside", "run_embedded"]
+__all__ = ["HttpOptions", "Options", "run_beside", "run_embedded"]
 
 _LOG = logging.getLogger(__name__)
 #: What --etcd-listen means.
@@ -53,11 +53,23 @@ _OPEN = (
 )
 
 
+class HttpOptions(NamedTuple):
+    """Where there is HTTP, and under which names, as it is typed."""
+
+    listen: str | None = None
+    metrics_listen: str | None = None
+    hosts: str = ""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the further names of this coordinator."""
+        return tuple(name.strip() for name in self.hosts.split(",") if name.strip())
+
+
 class Options(NamedTuple):
     """What ``up`` and ``serve`` have in common."""
 
     listen: str
-    metrics_listen: str
+    http: HttpOptions
     keys: KeyOptions
     insecure: bool
     security: SecuritySettings = SecuritySettings()
@@ -72,7 +84,9 @@ class Options(NamedTuple):
         return ServerSettings(
             etcd=etcd,
             listen=self.listen,
-            metrics_listen=self.metrics_listen,
+            http_listen=self.http.listen,
+            metrics_listen=self.http.metrics_listen,
+            http_hosts=self.http.names(),
             key_rules=self.keys.rules(),
             insecure=self.insecure,
             security=self.security,
@@ -171,7 +185,12 @@ async def _serve(
         collect_less_often()
         stack.callback(_LOG.info, "stopped", extra=log_format.said(pid=os.getpid()))
         stack.push_async_callback(server.stop)
-        where = {"grpc": server.endpoint, "metrics": server.metrics_url, "etcd": ",".join(settings.etcd)}
+        where = {
+            "grpc": server.endpoint,
+            "http": server.http_url or "-",
+            "metrics": server.metrics_url,
+            "etcd": ",".join(settings.etcd),
+        }
         listening = ",".join(server.listening)
         _LOG.info("started", extra=log_format.said(version=__version__, pid=os.getpid(), **where, listening=listening))
         if control is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -16,15 +16,21 @@ from coordinator.cli.session import find_asking
 from coordinator.cli.text import work as wording
 from coordinator.cli.times import parse_moment
 from coordinator.cli.work_arguments import Key
+from coordinator.cli.work_lists import Wanted, collect
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from coordinator.model import LogEntry, LogPage, Record, RecordPage, State
+from coordinator.model import LogEntry, LogPage, PoolStanding, RecordPage, State
 from coordinator.names import check_session_filter
 
 __all__ = ["COMMANDS"]
 
 Limit = Annotated[int, typer.Option("--limit", metavar="N", help="How many to show, at most.", min=1, max=100_000)]
 PageToken = Annotated[str, typer.Option("--page-token", metavar="TOKEN", help="Continue where a page ended.")]
+
+
+#: How the work stands in the pool that each option lists.
+_AVAILABLE, _FAILED = (PoolStanding.AVAILABLE,), (PoolStanding.FAILED,)
+_BLOCKED = (PoolStanding.BLOCKED, PoolStanding.RETURNED)
 
 
 def work_show(
@@ -60,7 +66,15 @@ def work_list(
     claimed: Annotated[bool, typer.Option("--claimed", help="The same as --state claimed.")] = False,
     available: Annotated[
         bool,
-        typer.Option("--available", help="Left unfinished and free to be claimed: the same as --state abandoned."),
+        typer.Option(
+            "--available", help="Free to be claimed: what the pool hands out, the best first, and abandoned work."
+        ),
+    ] = False,
+    blocked: Annotated[
+        bool, typer.Option("--blocked", help="In the pool, and waiting for other work or until it is offered again.")
+    ] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Failed too often, and not handed out until an operator puts it back.")
     ] = False,
     kind: Annotated[
         str | None, typer.Option("--kind", metavar="KIND", help="Only work of this kind, e.g. github.")
@@ -74,11 +88,26 @@ def work_list(
     limit: Limit = DEFAULT_PAGE_SIZE,
     page_token: PageToken = "",
 ) -> int:
-    """List work by its key: what is claimed, completed and abandoned."""
+    """List work by its key: what is claimed, completed and abandoned, and then what is in the pool."""
     context = current()
     states = (*(state or ()), *(["claimed"] * claimed), *(["abandoned"] * available))
-    page = _collect_records(context, states, kind, session, limit, page_token)
-    answer(context, wording.describe_records(page.records), list_object(page))
+    standings = (*_AVAILABLE * available, *_BLOCKED * blocked, *_FAILED * failed)
+    everything = not states and not standings
+    wanted = Wanted(
+        states=states,
+        # Work that no session holds or held is no session's.
+        standings=() if session is not None else (*_AVAILABLE, *_BLOCKED, *_FAILED) if everything else standings,
+        records=everything or bool(states),
+        pool_first=bool(standings),
+        kind=kind,
+        session=session,
+    )
+    with context.client() as client:
+        found = collect(client, wanted, limit, page_token)
+    lines = [wording.describe_records(found.records), wording.describe_pool(found.pool)]
+    text = "\n".join(itertools.chain(*(reversed(lines) if wanted.pool_first else lines))) or "nothing found"
+    page = RecordPage(tuple(found.records), found.next_page_token, found.revision, found.damaged)
+    answer(context, text, list_object(page, found.pool))
     if damaged := page.damaged:
         which = "1 record cannot be read and was" if damaged == 1 else f"{damaged} records cannot be read and were"
         hint(context, f"{which} left out; the coordinator's log names them")
@@ -133,24 +162,6 @@ def work_log(
 
 #: The commands by their names, in the order in which help lists them.
 COMMANDS: dict[str, Callable[..., int]] = {"work-show": work_show, "work-list": work_list, "work-log": work_log}
-
-
-def _collect_records(
-    context: Context, states: tuple[str, ...], kind: str | None, session: str | None, limit: int, page_token: str
-) -> RecordPage:
-    """Read pages until there are ``limit`` records, or no more."""
-    records: list[Record] = []
-    revision = damaged = 0
-    with context.client() as client:
-        read = functools.partial(client.list_page, states=states, kind=kind, session=session)
-        while True:
-            page = read(page_size=min(limit - len(records), MAX_PAGE_SIZE), page_token=page_token)
-            records += page.records
-            revision = revision or page.revision
-            damaged += page.damaged
-            page_token = page.next_page_token or ""
-            if not page_token or len(records) >= limit:
-                return RecordPage(tuple(records), page_token or None, revision, damaged)
 
 
 def _say_more(context: Context, page_token: str | None) -> None:

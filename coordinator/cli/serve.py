@@ -42,7 +42,7 @@ from coordinator.cli.server_options import (
 from coordinator.cli.streams import notice
 from coordinator.errors import InternalError
 from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, DEFAULT_RETENTION_DAYS, LimitSettings
-from coordinator.net.endpoints import DEFAULT_LISTEN, DEFAULT_METRICS_LISTEN
+from coordinator.net.endpoints import DEFAULT_HTTP_LISTEN, DEFAULT_LISTEN
 from coordinator.security.settings import SecuritySettings
 
 if TYPE_CHECKING:
@@ -59,13 +59,38 @@ Listen = Annotated[
         help="Port 0 picks a free one. Through a unix socket only its owner and root reach the coordinator.",
     ),
 ]
-MetricsListen = Annotated[
+HttpListen = Annotated[
+    str | None,
+    typer.Option(
+        "--http-listen",
+        metavar="HOST:PORT",
+        envvar="COORDINATION_HTTP_LISTEN",
+        help="Where calls are answered over HTTP (docs/http.md), and where the metrics are; port 0 picks a free one. "
+        f"[default: {DEFAULT_HTTP_LISTEN}; nothing but the metrics beside a unix socket, and no HTTP with "
+        "--metrics-listen]",
+        show_default=False,
+    ),
+]
+HttpHosts = Annotated[
     str,
+    typer.Option(
+        "--http-hosts",
+        metavar="NAME,…",
+        envvar="COORDINATION_HTTP_HOSTS",
+        help="Further names by which callers over HTTP without TLS know this coordinator, beside its addresses, "
+        "localhost and the name of this host.",
+        show_default=False,
+    ),
+]
+MetricsListen = Annotated[
+    str | None,
     typer.Option(
         "--metrics-listen",
         metavar="HOST:PORT",
         envvar="COORDINATION_METRICS_LISTEN",
-        help="Where Prometheus reads the metrics; port 0 picks a free one.",
+        help="An address for the metrics alone, without TLS, beside --http-listen if that is given; port 0 picks a "
+        "free one.",
+        show_default=False,
     ),
 ]
 Insecure = Annotated[
@@ -108,7 +133,9 @@ LockDescriptor = Annotated[int | None, typer.Option("--lock-descriptor", hidden=
 
 def _options(
     listen: Listen = DEFAULT_LISTEN,
-    metrics_listen: MetricsListen = DEFAULT_METRICS_LISTEN,
+    http_listen: HttpListen = None,
+    http_hosts: HttpHosts = "",
+    metrics_listen: MetricsListen = None,
     topic_kinds: TopicKinds = "",
     github_hosts: GithubHosts = "",
     gitlab_hosts: GitlabHosts = "",
@@ -134,12 +161,12 @@ def _options(
     audit_log: AuditLog = None,
 ) -> Options:
     """Return what ``up`` and ``serve`` have in common; raises ``InvalidInput``."""
-    from coordinator.cli.foreground import Options
+    from coordinator.cli.foreground import HttpOptions, Options
     from coordinator.logs.format import LogSettings
 
     return Options(
         listen,
-        metrics_listen,
+        HttpOptions(http_listen, metrics_listen, http_hosts),
         KeyOptions(topic_kinds, github_hosts, gitlab_hosts, gitea_hosts, jira_hosts),
         insecure,
         security=SecuritySettings(tls_cert, tls_key, client_ca, tokens, metrics_public),
@@ -261,6 +288,7 @@ def need_server() -> None:
     try:
         import grpc_health  # noqa: F401  # to report what is missing before the server is half up
         import prometheus_client  # noqa: F401  # likewise
+        import uvicorn  # noqa: F401  # likewise
         import uvloop  # noqa: F401  # likewise
     except ModuleNotFoundError as error:
         raise InternalError(

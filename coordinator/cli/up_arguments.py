@@ -37,7 +37,7 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
         given.metrics_public,
     )
     log = LogSettings(options.log.level, _absolute(options.log.file), _absolute(options.log.audit))
-    words = ["--listen", listening_address(options.listen), "--metrics-listen", options.metrics_listen]
+    words = ["--listen", listening_address(options.listen), *_http_arguments(options)]
     words += options.keys.arguments()
     words += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     words += ["--etcd", etcd] if etcd is not None else []
@@ -46,6 +46,17 @@ def arguments(options: Options, etcd: str | None, etcd_listen: str | None) -> li
     words += limit_arguments(options.limits, options.quota_bytes)
     words += _reaper_arguments(options.reaper)
     return words + _log_arguments(log)
+
+
+def _http_arguments(options: Options) -> list[str]:
+    """Return the options of HTTP; what is left out has its default, which depends on the others."""
+    http = options.http
+    given = (
+        ("--http-listen", http.listen),
+        ("--http-hosts", ",".join(http.names()) or None),
+        ("--metrics-listen", http.metrics_listen),
+    )
+    return [word for name, value in given if value is not None for word in (name, value)]
 
 
 def _security_arguments(security: SecuritySettings) -> list[str]:

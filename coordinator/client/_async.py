@@ -1088,6 +1088,57 @@ class AsyncClient:
 
         return in_pages(page)
 
+    async def pool_page(
+        self,
+        *,
+        states: Iterable[model.PoolStanding | str] = (),
+        kind: str | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> model.PoolPage:
+        """Return one page of what is in the pool, in the order in which it is handed out, and then of what has failed.
+
+        Args:
+            states: Only work that stands so: available, held, blocked, returned or failed; by default all.
+            kind: Only work of this kind; None means all.
+            page_size: How many pieces of work, 1 to 1,000; 0, the default, means 100.
+            page_token: Where to continue: the ``next_page_token`` of the page before.
+
+        Returns:
+            The page. Its ``counts`` are of all work of this kind; its ``next_page_token`` is None if none follows.
+
+        """
+        request = pb.ListPoolRequest(
+            fleet=self._fleet,
+            states=fields.standings(states),
+            kind=fields.only("kind", kind),
+            page_size=fields.integer("page_size", page_size, most=MAX_PAGE_SIZE),
+            page_token=fields.text("page_token", page_token),
+        )
+        return fleet_answers.pool_page_from(await self._calls.call("ListPool", request))
+
+    def pool(
+        self, *, states: Iterable[model.PoolStanding | str] = (), kind: str | None = None
+    ) -> AsyncIterator[model.PoolEntry]:
+        """Yield what is in the pool, in the order in which it is handed out, and then what has failed.
+
+        Args:
+            states: As for ``pool_page``.
+            kind: As for ``pool_page``.
+
+        Returns:
+            An iterator over pieces of work. It raises when a page cannot be fetched, and then goes on where it was if
+            it is asked for the next one again.
+
+        """
+        wanted = tuple(fields.several("states", states))
+
+        async def page(token: str) -> tuple[Sequence[model.PoolEntry], str | None]:
+            found = await self.pool_page(states=wanted, kind=kind, page_size=MAX_PAGE_SIZE, page_token=token)
+            return found.entries, found.next_page_token
+
+        return in_pages(page)
+
     async def log_page(
         self, session: str | None = None, *, since: datetime | None = None, page_size: int = 0, page_token: str = ""
     ) -> model.LogPage:

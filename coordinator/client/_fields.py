@@ -21,7 +21,14 @@ from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_DISTINCT_FR
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
-from coordinator.wire import CAUSES_ON_WIRE, REPEATS_ON_WIRE, SIMILAR_RULES_ON_WIRE, STATES_ON_WIRE, seconds_of
+from coordinator.wire import (
+    CAUSES_ON_WIRE,
+    POOL_STANDINGS_ON_WIRE,
+    REPEATS_ON_WIRE,
+    SIMILAR_RULES_ON_WIRE,
+    STATES_ON_WIRE,
+    seconds_of,
+)
 
 __all__ = [
     "candidates",
@@ -39,6 +46,7 @@ __all__ = [
     "session",
     "several",
     "shown",
+    "standings",
     "states",
     "text",
     "wait",
@@ -299,4 +307,15 @@ def states(given: Iterable[model.State | str]) -> list[types.State]:
         if state not in recorded:
             raise InvalidInput(f"{shown(state)} is not a state; allowed are {', '.join(recorded)}", field="state")
         found.append(STATES_ON_WIRE[model.State(state)])
+    return found
+
+
+def standings(given: Iterable[model.PoolStanding | str]) -> list[pb.PoolEntry.State]:
+    """Write a filter of how work stands in the pool; ``InvalidInput`` for what no work can be."""
+    found = []
+    for state in several("states", given):
+        if state not in list(model.PoolStanding):
+            allowed = ", ".join(model.PoolStanding)
+            raise InvalidInput(f"{shown(state)} is no state of work in the pool; allowed are {allowed}", field="states")
+        found.append(POOL_STANDINGS_ON_WIRE[model.PoolStanding(state)])
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from coordinator import model
 from coordinator.client._answers import claim_from, record_from
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import STATES, seconds_of, time_of, time_or_none
+from coordinator.wire import POOL_STANDINGS, STATES, seconds_of, time_of, time_or_none
 
-__all__ = ["briefing_from", "hot_from", "status_from"]
+__all__ = ["briefing_from", "hot_from", "pool_page_from", "status_from"]
 
 
 def briefing_from(message: pb.BriefingResponse, session: str) -> model.Briefing:
@@ -61,7 +61,43 @@ def _progress(message: pb.Progress) -> model.Progress:
         last_completion_at=time_or_none(message, "last_completion"),
         longest_held=tuple(claim_from(claim) for claim in message.longest_held),
         blockers=tuple(map(_hot_key, message.blockers)),
+        pool=_pool_counts(message.pool) if message.HasField("pool") else None,
+        pool_blockers=tuple(
+            model.PoolBlocker(
+                work_key=each.work_key,
+                blocks=each.blocks,
+                state=POOL_STANDINGS.get(each.state),
+                holder=each.holder or None,
+                unknown=each.unknown,
+            )
+            for each in message.pool_blockers
+        ),
     )
+
+
+def pool_page_from(message: pb.ListPoolResponse) -> model.PoolPage:
+    """Read a page of what is in the pool."""
+    entries = tuple(
+        model.PoolEntry(
+            work_key=entry.work_key,
+            kind=entry.kind,
+            state=POOL_STANDINGS[entry.state],
+            priority=entry.priority,
+            submitted_at=time_or_none(entry, "submitted_at"),
+            holder=entry.holder or None,
+            expires_at=time_or_none(entry, "expires_at"),
+            blocked_by=tuple(entry.blocked_by),
+            not_before=time_or_none(entry, "not_before"),
+            failure_count=entry.failure_count,
+            failed_at=time_or_none(entry, "failed_at"),
+        )
+        for entry in message.entries
+    )
+    return model.PoolPage(entries, message.next_page_token or None, _pool_counts(message.counts))
+
+
+def _pool_counts(message: pb.PoolCounts) -> model.PoolCounts:
+    return model.PoolCounts(message.available, message.held, message.blocked, message.returned, message.failed)
 
 
 def status_from(message: pb.StatusResponse) -> model.Status:

@@ -2,7 +2,8 @@
 
 Nothing is written for watchers: each event is seen in a key that is written anyway. A grant and a renewal are a record
 that says ``claimed``; the end of an attempt is its history entry; a denial is the mark of a contender. There is one
-mark for each session and attempt, so that being denied again is no event, nor is a denial of finished work.
+mark for each session and attempt, so that being denied again is no event, nor is a denial of finished work. Work is
+submitted where its entry of the pool is new, and has failed too often where its entry of what failed is.
 
 A session that claims what it holds already is marked for a moment, before it is known whose claim that is. So a mark
 of the holder's own session is no event; neither, then, is the denial of another process under the holder's name.
@@ -19,15 +20,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
-from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
+from coordinator.engine.documents import Contender, Failed, Pooled, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.history import show_ended
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment, encode_segment, read_work_key
 from coordinator.engine.portions import Portion
 from coordinator.engine.snapshot import HISTORY_LIMIT, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
+from coordinator.keys import WorkKey
 from coordinator.model import ClaimEvent, Event, Record, State
 
 __all__ = ["EventFilter", "Holders", "claim_events", "watched_range"]
@@ -35,7 +38,17 @@ __all__ = ["EventFilter", "Holders", "claim_events", "watched_range"]
 #: How many work keys a watch remembers the holders of: with the longest names that is 0.2 MB. Others are looked up.
 _MOST_HOLDERS = 250
 #: The order of the events of one revision.
-_ORDER = (Event.ABANDONED, Event.COMPLETED, Event.GRANTED, Event.RENEWED, Event.DENIED)
+_ORDER = (
+    Event.ABANDONED,
+    Event.FAILED,
+    Event.COMPLETED,
+    Event.SUBMITTED,
+    Event.GRANTED,
+    Event.RENEWED,
+    Event.DENIED,
+)
+#: Those that say nothing about who holds the work.
+_OF_POOL = (Event.SUBMITTED, Event.FAILED)
 
 
 class EventFilter(NamedTuple):
@@ -52,7 +65,7 @@ class EventFilter(NamedTuple):
 
 
 def watched_range(paths: FleetPaths) -> tuple[bytes, bytes]:
-    """Return the range of keys to watch: contenders, history and records, and what lies between them."""
+    """Return the range of keys to watch: contenders, history, pool and records, and what lies between them."""
     return paths.prefix("contender"), end_of_prefix(paths.prefix("record"))
 
 
@@ -110,7 +123,7 @@ def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holder
             if holder == claim_event.contender:
                 continue
             claim_event = replace(claim_event, holder=holder)  # noqa: PLW2901  # the same event, with its holder
-        else:
+        elif claim_event.event not in _OF_POOL:
             holders.note(claim_event)
         reported.append(claim_event)
     return reported
@@ -168,4 +181,30 @@ def _contender(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
     return ClaimEvent(Event.DENIED, kv.mod_revision, held, decode_segment(session), at=contender.denied_at)
 
 
-_READERS = {b"record": _record, b"history": _history, b"contender": _contender}
+def _submitted(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
+    work_key = read_work_key(kv.key.removeprefix(paths.prefix("pool")).decode(errors="replace"))
+    if work_key is None or kv.create_revision != kv.mod_revision:
+        return None
+    entry = yield from decode(Pooled, kv)
+    return None if entry is None else _of_pool(Event.SUBMITTED, work_key, kv, entry.submitted_at)
+
+
+def _failed(paths: FleetPaths, kv: KeyValue) -> Operation[ClaimEvent | None]:
+    work_key = read_work_key(kv.key.removeprefix(paths.prefix("failed")).decode(errors="replace"))
+    entry = yield from decode(Failed, kv)
+    if work_key is None or entry is None or kv.create_revision != kv.mod_revision:
+        return None
+    return _of_pool(Event.FAILED, work_key, kv, entry.failed_at)
+
+
+def _of_pool(event: Event, work_key: WorkKey, kv: KeyValue, at: datetime) -> ClaimEvent:
+    return ClaimEvent(event, kv.mod_revision, Record(str(work_key), work_key.kind, State.AVAILABLE), at=at)
+
+
+_READERS = {
+    b"record": _record,
+    b"history": _history,
+    b"contender": _contender,
+    b"pool": _submitted,
+    b"failed": _failed,
+}

@@ -12,7 +12,7 @@ from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import KeyValue, Put, Range, Txn, end_of_prefix, in_turn
 
-__all__ = ["Listed", "Live", "count_failed", "read_claims", "read_entry", "read_pool_page", "touch"]
+__all__ = ["Listed", "Live", "count_failed", "has_pool", "read_claims", "read_entry", "read_pool_page", "touch"]
 
 _PAGE = 1_000
 
@@ -78,6 +78,13 @@ def read_claims(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[list
 def count_failed(paths: FleetPaths) -> Operation[int]:
     """Count the work that has failed too often."""
     return (yield from commit(Txn((), (paths.count("failed"),)))).range(0).total
+
+
+def has_pool(paths: FleetPaths) -> Operation[bool]:
+    """Return whether there is anything in the pool."""
+    prefix = paths.prefix("pool")
+    reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=1, count_only=True),)))
+    return bool(reply.range(0).total)
 
 
 def touch(key: bytes) -> Operation[int]:

@@ -8,16 +8,18 @@ try is built, so that an expiry mostly costs one transaction. The first try also
 compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
 
 Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now.
-``loose_ends`` says whether the work's policy keeps any. ``failing_after`` is given where the expiry counts as a
-failure: after how many of them submitted work is not handed out any more (``pool.py``).
+``loose_ends`` says whether the work's policy keeps any. ``failing_after`` is given where the expiry may count as a
+failure: after how many of them submitted work is not handed out any more (``pool.py``). ``counts`` says whether
+it does, from the record as it was read and its revision (``witness.py``); it is asked about submitted work only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from coordinator.engine.attempt_end import expire, put_record, record_of, what_is_left, write_end
-from coordinator.engine.documents import StoredClaim
+from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.pool import OUT_OF_POOL, PoolChange, after_end, read_pool
 from coordinator.engine.retries import TRIES, contended
@@ -27,7 +29,14 @@ from coordinator.engine.transaction import Delete, KeyValue, Range, Txn, is_abse
 from coordinator.keys import WorkKey
 from coordinator.model import Cause, Record, State
 
-__all__ = ["end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed", "show_expired"]
+__all__ = ["Counts", "end_overdue", "expired_long_enough", "reap", "reap_deleted", "reap_listed", "show_expired"]
+
+Counts = Callable[[StoredRecord, int], bool]
+
+
+def _always(_claimed: StoredRecord, _revision: int) -> bool:
+    """Count every expiry."""
+    return True
 
 
 def expired_long_enough(expires_at: datetime | None, now: datetime, min_age_seconds: float) -> bool:
@@ -42,10 +51,11 @@ def reap(
     *,
     loose_ends: bool = True,
     failing_after: int | None = None,
+    counts: Counts = _always,
 ) -> Operation[bool]:
     """Write down that a claim expired; returns whether this call did it."""
     found = yield from read(paths)
-    return (yield from _reap(paths, found, now, min_age_seconds, loose_ends, failing_after))
+    return (yield from _reap(paths, found, now, min_age_seconds, loose_ends, failing_after, counts))
 
 
 def show_expired(
@@ -59,18 +69,24 @@ def show_expired(
 
 
 def reap_deleted(
-    paths: WorkPaths, deleted: KeyValue, now: datetime, *, loose_ends: bool = True, failing_after: int | None = None
+    paths: WorkPaths,
+    deleted: KeyValue,
+    now: datetime,
+    *,
+    loose_ends: bool = True,
+    failing_after: int | None = None,
+    counts: Counts = _always,
 ) -> Operation[bool]:
     """Reap a claim that was deleted, from what its key last held; calls ``reap`` where that is not enough."""
     claim = yield from decode(StoredClaim, deleted)
     if claim is None or claim.again:
-        return (yield from reap(paths, now, loose_ends=loose_ends, failing_after=failing_after))
+        return (yield from reap(paths, now, loose_ends=loose_ends, failing_after=failing_after, counts=counts))
     if claim.expires_at > now and (yield from _has_changed(paths, deleted)):
         return False
     # A grant and a renewal write claim and record in one transaction, so that both have the same mod_revision.
     record = record_of(claim, deleted.create_revision)
     guess = Snapshot(claim=None, record=record, record_revision=deleted.mod_revision, revision=deleted.mod_revision)
-    return (yield from _reap(paths, guess, now, 0.0, loose_ends, failing_after))
+    return (yield from _reap(paths, guess, now, 0.0, loose_ends, failing_after, counts))
 
 
 def reap_listed(
@@ -85,7 +101,7 @@ def reap_listed(
     """Reap a claim that was missing when its record was listed at ``revision``."""
     record = yield from decode_record(listed)
     guess = Snapshot(claim=None, record=record, record_revision=listed.mod_revision, revision=revision)
-    return (yield from _reap(paths, guess, now, min_age_seconds, loose_ends, None))
+    return (yield from _reap(paths, guess, now, min_age_seconds, loose_ends, None, _always))
 
 
 def end_overdue(
@@ -138,6 +154,7 @@ def _reap(
     min_age_seconds: float,
     loose_ends: bool,
     failing_after: int | None,
+    counts: Counts,
 ) -> Operation[bool]:
     for _ in TRIES:
         expired = found.expired
@@ -150,8 +167,11 @@ def _reap(
         pool = PoolChange((), ())
         if failing_after is not None and left.state is State.ABANDONED and left.cause is Cause.EXPIRED:
             # That the work is not in the pool is guessed first, and compared.
-            status = (yield from read_pool(paths)) if found.pooled else OUT_OF_POOL
-            pool = after_end(paths, status, ended, failed=True, max_attempts=failing_after)
+            if not found.pooled:
+                pool = after_end(paths, OUT_OF_POOL, ended, failed=True, max_attempts=failing_after)
+            elif counts(expired, found.record_revision):
+                status = yield from read_pool(paths)
+                pool = after_end(paths, status, ended, failed=True, max_attempts=failing_after)
         yield end.expected
         no_denials = (is_empty(paths.read_contenders()),) if found.contenders is None else ()
         reply = yield from commit(

@@ -71,13 +71,13 @@ OTHERS = "other"
 _KIND = re.compile(f"({KIND_PATTERN}):".encode())
 
 
-def count_kinds(paths: FleetPaths, table: str) -> Operation[dict[str, int]]:
+def count_kinds(paths: FleetPaths, table: str, *, behind: bytes = b"") -> Operation[dict[str, int]]:
     """Count the keys of a table (``claim``, ``loose``) by kind: one read for each kind, from one to the next.
 
-    Each count is of a revision of its own.
+    Each count is of a revision of its own. What begins with ``behind``, or comes after it, is not looked at.
     """
     prefix = paths.prefix(table)
-    end = end_of_prefix(prefix)
+    end = prefix + behind if behind else end_of_prefix(prefix)
     found: dict[str, int] = {}
     rest = (yield from commit(Txn((), (Range(prefix, end, limit=1),)))).range(0)
     for _ in range(MOST_KINDS):

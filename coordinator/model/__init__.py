@@ -15,6 +15,7 @@ from coordinator.model.enumerations import (
     ImportOutcome,
     NothingFree,
     Outcome,
+    PoolStanding,
     PoolState,
     Repeat,
     Similar,
@@ -43,7 +44,16 @@ if TYPE_CHECKING:
         TaskStatus,
     )
     from coordinator.model.imports import ForeignWork, Imported
-    from coordinator.model.pool import Failure, NewWork, PoolWork, Submission
+    from coordinator.model.pool import (
+        Failure,
+        NewWork,
+        PoolBlocker,
+        PoolCounts,
+        PoolEntry,
+        PoolPage,
+        PoolWork,
+        Submission,
+    )
     from coordinator.model.work import ClaimEvent, HistoryEntry, LogEntry, LogPage, Record, RecordPage, WorkDetails
 
 __all__ = [
@@ -75,6 +85,11 @@ __all__ = [
     "Outcome",
     "Policy",
     "PolicyList",
+    "PoolBlocker",
+    "PoolCounts",
+    "PoolEntry",
+    "PoolPage",
+    "PoolStanding",
     "PoolState",
     "PoolWork",
     "Previous",

@@ -11,6 +11,7 @@ __all__ = [
     "ImportOutcome",
     "NothingFree",
     "Outcome",
+    "PoolStanding",
     "PoolState",
     "Repeat",
     "Similar",
@@ -116,13 +117,29 @@ class Similar(StrEnum):
 
 
 class Event(StrEnum):
-    """What happened to a claim."""
+    """What happened to a claim, or to work of the pool."""
 
     GRANTED = "granted"
     RENEWED = "renewed"
     DENIED = "denied"
     COMPLETED = "completed"
     ABANDONED = "abandoned"
+    #: Put into the pool, or failed too often there.
+    SUBMITTED = "submitted"
+    FAILED = "failed"
+
+
+class PoolStanding(StrEnum):
+    """How work stands in the pool.
+
+    ``returned``: it was given back, and is offered to no session for a time. ``failed``: its attempts failed too often.
+    """
+
+    AVAILABLE = "available"
+    HELD = "held"
+    BLOCKED = "blocked"
+    RETURNED = "returned"
+    FAILED = "failed"
 
 
 class ImportOutcome(StrEnum):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from coordinator.model.claims import Claim
 from coordinator.model.enumerations import Repeat, Similar, State
+from coordinator.model.pool import PoolBlocker, PoolCounts
 from coordinator.model.work import Record
 
 __all__ = [
@@ -146,13 +147,16 @@ class Progress:
 
     ``last_grant_at`` and ``last_completion_at`` are None where there were none, or none that is known.
     ``longest_held`` are the claims that have been held longest, ``blockers`` the held work that most sessions were
-    denied; at most three of each.
+    denied; at most three of each. ``pool`` is None where the pool could not be read in time; ``pool_blockers`` is what
+    most of its blocked work waits for.
     """
 
     last_grant_at: datetime | None
     last_completion_at: datetime | None
     longest_held: tuple[Claim, ...]
     blockers: tuple[HotKey, ...]
+    pool: PoolCounts | None = None
+    pool_blockers: tuple[PoolBlocker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

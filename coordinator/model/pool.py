@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from coordinator.model.enumerations import Cause, PoolState, Submitted
+from coordinator.model.enumerations import Cause, PoolStanding, PoolState, Submitted
 
-__all__ = ["Failure", "NewWork", "PoolWork", "Submission"]
+__all__ = ["Failure", "NewWork", "PoolBlocker", "PoolCounts", "PoolEntry", "PoolPage", "PoolWork", "Submission"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +69,60 @@ class Submission:
     outcome: Submitted
     unknown: tuple[str, ...] = ()
     typed_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEntry:
+    """How one piece of work stands in the pool.
+
+    ``holder`` and ``expires_at`` are those of its live claim. ``blocked_by`` has the first five of what it depends on
+    and is not done. Before ``not_before`` it is offered to no session. ``submitted_at`` is None of work that has
+    failed, and ``failed_at`` of all other.
+    """
+
+    work_key: str
+    kind: str
+    state: PoolStanding
+    priority: int = 0
+    submitted_at: datetime | None = None
+    holder: str | None = None
+    expires_at: datetime | None = None
+    blocked_by: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    failure_count: int = 0
+    failed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    """How much of what is in the pool stands how."""
+
+    available: int = 0
+    held: int = 0
+    blocked: int = 0
+    returned: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPage:
+    """One page of what is in the pool, in the order in which it is handed out, and of all of it how much stands how."""
+
+    entries: tuple[PoolEntry, ...]
+    next_page_token: str | None
+    counts: PoolCounts
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBlocker:
+    """Work that others in the pool wait for: ``blocks`` says how many.
+
+    ``state`` is how it stands in the pool itself, None where it is not there. ``unknown``: nothing is known of it, so
+    that it may be mistyped.
+    """
+
+    work_key: str
+    blocks: int
+    state: PoolStanding | None = None
+    holder: str | None = None
+    unknown: bool = False

@@ -10,8 +10,8 @@ from coordinator.errors import InvalidInput
 from coordinator.net.unix_sockets import is_unix, read_unix
 
 __all__ = [
+    "DEFAULT_HTTP_LISTEN",
     "DEFAULT_LISTEN",
-    "DEFAULT_METRICS_LISTEN",
     "listening_address",
     "parse_endpoints",
     "split_address",
@@ -20,7 +20,7 @@ __all__ = [
 
 
 DEFAULT_LISTEN = "127.0.0.1:7420"
-DEFAULT_METRICS_LISTEN = "127.0.0.1:7421"
+DEFAULT_HTTP_LISTEN = "127.0.0.1:7421"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: Letters, digits, dots, dashes and underscores; any further rule for names is left to the resolver.

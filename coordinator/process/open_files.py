@@ -11,14 +11,22 @@ import resource
 
 from coordinator.diagnosis.findings import Finding, sound, warning
 from coordinator.errors import Unavailable
-from coordinator.limits import FEWEST_FILES, FEWEST_FILES_WITH_ETCD, MAX_CONNECTIONS, RESERVED_FILES
+from coordinator.limits import (
+    FEWEST_FILES,
+    FEWEST_FILES_WITH_ETCD,
+    MAX_CONNECTIONS,
+    MAX_HTTP_CONNECTIONS,
+    RESERVED_FILES,
+)
 
-__all__ = ["allowed_connections", "examine_limit", "need_files", "raise_limit"]
+__all__ = ["allowed_connections", "allowed_http_connections", "examine_limit", "need_files", "raise_limit"]
 
 #: More is of no use here, and some programs that are started look at each descriptor there may be.
 _MOST_FILES = 65_536
 #: What is kept for all else at least.
 _FEWEST_RESERVED = 64
+#: Connections over HTTP where few files may be open: part of what is kept for all else.
+_FEWEST_HTTP = 24
 
 
 def need_files(*, with_etcd: bool) -> None:
@@ -47,6 +55,12 @@ def allowed_connections() -> int:
     """Return how many connections callers may have at a time."""
     limit = _limit()
     return min(MAX_CONNECTIONS, limit - min(RESERVED_FILES, max(limit // 2, _FEWEST_RESERVED)))
+
+
+def allowed_http_connections() -> int:
+    """Return how many connections callers may have over HTTP at a time, beside those of gRPC."""
+    left = _limit() - RESERVED_FILES - allowed_connections()
+    return min(MAX_HTTP_CONNECTIONS, max(left, _FEWEST_HTTP))
 
 
 def examine_limit() -> Finding:

@@ -4,6 +4,8 @@ Invariants:
 - A deletion is only a hint. What is written down is decided by the transaction that does it, so that hints that come
   twice, late, or for claims that were completed do no harm.
 - A batch of hints is done with before the next is taken: up to where ``follow`` has come, everything is written down.
+- An expiry counts as a failed attempt of submitted work only where this reaper has heard others write in the meantime
+  (``witnesses.py``).
 - What could not be written down is tried again until it is: no hint is given up while etcd does not answer. The task
   that has it written down shows meanwhile that it fails.
 """
@@ -18,13 +20,15 @@ from datetime import datetime
 from functools import partial
 
 from coordinator.engine.layout import ROOT, WorkPaths, work_paths_of
-from coordinator.engine.policy import PolicyBook
+from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.reap import reap, reap_deleted
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import KeyValue, end_of_prefix
+from coordinator.engine.witness import Witness
 from coordinator.errors import TryAgain
 from coordinator.process.tasks import Task
 from coordinator.reaper.batch import Reap, reap_all
+from coordinator.reaper.witnesses import Witnesses
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import DeletedKey, Watch, WatchBatch
 from coordinator.store.operation_driver import Runner
@@ -51,6 +55,7 @@ class Follower:
         clock: Callable[[], datetime],
         task: Task,
         policies: Policies,
+        witnesses: Witnesses,
         *,
         before_reaping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -58,6 +63,7 @@ class Follower:
         self._clock = clock
         self._task = task
         self._policies = policies
+        self._witnesses = witnesses
         self._before_reaping = before_reaping
         root = ROOT.encode()
         self.watch = Watch(channel, root, end_of_prefix(root), deletes_only=True, previous=True, broke=task.failed)
@@ -87,13 +93,14 @@ class Follower:
             if paths is not None:
                 if paths.fleet not in books:
                     books[paths.fleet] = await self._policies_of(paths.fleet)
-                hints.append(self._hint(paths, deleted, books[paths.fleet].of(paths.work_key).loose_ends))
+                hints.append(self._hint(paths, deleted, books[paths.fleet].of(paths.work_key)))
         return hints
 
-    def _hint(self, paths: WorkPaths, deleted: DeletedKey, loose_ends: bool) -> Reap:
+    def _hint(self, paths: WorkPaths, deleted: DeletedKey, policy: WorkPolicy) -> Reap:
+        heard = self._witnesses.of(paths.fleet)
         if deleted.previous is None:
-            return partial(reap, paths, self._clock(), loose_ends=loose_ends)
-        return partial(_reap_deleted, paths, deleted.previous, self._clock, loose_ends)
+            return partial(reap, paths, self._clock(), loose_ends=policy.loose_ends)
+        return partial(_reap_deleted, paths, deleted.previous, self._clock, policy, heard)
 
     async def _policies_of(self, fleet: str) -> PolicyBook:
         """Return the policies of a fleet, however long it takes to learn them."""
@@ -105,6 +112,13 @@ class Follower:
 
 
 def _reap_deleted(
-    paths: WorkPaths, previous: KeyValue, clock: Callable[[], datetime], loose_ends: bool
+    paths: WorkPaths, previous: KeyValue, clock: Callable[[], datetime], policy: WorkPolicy, heard: Witness
 ) -> Operation[bool]:
-    return reap_deleted(paths, previous, clock(), loose_ends=loose_ends)
+    return reap_deleted(
+        paths,
+        previous,
+        clock(),
+        loose_ends=policy.loose_ends,
+        failing_after=policy.max_attempts if heard.has_heard else None,
+        counts=heard.saw_others,
+    )

@@ -42,6 +42,7 @@ from coordinator.reaper.overdue_claims import OverdueClaims
 from coordinator.reaper.reconciliation import Reconciliation
 from coordinator.reaper.retention import Retention
 from coordinator.reaper.settings import ReaperSettings
+from coordinator.reaper.witnesses import Witnesses
 from coordinator.recorder import Recorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound
@@ -120,6 +121,7 @@ class Reaper:
         self._overdue_claims = OverdueClaims(runner, clock, self._policies)
         self._retention = Retention(runner, clock)
         self._census = Census(runner, recorder)
+        self._witnesses = Witnesses(channel, runner)
         #: For all terms, and between them: what it has noted cannot be had again once etcd has changed its leader.
         self.sweeper = Sweeper(PoolLeases(channel), self._settings.sweep_grace)
         #: The store's revision at the last sign of life, and up to which revision all deletions have been dealt with.
@@ -244,6 +246,7 @@ class Reaper:
                     self._clock,
                     self._watching,
                     self._policies,
+                    self._witnesses,
                     before_reaping=self._before_reaping,
                 )
                 try:
@@ -257,6 +260,7 @@ class Reaper:
                 # From now on first, so that nothing falls between the pass and the watch.
                 mark = None
         finally:
+            self._witnesses.close()
             self._watching.rest()
 
     async def _follow_from(self, follower: Follower, election: int, mark: Mark | None) -> None:

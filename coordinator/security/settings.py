@@ -42,7 +42,7 @@ class SecuritySettings:
                 hint="docs/security.md describes it; `coordination token --certificate` writes it",
             )
 
-    def check_listen(self, address: str, host: str) -> None:
+    def check_listen(self, address: str, host: str, option: str = "listen") -> None:
         """Raise ``InvalidInput`` if other hosts would reach calls there that nothing protects."""
         if is_loopback(host) or (self.tls_cert is not None and self.tokens is not None):
             return
@@ -55,8 +55,8 @@ class SecuritySettings:
             if not there
         )
         raise InvalidInput(
-            f"--listen {address} can be reached from other hosts, but nothing protects it without {missing}",
-            field="listen",
+            f"--{option} {address} can be reached from other hosts, but nothing protects it without {missing}",
+            field=option,
             hint="docs/security.md sets them up in five commands; or listen on 127.0.0.1, "
             "or add --insecure if only trusted hosts can reach the network",
         )
@@ -69,6 +69,16 @@ class SecuritySettings:
                 "host",
                 field="tls-cert",
                 hint="leave out --tls-cert, --tls-key and --client-ca; or listen on HOST:PORT, for other hosts too",
+            )
+
+    def check_beside_socket(self, listen: str, address: str) -> None:
+        """Raise ``InvalidInput`` if users of this host could call over HTTP whom a unix socket keeps out."""
+        if listen.startswith("unix:") and self.tokens is None:
+            raise InvalidInput(
+                f"every user of this host could make calls at --http-listen {address}, and --listen {listen} is for "
+                "its owner only",
+                field="http-listen",
+                hint="leave out --http-listen, or add --tokens, so that calls need a credential",
             )
 
     def check_metrics_listen(self, address: str, host: str) -> None:

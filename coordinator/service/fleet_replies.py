@@ -5,9 +5,9 @@ from __future__ import annotations
 from coordinator import model
 from coordinator.service.replies import in_portions, live_claim, record
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import STATES_ON_WIRE, duration, timestamp
+from coordinator.wire import POOL_STANDINGS_ON_WIRE, STATES_ON_WIRE, duration, timestamp
 
-__all__ = ["briefing", "hot_reply", "status_reply"]
+__all__ = ["briefing", "hot_reply", "pool_reply", "status_reply"]
 
 
 def hot_reply(found: model.HotKeys) -> pb.HotResponse:
@@ -66,6 +66,53 @@ def _progress(progress: model.Progress) -> pb.Progress:
         last_completion=timestamp(progress.last_completion_at),
         longest_held=map(live_claim, progress.longest_held),
         blockers=map(_hot_key, progress.blockers),
+        pool=None if progress.pool is None else _pool_counts(progress.pool),
+        pool_blockers=map(_pool_blocker, progress.pool_blockers),
+    )
+
+
+def pool_reply(page: model.PoolPage) -> pb.ListPoolResponse:
+    """Write a page of what is in the pool."""
+    return pb.ListPoolResponse(
+        entries=map(_pool_entry, page.entries),
+        next_page_token=page.next_page_token or "",
+        counts=_pool_counts(page.counts),
+    )
+
+
+def _pool_entry(entry: model.PoolEntry) -> pb.PoolEntry:
+    return pb.PoolEntry(
+        work_key=entry.work_key,
+        kind=entry.kind,
+        state=POOL_STANDINGS_ON_WIRE[entry.state],
+        priority=entry.priority,
+        submitted_at=timestamp(entry.submitted_at),
+        holder=entry.holder or "",
+        expires_at=timestamp(entry.expires_at),
+        blocked_by=entry.blocked_by,
+        not_before=timestamp(entry.not_before),
+        failure_count=entry.failure_count,
+        failed_at=timestamp(entry.failed_at),
+    )
+
+
+def _pool_counts(counts: model.PoolCounts) -> pb.PoolCounts:
+    return pb.PoolCounts(
+        available=counts.available,
+        held=counts.held,
+        blocked=counts.blocked,
+        returned=counts.returned,
+        failed=counts.failed,
+    )
+
+
+def _pool_blocker(blocker: model.PoolBlocker) -> pb.PoolBlocker:
+    return pb.PoolBlocker(
+        work_key=blocker.work_key,
+        blocks=blocker.blocks,
+        state=None if blocker.state is None else POOL_STANDINGS_ON_WIRE[blocker.state],
+        holder=blocker.holder or "",
+        unknown=blocker.unknown,
     )
 
 

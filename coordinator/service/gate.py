@@ -39,7 +39,7 @@ from coordinator.service.grpc_server import forget_trace, serve_methods
 from coordinator.service.unfinished_requests import UnfinishedRequests
 from coordinator.service.unread_answers import UnreadAnswers
 
-__all__ = ["Gate", "Malformed", "refuse_malformed"]
+__all__ = ["Gate", "Malformed", "largest_request", "refuse_malformed"]
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Receive = Callable[[_Context], Awaitable[Any]]
@@ -96,6 +96,13 @@ class Gate:
             for method in service.methods
         }
         serve_methods(server, service.full_name, handlers)
+
+    async def receive(self, method: str, context: Any) -> Any:
+        """Return the request of a call that has come over HTTP, or what stands for one that cannot be read.
+
+        Ends the call, by ``context.abort``, where it has no credential or its request does not come.
+        """
+        return await self._receive(self._authorizer, _ignore, method, context)
 
     async def _receive(
         self, authorizer: Authorizer | None, called: Callable[[str], None], method: str, context: _Context
@@ -162,10 +169,15 @@ def _stream(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
     return call
 
 
+def largest_request(method: MethodDescriptor) -> int:
+    """Return how many bytes a request of a method may have."""
+    lists = any(field.is_repeated and field.name in _LISTS for field in method.input_type.fields)
+    return MAX_REQUEST_BYTES if lists else MAX_SMALL_REQUEST_BYTES
+
+
 def _reader(method: MethodDescriptor) -> Callable[[bytes], Any]:
     message = GetMessageClass(method.input_type)
-    lists = any(field.is_repeated and field.name in _LISTS for field in method.input_type.fields)
-    most = MAX_REQUEST_BYTES if lists else MAX_SMALL_REQUEST_BYTES
+    most = largest_request(method)
     malformed = Malformed(
         InvalidInput(
             f"the request is not a valid {method.input_type.name}: its bytes are not in protobuf's wire format, "

@@ -23,8 +23,16 @@ from coordinator.service.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.fleet_list import list_fleets
+from coordinator.service.next import PoolOverview
 from coordinator.service.request_fields import Keyed, check_revision
-from coordinator.service.requests import briefing_command, event_filter, hot_command, list_command, log_command
+from coordinator.service.requests import (
+    briefing_command,
+    event_filter,
+    hot_command,
+    list_command,
+    log_command,
+    pool_listing,
+)
 from coordinator.service.shared_readings import SharedReadings
 from coordinator.service.similar import TopicClaims
 from coordinator.service.status import StatusReader
@@ -52,6 +60,7 @@ class ReadCalls:
     _sees: Callable[[Any], Callable[[str], bool]]
     _turns: Turns
     _readings: SharedReadings
+    _overview: PoolOverview
     _topics: TopicClaims
 
     async def Get(self, request: pb.GetRequest, context: _Context) -> pb.GetResponse:  # noqa: N802  # its name in the API
@@ -72,6 +81,13 @@ class ReadCalls:
         command = list_command(request)
         page = await self._runner.run(partial(list_records, command, paths), deadline=deadline_of(context))
         return await replies.list_reply(page)
+
+    async def ListPool(self, request: pb.ListPoolRequest, context: _Context) -> pb.ListPoolResponse:  # noqa: N802
+        """List one page of what is in the pool."""
+        paths, listing, now = FleetPaths(check_fleet(request.fleet)), pool_listing(request), self._clock()
+        caller, deadline = (self._credential(context), caller_of(context)), deadline_of(context)
+        async with self._turns.turn(*caller, deadline=deadline):
+            return fleet_replies.pool_reply(await self._overview.page(listing, paths, now, deadline=deadline))
 
     async def Log(self, request: pb.LogRequest, context: _Context) -> pb.LogResponse:  # noqa: N802
         """List one page of a session's ended attempts."""

@@ -46,8 +46,9 @@ from coordinator.limits import (
     check_page_size,
     check_repeat_after,
 )
-from coordinator.model import Cause, Claim, Denial, Policy, Repeat, Similar, State
+from coordinator.model import Cause, Claim, Denial, Policy, PoolStanding, Repeat, Similar, State
 from coordinator.names import check_kind, check_session, check_session_filter
+from coordinator.service.next import PoolListing
 from coordinator.service.request_fields import (
     Keyed,
     check_count,
@@ -62,7 +63,7 @@ from coordinator.service.request_fields import (
     read_ttl,
 )
 from coordinator.v1 import service_pb2 as pb
-from coordinator.wire import CAUSES, REPEATS, SIMILAR_RULES, STATES, policy_from, seconds_of
+from coordinator.wire import CAUSES, POOL_STANDINGS, REPEATS, SIMILAR_RULES, STATES, policy_from, seconds_of
 
 __all__ = [
     "acknowledge_command",
@@ -78,6 +79,7 @@ __all__ = [
     "next_policies",
     "placed_as_sent",
     "policy_of",
+    "pool_listing",
     "read_pool_request",
     "release_command",
     "renew_command",
@@ -324,6 +326,20 @@ def list_command(request: pb.ListRequest) -> ListCommand:
         states=read_states(request.states),
         kind=check_kind(request.kind) if request.kind else "",
         session=check_session_filter(request.session) if request.session else "",
+        page_size=check_page_size(request.page_size),
+        page_token=request.page_token,
+    )
+
+
+def pool_listing(request: pb.ListPoolRequest) -> PoolListing:
+    """Read a request to list what is in the pool."""
+    for state in request.states:
+        if state not in POOL_STANDINGS:
+            allowed = ", ".join(PoolStanding)
+            raise InvalidInput(f"{state} is no state of work in the pool; allowed are {allowed}", field="states")
+    return PoolListing(
+        states=frozenset(POOL_STANDINGS[state] for state in request.states),
+        kind=check_kind(request.kind) if request.kind else "",
         page_size=check_page_size(request.page_size),
         page_token=request.page_token,
     )

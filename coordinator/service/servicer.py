@@ -44,7 +44,7 @@ from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
 from coordinator.service.import_calls import ImportCalls
 from coordinator.service.new_fleets import NewFleets
-from coordinator.service.next import CandidateLists, Placements, PoolPlacements
+from coordinator.service.next import CandidateLists, Placements, PoolOverview, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
@@ -102,6 +102,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         watches: Watches,
         placements: Placements,
         pool_placements: PoolPlacements,
+        overview: PoolOverview,
         policies: Policies,
         turns: Turns,
         waits: Waits,
@@ -126,6 +127,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         self._watches = watches
         self._placements = placements
         self._pool_placements = pool_placements
+        self._overview = overview
         self._policies = policies
         self._turns = turns
         self._waits = waits

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from coordinator import clock
@@ -19,6 +20,7 @@ from coordinator.errors import CoordinatorError, TryAgain
 from coordinator.model import CoordinatorStatus, Progress, ReaperStatus, Status, TaskStatus
 from coordinator.recorder import Recorder
 from coordinator.service.completed_counts import CompletedCounts
+from coordinator.service.next import PoolOverview
 from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.operation_driver import Runner
 
@@ -33,6 +35,7 @@ class StatusReader:
         runner: Runner,
         members: MembersReader,
         recorder: Recorder,
+        overview: PoolOverview,
         tasks: Callable[[], tuple[TaskStatus, ...]] = tuple,
         *,
         version: str,
@@ -42,6 +45,7 @@ class StatusReader:
         self._members = members
         self._completed = CompletedCounts(runner)
         self._recorder = recorder
+        self._overview = overview
         self._tasks = tasks
         self._version = version
         self._endpoint = endpoint
@@ -66,10 +70,7 @@ class StatusReader:
             # That this takes long says nothing about the store.
             with contextlib.suppress(TryAgain):
                 completed = await self._completed.of(paths, counts.records, deadline=first)
-        progressing: Progress | None = None
-        if with_progress and counts is not None:
-            with contextlib.suppress(TryAgain):
-                progressing = await self._runner.run(partial(progress, paths, clock.now()), deadline=first)
+        progressing = await self._progress(paths, first) if with_progress and counts is not None else None
         etcd = await self._members.read(quorum=counts is not None, problem=problem, deadline=deadline)
         tasks = self._tasks()
         return Status(
@@ -84,3 +85,12 @@ class StatusReader:
             tasks=tasks,
             progress=progressing,
         )
+
+    async def _progress(self, paths: FleetPaths, deadline: float) -> Progress | None:
+        """Return how a fleet progresses, as far as that is known before ``deadline``."""
+        now, found = clock.now(), None
+        with contextlib.suppress(TryAgain):
+            found = await self._runner.run(partial(progress, paths, now), deadline=deadline)
+            pool, blockers = await self._overview.summary(paths, now, deadline=deadline)
+            return replace(found, pool=pool, pool_blockers=blockers)
+        return found

@@ -512,6 +512,84 @@ class ListResponse(_message.Message):
     damaged: int
     def __init__(self, records: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., revision: _Optional[int] = ..., damaged: _Optional[int] = ...) -> None: ...
 
+class PoolEntry(_message.Message):
+    __slots__ = ("work_key", "kind", "state", "priority", "submitted_at", "holder", "expires_at", "blocked_by", "not_before", "failure_count", "failed_at")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[PoolEntry.State]
+        STATE_AVAILABLE: _ClassVar[PoolEntry.State]
+        STATE_HELD: _ClassVar[PoolEntry.State]
+        STATE_BLOCKED: _ClassVar[PoolEntry.State]
+        STATE_RETURNED: _ClassVar[PoolEntry.State]
+        STATE_FAILED: _ClassVar[PoolEntry.State]
+    STATE_UNSPECIFIED: PoolEntry.State
+    STATE_AVAILABLE: PoolEntry.State
+    STATE_HELD: PoolEntry.State
+    STATE_BLOCKED: PoolEntry.State
+    STATE_RETURNED: PoolEntry.State
+    STATE_FAILED: PoolEntry.State
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AT_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_BY_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_AT_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    kind: str
+    state: PoolEntry.State
+    priority: int
+    submitted_at: _timestamp_pb2.Timestamp
+    holder: str
+    expires_at: _timestamp_pb2.Timestamp
+    blocked_by: _containers.RepeatedScalarFieldContainer[str]
+    not_before: _timestamp_pb2.Timestamp
+    failure_count: int
+    failed_at: _timestamp_pb2.Timestamp
+    def __init__(self, work_key: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[PoolEntry.State, str]] = ..., priority: _Optional[int] = ..., submitted_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., holder: _Optional[str] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., blocked_by: _Optional[_Iterable[str]] = ..., not_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., failure_count: _Optional[int] = ..., failed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PoolCounts(_message.Message):
+    __slots__ = ("available", "held", "blocked", "returned", "failed")
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    available: int
+    held: int
+    blocked: int
+    returned: int
+    failed: int
+    def __init__(self, available: _Optional[int] = ..., held: _Optional[int] = ..., blocked: _Optional[int] = ..., returned: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+
+class ListPoolRequest(_message.Message):
+    __slots__ = ("fleet", "states", "kind", "page_size", "page_token")
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    fleet: str
+    states: _containers.RepeatedScalarFieldContainer[PoolEntry.State]
+    kind: str
+    page_size: int
+    page_token: str
+    def __init__(self, fleet: _Optional[str] = ..., states: _Optional[_Iterable[_Union[PoolEntry.State, str]]] = ..., kind: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPoolResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token", "counts")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[PoolEntry]
+    next_page_token: str
+    counts: PoolCounts
+    def __init__(self, entries: _Optional[_Iterable[_Union[PoolEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., counts: _Optional[_Union[PoolCounts, _Mapping]] = ...) -> None: ...
+
 class WatchRequest(_message.Message):
     __slots__ = ("fleet", "start_revision", "kind", "session")
     FLEET_FIELD_NUMBER: _ClassVar[int]
@@ -534,12 +612,16 @@ class WatchResponse(_message.Message):
         EVENT_DENIED: _ClassVar[WatchResponse.Event]
         EVENT_COMPLETED: _ClassVar[WatchResponse.Event]
         EVENT_ABANDONED: _ClassVar[WatchResponse.Event]
+        EVENT_SUBMITTED: _ClassVar[WatchResponse.Event]
+        EVENT_FAILED: _ClassVar[WatchResponse.Event]
     EVENT_UNSPECIFIED: WatchResponse.Event
     EVENT_GRANTED: WatchResponse.Event
     EVENT_RENEWED: WatchResponse.Event
     EVENT_DENIED: WatchResponse.Event
     EVENT_COMPLETED: WatchResponse.Event
     EVENT_ABANDONED: WatchResponse.Event
+    EVENT_SUBMITTED: WatchResponse.Event
+    EVENT_FAILED: WatchResponse.Event
     EVENT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
@@ -915,16 +997,34 @@ class StatusRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., progress: bool = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("last_grant", "last_completion", "longest_held", "blockers")
+    __slots__ = ("last_grant", "last_completion", "longest_held", "blockers", "pool", "pool_blockers")
     LAST_GRANT_FIELD_NUMBER: _ClassVar[int]
     LAST_COMPLETION_FIELD_NUMBER: _ClassVar[int]
     LONGEST_HELD_FIELD_NUMBER: _ClassVar[int]
     BLOCKERS_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_BLOCKERS_FIELD_NUMBER: _ClassVar[int]
     last_grant: _timestamp_pb2.Timestamp
     last_completion: _timestamp_pb2.Timestamp
     longest_held: _containers.RepeatedCompositeFieldContainer[_types_pb2.Claim]
     blockers: _containers.RepeatedCompositeFieldContainer[HotKey]
-    def __init__(self, last_grant: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_completion: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., longest_held: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., blockers: _Optional[_Iterable[_Union[HotKey, _Mapping]]] = ...) -> None: ...
+    pool: PoolCounts
+    pool_blockers: _containers.RepeatedCompositeFieldContainer[PoolBlocker]
+    def __init__(self, last_grant: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_completion: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., longest_held: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., blockers: _Optional[_Iterable[_Union[HotKey, _Mapping]]] = ..., pool: _Optional[_Union[PoolCounts, _Mapping]] = ..., pool_blockers: _Optional[_Iterable[_Union[PoolBlocker, _Mapping]]] = ...) -> None: ...
+
+class PoolBlocker(_message.Message):
+    __slots__ = ("work_key", "blocks", "state", "holder", "unknown")
+    WORK_KEY_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    work_key: str
+    blocks: int
+    state: PoolEntry.State
+    holder: str
+    unknown: bool
+    def __init__(self, work_key: _Optional[str] = ..., blocks: _Optional[int] = ..., state: _Optional[_Union[PoolEntry.State, str]] = ..., holder: _Optional[str] = ..., unknown: bool = ...) -> None: ...
 
 class CoordinatorStatus(_message.Message):
     __slots__ = ("version", "endpoint", "uptime")

@@ -111,6 +111,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=coordinator_dot_v1_dot_service__pb2.ListRequest.SerializeToString,
                 response_deserializer=coordinator_dot_v1_dot_service__pb2.ListResponse.FromString,
                 _registered_method=True)
+        self.ListPool = channel.unary_unary(
+                '/coordinator.v1.CoordinatorService/ListPool',
+                request_serializer=coordinator_dot_v1_dot_service__pb2.ListPoolRequest.SerializeToString,
+                response_deserializer=coordinator_dot_v1_dot_service__pb2.ListPoolResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/coordinator.v1.CoordinatorService/Watch',
                 request_serializer=coordinator_dot_v1_dot_service__pb2.WatchRequest.SerializeToString,
@@ -304,6 +309,13 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPool(self, request, context):
+        """Lists what is in the pool, in the order in which it is handed out, and then what has failed too often.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Streams what happens to claims, from a revision on, in the order of revisions. OUT_OF_RANGE if the store no longer
         has that revision: list, and watch from the revision after that of the list. RESOURCE_EXHAUSTED if the caller reads
@@ -481,6 +493,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=coordinator_dot_v1_dot_service__pb2.ListRequest.FromString,
                     response_serializer=coordinator_dot_v1_dot_service__pb2.ListResponse.SerializeToString,
+            ),
+            'ListPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPool,
+                    request_deserializer=coordinator_dot_v1_dot_service__pb2.ListPoolRequest.FromString,
+                    response_serializer=coordinator_dot_v1_dot_service__pb2.ListPoolResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -899,6 +916,33 @@ class CoordinatorService(object):
             '/coordinator.v1.CoordinatorService/List',
             coordinator_dot_v1_dot_service__pb2.ListRequest.SerializeToString,
             coordinator_dot_v1_dot_service__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/coordinator.v1.CoordinatorService/ListPool',
+            coordinator_dot_v1_dot_service__pb2.ListPoolRequest.SerializeToString,
+            coordinator_dot_v1_dot_service__pb2.ListPoolResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,7 @@ from coordinator.reaper import Reaper, ReaperSettings
 from coordinator.reaper.expiry_watch import Follower
 from coordinator.reaper.heartbeats import Replicas
 from coordinator.reaper.lease_sweep import Sweeper
+from coordinator.reaper.witnesses import Witnesses
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
@@ -222,7 +223,12 @@ class TestExpiryWatch:
         await expire(world)
         deleted = (await world.run(lambda: commit(Txn((), (Range(b"/none"),))))).revision
         follower = Follower(
-            world.channel, world.runner, clock.now, Task("expiry-watch"), Policies(world.channel, world.runner)
+            world.channel,
+            world.runner,
+            clock.now,
+            Task("expiry-watch"),
+            Policies(world.channel, world.runner),
+            Witnesses(world.channel, world.runner),
         )
         async with asyncio.timeout(SECONDS):
             async for done, _ in follower.follow(claim.fencing_token):

@@ -11,7 +11,6 @@ from coordinator import limits
 from coordinator.engine.snapshot import HISTORY_LIMIT
 from coordinator.engine.topics import MAX_TOPICS
 from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
-from coordinator.metrics import endpoint
 from coordinator.service.budgets import BURST_SHARE, REFILL_SECONDS
 from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
 from coordinator.store.storage_quota import LOOK_SECONDS
@@ -62,7 +61,10 @@ ROWS = {
     "watches that read from etcd at a time": f"{limits.MAX_READING_WATCHES}, the others wait in turn",
     "what waits for a watcher": f"{limits.MAX_WAITING_EVENTS} events, {limits.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
     f"{limits.SLOW_WATCHER_SECONDS:.0f} seconds",
-    "readers of `/metrics`": f"{endpoint.MAX_READERS} at a time, {endpoint.READER_SECONDS:.0f} seconds each",
+    "connections over HTTP": f"{limits.MAX_HTTP_CONNECTIONS}, fewer where few files may be open",
+    "head of a request over HTTP": f"{limits.MAX_HEADER_BYTES // 1024} KiB, {limits.HTTP_HEAD_SECONDS:.0f} seconds",
+    "an answer over HTTP that is not read": f"{limits.HTTP_READER_SECONDS:.0f} seconds",
+    "readers of `/metrics`": f"{limits.MAX_METRICS_READERS} at a time, {limits.HTTP_READER_SECONDS:.0f} seconds each",
 }
 
 

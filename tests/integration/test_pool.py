@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from coordinator import AsyncClient, Claim, ClaimDenied, Client, Denial, InvalidInput, NewWork, NothingFree, SkipReason
+from coordinator import (
+    AsyncClient,
+    Cause,
+    Claim,
+    ClaimDenied,
+    Client,
+    Denial,
+    InvalidInput,
+    NewWork,
+    NothingFree,
+    SkipReason,
+)
 from coordinator.store.etcd.client import EtcdChannel
-from tests.conftest import Coordination, RunningCoordinator
+from tests.conftest import Coordination, RunCoordinator, RunEtcd, RunningCoordinator
 from tests.expiry_waiting import await_expiry
 
 
@@ -160,3 +173,24 @@ async def test_each_piece_is_done_once_and_in_order(coordinator: RunningCoordina
         places = {key: place for place, key in enumerate(done)}
         assert len(places) == 100
         assert all(places[f"task:{n - 10}"] < places[f"task:{n}"] for n in range(10, 100))
+
+
+def test_without_a_reaper_the_next_caller_records_a_failure_and_gets_the_work(
+    run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path: Path
+) -> None:
+    with (
+        run_etcd(tmp_path / "etcd") as etcd,
+        run_coordinator("serve", "--etcd", etcd.endpoint, "--no-reaper") as own,
+        Client(own.endpoint) as client,
+    ):
+        client.submit("s-0", "task:a", brief="do it")
+        assert isinstance(client.try_claim_next("s-1", kind="blog"), Denial)  # from now on the pool is followed
+        client.claim_next("s-1", ttl=5)
+        client.claim("s-2", "task:other", ttl=600)
+        while isinstance(answer := client.try_claim_next("s-3"), Denial):
+            client.renew("s-2", "task:other")
+            time.sleep(0.1)
+        assert (answer.work_key, answer.attempt, answer.brief) == ("task:a", 2, "do it")
+        found = client.get("task:a").work
+        assert found is not None
+        assert [(failure.session, failure.cause) for failure in found.failures] == [("s-1", Cause.EXPIRED)]

@@ -6,6 +6,7 @@ What is expected is written down here once more, and not read from the table tha
 from __future__ import annotations
 
 import itertools
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd
 from tests.integration.security_world import SERVICE, World, channel, code_of, make_world
+from tests.web.calling import HttpCaller
 
 UNKNOWN, FORBIDDEN = "UNAUTHENTICATED", "PERMISSION_DENIED"
 #: The calls that act as a session, those that only read, and so on.
@@ -27,6 +29,7 @@ READING = {
     "Get",
     "FindSimilar",
     "List",
+    "ListPool",
     "Watch",
     "Briefing",
     "Hot",
@@ -88,7 +91,8 @@ def guarded(
         "another scheme": f"Basic {tokens['root']}",
         "two words": f"Bearer {tokens['root']} {tokens['root']}",
     }
-    with run_coordinator("serve", "--etcd", etcd.endpoint, *world.serve_options()) as running:
+    options = (*world.serve_options(), "--http-listen", "127.0.0.1:0")
+    with run_coordinator("serve", "--etcd", etcd.endpoint, *options) as running:
         yield Guarded(running, world, headers, fleets)
 
 
@@ -145,6 +149,50 @@ async def test_who_may_make_which_call(guarded: Guarded, opened: grpc.aio.Channe
         answered = code if code in (UNKNOWN, FORBIDDEN) else ""
         assert answered == expected(who, method, session, fleet), (session, fleet, code, message)
         assert code != "INTERNAL", message
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "Watch"])
+def test_who_may_make_which_call_over_http(guarded: Guarded, method: str) -> None:
+    sessions = ("alice-1", "alice-2", "bob-1") if method in ACTING else ("alice-1",)
+    with over_http(guarded) as caller:
+        for who, session, fleet in itertools.product((*GRANTS, *INVALID), sessions, guarded.fleets):
+            request = request_for(method, fleet=guarded.fleets[fleet], session=session)
+            status, body = caller.call(method, request, header=guarded.headers[who])
+            code = body["code"].upper() if status != 200 else "OK"
+            answered = code if code in (UNKNOWN, FORBIDDEN) else ""
+            assert answered == expected(who, method, session, fleet), (who, session, fleet, body)
+            assert code != "INTERNAL", body
+            assert (status == 401, status == 403) == (answered == UNKNOWN, answered == FORBIDDEN)
+
+
+def over_http(guarded: Guarded) -> HttpCaller:
+    return HttpCaller(guarded.coordinator.http_url, tls=ssl.create_default_context(cafile=guarded.world.ca))
+
+
+def test_over_http_a_refusal_has_the_same_words_and_health_and_description_are_open(guarded: Guarded) -> None:
+    request = request_for("Claim", fleet=guarded.fleets["here"], session="bob-1")
+    with over_http(guarded) as caller:
+        assert caller.call("Claim", request, header=guarded.headers["alice"])[1]["message"] == (
+            "credential 'alice' may not act as session 'bob-1'; its sessions: alice-*"
+        )
+        for who in INVALID:
+            status, body = caller.call("Claim", request, header=guarded.headers[who])
+            assert (status, body["message"]) == (401, "the call carries no valid credential")
+        for path in ("/healthz", "/readyz", "/openapi.json", "/", "/metrics"):
+            assert caller.send(path, None, method="GET")[0] == 200
+        # With TLS it is the certificate that says who is reached, so that any name may lead here.
+        assert caller.send("/openapi.json", None, {"Host": "any.example"}, method="GET")[0] == 200
+        assert caller.send("/openapi.json", None, {"Origin": "https://evil.example"}, method="GET")[0] == 403
+
+
+def test_without_a_credential_a_body_is_not_waited_for(guarded: Guarded) -> None:
+    with over_http(guarded) as caller:
+        connection = caller._connection
+        connection.putrequest("POST", f"/{SERVICE.full_name}/Claim")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "200000")
+        connection.endheaders()
+        assert connection.getresponse().status == 401
 
 
 @pytest.mark.parametrize("who", [*GRANTS, *INVALID])

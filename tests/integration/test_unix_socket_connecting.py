@@ -205,7 +205,9 @@ def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
 ) -> None:
     monkeypatch.setattr(foreground, "has_other_users", lambda: users)
     monkeypatch.setattr(tls, "has_other_users", lambda: users)
-    options = foreground.Options(listen, "", KeyOptions(), insecure=True, security=SecuritySettings(tokens=tmp_path))
+    options = foreground.Options(
+        listen, foreground.HttpOptions(), KeyOptions(), insecure=True, security=SecuritySettings(tokens=tmp_path)
+    )
     notices = [each for each in foreground._notices(options) if "in clear" in each]
     findings = [*tls.judge_clear_token([listen])]
     if users and listen.startswith("127"):
@@ -218,7 +220,7 @@ def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
     else:
         assert not notices
         assert not findings
-    plain = foreground.Options(listen, "", KeyOptions(), insecure=True)
+    plain = foreground.Options(listen, foreground.HttpOptions(), KeyOptions(), insecure=True)
     assert not [each for each in foreground._notices(plain) if "in clear" in each]
 
 

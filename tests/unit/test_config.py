@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
 from coordinator.net.endpoints import split_address
+from coordinator.security.settings import SecuritySettings
 
 
 @pytest.mark.parametrize(
@@ -40,7 +43,7 @@ def test_loopback_needs_no_more(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.org", "localhost.example.org"])  # noqa: S104  # refused
-@pytest.mark.parametrize("option", ["listen", "metrics_listen"])
+@pytest.mark.parametrize("option", ["listen", "http_listen", "metrics_listen"])
 def test_whatever_else_needs_insecure(option: str, host: str) -> None:
     address = {option: f"{host}:7420"}
     with pytest.raises(InvalidInput, match="can be reached from other hosts") as caught:
@@ -48,3 +51,26 @@ def test_whatever_else_needs_insecure(option: str, host: str) -> None:
     assert caught.value.field == option.replace("_", "-")
     assert "--insecure" in (caught.value.hint or "")
     ServerSettings(etcd=("127.0.0.1:2379",), insecure=True, **address)  # type: ignore[arg-type]  # likewise
+
+
+def test_where_there_is_http_follows_from_what_is_given() -> None:
+    def where(**given: str) -> tuple[str | None, str | None]:
+        settings = ServerSettings(("127.0.0.1:1",), **given)  # type: ignore[arg-type]  # likewise
+        return settings.calls_listen, settings.metrics_alone_listen
+
+    assert where() == ("127.0.0.1:7421", None)
+    assert where(http_listen="127.0.0.1:1") == ("127.0.0.1:1", None)
+    assert where(metrics_listen="127.0.0.1:1") == (None, "127.0.0.1:1")
+    assert where(http_listen="127.0.0.1:1", metrics_listen="127.0.0.1:2") == ("127.0.0.1:1", "127.0.0.1:2")
+
+
+def test_beside_a_unix_socket_there_are_no_calls_over_http_without_tokens(tmp_path: Path) -> None:
+    listen = f"unix:{tmp_path}/c.sock"
+    settings = ServerSettings(("127.0.0.1:1",), listen=listen)
+    assert (settings.calls_listen, settings.metrics_alone_listen) == (None, "127.0.0.1:7421")
+    with pytest.raises(InvalidInput, match="every user of this host could make calls at --http-listen") as caught:
+        ServerSettings(("127.0.0.1:1",), listen=listen, http_listen="127.0.0.1:0")
+    assert caught.value.field == "http-listen"
+    tokens = SecuritySettings(tokens=tmp_path / "tokens.toml")
+    allowed = ServerSettings(("127.0.0.1:1",), listen=listen, http_listen="127.0.0.1:0", security=tokens)
+    assert allowed.calls_listen == "127.0.0.1:0"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import urllib.request
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from benchmarks.metrics_cost import SERIES_OF_KINDS, kind_samples, record_random_kinds
-from coordinator.errors import Unavailable
-from coordinator.metrics import MetricsEndpoint, PrometheusRecorder, Reading, ReplicaGauges
+from coordinator.metrics import PrometheusRecorder, Reading, ReplicaGauges
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.model import Cause, DenialReason, Outcome, State
@@ -144,23 +141,3 @@ class TestGauges:
         samples = {sample.name: sample.value for family in registry.collect() for sample in family.samples}
         assert samples == {"coordination_one": 1, "coordination_four": 4}
         assert "a metric could not be read" in caplog.text
-
-
-class TestEndpoint:
-    def test_it_serves_until_it_is_closed(self) -> None:
-        registry = CollectorRegistry()
-        PrometheusRecorder(registry)
-        endpoint = MetricsEndpoint(registry, "127.0.0.1", 0)
-        with urllib.request.urlopen(endpoint.url, timeout=10) as page:  # noqa: S310  # our own address
-            assert b"coordination_build_info" in page.read()
-        endpoint.close()
-        with pytest.raises(OSError, match="refused"):
-            urllib.request.urlopen(endpoint.url, timeout=10)  # noqa: S310  # likewise
-
-    def test_a_taken_port_is_reported(self) -> None:
-        endpoint = MetricsEndpoint(CollectorRegistry(), "127.0.0.1", 0)
-        port = int(endpoint.url.rpartition(":")[2].partition("/")[0])
-        with pytest.raises(Unavailable, match=rf"cannot listen on 127.0.0.1:{port}: pid {os.getpid()} \(") as caught:
-            MetricsEndpoint(CollectorRegistry(), "127.0.0.1", port)
-        assert "--metrics-listen" in (caught.value.hint or "")
-        endpoint.close()

@@ -18,6 +18,8 @@ def format_moment(moment: datetime | None) -> str | None:
     return None if moment is None else format_time(moment)
 
 
-def value_or_none(of: model.Cause | model.Repeat | model.Similar | model.State | None) -> str | None:
+def value_or_none(
+    of: model.Cause | model.PoolStanding | model.Repeat | model.Similar | model.State | None,
+) -> str | None:
     """Write an enumerator; None stays None."""
     return None if of is None else of.value

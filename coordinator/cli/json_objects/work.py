@@ -198,13 +198,30 @@ def run_object(outcome: Any) -> Object:
     }
 
 
-def list_object(page: model.RecordPage) -> Object:
-    """The answer to ``work-list``."""
+def list_object(page: model.RecordPage, pool: Iterable[model.PoolEntry] = ()) -> Object:
+    """The answer to ``work-list``; ``pool`` is what it lists of the pool."""
     return {
         "records": [record_object(record) for record in page.records],
+        "pool": [_pool_entry(entry) for entry in pool],
         "next_page_token": page.next_page_token,
-        "revision": page.revision,
+        "revision": page.revision or None,
         "damaged": page.damaged,
+    }
+
+
+def _pool_entry(entry: model.PoolEntry) -> Object:
+    return {
+        "work_key": entry.work_key,
+        "kind": entry.kind,
+        "state": entry.state.value,
+        "priority": None if entry.state is model.PoolStanding.FAILED else entry.priority,
+        "submitted_at": format_moment(entry.submitted_at),
+        "holder": entry.holder,
+        "expires_at": format_moment(entry.expires_at),
+        "blocked_by": list(entry.blocked_by),
+        "not_before": format_moment(entry.not_before),
+        "failure_count": entry.failure_count if entry.state is model.PoolStanding.FAILED else None,
+        "failed_at": format_moment(entry.failed_at),
     }
 
 

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime
 
 from coordinator.cli.quantities import format_bytes, format_count
-from coordinator.model import Claim, HotKey, HotKeys, Policy, PolicyList, State, Status, TaskStatus
+from coordinator.model import (
+    Claim,
+    HotKey,
+    HotKeys,
+    Policy,
+    PolicyList,
+    PoolBlocker,
+    PoolCounts,
+    PoolStanding,
+    State,
+    Status,
+    TaskStatus,
+)
 from coordinator.quotation import key, name
 from coordinator.time_text import format_duration, format_time
 
@@ -97,9 +110,12 @@ def _describe_progress(status: Status, paused: Sequence[str], now: datetime) -> 
     if progress is not None and (status.live_claims or status.loose_ends or status.completed):
         granted, completed = _ago(progress.last_grant_at, now), _ago(progress.last_completion_at, now)
         lines.append(f"  last grant {granted}, last completion {completed}")
+    pool = None if progress is None else progress.pool
+    if pool is not None and astuple(pool) != astuple(PoolCounts()):
+        lines += _describe_pool(pool, progress.pool_blockers if progress else ())
     if status.loose_ends:
         lines.append(f"  free: {status.loose_ends} left unfinished: coordination work-list --state abandoned")
-    elif status.live_claims:
+    elif status.live_claims and not (pool is not None and pool.available):
         lines.append("  free: nothing of what is known; all of it is held or finished")
     lines += [f"  paused by its policy: {key(pattern)}" for pattern in paused]
     if progress is not None:
@@ -113,6 +129,37 @@ def _describe_progress(status: Status, paused: Sequence[str], now: datetime) -> 
             for entry in progress.blockers
         ]
     return lines
+
+
+def _describe_pool(pool: PoolCounts, blockers: Sequence[PoolBlocker]) -> list[str]:
+    """Say how the pool stands, and what most of it waits for."""
+    counts = [f"{pool.available} available", f"{pool.held} held", f"{pool.blocked} blocked"]
+    counts += [f"{pool.returned} given back a short time ago"] if pool.returned else []
+    lines = [f"  pool: {', '.join(counts)}, {pool.failed} failed"]
+    lines += [
+        f"    {format_count(each.blocks, 'piece')} of work waits for {key(each.work_key)}, {_how_it_blocks(each)}"
+        if each.blocks == 1
+        else f"    {each.blocks} pieces of work wait for {key(each.work_key)}, {_how_it_blocks(each)}"
+        for each in blockers
+    ]
+    if pool.failed:
+        lines.append("    what failed too often: coordination work-list --failed")
+    return lines
+
+
+def _how_it_blocks(blocker: PoolBlocker) -> str:
+    if blocker.holder is not None:
+        return f"held by {name(blocker.holder)}"
+    if blocker.unknown:
+        return "of which nothing is known"
+    match blocker.state:
+        case None:
+            return "which is not in the pool"
+        case PoolStanding.FAILED:
+            return "which has failed too often"
+        case PoolStanding.RETURNED:
+            return "which was given back"
+    return f"which is {blocker.state.value}"
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:

@@ -19,6 +19,7 @@ from coordinator.model import (
     Event,
     NothingFree,
     Outcome,
+    PoolStanding,
     PoolState,
     State,
     Submitted,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         ClaimEvent,
         HistoryEntry,
         LogPage,
+        PoolEntry,
         PoolWork,
         Previous,
         Record,
@@ -46,6 +48,7 @@ __all__ = [
     "describe_completion",
     "describe_event",
     "describe_log",
+    "describe_pool",
     "describe_reap",
     "describe_records",
     "describe_release",
@@ -172,13 +175,33 @@ def what_after_nothing_free(denial: Denial) -> str:
     return f"name other work{again}"
 
 
-def describe_records(records: Iterable[Record]) -> str:
+def describe_records(records: Iterable[Record]) -> list[str]:
     """List records, one a line."""
-    lines = [
+    return [
         f"{record.state.value:<9}  {key(record.work_key)}  {name(record.session)}  {_when(record)}"
         for record in records
     ]
-    return "\n".join(lines) if lines else "nothing found"
+
+
+def describe_pool(entries: Iterable[PoolEntry]) -> list[str]:
+    """List work of the pool, one piece a line."""
+    return [f"{entry.state.value:<9}  {key(entry.work_key)}  {_how_it_stands(entry)}" for entry in entries]
+
+
+def _how_it_stands(entry: PoolEntry) -> str:
+    match entry.state:
+        case PoolStanding.HELD:
+            until = "" if entry.expires_at is None else f"  expires {format_time(entry.expires_at)}"
+            return f"{name(entry.holder)}{until}"
+        case PoolStanding.BLOCKED:
+            return f"waits for {_some_keys(entry.blocked_by)}"
+        case PoolStanding.RETURNED:
+            return f"given back, offered again {'later' if entry.not_before is None else format_time(entry.not_before)}"
+        case PoolStanding.FAILED:
+            at = "" if entry.failed_at is None else f"  {format_time(entry.failed_at)}"
+            return f"{format_count(entry.failure_count, 'failed attempt')}{at}"
+    at = "" if entry.submitted_at is None else f", submitted {format_time(entry.submitted_at)}"
+    return f"priority {entry.priority}{at}"
 
 
 def describe_work(details: WorkDetails, similar: Iterable[SimilarTopic] | None = None) -> str:
@@ -266,6 +289,10 @@ def describe_event(claim_event: ClaimEvent) -> str:
         case Event.ABANDONED:
             why = said("reason", _reasoner(record), record.reason) or said("note", session, record.note)
             what = f"abandoned by {who} ({_HOW[record.cause or Cause.EXPIRED]}){_after(why)}"
+        case Event.SUBMITTED:
+            what = "put into the pool"
+        case Event.FAILED:
+            what = "failed too often, and is handed out no more"
     at = _NO_TIME if claim_event.at is None else format_time(claim_event.at)
     return f"{at}  {claim_event.revision}  {key(record.work_key)}  {what}"
 
@@ -295,7 +322,7 @@ def describe_reap(reaped: int, hours: float) -> str:
 def describe_expired(expired: Sequence[Record], hours: float) -> str:
     """List the claims that would be reaped, after how many they are."""
     count = f"would reap {len(expired)} stale claim{'' if len(expired) == 1 else 's'} (claimed + expired >{hours:g}h)"
-    return "\n".join([count, *(describe_records([record]) for record in expired)])
+    return "\n".join([count, *describe_records(expired)])
 
 
 def describe_revocation(record: Record) -> str:

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
 from coordinator.engine.topics.stems import stem
 from coordinator.engine.topics.vocabulary import lines_of, words_in
 
-__all__ = ["NO_DIRECTION", "Direction", "Item", "are_opposites", "direction_of", "is_number", "marker_of", "opposed"]
+__all__ = [
+    "NO_DIRECTION",
+    "Direction",
+    "Item",
+    "direction_of",
+    "is_number",
+    "marker_of",
+    "opposed",
+    "opposites_of",
+]
 
 
 class Item(NamedTuple):
     """What stands at a place of a title: a ``stem`` or number; or, with an empty one, a ``marker``.
 
-    Markers: ">" before what work goes to, "<" before what it comes from, "" for any other word that is left out.
+    Markers: ">" before what work goes to, "<" before what it comes from, "><" between the two, as "instead of" is; ""
+    for any other word that is left out.
     """
 
     stem: str
@@ -49,8 +60,14 @@ _MARKERS = {
 _EXCHANGES = {
     "replac": ("with", "by"), "substitut": ("with", "by"), "swap": ("for", "with"), "depend": ("on", "upon"),
 }  # fmt: skip
-#: Words of which the first two tell a direction.
-_PAIRS = {("instead", "of"): "<", ("rather", "than"): "<", ("favor", "of"): ">", ("favour", "of"): ">"}
+#: Two words that are a marker together.
+_PAIRS = {
+    ("instead", "of"): "><",
+    ("rather", "than"): "><",
+    ("out", "of"): "<",
+    ("favor", "of"): ">",
+    ("favour", "of"): ">",
+}
 #: What is done is neither where it goes nor where it comes from.
 _DEEDS = frozenset(
     map(
@@ -63,6 +80,9 @@ _DEEDS = frozenset(
         ),
     )
 )
+
+#: Words that are kept and stand in markers of two words; and "use", as in "use a instead of b".
+_FILLERS = frozenset(map(stem, ("instead", "rather", "out", "favor", "use")))
 
 _OPPOSITES = """
 import: export
@@ -177,6 +197,11 @@ for _one, _other in _AXES:
     for _these, _those in ((_one, _other), (_other, _one)):
         for _word in _these:
             _OPPOSITE[_word] = _OPPOSITE.get(_word, frozenset()) | _those
+_NONE: frozenset[str] = frozenset()
+#: Shorter stems are not negated: "into" is no negation of "to".
+_NEGATED_CHARACTERS = 3
+#: How many stems are remembered with their opposites.
+_REMEMBERED = 16_384
 _NEGATIONS = ("un", "de", "dis", "non", "in", "im", "mis")
 
 
@@ -204,11 +229,13 @@ def direction_of(items: Sequence[Item]) -> Direction:
         if item.stem or not item.marker:
             continue
         behind = {other.stem for other in takewhile(lambda other: other.stem, items[at + 1 :])} - _DEEDS
-        if item.marker == "<":
-            stated |= behind
-        else:
+        before = {other.stem for other in takewhile(lambda other: other.stem, items[at - 1 :: -1] if at else ())}
+        if item.marker == ">":
             goals |= behind
-            implied |= {other.stem for other in takewhile(lambda other: other.stem, items[at - 1 :: -1] if at else ())}
+            implied |= before
+        else:
+            stated |= behind
+            goals |= before - _DEEDS - _FILLERS if item.marker == "><" else set()
     if not goals and not stated:
         return NO_DIRECTION
     sources = stated or implied - _DEEDS
@@ -219,14 +246,19 @@ def direction_of(items: Sequence[Item]) -> Direction:
 
 def opposed(one: Direction, other: Direction) -> bool:
     """Return whether two directions are opposite: what one goes to, the other comes from."""
+    if one is NO_DIRECTION or other is NO_DIRECTION:
+        return False
     there = (one.goals - one.sources) & (other.sources - other.goals)
     back = (other.goals - other.sources) & (one.sources - one.goals)
     return bool((there and back) or (there and other.stated) or (back and one.stated))
 
 
-def are_opposites(one: str, other: str) -> bool:
-    """Return whether two stems say the opposite of one another, such as those of "import" and "export"."""
-    if other in _OPPOSITE.get(one, ()):
-        return True
-    short, long = sorted((one, other), key=len)
-    return len(short) > 2 and any(long == negation + short for negation in _NEGATIONS)
+@lru_cache(maxsize=_REMEMBERED)
+def opposites_of(word: str) -> frozenset[str]:
+    """Return the stems that say the opposite of a stem: those that are listed, and those that differ in a negation.
+
+    So of "lock", "unlock" is one; most of the latter are no words.
+    """
+    longer = {negation + word for negation in _NEGATIONS}
+    shorter = {word.removeprefix(negation) for negation in _NEGATIONS} - {word}
+    return _OPPOSITE.get(word, _NONE) | longer | {other for other in shorter if len(other) >= _NEGATED_CHARACTERS}

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
-from coordinator.engine.topics.directions import are_opposites, opposed
+from coordinator.engine.topics.directions import opposed, opposites_of
 from coordinator.engine.topics.stems import stem
-from coordinator.engine.topics.synonyms import are_synonyms, is_known
+from coordinator.engine.topics.synonyms import is_known, synonyms_of
 from coordinator.engine.topics.topic import Topic
 from coordinator.engine.topics.vocabulary import WEAK_WORDS
 
-__all__ = ["Likeness", "Verdict", "is_weak", "likeness"]
+__all__ = ["Likeness", "Verdict", "is_weak", "likeness", "score_of"]
 
 #: How much two different words count for one, by why they do.
 _JOINED, _MISSPELT, _SYNONYM, _DERIVED = 1.0, 0.9, 0.75, 0.6
@@ -36,6 +37,10 @@ _ENOUGH = 9.0
 _SPELT_CHARACTERS, _LONG_CHARACTERS, _ENDING_CHARACTERS = 5, 8, 2
 #: Words that are the same up to here, as a part of the longer one, come from one.
 _STEM_SHARE = 0.7
+#: What is not equal scores less.
+_LESS_THAN_EQUAL = 0.99
+#: How many pairs of words are remembered.
+_REMEMBERED = 65_536
 _WEAK_STEMS = frozenset(map(stem, WEAK_WORDS))
 
 
@@ -71,53 +76,49 @@ def is_weak(word: str) -> bool:
 def likeness(one: Topic, other: Topic, weight: Callable[[str], float]) -> Likeness:
     """Compare two topics; ``weight`` says how much a stem tells, more than 0, for example by how rare it is."""
     against = opposed(one.direction, other.direction)
-    if one.words == other.words and one.numbers == other.numbers and not against:
+    same_numbers = one.numbers == other.numbers
+    if one.words == other.words and same_numbers and not against:
         return Likeness(1.0, Verdict.EQUAL)
-    shared = one.words & other.words
     pairs = _pairs(one, other, weight)
-    common = sum(map(weight, shared)) + pairs.matched
+    common = sum(map(weight, one.words & other.words)) + pairs.matched
     mine, others = sum(map(weight, one.words)), sum(map(weight, other.words))
-    numbers = set(one.numbers), set(other.numbers)
-    same_numbers = numbers[0] & numbers[1]
-    common += sum(map(weight, same_numbers))
-    mine += sum(map(weight, numbers[0]))
-    others += sum(map(weight, numbers[1]))
-    if not common:
-        return Likeness(0.0, Verdict.ALIKE)
-    dice = 2 * common / (mine + others)
-    contained = min(1.0, common / min(mine, others)) * min(1.0, common / _ENOUGH)
-    score = min((1 - _CONTAINED) * dice + _CONTAINED * contained, 1.0)
+    if one.numbers or other.numbers:
+        common += sum(map(weight, {*one.numbers} & {*other.numbers}))
+        mine += sum(map(weight, {*one.numbers}))
+        others += sum(map(weight, {*other.numbers}))
+    score = score_of(common, mine, others)
     against = against or pairs.opposites
-    if one.numbers != other.numbers:
+    if not same_numbers:
         score *= 1 - _NUMBERS_DIFFER
     if against:
         score *= 1 - _OPPOSED
-    near = bool(shared) and one.numbers == other.numbers and not (against or pairs.left_over or pairs.loose)
-    return Likeness(min(score, 0.99), Verdict.NEAR if near else Verdict.ALIKE)
+    near = same_numbers and not (against or pairs.left_over or pairs.loose) and not one.words.isdisjoint(other.words)
+    return Likeness(min(score, _LESS_THAN_EQUAL), Verdict.NEAR if near else Verdict.ALIKE)
+
+
+def score_of(common: float, mine: float, others: float) -> float:
+    """Return the score of two topics by the weights of what they have in common, and of all that each of them has."""
+    if common <= 0:
+        return 0.0
+    dice = 2 * common / (mine + others)
+    contained = min(1.0, common / min(mine, others)) * min(1.0, common / _ENOUGH)
+    return (1 - _CONTAINED) * dice + _CONTAINED * contained
 
 
 def _pairs(one: Topic, other: Topic, weight: Callable[[str], float]) -> _Pairs:
     """Match the words that only one of two topics has, each with the most similar one that is left."""
     mine, others = set(one.words - other.words), set(other.words - one.words)
     matched = _match_joined(mine, others, other.joined, weight) + _match_joined(others, mine, one.joined, weight)
-    loose = False
-    ranked = sorted(
-        (
-            (-quality, a, b)
-            for a in sorted(mine)[:_MAX_COMPARED]
-            for b in sorted(others)[:_MAX_COMPARED]
-            if (quality := _quality(a, b))
-        ),
-        key=lambda pair: (pair[0], min(pair[1:]), max(pair[1:])),
-    )
-    opposites = any(are_opposites(a, b) for a in mine for b in others)
-    for negative, a, b in ranked:
-        if a in mine and b in others:
-            mine.discard(a)
-            others.discard(b)
-            matched += -negative * (weight(a) + weight(b)) / 2
-            loose = loose or -negative < _MISSPELT
-    left_over = bool(mine and others) or not all(map(is_weak, mine | others))
+    loose = opposites = False
+    if mine and others:
+        opposites = any(not opposites_of(word).isdisjoint(others) for word in mine)
+        for quality, a, b in _ranked(mine, others):
+            if a in mine and b in others:
+                mine.discard(a)
+                others.discard(b)
+                matched += quality * (weight(a) + weight(b)) / 2
+                loose = loose or quality < _MISSPELT
+    left_over = bool(mine and others) or not (mine <= _WEAK_STEMS and others <= _WEAK_STEMS)
     return _Pairs(matched, left_over, opposites, loose)
 
 
@@ -133,15 +134,29 @@ def _match_joined(words: set[str], split: set[str], joined: frozenset[str], weig
     return matched
 
 
-def _quality(one: str, other: str) -> float:
-    """Return how much two different stems count for one, from 0 to 1."""
-    if are_opposites(one, other):
-        return 0.0
-    if are_synonyms(one, other):
-        return _SYNONYM
+def _ranked(mine: set[str], others: set[str]) -> list[tuple[float, str, str]]:
+    """Return the pairs of different words that count for one, the surest first, in the same order both ways."""
+    found: list[tuple[float, str, str]] = []
+    wanted = others if len(others) <= _MAX_COMPARED else sorted(others)[:_MAX_COMPARED]
+    for a in mine if len(mine) <= _MAX_COMPARED else sorted(mine)[:_MAX_COMPARED]:
+        found.extend((_SYNONYM, a, b) for b in synonyms_of(a) & others)
+        if len(a) < _SPELT_CHARACTERS:
+            continue
+        initial = a[0]
+        found.extend(
+            (quality, a, b)
+            for b in wanted
+            if b[0] == initial and len(b) >= _SPELT_CHARACTERS and (quality := _same_word(a, b))
+        )
+    if len(found) > 1:
+        found.sort(key=lambda pair: (-pair[0], *sorted(pair[1:])))
+    return found
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _same_word(one: str, other: str) -> float:
+    """Return how much two stems that begin alike count for one, from 0 to 1."""
     short, long = sorted((one, other), key=len)
-    if len(short) < _SPELT_CHARACTERS:
-        return 0.0
     if _is_misspelt(short, long):
         return _MISSPELT
     shared = next((at for at, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
@@ -154,7 +169,7 @@ def _is_misspelt(short: str, long: str) -> bool:
     An ending may be left over: misspelt words keep theirs, because the stemmer does not know it. Two words that are
     both known are both meant, such as "content" and "context".
     """
-    if short[0] != long[0] or (is_known(short) and is_known(long)):
+    if (is_known(short) and is_known(long)) or long in opposites_of(short):
         return False
     ending = _ENDING_CHARACTERS if len(short) >= _LONG_CHARACTERS else 0
     allowed = 2 if len(short) > _LONG_CHARACTERS else 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from coordinator.engine.topics.stems import stem
 from coordinator.engine.topics.vocabulary import words_in
 
-__all__ = ["are_synonyms", "is_known", "senses_of"]
+__all__ = ["is_known", "synonyms_of"]
 
 #: Each line has words of one meaning; a word may stand in several.
 _SYNONYMS = """
@@ -404,23 +404,19 @@ _OTHERS = frozenset(
         ),
     )
 )
-_SENSES: dict[str, tuple[int, ...]] = {}
-for _sense, _line in enumerate(_SYNONYMS.strip().splitlines()):
-    for _stem in {stem(_word) for _word in _line.split()}:
-        _SENSES[_stem] = (*_SENSES.get(_stem, ()), _sense)
+_SYNONYMS_OF: dict[str, frozenset[str]] = {}
+for _line in _SYNONYMS.strip().splitlines():
+    _stems = frozenset(map(stem, _line.split()))
+    for _stem in _stems:
+        _SYNONYMS_OF[_stem] = _SYNONYMS_OF.get(_stem, frozenset()) | (_stems - {_stem})
+_NONE: frozenset[str] = frozenset()
 
 
-def senses_of(word: str) -> tuple[int, ...]:
-    """Return the numbers of the senses of a stem; those of two synonyms share one."""
-    return _SENSES.get(word, ())
-
-
-def are_synonyms(one: str, other: str) -> bool:
-    """Return whether two stems have a sense in common."""
-    senses = _SENSES.get(one)
-    return senses is not None and not set(senses).isdisjoint(_SENSES.get(other, ()))
+def synonyms_of(word: str) -> frozenset[str]:
+    """Return the stems that are often written for a stem."""
+    return _SYNONYMS_OF.get(word, _NONE)
 
 
 def is_known(word: str) -> bool:
     """Return whether a stem is one of the words that are listed here."""
-    return word in _SENSES or word in _OTHERS
+    return word in _SYNONYMS_OF or word in _OTHERS

@@ -18,7 +18,7 @@ from itertools import pairwise
 from coordinator.engine.topics.abbreviations import BUILT_IN, Abbreviations
 from coordinator.engine.topics.directions import NO_DIRECTION, Direction, Item, direction_of, is_number, marker_of
 from coordinator.engine.topics.stems import stem
-from coordinator.engine.topics.vocabulary import COUNTED, NUMBER_WORDS, ROMAN, STOP_WORDS
+from coordinator.engine.topics.vocabulary import COUNTED, DETERMINERS, NUMBER_WORDS, ROMAN, STOP_WORDS
 from coordinator.engine.topics.words import Piece, pieces_of
 
 __all__ = ["SIGNATURE_VERSION", "Topic", "read_topic"]
@@ -98,7 +98,7 @@ def _items(pieces: Sequence[Piece], table: Abbreviations) -> list[Item]:
             if found and found[-1].stem == "version":
                 found.pop()
             found.append(Item(number))
-        else:
+        elif words[at] not in DETERMINERS:
             found.append(_item(words, at, table, found))
         at += 1
     return found

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 __all__ = [
     "COUNTED",
+    "DETERMINERS",
     "FORMS",
     "NUMBER_WORDS",
     "PHRASES",
@@ -46,6 +47,9 @@ STOP_WORDS = words_in(
     own too yet ever already now always one ones
     """
 )
+
+#: Those of them that stand before a noun, and may stand between it and what says where work goes.
+DETERMINERS = words_in("a an the this that these those some any each every its their our your my all")
 
 #: They are kept and say little: titles of which one has them and the other has not may well name the same work.
 WEAK_WORDS = words_in(

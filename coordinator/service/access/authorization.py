@@ -69,6 +69,7 @@ RULES: dict[str, Rule] = {
     "Get": _READING,
     "FindSimilar": _READING,
     "List": _READING,
+    "ListPool": _READING,
     "Watch": _READING,
     "Briefing": _READING,
     "Hot": _READING,

@@ -6,7 +6,7 @@ Invariants:
   failed, or must wait.
 - No session is denied while there was work for it at every moment of its call: before a denial the view of the pool is
   brought up to a moment after the call had come, and what is free then is tried once more. Work whose claim must have
-  expired is tried, too.
+  expired is tried, too; its end is recorded first, as a failure if it is one.
 - Work is not offered to a session that has given it back, and to no session for some time after that.
 - One request is granted one piece of work, however often it is tried and by whichever replicas, as with candidates.
 """
@@ -24,6 +24,7 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.pool_scan import count_failed
+from coordinator.engine.reap import reap
 from coordinator.engine.steps import Chosen, Operation
 from coordinator.keys import WorkKey
 from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
@@ -192,9 +193,28 @@ class PoolPlacements:
             piece = search.best(self._tried_now)
             if piece is None:
                 return None
+            if search.view.is_held(piece) and await self._record_end(search, piece, run):
+                # It may have failed with that, and its entry in the pool is another one now.
+                await search.view.current(deadline=deadline)
+                continue
             answer = await self._try(search, piece, run, deadline)
             if answer is not None:
                 return answer
+
+    async def _record_end(self, search: _Search, piece: Piece, run: _Run) -> bool:
+        """Record the end of a claim that must have expired; return whether this has done it."""
+        policy = search.policies.of(WorkKey(piece.kind, piece.work_key.partition(":")[2]))
+        recorded = await run(
+            partial(
+                reap,
+                piece.paths,
+                search.command.now,
+                loose_ends=policy.loose_ends,
+                failing_after=policy.max_attempts,
+                counts=search.view.witness.saw_others,
+            )
+        )
+        return recorded is True
 
     async def _try(self, search: _Search, piece: Piece, run: _Run, deadline: float) -> Claim | None:
         work_key = WorkKey(piece.kind, piece.work_key.partition(":")[2])

@@ -28,6 +28,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from coordinator.clock import boot_seconds
 from coordinator.engine.dependencies import Dependency, look_at_dependencies, still_done
 from coordinator.engine.documents import Pooled
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
@@ -35,6 +36,7 @@ from coordinator.engine.look import sight_of_record
 from coordinator.engine.pool_scan import Live, read_claims, read_entry, read_pool_page, touch
 from coordinator.engine.steps import Damaged, Operation
 from coordinator.engine.transaction import Compare, KeyValue, end_of_prefix, unchanged
+from coordinator.engine.witness import Witness, writer_of
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.model import SkipReason
 from coordinator.store.etcd.client import EtcdChannel
@@ -86,6 +88,8 @@ class PoolView:
 
     def _forget(self) -> None:
         self._heard, self._loaded, self._seen = 0.0, False, 0
+        #: Who wrote since the watch is in place: so it is known which expiries are failures.
+        self.witness = Witness()
         self._pieces: dict[str, Piece] = {}
         self._held: dict[str, Live] = {}
         self._depended: dict[str, set[str]] = {}
@@ -158,10 +162,28 @@ class PoolView:
             return SkipReason.HELD, live
         return (None if self._done(piece) else SkipReason.BLOCKED), None
 
+    def blocked_by(self, piece: Piece) -> list[str]:
+        """Return what work depends on and is not done."""
+        unknown = piece.entry.unknown
+        return [each for each in piece.entry.depends if not self._is_done(each, was_unknown=each in unknown)]
+
+    def piece(self, work_key: str) -> Piece | None:
+        """Return a piece of work by its key; None where it is not in the pool."""
+        return self._pieces.get(work_key)
+
+    def knows(self, work_key: str) -> bool:
+        """Return whether anything is known of work that others depend on."""
+        found = self._dependencies.get(work_key)
+        return found is None or found.known
+
     def as_seen(self, piece: Piece) -> tuple[Compare, ...]:
         """Return what compares that the work and what it depends on are as they are known here."""
         known = {each: self._dependencies[each] for each in piece.entry.depends if each in self._dependencies}
         return (unchanged(piece.paths.pool, piece.revision), *still_done(self._paths, known))
+
+    def is_held(self, piece: Piece) -> bool:
+        """Return whether a claim was on the work when it was seen last."""
+        return piece.work_key in self._held
 
     def take(self, work_key: str, session: str, expires_at: datetime, revision: int) -> None:
         """Note that work was claimed, which the watch may not have shown yet."""
@@ -243,6 +265,9 @@ class PoolView:
         if found is None:
             return
         work_key = str(found)
+        writer = "" if kv is None else writer_of(kv.value)
+        if writer:
+            self.witness.heard(writer, revision, boot_seconds())
         if work_key not in self._pieces and work_key not in self._depended and work_key not in self._held:
             return
         sight = None if kv is None else _read(sight_of_record(kv, revision, live=True))

@@ -22,6 +22,7 @@ from coordinator.legibility import (
     mixed_word,
     normal,
     without_pictures,
+    without_raised,
 )
 from coordinator.limits import MAX_WORK_KEY_BYTES
 from coordinator.names import KIND, KIND_PATTERN, KIND_RULE, reads_as_reference, shorten, utf8_size
@@ -60,8 +61,8 @@ _DEFAULT_KIND = "task"
 _PLAIN_KEY = re.compile(rf"({KIND_PATTERN}):([A-Za-z0-9._:#@-]{{1,256}})")
 #: The commonest references. Names with a dot, and numbers with zeros in front, are looked at more closely.
 _GITHUB_NUMBER = re.compile(
-    r"(?:(?:github:)?(?P<short>[A-Za-z0-9_-]+/[A-Za-z0-9_-]+)#(?P<digits>[1-9][0-9]{0,20})"
-    r"|https://github\.com/(?!orgs/)(?P<page>[A-Za-z0-9_-]+/[A-Za-z0-9_-]+)/(?:issues|pull)/(?P<of_page>[1-9][0-9]{0,20}))",
+    r"(?:(?:github:)?(?P<short>[A-Za-z0-9_][A-Za-z0-9_-]*/[A-Za-z0-9_-]+)#(?P<digits>[1-9][0-9]{0,20})"
+    r"|https://github\.com/(?!orgs/)(?P<page>[A-Za-z0-9_][A-Za-z0-9_-]*/[A-Za-z0-9_-]+)/(?:issues|pull)/(?P<of_page>[1-9][0-9]{0,20}))",
     re.ASCII,
 )
 #: What stands between the work keys of a list that was given as one.
@@ -69,7 +70,7 @@ _BETWEEN_KEYS = re.compile(r"[,;]\s*|\s+")
 _ENTITY = re.compile(r"&(?:#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}|amp|lt|gt|quot|apos|nbsp|num|sol|excl|colon|hyphen|dash);")
 _SPACED = re.compile(r"[^,;\s#!]+ [#!][0-9]+")
 #: What people write before the colon of a reference or of an address, and no kind.
-_NO_KINDS = SPOKEN_KINDS | {"http", "https", "re", "fw", "fwd"}
+_NO_KINDS = SPOKEN_KINDS | {"http", "https", "localhost", "re", "fw", "fwd"}
 _NO_PLAIN_KINDS = KINDS | _NO_KINDS
 _TICKET = re.compile(r"[A-Z][A-Z0-9]+-[0-9]+")
 _PLAIN_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -219,7 +220,7 @@ def _legible(typed: str) -> str:
     if size > MAX_WORK_KEY_BYTES:
         raise _too_long("the work key is", size)
     # Nearly all keys are plain ASCII, and every request parses one: they skip what Unicode needs.
-    text = stripped if stripped.isascii() else fold_signs(normal(without_pictures(stripped)))
+    text = stripped if stripped.isascii() else fold_signs(normal(without_raised(without_pictures(stripped))))
     illegible = first_unprintable(text)
     if illegible is not None:
         raise _invalid(

@@ -22,6 +22,7 @@ __all__ = [
     "mixed_word",
     "normal",
     "without_pictures",
+    "without_raised",
 ]
 
 #: Every dash of Unicode (category Pd: U+2010 to U+2015, U+FE58, U+FF0D …), and the minus sign.
@@ -30,10 +31,14 @@ DASHES = (
     "\u2e5d\ufe31\ufe32\ufe58\ufe63\uff0d\U00010ead"
 )
 _DASHES = re.compile(f"[{DASHES}]")
+#: Digits above and below the line, and fractions of one character, behind a digit.
+_RAISED = re.compile("(?<=[0-9\uff10-\uff19])[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]")
+_FRACTION = re.compile("(?<=[0-9\uff10-\uff19])[\u00bc-\u00be\u2150-\u215f\u2189]")
 #: Signs of fractions and of division; a ratio, and a letter that is drawn like a colon.
-_SLASHES = re.compile("[\u2044\u2215\u29f8]")
+_SLASHES = re.compile("[\u2044\u2215\u29f8\u2571\u27cb]")
 _COLONS = re.compile("[\u2236\ua789]")
-APOSTROPHES = re.compile("['\u2018\u2019\u02bc\u02bb]")
+#: Apostrophes; and what people type for one within a word: a prime or a grave.
+APOSTROPHES = re.compile("['\u2018\u2019\u201b\u02bc\u02bb\u02b9]|(?<=[^\\W\\d_])[\u2032`](?=[^\\W\\d_])")
 #: Variation selectors choose between two pictures of one character.
 _PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 #: Invisible although they count as letters or marks: the grapheme joiner, fillers, and selectors of Mongolian.
@@ -56,6 +61,11 @@ _WORD = re.compile(r"[^\W\d_]+")
 def normal(text: str) -> str:
     """Return the text in NFKC."""
     return unicodedata.normalize("NFKC", text)
+
+
+def without_raised(text: str) -> str:
+    """Return the text with a sign between a digit and what NFKC would join to it: ``10²`` is not ``102``."""
+    return _RAISED.sub(r"^\g<0>", _FRACTION.sub(r" \g<0>", text))
 
 
 def fold_dashes(text: str) -> str:

@@ -1,8 +1,8 @@
 """Slugs: the one spelling of a title, however its words are joined, and whatever their case.
 
 Invariants:
-- Titles that differ in case, in spaces, dashes and underscores, in quotation marks and in the punctuation of sentences
-  are one slug; and so is the slug itself.
+- Titles that differ in case, in spaces, dashes and underscores, in quotation marks, in the punctuation of sentences and
+  in the marks of a list in front are one slug; and so is the slug itself.
 - What carries meaning is kept: ``C++`` and ``C#`` are not ``C``, ``v1.2`` is not ``v12``, ``node.js`` is not
   ``nodejs``, ``50%`` is not ``50``, ``x < 3`` is not ``x > 3``. Letters and digits of all scripts are kept.
 """
@@ -22,6 +22,16 @@ __all__ = ["slug"]
 _SIGNS = "+#.%&@/:!=<>"
 _SIGN_RUNS = re.compile(r"([+#.%&@/:!])\1*")
 _DROPPED_MATHEMATICS = "|~"
+#: Of a list, a quotation or a task list in Markdown. A number behind ``>`` is compared.
+_MARK = re.compile(r"\A(?:[-*+\u2022] |> (?=[^\W\d]))*(?:\[[ xX]?\] )?")
+#: Signs for what is also typed in two characters; between words, as an arrow is not to be taken for ``>``.
+_TYPED = {"\u2264": "<=", "\u2265": ">=", "\u2260": "!=", "\u21d2": "=>"}
+_TYPED_SIGNS = re.compile("[\u2264\u2265\u2260\u21d2]")
+_ARROW = re.compile(r"(?<= )(?:-+>|\u27f6|\u2794|\u279c)(?= )")
+#: Names of languages, whose sign may stand apart, and what is joined to one name.
+_LANGUAGE = re.compile(r"(?<![^\W_])([cf]) (\+\+|#)(?![^\W_])")
+_AMPERSAND = re.compile(r"(?<=[^\W_]) & (?=[^\W_])")
+_ESCAPED_SPACE = re.compile(r"(?<=[A-Za-z])%(?:25)*20(?=[A-Za-z])")
 
 
 def slug(title: str, *, segments: bool = False) -> str:
@@ -29,8 +39,11 @@ def slug(title: str, *, segments: bool = False) -> str:
 
     They are kept between words, as in ``src/app.py:12``.
     """
+    title = _MARK.sub("", _ESCAPED_SPACE.sub(" ", " ".join(title.split())))
     folded = APOSTROPHES.sub("", normal(fold_signs(normal(title)).casefold()))
     seen = normal("".join(c for c in folded if unicodedata.category(c) != "Cf" and c not in INVISIBLE))
+    seen = _ARROW.sub("\u2192", _TYPED_SIGNS.sub(lambda sign: _TYPED[sign[0]], seen))
+    seen = _AMPERSAND.sub("&", _LANGUAGE.sub(r"\1\2", seen))
     text = _joined(_of_words(seen, segments=segments))
     while True:
         kept = _joined(_without_empty_signs(text))

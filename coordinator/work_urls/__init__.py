@@ -20,9 +20,17 @@ from coordinator.spoken_numbers import bare, read_number, without_mark
 from coordinator.work_urls import bitbucket, gitea, github, gitlab, jira, linear
 from coordinator.work_urls.address import Address, check_host, is_address, is_scheme, parse_address
 from coordinator.work_urls.clones import page_of_clone
-from coordinator.work_urls.hosts import HOST, begins_with_host, is_known, without_port
+from coordinator.work_urls.hosts import HOST, begins_with_host, without_port
 from coordinator.work_urls.links import read_link
-from coordinator.work_urls.mentions import cut, refuse_either, refuse_foreign, refuse_mention, refuse_number
+from coordinator.work_urls.mentions import (
+    cut,
+    refuse_either,
+    refuse_foreign,
+    refuse_mention,
+    refuse_number,
+    refuse_ticket,
+)
+from coordinator.work_urls.pages import page_of_forge, readings_of
 from coordinator.work_urls.reference import (
     NO_HOSTS,
     SEGMENT,
@@ -33,7 +41,7 @@ from coordinator.work_urls.reference import (
     plain_number,
     tidy,
 )
-from coordinator.work_urls.spoken import rewritten, site_first, unescaped
+from coordinator.work_urls.spoken import SPOKEN_KINDS, rewritten, site_first, unescaped
 
 __all__ = [
     "KINDS",
@@ -75,19 +83,10 @@ _ALIASES = {
 KINDS = frozenset({*_SITES, *_ALIASES, "url"})
 #: The kinds whose work belongs to a repository; in front of the number, behind ``#`` or ``!``, stands its name.
 REPOSITORY_KINDS = frozenset({github.KIND, gitlab.KIND, bitbucket.KIND, gitea.KIND})
+#: Sites with one sequence of numbers for issues, and one for pull or merge requests.
+_TWO_SEQUENCES = frozenset({gitlab.KIND, bitbucket.KIND})
 #: What may stand behind another kind, and then counts.
 _KINDS_AGAIN = KINDS - {"url"}
-#: Words that people write in front of a reference as if they were kinds; in front of anything else they are kinds.
-SPOKEN_KINDS = frozenset(
-    (
-        *("issue", "issues", "pr", "prs", "pull", "pulls", "pull-request", "pull_request", "mr", "mrs"),
-        "merge-request",
-        *("merge_request", "work-item", "work_item", "epic", "ticket", "bug", "close", "closes", "closed"),
-        *("fix", "fixes", "fixed", "resolve", "resolves", "resolved", "implement", "implements", "gh-issue"),
-        *("gh-pr", "github-issue", "github_issue", "github-pr", "github_pr", "gitlab-issue", "gitlab_issue"),
-        *("gitlab-mr", "gitlab_mr", "jira-issue", "jira-ticket", "linear-issue", "bitbucket-pr"),
-    )
-)
 #: Pages that show which site they are of, at any host, without a scheme.
 _OF_KNOWN_SITE = re.compile(
     r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:.*/-/(?:issues|work_items|merge_requests|epics)/[0-9]"
@@ -100,6 +99,8 @@ _HOST_FIRST = re.compile(rf"(?:{HOST}(?::[0-9]+)?|[a-z0-9-]+:[0-9]+)/[^/]+/.+", 
 _NUMBER_OF = re.compile(r"(?:.*/)?([^/#!&]*)[#!&]([0-9]+)", re.DOTALL)
 #: A number of a site with two sequences, without the sign that says of which.
 _UNSORTED = re.compile(rf"{SEGMENT}(?:/{SEGMENT})+[ :@/]+[0-9]+", re.ASCII)
+_DOUBLE_SIGN = re.compile(r"#{2,}(?=[0-9]+\Z)")
+_TICKET = re.compile(r"[A-Za-z][A-Za-z0-9_]*-[1-9][0-9]*", re.ASCII)
 _MAY_NAME_WORK = re.compile(r"[\d/:]")
 
 
@@ -144,11 +145,18 @@ def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:
     inner, colon, rest = text.partition(":")
     if colon and inner.strip().lower() in _KINDS_AGAIN and not rest.startswith("//"):
         return read_reference(inner.strip().lower(), rest, hosts)
-    found = next(filter(is_numbered, (_behind(kind, before, each, hosts) for each in _readings(text))), None)
+    found = next(
+        filter(
+            is_numbered, (_behind(kind, before, each, hosts) for each in _readings(text, two=kind in _TWO_SEQUENCES))
+        ),
+        None,
+    )
     if found is not None and not (found.kind == gitea.KIND and found.identity.count("/") == 1):
         return found
     if kind in REPOSITORY_KINDS:
         _refuse_behind(kind, text)
+    elif _TICKET.fullmatch(text.partition(" ")[0].rstrip(":,")) is not None:
+        refuse_ticket(text)
     return _behind(kind, before, text, hosts)
 
 
@@ -166,7 +174,7 @@ def _plain(text: str, hosts: Hosts) -> Reference | None:
     if is_address(text):
         return _read_address(text, hosts)
     if _OF_KNOWN_SITE.match(text) is not None or begins_with_host(text, hosts):
-        reference = _read_address(without_port(text), hosts)
+        reference = _read_address(f"https://{without_port(_DOUBLE_SIGN.sub('#', text))}", hosts)
         if not is_numbered(reference):
             refuse_foreign(tidy(text))
         return reference
@@ -177,15 +185,15 @@ def _plain(text: str, hosts: Hosts) -> Reference | None:
     return found
 
 
-def _readings(text: str) -> Iterator[str]:
-    """Yield the text, and other ways to write it that mean the same."""
+def _readings(text: str, *, two: bool) -> Iterator[str]:
+    """Yield the text, and other ways to write it that mean the same; ``two``: the site has two sequences of numbers."""
     yield text
-    yield from rewritten(text)
+    yield from rewritten(text, two=two)
     plain = unescaped(text)
     if plain != text:
         plain = bare(plain)
         yield plain
-        yield from rewritten(plain)
+        yield from rewritten(plain, two=two)
 
 
 def _spoken(text: str, hosts: Hosts) -> Reference | None:
@@ -195,7 +203,7 @@ def _spoken(text: str, hosts: Hosts) -> Reference | None:
         named = read_reference(*site, hosts)
         if is_numbered(named):
             return named
-    readings = _readings(text)
+    readings = _readings(text, two=False)
     next(readings)
     for reading in readings:
         kind, colon, rest = reading.partition(":")
@@ -218,9 +226,12 @@ def _of_link(shown: str, address: str, hosts: Hosts) -> Reference:
         agrees = of is not None and named in ((of[2], of[1]), (of[2], ""))
     elif _MAY_NAME_WORK.search(shown) is None:
         agrees = True
+    elif found.kind in (jira.KIND, linear.KIND) and _TICKET.fullmatch(shown) is not None:
+        agrees = found.identity.rpartition("/")[2] == shown.upper()
     else:
         said = _plain(bare(shown), hosts)
-        agrees = said is None or said == found
+        # Sites leave their host out.
+        agrees = said is None or said == found or f"/{found.identity}".endswith(f"/{said.identity}")
     if not agrees:
         raise InvalidInput(
             f"the link says {cut(shown)} and leads to other work",
@@ -254,7 +265,7 @@ def _with(hosts: Hosts, kind: str, host: str) -> Hosts:
 def _refuse_behind(kind: str, text: str) -> None:
     """Refuse what stands behind the kind of a site with repositories, and is no name of one nor of a part of it."""
     refuse_number(text)
-    if not text.isascii():
+    if not text.isascii() or text.startswith(("projects/", "users/")):
         refuse_foreign(text)
     if kind == gitea.KIND and re.fullmatch(rf"{SEGMENT}/{SEGMENT}[#!][0-9]+", text) is not None:
         raise InvalidInput(
@@ -277,23 +288,9 @@ def _read_address(text: str, hosts: Hosts) -> Reference:
 
 
 def _at(address: Address, hosts: Hosts) -> Reference:
-    for reading in _addresses(address):
+    for reading in readings_of(address):
         for site in _SITES.values():
             reference = site.at(reading, hosts)
             if reference is not None:
                 return reference
-    if address.path.endswith(".git") and is_known(address.host, hosts):
-        # What is cloned is what the page shows.
-        address = address._replace(path=address.path.removesuffix(".git"))
-    return Reference("url", str(address))
-
-
-def _addresses(address: Address) -> Iterator[Address]:
-    """Yield the address, and what a site would make of it: its path without doubled slashes, escapes and prose."""
-    yield address
-    path = re.sub("/{2,}", "/", address.path)
-    if path != address.path:
-        yield address._replace(path=path)
-    plain = re.sub(r"[^A-Za-z0-9/]+\Z", "", unescaped(path))
-    if plain != path:
-        yield address._replace(path=plain)
+    return Reference("url", str(page_of_forge(address, hosts)))

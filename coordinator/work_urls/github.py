@@ -23,7 +23,7 @@ __all__ = ["at", "behind_kind", "short"]
 
 KIND = "github"
 _OWN = "github.com"
-_OWNER, _REPOSITORY = r"[A-Za-z0-9_-]+", r"[A-Za-z0-9._-]+"
+_OWNER, _REPOSITORY = r"[A-Za-z0-9_][A-Za-z0-9_-]*", r"[A-Za-z0-9._-]+"
 _SHORT = re.compile(rf"({_OWNER}/{_REPOSITORY})#([0-9]+)")
 #: Where the site is known, a number may be written in more ways: ``!7``, ``/7``, ``:7``.
 _LOOSE = re.compile(rf"({_OWNER}/{_REPOSITORY})[ /:@#!]+(?:(?:issues?|pulls?|pr)[-#/ ])?([0-9]+)", re.IGNORECASE)
@@ -33,7 +33,7 @@ _PATH = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _ELSEWHERE = re.compile(rf"([a-z0-9.-]+(?::[0-9]+)?)/({_OWNER}/{_REPOSITORY})[#!]([0-9]+)")
-_ROOT = re.compile(rf"{_OWNER}/{_REPOSITORY}")
+_ROOT = re.compile(rf"({_OWNER}/{_REPOSITORY})(?:/(?:issues|pulls?|discussions))?")
 _API_PATHS = ("/api/v3/repos/", "/api/repos/")
 _API_HOSTS = {"api.github.com": "/repos/", "patch-diff.githubusercontent.com": "/raw/"}
 _CLOUD = ".ghe.com"
@@ -58,8 +58,9 @@ def at(address: Address, hosts: Hosts) -> Reference | None:
     number = _number(path) if path else None
     if number is None and known:
         path = address.path.removeprefix("/")
-        if _ROOT.fullmatch(path) and address.fragment.isdecimal():
-            path = f"{path}#{address.fragment}"
+        root = _ROOT.fullmatch(path) if address.fragment.isdecimal() else None
+        if root is not None:
+            path = f"{root[1]}#{address.fragment}"
         number = _in_pane(_number(path) or _loose(path), address)
     if number is None:
         return _item(address) if known else None

@@ -33,12 +33,37 @@ GITLAB = "gitlab."
 #: The ends of names that are hosts where a path follows; none that files have, as ``.md``, ``.py`` and ``.sh``.
 _ENDS = frozenset(
     (
-        *("com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "dev", "ai", "cloud", "page"),
+        *(
+            "com",
+            "org",
+            "so",
+            "app",
+            "me",
+            "gg",
+            "ly",
+            "to",
+            "fm",
+            "im",
+            "net",
+            "edu",
+            "gov",
+            "mil",
+            "int",
+            "info",
+            "biz",
+            "io",
+            "dev",
+            "ai",
+            "cloud",
+            "page",
+        ),
         *("site", "tech", "xyz", "online", "wiki", "blog", "eu", "us", "uk", "de", "fr", "nl", "ch", "at", "it"),
         *("es", "se", "no", "fi", "dk", "jp", "cn", "kr", "in", "br", "au", "ca", "co", "tv", "nz", "be", "cz"),
         *("example", "test", "invalid", "local", "internal", "corp", "lan"),
     )
 )
+#: A host of the own machine or network.
+_NUMERIC = re.compile(r"(?:localhost|[0-9]{1,3}(?:\.[0-9]{1,3}){3})(?::[0-9]+)?")
 _AT_START = re.compile(rf"({HOST})(?::([0-9]+))?/", re.IGNORECASE | re.ASCII)
 
 
@@ -70,7 +95,9 @@ def begins_with_host(text: str, hosts: Hosts) -> bool:
     """Return whether a text without a scheme begins with a host: one that is known, or a name that can only be one."""
     head, slash, _ = text.partition("/")
     head = head.lower()
-    if not slash or "." not in head:
+    if not slash or _NUMERIC.fullmatch(head) is not None:
+        return bool(slash)
+    if "." not in head:
         return False
     if is_known(one_name(head.removesuffix(":443").removesuffix(":80").removesuffix(".")), hosts):
         return True

@@ -20,7 +20,9 @@ __all__ = ["at", "behind_kind", "in_site"]
 KIND = "jira"
 _CLOUD = ".atlassian.net"
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)-([0-9]+)")
-_SELECTED = re.compile(r"(?:.*&)?(?:selectedIssue|issueKey|key)=([^&]+)(?:&.*)?", re.IGNORECASE)
+_SELECTED = re.compile(r"(?:.*&)?(?:selectedIssue|issueKey)=([^&]+)(?:&.*)?", re.IGNORECASE)
+_KEYED = re.compile(r"(?:.*&)?key=([^&]+)(?:&.*)?", re.IGNORECASE)
+_SPACED = re.compile(r"\A([A-Za-z][A-Za-z0-9_]*)[ #/]([0-9]+)\Z", re.ASCII)
 _SITE = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?")
 #: The host of the API of all sites in the cloud, which has the number of a site in its path.
 _GATEWAY = "api.atlassian.com"
@@ -36,7 +38,8 @@ _OF_PROJECT = re.compile(
     r"(?:/.*)?/projects/([A-Za-z][A-Za-z0-9_]*)/(?:.*/)?(\1-[0-9]+)(?:/.*)?", re.IGNORECASE | re.ASCII
 )
 #: The pages on which the query names what is shown.
-_SHOWING = re.compile(r"(?:/[^/]+)?/(?:secure|jira|browse|issues|projects|plugins)(?:/.*)?", re.IGNORECASE | re.ASCII)
+_SHOWING = re.compile(r"(?:/[^/]+)?/(?:secure|jira|browse|projects)(?:/.*)?", re.IGNORECASE | re.ASCII)
+_VIEWING = re.compile(r"(?:/[^/]+)?/secure/ViewIssue\.jspa", re.IGNORECASE | re.ASCII)
 _PAGE = re.compile(
     r"(?:/jira)?(?:/.*)?/(?:issues|queues/[^/]+/[^/]+|queues/[^/]+|portal/[0-9]+|boards/[0-9]+)/([^/]+)",
     re.IGNORECASE | re.ASCII,
@@ -52,6 +55,8 @@ def at(address: Address, hosts: Hosts) -> Reference | None:
     if host.endswith(_CLOUD) and path.startswith("/wiki/"):
         return None
     selected = _SELECTED.fullmatch(address.query) if known or _SHOWING.fullmatch(path) else None
+    if _VIEWING.fullmatch(path) is not None:
+        selected = selected or _KEYED.fullmatch(address.query)
     found = selected or _ANYWHERE.fullmatch(path) or _OF_PROJECT.fullmatch(path)
     found = found or (_PAGE.fullmatch(path) if known else None)
     number = None if found is None else _number(next(part for part in reversed(found.groups()) if part is not None))
@@ -60,7 +65,7 @@ def at(address: Address, hosts: Hosts) -> Reference | None:
 
 def behind_kind(text: str) -> Reference:
     """Read what stands behind ``jira:`` and is no address; of what is no number the case is dropped."""
-    number = _number(text)
+    number = _number(_SPACED.sub(r"\1-\2", text))
     return Reference(KIND, text.lower() if number is None else number)
 
 

@@ -16,6 +16,7 @@ KIND = "linear"
 _OWN = "linear.app"
 _PAGE = re.compile(r"(?:/[^/]+)?/issue/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII)
 _BELOW = re.compile(r"(?:[A-Za-z0-9_-]+/)?([A-Za-z][A-Za-z0-9]*-[0-9]+)(?:/.*)?", re.ASCII)
+_SPACED = re.compile(r"\A([A-Za-z][A-Za-z0-9]*)[ #/]([0-9]+)\Z", re.ASCII)
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9]*)-([0-9]+)")
 
 
@@ -35,7 +36,7 @@ def behind_kind(text: str) -> Reference:
     """
     text = tidy(text)
     found = _PAGE.fullmatch(f"/{text}") or _BELOW.fullmatch(text)
-    number = _number(text if found is None else found[1])
+    number = _number(_SPACED.sub(r"\1-\2", text) if found is None else found[1])
     return Reference(KIND, number or text.lower())
 
 

@@ -13,7 +13,7 @@ from coordinator.spoken_numbers import read_number
 from coordinator.work_urls.hosts import HOST
 from coordinator.work_urls.reference import UnknownSite
 
-__all__ = ["cut", "refuse_either", "refuse_foreign", "refuse_mention", "refuse_number"]
+__all__ = ["cut", "refuse_either", "refuse_foreign", "refuse_mention", "refuse_number", "refuse_ticket"]
 
 #: How much of a text an error repeats, in characters.
 _MOST_SHOWN = 40
@@ -35,6 +35,9 @@ _EITHER = re.compile(rf"({_SEGMENT}/{_SEGMENT})/(?:issues?|pulls?|prs?|mrs?|merg
 _SPACED = re.compile(rf"({_SEGMENT}/{_SEGMENT}),? (?:no\.? ?)?([0-9]+)", re.ASCII)
 _SITE_FIRST = re.compile(
     rf"(github|gitlab|bitbucket|gitea|forgejo|codeberg)/({_SEGMENT}/{_SEGMENT}[#!][0-9]+)", re.ASCII
+)
+_HOSTLESS = re.compile(
+    rf"(?:projects|users)/{_SEGMENT}/repos/{_SEGMENT}(?:/pull-requests/[0-9]+.*|![0-9]+)", re.IGNORECASE
 )
 #: What GitHub names work with in its API, where the case of letters counts.
 _NODE = re.compile(r"(?:I|PR|D|IC)_kw[A-Za-z0-9_-]{8,}", re.ASCII)
@@ -86,6 +89,11 @@ def refuse_foreign(text: str) -> None:
             f"{cut(text)} may be a number of {cut(spaced[1])}, or a title",
             f"write {cut(spaced[1])}#{cut(spaced[2])}, or put task: in front",
         )
+    if _HOSTLESS.fullmatch(text) is not None:
+        raise _invalid(
+            f"{cut(text)} names no host, and Bitbucket Data Center has many",
+            "write the host in front, for example bitbucket:HOST/project/repository!12",
+        )
     if _NODE.fullmatch(text) is not None:
         raise _invalid(
             f"{cut(text)} is a name of GitHub's API, and not the number of an issue or pull request",
@@ -112,6 +120,15 @@ def refuse_either(text: str) -> None:
             f"{cut(text)} may be a number of {site[1].title()}, or of a group of that name on GitLab",
             f"write {site[1]}:{cut(site[2])}, or gitlab:{cut(text)}",
         )
+
+
+def refuse_ticket(text: str) -> None:
+    """Refuse a number of a tracker with other words behind it."""
+    named = text.partition(" ")[0].rstrip(":,")
+    raise _invalid(
+        f"the text names {cut(named)} among other words",
+        f"give {cut(named)} alone if that is the work, or put task: in front if it is other work",
+    )
 
 
 def refuse_mention(text: str) -> None:

@@ -25,7 +25,8 @@ SEGMENT = r"[A-Za-z0-9_.~-]+"
 _NUMBERED = re.compile(
     r"(?:[a-z0-9.-]+(?::[0-9]+)?/)?[A-Za-z0-9_.~/-]+[#!&][0-9]+|(?:[a-z0-9.:-]+/)?[A-Z][A-Z0-9_]*-[0-9]+", re.ASCII
 )
-_AROUND_SEPARATOR = re.compile(r"\s*([/#!&])\s*")
+_AROUND_SEPARATOR = re.compile(r"\s*([#!&])\s*(?:\1\s*)*|\s*(?<![:/])/\s*")
+_DOUBLED = re.compile(r"(?<![:/])/{2,}")
 
 
 class Hosts(NamedTuple):
@@ -64,8 +65,9 @@ def is_numbered(reference: Reference | None) -> bool:
 
 
 def tidy(text: str) -> str:
-    """Return a short form without spaces around its separators and without slashes at its ends."""
-    return _AROUND_SEPARATOR.sub(r"\1", text).strip("/")
+    """Return a short form without spaces around its separators, each of which stands once, nor slashes at its ends."""
+    text = _AROUND_SEPARATOR.sub(lambda found: found[1] or "/", text)
+    return _DOUBLED.sub("/", text).strip("/")
 
 
 def plain_number(digits: str) -> str:

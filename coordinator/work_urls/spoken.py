@@ -19,14 +19,28 @@ from coordinator.spoken_numbers import bare, read_number, without_doing, without
 from coordinator.work_urls.hosts import HOST
 from coordinator.work_urls.reference import SEGMENT
 
-__all__ = ["rewritten", "site_first", "unescaped"]
+__all__ = ["SPOKEN_KINDS", "rewritten", "site_first", "unescaped"]
 
+#: Words that people write in front of a reference as if they were kinds; in front of anything else they are kinds.
+SPOKEN_KINDS = frozenset(
+    (
+        *("key", "work-key", "work_key", "work", "ref", "reference", "link", "ghe"),
+        *("issue", "issues", "pr", "prs", "pull", "pulls", "pull-request", "pull_request", "mr", "mrs"),
+        "merge-request",
+        *("merge_request", "work-item", "work_item", "epic", "ticket", "bug", "close", "closes", "closed"),
+        *("fix", "fixes", "fixed", "resolve", "resolves", "resolved", "implement", "implements", "gh-issue"),
+        *("gh-pr", "github-issue", "github_issue", "github-pr", "github_pr", "gitlab-issue", "gitlab_issue"),
+        *("gitlab-mr", "gitlab_mr", "jira-issue", "jira-ticket", "linear-issue", "bitbucket-pr"),
+    )
+)
 _PATH = rf"{SEGMENT}(?:/{SEGMENT})+"
 _NOUNS = (
     r"issues?|prs?|pulls?|pull[ _-]?requests?|mrs?|merge[ _-]?requests?|tickets?|bugs?|work[ _-]?items?|discussions?"
 )
+#: What stands in front of a reference in a form or a list, and says nothing of it.
+_LABEL = re.compile(r"\A(?:key|work[ _-]?key|work|ref|reference|link|url|ghe) ?: ?", re.IGNORECASE | re.ASCII)
 #: A noun in front of a reference. A merge request has another sequence of numbers than an issue, on sites that have it.
-_NOUN_FIRST = re.compile(rf"\A(?:the )?({_NOUNS})(?: ?: ?| )(?=[^ ]+$)", re.IGNORECASE | re.ASCII)
+_NOUN_FIRST = re.compile(rf"\A(?:the )?({_NOUNS})(?: ?: ?| )(?=[^ ]+(?: ?[#!] ?[0-9]+)?$)", re.IGNORECASE | re.ASCII)
 _NOUN_AMID = re.compile(
     rf"(?<=[A-Za-z0-9]) +(?:{_NOUNS})(?: number| no\.?)? *(?=[#!] ?[0-9]+$)", re.IGNORECASE | re.ASCII
 )
@@ -42,7 +56,8 @@ _NUMBER_FIRST = re.compile(
 #: ``<acme/web/issues/7@github.com>``, ``<acme/web/pull/7/c99@github.com>``: the Message-ID of a mail.
 _MAIL = re.compile(rf"({SEGMENT}/{SEGMENT}/(?:issues?|pull|pulls|discussions)/[0-9]+)(?:/[^@\s]*)?@({HOST})", re.ASCII)
 _SITE_FIRST = re.compile(
-    rf"(github|gitlab|bitbucket|gitea|forgejo|codeberg|jira|linear|gh|gl|bb)(?:[ _-](?:{_NOUNS}))?(?: ?[:#] ?| )(?=\S)",
+    rf"(github|gitlab|bitbucket|gitea|forgejo|codeberg|jira|linear|gh|gl|bb)(?:[ _-](?P<noun>{_NOUNS}))?"
+    r"(?: ?[:#] ?| )(?=\S)",
     re.IGNORECASE | re.ASCII,
 )
 #: Of GitLab: ``#5+`` shows the title, ``#5+s`` more.
@@ -50,11 +65,22 @@ _EXPANDED = re.compile(r"(?<=[0-9])\+s?\Z")
 _GITLAB_NAMED = re.compile(
     rf"(issue|work_item|merge_request|epic):({SEGMENT}(?:/{SEGMENT})*)/([0-9]+)", re.IGNORECASE | re.ASCII
 )
+#: What a link to a place in a page, and to a part of it, has behind the number.
+_TAIL = re.compile(
+    r"(?<=[0-9])(?:\?.*|#(?:issuecomment|discussioncomment|discussion_r|pullrequestreview|note_|comment-|event-|issue-).*"
+    r"|/(?:diffs|commits|files|pipelines|checks|changes|overview|activity|comments)(?:/.*)?)\Z",
+    re.DOTALL,
+)
+#: Pictures and arrows in front of a text or behind it.
+_PICTURES = re.compile(r"\A[^\w\s#!/@&(\[{<\"'`*~]+\s+|\s+[^\w\s)\]}>\"'`*~]+\Z")
 _KEYCAP = re.compile("\u20e3")
 
 
-def rewritten(text: str) -> Iterator[str]:
-    """Yield other ways to write a text, the likelier first; each is bare of what stands around it."""
+def rewritten(text: str, *, two: bool) -> Iterator[str]:
+    """Yield other ways to write a text, the likelier first; each is bare of what stands around it.
+
+    ``two`` is whether the site is known to have a sequence of numbers for pull or merge requests.
+    """
     named = _GITLAB_NAMED.fullmatch(text)
     if named is not None:
         sign = {"merge_request": "!", "epic": "&"}.get(named[1].lower(), "#")
@@ -63,23 +89,27 @@ def rewritten(text: str) -> Iterator[str]:
     if mail is not None:
         yield f"{mail[2]}/{mail[1]}"
         return
-    rest = _EXPANDED.sub("", bare(without_rest(text)))
+    rest = _TAIL.sub("", _EXPANDED.sub("", bare(without_rest(_PICTURES.sub("", text.replace("\\", ""))))))
     if rest != text:
         yield rest
-    said = bare(without_doing(rest))
+    said = bare(without_doing(_LABEL.sub("", rest)))
     if said != rest:
         yield said
-    amid = _NOUN_AMID.sub("", said)
+    amid = said if two else _NOUN_AMID.sub("", said)
     if amid != said:
         yield amid
-    yield from _without_noun(said)
-    yield from _with_repository(said)
+    yield from _without_noun(said, two=two)
+    yield from _with_repository(said, two=two)
 
 
 def site_first(text: str) -> tuple[str, str] | None:
     """Return the kind that the name of a site in front of a text means, and the rest: ``GitHub issue acme/web#7``."""
     found = _SITE_FIRST.match(text)
-    return None if found is None else (found[1].lower(), text[found.end() :])
+    if found is None:
+        return None
+    rest = text[found.end() :]
+    # What a sentence calls it counts, where a site has two sequences.
+    return found[1].lower(), f"{found['noun']} {rest}" if found["noun"] else rest
 
 
 def unescaped(text: str) -> str:
@@ -102,33 +132,35 @@ def _is_escaped(text: str) -> bool:
         return False
 
 
-def _without_noun(text: str) -> Iterator[str]:
+def _without_noun(text: str, *, two: bool) -> Iterator[str]:
     noun = _NOUN_FIRST.match(text)
     if noun is None:
         return
     rest = bare(text[noun.end() :])
-    pull = noun[1].lower().startswith(("mr", "merge"))
+    word = noun[1].lower()
+    if two and word.startswith(("pr", "pull", "mr", "merge")):
+        yield rest.replace("#", "!")
     # "MR group/project#5" names the issue of that number, or means the merge request.
-    if not (pull and "#" in rest):
+    elif not (word.startswith(("mr", "merge")) and "#" in rest):
         yield rest
 
 
-def _with_repository(text: str) -> Iterator[str]:
+def _with_repository(text: str, *, two: bool) -> Iterator[str]:
     """Yield the plain form of a repository and a number that is written in words, in either order."""
     start = max(0, len(text) - _LONGEST_NUMBER)
     for between in _BETWEEN.finditer(text, start):
         path = text[: between.start()]
-        plain = _joined(path, text[between.end() :], strict="/" in between[0])
+        plain = _joined(path, text[between.end() :], strict="/" in between[0], two=two)
         if plain is not None:
             yield plain
             return
     first = _NUMBER_FIRST.fullmatch(text) if len(text) < 3 * _LONGEST_NUMBER else None
-    plain = None if first is None else _joined(first[2], first[1], strict=False)
+    plain = None if first is None else _joined(first[2], first[1], strict=False, two=two)
     if plain is not None:
         yield plain
 
 
-def _joined(path: str, said: str, *, strict: bool) -> str | None:
+def _joined(path: str, said: str, *, strict: bool, two: bool) -> str | None:
     """Return ``path#number``; ``strict``: what stands behind a slash may be a part of the path instead."""
     number = read_number(said)
     if number is None or number.name or number.site or _REPOSITORY.fullmatch(path) is None:
@@ -136,6 +168,8 @@ def _joined(path: str, said: str, *, strict: bool) -> str | None:
     if strict and said[0] not in "#!" and ("#" in said or "!" in said):
         return None
     path = path.removesuffix(".git")
-    several = path.count("/") > 1
+    several = two or path.count("/") > 1
+    if strict and number.sort == "pull" and several and not said.startswith("refs/"):
+        return None
     sign = "#" if number.sort == "#" or (number.sort == "pull" and not several) else "!"
     return f"{path}{sign}{number.digits}"

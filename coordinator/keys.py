@@ -36,6 +36,7 @@ from coordinator.work_urls import (
     UnknownSite,
     is_numbered,
     is_scheme,
+    names_user,
     read_reference,
     without_kind,
 )
@@ -192,9 +193,12 @@ def _read(text: str, topic_kinds: frozenset[str], hosts: Hosts) -> WorkKey:
     if colon and identity.startswith("//") and kind != _DEFAULT_KIND and is_scheme(kind):
         return WorkKey(*(without_kind(f"{kind}:{identity}", hosts) or read_reference("url", f"{kind}:{identity}")))
     if not (colon and kind == _DEFAULT_KIND):
-        reference = None if colon and _is_kind_of_ones_own(head.strip()) else without_kind(text, hosts)
+        own = colon and _is_kind_of_ones_own(head.strip()) and not names_user(text, hosts)
+        reference = None if own else without_kind(text, hosts)
         if reference is not None and (kind not in SPOKEN_KINDS or is_numbered(reference)):
             return WorkKey(*reference)
+    if kind in ("http", "https") and colon:
+        return WorkKey(*read_reference("url", text))
     if not colon:
         kind, identity = _DEFAULT_KIND, text
     if not KIND.fullmatch(kind):

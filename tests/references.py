@@ -103,10 +103,34 @@ def _github(random: random.Random, work: Work, path: str) -> Iterator[str]:
     yield f"gh: {'' if own else work.host + '/'}{path} #{work.number}"
     api = "api.github.com/repos" if own else f"{work.host}/api/v3/repos"
     yield f"https://{api}/{path}/{random.choice(('issues', 'pulls'))}/{work.number}"
+    yield from _cloned(random, work.host, path, f"#{work.number}")
+    yield from _linked(random, f"https://{work.host}/{path}/{page}/{work.number}", f"#{work.number}")
+    owner, _, name = path.partition("/")
+    view = random.choice(("", "/views/1"))
+    yield f"https://{work.host}/orgs/acme/projects/3{view}?pane=issue&itemId=1&issue={owner}%7C{name}%7C{work.number}"
+    place = path if own else f"{work.host}/{path}"
+    yield from (f"{place} {words} {work.number}" for words in ("issue", "PR", "pull request no."))
+    yield from (f"#{work.number} in {place}", f"Fixes {place}#{work.number}.", f"{place}:refs/pull/{work.number}/head")
+    yield f"{place}/issues/{work.number}@{work.host}".removeprefix("" if own else f"{work.host}/")
     if own:
         yield f"{path}#{work.number}"
         yield f"{path}.git#{work.number}"
         yield f"{path}/{page}/{work.number}"
+        yield quote(f"https://{work.host}/{path}/{page}/{work.number}", safe="")
+
+
+def _cloned(random: random.Random, host: str, path: str, number: str) -> Iterator[str]:
+    """Yield what git clones, with a number behind it."""
+    name = host.partition(":")[0]
+    end = random.choice(("", ".git"))
+    yield f"git@{name}:{path}{end}{number}"
+    yield f"{random.choice(('ssh', 'git+ssh'))}://git@{name}{random.choice(('', ':22'))}/{path}{end}{number}"
+
+
+def _linked(random: random.Random, address: str, number: str) -> Iterator[str]:
+    """Yield links to an address, whose text says its number or a title."""
+    shown = random.choice((number, "A title", address))
+    yield from (f"[{shown}]({address})", f"- [{shown}]({address})", f"<{address}|{shown}>")
 
 
 def _gitlab(random: random.Random, work: Work, path: str) -> Iterator[str]:
@@ -123,7 +147,13 @@ def _gitlab(random: random.Random, work: Work, path: str) -> Iterator[str]:
     if own or work.host in HOSTS.gitlab:
         yield f"https://{work.host}/{path}/{api}/{work.number}"
         yield f"{work.host}/{path}{sign}{work.number}"
+    if own or work.host in HOSTS.gitlab:
+        yield from _cloned(random, work.host, path, f"{sign}{work.number}")
+    yield from _linked(random, f"https://{work.host}/{path}/-/{page}/{work.number}", f"{sign}{work.number}")
+    yield f"gitlab:{'' if own else work.host + '/'}{path} {'issue' if sign == '#' else 'MR'} {work.number}"
     if own:
+        kind = "issue" if sign == "#" else "merge_request"
+        yield f"[{kind}:{path}/{work.number}]"
         yield f"{path}/-/{page}/{work.number}"
         # Of GitHub's acme/web it may be an issue, too.
         if (sign == "!" and path.count("/") == 1) or (path.count("/") > 1 and work.path[-1] not in ("issues", "pulls")):
@@ -140,6 +170,8 @@ def _bitbucket(random: random.Random, work: Work, path: str) -> Iterator[str]:
     if page == "pull-requests":
         yield f"https://{work.host}/{path}/pull-request/{work.number}/the-title/diff"
     yield f"https://api.bitbucket.org/2.0/repositories/{path}/{api}/{work.number}"
+    yield from _cloned(random, work.host, path, f"{sign}{work.number}")
+    yield from _linked(random, f"https://{work.host}/{path}/{page}/{work.number}", f"{sign}{work.number}")
 
 
 def _bitbucket_server(random: random.Random, work: Work, path: str) -> Iterator[str]:
@@ -148,6 +180,8 @@ def _bitbucket_server(random: random.Random, work: Work, path: str) -> Iterator[
     yield from _urls(random, work.host, (page, f"{page}/overview", f"/rest/api/1.0{page}"))
     yield f"{work.host}{page}/diff"
     yield f"bitbucket:{work.host}/{path}!{work.number}"
+    yield f"bitbucket:{work.host}{page}"
+    yield f"bitbucket:{work.host}/{path}/pull-requests/{work.number}"
 
 
 def _gitea(random: random.Random, work: Work, path: str) -> Iterator[str]:
@@ -160,6 +194,8 @@ def _gitea(random: random.Random, work: Work, path: str) -> Iterator[str]:
     yield f"forgejo: {work.host}/{path} #{work.number}"
     yield f"{work.host}/{path}{random.choice('#!')}{work.number}"
     yield f"gitea:{work.host}/{path}!{work.number}"
+    yield from _cloned(random, work.host, path, f"#{work.number}")
+    yield from _linked(random, f"https://{work.host}/{path}/{page}/{work.number}", f"#{work.number}")
     if work.host == "codeberg.org":
         yield f"codeberg:{path}{random.choice('#!')}{work.number}"
 
@@ -173,7 +209,8 @@ def _jira(random: random.Random, work: Work, path: str) -> Iterator[str]:
         f"/jira/software/c/projects/{path}/boards/1?selectedIssue={number}",
     )
     yield from (f"{scheme}{work.host}{page}" for page in pages for scheme in ("https://", ""))
-    yield from (f"jira:{number}", f"Jira: {number}.")
+    yield from (f"jira:{number}", f"Jira: {number}.", f"Jira issue {number}", f"jira:acme/{number}")
+    yield from _linked(random, f"https://{work.host}/browse/{number}", number)
 
 
 def _linear(random: random.Random, work: Work, path: str) -> Iterator[str]:
@@ -182,6 +219,8 @@ def _linear(random: random.Random, work: Work, path: str) -> Iterator[str]:
     yield from _urls(random, work.host, pages)
     yield from (f"{work.host}{page}" for page in pages)
     yield from (f"linear:{number}", f"linear://acme/issue/{number}", f"https://linear.app/issue/{number}")
+    yield from (f"linear:acme/{number}", f"Linear {number}")
+    yield from _linked(random, f"https://{work.host}/acme/issue/{number}", number)
 
 
 _FORMS: dict[str, Callable[[random.Random, Work, str], Iterator[str]]] = {

@@ -20,7 +20,7 @@ from coordinator.spoken_numbers import bare, read_number, without_mark
 from coordinator.work_urls import bitbucket, gitea, github, gitlab, jira, linear
 from coordinator.work_urls.address import Address, check_host, is_address, is_scheme, parse_address
 from coordinator.work_urls.clones import page_of_clone
-from coordinator.work_urls.hosts import HOST, begins_with_host, without_port
+from coordinator.work_urls.hosts import HOST, begins_with_host, is_known, one_name, without_port
 from coordinator.work_urls.links import read_link
 from coordinator.work_urls.mentions import (
     cut,
@@ -54,6 +54,7 @@ __all__ = [
     "check_host",
     "is_numbered",
     "is_scheme",
+    "names_user",
     "read_reference",
     "without_kind",
 ]
@@ -95,6 +96,10 @@ _OF_KNOWN_SITE = re.compile(
 )
 #: An address that misses a part of what stands between its scheme and its host.
 _BROKEN_SCHEME = re.compile(r"(https?)(?::/?|//)(?=[^/:])", re.IGNORECASE | re.ASCII)
+#: A user, and maybe a password, in front of a host without a scheme.
+_USER = re.compile(rf"[^\s/@]+@({HOST})(?::[0-9]+)?/", re.IGNORECASE | re.ASCII)
+#: An address that may have been more than that, or was made not to be one.
+_TO_MEND = re.compile(r".* |hxxp|https?:/+https?:", re.IGNORECASE | re.DOTALL)
 _HOST_FIRST = re.compile(rf"(?:{HOST}(?::[0-9]+)?|[a-z0-9-]+:[0-9]+)/[^/]+/.+", re.IGNORECASE | re.ASCII | re.DOTALL)
 _NUMBER_OF = re.compile(r"(?:.*/)?([^/#!&]*)[#!&]([0-9]+)", re.DOTALL)
 #: A number of a site with two sequences, without the sign that says of which.
@@ -113,21 +118,28 @@ def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
     link = read_link(without_mark(text))
     if link is not None:
         return _of_link(*link, hosts)
-    text = bare(text)
+    text = bare(text).replace("[.]", ".")
     # Most titles name nothing, and need not be looked at again.
     if _MAY_NAME_WORK.search(text) is None:
         return None
     plain = _plain(text, hosts)
-    if plain is not None and (plain.kind != "url" or " " not in text):
+    if plain is not None and (plain.kind != "url" or (is_address(text) and _TO_MEND.match(text) is None)):
         return plain
     refuse_number(text)
     spoken = _spoken(text, hosts)
     if spoken is not None:
         return spoken
-    refuse_foreign(tidy(text))
+    if plain is None:
+        refuse_foreign(tidy(text))
     if plain is None or is_numbered(_plain(text.partition(" ")[0], hosts)):
         refuse_mention(text)
     return plain
+
+
+def names_user(text: str, hosts: Hosts = NO_HOSTS) -> bool:
+    """Return whether a text begins with a user at a known host, as in ``user:password@github.com/acme/web``."""
+    user = _USER.match(text) if "@" in text else None
+    return user is not None and is_known(one_name(user[1].lower()), hosts)
 
 
 def read_reference(kind: str, text: str, hosts: Hosts = NO_HOSTS) -> Reference:
@@ -168,6 +180,8 @@ def _plain(text: str, hosts: Hosts) -> Reference | None:
     page = page_of_clone(text, hosts)
     if page is not None:
         return _read_address(page, hosts)
+    if names_user(text, hosts):
+        text = text.partition("@")[2]
     broken = _BROKEN_SCHEME.match(text)
     if broken is not None and begins_with_host(text[broken.end() :], hosts):
         text = f"{broken[1]}://{text[broken.end() :]}"

@@ -16,7 +16,7 @@ from coordinator.work_urls.reference import Hosts, UnknownSite
 __all__ = ["page_of_clone"]
 
 _URL = re.compile(
-    rf"(?:git\+)?(?:ssh|git|https?|file)(?:\+git)?://(?:[^/?#@]*@)?({HOST})\.?(:[0-9]+)?/+([^?#\s]*)(\S*)",
+    rf"(?:git\+)?(?:ssh|git|https?|file)(?:\+git)?://(?:[^/?#@]*@)?({HOST})\.?(?:(:[0-9]+)?/+|:/*)([^?#\s]*)(\S*)",
     re.IGNORECASE | re.ASCII,
 )
 _SCP = re.compile(rf"(?:[a-z0-9_.+-]+@)?({HOST}): ?(?![0-9]+/)/*([^?#\s:]+/[^?#\s:]*)(\S*)", re.IGNORECASE | re.ASCII)

@@ -29,7 +29,7 @@ _NUMBER = re.compile(
 )
 _TICKET_FIRST = re.compile(r"([A-Z][A-Z0-9]+-[0-9]+)\s*:.*", re.ASCII | re.DOTALL)
 _ELSEWHERE = re.compile(rf"({HOST}(?::[0-9]+)?)/(?:{_SEGMENT}/)+{_SEGMENT}[#!&][0-9]+", re.IGNORECASE | re.ASCII)
-_EPIC = re.compile(rf"(?:{_SEGMENT}(?:/{_SEGMENT})*)?&[0-9]+", re.ASCII)
+_EPIC = re.compile(rf"(?:[A-Za-z0-9_~-]+(?:/{_SEGMENT})*)?&[0-9]+", re.ASCII)
 #: ``acme/web/issues#7``: number 7 of acme/web, or of the project acme/web/issues.
 _EITHER = re.compile(rf"({_SEGMENT}/{_SEGMENT})/(?:issues?|pulls?|prs?|mrs?|merge_requests?|gh)[#!]([0-9]+)", re.ASCII)
 _SPACED = re.compile(rf"({_SEGMENT}/{_SEGMENT}),? (?:no\.? ?)?([0-9]+)", re.ASCII)

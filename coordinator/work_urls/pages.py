@@ -37,6 +37,6 @@ def readings_of(address: Address) -> Iterator[Address]:
     path = re.sub("/{2,}", "/", address.path)
     if path != address.path:
         yield address._replace(path=path)
-    plain = re.sub(r"[^A-Za-z0-9/]+\Z", "", unescaped(path))
+    plain = re.sub(r"(?<=[0-9])&.*\Z|[^A-Za-z0-9/]+\Z", "", unescaped(path))
     if plain != path:
         yield address._replace(path=plain)

@@ -73,6 +73,8 @@ _TAIL = re.compile(
 )
 #: Pictures and arrows in front of a text or behind it.
 _PICTURES = re.compile(r"\A[^\w\s#!/@&(\[{<\"'`*~]+\s+|\s+[^\w\s)\]}>\"'`*~]+\Z")
+_NO_LINK = re.compile(r"\Ahxxp", re.IGNORECASE)
+_SCHEME_AGAIN = re.compile(r"\A(?:https?:/+)+(?=https?:/)", re.IGNORECASE)
 _KEYCAP = re.compile("\u20e3")
 
 
@@ -89,6 +91,7 @@ def rewritten(text: str, *, two: bool) -> Iterator[str]:
     if mail is not None:
         yield f"{mail[2]}/{mail[1]}"
         return
+    yield from _mended(text)
     rest = _TAIL.sub("", _EXPANDED.sub("", bare(without_rest(_PICTURES.sub("", text.replace("\\", ""))))))
     if rest != text:
         yield rest
@@ -130,6 +133,15 @@ def _is_escaped(text: str) -> bool:
         return unquote(text, errors="strict").isprintable()
     except UnicodeDecodeError:
         return False
+
+
+def _mended(text: str) -> Iterator[str]:
+    """Yield an address without what was done to it: other slashes, spaces around them, a scheme that is no link."""
+    mended = _SCHEME_AGAIN.sub("", _NO_LINK.sub("http", text.replace("\\", "/"), count=1))
+    if "://" in mended or mended != text:
+        mended = re.sub(r" *(/+) *", r"\1", mended)
+    if mended != text:
+        yield mended
 
 
 def _without_noun(text: str, *, two: bool) -> Iterator[str]:

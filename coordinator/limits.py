@@ -34,6 +34,7 @@ __all__ = [
     "HTTP_HEAD_SECONDS",
     "HTTP_IDLE_SECONDS",
     "HTTP_READER_SECONDS",
+    "HTTP_SILENT_SECONDS",
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
     "KEEPALIVE_TIMEOUT_SECONDS",
@@ -213,6 +214,9 @@ MAX_HTTP_CONNECTIONS = 512
 #: Over HTTP, in seconds: how long the head of a request may take, how long a connection is kept without one, and how
 #: long a caller may read nothing of its answer.
 HTTP_HEAD_SECONDS, HTTP_IDLE_SECONDS, HTTP_READER_SECONDS = 10.0, 75.0, 10.0
+#: How often a reader of events over HTTP gets a sign of life where there is nothing else, in seconds: proxies end what
+#: is silent for a minute.
+HTTP_SILENT_SECONDS = 15.0
 #: Readers of the metrics that are answered at a time. Prometheus is one, a pair of them two.
 MAX_METRICS_READERS = 8
 #: Most bytes of requests that are being answered at a time.
@@ -241,7 +245,7 @@ MAX_SHARED_READINGS = 2
 SPACE_SHARE = 0.8
 
 #: Watchers of one coordinator, and of one connection: each has a stream to etcd of its own.
-MAX_WATCHERS = 128
+MAX_WATCHERS = 256
 MAX_WATCHERS_OF_A_CONNECTION = 32
 #: Watches that read from etcd at a time: each may hold some megabytes meanwhile.
 MAX_READING_WATCHES = 8

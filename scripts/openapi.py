@@ -37,11 +37,17 @@ _KNOWN: dict[str, dict[str, Any]] = {
     },
     ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
 }
+WATCHED: dict[str, tuple[dict[str, Any], str]] = {
+    "fleet": ({"type": "string"}, "By default `default`."),
+    "kind": ({"type": "string"}, "Only work of this kind."),
+    "session": ({"type": "string"}, "Only what concerns this session."),
+    "start_revision": (_NUMBER, "Where to begin, or to continue; by default, now."),
+}
 #: The numbers of fields in descriptors, by which comments are found.
 _MESSAGES, _ENUMS, _SERVICES, _FIELDS, _METHODS, _NESTED, _NESTED_ENUMS, _VALUES = 4, 5, 6, 2, 2, 3, 4, 2
 _ABOUT = (
     "Calls in the Connect protocol with JSON: 64-bit numbers are strings, names are in camelCase, unknown fields are "
-    "ignored. A denial is an answer, not an error. docs/http.md explains it."
+    "ignored. A denial is an answer, not an error. Events are server-sent. docs/http.md explains it."
 )
 _ERROR = {
     "type": "object",
@@ -132,7 +138,19 @@ def _pages() -> dict[str, Any]:
         return {"get": found | ({"parameters": list(parameters)} if parameters else {})}
 
     refused = {"default": {"$ref": "#/components/responses/Refused"}}
+    wanted = [
+        {"name": name, "in": "query", "schema": schema, "description": words}
+        for name, (schema, words) in WATCHED.items()
+    ]
     return {
+        "/events": page(
+            "What happens to a fleet's claims, as server-sent events: `data` is a WatchResponse in JSON, `id` the "
+            "revision with which to continue. `event: progress` says that all up to a revision was sent, `event: end` "
+            "why it ends.",
+            "text/event-stream",
+            *wanted,
+            **refused,
+        ),
         "/metrics": page("The metrics, as Prometheus reads them.", "text/plain", **refused),
         "/healthz": page("The coordinator runs.", "text/plain"),
         "/readyz": page("The coordinator answers calls.", "text/plain", **{"503": {"description": "It is stopping."}}),

@@ -23,6 +23,7 @@ from coordinator.v1 import types_pb2 as types
 from coordinator.web.call_context import CallContext, CallEnded
 from coordinator.web.calls import Calls
 from coordinator.web.connect import JSON, error_answer
+from coordinator.web.events import Events
 from coordinator.web.exchange import Exchange, Gone
 from coordinator.web.metrics_page import MetricsPage
 from coordinator.web.origin import check_host, check_site
@@ -30,13 +31,16 @@ from coordinator.web.origin import check_host, check_site
 __all__ = ["App"]
 
 _LOG = logging.getLogger(__name__)
-_HERE = "Calls are at /coordinator.v1.CoordinatorService/METHOD, metrics at /metrics, health at /healthz and /readyz."
+_HERE = (
+    "Calls are at /coordinator.v1.CoordinatorService/METHOD, events at /events, their description at /openapi.json, "
+    "metrics at /metrics, health at /healthz and /readyz."
+)
 _METRICS_HERE = "The metrics are at /metrics, health at /healthz and /readyz."
 _Answer = Callable[[Exchange], Awaitable[None]]
 
 
 class App:
-    """An application for ASGI. Without ``calls`` it serves metrics and health only, and whoever asks.
+    """An application for ASGI. Without ``calls`` and ``events`` it serves metrics and health only, and whoever asks.
 
     ``names`` are the hosts by which it is known; None where that need not be checked. ``metrics_for`` is whose
     credentials the metrics need, None where they need none. ``ready`` returns whether calls are answered.
@@ -48,6 +52,7 @@ class App:
         ready: Callable[[], bool],
         refusals: Refusals,
         calls: Calls | None = None,
+        events: Events | None = None,
         *,
         names: Collection[str] | None = None,
         metrics_for: Authorizer | None = None,
@@ -66,6 +71,8 @@ class App:
         }
         if calls is not None:
             self._pages["/openapi.json"] = _answer_openapi
+        if events is not None:
+            self._pages["/events"] = events.answer
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -73,7 +80,7 @@ class App:
         try:
             await self._answer(exchange)
         except Gone:
-            exchange.protocol.abort()
+            exchange.protocol.leave()
         except CallEnded as ended:
             await _refuse(exchange, ended.detail)
         except CoordinatorError as error:

@@ -129,7 +129,8 @@ class Exchange:
         await self.answer(status, "text/plain; charset=utf-8", f"{text}\n".encode(), *more)
 
     async def start_stream(self, content_type: str) -> None:
-        """Begin an answer that has no end yet."""
+        """Begin an answer that has no end yet; who writes it sees to it that it is read."""
+        self.protocol.streaming = True
         await self._start(200, content_type)
 
     async def write(self, data: bytes) -> None:

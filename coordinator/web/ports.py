@@ -24,6 +24,7 @@ from coordinator.service.tls import FollowedFiles
 from coordinator.service.unread_answers import UnreadAnswers
 from coordinator.web.app import App
 from coordinator.web.calls import Calls
+from coordinator.web.events import Events
 from coordinator.web.listener import WebListener
 from coordinator.web.metrics_page import MetricsPage
 from coordinator.web.origin import own_names
@@ -101,6 +102,7 @@ class WebPorts:
             serving.ready,
             serving.refusals,
             Calls(serving.service, serving.gate, serving.middleware, self._unread),
+            Events(serving.gate, serving.middleware),
             names=None if certificates is not None else own_names(host, settings.http_hosts),
             metrics_for=None if open_metrics else serving.authorizer,
         )

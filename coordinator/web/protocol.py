@@ -72,6 +72,8 @@ class HttpProtocol(H11Protocol):
         self._owner = owner
         self._head: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
+        #: Whether the application itself sees to it that its answer is read.
+        self.streaming = False
 
     @property
     def busy(self) -> bool:
@@ -98,6 +100,7 @@ class HttpProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
+        self.streaming = False
         super().on_response_complete()
         if not self.busy:
             self._owner.at_rest()
@@ -106,7 +109,7 @@ class HttpProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Give the caller some time to read what waits for it."""
         super().pause_writing()
-        if self._reading is None:
+        if self._reading is None and not self.streaming:
             self._reading = self.loop.call_later(HTTP_READER_SECONDS, self.abort)
 
     def resume_writing(self) -> None:
@@ -118,6 +121,11 @@ class HttpProtocol(H11Protocol):
         """End the connection at once."""
         if self.transport is not None:
             self.transport.abort()
+
+    def leave(self) -> None:
+        """End the connection, unless it is ending already, with what is still to be sent."""
+        if not self.transport.is_closing():
+            self.abort()
 
     def say_last(self, data: bytes) -> None:
         """End an answer that its caller does not read with some last words, for when it does."""

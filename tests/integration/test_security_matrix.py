@@ -6,6 +6,7 @@ What is expected is written down here once more, and not read from the table tha
 from __future__ import annotations
 
 import itertools
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -163,6 +164,20 @@ def test_who_may_make_which_call_over_http(guarded: Guarded, method: str) -> Non
             assert answered == expected(who, method, session, fleet), (who, session, fleet, body)
             assert code != "INTERNAL", body
             assert (status == 401, status == 403) == (answered == UNKNOWN, answered == FORBIDDEN)
+
+
+@pytest.mark.parametrize("who", [*GRANTS, *INVALID])
+def test_who_may_read_events(guarded: Guarded, who: str) -> None:
+    header = guarded.headers[who]
+    for fleet, name in guarded.fleets.items():
+        with over_http(guarded) as caller:
+            named = {} if header is None else {"Authorization": header}
+            refused = expected(who, "Watch", "", fleet)
+            if refused:
+                status, _, body = caller.send(f"/events?fleet={name}", None, named, method="GET")
+                assert (status, json.loads(body)["code"].upper()) == (401 if refused == UNKNOWN else 403, refused)
+            else:
+                assert next(caller.events(f"fleet={name}", named))["event"] == "progress"
 
 
 def over_http(guarded: Guarded) -> HttpCaller:

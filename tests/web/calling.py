@@ -37,6 +37,14 @@ class HttpCaller:
         response = self._connection.getresponse()
         return response.status, response.headers, response.read()
 
+    def events(self, query: str = "", headers: dict[str, str] | None = None) -> EventReader:
+        """Begin to read events."""
+        self._connection.request("GET", f"/events?{query}", headers=headers or {})
+        response = self._connection.getresponse()
+        assert response.status == 200, response.read()
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        return EventReader(response)
+
     def call(
         self, method: str, request: Message | dict[str, Any], *, header: str | None = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
@@ -48,3 +56,25 @@ class HttpCaller:
         found = json.loads(body)
         assert isinstance(found, dict)
         return status, found
+
+
+class EventReader:
+    """Reads the events of an answer that has begun; each is its fields by name, with ``data`` as JSON."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+
+    def __iter__(self) -> EventReader:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while line := self._response.readline().decode().rstrip("\n"):
+            name, _, value = line.partition(": ")
+            if name:
+                found[name] = json.loads(value) if name == "data" else value
+        if not found:
+            if self._response.isclosed():
+                raise StopIteration
+            return next(self)
+        return found

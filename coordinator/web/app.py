@@ -20,6 +20,7 @@ from coordinator.service.access import Authorizer
 from coordinator.service.error_replies import Refusals
 from coordinator.service.replies import error_detail
 from coordinator.v1 import types_pb2 as types
+from coordinator.web.board_pages import BOARD_PATHS, answer_board
 from coordinator.web.call_context import CallContext, CallEnded
 from coordinator.web.calls import Calls
 from coordinator.web.connect import JSON, error_answer
@@ -32,8 +33,8 @@ __all__ = ["App"]
 
 _LOG = logging.getLogger(__name__)
 _HERE = (
-    "Calls are at /coordinator.v1.CoordinatorService/METHOD, events at /events, their description at /openapi.json, "
-    "metrics at /metrics, health at /healthz and /readyz."
+    "The board is at /, calls are at /coordinator.v1.CoordinatorService/METHOD, events at /events, their description "
+    "at /openapi.json, metrics at /metrics, health at /healthz and /readyz."
 )
 _METRICS_HERE = "The metrics are at /metrics, health at /healthz and /readyz."
 _Answer = Callable[[Exchange], Awaitable[None]]
@@ -71,6 +72,7 @@ class App:
         }
         if calls is not None:
             self._pages["/openapi.json"] = _answer_openapi
+            self._pages |= dict.fromkeys(BOARD_PATHS, answer_board)
         if events is not None:
             self._pages["/events"] = events.answer
 

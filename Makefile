@@ -30,7 +30,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: check-deploy campaign-faults campaign-faults-mutants campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: eval-topics check-deploy campaign-faults campaign-faults-mutants campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -193,6 +193,9 @@ bench-metrics: setup ## Measure the cost of metrics for a claim, and how many se
 
 simulate: setup ## Run 1 to 200 sessions over one list, without claims, with work-claim, with work-next; plots it for the README.
 	@$(BIN)/python -m benchmarks.simulate $(SIMULATE_ARGS)
+
+eval-topics: setup ## Evaluate how well the same work is found under another name, among up to 100,000 topics; takes a minute.
+	@$(BIN)/python -m benchmarks.topics $(EVAL_TOPICS_ARGS)
 
 wheel: setup ## Build the wheel into dist/.
 	@$(BIN)/python -m hatchling build -t wheel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import permutations
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from coordinator.engine.topics import Topic, TopicIndex, Verdict, read_topic
@@ -50,6 +50,8 @@ def test_every_title_has_a_topic_that_is_equal_to_itself(title: str) -> None:
 @cheap
 @given(titles)
 def test_a_slug_has_the_topic_of_its_title(title: str) -> None:
+    assume(slug(title))
+
     assert read_topic(slug(title)).signature == read_topic(title).signature
 
 

@@ -32,7 +32,7 @@ def test_the_same_words_are_equal() -> None:
     index = index_of("Fix flaky login test", "Write release notes")
 
     assert index.find(read_topic("flaky tests of the sign-in: fix")) == [
-        Match("Fix flaky login test", 1.0, Verdict.EQUAL, 1, State.CLAIMED, "session-1", NOW)
+        Match("Fix flaky login test", 1.0, Verdict.EQUAL, 1, State.CLAIMED, "session-1", NOW, False)
     ]
 
 
@@ -59,11 +59,24 @@ def test_nearly_the_same_words_are_near(known: str, asked: str) -> None:
         ("Import users from LDAP", "Export users from LDAP"),
         ("Enable tracing in production", "Disable tracing in production"),
         ("Lock inactive accounts", "Unlock inactive accounts"),
-        ("Retry failed uploads of photographs", "Retry failed sessions of photographs"),
-        ("Add tests of the billing page", "Fix tests of the billing page"),
     ],
 )
-def test_siblings_are_at_most_alike(known: str, asked: str) -> None:
+def test_what_differs_in_a_number_a_version_or_a_direction_is_at_most_alike_and_apart(known: str, asked: str) -> None:
+    found = index_of(known).find(read_topic(asked), floor=0)
+
+    assert [(match.verdict, match.apart) for match in found] in ([], [(Verdict.ALIKE, True)])
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        ("Retry failed uploads of photographs", "Retry failed sessions of photographs"),
+        ("Add tests of the billing page", "Fix tests of the billing page"),
+        ("Content of the landing page", "Context of the landing page"),
+    ],
+    ids=["another thing", "another deed", "a known word, not a misspelling"],
+)
+def test_what_differs_in_a_word_that_tells_something_is_alike(known: str, asked: str) -> None:
     assert verdicts(index_of(known), asked) in ({}, {known: Verdict.ALIKE})
 
 
@@ -75,6 +88,13 @@ def test_excluded_keys_are_not_found() -> None:
     index = index_of("Fix flaky login test")
 
     assert index.find(read_topic("fix flaky login test"), exclude={"Fix flaky login test"}) == []
+
+
+def test_the_same_words_are_found_among_any_number_that_have_most_of_them() -> None:
+    index = index_of(*(f"login test of tenant q{chr(97 + at % 26)}{chr(97 + at // 26)}" for at in range(676)))
+    put(index, "Tests of the tenants' login")
+
+    assert verdicts(index, "test tenant login")["Tests of the tenants' login"] is Verdict.EQUAL
 
 
 def test_as_many_are_found_as_are_asked_for_live_ones_first() -> None:
@@ -105,6 +125,15 @@ def test_what_is_removed_leaves_nothing_behind() -> None:
 
     assert len(index) == index.size_bytes == 0
     assert index.find(read_topic("login test")) == []
+
+
+def test_beyond_the_limit_of_words_topics_go_as_well() -> None:
+    index = TopicIndex(most_postings=6)
+    for day, title in enumerate(("one login test", "two sample words", "further plain titles")):
+        put(index, title, days=day)
+
+    assert len(index) == 2
+    assert "one login test" not in verdicts(index, "one login test")
 
 
 def test_beyond_the_limit_what_was_finished_first_goes_first() -> None:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from itertools import combinations, islice
 from typing import NamedTuple, TypeVar
 
-from coordinator.engine.topics.similarity import Verdict, is_weak, likeness, score_of
+from coordinator.engine.topics.similarity import Likeness, Verdict, is_weak, likeness, score_of
 from coordinator.engine.topics.synonyms import synonyms_of
 from coordinator.engine.topics.topic import Topic
 from coordinator.model import State
@@ -48,12 +48,16 @@ _UNSEEN_SCORE = 0.2
 _SYNONYM_SHARE = 0.6
 #: Weights of words are computed again when there are so many times as many topics as then.
 _GROWTH = 1.05
-#: Of a topic in memory, without its words; and of each word of it. Measured; see docs/topics.md.
-_TOPIC_BYTES, _WORD_BYTES = 1_200, 150
+#: Of a topic in memory, without its words; and of each word of it. Measured; see docs/likeness.md.
+_TOPIC_BYTES, _WORD_BYTES = 1_300, 160
 
 
 class Match(NamedTuple):
-    """A topic that is like the one that was asked for, with what was said of it when it was put."""
+    """A topic that is like the one that was asked for, with what was said of it when it was put.
+
+    ``apart``: the two differ in a number, a version or a direction, or say the opposite of one another, so that nobody
+    is to be asked whether they are the same work.
+    """
 
     key: str
     score: float
@@ -62,6 +66,7 @@ class Match(NamedTuple):
     state: State
     session: str
     at: datetime
+    apart: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,9 @@ class _Entry:
     session: str
     at: datetime
 
-    def match(self, score: float, verdict: Verdict) -> Match:
-        return Match(self.key, score, verdict, self.revision, self.state, self.session, self.at)
+    def match(self, likeness: Likeness) -> Match:
+        score, verdict, apart = likeness
+        return Match(self.key, score, verdict, self.revision, self.state, self.session, self.at, apart)
 
 
 _NOWHERE: frozenset[int] = frozenset()
@@ -147,9 +153,9 @@ class TopicIndex:
         weight = self._weights.__getitem__
         for place in self._candidates(topic, {self._places[key] for key in exclude if key in self._places}, floor):
             entry = self._entries[place]
-            score, verdict = likeness(topic, entry.topic, weight)
-            if score >= floor or verdict is Verdict.EQUAL:
-                found.append(entry.match(score, verdict))
+            alike = likeness(topic, entry.topic, weight)
+            if alike.score >= floor or alike.verdict is Verdict.EQUAL:
+                found.append(entry.match(alike))
         found.sort(key=lambda match: (-match.verdict, -match.score, match.state is not State.CLAIMED, -match.revision))
         return found[:limit]
 

@@ -53,10 +53,11 @@ class Verdict(IntEnum):
 
 
 class Likeness(NamedTuple):
-    """How like two topics are."""
+    """How like two topics are; ``apart``: they differ in a number, a version or a direction, or say the opposite."""
 
     score: float
     verdict: Verdict
+    apart: bool = False
 
 
 class _Pairs(NamedTuple):
@@ -92,8 +93,9 @@ def likeness(one: Topic, other: Topic, weight: Callable[[str], float]) -> Likene
         score *= 1 - _NUMBERS_DIFFER
     if against:
         score *= 1 - _OPPOSED
-    near = same_numbers and not (against or pairs.left_over or pairs.loose) and not one.words.isdisjoint(other.words)
-    return Likeness(min(score, _LESS_THAN_EQUAL), Verdict.NEAR if near else Verdict.ALIKE)
+    apart = against or not same_numbers
+    near = not (apart or pairs.left_over or pairs.loose or one.words.isdisjoint(other.words))
+    return Likeness(min(score, _LESS_THAN_EQUAL), Verdict.NEAR if near else Verdict.ALIKE, apart)
 
 
 def score_of(common: float, mine: float, others: float) -> float:

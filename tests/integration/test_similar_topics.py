@@ -112,6 +112,14 @@ class TestAsk:
         await client.claim("first", "blog:release notes of version 2.1", 60)
         assert isinstance(await client.try_claim("second", "blog:release notes of version 2.2", 60), Claim)
 
+    async def test_under_ask_neither_a_number_nor_the_opposite_is_asked_about(self, client: AsyncClient) -> None:
+        await client.set_policy("blog", similar="ask")
+        await client.claim("first", "blog:import the contacts of 2 tenants", 60)
+        for other in ("blog:export the contacts of 2 tenants", "blog:import the contacts of 3 tenants"):
+            answer = await client.try_claim("second", other, 60)
+            assert isinstance(answer, Claim)
+            assert answer.similar
+
     async def test_under_ask_whatever_is_alike_is_asked_about(self, client: AsyncClient) -> None:
         await client.set_policy("blog", similar="ask")
         await client.claim("first", "blog:scaling postgres connection pools with pgbouncer", 60)

@@ -34,7 +34,6 @@ from coordinator.engine.policy import PolicyBook
 from coordinator.engine.similar_topics import SeenTopic, see_topics
 from coordinator.engine.take_back import take_back
 from coordinator.engine.topics import Match, Topic, Verdict, read_topic
-from coordinator.engine.topics.directions import opposed
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
 from coordinator.keys import WorkKey
@@ -230,13 +229,13 @@ class TopicClaims:
             if work_key is not None:
                 others.append(fleet.of(work_key))
         seen = await self._see(asking.paths, others, [match.score for match in matches], asking.deadline)
-        verdicts = {match.key: match.verdict for match in matches}
+        found = {match.key: match for match in matches}
         similar = [
             each
             for each in seen
             if not each.distinct and (token is None or (each.token, each.work_key) < (token, asking.key))
         ]
-        asked = [each for each in similar if _is_asked(asking, each, verdicts[each.work_key])]
+        asked = [each for each in similar if _is_asked(asking, each, found[each.work_key])]
         return similar, asked[:MAX_SIMILAR_SHOWN]
 
     async def _see(
@@ -306,16 +305,13 @@ class TopicClaims:
         return replace(claim, similar=tuple(each.topic for each in similar[:MAX_SIMILAR_SHOWN]))
 
 
-def _is_asked(asking: _Asking, seen: SeenTopic, verdict: Verdict) -> bool:
+def _is_asked(asking: _Asking, seen: SeenTopic, match: Match) -> bool:
     """Return whether the claimant is asked about a similar topic."""
-    if seen.work_key.partition(":")[0] != asking.paths.work_key.kind:
+    if match.apart or seen.work_key.partition(":")[0] != asking.paths.work_key.kind:
         return False
-    if verdict is Verdict.EQUAL or (verdict is Verdict.NEAR and seen.state is State.CLAIMED):
+    if match.verdict is Verdict.EQUAL or (match.verdict is Verdict.NEAR and seen.state is State.CLAIMED):
         return True
-    if asking.command.policy.similar is not Similar.ASK:
-        return False
-    other = read_topic(seen.work_key.partition(":")[2])
-    return asking.topic.numbers == other.numbers and not opposed(asking.topic.direction, other.direction)
+    return asking.command.policy.similar is Similar.ASK
 
 
 def _signature(work_key: WorkKey, topic: Topic) -> str:

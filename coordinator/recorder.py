@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from coordinator.engine.steps import AttemptEnded, ClaimGranted
 from coordinator.model import Cause, ConvergenceRate, DenialReason, Outcome, SkipReason, State
 
-__all__ = ["EndedAttempt", "NullRecorder", "Place", "Recorder", "SimilarAnswer", "report"]
+__all__ = ["CensusCounts", "EndedAttempt", "NullRecorder", "Place", "Recorder", "SimilarAnswer", "report"]
 
 
 class Place(StrEnum):
@@ -46,6 +46,15 @@ class EndedAttempt(NamedTuple):
     contenders: int | None
     held_seconds: float | None
     overdue_seconds: float | None
+
+
+class CensusCounts(NamedTuple):
+    """How many live claims and loose ends there are, by kind, and how much of the pool is available and has failed."""
+
+    live_claims: Mapping[str, int]
+    loose_ends: Mapping[str, int]
+    available: Mapping[str, int]
+    failed: Mapping[str, int]
 
 
 class Recorder(Protocol):
@@ -85,8 +94,8 @@ class Recorder(Protocol):
     def reaping(self, *, elected: bool, revision_lag: int) -> None:
         """This replica is elected to reap or is not, and is that many revisions behind."""
 
-    def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
-        """Record how many live claims and loose ends there are of each kind, in all fleets.
+    def census(self, counts: CensusCounts | None) -> None:
+        """Record how much there is of each kind, in all fleets.
 
         Reported by the elected replica only; None where it is not elected any more.
         """
@@ -128,7 +137,7 @@ class NullRecorder:
     def reaping(self, *, elected: bool, revision_lag: int) -> None:
         """Do nothing."""
 
-    def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
+    def census(self, counts: CensusCounts | None) -> None:
         """Do nothing."""
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:  # noqa: ARG002  # the protocol has it

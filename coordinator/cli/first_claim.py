@@ -44,4 +44,5 @@ def is_empty(briefing: Briefing) -> bool:
     """Return whether there is nothing in a fleet that a session should know."""
     omitted = briefing.omitted_taken + briefing.omitted_loose_ends + briefing.omitted_finished
     elsewhere = briefing.elsewhere_taken + briefing.elsewhere_loose_ends + briefing.elsewhere_finished
-    return not (briefing.taken or briefing.loose_ends or briefing.finished or omitted or elsewhere)
+    in_pool = briefing.pooled + briefing.failed
+    return not (briefing.taken or briefing.loose_ends or briefing.finished or omitted or elsewhere or in_pool)

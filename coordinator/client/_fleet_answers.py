@@ -28,6 +28,8 @@ def briefing_from(message: pb.BriefingResponse, session: str) -> model.Briefing:
         elsewhere_taken=message.elsewhere_taken,
         elsewhere_loose_ends=message.elsewhere_loose_ends,
         elsewhere_finished=message.elsewhere_finished,
+        pooled=message.pooled,
+        failed=message.failed,
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from coordinator.engine.briefing_fit import fit
 from coordinator.engine.briefing_records import Room, find_held, read_claims
 from coordinator.engine.briefing_survey import BriefingCommand, Survey, entries_of, segments_of, survey
-from coordinator.engine.briefing_text import NOTHING, Section, heading_of_held, line_of_elsewhere, line_of_held, write
+from coordinator.engine.briefing_text import NOTHING, Section, heading_of_held, last_lines, line_of_held, write
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation
@@ -49,7 +49,7 @@ def brief_from(found: Survey, command: BriefingCommand, paths: FleetPaths) -> Op
         lines = yield from entries_of(held.claims, line_of_held, portion)
         sections = (Section(heading_of_held(session), lines, held.total), *sections)
     elsewhere = found.elsewhere(max(0, found.claims_elsewhere - (held.total - held.in_scope)))
-    last = line_of_elsewhere(repository, elsewhere) if repository else ""
+    last = last_lines(repository, elsewhere, found.in_pool)
     shown = fit(sections, command.max_characters, last, all_or_none=-3)
     own, taken, loose, finished = (NOTHING, *shown)[-4:]
     room = Room()
@@ -70,6 +70,8 @@ def brief_from(found: Survey, command: BriefingCommand, paths: FleetPaths) -> Op
         elsewhere_taken=elsewhere.taken,
         elsewhere_loose_ends=elsewhere.loose_ends,
         elsewhere_finished=elsewhere.finished,
+        pooled=found.in_pool.pooled,
+        failed=found.in_pool.failed,
     )
 
 

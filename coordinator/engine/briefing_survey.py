@@ -28,12 +28,13 @@ from coordinator.engine.briefing_text import (
     Elsewhere,
     Entry,
     Section,
+    last_lines,
     line_of_claim,
-    line_of_elsewhere,
     line_of_finished,
     line_of_loose_end,
 )
 from coordinator.engine.layout import FleetPaths, WorkPaths, format_stamp, read_work_key
+from coordinator.engine.pool_counts import InPool, counts_in_pool
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.time_index import Backwards
@@ -88,7 +89,7 @@ class Survey:
     """What is there: the newest claims in the scope with an entry each, loose ends and what was finished lately.
 
     ``claims_read`` is how many claims were read, those included that no coordinator has written; there are
-    ``all_claims`` in the scope, and ``claims_everywhere``.
+    ``all_claims`` in the scope, and ``claims_everywhere``. The pool is counted whatever the scope.
     """
 
     now: datetime
@@ -102,6 +103,7 @@ class Survey:
     finished: Ends
     loose_ends_elsewhere: int
     finished_elsewhere: int
+    in_pool: InPool
 
     @property
     def claims_elsewhere(self) -> int:
@@ -141,7 +143,7 @@ def survey(command: BriefingCommand, paths: FleetPaths) -> Operation[Survey]:
     """Read what a briefing for any session is made of."""
     most = command.most_shown
     portion = Portion()
-    claims, loose, revision = yield from _read_newest(command.scope, paths, most)
+    claims, loose, in_pool, revision = yield from _read_newest(command.scope, paths, most)
     shown = yield from read_claims(paths, claims.kvs, portion)
     not_ended = {*segments_of(paths, "claim", claims.kvs), *segments_of(paths, "loose", loose.kvs)}
     ended = yield from _finished_keys(paths, command, most, not_ended, portion)
@@ -157,6 +159,7 @@ def survey(command: BriefingCommand, paths: FleetPaths) -> Operation[Survey]:
         finished=Ends(),
         loose_ends_elsewhere=loose.everywhere - loose.total,
         finished_elsewhere=ended.elsewhere,
+        in_pool=in_pool,
     )
     loose_ends = Unread(_keys(paths, "loose", loose.kvs), State.ABANDONED, portion)
     finished = Unread(ended.works, State.COMPLETED, portion)
@@ -170,7 +173,7 @@ def _read_ends(
     """Read as many records as a briefing has room for that lists all claims; one with a section more has no more."""
     portion, room = loose_ends.portion, Room()
     repository = command.scope.repository
-    last = line_of_elsewhere(repository, found.elsewhere(found.claims_elsewhere)) if repository else ""
+    last = last_lines(repository, found.elsewhere(found.claims_elsewhere), found.in_pool)
 
     def count() -> None:
         found.loose_ends.total, found.finished.total = loose_ends.total(all_loose), finished.total(all_ended)
@@ -196,17 +199,20 @@ def _read_ends(
     count()
 
 
-def _read_newest(scope: Scope, paths: FleetPaths, most: int) -> Operation[tuple[_Found, _Found, int]]:
-    """Read the newest claims and loose ends in the scope, and the revision at which they were read."""
+def _read_newest(scope: Scope, paths: FleetPaths, most: int) -> Operation[tuple[_Found, _Found, InPool, int]]:
+    """Read the newest claims and loose ends in the scope, how much is in the pool, and at which revision."""
     ranges = [
         [Range(start, end, limit=most, newest_first=True) for start, end in scope.ranges(paths.prefix(table))]
         for table in ("claim", "loose")
     ]
-    reply = yield from commit(Txn((), (paths.count("claim"), paths.count("loose"), *ranges[0], *ranges[1])))
+    counts = (paths.count("claim"), paths.count("loose"))
+    reply = yield from commit(Txn((), (*counts, *ranges[0], *ranges[1], *counts_in_pool(paths))))
     half = 2 + len(ranges[0])
+    behind = half + len(ranges[1])
     return (
         _merged(reply, range(2, half), most, reply.range(0).total),
-        _merged(reply, range(half, half + len(ranges[1])), most, reply.range(1).total),
+        _merged(reply, range(half, behind), most, reply.range(1).total),
+        InPool(reply.range(behind).total, reply.range(behind + 1).total),
         reply.revision,
     )
 

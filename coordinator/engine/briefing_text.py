@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from coordinator.engine.briefing_names import Name, write_names
+from coordinator.engine.pool_counts import InPool
 from coordinator.model import Cause, Claim, Record
 from coordinator.quotation import Writer, key, name, said
 from coordinator.time_text import format_time
@@ -25,6 +26,7 @@ __all__ = [
     "Shown",
     "around",
     "heading_of_held",
+    "last_lines",
     "line_of_claim",
     "line_of_elsewhere",
     "line_of_finished",
@@ -114,6 +116,22 @@ def line_of_held(claim: Claim) -> str:
     attempt = f", attempt {claim.attempt}" if claim.attempt > 1 else ""
     note = _after(said("note", claim.session, claim.note, markdown=True))
     return f"- {key(claim.work_key, markdown=True)}: until {format_time(claim.expires_at)}{attempt}{note}"
+
+
+def last_lines(repository: str, elsewhere: Elsewhere, in_pool: InPool) -> str:
+    """Write what stands behind the sections: what is in the pool, and what there is of other repositories."""
+    lines = (_line_of_pool(in_pool), line_of_elsewhere(repository, elsewhere) if repository else "")
+    return "\n\n".join(filter(None, lines))
+
+
+def _line_of_pool(in_pool: InPool) -> str:
+    """Say how much was submitted and is not finished; "" where there is nothing."""
+    found = []
+    if in_pool.pooled:
+        found.append(f"In the pool: {in_pool.pooled}. `coordination work-next` claims the best that is free.")
+    if in_pool.failed:
+        found.append(f"Failed too often: {in_pool.failed}. `coordination work-list --failed` names them.")
+    return " ".join(found)
 
 
 def line_of_elsewhere(repository: str, elsewhere: Elsewhere) -> str:

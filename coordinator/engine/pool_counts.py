@@ -14,7 +14,7 @@ from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
 from coordinator.model import PoolEntry, PoolStanding
 
-__all__ = ["InPool", "available_by_kind", "count_in_pool", "failed_page", "which_failed"]
+__all__ = ["InPool", "available_by_kind", "count_in_pool", "counts_in_pool", "failed_page", "which_failed"]
 
 #: Behind the last key that work can have in a table. Views of the pool write keys that begin with it.
 _BEHIND_ALL = b"~"
@@ -31,8 +31,13 @@ class InPool(NamedTuple):
 
 def count_in_pool(paths: FleetPaths, kind: str = "") -> Operation[InPool]:
     """Count them, of one kind if that is not ""."""
-    reply = yield from commit(Txn((), (_counted(paths, "pool", kind), _counted(paths, "failed", kind))))
+    reply = yield from commit(Txn((), counts_in_pool(paths, kind)))
     return InPool(reply.range(0).total, reply.range(1).total)
+
+
+def counts_in_pool(paths: FleetPaths, kind: str = "") -> tuple[Range, Range]:
+    """Return what counts them, in this order."""
+    return _counted(paths, "pool", kind), _counted(paths, "failed", kind)
 
 
 def failed_page(

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from coordinator.process.tasks import Tasks
+from coordinator.recorder import CensusCounts
 
 __all__ = ["CensusGauges", "Reading", "ReplicaGauges", "TaskGauges"]
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Census:
-    live_claims: Mapping[str, int] = field(default_factory=dict)
-    loose_ends: Mapping[str, int] = field(default_factory=dict)
+_NOTHING = CensusCounts({}, {}, {}, {})
 
 
 class CensusGauges(Collector):
@@ -37,17 +34,15 @@ class CensusGauges(Collector):
         #: Always reported, so that a store without claims differs from a replica that is not elected.
         self._other = other
         #: Replaced as a whole: another thread reads it.
-        self._census: _Census | None = None
+        self._census: CensusCounts | None = None
 
-    def show(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
+    def show(self, counts: CensusCounts | None) -> None:
         """Show these counts by kind from now on, none for None. A kind of which none is left is shown with 0."""
-        if live_claims is None or loose_ends is None:
+        if counts is None:
             self._census = None
             return
-        before = self._census or _Census()
-        self._census = _Census(
-            self._summed(before.live_claims, live_claims), self._summed(before.loose_ends, loose_ends)
-        )
+        before = self._census or _NOTHING
+        self._census = CensusCounts(*map(self._summed, before, counts))
 
     def _summed(self, before: Mapping[str, int], counts: Mapping[str, int]) -> Mapping[str, int]:
         shown = dict.fromkeys((*before, self._other), 0)
@@ -58,10 +53,13 @@ class CensusGauges(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Yield the gauges of the census."""
-        census = self._census or _Census()
+        census = self._census or _NOTHING
         yield _by_kind("live_claims", "Claims that are live, in all fleets", census.live_claims)
         what = "Abandoned work, in all fleets, that has not been claimed again or acknowledged"
         yield _by_kind("loose_ends", what, census.loose_ends)
+        what = "Work in the pools of all fleets that no session holds, whether or not it must wait"
+        yield _by_kind("available", what, census.available)
+        yield _by_kind("failed", "Work of the pools of all fleets that has failed too often", census.failed)
 
 
 def _by_kind(name: str, what: str, counts: Mapping[str, int]) -> GaugeMetricFamily:

@@ -17,7 +17,7 @@ from coordinator.metrics.families import OfClaims, OfService
 from coordinator.metrics.gauges import CensusGauges
 from coordinator.metrics.window import WINDOW_SECONDS, ConvergenceWindow
 from coordinator.model import ConvergenceRate, DenialReason, Outcome, SkipReason, State
-from coordinator.recorder import EndedAttempt, Place, SimilarAnswer
+from coordinator.recorder import CensusCounts, EndedAttempt, Place, SimilarAnswer
 
 __all__ = ["PrometheusRecorder"]
 
@@ -113,10 +113,10 @@ class PrometheusRecorder:
             self._of_service.elected.set(elected)
             self._of_service.lag.set(revision_lag)
 
-    def census(self, live_claims: Mapping[str, int] | None, loose_ends: Mapping[str, int] | None) -> None:
+    def census(self, counts: CensusCounts | None) -> None:
         """Show what the elected replica has counted."""
         with self._never_raising:
-            self._census.show(live_claims, loose_ends)
+            self._census.show(counts)
 
     def convergence_rate(self, fleet: str) -> ConvergenceRate:
         """Return the share of the fleet's asks at this replica that were contended in the last five minutes."""

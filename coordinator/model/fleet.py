@@ -68,7 +68,8 @@ class Briefing:
 
     ``session`` is who asked, None for none: its claims, ``held``, come first among ``taken``, and ``omitted_held`` is
     how many of the omitted ones it holds. With a ``repository``, what is of others is only counted, as is what is of
-    other kinds than those asked for: ``elsewhere_…``. What the session holds is listed wherever it is.
+    other kinds than those asked for: ``elsewhere_…``. What the session holds is listed wherever it is. ``pooled`` is
+    how much is in the pool, and ``failed`` how much has failed too often there, of all repositories and kinds.
     """
 
     generated_at: datetime
@@ -86,6 +87,8 @@ class Briefing:
     elsewhere_taken: int = 0
     elsewhere_loose_ends: int = 0
     elsewhere_finished: int = 0
+    pooled: int = 0
+    failed: int = 0
 
     @property
     def held(self) -> tuple[Claim, ...]:

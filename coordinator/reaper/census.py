@@ -1,4 +1,6 @@
-"""The census: how many live claims and loose ends there are, by kind and in all fleets, for the metrics.
+"""The census: how many live claims and loose ends there are, and how much is in the pool, by kind and in all fleets.
+
+It is taken for the metrics.
 
 Invariants:
 - Only the elected replica takes it, and what it reported is withdrawn when its term ends.
@@ -14,9 +16,10 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.pool_counts import available_by_kind
 from coordinator.engine.scan import OTHERS, count_kinds, next_fleet
 from coordinator.engine.steps import Operation
-from coordinator.recorder import Recorder
+from coordinator.recorder import CensusCounts, Recorder
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Census"]
@@ -45,6 +48,8 @@ class Census:
             return
         live_claims: dict[str, int] = {}
         loose_ends: dict[str, int] = {}
+        available: dict[str, int] = {}
+        failed: dict[str, int] = {}
         cursor: bytes | None = None
         while True:
             fleet, cursor = await self._read(partial(next_fleet, cursor))
@@ -52,15 +57,17 @@ class Census:
                 paths = FleetPaths(fleet)
                 _add(live_claims, await self._read(partial(count_kinds, paths, "claim")))
                 _add(loose_ends, await self._read(partial(count_kinds, paths, "loose")))
+                _add(available, await self._read(partial(available_by_kind, paths)))
+                _add(failed, await self._read(partial(count_kinds, paths, "failed")))
             if cursor is None:
                 break
-        self._recorder.census(live_claims, loose_ends)
+        self._recorder.census(CensusCounts(live_claims, loose_ends, available, failed))
         now = time.monotonic()
         self._rests_until = now + (now - started) * (1 / _SHARE - 1)
 
     def withdraw(self) -> None:
         """Withdraw what was reported: another replica may be elected."""
-        self._recorder.census(None, None)
+        self._recorder.census(None)
 
     async def _read(self, start: Callable[[], Operation[T]]) -> T:
         return await self._runner.run(start, deadline=time.monotonic() + _READ_SECONDS)

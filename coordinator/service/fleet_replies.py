@@ -146,4 +146,6 @@ async def briefing(found: model.Briefing) -> pb.BriefingResponse:
         elsewhere_taken=found.elsewhere_taken,
         elsewhere_loose_ends=found.elsewhere_loose_ends,
         elsewhere_finished=found.elsewhere_finished,
+        pooled=found.pooled,
+        failed=found.failed,
     )

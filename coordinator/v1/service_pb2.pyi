@@ -671,7 +671,7 @@ class BriefingRequest(_message.Message):
     def __init__(self, fleet: _Optional[str] = ..., kinds: _Optional[_Iterable[str]] = ..., max_age: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., max_characters: _Optional[int] = ..., session: _Optional[str] = ..., repository: _Optional[str] = ...) -> None: ...
 
 class BriefingResponse(_message.Message):
-    __slots__ = ("generated_at", "revision", "taken", "loose_ends", "finished", "omitted_taken", "omitted_loose_ends", "omitted_finished", "markdown", "omitted_held", "repository", "elsewhere_taken", "elsewhere_loose_ends", "elsewhere_finished")
+    __slots__ = ("generated_at", "revision", "taken", "loose_ends", "finished", "omitted_taken", "omitted_loose_ends", "omitted_finished", "markdown", "omitted_held", "repository", "elsewhere_taken", "elsewhere_loose_ends", "elsewhere_finished", "pooled", "failed")
     GENERATED_AT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     TAKEN_FIELD_NUMBER: _ClassVar[int]
@@ -686,6 +686,8 @@ class BriefingResponse(_message.Message):
     ELSEWHERE_TAKEN_FIELD_NUMBER: _ClassVar[int]
     ELSEWHERE_LOOSE_ENDS_FIELD_NUMBER: _ClassVar[int]
     ELSEWHERE_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    POOLED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
     generated_at: _timestamp_pb2.Timestamp
     revision: int
     taken: _containers.RepeatedCompositeFieldContainer[_types_pb2.Claim]
@@ -700,7 +702,9 @@ class BriefingResponse(_message.Message):
     elsewhere_taken: int
     elsewhere_loose_ends: int
     elsewhere_finished: int
-    def __init__(self, generated_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., taken: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., loose_ends: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., finished: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., omitted_taken: _Optional[int] = ..., omitted_loose_ends: _Optional[int] = ..., omitted_finished: _Optional[int] = ..., markdown: _Optional[str] = ..., omitted_held: _Optional[int] = ..., repository: _Optional[str] = ..., elsewhere_taken: _Optional[int] = ..., elsewhere_loose_ends: _Optional[int] = ..., elsewhere_finished: _Optional[int] = ...) -> None: ...
+    pooled: int
+    failed: int
+    def __init__(self, generated_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., taken: _Optional[_Iterable[_Union[_types_pb2.Claim, _Mapping]]] = ..., loose_ends: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., finished: _Optional[_Iterable[_Union[_types_pb2.Record, _Mapping]]] = ..., omitted_taken: _Optional[int] = ..., omitted_loose_ends: _Optional[int] = ..., omitted_finished: _Optional[int] = ..., markdown: _Optional[str] = ..., omitted_held: _Optional[int] = ..., repository: _Optional[str] = ..., elsewhere_taken: _Optional[int] = ..., elsewhere_loose_ends: _Optional[int] = ..., elsewhere_finished: _Optional[int] = ..., pooled: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
 
 class HotRequest(_message.Message):
     __slots__ = ("fleet", "kind", "limit", "max_age")

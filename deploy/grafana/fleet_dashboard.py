@@ -264,6 +264,26 @@ def _live(board: Dashboard) -> Dashboard:
                 stacked=True,
             )
         )
+        .with_panel(
+            graph(
+                "Available in the pool, by kind",
+                "Submitted work that no session holds, whether or not it must wait. Good falls while workers run; a "
+                "line that stays waits for other work, or for workers. Alert: CoordinationPoolStarving.",
+                [Query(f"sum by (kind) (coordination_available{{{_KIND}}})", "{{kind}}")],
+                Unit.COUNT,
+                stacked=True,
+            )
+        )
+        .with_panel(
+            graph(
+                "Failed in the pool, by kind",
+                "Submitted work that has failed too often, and is not handed out any more. Good is 0. Alert: "
+                "CoordinationPoolFailed.",
+                [Query(f"sum by (kind) (coordination_failed{{{_KIND}}})", "{{kind}}")],
+                Unit.COUNT,
+                stacked=True,
+            )
+        )
     )
 
 

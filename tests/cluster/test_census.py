@@ -83,6 +83,17 @@ async def test_it_counts_all_fleets_by_kind_and_follows(world: World) -> None:
         await one.await_reported("loose_ends", task=3, other=0, **{"task-2": 1})
 
 
+async def test_it_counts_the_pool_without_what_is_held_and_what_views_write(world: World) -> None:
+    paths = FleetPaths(world.fleet)
+    await world.claim_all(["task:held", "task:other"], 600)
+    for work_key in ("task:held", "task:a", "doc:a"):
+        await put(world, paths.prefix("pool") + work_key.encode())
+    await put(world, paths.prefix("pool") + b"~touched", paths.prefix("failed") + b"task:b")
+    async with replica(world, "one") as one:
+        await one.await_reported("available", task=1, doc=1, other=0)
+        await one.await_reported("failed", task=1, other=0)
+
+
 async def test_only_the_elected_replica_reports_it(world: World) -> None:
     await world.claim_all(["task:a"], 600)
     async with replica(world, "one") as one:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator.store.embedded import DEFAULT_QUOTA_BYTES
+from coordinator.store.embedded import DEFAULT_QUOTA_BYTES, find_etcd
 from demo.observability.fleet import CROWDS, Counts, FleetLoad
 from tests.conftest import RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
 from tests.deploy.prometheus_running import WINDOW, RunningPrometheus, deployed_prometheus
@@ -58,6 +60,7 @@ class LoadedFleet:
 def loaded_fleet(home: Path, run_etcd: RunEtcd, run_coordinator: RunCoordinator) -> Iterator[LoadedFleet]:
     """Run all of it until the block ends; ``home`` is a directory that holds nothing of it yet."""
     with run_etcd(home / "etcd") as etcd, asyncio.Runner() as runner:
+        _leave_in_the_pool(etcd)
         serve = ("serve", "--etcd", etcd.endpoint, "--etcd-quota-bytes", str(DEFAULT_QUOTA_BYTES))
         with (
             run_coordinator(*serve, COORDINATION_REAPER="yes") as one,
@@ -73,6 +76,14 @@ def loaded_fleet(home: Path, run_etcd: RunEtcd, run_coordinator: RunCoordinator)
                 runner.run(_drive(load))
                 _wait_until_evaluated(prometheus, load.counts)
                 yield LoadedFleet(etcd, (one, other), prometheus, load.counts, before, began, time.time())
+
+
+def _leave_in_the_pool(etcd: RunningEtcd) -> None:
+    """Leave work in the pool, and some that has failed too often: no load submits any, and none is to be claimed."""
+    etcdctl = [str(find_etcd().path.with_name("etcdctl")), "--endpoints", etcd.endpoint]
+    for key in ("pool/task:waiting", "failed/task:poison"):
+        command = [*etcdctl, "put", f"/coordination/v1/faulty/{key}", "{}"]
+        subprocess.run(command, env=os.environ | {"ETCDCTL_API": "3"}, check=True, capture_output=True, timeout=30)
 
 
 def _wait_until_evaluated(prometheus: RunningPrometheus, counts: Counts) -> None:

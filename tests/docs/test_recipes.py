@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import Client, State
+from coordinator import Client, PoolCounts, State
 from tests.conftest import RunningCoordinator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,3 +183,34 @@ def test_agents_from_cron_take_different_pieces(shell: Shell, client: Client, tm
         go.write(b"\n\n")
         assert end(*working) == [(0, "")] * 2
     assert prompts == [f"Do task:{name}. This is attempt 1.\n{no_note}" for name in "ab"]
+
+
+def test_workers_finish_a_pool_of_300_tasks_in_the_order_of_their_dependencies(
+    shell: Shell, client: Client, tmp_path: Path
+) -> None:
+    [(code, said)] = end(shell(RECIPES["pool"]))
+    assert (code, len(said.splitlines())) == (0, 300)
+    (tmp_path / "worker.py").write_text(RECIPES["pool worker in Python"])
+    done = end(*(shell(f"{sys.executable} worker.py {name}") for name in ("w-1", "w-2")))
+    assert [code for code, _ in done] == [0, 0], done
+    assert sorted(line for _, text in done for line in text.splitlines()) == sorted(
+        [f"task:chapter-{number}: write chapter {number}" for number in range(1, 11)]
+        + [f"task:page-{number}: write it" for number in range(11, 301)]
+    )
+    assert client.pool_page().counts == PoolCounts()
+    # Entries are of the latest end first; those of one moment are of pages, each a claim behind its chapter.
+    ended = {entry.work_key: entry.ended_at for entry in client.log()}
+    assert all(ended[f"task:chapter-{number % 10 + 1}"] <= ended[f"task:page-{number}"] for number in range(11, 301))
+
+
+def test_a_worker_in_a_shell_ends_when_nothing_is_left(shell: Shell, client: Client, tmp_path: Path) -> None:
+    program(tmp_path / "my-agent", 'echo "does $COORDINATION_KEY"; test "$COORDINATION_KEY" != task:chapter-2')
+    program(
+        tmp_path / "jq", f"exec {sys.executable} -c 'import json, sys; print(json.load(sys.stdin)[\"nothing_free\"])'"
+    )
+    client.set_policy("task:chapter-2", max_attempts=1)
+    submit, worker = RECIPES["pool"].replace("${1:-300}", "2"), RECIPES["pool worker"]
+    [(code, said)] = end(shell(f"{submit}\n{worker}"))
+    assert code == 0, said
+    assert sorted(re.findall(r"^does (\S+)", said, re.MULTILINE)) == ["task:chapter-1", "task:chapter-2"]
+    assert client.pool_page().counts == PoolCounts(failed=1)

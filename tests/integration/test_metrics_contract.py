@@ -41,6 +41,8 @@ PROMISED = {
     "abandonments_total": ("counter", {"kind", "cause"}),
     "live_claims": ("gauge", {"kind"}),
     "loose_ends": ("gauge", {"kind"}),
+    "available": ("gauge", {"kind"}),
+    "failed": ("gauge", {"kind"}),
     "contenders_per_claim": ("histogram", set()),
     "claim_held_seconds": ("histogram", {"kind", "ended"}),
     "reap_lag_seconds": ("histogram", set()),
@@ -149,7 +151,7 @@ def test_help_texts_are_sentences_and_name_the_unit(exposed: dict[str, Family]) 
 
 def test_the_page_says_how_many_series_there_can_be(exposed: dict[str, Family]) -> None:
     text = " ".join(PAGE.split())
-    gauges = 2 * (MAX_KINDS + 1)
+    gauges = 4 * (MAX_KINDS + 1)
     assert f"{MAX_KINDS} kinds" in text
     assert f"at most {SERIES_OF_KINDS + gauges:,} series" in text
     methods = len(pb.DESCRIPTOR.services_by_name["CoordinatorService"].methods)

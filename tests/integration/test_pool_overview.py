@@ -150,6 +150,21 @@ def test_work_list_shows_what_is_in_the_pool(client: Client, coordination: Coord
     assert {*found} == {each[1] for each in listed()}
 
 
+def test_a_briefing_ends_with_what_is_in_the_pool(client: Client, coordination: Coordination) -> None:
+    assert "In the pool" not in client.briefing().markdown
+    client.submit("s-1", "task:first")
+    # There is something to do: no first claim is shown.
+    assert coordination("briefing").stdout.endswith(
+        "\n\nIn the pool: 1. `coordination work-next` claims the best that is free.\n"
+    )
+    every_kind(client)
+    found = client.briefing(repository="acme/web")
+    assert (found.pooled, found.failed) == (7, 1)
+    line = "In the pool: 7. `coordination work-next` claims the best that is free. Failed too often: 1."
+    assert found.markdown.splitlines()[-1] == f"{line} `coordination work-list --failed` names them."
+    assert len(client.briefing(max_characters=500).markdown) <= 500
+
+
 def test_what_is_submitted_and_what_fails_are_events(client: Client) -> None:
     client.claim("s-1", "task:first")
     begin = client.get("task:first").revision

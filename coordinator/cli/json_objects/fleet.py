@@ -57,6 +57,7 @@ def briefing_object(briefing: model.Briefing) -> Object:
             "loose_ends": briefing.elsewhere_loose_ends,
             "finished": briefing.elsewhere_finished,
         },
+        "pool": {"pooled": briefing.pooled, "failed": briefing.failed},
     }
 
 

@@ -21,6 +21,8 @@ PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/$(if $(C
 RUN_TESTS = $(PYTEST) $(PARALLEL) -m "not alone and not long$(1)" $(PYTEST_ARGS) $(2) && \
 	{ $(PYTEST) -m "alone and not long$(1)" $(PYTEST_ARGS) $(2) || test $$? -eq 5; }
 FUZZ_MINUTES ?= 5
+# What runs on macOS too: all but `coordination run`, whose promise needs Linux.
+PORTABLE = $(shell find coordinator demo -name '*.py' -not -path 'coordinator/run/*' -not -path '*_pb2*')
 # The release of Debian that a newer etcd is taken from, and the tests that are run with it: those of the integration
 # tests that are about credentials, commands and numbers would find nothing new.
 ETCD_SUITE ?= trixie
@@ -141,6 +143,7 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin --follow-imports silent $(PORTABLE)
 	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
 	@$(BIN)/buf lint

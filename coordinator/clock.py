@@ -17,10 +17,10 @@ from pathlib import Path
 __all__ = ["boot_seconds", "cut", "drift_seconds", "now", "this_boot"]
 
 
-if hasattr(time, "CLOCK_BOOTTIME"):
+if sys.platform == "linux":
 
     def boot_seconds() -> float:
-        """Read a clock that never jumps, and that counts while the host is suspended where there is such a one."""
+        """Read a clock that never jumps, and that counts while the host is suspended."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 elif sys.platform == "darwin":

@@ -29,6 +29,10 @@ _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 _LONGEST_NAME = 200
 
 
+#: The clock of `boot_seconds`, whose module loads slowly: where Linux has one of its own, macOS' counts sleep too.
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class Stamp:
     """What is remembered: until when nothing is to be done, and of which attempts the session was reminded."""
 
@@ -38,7 +42,7 @@ class Stamp:
 
 def now() -> float:
     """Return the reading of the clock of stamps, in seconds: one that counts while the host is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_CLOCK)
 
 
 def load(session: str) -> Stamp:

@@ -28,7 +28,7 @@ from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text.work import describe_claim, describe_similar
 from coordinator.cli.work_arguments import DistinctFrom, SessionOption, Wait, read_wait
-from coordinator.errors import ClaimLost, InvalidInput
+from coordinator.errors import ClaimLost, InvalidInput, Unavailable
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
 from coordinator.names import check_kind
@@ -125,6 +125,7 @@ def run(
     COMMAND finds its claim in COORDINATION_SESSION, _KEY, _FENCING_TOKEN, _ATTEMPT, _INSTANCE, _PREVIOUS_NOTE and
     _BRIEF_FILE, the path of a file with the brief.
     """
+    _check_system()
     from coordinator.repository import in_repository, repository_of
     from coordinator.run.candidates import check_candidates
     from coordinator.run.signals import end_by
@@ -170,6 +171,15 @@ def run(
     if outcome.signal == signal.SIGINT:
         end_by(signal.SIGINT)
     return int(outcome.code)
+
+
+def _check_system() -> None:
+    """Raise ``Unavailable`` where no command can be made to end with its claim."""
+    if not sys.platform.startswith("linux"):
+        raise Unavailable(
+            "coordination run needs Linux: no other system lets it end whatever a command has started",
+            hint="use work-claim, work-renew and work-complete, or `hold` of the Python client",
+        )
 
 
 def _claimed(context: Context, claim: Claim, *, verbose: bool) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from coordinator.errors import CoordinatorError, InvalidInput, Unavailable
 from coordinator.net.socket_trust import check_place, why_not
-from coordinator.net.unix_sockets import UNIX, peer_of
+from coordinator.net.unix_sockets import HAS_DESCRIPTOR_PATHS, O_PATH, UNIX, peer_of
 
 __all__ = ["BOUND_NAME", "SocketFile"]
 
@@ -54,11 +54,8 @@ class SocketFile:
             with self._turn() as directory:
                 mode, group = self._make_room()
                 with tempfile.TemporaryDirectory(prefix=".coordination-", dir=self.path.parent) as made:
-                    within = os.open(made, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-                    try:
-                        yield f"{UNIX}/proc/self/fd/{within}/{BOUND_NAME}"
-                    finally:
-                        os.close(within)
+                    with _reached(made) as within:
+                        yield f"{UNIX}{within}/{BOUND_NAME}"
                     bound = Path(made, BOUND_NAME)
                     bound.chmod(_grouped(bound, mode, group))
                     os.rename(bound, self.path.name, dst_dir_fd=directory)
@@ -127,6 +124,19 @@ class SocketFile:
             os.close(directory)
 
 
+@contextlib.contextmanager
+def _reached(directory: str) -> Iterator[str]:
+    """Yield a short path to a directory, where the system has such a way."""
+    if not HAS_DESCRIPTOR_PATHS:
+        yield directory
+        return
+    opened = os.open(directory, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{opened}"
+    finally:
+        os.close(opened)
+
+
 def _grouped(bound: Path, mode: int, group: int | None) -> int:
     """Give a socket to a group, and return the mode for it: no other group gets what was meant for that one."""
     if group is None or bound.stat().st_gid == group:
@@ -142,17 +152,26 @@ def _listener(path: Path) -> str | None:
     """Return which process listens on a socket, None if none does; raises ``OSError`` where that is unknown."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(_ANSWER_SECONDS)
-        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            asking.connect(f"/proc/self/fd/{descriptor}")
+            _connect(asking, path)
         except ConnectionRefusedError:
             return None
         except (TimeoutError, BlockingIOError):
             return "another program"  # its queue is full
-        finally:
-            os.close(descriptor)
         pid = peer_of(asking).pid
     name = "another program"
     with contextlib.suppress(OSError):
         name = f"pid {pid} ({Path('/proc', str(pid), 'comm').read_text().strip()})" if pid else name
     return name
+
+
+def _connect(asking: socket.socket, path: Path) -> None:
+    """Connect to the socket at a path, of any length where the system has a way."""
+    if not HAS_DESCRIPTOR_PATHS:
+        asking.connect(str(path))
+        return
+    descriptor = os.open(path, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        asking.connect(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)

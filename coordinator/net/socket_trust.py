@@ -5,7 +5,8 @@ it: by the rules of ``coordinator/security/file_trust.py``, so that a sticky dir
 is what is connected to: gRPC, which connects when it likes, is given an open descriptor of the socket instead of the
 path, and what that leads to is never another user's.
 
-Paths of any length and spelling can be connected to in this way.
+Paths of any length and spelling can be connected to in this way. Other systems than Linux cannot open a socket: there
+it is looked at and then connected to by its path, which another user can have changed meanwhile in a sticky directory.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
-from coordinator.net.unix_sockets import UNIX, path_of
+from coordinator.net.unix_sockets import HAS_DESCRIPTOR_PATHS, O_PATH, UNIX, path_of
 from coordinator.security.file_trust import check_way, is_ours, user_name
 
 __all__ = ["WhyNot", "check_place", "pinned_target", "why_not"]
@@ -45,6 +46,9 @@ def pinned_target(endpoint: str) -> str:
     Raises ``InvalidInput`` if not. Where nothing is, gRPC is sent nowhere; it is for the caller to say why.
     """
     path = path_of(endpoint)
+    if not HAS_DESCRIPTOR_PATHS:
+        _look_at(path)
+        return f"{UNIX}{path}"
     known = _pinned.get(path)
     try:
         found = path.lstat()
@@ -68,15 +72,31 @@ def check_place(path: Path, field: str) -> None:
         ) from None
 
 
+def _look_at(path: Path) -> None:
+    """Raise ``InvalidInput`` if what is at a path cannot be trusted; nothing there is for gRPC to find."""
+    try:
+        check_way(path.parent, "endpoint", of_kernel_too=True)
+        _refuse(path, path.lstat())
+    except OSError:
+        return
+
+
+def _refuse(path: Path, found: os.stat_result) -> None:
+    why = why_not(path, found)
+    if why is not None:
+        raise InvalidInput(f"nothing is sent to {UNIX}{path}: {why.message}", field="endpoint", hint=why.hint)
+
+
 def _pin(path: Path) -> _Pinned:
     """Open the socket at a path, and have the descriptor of that path lead to it; raises ``OSError`` if none is."""
     check_way(path.parent, "endpoint", of_kernel_too=True)
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     found = os.fstat(descriptor)
-    why = why_not(path, found)
-    if why is not None:
+    try:
+        _refuse(path, found)
+    except InvalidInput:
         os.close(descriptor)
-        raise InvalidInput(f"nothing is sent to {UNIX}{path}: {why.message}", field="endpoint", hint=why.hint)
+        raise
     known = _pinned.get(path)
     if known is not None:
         os.dup2(descriptor, known.descriptor, inheritable=False)

@@ -4,7 +4,8 @@ Invariant: a socket directory belongs to the user that runs the coordinator, is 
 It is opened once and checked as opened, so that what is put into it later lies in the directory that was checked.
 
 A path in an address has at most 107 bytes (``sun_path`` in <linux/un.h>), and gRPC reads one as part of a URI. What is
-longer or holds other characters is reached through /proc/self/fd and an open directory.
+longer or holds other characters is reached through /proc/self/fd and an open directory. Other systems than Linux have
+no such way: there a socket is reached by its path, and one that is too long (macOS allows 103 bytes) is an error.
 
 What is typed for a socket is ``unix:`` and an absolute path, ``unix:///PATH`` as gRPC writes it, or refused: no path is
 relative, because settings are read in other directories than they are written in.
@@ -17,14 +18,17 @@ import os
 import re
 import stat
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
+from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
 
 __all__ = [
+    "HAS_DESCRIPTOR_PATHS",
+    "O_PATH",
     "UNIX",
     "Peer",
     "connect",
@@ -42,7 +46,9 @@ UNIX = "unix:"
 _ABSTRACT = "unix-abstract:"
 _LONGEST_PATH = 107
 _PLAIN = re.compile(r"/[A-Za-z0-9/._:@+=-]*")
-_CREDENTIALS = struct.Struct("3i")
+#: Whether /proc/self/fd leads to what is open, sockets too; ``O_PATH`` opens them, elsewhere only directories.
+HAS_DESCRIPTOR_PATHS: bool = sys.platform == "linux"
+O_PATH: int = getattr(os, "O_PATH", os.O_RDONLY)
 #: Directories that channels of this process lead through. They stay open as long as the process runs.
 _opened: dict[Path, int] = {}
 
@@ -114,7 +120,7 @@ def listen(path: Path) -> socket:
             os.unlink(path.name, dir_fd=parent)
         listening = socket(AF_UNIX, SOCK_STREAM)
         try:
-            listening.bind(_through(parent, path.name))
+            listening.bind(_through(parent, path))
             # Peers see the user of the process that calls this.
             listening.listen()
         except BaseException:
@@ -131,39 +137,58 @@ def connect(path: Path, seconds: float) -> socket:
         connection = socket(AF_UNIX, SOCK_STREAM)
         try:
             connection.settimeout(seconds)
-            connection.connect(_through(parent, path.name))
+            connection.connect(_through(parent, path))
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-def peer_of(connection: socket) -> Peer:
-    """Return which process is at the other end: the one that listened, or that connected."""
-    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size))
-    return Peer(pid or None, uid)
+if sys.platform == "linux":
+    from socket import SO_PEERCRED, SOL_SOCKET
 
+    _CREDENTIALS = struct.Struct("3i")
 
-def target_of(address: str) -> str:
-    """Return what gRPC connects to for ``unix:PATH``; any other address is returned as it is."""
-    path = Path(address.removeprefix(UNIX))
-    if not address.startswith(UNIX) or (_PLAIN.fullmatch(str(path)) and len(os.fsencode(path)) <= _LONGEST_PATH):
+    def peer_of(connection: socket) -> Peer:
+        """Return which process is at the other end: the one that listened, or that connected."""
+        pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size))
+        return Peer(pid or None, uid)
+
+    def target_of(address: str) -> str:
+        """Return what gRPC connects to for ``unix:PATH``; any other address is returned as it is."""
+        path = Path(address.removeprefix(UNIX))
+        if not address.startswith(UNIX) or (_PLAIN.fullmatch(str(path)) and len(os.fsencode(path)) <= _LONGEST_PATH):
+            return address
+        if path.parent not in _opened:
+            with contextlib.suppress(OSError):
+                _opened[path.parent] = os.open(path.parent, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Where there is no such directory, there is no such socket either.
+        return UNIX + _through(_opened.get(path.parent, -1), path)
+
+    def _through(directory: int, path: Path) -> str:
+        return f"/proc/self/fd/{directory}/{path.name}"
+
+else:
+    #: Of macOS, from <sys/un.h> and <sys/ucred.h>: the level of the options, the options, and the size of a xucred.
+    _SOL_LOCAL, _LOCAL_PEERCRED, _LOCAL_PEERPID, _XUCRED_BYTES = 0, 1, 2, 76
+
+    def peer_of(connection: socket) -> Peer:
+        """Return which process is at the other end: the one that listened, or that connected."""
+        _, uid = struct.unpack_from("2I", connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED_BYTES))
+        return Peer(connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID) or None, uid)
+
+    def target_of(address: str) -> str:
+        """Return what gRPC connects to: the address as it is."""
         return address
-    if path.parent not in _opened:
-        with contextlib.suppress(OSError):
-            _opened[path.parent] = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    # Where there is no such directory, there is no such socket either.
-    return UNIX + _through(_opened.get(path.parent, -1), path.name)
+
+    def _through(directory: int, path: Path) -> str:  # noqa: ARG001  # as where there is a way through it
+        return str(path)
 
 
 @contextlib.contextmanager
 def _parent(path: Path) -> Iterator[int]:
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    directory = os.open(path.parent, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield directory
     finally:
         os.close(directory)
-
-
-def _through(directory: int, name: str) -> str:
-    return f"/proc/self/fd/{directory}/{name}"

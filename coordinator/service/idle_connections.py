@@ -20,6 +20,7 @@ import math
 import os
 import socket
 import stat
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from urllib.parse import unquote
@@ -41,7 +42,7 @@ _PATIENCE = ((0.75, 0.2), (0.5, 2.0))
 _SHARED_FROM = 0.9
 _MOST_LINES, _LINES_SECONDS = 1, 60.0
 
-_OPEN_FILES = "/proc/self/fd"
+_OPEN_FILES = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 
 _Peer = tuple[str, int]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,10 +48,26 @@ def _in_memory(pair: KeyPair) -> Iterator[tuple[str, str]]:
     """Give paths of certificate chain and key, which OpenSSL only reads from files."""
     opened: list[int] = []
     try:
-        for content in (pair.chain, pair.key):
-            opened.append(os.memfd_create("pem", os.MFD_CLOEXEC))
-            os.write(opened[-1], content)
-        yield f"/proc/self/fd/{opened[0]}", f"/proc/self/fd/{opened[1]}"
+        opened += [_readable(content) for content in (pair.chain, pair.key)]
+        yield f"/dev/fd/{opened[0]}", f"/dev/fd/{opened[1]}"
     finally:
         for each in opened:
             os.close(each)
+
+
+if sys.platform == "linux":
+
+    def _readable(content: bytes) -> int:
+        descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+        os.write(descriptor, content)
+        return descriptor
+
+else:
+
+    def _readable(content: bytes) -> int:
+        reading, writing = os.pipe()
+        # What does not fit into a pipe is cut off, and refused by OpenSSL.
+        os.set_blocking(writing, False)
+        os.write(writing, content)
+        os.close(writing)
+        return reading

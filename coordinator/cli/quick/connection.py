@@ -68,7 +68,7 @@ class Connection:
         self._unread = b""
         self._read = 0
         self._window = _USUAL_WINDOW
-        self._socket = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self._socket = _socket.socket(family, _socket.SOCK_STREAM)
         try:
             self._socket.settimeout(self._left())
             if family != _socket.AF_UNIX:

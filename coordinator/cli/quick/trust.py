@@ -40,11 +40,17 @@ def read_token(path: str) -> str:
     return token
 
 
+#: Linux opens sockets with it, and has paths to what is open.
+_O_PATH: int | None = getattr(os, "O_PATH", None)
+
+
 def open_socket(path: str) -> str:
     """Return a path that leads to the socket that is at ``path`` now, whatever is there later; raises ``NotQuick``."""
+    if _O_PATH is None:
+        raise NotQuick("this system has no paths to what is open")
     _check_way(path)
     try:
-        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, _O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError):
         raise NotQuick("there is no socket") from None
     found = os.fstat(descriptor)

@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import time
 from pathlib import Path
 from socket import MSG_PEEK, socket
@@ -24,6 +23,7 @@ from typing import Any, Self
 
 from coordinator.errors import PermissionDenied, Unavailable
 from coordinator.net.unix_sockets import connect, peer_of
+from coordinator.process.watched_process import WatchedProcess
 
 __all__ = ["CONTROL", "READY", "STOP", "Holder", "already_running", "find_holder"]
 
@@ -41,14 +41,14 @@ class Holder:
     def __init__(self, connection: socket) -> None:
         self._connection = connection
         self.pid = peer_of(connection).pid
-        self._process: int | None = None
+        self._process: WatchedProcess | None = None
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                process = os.pidfd_open(self.pid)
+                process = WatchedProcess(self.pid)
                 if self._is_connected():
                     self._process = process
                 else:
-                    os.close(process)
+                    process.close()
 
     @property
     def who(self) -> str:
@@ -76,7 +76,7 @@ class Holder:
 
     def wait(self, seconds: float) -> bool:
         """Wait until it has ended, for at most so long; returns whether it has."""
-        ended = self._process if self._process is not None else self._connection.fileno()
+        ended = self._process if self._process is not None else self._connection
         deadline = time.monotonic() + max(0.0, seconds)
         while True:
             readable = select.select([ended], [], [], max(0.0, deadline - time.monotonic()))[0]
@@ -94,15 +94,14 @@ class Holder:
                 "such as a container",
                 hint="kill it there, or stop the container; claims are kept all the same",
             )
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        self._process.kill()
         select.select([self._process], [], [])
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
         if self._process is not None:
-            os.close(self._process)
+            self._process.close()
             self._process = None
 
     def __enter__(self) -> Self:

@@ -25,8 +25,8 @@ _DROPPED_MATHEMATICS = "|~"
 #: Of a list, a quotation or a task list in Markdown. A number behind ``>`` is compared.
 _MARK = re.compile(r"\A(?:[-*+\u2022] |> (?=[^\W\d]))*(?:\[[ xX]?\] )?")
 #: Signs for what is also typed in two characters; between words, as an arrow is not to be taken for ``>``.
-_TYPED = {"\u2264": "<=", "\u2265": ">=", "\u2260": "!=", "\u21d2": "=>"}
-_TYPED_SIGNS = re.compile("[\u2264\u2265\u2260\u21d2]")
+_TYPED = {"\u2264": "<=", "\u2265": ">=", "\u2260": "!=", "\u21d2": "=>", "\u2030": " permille"}
+_TYPED_SIGNS = re.compile("[\u2264\u2265\u2260\u21d2\u2030]")
 _ARROW = re.compile(r"(?<= )(?:-+>|\u27f6|\u2794|\u279c)(?= )")
 #: Names of languages, whose sign may stand apart, and what is joined to one name.
 _LANGUAGE = re.compile(r"(?<![^\W_])([cf]) (\+\+|#)(?![^\W_])")

@@ -39,6 +39,11 @@ _SITE_FIRST = re.compile(
 _HOSTLESS = re.compile(
     rf"(?:projects|users)/{_SEGMENT}/repos/{_SEGMENT}(?:/pull-requests/[0-9]+.*|![0-9]+)", re.IGNORECASE
 )
+#: What a shell or a template was to fill in.
+_UNFILLED = re.compile(
+    rf"\$\{{?[A-Za-z_]\w*\}}?(?:[#!/]\S*)?|{_SEGMENT}(?:/{_SEGMENT})*[#!](?:\$|\{{|<)\S*|{_SEGMENT}(?:/{_SEGMENT})+#",
+    re.ASCII,
+)
 #: What GitHub names work with in its API, where the case of letters counts.
 _NODE = re.compile(r"(?:I|PR|D|IC)_kw[A-Za-z0-9_-]{8,}", re.ASCII)
 #: A path of a forge with letters that none of them has in its names.
@@ -93,6 +98,11 @@ def refuse_foreign(text: str) -> None:
         raise _invalid(
             f"{cut(text)} names no host, and Bitbucket Data Center has many",
             "write the host in front, for example bitbucket:HOST/project/repository!12",
+        )
+    if _UNFILLED.fullmatch(text) is not None:
+        raise _invalid(
+            f"{cut(text)} holds the name of a variable, or nothing, where a value should be",
+            "check how the text is quoted, or put task: in front",
         )
     if _NODE.fullmatch(text) is not None:
         raise _invalid(

@@ -46,10 +46,10 @@ _NOUN_AMID = re.compile(
 )
 #: The end of a text in which the number is looked for that stands behind a repository, in characters.
 _LONGEST_NUMBER = 48
-_BETWEEN = re.compile(r"[\s:,@/]+")
+_BETWEEN = re.compile(r"[\s:,@/\])\u203a\u00bb]+")
 _REPOSITORY = re.compile(rf"(?:{HOST}(?::[0-9]+)?/)?{_PATH}", re.IGNORECASE | re.ASCII)
 _NUMBER_FIRST = re.compile(
-    rf"([^()]{{1,{_LONGEST_NUMBER}}}?)\s+(?:(?:in|of|on|at|from|for|@) ?)?"
+    rf"([^()]{{1,{_LONGEST_NUMBER}}}?)(?:\s+(?:(?:in|of|on|at|from|for|[-|\u00b7>@]) ?)?|\s*[@,]\s*)"
     rf"\(?(?:the )?(?:repo(?:sitory)?:? )?({_PATH})\)?",
     re.IGNORECASE | re.ASCII,
 )
@@ -124,7 +124,7 @@ def unescaped(text: str) -> str:
         text = plain
     if text.isascii():
         return text
-    text = _KEYCAP.sub("", text).replace("\u266f", "#")
+    text = _KEYCAP.sub("", text)
     return "".join(str(digit) if (digit := unicodedata.decimal(c, None)) is not None else c for c in text)
 
 
@@ -161,7 +161,7 @@ def _with_repository(text: str, *, two: bool) -> Iterator[str]:
     """Yield the plain form of a repository and a number that is written in words, in either order."""
     start = max(0, len(text) - _LONGEST_NUMBER)
     for between in _BETWEEN.finditer(text, start):
-        path = text[: between.start()]
+        path = text[: between.start()].lstrip("([ ")
         plain = _joined(path, text[between.end() :], strict="/" in between[0], two=two)
         if plain is not None:
             yield plain

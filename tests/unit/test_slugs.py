@@ -34,6 +34,7 @@ DIFFERENT = [
     ("x < 3", "x > 3", "x = 3", "x != 3", "x 3"),
     ("Pay $5", "Pay 5", "Pay €5"),
     ("R&D plan", "RD plan", "R D plan"),
+    ("5\u2030 of all", "5 of all", "5% of all"),
     ("C ++ port", "C port", "C # port"),
     ("x -> y", "x > y", "x => y", "x y"),
     ("> 50 users", "50 users", "< 50 users"),

@@ -17,6 +17,11 @@ _LONGEST = 1024
 #: Slashes, and what stands between them and the next one. It is possessive and always fits, so that no character is
 #: looked at twice.
 _AFTER_SLASHES = re.compile(r"(//++)([^/?#@]*+(?:@[^/?#@]*+)*+)")
+#: A user and a password in front of a forge, which people also write without a scheme.
+_USER_FIRST = re.compile(
+    r"\A(\s*+)[^\s/:@]++:[^\s/@]++@(?=[a-z0-9.-]{0,80}(?:github|gitlab|bitbucket|codeberg|gitea|forgejo|ghe)[a-z0-9.:-]{0,80}/)",
+    re.IGNORECASE | re.ASCII,
+)
 _IN_SCHEME = frozenset(string.ascii_letters + string.digits + "+.-")
 
 
@@ -35,7 +40,10 @@ def mask_addresses(text: str) -> str:
 
     What stands before the host of an address is a user and a password, or a token for both.
     """
-    if "//" not in text or "@" not in text:
+    if "@" not in text:
+        return text
+    text = _USER_FIRST.sub(r"\1…@", text)
+    if "//" not in text:
         return text
     blank = len(text) - len(text.lstrip())
 

@@ -18,6 +18,8 @@ from coordinator.security.redaction import mask_addresses, without_credentials, 
         ("http:///a:b@example.org", "http:///…@example.org"),
         (" //a:b@example.org", " //…@example.org"),
         ("url:https://a:b@example.org", "url:https://…@example.org"),
+        ("bob:secret@github.com/acme/web/pull/7", "…@github.com/acme/web/pull/7"),
+        (" oauth2:glpat@gitlab.example.com:8443/a/b!5", " …@gitlab.example.com:8443/a/b!5"),
     ],
 )
 def test_credentials_are_hidden(typed: str, shown: str) -> None:
@@ -31,6 +33,8 @@ def test_credentials_are_hidden(typed: str, shown: str) -> None:
         "https://example.org/@bob",
         "https://example.org?to=a@b",
         "github:a/b#1",
+        "git@github.com:acme/web#7",
+        "deploy:app@example.org/x",
         "",
         "@",
     ],

@@ -71,12 +71,14 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in package.rglob("*")
-        if path.is_file() and path.suffix in (".py", ".pyi", ".typed")
+        if path.is_file() and path.suffix in (".json", ".py", ".pyi", ".typed")
     }
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if not name.split("/")[0].endswith(".dist-info")}
     assert "coordinator/py.typed" in sources
-    assert names == sources
+    (program,) = names - sources
+    assert program.endswith(".data/scripts/coordination")
+    assert sources < names
 
 
 @pytest.mark.timeout(300)  # a fresh environment is filled from a package index
@@ -115,5 +117,5 @@ def test_commands_for_those_who_work_load_nothing_of_the_servers_side(
         done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         names = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
-        assert "coordinator.client" in names
+        assert ("coordinator.client" in names) == (arguments[0] in ("work-list", "work-reap"))
         assert loaded_of(names, *NOT_FOR_AGENTS, "rich") == []

@@ -13,6 +13,7 @@ RUN python -m venv /opt/build \
     && /opt/coordination/bin/pip install --require-hashes -r deploy/image/server.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY coordinator coordinator
+COPY scripts/coordination scripts/coordination
 # pip writes the .pyc files, which a container that cannot write would go without: 70 ms for each command.
 RUN /opt/build/bin/python -m hatchling build -t wheel \
     && /opt/coordination/bin/pip install --no-deps dist/*.whl \

@@ -365,6 +365,7 @@ def test_what_happens_at_the_same_time_has_whichever_order_fits() -> None:
 def test_a_fault_excuses_what_comes_late_after_it() -> None:
     story = right()
     a_claim_outlives_its_deadline(story)
+    assert "late expiry is bounded" in rules(story.history())
     story.faults.append(Fault("kill", story.now - 20.0, story.now - 5.0))
     assert check(story.history()).findings == []
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Chaos:
             if undo is not None:
                 await asyncio.sleep(seconds)
                 await undo()
-        except (AssertionError, TimeoutError, grpc.RpcError, OSError) as error:
+        except (AssertionError, TimeoutError, grpc.RpcError, OSError, subprocess.SubprocessError) as error:
             # Another fault has come between: there is no leader to move, or no member to ask.
             details = f"{details} not done: {type(error).__name__}"
         self._notes.line(fault=name, at=began, until=boot_seconds(), details=details)

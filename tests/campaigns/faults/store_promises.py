@@ -20,8 +20,10 @@ from tests.campaigns.faults.store_view import Attempt, StoreView
 __all__ = ["Lateness", "count_ends", "counters_are_right", "lateness_of", "over_store"]
 
 #: How long a claim may outlive its deadline once no fault disturbs etcd or the reapers, in seconds: docs/guarantees.md.
-#: A lease that etcd has started again, and that no reaper had seen before, lasts as long as it was granted for besides.
-LATEST_SECONDS = 12.0
+#: A lease that etcd has started again, and that no reaper had seen before of those that run, lasts as long as it was
+#: granted for besides. That may be longer than the claim: a withdrawal is remembered for the claim's TTL and a minute,
+#: on a lease that claims which end at the same time share.
+LATEST_SECONDS, WITHDRAWAL_SECONDS = 12.0, 60.0
 
 
 class Lateness(NamedTuple):
@@ -176,7 +178,7 @@ def lateness_of(history: History, store: StoreView) -> list[Lateness]:
             continue
         faults = [fault for fault in history.faults if fault.at <= attempt.gone_at and fault.until >= attempt.seen_at]
         last_fault = max((fault.until for fault in faults), default=0.0)
-        again = attempt.ttl + 1.0 if faults else 0.0
+        again = attempt.ttl + WITHDRAWAL_SECONDS + 2.0 if faults else 0.0
         late, undisturbed = attempt.gone_at - max(told), attempt.gone_at - max(*told, last_fault)
         found.append(Lateness(attempt.work_key, attempt.number, late, undisturbed, LATEST_SECONDS + again))
     return sorted(found, key=lambda each: -each.seconds)

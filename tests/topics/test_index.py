@@ -59,6 +59,7 @@ def test_nearly_the_same_words_are_near(known: str, asked: str) -> None:
         ("Import users from LDAP", "Export users from LDAP"),
         ("Enable tracing in production", "Disable tracing in production"),
         ("Lock inactive accounts", "Unlock inactive accounts"),
+        ("Include drafts in the feed", "Exclude drafts from the feed"),
     ],
 )
 def test_what_differs_in_a_number_a_version_or_a_direction_is_at_most_alike_and_apart(known: str, asked: str) -> None:

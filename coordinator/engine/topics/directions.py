@@ -86,6 +86,7 @@ _FILLERS = frozenset(map(stem, ("instead", "rather", "out", "favor", "use")))
 
 _OPPOSITES = """
 import: export
+include: exclude
 upload: download
 enable: disable
 add, insert, create, introduce: remove, delete, drop

@@ -55,7 +55,8 @@ def find_session(option: str | None) -> tuple[str, str]:
 
 def check_key(key: str) -> str:
     """Return a work key that can be sent as it is; raises ``NotQuick`` for a number, which needs a repository."""
-    if ("//" in key and "@" in key) or len(key.encode()) > MOST_KEY or may_be_number(key):
+    # What stands before an @ may be a password, which the full command does not show.
+    if ("@" in key and ("//" in key or ":" in key)) or len(key.encode()) > MOST_KEY or may_be_number(key):
         raise NotQuick("the work key is not plain")
     return key
 

@@ -79,6 +79,7 @@ test: setup $(INTEROP_VENV)/.ready ## Run the tests, against a real etcd; COVERA
 
 test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and rarely find anything new.
 	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)
+	@COORDINATION_TOPIC_ROUNDS=200 $(PYTEST) tests/integration/test_similar_topics.py
 	@COORDINATION_LOST_REPLIES=200 COORDINATION_NEXT_CALLS=10000 $(PYTEST) $(PARALLEL) \
 		tests/cluster/test_lost_replies_store.py tests/cluster/test_lost_replies_client.py tests/cluster/test_next_race.py
 	@COORDINATION_MORE_EXAMPLES=10 $(PYTEST) $(PARALLEL) -m "not alone and not long" tests/property
@@ -190,6 +191,7 @@ bench: setup ## Measure the speed, and compare it with what its parts could do a
 	@$(BIN)/python -m benchmarks.herd
 	@$(BIN)/python -m benchmarks.commands
 	@$(BIN)/python -m benchmarks.hooks
+	@$(BIN)/python -m benchmarks.similar
 
 bench-metrics: setup ## Measure the cost of metrics for a claim, and how many series a million kinds make.
 	@$(BIN)/python -m benchmarks.metrics_cost $(BENCH_ARGS)

@@ -64,7 +64,7 @@ def main() -> int:
 async def _measure(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as data, ExitStack() as stack:
         async with EmbeddedEtcd(Path(data), find_etcd(), listen=("127.0.0.1", 0)) as etcd:
-            endpoints = [stack.enter_context(_coordinator(etcd.endpoint)) for _ in range(2)]
+            endpoints = [stack.enter_context(run_coordinator(etcd.endpoint)) for _ in range(2)]
             one_by_one, next_ones = [], []
             for _ in range(rounds):
                 one_by_one.append(await asyncio.to_thread(_herd, endpoints[:1], "loop", _SESSIONS, _SESSIONS))
@@ -162,7 +162,7 @@ async def _be_sessions(endpoint: str, fleet: str, how: str, numbers: range, keys
 
 
 @contextmanager
-def _coordinator(etcd: str) -> Iterator[str]:
+def run_coordinator(etcd: str) -> Iterator[str]:
     """Run a coordinator; yields where it listens."""
     command = [_COMMAND, "serve", "--etcd", etcd, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

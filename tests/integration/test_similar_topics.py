@@ -155,6 +155,18 @@ class TestAsk:
             assert raised.value.field == "distinct_from"
 
 
+class TestRepeats:
+    async def test_the_same_request_gets_the_same_answer(self, clients: list[AsyncClient]) -> None:
+        await clients[0].claim("first", "blog:scaling postgres connection pools with pgbouncer", 60)
+        asked = ("second", "blog:postgres connection pools at scale", 60)
+        once = await clients[0].claim(*asked, request_id="granted")
+        await clients[0].claim("third", "blog:postgres connection pools in containers", 60)
+        again = await clients[1].claim(*asked, request_id="granted")
+        assert (again.fencing_token, keys_of(again)) == (once.fencing_token, keys_of(once)), "later ones are not shown"
+        for client in clients:
+            await denied(client, "fourth", "blog:pools of postgres connections at scale", request_id="denied")
+
+
 class TestMany:
     async def test_a_candidate_that_is_asked_about_is_passed_over(self, client: AsyncClient) -> None:
         await client.claim("first", "blog:convergent work", 60)

@@ -7,7 +7,8 @@ Invariants:
   later one is shown the earlier one. Where the event does not come in time, the claim is granted and says so.
 - Where the claimant is asked first, a claim that is found to be the later of two is taken back before it is answered,
   and denied. It counts as no attempt (``take_back.py``). Only the run of a request that made the grant takes it back.
-- What is said of a topic is read from the store when it is said, and whether it is known to be different work.
+- Before a claimant is asked about a topic, how that is, and whether it is known to be different work, is read from the
+  store. Topics that are only shown are shown as this replica knows them.
 - A topic is asked about if it has the very same words; if it has nearly the same words and is held; and, where the
   policy says ``ask``, whatever is shown. One of another kind, or that differs in a number, a version or a direction, is
   shown and never asked about.
@@ -153,7 +154,7 @@ class TopicClaims:
         before: tuple[int, list[Match]] | None = None
         if await asking.view.loaded(seconds=asking.patience()):
             before = asking.view.changes, self._find(asking)
-            _, asked = await self._judge(asking, before[1])
+            asked = (await self._judge(asking, before[1]))[1] if self._may_ask(asking, before[1]) else []
             if asked and await self._is_free(asking):
                 return self._denied(asking, asked)
         answer = await grant(asking.command)
@@ -213,6 +214,19 @@ class TopicClaims:
         work_key = read_work_key(encode_segment(key))
         return work_key is not None and book.of(work_key).similar is not Similar.OFF
 
+    @staticmethod
+    def _may_ask(asking: _Asking, matches: Sequence[Match]) -> bool:
+        """Return whether the claimant may have to be asked about any of the matches: then the store is to be read."""
+        return asking.command.policy.similar is Similar.ASK or any(
+            match.verdict is not Verdict.ALIKE for match in matches
+        )
+
+    @staticmethod
+    def _as_known(asking: _Asking, matches: Sequence[Match], token: int) -> list[SeenTopic]:
+        """Return how matches are known here that are only shown, without those that were claimed after ``token``."""
+        found = (asking.view.seen(match.key, match.score) for match in matches)
+        return [each for each in found if each is not None and (each.token, each.work_key) < (token, asking.key)]
+
     async def _judge(
         self, asking: _Asking, matches: Sequence[Match], token: int | None = None
     ) -> tuple[list[SeenTopic], list[SeenTopic]]:
@@ -259,7 +273,10 @@ class TopicClaims:
                 matches = self._find(asking)
             else:
                 matches = before[1]
-            similar, asked = await self._judge(asking, matches, claim.fencing_token)
+            if self._may_ask(asking, matches):
+                similar, asked = await self._judge(asking, matches, claim.fencing_token)
+            else:
+                similar, asked = self._as_known(asking, matches, claim.fencing_token), []
         except CoordinatorError as error:
             _LOG.info("similar topics of a claim could not be looked for: %s", error)
             return replace(claim, similar_unknown=True)

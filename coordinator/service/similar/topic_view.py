@@ -5,8 +5,7 @@ It is loaded once from the records, and kept up to date by a watch of them.
 Invariants:
 - Once the event of a grant has come back (``reached``), all topics that were committed before it are known here: the
   watch delivers all records in the order of their revisions.
-- The view proposes. What is said of a topic in an answer, and whether a claim is denied for it, is read again from the
-  store (``topic_claims.py``).
+- The view proposes. Before a claim is denied for a topic, that is read from the store (``topic_claims.py``).
 - A view whose watch is broken or silent is not used; it is loaded again.
 - What was seen at a later revision is not overwritten by what was seen at an earlier one.
 - Memory is bounded: of more than ``MAX_TOPICS`` topics, those that came first are left out.
@@ -25,11 +24,13 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths, read_work_key
+from coordinator.engine.similar_topics import SeenTopic
 from coordinator.engine.steps import Damaged, Operation
 from coordinator.engine.topic_scan import RecordedTopic, read_topic_page, topic_of
 from coordinator.engine.topics import MAX_TOPICS, Match, Topic, TopicIndex, read_topic
 from coordinator.engine.transaction import KeyValue, end_of_prefix
 from coordinator.errors import CoordinatorError
+from coordinator.model import SimilarTopic
 from coordinator.service.fleet_views import FleetViews
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
@@ -139,6 +140,14 @@ class TopicView:
                 continue
             found.append(match)
         return found[:limit]
+
+    def seen(self, work_key: str, score: float) -> SeenTopic | None:
+        """Return a topic as it is known here, with how similar it is; None where it is gone."""
+        known = self._topics.get(work_key)
+        if known is None:
+            return None
+        topic = SimilarTopic(work_key, known.state, known.session, score, known.since)
+        return SeenTopic(work_key, known.state, known.session, known.token, distinct=False, topic=topic)
 
     async def run(self) -> None:
         """Load it and follow what happens, for ever."""

@@ -45,7 +45,7 @@ from coordinator.service.budgets import Payer
 from coordinator.service.charges import Metering
 from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.request_fields import Keyed
-from coordinator.service.similar.topic_view import TopicView, TopicViews
+from coordinator.service.similar.topic_view import TopicView, TopicViews, topic_of_work
 from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies
 
@@ -195,7 +195,7 @@ class TopicClaims:
         book = await self._policies.of(paths.fleet, deadline=deadline)
         view = self._views.of(FleetPaths(paths.fleet))
         view.look_for(book.kinds_with_similar)
-        topic = read_topic(paths.work_key.identity)
+        topic = topic_of_work(paths.work_key)
         named = [each for each in command.distinct_from if each.work_key != paths.work_key]
         if named:
             seen = await self._see(paths, named, (), deadline)

@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths, read_work_key
@@ -30,13 +30,14 @@ from coordinator.engine.topic_scan import RecordedTopic, read_topic_page, topic_
 from coordinator.engine.topics import MAX_TOPICS, Match, Topic, TopicIndex, read_topic
 from coordinator.engine.transaction import KeyValue, end_of_prefix
 from coordinator.errors import CoordinatorError
+from coordinator.keys import WorkKey
 from coordinator.model import SimilarTopic
 from coordinator.service.fleet_views import FleetViews
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch
 from coordinator.store.operation_driver import Runner
 
-__all__ = ["TopicView", "TopicViews"]
+__all__ = ["TopicView", "TopicViews", "topic_of_work"]
 
 T = TypeVar("T")
 #: Fleets whose topics are in memory at a time, and after how many seconds without a claim of a topic one is forgotten.
@@ -217,7 +218,7 @@ class TopicView:
             return  # a renewal
         self._index.put(
             work_key,
-            read_topic(topic.work_key.identity),
+            topic_of_work(topic.work_key),
             revision=topic.revision,
             state=topic.state,
             session=topic.session,
@@ -253,6 +254,13 @@ class TopicViews(FleetViews[TopicView]):
     def __init__(self, channel: EtcdChannel, runner: Runner) -> None:
         make = partial(TopicView, channel, runner)
         super().__init__(make, "a fleet's topics", most=_FLEETS, idle_seconds=_IDLE_SECONDS)
+
+
+# A topic is read before its claim, and again when the event of its grant comes.
+@lru_cache(maxsize=1_024)
+def topic_of_work(work_key: WorkKey) -> Topic:
+    """Return what the title of work is about."""
+    return read_topic(work_key.identity)
 
 
 def _in_order(batch: WatchBatch) -> Iterable[tuple[int, KeyValue | None, bytes]]:

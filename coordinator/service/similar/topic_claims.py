@@ -34,7 +34,7 @@ from coordinator.engine.look import look
 from coordinator.engine.policy import PolicyBook
 from coordinator.engine.similar_topics import SeenTopic, see_topics
 from coordinator.engine.take_back import take_back
-from coordinator.engine.topics import Match, Topic, Verdict, read_topic
+from coordinator.engine.topics import Match, Topic, Verdict
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
 from coordinator.keys import WorkKey

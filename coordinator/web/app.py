@@ -41,7 +41,7 @@ _Answer = Callable[[Exchange], Awaitable[None]]
 
 
 class App:
-    """An application for ASGI. Without ``calls`` and ``events`` it serves metrics and health only, and whoever asks.
+    """An application for ASGI. Without ``calls`` and ``events`` it serves metrics and health only, to every caller.
 
     ``names`` are the hosts by which it is known; None where that need not be checked. ``metrics_for`` is whose
     credentials the metrics need, None where they need none. ``ready`` returns whether calls are answered.

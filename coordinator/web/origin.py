@@ -5,8 +5,8 @@ A browser sends requests for every page that it shows. Invariants:
   something, and says ``cross-site`` or ``same-site`` where the page is not ours; such requests are refused. Nothing
   allows other origins.
 - A name of another site's that leads to this host (DNS rebinding) reaches nothing either: a request names the host that
-  it is for, and only addresses, this host's own names and those that were set are served. Whoever uses an address has
-  not gone through a name.
+  it is for, and only addresses, this host's own names and those that were set are served. A caller that uses an address
+  has not gone through a name.
 - With TLS the host need not be checked: no certificate of ours is for the other site's name.
 """
 

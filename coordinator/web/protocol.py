@@ -1,6 +1,6 @@
 """HTTP/1.1 on one connection: uvicorn's protocol, with limits on what a caller may leave undone.
 
-Invariants, whoever the caller is:
+Invariants, whichever caller it is:
 - The head of a request is small, and comes within a few seconds of its first byte, or of the connection.
 - A caller that does not read what it is sent loses its connection, and what waits for it is bounded until then.
 - Nothing that a caller does fills the log.
@@ -32,7 +32,7 @@ _LAST_SECONDS = 2.0
 
 
 class Owner(Protocol):
-    """What is told about a connection."""
+    """What wants to know about a connection."""
 
     def at_rest(self) -> None:
         """Note that no request is under way any more."""

@@ -30,7 +30,8 @@ def test_silent_connections_take_no_place_from_those_that_ask(port: int) -> None
         assert not any(thread.name == "metrics-reader" for thread in threading.enumerate())
 
 
-def test_the_one_at_rest_for_longest_yields_to_the_next(port: int) -> None:
+def test_the_one_at_rest_for_longest_yields_to_the_next(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HTTP_HEAD_SECONDS", 1000.0)
     with silent(port, MOST) as connections:
         # The first asks, and is then the one that has been at rest for the shortest time.
         connections[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

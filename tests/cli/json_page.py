@@ -73,5 +73,9 @@ def _is(value: Any, kind: str) -> bool:
         return isinstance(value, list)
     if kind == "time":
         return isinstance(value, str) and _TIME.fullmatch(value) is not None
+    if kind == "array of objects":
+        return isinstance(value, list) and all(isinstance(element, dict) for element in value)
+    if kind == "object":
+        return isinstance(value, dict)
     types: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
     return isinstance(value, types[kind]) and (kind == "boolean" or not isinstance(value, bool))

@@ -32,7 +32,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: eval-topics check-deploy campaign-faults campaign-faults-mutants campaign-waiting campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: eval-topics check-deploy campaign-faults campaign-faults-mutants campaign-waiting campaign-pool campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ campaign-clocks: setup ## Compare the deadlines that replicas with different clo
 
 campaign-hold: setup ## Hold 640 work keys in threads and tasks for a minute while etcd's leader is moved every 5 s.
 	@$(BIN)/python -m tests.campaigns.hold $(CAMPAIGN_ARGS)
+
+campaign-pool: setup ## Have eight workers work through a pool of 2,000 pieces, killed, cut off and without etcd; takes eight minutes.
+	@$(BIN)/python -m tests.campaigns.pool $(CAMPAIGN_ARGS)
 
 campaign-waiting: setup ## Let 1,000 calls wait at two coordinators, and measure what they cost; takes three minutes.
 	@$(BIN)/python -m tests.campaigns.waiting $(CAMPAIGN_ARGS)

@@ -154,7 +154,7 @@ class Server:
         self._topics = TopicViews(self._channel, runner)
         topics = TopicClaims(runner, claim_limits, metering, self._topics, self._policies, recorder, clock=self._wall)
         looks = Looks(runner, self._views.learn)
-        self._waits = Waits(self._views, looks, settings.limits.max_waiters)
+        self._waits = Waits(self._views, looks, self._pools, settings.limits.max_waiters)
         registry.register(replica_gauges(pool, self._space, self._watches, self._waits))
         registry.register(TaskGauges(self.tasks))
         turns = Turns(silence=self._channel.silence)

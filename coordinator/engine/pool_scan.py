@@ -12,7 +12,7 @@ from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import KeyValue, Put, Range, Txn, end_of_prefix, in_turn
 
-__all__ = ["Listed", "Live", "count_failed", "has_pool", "read_claims", "read_entry", "read_pool_page", "touch"]
+__all__ = ["Listed", "Live", "has_pool", "read_claims", "read_entry", "read_failed", "read_pool_page", "touch"]
 
 _PAGE = 1_000
 
@@ -75,9 +75,12 @@ def read_claims(paths: FleetPaths, cursor: bytes | None) -> Operation[tuple[list
     return found, kvs[-1].key + b"\0" if reply.range(0).more else None
 
 
-def count_failed(paths: FleetPaths) -> Operation[int]:
-    """Count the work that has failed too often."""
-    return (yield from commit(Txn((), (paths.count("failed"),)))).range(0).total
+def read_failed(paths: FleetPaths) -> Operation[tuple[tuple[str, ...], int]]:
+    """Return the first work keys of what has failed too often, and how many there are."""
+    prefix = paths.prefix("failed")
+    reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=_PAGE),)))
+    found = (read_work_key(kv.key.removeprefix(prefix).decode(errors="replace")) for kv in reply.range(0).kvs)
+    return tuple(str(each) for each in found if each is not None), reply.range(0).total
 
 
 def has_pool(paths: FleetPaths) -> Operation[bool]:

@@ -112,9 +112,9 @@ def waiting_reply(keyed: Keyed) -> pb.ClaimResponse:
     return pb.ClaimResponse(outcome=types.OUTCOME_WAITING, work_key=str(keyed.work_key), typed_key=keyed.typed)
 
 
-def next_waiting_reply(first: Keyed) -> pb.ClaimNextResponse:
-    """Tell the caller of a ClaimNext to go on waiting; ``first`` is its first candidate."""
-    return pb.ClaimNextResponse(outcome=types.OUTCOME_WAITING, work_key=str(first.work_key), typed_key=first.typed)
+def next_waiting_reply(work_key: str, typed_key: str) -> pb.ClaimNextResponse:
+    """Tell the caller of a ClaimNext to go on waiting; the work key is that of its first candidate, "" for the pool."""
+    return pb.ClaimNextResponse(outcome=types.OUTCOME_WAITING, work_key=work_key, typed_key=typed_key)
 
 
 def next_reply(

@@ -139,12 +139,8 @@ def read_pool_request(request: pb.ClaimNextRequest) -> str:
     """Return of which kind a ClaimNext from the pool is to be, "" for any."""
     if request.candidates:
         raise InvalidInput("candidates are named, and from_pool is set; give one of them", field="candidates")
-    if request.HasField("wait"):
-        raise InvalidInput(
-            "the pool cannot be waited for; only work that is named can",
-            field="wait",
-            hint="name the candidates, or ask again after the time that the denial says",
-        )
+    if request.HasField("wait") and request.explain:
+        raise InvalidInput("explain claims nothing, so there is nothing to wait for; leave out wait", field="wait")
     return check_kind(request.kind) if request.kind else ""
 
 

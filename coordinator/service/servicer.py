@@ -189,7 +189,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
             held = Held(found, None)
         answer = held.answer
         if answer is None:
-            return replies.next_waiting_reply(candidates[0])
+            return replies.next_waiting_reply(str(candidates[0].work_key), candidates[0].typed)
         place = None if answer.choice is None else answer.choice.place
         keyed = candidates[(place or 1) - 1]
         answer = placed_as_sent(answer, keyed, request)
@@ -204,19 +204,21 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         fleet, kind, deadline = check_fleet(request.fleet), read_pool_request(request), deadline_of(context)
         command = next_command(request, self._clock(), self._key_rules)
         policies = next_policies(request, await self._policies.of(fleet, deadline=deadline))
-        answer = await self._pool_placements.claim_next(
-            command,
-            fleet,
-            kind,
-            policies,
-            self._payer(fleet, command.session, context),
-            explain=request.explain,
-            deadline=deadline,
-        )
+        payer = self._payer(fleet, command.session, context)
+        if request.HasField("wait"):
+            held = await self._wait_for_pool(request, command, kind, policies, payer, deadline)
+        else:
+            found = await self._pool_placements.claim_next(
+                command, fleet, kind, policies, payer, explain=request.explain, deadline=deadline
+            )
+            held = Held(found, None)
+        answer = held.answer
+        if answer is None:
+            return replies.next_waiting_reply("", "")
         if isinstance(answer, model.Claim):
             keyed = Keyed.read(fleet, answer.work_key, self._key_rules)
             self._decisions.placed(keyed, command.session, answer)
-        return replies.next_reply(answer, answer.work_key)
+        return replies.next_reply(answer, answer.work_key, waited=waited_of(held))
 
     async def Submit(self, request: pb.SubmitRequest, context: _Context) -> pb.SubmitResponse:  # noqa: N802
         """Put work into the pool, or take it out."""

@@ -27,6 +27,10 @@ class Relay:
         """Forward nothing more, and keep the connections."""
         self._open.clear()
 
+    def resume(self) -> None:
+        """Forward again, first what has come meanwhile."""
+        self._open.set()
+
     async def _stop(self, server: asyncio.Server) -> None:
         server.close()
         for task in self._tasks:

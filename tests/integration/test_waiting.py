@@ -23,6 +23,7 @@ from coordinator.limits import LimitSettings
 from coordinator.model import NothingFree
 from coordinator.server import Server
 from coordinator.service.waiters import waits
+from coordinator.service.waiters.held import Wanted
 from coordinator.service.waiters.line import Waiter
 from coordinator.store.etcd.methods import Methods
 from tests.conftest import Etcdctl, RunningEtcd
@@ -236,13 +237,13 @@ class TestEnd:
     ) -> None:
         monkeypatch.setattr(waits, "HELD_CALL_SECONDS", 0.1)
         held: list[int] = []
-        keep = server._waits._keep_order
+        keep = server._waits.sharing.keep_order
 
-        def note(wanted: waits.Wanted, order: int) -> None:
+        def note(wanted: Wanted, order: int) -> None:
             held.append(order)
             keep(wanted, order)
 
-        monkeypatch.setattr(server._waits, "_keep_order", note)
+        monkeypatch.setattr(server._waits.sharing, "keep_order", note)
         await client.claim("holder", "task:a")
         first = asyncio.create_task(client.try_claim("first", "task:a", wait=LONG))
         await until(lambda: bool(held))
@@ -265,14 +266,14 @@ class TestEnd:
         paths = FleetPaths(fleet)
         record = paths.of(parse_work_key("task:a")).record
         kept = 0
-        keep = server._waits._keep_order
+        keep = server._waits.sharing.keep_order
 
-        def note(wanted: waits.Wanted, order: int) -> None:
+        def note(wanted: Wanted, order: int) -> None:
             nonlocal kept
             kept += 1
             keep(wanted, order)
 
-        monkeypatch.setattr(server._waits, "_keep_order", note)
+        monkeypatch.setattr(server._waits.sharing, "keep_order", note)
         await client.claim("holder", "task:a")
         waiters = [asyncio.create_task(client.try_claim(f"s-{number}", "task:a", wait=LONG)) for number in range(5)]
         await until(lambda: server._views.of(paths).sight(record) is not None)
@@ -311,10 +312,10 @@ class TestGone:
         self, client: AsyncClient, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         granted, proceed = asyncio.Event(), asyncio.Event()
-        claim = server._waits
-        attempt = claim._attempt
+        claim = server._waits.sharing
+        attempt = claim.attempt
 
-        async def slowly(wanted: waits.Wanted) -> Claim | Denial:
+        async def slowly(wanted: Wanted) -> Claim | Denial:
             async def tried() -> Claim | Denial:
                 answer = await wanted.attempt()
                 if isinstance(answer, Claim):
@@ -324,7 +325,7 @@ class TestGone:
 
             return await attempt(replace(wanted, attempt=tried))
 
-        monkeypatch.setattr(claim, "_attempt", slowly)
+        monkeypatch.setattr(claim, "attempt", slowly)
         await client.claim("holder", "task:a")
         waiter = await begin(server, 1, client.try_claim("waiter", "task:a", wait=LONG, request_id="r-1"))
         await client.release("holder", "task:a", reason="left")
@@ -337,7 +338,7 @@ class TestGone:
         assert details.claim is None
         assert details.record.reason == "left"
         # The same request, should it come again, is as good as new.
-        monkeypatch.setattr(claim, "_attempt", attempt)
+        monkeypatch.setattr(claim, "attempt", attempt)
         assert (await client.claim("waiter", "task:a", wait=1, request_id="r-1")).attempt == 3
 
 

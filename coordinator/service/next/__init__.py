@@ -4,8 +4,20 @@ from coordinator.service.next.candidate_lists import CandidateLists
 from coordinator.service.next.placement import Placements
 from coordinator.service.next.pool_overview import PoolListing, PoolOverview
 from coordinator.service.next.pool_placement import PoolPlacements
+from coordinator.service.next.pool_view import Piece, PoolView
 from coordinator.service.next.pools import Pools
 from coordinator.service.next.shared_looks import Looks
 from coordinator.service.next.taken_view import Views
 
-__all__ = ["CandidateLists", "Looks", "Placements", "PoolListing", "PoolOverview", "PoolPlacements", "Pools", "Views"]
+__all__ = [
+    "CandidateLists",
+    "Looks",
+    "Piece",
+    "Placements",
+    "PoolListing",
+    "PoolOverview",
+    "PoolPlacements",
+    "PoolView",
+    "Pools",
+    "Views",
+]

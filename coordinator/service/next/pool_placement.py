@@ -18,12 +18,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import cast
 
 from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import PolicyBook
-from coordinator.engine.pool_scan import count_failed
+from coordinator.engine.pool_scan import read_failed
 from coordinator.engine.reap import reap
 from coordinator.engine.steps import Chosen, Operation
 from coordinator.keys import WorkKey
@@ -257,10 +258,13 @@ class PoolPlacements:
         by_reason: Counter[SkipReason] = Counter()
         for (_, reason), count in counts.items():
             by_reason[reason] += count
-        failed = await run(partial(count_failed, paths)) if not search.kind else 0
-        if isinstance(failed, int) and failed:
-            by_reason[SkipReason.FAILED] = failed
-        why = None if best is not None else _nothing_free(by_reason)
+        failed, count = cast(tuple[tuple[str, ...], int], await run(partial(read_failed, paths)))
+        if search.kind:
+            count = sum(each.startswith(f"{search.kind}:") for each in failed)
+        if count:
+            by_reason[SkipReason.FAILED] = count
+        stuck = sum(not search.kind or each.kind == search.kind for each in search.view.stuck_behind(failed))
+        why = None if best is not None else _nothing_free(by_reason, stuck)
         if why is not None:
             self._recorder.placed(paths.fleet, search.kind or _ANY_KIND, Place.NONE, counts)
         waits = [
@@ -282,9 +286,10 @@ class PoolPlacements:
         )
 
 
-def _nothing_free(counts: Counter[SkipReason]) -> NothingFree:
+def _nothing_free(counts: Counter[SkipReason], stuck: int) -> NothingFree:
+    """Return why nothing is free; ``stuck`` pieces wait for what has failed."""
     if counts[SkipReason.HELD] or counts[SkipReason.OWN]:
         return NothingFree.HELD
-    if counts.total() - counts[SkipReason.FAILED] - counts[SkipReason.COMPLETED]:
+    if counts.total() - counts[SkipReason.FAILED] - counts[SkipReason.COMPLETED] - stuck:
         return NothingFree.BLOCKED
-    return NothingFree.FAILED if counts[SkipReason.FAILED] else NothingFree.EMPTY
+    return NothingFree.FAILED if counts[SkipReason.FAILED] or stuck else NothingFree.EMPTY

@@ -84,6 +84,10 @@ class PoolView:
         self.task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._touching: asyncio.Task[int] | None = None
+        #: Called with the work key of what may be ready now, or is another one than before; with None when anything may
+        #: have changed. And with the session and the request of each claim that was made or renewed.
+        self.changed: Callable[[str | None], None] = lambda _: None
+        self.granted: Callable[[tuple[str, str]], None] = lambda _: None
         self._forget()
 
     def _forget(self) -> None:
@@ -141,6 +145,27 @@ class PoolView:
     def ready(self) -> Iterator[Piece]:
         """Go through what is neither held nor blocked, in order; for use before others have their turn."""
         return (self._pieces[place[2]] for place in self._ready)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the pool, as far as is known."""
+        return self._loaded and not self._pieces
+
+    def moves(self) -> bool:
+        """Return whether anything in the pool is ready, given back or held: the rest may become free by that."""
+        return bool(self._ready) or any(key in self._pieces for key in self._held)
+
+    def stuck_behind(self, failed: Iterable[str]) -> list[Piece]:
+        """Return what is not held and waits for work that has failed, through whatever else it waits for."""
+        found: dict[str, Piece] = {}
+        behind = list(failed)
+        while behind:
+            for each in self._depended.get(behind.pop(), ()):
+                piece = self._pieces.get(each)
+                if piece is not None and each not in found and each not in self._held and not self._done(piece):
+                    found[each] = piece
+                    behind.append(each)
+        return list(found.values())
 
     def overdue(self, now: datetime) -> list[Piece]:
         """Return what is held by claims that must have expired, in order: their ends are about to be recorded.
@@ -230,6 +255,7 @@ class PoolView:
         # Sorted once: to put them in one by one would move all that come behind each of them.
         self._ready = sorted(self._pieces[each].place for each in self._is_ready)
         self._loaded = True
+        self.changed(None)
 
     async def _look_at_new(self) -> None:
         """Look at what work depends on of which nothing is known here yet."""
@@ -274,6 +300,7 @@ class PoolView:
         held = self._held.get(work_key)
         if held is None or held.revision <= revision:
             if sight is not None and sight.taken is SkipReason.HELD:
+                self.granted((sight.session, sight.request_id))
                 self._hold(Live(work_key, sight.session, sight.expires_at, revision))
             elif held is not None:
                 del self._held[work_key]
@@ -320,6 +347,7 @@ class PoolView:
     def _drop(self, piece: Piece) -> None:
         self._set_ready(piece, ready=False)
         del self._pieces[piece.work_key]
+        self.changed(piece.work_key)
         for each in piece.entry.depends:
             others = self._depended.get(each, set())
             others.discard(piece.work_key)
@@ -347,6 +375,7 @@ class PoolView:
         if ready:
             self._is_ready.add(piece.work_key)
             insort(self._ready, piece.place)
+            self.changed(piece.work_key)
         else:
             self._is_ready.discard(piece.work_key)
             del self._ready[bisect_left(self._ready, piece.place)]

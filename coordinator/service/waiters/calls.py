@@ -21,11 +21,12 @@ from coordinator.service.admission import HELD
 from coordinator.service.budgets import Payer
 from coordinator.service.charges import Metering
 from coordinator.service.decision_log import Decisions
-from coordinator.service.next import Placements
+from coordinator.service.next import Placements, PoolPlacements
 from coordinator.service.request_fields import Keyed, read_wait
 from coordinator.service.similar import TopicClaims
+from coordinator.service.waiters.held import Held, Wanted
 from coordinator.service.waiters.line import Standing
-from coordinator.service.waiters.waits import Held, Waits, Wanted
+from coordinator.service.waiters.waits import Waits
 from coordinator.store.policies import Policies
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import duration
@@ -44,6 +45,7 @@ class WaitingCalls:
     _waits: Waits
     _topics: TopicClaims
     _placements: Placements
+    _pool_placements: PoolPlacements
     _metering: Metering
     _policies: Policies
     _decisions: Decisions
@@ -84,6 +86,35 @@ class WaitingCalls:
         listed = (tuple(by_record), repeat)
         stands = self._standing(by_record, policies.of)
         return await self._wait(request, command, candidates, payer, deadline, listed, stands, attempt)
+
+    async def _wait_for_pool(
+        self,
+        request: pb.ClaimNextRequest,
+        command: ClaimCommand,
+        kind: str,
+        policies: PolicyBook,
+        payer: Payer,
+        deadline: float,
+    ) -> Held:
+        """Wait for the best piece of work of the pool."""
+
+        def attempt() -> Awaitable[Claim | Denial]:
+            again = replace(command, now=self._clock())
+            return self._pool_placements.claim_next(again, payer.fleet, kind, policies, payer, deadline=deadline)
+
+        wanted = Wanted(
+            fleet=FleetPaths(payer.fleet),
+            listed=("pool", payer.fleet, kind),
+            paths={},
+            stands=lambda _key, _sight: Standing.TAKEN,
+            whose=(command.session, command.request_id),
+            seconds=read_wait(request),
+            deadline=deadline,
+            attempt=attempt,
+            hand_back=partial(self._hand_back, command, payer),
+            pool_kind=kind,
+        )
+        return await self._waits.answer(wanted, HELD.get(), request.ByteSize())
 
     async def _wait(
         self,

@@ -18,10 +18,7 @@ from enum import Enum
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.look import Sight
 
-__all__ = ["POOL", "Group", "Line", "Standing", "Waiter"]
-
-#: Stands for all work of the pool of a fleet, among the keys of records that are waited for.
-POOL = b"pool"
+__all__ = ["Group", "Line", "Standing", "Waiter"]
 
 
 class Standing(Enum):
@@ -36,7 +33,7 @@ class Standing(Enum):
 class Group:
     """Those who wait for the same work in the same way; ``stands`` says how a sight of it is for them.
 
-    ``paths`` are by the keys of their records; work of the pool has none.
+    ``paths`` are by the keys of their records.
     """
 
     paths: dict[bytes, WorkPaths]

@@ -8,7 +8,6 @@ Invariants:
 - Those who wait at a replica are served in the order in which they came (``line.py``); a call that is repeated in time
   keeps its place.
 - A wait ends early where nothing that is waited for can become free.
-- A claim that was granted to a call that is gone is handed back.
 - When the coordinator stops, those who wait get an error that says so, and no call waits any more.
 """
 
@@ -16,73 +15,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from coordinator.engine.layout import FleetPaths, WorkPaths
+from coordinator import clock as clocks
+from coordinator.engine.layout import FleetPaths
 from coordinator.engine.look import Sight
 from coordinator.errors import Contended, CoordinatorError, Unavailable
 from coordinator.limits import HELD_CALL_SECONDS
-from coordinator.model import Claim, Denial, DenialReason, NothingFree, Outcome, SkipReason
+from coordinator.model import Claim, Denial, DenialReason, NothingFree, SkipReason
 from coordinator.service.admission import HeldCall
-from coordinator.service.next import Looks, Views
-from coordinator.service.waiters.line import POOL, Group, Line, Standing, Waiter
+from coordinator.service.next import Looks, Pools, Views
+from coordinator.service.waiters.held import LAST_TRY_SECONDS, Held, Sharing, Wanted, stopping
+from coordinator.service.waiters.line import Group, Line, Standing, Waiter
 from coordinator.service.waiters.places import Places
+from coordinator.service.waiters.pool_waits import PoolWaits
 
-__all__ = ["Held", "Waits", "Wanted"]
+__all__ = ["Waits"]
 
 _LOG = logging.getLogger(__name__)
 #: How often all that is waited for is looked at, in seconds.
 _LOOK_SECONDS = 10.0
 #: How soon it is looked at what nothing is known of, in seconds.
 _SOON_SECONDS = 1.0
-#: How much of a call's time is kept for its last try, in seconds.
-_LAST_TRY_SECONDS = 1.0
-#: How many of those who wait try at the same time.
-_TRYING = 64
-#: How many places in the line are kept for calls that are repeated, and for how many seconds.
-_ORDERS_KEPT, _ORDER_SECONDS = 10_000, 15.0
-#: How long it is tried to hand a claim back, in seconds.
-_HANDING_BACK_SECONDS = 30.0
-
-Answer = Claim | Denial
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a call waits for: ``paths`` by the keys of their records, none for the pool.
-
-    ``listed`` is equal for those who wait for the same in the same way, and ``stands`` says how a sight is for them.
-    ``seconds`` is what is left of the wait; ``deadline`` of the call is a reading of ``time.monotonic()``. ``attempt``
-    asks for the work, ``hand_back`` gives a claim back.
-    """
-
-    fleet: FleetPaths
-    listed: Hashable
-    paths: dict[bytes, WorkPaths]
-    stands: Callable[[bytes, Sight], Standing]
-    whose: tuple[str, str]
-    seconds: float
-    deadline: float
-    attempt: Callable[[], Awaitable[Answer]]
-    hand_back: Callable[[Claim], Awaitable[None]]
-
-    @property
-    def keys(self) -> tuple[bytes, ...]:
-        """What is offered to it."""
-        return tuple(self.paths) or (POOL,)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The answer of a call, None where its caller is to go on waiting; ``waited``: seconds before it, None for none."""
-
-    answer: Answer | None
-    waited: float | None
 
 
 @dataclass(eq=False, slots=True)
@@ -104,30 +62,31 @@ class _FleetWaits:
 class Waits:
     """Holds calls; ``most`` is how many at a time."""
 
-    def __init__(self, views: Views, looks: Looks, most: int) -> None:
+    def __init__(
+        self, views: Views, looks: Looks, pools: Pools, most: int, clock: Callable[[], datetime] = clocks.now
+    ) -> None:
         self._views = views
         self._looks = looks
         self.places = Places(most)
+        self.sharing = Sharing()
+        self.pool = PoolWaits(self.sharing, pools, clock)
         self._fleets: dict[str, _FleetWaits] = {}
-        self._numbers = itertools.count()
-        self._orders: OrderedDict[tuple[str, str, str], tuple[int, float]] = OrderedDict()
-        self._trying = asyncio.Semaphore(_TRYING)
-        self._handing_back: set[asyncio.Task[None]] = set()
-        self._stopping = False
 
     async def answer(self, wanted: Wanted, call: HeldCall, size: int) -> Held:
         """Answer a call that waits; ``size`` is that of its request in bytes.
 
         Raises what the attempt raises, and ``Unavailable`` when the coordinator stops.
         """
-        self._check_open()
-        seconds = min(wanted.seconds, HELD_CALL_SECONDS, wanted.deadline - time.monotonic() - _LAST_TRY_SECONDS)
+        self.sharing.check_open()
+        seconds = min(wanted.seconds, HELD_CALL_SECONDS, wanted.deadline - time.monotonic() - LAST_TRY_SECONDS)
         place = None
         if seconds > 0:
             place = self.places.take(call.connection, call.credential, size, wanted.listed, len(wanted.paths))
         if place is None:
-            return Held(await self._attempt(wanted), None)
+            return Held(await self.sharing.attempt(wanted), None)
         with place:
+            if wanted.pool_kind is not None:
+                return await self.pool.answer(wanted, wanted.pool_kind, call, seconds)
             return await self._answer(wanted, call, seconds)
 
     async def _answer(self, wanted: Wanted, call: HeldCall, seconds: float) -> Held:
@@ -136,14 +95,14 @@ class Waits:
         view = self._views.of(wanted.fleet)
         view.follow(wanted.paths)
         await view.begun(deadline=wanted.deadline)
-        order = self._order_of(wanted)
+        order = self.sharing.order_of(wanted)
         if not self._goes_on(waits, wanted, again=order is not None):
-            answer = await self._attempt(wanted)
+            answer = await self.sharing.attempt(wanted)
             if isinstance(answer, Claim) or _is_final(answer):
                 return Held(answer, 0.0)
         call.leave()
-        order = next(self._numbers) if order is None else order
-        group = Group(wanted.paths, wanted.stands, wanted.keys)
+        order = self.sharing.new_order() if order is None else order
+        group = Group(wanted.paths, wanted.stands, tuple(wanted.paths))
         waiter = waits.line.join(wanted.listed, group, order, wanted.whose)
         try:
             self._look_over(waits)
@@ -155,17 +114,17 @@ class Waits:
         if held is not None:
             return held
         if wanted.seconds > seconds + 0.001:
-            self._keep_order(wanted, order)
+            self.sharing.keep_order(wanted, order)
             return Held(None, call.waited)
         call.check()
-        return Held(await self._attempt(wanted), call.waited)
+        return Held(await self.sharing.attempt(wanted), call.waited)
 
     async def _wait(
         self, waits: _FleetWaits, waiter: Waiter, wanted: Wanted, call: HeldCall, began: float, until: float
     ) -> Held | None:
         """Wait for offers and try them; None when the time is over."""
         while True:
-            self._check_open()
+            self.sharing.check_open()
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     key = await waiter.offer
@@ -175,16 +134,16 @@ class Waits:
             answer = None
             waited = time.monotonic() - began
             with contextlib.suppress(Unavailable, Contended):  # it is looked at again, and tried again then
-                async with self._trying:
+                async with self.sharing.trying:
                     waited = time.monotonic() - began
-                    answer = await self._attempt(wanted)
+                    answer = await self.sharing.attempt(wanted)
             if isinstance(answer, Claim) or (answer is not None and _is_final(answer)):
                 return Held(answer, waited)
             waits.line.tried(waiter, may_be_free=self._may_be_free(waiter.group, wanted, key, answer))
 
     def _may_be_free(self, group: Group, wanted: Wanted, key: bytes | None, answer: Denial | None) -> bool:
         """Return whether what one was denied is to be offered to the next one that waits for it."""
-        if key is None or key == POOL or answer is None or _is_withheld(answer):
+        if key is None or answer is None or _is_withheld(answer):
             return False
         sight = self._views.of(wanted.fleet).sight(key)
         return sight is None or group.stands(key, sight) is Standing.FREE
@@ -194,7 +153,7 @@ class Waits:
 
         It has asked before, and nothing is believed to be free; or those who came earlier are being offered it.
         """
-        if any(waits.line.is_offered(key) for key in wanted.keys):
+        if any(waits.line.is_offered(key) for key in tuple(wanted.paths)):
             return True
         sight_of = self._views.of(wanted.fleet).sight
         for key in wanted.paths if again else ():
@@ -236,34 +195,6 @@ class Waits:
         sight_of = self._views.of(waits.paths).sight
         sights = ((key, sight_of(key)) for key in group.keys)
         return all(sight is not None and group.stands(key, sight) is Standing.CLOSED for key, sight in sights)
-
-    async def _attempt(self, wanted: Wanted) -> Answer:
-        """Ask for the work; what is granted to a call that is gone is handed back."""
-        attempt = asyncio.ensure_future(wanted.attempt())
-        try:
-            return await asyncio.shield(attempt)
-        except asyncio.CancelledError:
-            task = asyncio.create_task(self._hand_back(wanted, attempt))
-            self._handing_back.add(task)
-            task.add_done_callback(self._handing_back.discard)
-            raise
-
-    async def _hand_back(self, wanted: Wanted, attempt: asyncio.Future[Answer]) -> None:
-        try:
-            answer = await attempt
-        except Exception:  # noqa: BLE001  # whatever it was, nothing is known to have been granted
-            return
-        if not isinstance(answer, Claim) or answer.outcome is not Outcome.GRANTED:
-            return
-        deadline = time.monotonic() + _HANDING_BACK_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                await wanted.hand_back(answer)
-            except CoordinatorError as error:
-                _LOG.info("a claim that was granted to a call that is gone could not be handed back yet: %s", error)
-                await asyncio.sleep(1.0)
-            else:
-                return
 
     def _fleet(self, paths: FleetPaths) -> _FleetWaits:
         return self._fleets.setdefault(paths.fleet, _FleetWaits(paths))
@@ -307,31 +238,11 @@ class Waits:
                 self._changed(waits, key, seen[paths.claim])
                 if number % 100 == 0:
                     await asyncio.sleep(0)
-        waits.line.freed(POOL)
-
-    def pool_changed(self, fleet: str) -> None:
-        """Note that work of the pool of a fleet may have become free."""
-        waits = self._fleets.get(fleet)
-        if waits is not None:
-            waits.line.freed(POOL)
-
-    def _order_of(self, wanted: Wanted) -> int | None:
-        """Return the place in the line of a call that goes on waiting; None for one that has none, or not any more."""
-        kept = self._orders.pop((wanted.fleet.fleet, *wanted.whose), None)
-        return None if kept is None or time.monotonic() - kept[1] > _ORDER_SECONDS else kept[0]
-
-    def _keep_order(self, wanted: Wanted, order: int) -> None:
-        self._orders[wanted.fleet.fleet, *wanted.whose] = (order, time.monotonic())
-        if len(self._orders) > _ORDERS_KEPT:
-            self._orders.popitem(last=False)
-
-    def _check_open(self) -> None:
-        if self._stopping:
-            raise _stopping()
 
     def close(self) -> None:
         """End all waits: the coordinator stops."""
-        self._stopping = True
+        self.sharing.stopping = True
+        self.pool.close(stopping)
         for waits in self._fleets.values():
             if waits.task is not None:
                 waits.task.cancel()
@@ -340,13 +251,12 @@ class Waits:
             for group in waits.line.groups:
                 for waiter in group.waiters:
                     if not waiter.offer.done():
-                        waiter.offer.set_exception(_stopping())
+                        waiter.offer.set_exception(stopping())
                         waiter.offer.exception()  # seen, even if its caller is gone
 
     async def settle(self) -> None:
         """Wait until what was granted to calls that are gone is handed back."""
-        if self._handing_back:
-            await asyncio.wait(self._handing_back, timeout=_LAST_TRY_SECONDS)
+        await self.sharing.settle()
 
 
 def _is_final(denial: Denial) -> bool:
@@ -361,11 +271,3 @@ def _is_withheld(denial: Denial) -> bool:
     if denial.choice is not None:
         return denial.choice.nothing_free is NothingFree.BLOCKED
     return denial.reason in (DenialReason.LIMIT, DenialReason.COOLDOWN)
-
-
-def _stopping() -> Unavailable:
-    return Unavailable(
-        "this coordinator stops, and no call waits here any more",
-        hint="nothing was claimed; wait at another coordinator, or at this one once it runs again",
-        retry_after_seconds=1.0,
-    )

@@ -107,7 +107,7 @@ campaign-faults: setup ## Random faults for MINUTES (3), chosen by SEED, and a c
 	@etcd="$$($(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE) || true)"; $(BIN)/python -m tests.campaigns.faults \
 		--minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $${etcd:+--etcd "$$etcd"} $(CAMPAIGN_ARGS)
 
-campaign-faults-mutants: setup ## Remove ten guards, one by one, and let campaign-faults find it; takes twenty minutes.
+campaign-faults-mutants: setup ## Remove ten guards, one by one, and say which of them campaign-faults finds; takes twenty minutes.
 	@$(BIN)/python -m tests.campaigns.faults.mutants $(CAMPAIGN_ARGS)
 
 campaign-deadlines: setup ## Measure when claims end while etcd's leader changes and members restart, in real time; takes eight minutes.

@@ -137,6 +137,9 @@ def _claim(step: Step, state: KeyState) -> States:
     if step.outcome == "renewed":
         if live is None or live.session != step.session or not _same(step.token, live.token) or live.revoked:
             return ()
+        # Another process of the session proves by the token that the claim is its own.
+        if step.instance != live.instance and not step.named:
+            return ()
         return (_prolonged(state, live, step),)
     if step.outcome == "held":
         told = not step.holder or (live is not None and live.session == step.holder)

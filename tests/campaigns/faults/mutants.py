@@ -28,16 +28,16 @@ _SPEC.loader.exec_module(mutants)
 
 #: Guards of different kinds, without which an answer or the store is wrong under ordinary faults.
 GUARDS = (
-    "grant-claim",
-    "end-token",
-    "late-completion-record",
     "completed-stays",
     "grant-loose-end",
     "end-request-id",
-    "claim-request-id",
+    "instance",
     "revoked-renewal",
     "metric-claims",
     "next-request",
+    "next-look",
+    "pool-overdue-blocked",
+    "changed-and-failed",
 )
 #: How long one run may take besides its minutes, in seconds.
 _MORE_SECONDS = 240.0

@@ -28,9 +28,9 @@ _MARK = re.compile(r"\A(?:[-*+\u2022] |> (?=[^\W\d]))*(?:\[[ xX]?\] )?")
 _TYPED = {"\u2264": "<=", "\u2265": ">=", "\u2260": "!=", "\u21d2": "=>", "\u2030": " permille"}
 _TYPED_SIGNS = re.compile("[\u2264\u2265\u2260\u21d2\u2030]")
 _ARROW = re.compile(r"(?<= )(?:-+>|\u27f6|\u2794|\u279c)(?= )")
-#: Names of languages, whose sign may stand apart, and what is joined to one name.
+#: Names of languages, whose sign may stand apart, and two letters that are one name: R&D, Q&A.
 _LANGUAGE = re.compile(r"(?<![^\W_])([cf]) (\+\+|#)(?![^\W_])")
-_AMPERSAND = re.compile(r"(?<=[^\W_]) & (?=[^\W_])")
+_AMPERSAND = re.compile(r"(?<![^\W_])([^\W_]) & (?=[^\W_](?![^\W_]))")
 _ESCAPED_SPACE = re.compile(r"(?<=[A-Za-z])%(?:25)*20(?=[A-Za-z])")
 
 
@@ -43,7 +43,7 @@ def slug(title: str, *, segments: bool = False) -> str:
     folded = APOSTROPHES.sub("", normal(fold_signs(normal(title)).casefold()))
     seen = normal("".join(c for c in folded if unicodedata.category(c) != "Cf" and c not in INVISIBLE))
     seen = _ARROW.sub("\u2192", _TYPED_SIGNS.sub(lambda sign: _TYPED[sign[0]], seen))
-    seen = _AMPERSAND.sub("&", _LANGUAGE.sub(r"\1\2", seen))
+    seen = _AMPERSAND.sub(r"\1&", _LANGUAGE.sub(r"\1\2", seen))
     text = _joined(_of_words(seen, segments=segments))
     while True:
         kept = _joined(_without_empty_signs(text))

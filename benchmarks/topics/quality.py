@@ -63,7 +63,7 @@ def _index(titles: Iterable[str]) -> TopicIndex:
 
 
 def _outcome(index: TopicIndex, pair: Pair) -> str:
-    """Return what somebody sees of the one title who asks for the other."""
+    """Return what is shown of the one title to a session that asks for the other."""
     found = index.find(read_topic(pair.other), exclude={pair.other})
     return next((_OUTCOME[match.verdict] for match in found if match.key == pair.one), NOTHING)
 

@@ -1,7 +1,7 @@
 """The witness: who wrote in a fleet and when, as one unbroken watch of its records has shown it.
 
 An attempt that expired has failed only if others could write when it did not: then neither etcd nor the coordinators
-were out of reach. Whoever records the expiry knows that from a watch of its own.
+were out of reach. What records the expiry knows that from a watch of its own.
 
 Invariants:
 - What was not heard counts as not written: of a time before the watch, or before it broke, nothing is known.

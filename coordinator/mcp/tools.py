@@ -43,7 +43,7 @@ INSTRUCTIONS = """Agents that work side by side claim a piece of work before the
 - A denial is final: choose other work. Never rename the work, and never redo what is finished.
 - note: at milestones, say how far you are. Claims are renewed by themselves while you work.
 - finish: completed only if it is really finished, with its result; otherwise released with a reason, which is as good.
-- submit: leave work to whoever is free, with a brief that says all that they need.
+- submit: leave work to the next session that is free, with a brief that says all that they need.
 - LOST means: stop that work and do not push; another session may have it.
 - Where no coordinator answers, start nothing that others may do too.
 - Sub-agents share this session: each works only on what it has claimed itself.

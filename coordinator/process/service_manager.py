@@ -1,6 +1,6 @@
 """Says to systemd, where it has started this process, that the process is ready or ends (sd_notify(3)).
 
-Invariant: nothing waits for systemd, and nothing fails where it cannot be told.
+Invariant: nothing waits for systemd, and nothing fails where it does not listen.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ Invariants (docs/adr/0041-the-quick-way.md):
 - A request that was sent is taken over with its id, its time limit and what came of it (``handover``), so that leaving
   a command to the full one changes no outcome.
 - It loads nothing that takes time: no gRPC, protobuf or typer, and of the standard library what is loaded anyway.
+
+There are more than twelve files because each part of a call that libraries do for the full command has one of its own.
 """
 
 from __future__ import annotations

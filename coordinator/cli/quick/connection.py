@@ -27,7 +27,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _PRIORITY_FRAME, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW, _CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 _ACK = _END_STREAM = 0x1
 _END_HEADERS, _PADDED, _PRIORITY = 0x4, 0x8, 0x20
-#: The largest frame that a peer may send that was not told otherwise, and that may be sent to one (RFC 9113, 4.2).
+#: The largest frame that a peer may send unless it was asked for others, and that may be sent to one (RFC 9113, 4.2).
 _MOST_FRAME = 16 * 1024
 #: The longest message that is sent, in bytes.
 MOST_BODY = 16 * 1024

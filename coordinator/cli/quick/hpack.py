@@ -1,8 +1,8 @@
 """Headers of HTTP/2 (HPACK, RFC 7541), as far as one call of gRPC needs them.
 
-Invariant: nothing is kept between header blocks. What is written are literals that the peer does not index, and a peer
-is told that its table of dynamic entries has no room (``SETTINGS_HEADER_TABLE_SIZE`` 0): a block that refers to such
-an entry is refused.
+Invariant: nothing is kept between header blocks. What is written are literals that the peer does not index, and the
+settings say that its table of dynamic entries has no room (``SETTINGS_HEADER_TABLE_SIZE`` 0): a block that refers to
+such an entry is refused.
 """
 
 from __future__ import annotations

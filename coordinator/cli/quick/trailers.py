@@ -1,7 +1,7 @@
 """How a call of gRPC ended, by the headers of its answer (https://github.com/grpc/grpc/blob/master/doc).
 
 Invariant: an answer is OK only if its first headers have the status 200 of HTTP and its trailers the status 0 of gRPC,
-once each. What is no answer of gRPC at all is told from what cannot be read: nothing takes effect there.
+once each. What is no answer of gRPC at all is distinguished from what cannot be read: nothing takes effect there.
 """
 
 from __future__ import annotations

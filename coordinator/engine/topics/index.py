@@ -55,8 +55,8 @@ _TOPIC_BYTES, _WORD_BYTES = 1_300, 160
 class Match(NamedTuple):
     """A topic that is like the one that was asked for, with what was said of it when it was put.
 
-    ``apart``: the two differ in a number, a version or a direction, or say the opposite of one another, so that nobody
-    is to be asked whether they are the same work.
+    ``apart``: the two differ in a number, a version or a direction, or say the opposite of one another, so that no
+    session is to be asked whether they are the same work.
     """
 
     key: str

@@ -54,6 +54,8 @@ __all__ = ["TopicClaims"]
 _LOG = logging.getLogger(__name__)
 #: How many more topics are looked at than are shown: some are known to be different work, or came later.
 _SPARE = 8
+#: How many topics of one call are compared, half a millisecond each, before other calls have their turn.
+_PORTION = 32
 #: How long a claim waits for the event of its own grant, in seconds; it takes a millisecond where etcd works.
 _EVENT_SECONDS = 1.0
 #: How many claims that were shown similar topics are remembered, to count what became of them.
@@ -124,24 +126,26 @@ class TopicClaims:
         if not any(topics):
             return await self._claim_limits.claim_many(wanted, payer, deadline=deadline)
         others = [each for each, is_topic in zip(wanted, topics, strict=True) if not is_topic]
+        compared = [each for each, is_topic in zip(wanted, topics, strict=True) if is_topic]
         answers, alone = await asyncio.gather(
-            asyncio.gather(
-                *(
-                    self.claim(command, keyed, payer, deadline=deadline)
-                    for (command, keyed), is_topic in zip(wanted, topics, strict=True)
-                    if is_topic
-                ),
-                return_exceptions=True,
-            ),
+            self._claim_topics(compared, payer, deadline),
             self._claim_limits.claim_many(others, payer, deadline=deadline) if others else _nothing(),
         )
         of_topics, of_others = iter(answers), iter(alone)
+        return [next(of_topics) if is_topic else next(of_others) for is_topic in topics]
+
+    async def _claim_topics(
+        self, wanted: Sequence[tuple[ClaimCommand, Keyed]], payer: Payer, deadline: float
+    ) -> list[Claim | Denial | Exception]:
+        """Claim topics, a portion at a time, so that other calls have their turn while each is compared."""
         found: list[Claim | Denial | Exception] = []
-        for is_topic in topics:
-            answer = next(of_topics) if is_topic else next(of_others)
-            if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-                raise answer
-            found.append(answer)
+        for begin in range(0, len(wanted), _PORTION):
+            portion = wanted[begin : begin + _PORTION]
+            claims = (self.claim(command, keyed, payer, deadline=deadline) for command, keyed in portion)
+            for answer in await asyncio.gather(*claims, return_exceptions=True):
+                if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+                    raise answer
+                found.append(answer)
         return found
 
     async def grant(

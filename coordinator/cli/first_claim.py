@@ -23,20 +23,20 @@ def first_claim(context: Context, asking: str | None = None) -> str:
 
     ``asking`` is the session that was named on the command line, if any.
     """
-    session = [] if asking is None else [asking]
+    session = [] if asking is None else ["--session", asking]
     if asking is None:
         try:
             find_session(None)
         except InvalidInput:
             # None is named, or the environment names what can be none.
-            session = [invented_session()]
+            session = ["--session", invented_session()]
     given = [
         word
         for name in ("endpoint", "fleet")
         if context.chosen[name].source == "option"
         for word in (f"--{name}", context.chosen[name].value)
     ]
-    command = shlex.join(["coordination", "work-claim", *session, "task:first", *given])
+    command = shlex.join(["coordination", "work-claim", "task:first", *session, *given])
     return f"nothing is here yet; claim the first work: {line(command)}"
 
 

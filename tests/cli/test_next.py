@@ -33,7 +33,7 @@ def test_the_first_that_is_free_is_claimed(coordination: Coordination) -> None:
 def test_where_none_is_free_it_says_why_and_when_to_ask_again(coordination: Coordination) -> None:
     done = coordination("work-next", "task:a", "task:done", COORDINATION_SESSION="s")
     assert (done.returncode, done.stdout) == (1, "DENIED: nothing is free: 1 of 2 is held, 1 is completed\n")
-    assert done.stderr == "hint: name other work; ask again within 10 min, when the first claim ends at the latest\n"
+    assert done.stderr == "hint: name other work; the first claim ends within 10 min, and --wait waits for it\n"
     done = coordination("work-next", "task:done", COORDINATION_SESSION="s")
     assert (done.returncode, done.stdout) == (1, "DENIED: nothing is free: 1 of 1 is completed\n")
     assert "nothing to do" in done.stderr

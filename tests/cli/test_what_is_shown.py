@@ -97,8 +97,8 @@ def test_40_an_empty_fleet_says_what_to_type(coordination: Coordination, fleet: 
     named = f"{fleet}-{verb}"
     shown = coordination(verb, "--fleet", named).stdout
     command = shown.splitlines()[-1].partition("claim the first work: ")[2]
-    assert shlex.split(command)[:2] == ["coordination", "work-claim"]
-    session = shlex.split(command)[2]
+    assert shlex.split(command)[:4] == ["coordination", "work-claim", "task:first", "--session"]
+    session = shlex.split(command)[4]
     again = coordination(verb, "--fleet", named).stdout
     assert session not in again, "agents that are shown it are not one session"
     done = coordination(*shlex.split(command)[1:])
@@ -123,7 +123,7 @@ def test_40_an_empty_screen_says_what_to_type_until_work_is_held(client: Client,
 def test_40_an_empty_briefing_names_the_session_that_asks(coordination: Coordination, fleet: str, asking: str) -> None:
     shown = coordination("briefing", "--fleet", fleet, "--session", asking).stdout
     command = shlex.split(shown.splitlines()[-1].partition("claim the first work: ")[2])
-    assert command[2] == asking
+    assert command[3:5] == ["--session", asking]
     assert coordination(*command[1:]).stdout.startswith("claimed")
 
 

@@ -167,9 +167,10 @@ def what_after_nothing_free(denial: Denial) -> str:
     again = ""
     if denial.retry_after_seconds is not None:
         wait = format_duration(denial.retry_after_seconds)
-        again = f"; ask again within {wait}, when the first claim ends at the latest"
+        # Not "ask again": a model would ask in a loop.
+        again = f"; the first claim ends within {wait}, and --wait waits for it"
         if choice.nothing_free is NothingFree.BLOCKED:
-            again = f"; ask again in {wait}, when the first of these may be repeated"
+            again = f"; the first of these may be repeated in {wait}, and --wait waits for it"
     if choice.also_held:
         again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:_NAMED])}{again}"
     return f"name other work{again}"

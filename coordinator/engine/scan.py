@@ -12,13 +12,13 @@ from collections.abc import Generator
 from datetime import datetime
 from typing import NamedTuple
 
-from coordinator.engine.documents import StoredClaim, StoredRecord
+from coordinator.engine.documents import StoredClaim, StoredRecord, StoredWork
 from coordinator.engine.json_document import Undecodable
 from coordinator.engine.layout import ROOT, FleetPaths, fleet_of
 from coordinator.engine.listing import read_chunk, work_key_of
 from coordinator.engine.portions import Portion
 from coordinator.engine.snapshot import decode_record
-from coordinator.engine.steps import Damaged, Operation, Step, commit
+from coordinator.engine.steps import Damaged, Operation, Step, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
 from coordinator.keys import WorkKey
 from coordinator.model import State
@@ -36,6 +36,7 @@ __all__ = [
     "is_empty_fleet",
     "live_claims",
     "next_fleet",
+    "withdrawn_work",
 ]
 
 
@@ -134,6 +135,20 @@ def ended_claims(paths: FleetPaths, cursor: bytes | None, latest: datetime) -> S
         ),
         following,
     )
+
+
+def withdrawn_work(paths: FleetPaths, cursor: bytes | None, latest: datetime) -> Survey:
+    """Find what was submitted, and taken out of the pool at ``latest`` or before; ``kv`` is that of ``work/K``."""
+    prefix = paths.prefix("work")
+    reply = yield from commit(Txn((), (Range(cursor or prefix, end_of_prefix(prefix), limit=_CHUNK),)))
+    chunk, portion, found = reply.range(0), Portion(), []
+    for kv in chunk.kvs:
+        yield from portion.take(kv)
+        work_key = yield from work_key_of(kv.key, prefix)
+        work = yield from decode(StoredWork, kv)
+        if work_key is not None and work is not None and work.withdrawn_at is not None and work.withdrawn_at <= latest:
+            found.append(Listed(work_key, kv, reply.revision))
+    return tuple(found), chunk.kvs[-1].key + b"\0" if chunk.more else None
 
 
 def live_claims(paths: FleetPaths, cursor: bytes | None) -> Survey:

@@ -19,7 +19,7 @@ from coordinator.reaper.batch import reap_all
 from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies
 
-__all__ = ["act_on_all"]
+__all__ = ["act_on_all", "fleets", "read"]
 
 T = TypeVar("T")
 _READ_SECONDS = 30.0
@@ -38,10 +38,10 @@ async def act_on_all(
     or the built-in ones alone where none are given.
     """
     done = 0
-    async for paths in _fleets(runner):
+    async for paths in fleets(runner):
         cursor: bytes | None = None
         while True:
-            found, cursor = await _read(runner, partial(survey, paths, cursor))
+            found, cursor = await read(runner, partial(survey, paths, cursor))
             book = PolicyBook()
             if found and policies is not None:
                 book = await policies.of(paths.fleet, deadline=time.monotonic() + _READ_SECONDS)
@@ -52,15 +52,17 @@ async def act_on_all(
     return done
 
 
-async def _fleets(runner: Runner) -> AsyncIterator[FleetPaths]:
+async def fleets(runner: Runner) -> AsyncIterator[FleetPaths]:
+    """Go through all fleets."""
     cursor: bytes | None = None
     while True:
-        fleet, cursor = await _read(runner, partial(next_fleet, cursor))
+        fleet, cursor = await read(runner, partial(next_fleet, cursor))
         if fleet is not None:
             yield FleetPaths(fleet)
         if cursor is None:
             return
 
 
-async def _read(runner: Runner, start: Callable[[], Operation[T]]) -> T:
+async def read(runner: Runner, start: Callable[[], Operation[T]]) -> T:
+    """Run an operation that only reads."""
     return await runner.run(start, deadline=time.monotonic() + _READ_SECONDS)

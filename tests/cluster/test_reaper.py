@@ -12,9 +12,16 @@ from pathlib import Path
 import pytest
 
 from coordinator import clock
+from coordinator.engine.dependencies import blocked_by
+from coordinator.engine.documents import StoredWork
 from coordinator.engine.election import Mark, read_mark, who_reaps
+from coordinator.engine.forget import forget
+from coordinator.engine.layout import FleetPaths
 from coordinator.engine.reap import reap
 from coordinator.engine.revoke import RevokeCommand, revoke
+from coordinator.engine.steps import commit
+from coordinator.engine.submit import SubmitCommand, submit
+from coordinator.engine.transaction import Range, Txn
 from coordinator.model import Cause, Claim, Denial, State
 from coordinator.process.tasks import Task
 from coordinator.reaper.overdue_claims import OverdueClaims
@@ -238,6 +245,58 @@ async def test_old_work_is_forgotten_whole_and_live_work_never(world: World) -> 
     again = await world.claim("task:old", 60)
     assert isinstance(again, Claim)
     assert again.attempt == 1
+
+
+async def test_what_the_pool_depends_on_is_not_forgotten_and_what_was_withdrawn_is(world: World) -> None:
+    """What is forgotten all the same counts as done."""
+
+    async def do(work_key: str, *depends: str, withdraw: bool = False) -> None:
+        command = SubmitCommand(
+            "s-1", f"{work_key} {withdraw}", clock.now(), depends=depends or None, withdraw=withdraw
+        )
+        await world.run(partial(submit, command, world.paths(work_key)))
+
+    async def blocking() -> tuple[str, ...]:
+        (kv,) = (await world.run(lambda: commit(Txn((), (Range(world.paths("task:waits").work),))))).range(0).kvs
+        return await world.run(
+            partial(blocked_by, FleetPaths(world.paths("task:a").fleet), StoredWork.decode(kv.value))
+        )
+
+    await world.claim_all(["task:done", "task:other"], 60)
+    await world.complete("task:done")
+    await world.complete("task:other")
+    for each in ("task:needed", "task:out", "task:claimed"):
+        await do(each)
+        await do(each, withdraw=True)
+    await world.claim("task:claimed", 60)
+    await do("task:waits", "task:done", "task:needed")
+    at = clock.now() + timedelta(days=30)
+    retention = Retention(world.runner, lambda: at)
+    assert await retention.forget(31 * 86_400.0, Task("retention")) == 0
+    assert await retention.forget(30 * 86_400.0, Task("retention")) == 2
+    assert await blocking() == ("task:needed",)
+    assert (await world.details("task:done")).record.state is State.COMPLETED
+    assert (await world.details("task:other")).record.state is State.AVAILABLE
+    # task:claimed is held, the others are there because of task:waits.
+    assert (await world.count("record"), await world.count("work")) == (2, 3)
+
+    await do("task:waits", withdraw=True)
+    at = clock.now() + timedelta(days=30)
+    assert await retention.forget(30 * 86_400.0, Task("retention")) == 3
+    assert (await world.count("record"), await world.count("work")) == (1, 1)
+
+
+async def test_a_dependency_that_was_forgotten_all_the_same_counts_as_done(world: World) -> None:
+    await world.claim("task:done", 60)
+    await world.complete("task:done")
+    paths = world.paths("task:done")
+    waits = SubmitCommand("s-1", "r-1", clock.now(), depends=("task:done",))
+    await world.run(partial(submit, waits, world.paths("task:waits")))
+    (record,) = (await world.run(lambda: commit(Txn((), (Range(paths.record),))))).range(0).kvs
+    assert await world.run(partial(forget, paths, record))
+    (kv,) = (await world.run(lambda: commit(Txn((), (Range(world.paths("task:waits").work),))))).range(0).kvs
+    fleet = FleetPaths(paths.fleet)
+    assert await world.run(partial(blocked_by, fleet, StoredWork.decode(kv.value))) == ()
 
 
 async def marked(world: World) -> Mark:

@@ -41,6 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "mcp_server": ("mcp",),
     "hot": ("hot",),
     "top.command": ("top",),
+    "board.command": ("board",),
     "doctor": ("doctor",),
     "completion": ("completion",),
     "config": ("config",),
@@ -57,7 +58,7 @@ _HELP = """Claim a unit of work before doing it: one session gets it, the others
 class _Verbs(CommonGroup):
     headings: ClassVar = {
         "Work": [RUN, "work-next", "work-submit", *_WORK, *_RECORDS, *_OPERATORS, "work-watch", "policy"],
-        "Overview": ["briefing", "status", "fleets", "hot", "top"],
+        "Overview": ["briefing", "status", "fleets", "hot", "top", "board"],
         "Agents": [*_AGENTS, "mcp"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "import", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],

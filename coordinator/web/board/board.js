@@ -363,7 +363,7 @@ const painters = {
       cell("number", element("span", { title: record.claimedAt }, Number.isNaN(ms(record.claimedAt)) ? "" : span((now() - ms(record.claimedAt)) / 1000)), "Held for"),
       cell("number", world.wantedBy.get(record.workKey) ? many(world.wantedBy.get(record.workKey)) : "", "Denied"),
       cell("text", record.note ? element("span", { className: "note" }, words(record.note)) : ""),
-    ], "Nothing is held. What sessions claim appears here at once.");
+    ], frozen ? "Nothing was held." : "Nothing is held. What sessions claim appears here at once.");
     for (const record of rows) record.fresh = false;
   },
 
@@ -517,12 +517,21 @@ function plot(buckets) {
   return made;
 }
 
+// What a file that was written knows of a piece of work.
+function kept(entry) {
+  const named = (each) => each.workKey === entry.workKey;
+  return {
+    record: entry.session ? entry : world.held.get(entry.workKey) || world.loose.find(named),
+    work: ((world.pool && world.pool.entries) || []).find(named) || world.failed.find(named),
+  };
+}
+
 async function details(entry) {
   $("details-title").replaceChildren(words(entry.workKey, 600));
   const body = $("details-body");
   body.replaceChildren(element("p", { className: "quiet" }, "reading …"));
   if (!$("details").open) $("details").showModal();
-  let found = { record: entry.session ? entry : undefined };
+  let found = frozen && kept(entry);
   if (!frozen) {
     try {
       found = await call("Get", { workKey: entry.workKey });
@@ -595,12 +604,14 @@ function begin() {
   });
   addEventListener("resize", () => mark("convergence"));
   if (frozen) {
-    for (const name of ["status", "loose", "pool", "failed", "denials", "fleets"]) world[name] = frozen[name];
+    for (const name of ["status", "loose", "pool", "failed", "denials", "fleets", "more"]) world[name] = frozen[name];
+    $("fleet").disabled = true;
     world.held = new Map(frozen.held.map((record) => [record.workKey, record]));
     world.wantedBy = new Map(frozen.wantedBy);
     for (const event of frozen.counted) count(event);
     state("", `as it was on ${stamp(new Date(frozen.at).toISOString())}`);
     render();
+    draw();
     return;
   }
   setInterval(() => document.querySelectorAll("td.left[data-ends]").forEach(tick), 1000);

@@ -1,0 +1,1 @@
+"""``board``: a fleet at one moment, as one file for a browser."""

@@ -85,7 +85,7 @@ def _say_where(context: Context) -> int:
 
 
 def _url(context: Context) -> str | None:
-    """Return where a browser finds the board; None where that cannot be told from where the coordinator is."""
+    """Return where a browser finds the board; None where the endpoint does not say it."""
     endpoint = parse_endpoints(context.endpoint)[0]
     if is_unix(endpoint):
         return None

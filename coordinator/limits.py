@@ -60,6 +60,7 @@ __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_SIZE",
     "MAX_POLICIES",
+    "MAX_POOLED",
     "MAX_PRIORITY",
     "MAX_READING_WATCHES",
     "MAX_REPEAT_SECONDS",
@@ -154,6 +155,9 @@ MAX_IMPORTED_ATTEMPT = 1_000_000_000
 SUBMITTED_AT_ONCE = 100
 #: Most policies of one fleet: all of them are in the memory of each replica that has claims of the fleet.
 MAX_POLICIES = 1_000
+#: Most pieces of work in the pool of one fleet, beyond which none is submitted: all of them are in the memory of each
+#: replica that hands out work there, about 1 KiB each, and more with dependencies.
+MAX_POOLED = 100_000
 #: Failed attempts after which work is not handed out any more, where no policy says otherwise, and at most.
 DEFAULT_MAX_ATTEMPTS, MAX_MAX_ATTEMPTS = 3, 1_000
 #: Most live claims that a policy may allow at a time, and how long it may be before work is repeated, in seconds.

@@ -12,7 +12,17 @@ from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import KeyValue, Put, Range, Txn, end_of_prefix, in_turn
 
-__all__ = ["Listed", "Live", "has_pool", "read_claims", "read_entry", "read_failed", "read_pool_page", "touch"]
+__all__ = [
+    "Listed",
+    "Live",
+    "count_pool",
+    "has_pool",
+    "read_claims",
+    "read_entry",
+    "read_failed",
+    "read_pool_page",
+    "touch",
+]
 
 _PAGE = 1_000
 
@@ -81,6 +91,13 @@ def read_failed(paths: FleetPaths) -> Operation[tuple[tuple[str, ...], int]]:
     reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), limit=_PAGE),)))
     found = (read_work_key(kv.key.removeprefix(prefix).decode(errors="replace")) for kv in reply.range(0).kvs)
     return tuple(str(each) for each in found if each is not None), reply.range(0).total
+
+
+def count_pool(paths: FleetPaths) -> Operation[int]:
+    """Return how many pieces of work are in the pool."""
+    prefix = paths.prefix("pool")
+    reply = yield from commit(Txn((), (Range(prefix, end_of_prefix(prefix), count_only=True),)))
+    return reply.range(0).total
 
 
 def has_pool(paths: FleetPaths) -> Operation[bool]:

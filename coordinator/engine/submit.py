@@ -7,6 +7,7 @@ Invariants:
 - Work that a session holds stays as it is: neither claim nor record is written.
 - To submit work again changes what is named, and leaves its place among others of its priority, and its failures.
 - Work that failed too often stays failed until an operator puts it back.
+- Nothing is put into a pool that is full; what is there may be changed and taken out, and failed work put back.
 - No work comes to depend on itself (``dependencies.py``).
 - A repeated request takes effect once: ``work/K`` remembers the last requests about it. One that was withdrawn takes
   no effect.
@@ -38,8 +39,9 @@ from coordinator.engine.transaction import (
     unchanged,
 )
 from coordinator.engine.withdrawal import not_withdrawn
-from coordinator.errors import NotFound, Refused
+from coordinator.errors import LimitExceeded, NotFound, Refused
 from coordinator.keys import WorkKey
+from coordinator.limits import MAX_POOLED
 from coordinator.model import Submission, Submitted
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
@@ -55,7 +57,8 @@ class SubmitCommand:
     """A request to submit. None means as before, or the default for work that is new.
 
     ``depends`` are canonical work keys, each once. ``withdraw``: take it out of the pool instead. ``reopen``: put work
-    back that is completed or failed; ``repeatable``: its policy lets finished work be repeated.
+    back that is completed or failed; ``repeatable``: its policy lets finished work be repeated. ``full``: how many
+    pieces of work are in the pool, where no more may be put in; 0 where they may.
     """
 
     session: str
@@ -67,13 +70,14 @@ class SubmitCommand:
     withdraw: bool = False
     reopen: bool = False
     repeatable: bool = False
+    full: int = 0
 
 
 def submit(command: SubmitCommand, paths: WorkPaths) -> Operation[Submission]:
     """Submit work, or take it out of the pool.
 
     Raises ``Refused`` for finished work and for dependencies that would be a circle, ``NotFound`` where there is
-    nothing to take out.
+    nothing to take out, ``LimitExceeded`` where the pool is full.
     """
     work_key, reopened = str(paths.work_key), False
     for _ in TRIES:
@@ -82,6 +86,8 @@ def submit(command: SubmitCommand, paths: WorkPaths) -> Operation[Submission]:
         if done is not None:
             unknown = status.stored.unknown if status.stored else ()
             return Submission(work_key, done, () if done is Submitted.WITHDRAWN else unknown)
+        if command.full and not (command.withdraw or status.pooled or _has_failed(status)):
+            raise _refuse_full(command.full)
         if command.reopen and not reopened and (_finished(found) or _has_failed(status)):
             yield from reopen(ReopenCommand(command.request_id, command.now, "submitted again"), paths)
             reopened = True
@@ -134,6 +140,13 @@ def _finished(found: Snapshot) -> StoredRecord | None:
 
 def _has_failed(status: PoolStatus) -> bool:
     return status.stored is not None and status.stored.failed_at is not None
+
+
+def _refuse_full(pooled: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"the fleet has {pooled} pieces of work in its pool; it may have {MAX_POOLED}",
+        hint="submit more once some are completed, or withdraw what is not needed any more",
+    )
 
 
 def _check_not_finished(command: SubmitCommand, work_key: WorkKey, found: Snapshot) -> None:

@@ -46,6 +46,7 @@ from coordinator.service.import_calls import ImportCalls
 from coordinator.service.new_fleets import NewFleets
 from coordinator.service.next import CandidateLists, Placements, PoolOverview, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
+from coordinator.service.pool_sizes import PoolSizes
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.request_fields import Keyed, check_items, check_min_age, new_request_id, sender_of
@@ -135,7 +136,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
         self._key_rules = key_rules
         self._candidates = CandidateLists(key_rules)
-        self._submissions = Submissions(metering)
+        self._submissions = Submissions(metering, PoolSizes(runner))
         self._clock = clock
         self._retention = retention
 

@@ -2,6 +2,7 @@
 
 Invariants:
 - What one item is answered does not depend on the others, except that items of one work key take turns, in their order.
+- Where the pool is full when a call comes, nothing is put in that is not there yet (``pool_sizes.py``).
 - Those that name dependencies go one at a time in a fleet, at this replica: two of them that travelled to etcd in one
   batch would not see one another, and could close a circle together (``engine/dependencies.py``).
 """
@@ -10,17 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from coordinator.engine.submit import SubmitCommand, submit
 from coordinator.errors import CoordinatorError
-from coordinator.model import Submission
+from coordinator.model import Submission, Submitted
 from coordinator.service import replies
 from coordinator.service.budgets import Payer
 from coordinator.service.charges import Metering
 from coordinator.service.middleware import name_request
+from coordinator.service.pool_sizes import PoolSizes
 from coordinator.service.request_fields import Keyed
 from coordinator.v1 import service_pb2 as pb
 
@@ -39,31 +42,37 @@ class Submitting(NamedTuple):
 class Submissions:
     """Submits on the accounts of callers."""
 
-    def __init__(self, metering: Metering) -> None:
+    def __init__(self, metering: Metering, sizes: PoolSizes) -> None:
         self._metering = metering
+        self._sizes = sizes
         #: By the fleet; those that are in use.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(self, wanted: Sequence[Submitting], payer: Payer, *, deadline: float) -> list[pb.SubmitResult]:
         """Submit items of one fleet; returns a result for each, in their order."""
+        full = 0
+        if any(each.command is not None and not each.command.withdraw for each in wanted):
+            full = await self._sizes.full(payer.fleet, deadline=deadline)
         outcomes: dict[int, Submission | Exception] = {
             index: each.problem for index, each in enumerate(wanted) if each.problem is not None
         }
         for part in _rounds(wanted):
             alone = [index for index in part if not _is_linked(wanted[index])]
             linked = [index for index in part if _is_linked(wanted[index])]
-            outcomes |= await self._together(wanted, alone, payer, deadline)
+            outcomes |= await self._together(wanted, alone, payer, full, deadline)
             turn = self._turns.setdefault(payer.fleet, asyncio.Lock())
             for index in linked:
                 async with turn:
-                    outcomes |= await self._together(wanted, [index], payer, deadline)
+                    outcomes |= await self._together(wanted, [index], payer, full, deadline)
+        answered = [each.outcome for each in outcomes.values() if isinstance(each, Submission)]
+        self._sizes.added(payer.fleet, answered.count(Submitted.CREATED))
         return [_result(wanted[index], outcomes[index]) for index in range(len(wanted))]
 
     async def _together(
-        self, wanted: Sequence[Submitting], indexes: Sequence[int], payer: Payer, deadline: float
+        self, wanted: Sequence[Submitting], indexes: Sequence[int], payer: Payer, full: int, deadline: float
     ) -> dict[int, Submission | Exception]:
         starts = [
-            (partial(submit, each.command, each.keyed.paths), each.command.withdraw)
+            (partial(submit, replace(each.command, full=full), each.keyed.paths), each.command.withdraw)
             for each in (wanted[index] for index in indexes)
             if each.command is not None and each.keyed is not None
         ]

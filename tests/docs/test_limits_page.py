@@ -27,6 +27,7 @@ ROWS = {
     "brief of submitted work": f"{limits.MAX_TEXT_BYTES} bytes",
     "priority of submitted work": f"-{limits.MAX_PRIORITY} to {limits.MAX_PRIORITY}",
     "what one piece of work depends on": f"{limits.MAX_DEPENDENCIES}",
+    "pieces of work in the pool of a fleet": f"{limits.MAX_POOLED}; calls at the same time may exceed it",
     "work keys that are followed to find a circle": f"{limits.MAX_WALKED_KEYS}",
     "work keys in one `ClaimMany`, `RenewMany` or `Submit`": f"{limits.MAX_ITEMS}",
     "candidates of one `ClaimNext`": f"{limits.MAX_CANDIDATES}",

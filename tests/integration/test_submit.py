@@ -22,11 +22,20 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.submit import SubmitCommand, submit
 from coordinator.engine.transaction import Range, Txn
-from coordinator.keys import WorkKey
+from coordinator.keys import KeyRules, WorkKey
+from coordinator.limits import LimitSettings
 from coordinator.recorder import NullRecorder
+from coordinator.service.budgets import Payer, WriteBudgets
+from coordinator.service.charges import Metering
+from coordinator.service.pool_sizes import PoolSizes
+from coordinator.service.request_fields import Keyed
+from coordinator.service.submissions import Submissions, Submitting
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
+from coordinator.store.storage_quota import SpaceWatch
+from coordinator.v1 import service_pb2 as pb
+from coordinator.wire import SUBMITTED
 from tests.conftest import Coordination, RunningCoordinator
 
 T = TypeVar("T")
@@ -152,6 +161,38 @@ async def test_work_in_the_pool_is_not_forgotten(etcd_channel: EtcdChannel, flee
     await run(submit(SubmitCommand("s-1", "r-4", now, withdraw=True), paths))
     assert await run(forget(paths, record))
     assert not (await run(commit(Txn((), (Range(paths.work),))))).range(0).kvs
+
+
+async def test_nothing_is_put_into_a_pool_that_is_full(etcd_channel: EtcdChannel, fleet: str) -> None:
+    """What is in it may be changed and withdrawn, and then there is room again."""
+    runner = Runner(etcd_channel, LeasePool(etcd_channel), NullRecorder())
+    space = SpaceWatch(etcd_channel, quota_bytes=None)
+    budgets = WriteBudgets(LimitSettings(), lambda: 1 << 33, NullRecorder())
+    submissions = Submissions(Metering(runner, budgets, space), PoolSizes(runner, most=3))
+
+    asked: list[str] = []
+
+    async def ask(*keys: str, withdraw: bool = False) -> list[str]:
+        """Return what is answered for each."""
+        wanted = []
+        for each in keys:
+            request_id = f"{each} {withdraw} {len(asked)}"
+            asked.append(request_id)
+            command = SubmitCommand("s-1", request_id, datetime.now(UTC), withdraw=withdraw)
+            keyed = Keyed.read(fleet, each, KeyRules())
+            wanted.append(Submitting(pb.SubmitItem(work_key=each, request_id=request_id), keyed, command))
+        results = await submissions.submit(wanted, Payer(fleet, "session", "s-1"), deadline=time.monotonic() + 20)
+        return [each.error.code or SUBMITTED[each.answer.outcome].value for each in results]
+
+    await ask("task:a", "task:b")
+    # Counted less than a second ago, and what was put in since is added.
+    assert await ask("task:c") == ["created"]
+    assert await ask("task:d", "task:a") == ["RESOURCE_EXHAUSTED", "updated"]
+    assert await ask("task:b", withdraw=True) == ["withdrawn"]
+    submissions = Submissions(Metering(runner, budgets, space), PoolSizes(runner, most=3))
+    assert await ask("task:d") == ["created"]
+    submissions = Submissions(Metering(runner, budgets, space), PoolSizes(runner, most=3))
+    assert await ask("task:e") == ["RESOURCE_EXHAUSTED"]
 
 
 @pytest.mark.parametrize(

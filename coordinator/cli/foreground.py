@@ -146,14 +146,22 @@ def run_beside(endpoints: str, options: Options) -> int:
 
 
 def _notices(options: Options) -> Iterator[str]:
-    """Yield a notice if another user of this host may get tokens."""
-    if options.security.tokens is None or options.security.tls_cert is not None or is_unix(options.listen):
+    """Yield a notice if another user of this host may get tokens; of calls over HTTP as well as over gRPC."""
+    if options.security.tokens is None or options.security.tls_cert is not None:
         return
-    host, port = split_address(options.listen, "listen")
-    if port and is_loopback(host) and has_other_users():
+    listening = {"listen": options.listen, "http-listen": options.settings(etcd=("127.0.0.1:1",)).calls_listen}
+    taken = []
+    for field, address in listening.items():
+        if address is not None and not is_unix(address):
+            host, port = split_address(address, field)
+            if port and is_loopback(host):
+                taken.append(address)
+    if taken and has_other_users():
+        # Beside a socket there are calls over HTTP only where --http-listen is given.
+        prevents = "--tls-cert" if is_unix(options.listen) else "--listen unix:/PATH"
         yield (
-            f"tokens are sent in clear text to {options.listen}, which another user of this host could take; --listen "
-            "unix:/PATH prevents that"
+            f"tokens are sent in clear text to {' and '.join(taken)}, which another user of this host could take; "
+            f"{prevents} prevents that"
         )
 
 

@@ -205,9 +205,9 @@ def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
 ) -> None:
     monkeypatch.setattr(foreground, "has_other_users", lambda: users)
     monkeypatch.setattr(tls, "has_other_users", lambda: users)
-    options = foreground.Options(
-        listen, foreground.HttpOptions(), KeyOptions(), insecure=True, security=SecuritySettings(tokens=tmp_path)
-    )
+    # Without calls over HTTP.
+    http = foreground.HttpOptions(metrics_listen="127.0.0.1:9464")
+    options = foreground.Options(listen, http, KeyOptions(), insecure=True, security=SecuritySettings(tokens=tmp_path))
     notices = [each for each in foreground._notices(options) if "in clear" in each]
     findings = [*tls.judge_clear_token([listen])]
     if users and listen.startswith("127"):
@@ -222,6 +222,31 @@ def test_a_token_in_clear_is_reported_where_others_could_take_the_port(
         assert not findings
     plain = foreground.Options(listen, foreground.HttpOptions(), KeyOptions(), insecure=True)
     assert not [each for each in foreground._notices(plain) if "in clear" in each]
+
+
+@pytest.mark.parametrize(
+    ("listen", "http_listen", "where", "prevents"),
+    [
+        ("127.0.0.1:7420", None, "127.0.0.1:7420 and 127.0.0.1:7421", "--listen unix:/PATH"),
+        ("127.0.0.1:7420", "127.0.0.1:0", "127.0.0.1:7420", "--listen unix:/PATH"),
+        ("127.0.0.1:0", "127.0.0.1:8080", "127.0.0.1:8080", "--listen unix:/PATH"),
+        ("unix:/run/c.sock", "127.0.0.1:8080", "127.0.0.1:8080", "--tls-cert"),
+        ("unix:/run/c.sock", None, None, ""),
+    ],
+)
+def test_a_token_in_clear_is_reported_of_calls_over_http_too(
+    listen: str,
+    http_listen: str | None,
+    where: str | None,
+    prevents: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(foreground, "has_other_users", lambda: True)
+    http = foreground.HttpOptions(listen=http_listen)
+    options = foreground.Options(listen, http, KeyOptions(), insecure=True, security=SecuritySettings(tokens=tmp_path))
+    said = f"tokens are sent in clear text to {where}, which another user of this host could take; "
+    assert [*foreground._notices(options)] == ([f"{said}{prevents} prevents that"] if where else [])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ DOCUMENTED = {0, 1, 2, 3, 4, 70, 74, 130}
 NO_COORDINATOR = "127.0.0.1:1"
 #: Loads all that the command needs, becomes a user of whom the system knows nothing, and goes on.
 _AS_UNKNOWN_USER = """
-import os, pwd, runpy, sys, tomllib, encodings.idna, grpc, grpc_health, prometheus_client, uvloop
+import logging.config, os, pwd, runpy, sys, tomllib, encodings.idna
+import grpc, grpc_health, prometheus_client, uvicorn, uvloop
 import coordinator.cli.background, coordinator.cli.crash_report, coordinator.cli.entry, coordinator.cli.startup
 import coordinator.cli.app, coordinator.client._sync, coordinator.model.fleet, coordinator.model.work
 coordinator.cli.app.build_app()

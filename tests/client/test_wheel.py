@@ -71,7 +71,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in package.rglob("*")
-        if path.is_file() and path.suffix in (".json", ".py", ".pyi", ".typed")
+        if path.is_file() and path.suffix in (".css", ".html", ".js", ".json", ".py", ".pyi", ".typed")
     }
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if not name.split("/")[0].endswith(".dist-info")}

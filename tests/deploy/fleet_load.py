@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from coordinator import AsyncClient
+from coordinator.model import Similar
 from coordinator.store.embedded import DEFAULT_QUOTA_BYTES, find_etcd
 from demo.observability.fleet import CROWDS, Counts, FleetLoad
 from tests.conftest import RunCoordinator, RunEtcd, RunningCoordinator, RunningEtcd
@@ -69,11 +71,13 @@ def loaded_fleet(home: Path, run_etcd: RunEtcd, run_coordinator: RunCoordinator)
         ):
             load = FleetLoad([one.endpoint, other.endpoint], fleet="observed")
             runner.run(load.rounds(_ROUNDS_BEFORE))
+            runner.run(_claim_alike(one.endpoint, load.counts, "parser"))
             before = copy.deepcopy(load.counts)
             metrics = [one.metrics_url, other.metrics_url]
             with deployed_prometheus(home, coordinators=metrics, etcd=[etcd.endpoint]) as prometheus:
                 began = time.time()
                 runner.run(_drive(load))
+                runner.run(_claim_alike(one.endpoint, load.counts, "scheduler"))
                 _wait_until_evaluated(prometheus, load.counts)
                 yield LoadedFleet(etcd, (one, other), prometheus, load.counts, before, began, time.time())
 
@@ -93,6 +97,16 @@ def _wait_until_evaluated(prometheus: RunningPrometheus, counts: Counts) -> None
     prometheus.wait_for(f"count(sum by (kind) (coordination_live_claims) > 0) >= {len(CROWDS)}")
     prometheus.wait_for(f"delta(coordination:loose_ends:sum[{WINDOW}]) > 0")
     prometheus.wait_for(f"timestamp(coordination:convergence_rate:ratio_rate5m) > {time.time():.3f}")
+
+
+async def _claim_alike(endpoint: str, counts: Counts, what: str) -> None:
+    """Claim two topics that only look alike, of a kind that the load has: the second claim is shown the first."""
+    async with AsyncClient(endpoint, fleet="observed") as client:
+        await client.set_policy("task:alike", similar=Similar.TELL)
+        for title in (f"move-from-{what}-to-tables", f"move-from-tables-to-{what}"):
+            claim = await client.claim("session-alike", f"task:alike/{title}")
+            counts.claims["task", "granted"] += 1
+        assert claim.similar
 
 
 async def _drive(load: FleetLoad) -> None:

@@ -51,6 +51,8 @@ def test_a_list_is_worked_through_in_its_order(world: World, tmp_path: Path) -> 
 
 
 def test_a_worker_goes_on_for_as_long_as_the_pool_has_work_for_it(world: World, tmp_path: Path) -> None:
+    # What fails is not waited for, until it may be tried again.
+    world.client.set_policy("task", max_attempts=1)
     for name in ("a", "b", "c"):
         world.client.submit("s-0", f"task:{name}", brief=f"do {name}")
     script(tmp_path, "work.sh", 'cat "$COORDINATION_BRIEF_FILE"; echo; test "$COORDINATION_KEY" != task:b')

@@ -175,6 +175,7 @@ async def test_each_piece_is_done_once_and_in_order(coordinator: RunningCoordina
         assert all(places[f"task:{n - 10}"] < places[f"task:{n}"] for n in range(10, 100))
 
 
+@pytest.mark.alone  # a claim of 5 s must be heard from its first second on
 def test_without_a_reaper_the_next_caller_records_a_failure_and_gets_the_work(
     run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path: Path
 ) -> None:

@@ -261,7 +261,6 @@ def test_it_loads_little() -> None:
     assert not loaded & {"typing", "re", "json", "socket", "threading", "subprocess", "pathlib", "asyncio", "grpc"}
     assert {name for name in loaded if name.startswith("coordinator")} == {
         "coordinator",
-        "coordinator._version",
         *(
             f"coordinator.run{part}"
             for part in ("", ".watchdog", ".descendants", ".descriptors", ".environment", ".messages", ".prctl")

@@ -237,7 +237,8 @@ async def test_43_a_crowd_that_waits_too_long_is_not_refused_at_one_moment(monke
         ends.setdefault(limit, []).append(when)
         reschedule(limit, when)
 
-    unfinished = UnfinishedRequests(1, 0.4, LONG)
+    # Long enough that no pause of the machine ends the first one's time before that of all others.
+    unfinished = UnfinishedRequests(1, 4.0, LONG)
     monkeypatch.setattr(asyncio.Timeout, "reschedule", note)
     begun = asyncio.get_running_loop().time()
     tasks = [start(unfinished, Call()) for _ in range(40)]
@@ -248,7 +249,7 @@ async def test_43_a_crowd_that_waits_too_long_is_not_refused_at_one_moment(monke
     waits = [of_call[1] for of_call in ends.values() if len(of_call) > 1]
     assert len(waits) == len(tasks) - 1
     # Of 39, all are in one quarter of the time once in 10^21 times.
-    assert max(waits) - min(waits) > 0.05
-    assert min(waits) >= begun + 0.2
+    assert max(waits) - min(waits) > 0.5
+    assert min(waits) >= begun + 2.0
     tasks[0].cancel()
     await asyncio.gather(tasks[0], return_exceptions=True)

@@ -6,7 +6,7 @@ Invariants:
   it had been reaped first.
 - A session that claims the work meanwhile wins: the transaction compares that no claim is there and that the record is
   the one that was read.
-- A request takes effect once, and not after it was withdrawn (``once.py``).
+- A request takes effect once, and not after it was withdrawn (``idempotency.py``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from datetime import datetime
 from coordinator.engine.attempt_end import End, expire, what_is_left, write_end
 from coordinator.engine.documents import StoredRecord, StoredRequest
 from coordinator.engine.history import attempt_as_it_is
+from coordinator.engine.idempotency import Once
 from coordinator.engine.layout import NoSession, WorkPaths
-from coordinator.engine.once import Once
-from coordinator.engine.retries import TRIES, contended
+from coordinator.engine.lost_comparisons import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read, read_found, reads_and_counts, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Txn, is_absent, unchanged

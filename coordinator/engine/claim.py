@@ -13,11 +13,11 @@ Invariants:
 - A repeated ClaimNext gets the claim of the first, whichever candidate it tries.
 - What the caller holds is renewed, never granted again and never denied; what another process of its session holds is
   denied.
-- Where a comparison fails, the claim is tried again with what was read then (``retries.py``).
+- Where a comparison fails, the claim is tried again with what was read then (``lost_comparisons.py``).
 - Finished work is denied, unless the request says ``reopen`` or the work's policy lets it be repeated by now. Work is
   granted only in a state that was read without a live claim: what an attempt leaves may be finished work.
 - A topic that has the very words of another one is denied, unless it was said that the two are different work
-  (``similar_topics.py``).
+  (``topics/signatures.py``).
 - Where a limit withholds new claims, a holder can still renew its claim, and a claim of work that another session holds
   or has finished is still denied.
 """
@@ -33,13 +33,13 @@ from coordinator.engine.documents import StoredClaim, StoredRecord, StoredReques
 from coordinator.engine.grant import grant, is_withheld, with_brief
 from coordinator.engine.history import PASSED_OVER, previous_from_history
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
-from coordinator.engine.pool import work_in
+from coordinator.engine.lost_comparisons import TRIES, contended
+from coordinator.engine.pool.entry import work_in
 from coordinator.engine.refusals import refuse_placed, refuse_repeated, refuse_withdrawn
 from coordinator.engine.renew import renew_live, take_over
-from coordinator.engine.retries import TRIES, contended
-from coordinator.engine.similar_topics import deny_namesake
 from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read, read_along
 from coordinator.engine.steps import Lease, Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
+from coordinator.engine.topics.signatures import deny_namesake
 from coordinator.engine.transaction import Range, Txn, created_at, in_turn
 from coordinator.errors import Refused
 from coordinator.limits import DEFAULT_TTL_SECONDS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from coordinator.engine.dependencies import blocked_by
 from coordinator.engine.documents import StoredHistory, StoredWork
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment
+from coordinator.engine.pool.dependencies import blocked_by
 from coordinator.engine.portions import Portion
 from coordinator.engine.snapshot import HISTORY_LIMIT, read_found, reads, show_claim, show_history, show_record
 from coordinator.engine.steps import Operation, commit, decode, time_left

@@ -1,7 +1,7 @@
 """What stands in etcd's values: compact JSON, so that an operator can read it with etcdctl.
 
 docs/storage.md has the table of field names and types. Decoding checks every field; a value that does not hold raises
-``Undecodable`` and is skipped by its readers, never fatal (``json_document.py``).
+``Undecodable`` and is skipped by its readers, never fatal (``document_codec.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from json.encoder import encode_basestring
 
-from coordinator.engine.json_document import Document
+from coordinator.engine.document_codec import Document
 from coordinator.engine.layout import format_stamp
 from coordinator.model import Cause, Repeat, Similar, State
 

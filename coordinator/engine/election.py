@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from coordinator.engine.json_document import Document
+from coordinator.engine.document_codec import Document
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Put, Range, Txn, created_at, end_of_prefix, is_absent, unchanged
 

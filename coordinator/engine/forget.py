@@ -3,7 +3,7 @@
 Invariants:
 - A work key is forgotten whole, in one transaction that only deletes, and that compares that no claim is there and that
   the record is the one that was listed: never while it is claimed, and never after it was claimed again.
-- A topic is taken off the list of those that have the same words (``similar_topics.py``).
+- A topic is taken off the list of those that have the same words (``topics/signatures.py``).
 - Work in the pool is not forgotten, however long ago its last attempt was. Nor is what it depends on
   (``reaper/retention.py``).
 - Work that was taken out of the pool and never claimed has no record. It is forgotten as it was listed, too, and not at
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from coordinator.engine.documents import StoredHistory
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.similar_topics import off_the_list
 from coordinator.engine.steps import Operation, commit, decode
+from coordinator.engine.topics.signatures import off_the_list
 from coordinator.engine.transaction import Delete, KeyValue, Txn, is_absent, unchanged
 
 __all__ = ["forget", "forget_withdrawn"]

@@ -8,7 +8,7 @@ Invariants:
   at most: each grant compares that nothing stands under its request, and that of a ClaimNext writes there.
 - Work that was submitted stays in the pool, and its brief is read by the transaction that grants it.
 - A topic is granted while the list of topics that have the same words is as it was seen, and is put on that list by
-  the same transaction (``similar_topics.py``).
+  the same transaction (``topics/signatures.py``).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dataclasses import replace
 from coordinator.engine.attempt_end import expire, what_is_left, write_end
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.contenders import note_contender
-from coordinator.engine.dependencies import blocked_by
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredRequest, StoredWork
 from coordinator.engine.history import next_attempt, previous_of
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.pool import work_in
+from coordinator.engine.pool.dependencies import blocked_by
+from coordinator.engine.pool.entry import work_in
 from coordinator.engine.refusals import refuse_withdrawn
-from coordinator.engine.similar_topics import as_listed, listed_along, read_signature
 from coordinator.engine.snapshot import Snapshot, read_found, reads, show_claim
 from coordinator.engine.steps import ClaimGranted, Expected, Lease, Operation, Trace, commit
+from coordinator.engine.topics.signatures import as_listed, listed_along, read_signature
 from coordinator.engine.transaction import Delete, Put, Range, Txn, TxnReply, is_absent, unchanged
 from coordinator.engine.withdrawal import not_withdrawn
 from coordinator.limits import DEFAULT_TTL_SECONDS

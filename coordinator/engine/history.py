@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from coordinator.engine.document_codec import MOST_ATTEMPTS
 from coordinator.engine.documents import StoredHistory, StoredRecord
-from coordinator.engine.json_document import MOST_ATTEMPTS
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
 from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit, decode

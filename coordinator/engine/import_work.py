@@ -21,8 +21,8 @@ from datetime import datetime, timedelta
 from coordinator.engine.attempt_end import put_record, write_end
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredWork
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.pool import put_into_pool
-from coordinator.engine.retries import TRIES, contended
+from coordinator.engine.lost_comparisons import TRIES, contended
+from coordinator.engine.pool.entry import put_into_pool
 from coordinator.engine.snapshot import read_found, reads, show_record
 from coordinator.engine.steps import Operation, commit, lease_for
 from coordinator.engine.transaction import Delete, Put, Range, Txn, in_turn, is_absent

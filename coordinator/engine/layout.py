@@ -16,7 +16,7 @@ Below ``/coordination/v1/<fleet>/``:
     request/~operator/<id>                an operator's request that was withdrawn; bound to a lease. ~acknowledge for
                                           acknowledgements (``NoSession``)
     request/~operator/<id>/<verb>/<K or pattern>
-                                          such a request that was done (``once.py``); bound to a lease
+                                          such a request that was done (``idempotency.py``); bound to a lease
     policy/<pattern>                      what an operator has set for a kind or a prefix of work keys
     signature/<hash>                      the topics of one kind that have the same words
     topic/<K>                             which signature lists a topic

@@ -2,8 +2,8 @@
 
 Invariants:
 - Each change of a fleet's policies writes that fleet's mark of a change, in the same transaction.
-- A request takes effect once, and not after it was withdrawn (``once.py``). The first comparison of each change names
-  the key of the policy.
+- A request takes effect once, and not after it was withdrawn (``idempotency.py``). The first comparison of each change
+  names the key of the policy.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from coordinator.engine.documents import OnOff, PolicyChange, StoredPolicy
+from coordinator.engine.idempotency import Once
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.once import Once
+from coordinator.engine.lost_comparisons import TRIES, policy_contended
 from coordinator.engine.policy import over, policy_at
-from coordinator.engine.retries import TRIES, policy_contended
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Delete, Put, Range, Txn, unchanged
 from coordinator.errors import LimitExceeded

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
-from coordinator.engine.briefing_records import read_claims
+from coordinator.engine.briefing.records import read_claims
 from coordinator.engine.documents import StoredClaim, StoredHistory
-from coordinator.engine.hot import HotCommand, hot
+from coordinator.engine.hot_keys import HotCommand, hot
 from coordinator.engine.layout import FleetPaths, read_work_key
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit, decode

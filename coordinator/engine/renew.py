@@ -23,8 +23,8 @@ from datetime import datetime, timedelta
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import own_attempt, read_ends
 from coordinator.engine.layout import WorkPaths
+from coordinator.engine.lost_comparisons import TRIES, contended
 from coordinator.engine.refusals import refuse, refuse_revoked, refuse_withdrawn
-from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts, show_claim
 from coordinator.engine.steps import Lease, Operation, commit, lease_for
 from coordinator.engine.transaction import Compare, Put, Txn, unchanged

@@ -9,7 +9,7 @@ Invariants:
   repeated request puts back what it has put back already, and nothing that was completed since.
 - What was submitted is in the pool again, and its failures do not count any more. Of work that failed nothing else
   changes.
-- A request takes effect once, and not after it was withdrawn (``once.py``).
+- A request takes effect once, and not after it was withdrawn (``idempotency.py``).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from datetime import datetime
 from coordinator.engine.attempt_end import End, expire, put_record, what_is_left, write_end
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.history import attempt_as_it_is, put_back, read_ends, show_ended
+from coordinator.engine.idempotency import Once
 from coordinator.engine.layout import NoSession, WorkPaths
-from coordinator.engine.once import Once
-from coordinator.engine.pool import PoolChange, put_back_into_pool, read_pool
-from coordinator.engine.retries import TRIES, contended
+from coordinator.engine.lost_comparisons import TRIES, contended
+from coordinator.engine.pool.entry import PoolChange, put_back_into_pool, read_pool
 from coordinator.engine.snapshot import Snapshot, read, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Put, Range, Txn, is_absent, unchanged

@@ -2,7 +2,7 @@
 
 Invariants:
 - A request ends the claim that it first found, or none: it never ends a claim that was granted since.
-- A request takes effect once, and not after it was withdrawn (``once.py``).
+- A request takes effect once, and not after it was withdrawn (``idempotency.py``).
 - A claim that cannot be read can be revoked too. As its holder is unknown, it is ended only as it was found: the
   transaction compares the last change of claim and record. What the record knows of the attempt is kept.
 - The answer describes the attempt that was revoked, also where the work is completed again because the attempt had
@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from coordinator.engine.attempt_end import as_claimed, end_live, record_of
+from coordinator.engine.document_codec import MOST_ATTEMPTS
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.history import attempt_as_it_is, latest_attempt, own_end, read_ends, read_first, show_ended
-from coordinator.engine.json_document import MOST_ATTEMPTS
+from coordinator.engine.idempotency import Once
 from coordinator.engine.layout import NoSession, WorkPaths
-from coordinator.engine.once import Once
+from coordinator.engine.lost_comparisons import TRIES, contended
 from coordinator.engine.renew import rewrite
-from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read_found, reads_and_counts, show_record
 from coordinator.engine.steps import Operation, commit, lease_for
 from coordinator.engine.transaction import Txn, unchanged

@@ -12,8 +12,8 @@ from collections.abc import Generator
 from datetime import datetime
 from typing import NamedTuple
 
+from coordinator.engine.document_codec import Undecodable
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredWork
-from coordinator.engine.json_document import Undecodable
 from coordinator.engine.layout import ROOT, FleetPaths, fleet_of
 from coordinator.engine.listing import read_chunk, work_key_of
 from coordinator.engine.portions import Portion

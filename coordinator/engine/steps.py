@@ -25,7 +25,7 @@ from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from coordinator.engine.json_document import Document, Undecodable
+from coordinator.engine.document_codec import Document, Undecodable
 from coordinator.engine.transaction import KeyValue, Txn, TxnReply
 from coordinator.model import Cause, SkipReason, State
 

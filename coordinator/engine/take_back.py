@@ -10,9 +10,9 @@ Invariants:
 from __future__ import annotations
 
 from coordinator.engine.layout import WorkPaths
-from coordinator.engine.retries import TRIES
-from coordinator.engine.similar_topics import off_the_list
+from coordinator.engine.lost_comparisons import TRIES
 from coordinator.engine.steps import Operation, commit
+from coordinator.engine.topics.signatures import off_the_list
 from coordinator.engine.transaction import Delete, Range, Txn, unchanged
 from coordinator.engine.withdrawal import WithdrawCommand, hand_back
 from coordinator.model import Claim

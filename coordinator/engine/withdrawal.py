@@ -33,8 +33,8 @@ from coordinator.engine.attempt_end import as_claimed, commit_end, put_record, w
 from coordinator.engine.documents import StoredHistory, StoredRecord, StoredRequest
 from coordinator.engine.history import PASSED_OVER, record_of_end
 from coordinator.engine.layout import FleetPaths, NoSession, WorkPaths, encode_segment, read_work_key
+from coordinator.engine.lost_comparisons import TRIES, contended
 from coordinator.engine.policy import PolicyBook
-from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import LiveClaim, Snapshot, read, read_found, reads_and_counts
 from coordinator.engine.steps import Operation, commit, decode, lease_for
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, created_at, in_turn, is_absent, unchanged

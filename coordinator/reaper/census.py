@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.pool_counts import available_by_kind
+from coordinator.engine.pool.counts import available_by_kind
 from coordinator.engine.scan import OTHERS, count_kinds, next_fleet
 from coordinator.engine.steps import Operation
 from coordinator.recorder import CensusCounts, Recorder

@@ -21,10 +21,10 @@ from functools import partial
 
 from coordinator.engine.layout import ROOT, WorkPaths, work_paths_of
 from coordinator.engine.policy import PolicyBook, WorkPolicy
+from coordinator.engine.pool.witness import Witness
 from coordinator.engine.reap import reap, reap_deleted
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import KeyValue, end_of_prefix
-from coordinator.engine.witness import Witness
 from coordinator.errors import TryAgain
 from coordinator.process.tasks import Task
 from coordinator.reaper.batch import Reap, reap_all

@@ -18,7 +18,7 @@ from functools import partial
 
 from coordinator.engine.forget import forget, forget_withdrawn
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.pool_scan import read_pool_page
+from coordinator.engine.pool.scan import read_pool_page
 from coordinator.engine.scan import Listed, Survey, ended_claims, withdrawn_work
 from coordinator.engine.steps import Operation
 from coordinator.engine.transaction import KeyValue

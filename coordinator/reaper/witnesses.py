@@ -18,9 +18,9 @@ from functools import partial
 
 from coordinator.clock import boot_seconds
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.pool_scan import has_pool
+from coordinator.engine.pool.scan import has_pool
+from coordinator.engine.pool.witness import Witness, writer_of
 from coordinator.engine.transaction import end_of_prefix
-from coordinator.engine.witness import Witness, writer_of
 from coordinator.errors import CoordinatorError
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.watch import Compacted, Rewound, Watch, WatchBatch

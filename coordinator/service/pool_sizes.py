@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.pool_scan import count_pool
+from coordinator.engine.pool.scan import count_pool
 from coordinator.limits import MAX_POOLED
 from coordinator.store.operation_driver import Runner
 

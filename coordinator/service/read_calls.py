@@ -10,10 +10,10 @@ from typing import Any
 
 import grpc.aio
 
-from coordinator.engine.briefing import brief_from
-from coordinator.engine.briefing_survey import survey
+from coordinator.engine.briefing.briefing import brief_from
+from coordinator.engine.briefing.survey import survey
 from coordinator.engine.details import get
-from coordinator.engine.hot import hot
+from coordinator.engine.hot_keys import hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import list_records, log
 from coordinator.keys import KeyRules

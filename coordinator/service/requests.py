@@ -10,20 +10,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from coordinator.engine.acknowledge import AcknowledgeCommand
-from coordinator.engine.briefing import BriefingCommand
-from coordinator.engine.briefing_scope import Scope
+from coordinator.engine.briefing.briefing import BriefingCommand
+from coordinator.engine.briefing.scope import Scope
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.events import EventFilter
 from coordinator.engine.finish import FinishCommand
-from coordinator.engine.hot import HotCommand
+from coordinator.engine.hot_keys import HotCommand
 from coordinator.engine.import_work import UNKNOWN_SESSION, ImportCommand
 from coordinator.engine.layout import NoSession
 from coordinator.engine.listing import ListCommand, LogCommand
 from coordinator.engine.policy import PolicyBook, RepeatingBook, WorkPolicy
+from coordinator.engine.pool.submit import SubmitCommand
 from coordinator.engine.renew import RenewCommand
 from coordinator.engine.reopen import ReopenCommand
 from coordinator.engine.revoke import RevokeCommand
-from coordinator.engine.submit import SubmitCommand
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules

@@ -4,7 +4,7 @@ Invariants:
 - What one item is answered does not depend on the others, except that items of one work key take turns, in their order.
 - Where the pool is full when a call comes, nothing is put in that is not there yet (``pool_sizes.py``).
 - Those that name dependencies go one at a time in a fleet, at this replica: two of them that travelled to etcd in one
-  batch would not see one another, and could close a circle together (``engine/dependencies.py``).
+  batch would not see one another, and could close a circle together (``engine/pool/dependencies.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from coordinator.engine.submit import SubmitCommand, submit
+from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.errors import CoordinatorError
 from coordinator.model import Submission, Submitted
 from coordinator.service import replies

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from coordinator import clock
-from coordinator.engine.dependencies import blocked_by
 from coordinator.engine.documents import StoredWork
 from coordinator.engine.election import Mark, read_mark, who_reaps
 from coordinator.engine.forget import forget
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.pool.dependencies import blocked_by
+from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.engine.reap import reap
 from coordinator.engine.revoke import RevokeCommand, revoke
 from coordinator.engine.steps import commit
-from coordinator.engine.submit import SubmitCommand, submit
 from coordinator.engine.transaction import Range, Txn
 from coordinator.model import Cause, Claim, Denial, State
 from coordinator.process.tasks import Task

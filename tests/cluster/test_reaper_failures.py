@@ -13,7 +13,7 @@ import pytest
 
 from coordinator import clock
 from coordinator.clock import boot_seconds
-from coordinator.engine.submit import SubmitCommand, submit
+from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.model import Cause, Claim
 from coordinator.reaper import Reaper
 from tests.cluster.reaper_world import SECONDS, World, opened

@@ -10,7 +10,7 @@ import pytest
 
 from coordinator import AsyncClient, HotKeys, InvalidInput, State
 from coordinator.cli.text.fleet import describe_hot
-from coordinator.engine import hot as hot_module
+from coordinator.engine import hot_keys as hot_module
 from coordinator.store.etcd.client import EtcdChannel
 from tests.conftest import Etcdctl, RunningCoordinator
 from tests.expiry_waiting import await_expiry

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import pytest
 
 from coordinator import AsyncClient
-from coordinator.engine.briefing import BriefingCommand, brief
+from coordinator.engine.briefing.briefing import BriefingCommand, brief
 from coordinator.engine.details import get
+from coordinator.engine.document_codec import Document
 from coordinator.engine.events import Holders, claim_events, watched_range
-from coordinator.engine.hot import HotCommand, hot
-from coordinator.engine.json_document import Document
+from coordinator.engine.hot_keys import HotCommand, hot
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import ListCommand, LogCommand, count_completed, list_records, log
 from coordinator.engine.portions import PORTION_BYTES, PORTION_ITEMS

@@ -9,7 +9,7 @@ import pytest
 
 from coordinator import Client, Event, InvalidInput, NewWork, PoolBlocker, PoolCounts, PoolStanding
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.pool_counts import available_by_kind, count_in_pool
+from coordinator.engine.pool.counts import available_by_kind, count_in_pool
 from coordinator.recorder import NullRecorder
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool

@@ -19,8 +19,8 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import FinishCommand, release
 from coordinator.engine.forget import forget
 from coordinator.engine.layout import FleetPaths
+from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.engine.steps import Operation, commit
-from coordinator.engine.submit import SubmitCommand, submit
 from coordinator.engine.transaction import Range, Txn
 from coordinator.keys import KeyRules, WorkKey
 from coordinator.limits import LimitSettings

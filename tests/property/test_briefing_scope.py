@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.engine.briefing_scope import Scope
+from coordinator.engine.briefing.scope import Scope
 from coordinator.engine.layout import FleetPaths, encode_segment
 from coordinator.keys import REPOSITORY_KINDS
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coordinator.engine.document_codec import Document, Undecodable
 from coordinator.engine.documents import Contender, Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
-from coordinator.engine.json_document import Document, Undecodable
 from coordinator.model import Cause, State
 from tests.examples import examples
 

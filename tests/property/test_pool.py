@@ -18,18 +18,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from coordinator import model as words
-from coordinator.engine import dependencies, finish, pool, reap
-from coordinator.engine import submit as submitting
+from coordinator.engine import finish, reap
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import Failed, Pooled, StoredWork
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, FleetPaths
-from coordinator.engine.pool import pool_entry
+from coordinator.engine.pool import dependencies
+from coordinator.engine.pool import entry as pool
+from coordinator.engine.pool import submit as submitting
+from coordinator.engine.pool.entry import pool_entry
+from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.engine.reap import reap as record_expiry
 from coordinator.engine.reopen import ReopenCommand, reopen
 from coordinator.engine.steps import Operation, commit
-from coordinator.engine.submit import SubmitCommand, submit
 from coordinator.engine.transaction import Delete, Range, Txn, end_of_prefix, in_turn
 from coordinator.errors import Contended, Refused
 from coordinator.keys import WorkKey

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.cli.text.work import describe_claim, describe_event, describe_work
-from coordinator.engine.briefing_fit import fit
-from coordinator.engine.briefing_names import name_of, write_names
-from coordinator.engine.briefing_text import (
+from coordinator.engine.briefing.length import fit
+from coordinator.engine.briefing.names import name_of, write_names
+from coordinator.engine.briefing.text import (
     Entry,
     Section,
     line_of_claim,

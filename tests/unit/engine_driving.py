@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from coordinator.engine.document_codec import Document
 from coordinator.engine.documents import StoredClaim, StoredHistory, StoredRecord
-from coordinator.engine.json_document import Document
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.steps import (
     AttemptEnded,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from coordinator.engine.briefing_fit import fit
-from coordinator.engine.briefing_names import LONGEST_NAME, name_of, write_names
-from coordinator.engine.briefing_text import (
+from coordinator.engine.briefing.length import fit
+from coordinator.engine.briefing.names import LONGEST_NAME, name_of, write_names
+from coordinator.engine.briefing.text import (
     Elsewhere,
     Entry,
     Section,

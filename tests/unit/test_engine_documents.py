@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from coordinator.engine.document_codec import Undecodable
 from coordinator.engine.documents import Contender, StoredClaim, StoredHistory, StoredRecord
-from coordinator.engine.json_document import Undecodable
 from coordinator.model import State
 from tests.unit.engine_driving import NOW, a_claim, a_record
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from coordinator.engine.documents import StoredRecord
-from coordinator.engine.witness import Witness, writer_of
+from coordinator.engine.pool.witness import Witness, writer_of
 from coordinator.model import State
 
 _NOON = datetime(2026, 6, 14, 12, tzinfo=UTC)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import NamedTuple
 
 from coordinator.engine.layout import FleetPaths
-from coordinator.engine.pool_counts import count_in_pool, failed_page, which_failed
+from coordinator.engine.pool.counts import count_in_pool, failed_page, which_failed
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE
 from coordinator.model import PoolBlocker, PoolCounts, PoolEntry, PoolPage, PoolStanding, SkipReason

@@ -24,7 +24,7 @@ from coordinator.engine.claim import claim, placed_before
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import PolicyBook
-from coordinator.engine.pool_scan import read_failed
+from coordinator.engine.pool.scan import read_failed
 from coordinator.engine.reap import reap
 from coordinator.engine.steps import Chosen, Operation
 from coordinator.keys import WorkKey

@@ -29,14 +29,14 @@ from functools import partial
 from typing import TypeVar
 
 from coordinator.clock import boot_seconds
-from coordinator.engine.dependencies import Dependency, look_at_dependencies, still_done
 from coordinator.engine.documents import Pooled
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
 from coordinator.engine.look import sight_of_record
-from coordinator.engine.pool_scan import Live, read_claims, read_entry, read_pool_page, touch
+from coordinator.engine.pool.dependencies import Dependency, look_at_dependencies, still_done
+from coordinator.engine.pool.scan import Live, read_claims, read_entry, read_pool_page, touch
+from coordinator.engine.pool.witness import Witness, writer_of
 from coordinator.engine.steps import Damaged, Operation
 from coordinator.engine.transaction import Compare, KeyValue, end_of_prefix, unchanged
-from coordinator.engine.witness import Witness, writer_of
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.model import SkipReason
 from coordinator.store.etcd.client import EtcdChannel

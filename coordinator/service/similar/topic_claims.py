@@ -32,9 +32,9 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
 from coordinator.engine.look import look
 from coordinator.engine.policy import PolicyBook
-from coordinator.engine.similar_topics import SeenTopic, see_topics
 from coordinator.engine.take_back import take_back
 from coordinator.engine.topics import Match, Topic, Verdict
+from coordinator.engine.topics.signatures import SeenTopic, see_topics
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
 from coordinator.keys import WorkKey

@@ -24,10 +24,10 @@ from functools import lru_cache, partial
 from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths, read_work_key
-from coordinator.engine.similar_topics import SeenTopic
 from coordinator.engine.steps import Damaged, Operation
-from coordinator.engine.topic_scan import RecordedTopic, read_topic_page, topic_of
 from coordinator.engine.topics import MAX_TOPICS, Match, Topic, TopicIndex, read_topic
+from coordinator.engine.topics.scan import RecordedTopic, read_topic_page, topic_of
+from coordinator.engine.topics.signatures import SeenTopic
 from coordinator.engine.transaction import KeyValue, end_of_prefix
 from coordinator.errors import CoordinatorError
 from coordinator.keys import WorkKey

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from coordinator.engine.briefing_names import Name, write_names
-from coordinator.engine.pool_counts import InPool
+from coordinator.engine.briefing.names import Name, write_names
+from coordinator.engine.pool.counts import InPool
 from coordinator.model import Cause, Claim, Record
 from coordinator.quotation import Writer, key, name, said
 from coordinator.time_text import format_time

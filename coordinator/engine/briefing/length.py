@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from coordinator.engine.briefing_names import Names
-from coordinator.engine.briefing_text import PREFACE, QUOTATION, Section, Shown, around
+from coordinator.engine.briefing.names import Names
+from coordinator.engine.briefing.text import PREFACE, QUOTATION, Section, Shown, around
 
 __all__ = ["fit"]
 

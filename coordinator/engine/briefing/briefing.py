@@ -3,7 +3,7 @@
 Invariants:
 - What the session that asks holds comes first, of whatever kind and repository: after its context was lost it must be
   able to take up again what it was doing.
-- The rest is the same for all sessions, but for which claims are of others (``briefing_survey.py``). What the limit on
+- The rest is the same for all sessions, but for which claims are of others (``survey.py``). What the limit on
   the text leaves out is counted.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coordinator.engine.briefing_fit import fit
-from coordinator.engine.briefing_records import Room, find_held, read_claims
-from coordinator.engine.briefing_survey import BriefingCommand, Survey, entries_of, segments_of, survey
-from coordinator.engine.briefing_text import NOTHING, Section, heading_of_held, last_lines, line_of_held, write
+from coordinator.engine.briefing.length import fit
+from coordinator.engine.briefing.records import Room, find_held, read_claims
+from coordinator.engine.briefing.survey import BriefingCommand, Survey, entries_of, segments_of, survey
+from coordinator.engine.briefing.text import NOTHING, Section, heading_of_held, last_lines, line_of_held, write
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation

@@ -20,11 +20,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from coordinator.engine.briefing_fit import fit
-from coordinator.engine.briefing_names import name_of
-from coordinator.engine.briefing_records import Room, Unread, read_claims, work_key_at
-from coordinator.engine.briefing_scope import Scope
-from coordinator.engine.briefing_text import (
+from coordinator.engine.briefing.length import fit
+from coordinator.engine.briefing.names import name_of
+from coordinator.engine.briefing.records import Room, Unread, read_claims, work_key_at
+from coordinator.engine.briefing.scope import Scope
+from coordinator.engine.briefing.text import (
     Elsewhere,
     Entry,
     Section,
@@ -34,7 +34,7 @@ from coordinator.engine.briefing_text import (
     line_of_loose_end,
 )
 from coordinator.engine.layout import FleetPaths, WorkPaths, format_stamp, read_work_key
-from coordinator.engine.pool_counts import InPool, counts_in_pool
+from coordinator.engine.pool.counts import InPool, counts_in_pool
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.time_index import Backwards

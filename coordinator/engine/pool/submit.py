@@ -18,13 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.engine.dependencies import Walk, walk
 from coordinator.engine.documents import StoredRecord, StoredWork
 from coordinator.engine.layout import FleetPaths, WorkPaths
-from coordinator.engine.pool import OUT_OF_POOL, PoolStatus, put_into_pool
+from coordinator.engine.lost_comparisons import TRIES, contended
+from coordinator.engine.pool.dependencies import Walk, walk
+from coordinator.engine.pool.entry import OUT_OF_POOL, PoolStatus, put_into_pool
 from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.reopen import ReopenCommand, reopen
-from coordinator.engine.retries import TRIES, contended
 from coordinator.engine.snapshot import Snapshot, read_found, reads
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import (

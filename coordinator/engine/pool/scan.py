@@ -1,12 +1,12 @@
-"""Scans of the pool, chunk by chunk: what is in it, and what is held. Cursors are as in ``scan.py``."""
+"""Scans of the pool, chunk by chunk: what is in it, and what is held. Cursors are as in ``engine/scan.py``."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import NamedTuple
 
+from coordinator.engine.document_codec import Undecodable
 from coordinator.engine.documents import Pooled, StoredClaim
-from coordinator.engine.json_document import Undecodable
 from coordinator.engine.layout import FleetPaths, read_work_key
 from coordinator.engine.portions import Portion
 from coordinator.engine.steps import Operation, commit, decode, lease_for

@@ -1,4 +1,4 @@
-"""Scans of the records of one kind, page by page, for an index of topics. Cursors are as in ``scan.py``."""
+"""Scans of the records of one kind, page by page, for an index of topics. Cursors are as in ``engine/scan.py``."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coordinator.engine.dependencies import paths_of
 from coordinator.engine.documents import Failed
 from coordinator.engine.layout import FleetPaths, read_work_key
+from coordinator.engine.pool.dependencies import paths_of
 from coordinator.engine.scan import count_kinds
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix

@@ -1,0 +1,1 @@
+"""The pool: submitted work, what it depends on, and what becomes of it when an attempt ends."""

@@ -26,26 +26,26 @@ from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
 from coordinator.service import Middleware, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
-from coordinator.service.admission import Admission
-from coordinator.service.budgets import WriteBudgets
-from coordinator.service.charges import Metering
-from coordinator.service.claim_limits import ClaimLimits
+from coordinator.service.admission.admission import Admission
+from coordinator.service.admission.budgets import WriteBudgets
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.claim_limits import ClaimLimits
+from coordinator.service.admission.turns import Turns
+from coordinator.service.connections.gate import Gate
+from coordinator.service.connections.idle import IdleConnections
+from coordinator.service.connections.replaceable_server import ReplaceableServer
+from coordinator.service.connections.stale import StaleConnections
+from coordinator.service.connections.tls import FollowedFiles, server_credentials
+from coordinator.service.connections.unread_answers import UnreadAnswers
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.drain import drain
 from coordinator.service.error_replies import Refusals
-from coordinator.service.gate import Gate
 from coordinator.service.health import Health
-from coordinator.service.idle_connections import IdleConnections
 from coordinator.service.next import Looks, Placements, PoolOverview, PoolPlacements, Pools, Views
-from coordinator.service.replaceable_server import ReplaceableServer
-from coordinator.service.similar import TopicClaims, TopicViews
-from coordinator.service.stale_connections import StaleConnections
 from coordinator.service.status import StatusReader
-from coordinator.service.tls import FollowedFiles, server_credentials
-from coordinator.service.turns import Turns
-from coordinator.service.unread_answers import UnreadAnswers
+from coordinator.service.topics import TopicClaims, TopicViews
 from coordinator.service.waiters import Waits
-from coordinator.service.watches import Watches
+from coordinator.service.watch.watches import Watches
 from coordinator.store.diagnosis.members import MembersReader
 from coordinator.store.diagnosis.probe import Examination
 from coordinator.store.etcd.client import EtcdChannel

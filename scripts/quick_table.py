@@ -20,11 +20,12 @@ import typer.main
 from generated_files import write_or_check
 
 from coordinator import limits, wire
-from coordinator.cli import app, config_file, new_fleet_notice, output, quantities, session
+from coordinator.cli import app, config_file, output, quantities, session
 from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Chosen, Context
 from coordinator.cli.json_objects import work as objects
 from coordinator.cli.text import work as wording
+from coordinator.cli.work import new_fleet_notice
 from coordinator.model import Cause, Choice, Claim, Denial, DenialReason, Outcome, Record, SkipReason, State
 from coordinator.names import KNOWN_KINDS
 from coordinator.time_text import format_duration, format_time

@@ -13,7 +13,7 @@ from coordinator.cli.json_objects.fleet import briefing_object
 from coordinator.cli.output import answer
 from coordinator.cli.quantities import parse_age
 from coordinator.cli.session import find_asking
-from coordinator.cli.work_arguments import SessionOption
+from coordinator.cli.work.arguments import SessionOption
 from coordinator.limits import (
     DEFAULT_BRIEFED_SECONDS,
     DEFAULT_BRIEFING_CHARACTERS,

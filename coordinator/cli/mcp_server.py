@@ -18,7 +18,7 @@ from coordinator.cli.interruption import catch_signals
 from coordinator.cli.quantities import parse_duration
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice
-from coordinator.cli.work_arguments import SessionOption
+from coordinator.cli.work.arguments import SessionOption
 from coordinator.errors import InvalidInput
 from coordinator.limits import check_ttl
 

@@ -14,7 +14,7 @@ from coordinator.cli.json_objects.fleet import policies_object, policy_object
 from coordinator.cli.output import answer, say_what_it_became
 from coordinator.cli.quantities import parse_duration
 from coordinator.cli.text.fleet import describe_policies, describe_policy
-from coordinator.cli.work_arguments import RequestId
+from coordinator.cli.work.arguments import RequestId
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
 from coordinator.model import Repeat, Similar

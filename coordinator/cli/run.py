@@ -20,14 +20,14 @@ import typer
 from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Context, current
 from coordinator.cli.json_objects.work import run_object
-from coordinator.cli.key_lists import STANDARD_INPUT, FromFile, read_key_list
-from coordinator.cli.new_fleet_notice import say_if_new
 from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
 from coordinator.cli.text.work import describe_claim, describe_similar
-from coordinator.cli.work_arguments import DistinctFrom, SessionOption, Wait, read_wait
+from coordinator.cli.work.arguments import DistinctFrom, SessionOption, Wait, read_wait
+from coordinator.cli.work.key_lists import STANDARD_INPUT, FromFile, read_key_list
+from coordinator.cli.work.new_fleet_notice import say_if_new
 from coordinator.errors import ClaimLost, InvalidInput, Unavailable
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim

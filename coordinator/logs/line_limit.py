@@ -4,7 +4,7 @@ Invariant: what unauthenticated clients can cause again and again writes a bound
 more there were. So no flood rotates away what is in a log.
 
 How many lines, and in which time, is for those that write them: ``logs/format.py`` (each module's warnings),
-``logs/audit.py`` and ``service/error_replies.py`` (refused calls), ``service/idle_connections.py`` (connections that
+``logs/audit.py`` and ``service/error_replies.py`` (refused calls), ``service/connections/idle.py`` (connections that
 were ended), ``store/lineage.py`` (another store).
 """
 

@@ -9,7 +9,7 @@ from coordinator.metrics import Reading, ReplicaGauges
 
 if TYPE_CHECKING:
     from coordinator.service.waiters import Waits
-    from coordinator.service.watches import Watches
+    from coordinator.service.watch.watches import Watches
     from coordinator.store.leases.pool import LeasePool
     from coordinator.store.storage_quota import SpaceWatch
 

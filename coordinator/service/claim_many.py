@@ -15,10 +15,10 @@ from coordinator import model
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.errors import CoordinatorError
 from coordinator.service import replies
-from coordinator.service.budgets import Payer
+from coordinator.service.admission.budgets import Payer
 from coordinator.service.middleware import name_request
 from coordinator.service.request_fields import Keyed
-from coordinator.service.similar import TopicClaims
+from coordinator.service.topics import TopicClaims
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["ItemReader", "claim_many"]

@@ -4,7 +4,7 @@ It has no index, so that all records are read, which takes about 30 µs of this 
 status when they start, a whole fleet at once, and dashboards every few seconds.
 
 Invariants:
-- One count is made at a time, for all callers that wait for it (``shared_readings.py``).
+- One count is made at a time, for all callers that wait for it (``admission/shared_readings.py``).
 - Counting takes at most about a fifth of the time: the number for a large fleet is reported again for nine times as
   long as it took to count. That for a small one is always counted anew.
 """
@@ -20,8 +20,8 @@ from typing import NamedTuple
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.listing import count_completed
 from coordinator.engine.steps import Operation
-from coordinator.service.shared_readings import SharedReadings
-from coordinator.service.turns import Turns
+from coordinator.service.admission.shared_readings import SharedReadings
+from coordinator.service.admission.turns import Turns
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["CompletedCounts"]

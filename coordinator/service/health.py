@@ -21,8 +21,8 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from coordinator.service.callers import address_of, caller_of
-from coordinator.service.fair_shares import Owner, first_to_yield
+from coordinator.service.admission.fair_shares import Owner, first_to_yield
+from coordinator.service.connections.callers import address_of, caller_of
 
 __all__ = ["Health"]
 

@@ -16,9 +16,9 @@ from coordinator.keys import KeyRules
 from coordinator.model import Imported, ImportOutcome, State
 from coordinator.names import check_fleet
 from coordinator.service import replies
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
-from coordinator.service.claim_limits import ClaimLimits
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.claim_limits import ClaimLimits
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
 from coordinator.service.request_fields import Keyed, check_items

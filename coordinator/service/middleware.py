@@ -22,14 +22,14 @@ from coordinator.logs.format import said
 from coordinator.recorder import Recorder
 from coordinator.security.credential_grants import Role
 from coordinator.service.access import RULES, Authorizer
-from coordinator.service.admission import HELD, Admission, HeldCall
-from coordinator.service.callers import caller_of
+from coordinator.service.admission.admission import HELD, Admission, HeldCall
+from coordinator.service.admission.turns import Turns
+from coordinator.service.connections.callers import caller_of
+from coordinator.service.connections.gate import refuse_malformed
+from coordinator.service.connections.stale import Unpaused
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.error_replies import Refusals, abort
-from coordinator.service.gate import refuse_malformed
 from coordinator.service.request_fields import new_request_id
-from coordinator.service.stale_connections import Unpaused
-from coordinator.service.turns import Turns
 
 __all__ = ["Middleware", "name_request"]
 

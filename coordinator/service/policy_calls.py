@@ -16,8 +16,8 @@ from coordinator.engine.policy_change import set_policy, unset_policy
 from coordinator.keys import KeyRules
 from coordinator.logs.format import log_event
 from coordinator.names import check_fleet
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.request_fields import Keyed, change_request_id
 from coordinator.service.requests import policy_of

@@ -19,7 +19,9 @@ from coordinator.engine.listing import list_records, log
 from coordinator.keys import KeyRules
 from coordinator.names import check_fleet
 from coordinator.service import fleet_replies, replies
-from coordinator.service.callers import caller_of
+from coordinator.service.admission.shared_readings import SharedReadings
+from coordinator.service.admission.turns import Turns
+from coordinator.service.connections.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.fleet_list import list_fleets
@@ -33,12 +35,10 @@ from coordinator.service.requests import (
     log_command,
     pool_listing,
 )
-from coordinator.service.shared_readings import SharedReadings
-from coordinator.service.similar import TopicClaims
 from coordinator.service.status import StatusReader
-from coordinator.service.turns import Turns
-from coordinator.service.watch_queue import Progress
-from coordinator.service.watches import Watches
+from coordinator.service.topics import TopicClaims
+from coordinator.service.watch.queue import Progress
+from coordinator.service.watch.watches import Watches
 from coordinator.store.operation_driver import Runner
 from coordinator.v1 import service_pb2 as pb
 

@@ -16,8 +16,8 @@ from coordinator.engine.renew import RenewCommand, renew
 from coordinator.errors import CoordinatorError
 from coordinator.keys import KeyRules
 from coordinator.service import replies
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
 from coordinator.service.middleware import name_request
 from coordinator.service.request_fields import Keyed, new_request_id
 from coordinator.service.requests import renew_command

@@ -32,21 +32,23 @@ from coordinator.limits import MAX_SHARED_READINGS
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder, SimilarAnswer
 from coordinator.service import replies
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.claim_limits import ClaimLimits
+from coordinator.service.admission.new_fleets import NewFleets
+from coordinator.service.admission.pool_sizes import PoolSizes
+from coordinator.service.admission.shared_readings import SharedReadings
+from coordinator.service.admission.turns import Turns
 from coordinator.service.alternatives import Alternatives
-from coordinator.service.budgets import Payer
-from coordinator.service.callers import caller_of
-from coordinator.service.charges import Metering
-from coordinator.service.claim_limits import ClaimLimits
 from coordinator.service.claim_many import claim_many
+from coordinator.service.connections.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.dry_reaps import list_expired
 from coordinator.service.import_calls import ImportCalls
-from coordinator.service.new_fleets import NewFleets
 from coordinator.service.next import CandidateLists, Placements, PoolOverview, PoolPlacements
 from coordinator.service.policy_calls import PolicyCalls
-from coordinator.service.pool_sizes import PoolSizes
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
 from coordinator.service.request_fields import Keyed, check_items, check_min_age, new_request_id, sender_of
@@ -64,13 +66,11 @@ from coordinator.service.requests import (
     revoke_command,
     submit_command,
 )
-from coordinator.service.shared_readings import SharedReadings
-from coordinator.service.similar import TopicClaims
 from coordinator.service.status import StatusReader
 from coordinator.service.submissions import Submissions, Submitting
-from coordinator.service.turns import Turns
+from coordinator.service.topics import TopicClaims
 from coordinator.service.waiters import Held, WaitingCalls, Waits, waited_of
-from coordinator.service.watches import Watches
+from coordinator.service.watch.watches import Watches
 from coordinator.service.withdrawals import withdraw_all
 from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies

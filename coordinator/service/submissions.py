@@ -2,7 +2,7 @@
 
 Invariants:
 - What one item is answered does not depend on the others, except that items of one work key take turns, in their order.
-- Where the pool is full when a call comes, nothing is put in that is not there yet (``pool_sizes.py``).
+- Where the pool is full when a call comes, nothing is put in that is not there yet (``admission/pool_sizes.py``).
 - Those that name dependencies go one at a time in a fleet, at this replica: two of them that travelled to etcd in one
   batch would not see one another, and could close a circle together (``engine/pool/dependencies.py``).
 """
@@ -20,10 +20,10 @@ from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.errors import CoordinatorError
 from coordinator.model import Submission, Submitted
 from coordinator.service import replies
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.pool_sizes import PoolSizes
 from coordinator.service.middleware import name_request
-from coordinator.service.pool_sizes import PoolSizes
 from coordinator.service.request_fields import Keyed
 from coordinator.v1 import service_pb2 as pb
 

@@ -12,7 +12,7 @@ from coordinator.engine.steps import Operation
 from coordinator.engine.withdrawal import WithdrawCommand, withdraw, withdraw_next, withdraw_policy_change
 from coordinator.keys import KeyRules, WorkKey
 from coordinator.names import check_fleet
-from coordinator.service.charges import Metered
+from coordinator.service.admission.charges import Metered
 from coordinator.service.request_fields import Keyed, check_items
 from coordinator.service.requests import withdraw_command
 from coordinator.store.operation_driver import Runner

@@ -19,7 +19,7 @@ from coordinator.engine.steps import Expected, Trace
 from coordinator.engine.transaction import Range, Txn
 from coordinator.errors import CoordinatorError
 from coordinator.logs.format import said
-from coordinator.store.group_commit import GroupCommit
+from coordinator.store.batches.group_commit import GroupCommit
 
 __all__ = ["LostReplies"]
 

@@ -38,9 +38,9 @@ from coordinator.errors import Contended, CoordinatorError, LimitExceeded, Outco
 from coordinator.logs.format import log_event, said
 from coordinator.process.pauses import Pauses, stood_still
 from coordinator.recorder import Recorder, report
+from coordinator.store.batches.group_commit import GroupCommit
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.errors import LeaseGone
-from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.lost_replies import LostReplies
 from coordinator.store.operation_state import OperationState

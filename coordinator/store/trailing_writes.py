@@ -11,7 +11,7 @@ from coordinator.engine.steps import Trailing
 from coordinator.engine.transaction import Compare, Txn
 from coordinator.errors import CoordinatorError
 from coordinator.logs.format import said
-from coordinator.store.group_commit import GroupCommit
+from coordinator.store.batches.group_commit import GroupCommit
 
 __all__ = ["TrailingWrites"]
 

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from coordinator.errors import InvalidInput, LimitExceeded
-from coordinator.service.gate import Gate, Malformed, largest_request
+from coordinator.service.connections.gate import Gate, Malformed, largest_request
 from coordinator.web.call_context import CallContext
 from coordinator.web.connect import JSON, check_protocol, is_json
 from coordinator.web.exchange import Exchange, Gone, Unread

@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl
 from coordinator.errors import InvalidInput
 from coordinator.limits import HTTP_SILENT_SECONDS, SLOW_WATCHER_SECONDS
 from coordinator.quotation import quoted
-from coordinator.service.gate import Gate
+from coordinator.service.connections.gate import Gate
 from coordinator.service.replies import error_detail
-from coordinator.service.watch_queue import too_slow
+from coordinator.service.watch.queue import too_slow
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.web.call_context import CallContext, CallEnded

@@ -17,11 +17,11 @@ from coordinator.net.endpoints import split_address
 from coordinator.process.open_files import allowed_http_connections
 from coordinator.security.settings import is_loopback
 from coordinator.service.access import Authorizer
+from coordinator.service.connections.gate import Gate
+from coordinator.service.connections.stale import Unpaused
+from coordinator.service.connections.tls import FollowedFiles
+from coordinator.service.connections.unread_answers import UnreadAnswers
 from coordinator.service.error_replies import Refusals
-from coordinator.service.gate import Gate
-from coordinator.service.stale_connections import Unpaused
-from coordinator.service.tls import FollowedFiles
-from coordinator.service.unread_answers import UnreadAnswers
 from coordinator.web.app import App
 from coordinator.web.calls import Calls
 from coordinator.web.events import Events

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from coordinator.security.pem import KeyPair
-from coordinator.service.tls import FollowedFiles
+from coordinator.service.connections.tls import FollowedFiles
 
 __all__ = ["FollowedContext"]
 

@@ -23,7 +23,7 @@ NO_COORDINATOR = "127.0.0.1:1"
 _AS_UNKNOWN_USER = """
 import logging.config, os, pwd, runpy, sys, tomllib, encodings.idna
 import grpc, grpc_health, prometheus_client, uvicorn, uvloop
-import coordinator.cli.background, coordinator.cli.crash_report, coordinator.cli.entry, coordinator.cli.startup
+import coordinator.cli.server.background, coordinator.cli.crash_report, coordinator.cli.entry, coordinator.cli.startup
 import coordinator.cli.app, coordinator.client._sync, coordinator.model.fleet, coordinator.model.work
 coordinator.cli.app.build_app()
 if os.getuid() == 0:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import pytest
 
-from coordinator.cli import background
+from coordinator.cli.server import background
 from coordinator.store.embedded.running_coordinator import find_holder
 from tests.conftest import COMMAND, RunningCoordinator
 

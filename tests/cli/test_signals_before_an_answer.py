@@ -156,8 +156,9 @@ def test_where_no_request_is_under_way_nothing_is_said(
     stop = f"lambda *_, **__: os.kill(os.getpid(), {int(number)}) or time.sleep(30)"
     quick, full = ("Call.ask", "Context.client") if moment == "before" else ("write", "answer")
     code = (
-        "import os, time\nfrom coordinator.cli import context, main, work\nfrom coordinator.cli.quick import command\n"
-        f"command.{quick} = {stop}\n{'context' if moment == 'before' else 'work'}.{full} = {stop}\nmain()"
+        "import os, time\nfrom coordinator.cli import context, main\nfrom coordinator.cli.quick import command\n"
+        "from coordinator.cli.work import claims\n"
+        f"command.{quick} = {stop}\n{'context' if moment == 'before' else 'claims'}.{full} = {stop}\nmain()"
     )
     command = [sys.executable, "-c", code, *CHANGES["work-claim"], "--endpoint", own.endpoint, "--fleet", fleet]
     for way in ("on", "off"):

@@ -22,7 +22,8 @@ from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.limits import MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.recorder import NullRecorder
-from coordinator.service import watch_queue, watches
+from coordinator.service.watch import queue as watch_queue
+from coordinator.service.watch import watches
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Method
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc

@@ -14,9 +14,11 @@ from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import LimitExceeded
 from coordinator.model import Claim, ClaimEvent, Event
-from coordinator.service import watch_queue, watch_reader, watches
-from coordinator.service.watch_queue import Progress
-from coordinator.service.watches import Watches
+from coordinator.service.watch import queue as watch_queue
+from coordinator.service.watch import reader as watch_reader
+from coordinator.service.watch import watches
+from coordinator.service.watch.queue import Progress
+from coordinator.service.watch.watches import Watches
 from coordinator.store.etcd.watch import Watch, WatchBatch
 from tests.cluster.reaper_world import SECONDS, World, opened
 from tests.conftest import RunningEtcd

@@ -11,7 +11,7 @@ from coordinator import limits
 from coordinator.engine.snapshot import HISTORY_LIMIT
 from coordinator.engine.topics import MAX_TOPICS
 from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
-from coordinator.service.budgets import BURST_SHARE, REFILL_SECONDS
+from coordinator.service.admission.budgets import BURST_SHARE, REFILL_SECONDS
 from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
 from coordinator.store.storage_quota import LOOK_SECONDS
 
@@ -85,7 +85,7 @@ def test_the_table_has_the_limit_of_the_code(limit: str) -> None:
 
 
 def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
-    from coordinator.cli.up_arguments import limit_arguments
+    from coordinator.cli.server.up_arguments import limit_arguments
 
     settings = limits.LimitSettings(
         max_claims_per_session=1,

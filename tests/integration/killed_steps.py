@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from coordinator.cli import backups
+from coordinator.cli.server import backups
 from coordinator.security.ca import make_certificates
 from coordinator.security.new_tokens import add_credential
 from coordinator.security.tokens_file import Wanted

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from coordinator import Client, HistoryGone
-from coordinator.cli import backups
+from coordinator.cli.server import backups
 from coordinator.errors import InternalError, InvalidInput, OutcomeUnknown
 from coordinator.model import Claim
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd, restoration

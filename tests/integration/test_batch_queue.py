@@ -26,11 +26,11 @@ from coordinator.errors import InternalError, LimitExceeded, OutcomeUnknown, Una
 from coordinator.keys import WorkKey
 from coordinator.model import Claim, Denial, DenialReason, Record, State, WorkDetails
 from coordinator.recorder import NullRecorder
-from coordinator.store import batch_queue
-from coordinator.store.batch_queue import BatchQueue
+from coordinator.store.batches import queue as batch_queue
+from coordinator.store.batches.group_commit import GroupCommit
+from coordinator.store.batches.queue import BatchQueue
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.etcd.client import EtcdChannel
-from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
 from tests.conftest import RunningEtcd

@@ -22,8 +22,8 @@ from coordinator.keys import WorkKey
 from coordinator.model import Record
 from coordinator.process.pauses import LONGEST_SECONDS, Pauses
 from coordinator.recorder import NullRecorder
+from coordinator.store.batches.group_commit import GroupCommit
 from coordinator.store.etcd.client import EtcdChannel
-from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
 

@@ -19,12 +19,12 @@ from coordinator.engine.snapshot import reads_and_counts
 from coordinator.engine.transaction import Delete, Put, Txn, TxnReply, in_turn, is_absent
 from coordinator.keys import WorkKey
 from coordinator.recorder import NullRecorder
+from coordinator.store.batches.group_commit import GroupCommit
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.listing import PoolLeases
 from tests.conftest import RunEtcd
 from tests.integration.channel_world import serving, soon

@@ -16,12 +16,12 @@ import pytest
 from coordinator import AsyncClient, OutcomeUnknown, Unavailable
 from coordinator.engine.transaction import Range, Txn, in_turn
 from coordinator.recorder import NullRecorder
+from coordinator.store.batches.group_commit import GroupCommit
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcd.client import PROBE_KEY, EtcdChannel
 from coordinator.store.etcd.methods import Method, Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
-from coordinator.store.group_commit import GroupCommit
 from tests.freezing import freeze
 from tests.integration.channel_world import KEY, serving, soon
 

@@ -14,7 +14,7 @@ import pytest
 
 from coordinator import AsyncClient, Denial, DenialReason
 from coordinator.recorder import NullRecorder
-from coordinator.service.new_fleets import NewFleets
+from coordinator.service.admission.new_fleets import NewFleets
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner

@@ -20,10 +20,10 @@ from coordinator.engine.transaction import (
 )
 from coordinator.errors import OutcomeUnknown
 from coordinator.recorder import NullRecorder
+from coordinator.store.batches.group_commit import GroupCommit
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.errors import NoSpace
 from coordinator.store.etcd.no_space_outcome import reply_without_space
-from coordinator.store.group_commit import GroupCommit
 from tests.conftest import RunningEtcd
 from tests.integration.channel_world import soon
 

@@ -16,7 +16,7 @@ from coordinator import Client, PermissionDenied, Unauthenticated
 from coordinator.recorder import NullRecorder
 from coordinator.service import Middleware
 from coordinator.service.access import Authorizer, CredentialsFile
-from coordinator.service.admission import Admission
+from coordinator.service.admission.admission import Admission
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub, add_CoordinatorServiceServicer_to_server
 from tests.conftest import RunCoordinator, RunningCoordinator, RunningEtcd

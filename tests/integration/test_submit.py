@@ -25,9 +25,9 @@ from coordinator.engine.transaction import Range, Txn
 from coordinator.keys import KeyRules, WorkKey
 from coordinator.limits import LimitSettings
 from coordinator.recorder import NullRecorder
-from coordinator.service.budgets import Payer, WriteBudgets
-from coordinator.service.charges import Metering
-from coordinator.service.pool_sizes import PoolSizes
+from coordinator.service.admission.budgets import Payer, WriteBudgets
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.pool_sizes import PoolSizes
 from coordinator.service.request_fields import Keyed
 from coordinator.service.submissions import Submissions, Submitting
 from coordinator.store.etcd.client import EtcdChannel

@@ -17,15 +17,15 @@ import grpc
 import pytest
 
 from coordinator import AsyncClient, Client, errors
-from coordinator.cli import foreground
-from coordinator.cli.key_options import KeyOptions
+from coordinator.cli.server import foreground
+from coordinator.cli.server.key_options import KeyOptions
 from coordinator.diagnosis import tls
 from coordinator.net.socket_files import BOUND_NAME
 from coordinator.net.socket_trust import pinned_target
 from coordinator.net.unix_sockets import Peer
 from coordinator.security.host_users import has_other_users
 from coordinator.security.settings import SecuritySettings
-from coordinator.service import idle_connections
+from coordinator.service.connections import idle as idle_connections
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import RunningEtcd

@@ -12,11 +12,11 @@ from coordinator.engine.layout import ROOT
 from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn, TxnReply, end_of_prefix, is_absent
 from coordinator.errors import InternalError
 from coordinator.recorder import NullRecorder
+from coordinator.store.batches.group_commit import GroupCommit
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.codec import decode_txn, encode_txn
 from coordinator.store.etcd.errors import LeaseGone
 from coordinator.store.etcd.methods import Methods
-from coordinator.store.group_commit import GroupCommit
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner
 

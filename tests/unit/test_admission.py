@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.errors import LimitExceeded
 from coordinator.limits import MAX_WAITING_BYTES
-from coordinator.service.admission import Admission
+from coordinator.service.admission.admission import Admission
 
 SMALL, LARGE = 20, MAX_WAITING_BYTES + 1
 

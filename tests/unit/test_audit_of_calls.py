@@ -13,7 +13,7 @@ import pytest
 from coordinator.errors import NotFound, OutcomeUnknown
 from coordinator.logs.audit import Audit
 from coordinator.recorder import NullRecorder
-from coordinator.service.admission import Admission
+from coordinator.service.admission.admission import Admission
 from coordinator.service.middleware import Middleware
 from coordinator.v1 import service_pb2 as pb
 

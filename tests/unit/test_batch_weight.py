@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.engine.transaction import Delete, Operation, Put, Range, Txn, is_absent, is_present
-from coordinator.store.batch_weight import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put, is_small_read, weigh
+from coordinator.store.batches.weight import MAX_BATCH_BYTES, MAX_OPERATIONS, has_put, is_small_read, weigh
 from coordinator.store.etcd.codec import encode_txn
 
 KEY = b"/coordination/v1/default/claim/task:db-migration"

@@ -14,8 +14,8 @@ from coordinator.engine.transaction import Delete, Put, Range, Txn, TxnReply, is
 from coordinator.errors import LimitExceeded
 from coordinator.limits import LimitSettings
 from coordinator.recorder import NullRecorder
-from coordinator.service.budgets import Payer, WriteBudgets
-from coordinator.service.charges import Metered
+from coordinator.service.admission.budgets import Payer, WriteBudgets
+from coordinator.service.admission.charges import Metered
 
 QUOTA = 600_000_000
 #: With that quota a fleet may write 60 MB at once and 100 KB a second, a credential half of it.

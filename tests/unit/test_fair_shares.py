@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.service.fair_shares import Owner, first_to_yield
+from coordinator.service.admission.fair_shares import Owner, first_to_yield
 
 
 def places(*owners: Owner) -> list[tuple[Owner, int]]:

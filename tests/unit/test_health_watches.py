@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from coordinator.service import health
-from coordinator.service.callers import address_of
+from coordinator.service.connections.callers import address_of
 from coordinator.service.health import Health
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from coordinator.engine.steps import Operation
 from coordinator.errors import Unavailable
-from coordinator.service.shared_readings import SharedReadings
-from coordinator.service.turns import Turns
+from coordinator.service.admission.shared_readings import SharedReadings
+from coordinator.service.admission.turns import Turns
 from coordinator.store.operation_driver import Runner
 
 pytestmark = pytest.mark.timeout(60)

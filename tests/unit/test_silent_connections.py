@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.net.socket_files import BOUND_NAME
-from coordinator.service.idle_connections import IdleConnections
+from coordinator.service.connections.idle import IdleConnections
 
 _CONNECTIONS, _SPARE = 12, 4
 

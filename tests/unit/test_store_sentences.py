@@ -11,7 +11,7 @@ import pytest
 
 import coordinator
 from coordinator.errors import Contended, CoordinatorError
-from coordinator.service import watches
+from coordinator.service.watch import watches
 from coordinator.store.etcd.errors import judge, silence
 from coordinator.store.etcd.watch import Rewound
 from tests.unit.failed_call import Failed

@@ -10,7 +10,7 @@ import pytest
 
 from coordinator.security.ca import make_certificates
 from coordinator.security.pem import read_key_pair
-from coordinator.service.tls import FollowedFiles
+from coordinator.service.connections.tls import FollowedFiles
 
 
 class _World:
@@ -25,7 +25,7 @@ class _World:
             self.reads += 1
             return read_key_pair(*arguments)
 
-        monkeypatch.setattr("coordinator.service.tls.read_key_pair", counted)
+        monkeypatch.setattr("coordinator.service.connections.tls.read_key_pair", counted)
         self.files = FollowedFiles(self.file("server.crt"), self.file("server.key"), None, clock=lambda: self.now)
 
     def file(self, name: str) -> Path:

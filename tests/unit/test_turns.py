@@ -14,9 +14,9 @@ from coordinator.errors import CoordinatorError, LimitExceeded, Unavailable
 from coordinator.limits import MAX_LARGE_CALLS
 from coordinator.recorder import NullRecorder
 from coordinator.server import SERVICE
-from coordinator.service.admission import Admission
+from coordinator.service.admission.admission import Admission
+from coordinator.service.admission.turns import Turns
 from coordinator.service.middleware import Middleware
-from coordinator.service.turns import Turns
 from coordinator.v1 import service_pb2 as pb
 
 

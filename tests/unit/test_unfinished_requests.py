@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coordinator.errors import LimitExceeded
-from coordinator.service.unfinished_requests import UnfinishedRequests
+from coordinator.service.connections.unfinished_requests import UnfinishedRequests
 
 LONG, PATIENCE = 3600.0, 0.01
 #: A place that is given to the wrong call is waited for in vain.

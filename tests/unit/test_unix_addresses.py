@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.cli import up_arguments
+from coordinator.cli.server import up_arguments
 from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
 from coordinator.net.endpoints import parse_endpoints

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.service.unread_answers import UnreadAnswers
+from coordinator.service.connections.unread_answers import UnreadAnswers
 
 
 class Context:

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from coordinator.errors import Unauthenticated
 from coordinator.service.access.authorization import Authorizer
-from coordinator.service.grpc_server import forget_trace, serve_methods
+from coordinator.service.connections.grpc_server import forget_trace, serve_methods
 
 __all__ = ["add_guarded_reflection"]
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules
 from coordinator.limits import MAX_CANDIDATES
+from coordinator.service.admission.turns import Turns
 from coordinator.service.request_fields import Keyed
-from coordinator.service.turns import Turns
 from coordinator.v1 import service_pb2 as pb
 
 __all__ = ["CandidateLists"]

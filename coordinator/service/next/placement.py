@@ -29,15 +29,15 @@ from coordinator.engine.policy import PolicyBook
 from coordinator.engine.steps import Operation, time_left
 from coordinator.model import Choice, Claim, Denial, DenialReason, SkipReason
 from coordinator.recorder import Place, Recorder
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
-from coordinator.service.claim_limits import ClaimLimits, at_limit
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.claim_limits import ClaimLimits, at_limit
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.search_state import Search
 from coordinator.service.next.shared_looks import Looks
 from coordinator.service.next.taken_view import Views
 from coordinator.service.request_fields import Keyed
-from coordinator.service.similar import TopicClaims
+from coordinator.service.topics import TopicClaims
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["Placements"]

@@ -30,13 +30,13 @@ from coordinator.engine.steps import Chosen, Operation
 from coordinator.keys import WorkKey
 from coordinator.model import Choice, Claim, Denial, DenialReason, NothingFree, Skipped, SkipReason
 from coordinator.recorder import Place, Recorder
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
-from coordinator.service.claim_limits import ClaimLimits
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
+from coordinator.service.admission.claim_limits import ClaimLimits
 from coordinator.service.next.pool_view import Piece, PoolView
 from coordinator.service.next.pools import Pools
 from coordinator.service.request_fields import Keyed
-from coordinator.service.similar import TopicClaims
+from coordinator.service.topics import TopicClaims
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["PoolPlacements"]

@@ -12,7 +12,7 @@ from coordinator.engine.look import Sight
 from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.steps import Chosen
 from coordinator.model import Denial, SkipReason
-from coordinator.service.budgets import Payer
+from coordinator.service.admission.budgets import Payer
 from coordinator.service.next.passed_over import PassedOver, Reason, pass_over
 from coordinator.service.next.shared_looks import Sights
 from coordinator.service.next.taken_view import FleetView

@@ -17,13 +17,13 @@ from coordinator.engine.policy import PolicyBook, WorkPolicy
 from coordinator.engine.withdrawal import WithdrawCommand, hand_back
 from coordinator.keys import KeyRules, WorkKey
 from coordinator.model import Claim, Denial, SkipReason
-from coordinator.service.admission import HELD
-from coordinator.service.budgets import Payer
-from coordinator.service.charges import Metering
+from coordinator.service.admission.admission import HELD
+from coordinator.service.admission.budgets import Payer
+from coordinator.service.admission.charges import Metering
 from coordinator.service.decision_log import Decisions
 from coordinator.service.next import Placements, PoolPlacements
 from coordinator.service.request_fields import Keyed, read_wait
-from coordinator.service.similar import TopicClaims
+from coordinator.service.topics import TopicClaims
 from coordinator.service.waiters.held import Held, Wanted
 from coordinator.service.waiters.line import Standing
 from coordinator.service.waiters.waits import Waits

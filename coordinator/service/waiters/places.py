@@ -3,7 +3,8 @@
 Invariants:
 - What waiting calls hold in memory is bounded: by their number, by the bytes of their requests, and by the work keys
   that they wait for, of which those of one list count once.
-- They take no places of other calls (``admission.py``), and a connection has at most half of its calls among them.
+- They take no places of other calls (``admission/admission.py``), and a connection has at most half of its calls among
+  them.
 - Of each of the three, no connection has more than is left free, and no credential more than twice as much. So however
   many one caller sends, there are places for others.
 - A call without a place is answered as if it did not wait. None is refused for that.

@@ -22,7 +22,7 @@ from datetime import datetime
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import Contended, Unavailable
 from coordinator.model import Claim, Denial, NothingFree
-from coordinator.service.admission import HeldCall
+from coordinator.service.admission.admission import HeldCall
 from coordinator.service.next import Pools, PoolView
 from coordinator.service.waiters.held import Held, Sharing, Wanted
 from coordinator.service.waiters.pool_line import LOOKED_AT, PoolLine, PoolWaiter

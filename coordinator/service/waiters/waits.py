@@ -27,7 +27,7 @@ from coordinator.engine.look import Sight
 from coordinator.errors import Contended, CoordinatorError, Unavailable
 from coordinator.limits import HELD_CALL_SECONDS
 from coordinator.model import Claim, Denial, DenialReason, NothingFree, SkipReason
-from coordinator.service.admission import HeldCall
+from coordinator.service.admission.admission import HeldCall
 from coordinator.service.next import Looks, Pools, Views
 from coordinator.service.waiters.held import LAST_TRY_SECONDS, Held, Sharing, Wanted, stopping
 from coordinator.service.waiters.line import Group, Line, Standing, Waiter

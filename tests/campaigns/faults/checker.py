@@ -12,7 +12,7 @@ from tests.campaigns.faults.choices import over_choices
 from tests.campaigns.faults.findings import Finding
 from tests.campaigns.faults.history import History
 from tests.campaigns.faults.key_state import Step
-from tests.campaigns.faults.linear import Verdict, linearize
+from tests.campaigns.faults.linearizability import Verdict, linearize
 from tests.campaigns.faults.pool_promises import over_pool
 from tests.campaigns.faults.promises import over_answers
 from tests.campaigns.faults.steps import steps_of

@@ -1,0 +1,1 @@
+"""``doctor``: its command, and what it looks at."""

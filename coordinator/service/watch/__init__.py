@@ -1,0 +1,1 @@
+"""Watches: claims as they change, for callers that follow them."""

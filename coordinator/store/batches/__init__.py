@@ -1,0 +1,1 @@
+"""Batches: how transactions of many callers wait for one another and go to etcd as one request."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from coordinator.keys import KeyRules
-from coordinator.limits import LimitSettings
 from coordinator.net.endpoints import DEFAULT_HTTP_LISTEN, DEFAULT_LISTEN, listening_address, split_address
 from coordinator.net.socket_trust import check_place
 from coordinator.net.unix_sockets import is_unix, path_of
 from coordinator.reaper.settings import ReaperSettings
 from coordinator.security.settings import SecuritySettings
+from coordinator.server_limits import LimitSettings
 from coordinator.store.etcd.access import EtcdAccess
 
 __all__ = ["ServerSettings"]

@@ -11,7 +11,7 @@ import resource
 
 from coordinator.diagnosis.findings import Finding, sound, warning
 from coordinator.errors import Unavailable
-from coordinator.limits import (
+from coordinator.server_limits import (
     FEWEST_FILES,
     FEWEST_FILES_WITH_ETCD,
     MAX_CONNECTIONS,

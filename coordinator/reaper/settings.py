@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coordinator.limits import DEFAULT_RETENTION_DAYS
+from coordinator.server_limits import DEFAULT_RETENTION_DAYS
 
 __all__ = ["ReaperSettings"]
 

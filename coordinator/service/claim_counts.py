@@ -23,8 +23,8 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import WorkPolicy, below
 from coordinator.engine.scan import holders
 from coordinator.errors import LimitExceeded
-from coordinator.limits import LimitSettings
 from coordinator.quotation import name
+from coordinator.server_limits import LimitSettings
 from coordinator.store.operation_driver import Runner
 
 __all__ = ["ClaimCounts"]

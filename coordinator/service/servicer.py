@@ -28,9 +28,9 @@ from coordinator.engine.scan import expired_claims
 from coordinator.engine.steps import Operation
 from coordinator.errors import CoordinatorError
 from coordinator.keys import KeyRules
-from coordinator.limits import MAX_SHARED_READINGS
 from coordinator.names import check_fleet, check_session
 from coordinator.recorder import Recorder, SimilarAnswer
+from coordinator.server_limits import MAX_SHARED_READINGS
 from coordinator.service import replies
 from coordinator.service.admission.budgets import Payer
 from coordinator.service.admission.charges import Metering

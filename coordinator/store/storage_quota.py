@@ -18,9 +18,9 @@ import time
 from collections.abc import Sequence
 
 from coordinator.errors import CoordinatorError, LimitExceeded
-from coordinator.limits import SPACE_SHARE
 from coordinator.logs.format import said
 from coordinator.process.tasks import Task, repeat
+from coordinator.server_limits import SPACE_SHARE
 from coordinator.store.diagnosis.members import MEMBER_SECONDS, ask_members
 from coordinator.store.diagnosis.rules import MemberSeen
 from coordinator.store.etcd.client import EtcdChannel

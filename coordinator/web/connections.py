@@ -20,7 +20,7 @@ from typing import Any
 
 from uvicorn.server import ServerState
 
-from coordinator.limits import HANDSHAKE_SECONDS
+from coordinator.server_limits import HANDSHAKE_SECONDS
 from coordinator.web.protocol import HttpProtocol, make_config
 
 __all__ = ["Connections"]

@@ -18,8 +18,8 @@ from typing import Any, NoReturn, Self
 from urllib.parse import parse_qsl
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import HTTP_SILENT_SECONDS, SLOW_WATCHER_SECONDS
 from coordinator.quotation import quoted
+from coordinator.server_limits import HTTP_SILENT_SECONDS, SLOW_WATCHER_SECONDS
 from coordinator.service.connections.gate import Gate
 from coordinator.service.replies import error_detail
 from coordinator.service.watch.queue import too_slow

@@ -12,7 +12,7 @@ import gzip
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from coordinator.limits import MAX_METRICS_READERS
+from coordinator.server_limits import MAX_METRICS_READERS
 from coordinator.web.exchange import Exchange, Unread
 
 __all__ = ["MetricsPage"]

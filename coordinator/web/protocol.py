@@ -18,7 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from coordinator.limits import HTTP_HEAD_SECONDS, HTTP_IDLE_SECONDS, HTTP_READER_SECONDS, MAX_HEADER_BYTES
+from coordinator.server_limits import HTTP_HEAD_SECONDS, HTTP_IDLE_SECONDS, HTTP_READER_SECONDS, MAX_HEADER_BYTES
 
 __all__ = ["HttpProtocol", "Owner", "make_config"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from coordinator import Client
-from coordinator.limits import (
-    MAX_PAGE_BYTES,
+from coordinator.limits import MAX_PAGE_BYTES
+from coordinator.server_limits import (
     MAX_REQUEST_BYTES,
     MAX_SMALL_REQUEST_BYTES,
     MAX_UNFINISHED_REQUESTS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from coordinator.limits import MAX_REQUEST_BYTES
+from coordinator.server_limits import MAX_REQUEST_BYTES
 from tests.attack.target import Setting, Target
 from tests.attack.wire import DATA, SETTINGS, WINDOW_UPDATE, Connection, frame, message
 

@@ -20,8 +20,8 @@ import pytest
 from coordinator import AsyncClient, ClaimEvent, Client, HistoryGone, InvalidInput, LimitExceeded, Unavailable
 from coordinator.engine.events import EventFilter
 from coordinator.engine.layout import FleetPaths
-from coordinator.limits import MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.recorder import NullRecorder
+from coordinator.server_limits import MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.service.watch import queue as watch_queue
 from coordinator.service.watch import watches
 from coordinator.store.etcd.client import EtcdChannel

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coordinator import limits
+from coordinator import server_limits as server
 from coordinator.engine.snapshot import HISTORY_LIMIT
 from coordinator.engine.topics import MAX_TOPICS
 from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
@@ -17,7 +18,7 @@ from coordinator.store.storage_quota import LOOK_SECONDS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text(encoding="utf-8")
 MIB = 1024 * 1024
-SETTINGS = limits.LimitSettings()
+SETTINGS = server.LimitSettings()
 
 ROWS = {
     "work key": f"{MAX_WORK_KEY_BYTES} bytes",
@@ -39,33 +40,33 @@ ROWS = {
     "cooldown of a policy or a request": f"{limits.MIN_REPEAT_SECONDS:g} second to "
     f"{limits.MAX_REPEAT_SECONDS / 86_400:g} days",
     "attempts of a policy": f"1 to {limits.MAX_MAX_ATTEMPTS}",
-    "request": f"{limits.MAX_REQUEST_BYTES // MIB} MiB",
+    "request": f"{server.MAX_REQUEST_BYTES // MIB} MiB",
     "page of `List` or `Log`": f"{limits.MAX_PAGE_SIZE} rows, {limits.MAX_PAGE_BYTES // MIB} MiB",
     "history in `Get`": f"{HISTORY_LIMIT} attempts, {limits.MAX_PAGE_BYTES // MIB} MiB",
     "calls answered at a time": f"{SETTINGS.max_calls}",
     "the same, of one connection": "half of that",
     "calls that wait for work (`--wait`)": f"{SETTINGS.max_waiters}",
-    "work keys that are waited for": f"{limits.MAX_WAITED_KEYS}, those of one list once",
-    "requests that wait": f"{limits.MAX_WAITING_REQUEST_BYTES // MIB} MiB in all",
+    "work keys that are waited for": f"{server.MAX_WAITED_KEYS}, those of one list once",
+    "requests that wait": f"{server.MAX_WAITING_REQUEST_BYTES // MIB} MiB in all",
     "one call that waits": f"{limits.HELD_CALL_SECONDS:.0f} seconds",
-    "`Get`, `List`, `Log`, `Briefing`, `Hot` answered at a time": f"{limits.MAX_LARGE_CALLS}, the others wait in turn",
-    "answers that their callers do not read": f"{limits.MAX_UNREAD_ANSWERS}, {limits.MAX_UNREAD_BYTES // MIB} MiB",
-    "requests being answered": f"{limits.MAX_WAITING_BYTES // MIB} MiB in all",
+    "`Get`, `List`, `Log`, `Briefing`, `Hot` answered at a time": f"{server.MAX_LARGE_CALLS}, the others wait in turn",
+    "answers that their callers do not read": f"{server.MAX_UNREAD_ANSWERS}, {server.MAX_UNREAD_BYTES // MIB} MiB",
+    "requests being answered": f"{server.MAX_WAITING_BYTES // MIB} MiB in all",
     "live claims of a session": f"{SETTINGS.max_claims_per_session or 'none'}",
     "live claims of a fleet": f"{SETTINGS.max_claims_per_fleet or 'none'}",
-    "etcd's storage": f"{limits.SPACE_SHARE:.0%} of the quota".replace("%", " %"),
+    "etcd's storage": f"{server.SPACE_SHARE:.0%} of the quota".replace("%", " %"),
     "bytes written for a fleet": f"{BURST_SHARE / REFILL_SECONDS * 60:.0%} of the quota in a minute, "
     f"{BURST_SHARE:.0%} at once".replace("%", " %"),
     "bytes written by a credential": "half of that",
-    "watchers": f"{limits.MAX_WATCHERS}",
-    "watchers of one connection": f"{limits.MAX_WATCHERS_OF_A_CONNECTION}",
-    "watches that read from etcd at a time": f"{limits.MAX_READING_WATCHES}, the others wait in turn",
-    "what waits for a watcher": f"{limits.MAX_WAITING_EVENTS} events, {limits.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
-    f"{limits.SLOW_WATCHER_SECONDS:.0f} seconds",
-    "connections over HTTP": f"{limits.MAX_HTTP_CONNECTIONS}, fewer where few files may be open",
-    "head of a request over HTTP": f"{limits.MAX_HEADER_BYTES // 1024} KiB, {limits.HTTP_HEAD_SECONDS:.0f} seconds",
-    "an answer over HTTP that is not read": f"{limits.HTTP_READER_SECONDS:.0f} seconds",
-    "readers of `/metrics`": f"{limits.MAX_METRICS_READERS} at a time, {limits.HTTP_READER_SECONDS:.0f} seconds each",
+    "watchers": f"{server.MAX_WATCHERS}",
+    "watchers of one connection": f"{server.MAX_WATCHERS_OF_A_CONNECTION}",
+    "watches that read from etcd at a time": f"{server.MAX_READING_WATCHES}, the others wait in turn",
+    "what waits for a watcher": f"{server.MAX_WAITING_EVENTS} events, {server.MAX_WAITING_EVENT_BYTES // 1024} KiB, "
+    f"{server.SLOW_WATCHER_SECONDS:.0f} seconds",
+    "connections over HTTP": f"{server.MAX_HTTP_CONNECTIONS}, fewer where few files may be open",
+    "head of a request over HTTP": f"{server.MAX_HEADER_BYTES // 1024} KiB, {server.HTTP_HEAD_SECONDS:.0f} seconds",
+    "an answer over HTTP that is not read": f"{server.HTTP_READER_SECONDS:.0f} seconds",
+    "readers of `/metrics`": f"{server.MAX_METRICS_READERS} at a time, {server.HTTP_READER_SECONDS:.0f} seconds each",
 }
 
 
@@ -87,7 +88,7 @@ def test_the_table_has_the_limit_of_the_code(limit: str) -> None:
 def test_every_option_that_the_page_names_is_one_of_a_coordinator() -> None:
     from coordinator.cli.server.up_arguments import limit_arguments
 
-    settings = limits.LimitSettings(
+    settings = server.LimitSettings(
         max_claims_per_session=1,
         max_claims_per_fleet=1,
         max_calls=2,

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from coordinator.engine.layout import ROOT
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_SMALL_REQUEST_BYTES
 from coordinator.names import check_fleet
 from coordinator.server import SERVICE
+from coordinator.server_limits import MAX_SMALL_REQUEST_BYTES
 from coordinator.v1 import service_pb2 as pb
 from tests.fuzz.conftest import RunService
 from tests.fuzz.fuzz_service import MINUTES, FuzzedService, contents, fuzz

@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import json_format
 
 from coordinator import Client
-from coordinator.limits import MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES
+from coordinator.server_limits import MAX_REQUEST_BYTES, MAX_SMALL_REQUEST_BYTES
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from tests.conftest import RunningCoordinator

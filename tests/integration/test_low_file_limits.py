@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coordinator import Client
-from coordinator.limits import FEWEST_FILES, FEWEST_FILES_WITH_ETCD
+from coordinator.server_limits import FEWEST_FILES, FEWEST_FILES_WITH_ETCD
 from tests.conftest import RunningEtcd
 from tests.integration.server_running import COMMAND, FREE_PORTS, READY, environment
 from tests.limited import limited

@@ -23,8 +23,8 @@ from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.engine.steps import Operation, commit
 from coordinator.engine.transaction import Range, Txn
 from coordinator.keys import KeyRules, WorkKey
-from coordinator.limits import LimitSettings
 from coordinator.recorder import NullRecorder
+from coordinator.server_limits import LimitSettings
 from coordinator.service.admission.budgets import Payer, WriteBudgets
 from coordinator.service.admission.charges import Metering
 from coordinator.service.admission.pool_sizes import PoolSizes

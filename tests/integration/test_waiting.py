@@ -19,9 +19,9 @@ from coordinator.engine.layout import FleetPaths
 from coordinator.engine.withdrawal import WithdrawCommand, hand_back
 from coordinator.errors import Unauthenticated
 from coordinator.keys import parse_work_key
-from coordinator.limits import LimitSettings
 from coordinator.model import NothingFree
 from coordinator.server import Server
+from coordinator.server_limits import LimitSettings
 from coordinator.service.waiters import waits
 from coordinator.service.waiters.held import Wanted
 from coordinator.service.waiters.line import Waiter

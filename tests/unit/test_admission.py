@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from coordinator.errors import LimitExceeded
-from coordinator.limits import MAX_WAITING_BYTES
+from coordinator.server_limits import MAX_WAITING_BYTES
 from coordinator.service.admission.admission import Admission
 
 SMALL, LARGE = 20, MAX_WAITING_BYTES + 1

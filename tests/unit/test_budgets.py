@@ -12,8 +12,8 @@ from coordinator.engine.sizes import most_written, written
 from coordinator.engine.steps import Trailing
 from coordinator.engine.transaction import Delete, Put, Range, Txn, TxnReply, is_absent
 from coordinator.errors import LimitExceeded
-from coordinator.limits import LimitSettings
 from coordinator.recorder import NullRecorder
+from coordinator.server_limits import LimitSettings
 from coordinator.service.admission.budgets import Payer, WriteBudgets
 from coordinator.service.admission.charges import Metered
 

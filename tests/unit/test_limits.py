@@ -7,7 +7,8 @@ import math
 import pytest
 
 from coordinator.errors import InvalidInput
-from coordinator.limits import LimitSettings, check_page_size, check_quota, check_ttl
+from coordinator.limits import check_page_size, check_ttl
+from coordinator.server_limits import LimitSettings, check_quota
 
 
 @pytest.mark.parametrize("seconds", [5, 5.0, 3600, 604_800])

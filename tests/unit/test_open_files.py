@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from coordinator.limits import MAX_CONNECTIONS, RESERVED_FILES
+from coordinator.server_limits import MAX_CONNECTIONS, RESERVED_FILES
 
 _PROGRAM = """
 import json, resource, sys

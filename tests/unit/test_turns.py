@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from coordinator.errors import CoordinatorError, LimitExceeded, Unavailable
-from coordinator.limits import MAX_LARGE_CALLS
 from coordinator.recorder import NullRecorder
 from coordinator.server import SERVICE
+from coordinator.server_limits import MAX_LARGE_CALLS
 from coordinator.service.admission.admission import Admission
 from coordinator.service.admission.turns import Turns
 from coordinator.service.middleware import Middleware

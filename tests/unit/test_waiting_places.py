@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from coordinator.limits import MAX_WAITERS_OF_A_CONNECTION
+from coordinator.server_limits import MAX_WAITERS_OF_A_CONNECTION
 from coordinator.service.waiters.places import Places
 
 

@@ -20,7 +20,6 @@ from coordinator.cli.server.key_options import KeyOptions
 from coordinator.cli.streams import announce, notice
 from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
-from coordinator.limits import LimitSettings, check_quota
 from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
 from coordinator.net.endpoints import split_address
@@ -32,6 +31,7 @@ from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
 from coordinator.security.settings import SecuritySettings, is_loopback
 from coordinator.server import Server
+from coordinator.server_limits import LimitSettings, check_quota
 from coordinator.store.embedded import (
     DEFAULT_QUOTA_BYTES,
     EmbeddedEtcd,

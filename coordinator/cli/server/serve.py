@@ -41,9 +41,9 @@ from coordinator.cli.server.options import (
 )
 from coordinator.cli.streams import notice
 from coordinator.errors import InternalError
-from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, DEFAULT_RETENTION_DAYS, LimitSettings
 from coordinator.net.endpoints import DEFAULT_HTTP_LISTEN, DEFAULT_LISTEN
 from coordinator.security.settings import SecuritySettings
+from coordinator.server_limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, DEFAULT_RETENTION_DAYS, LimitSettings
 
 if TYPE_CHECKING:
     from coordinator.cli.server.foreground import Options

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coordinator.cli.server.options import SECONDS_A_DAY
-from coordinator.limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, LimitSettings
 from coordinator.logs.format import LogSettings
 from coordinator.net.endpoints import listening_address
 from coordinator.net.unix_sockets import is_unix
 from coordinator.security.settings import SecuritySettings
+from coordinator.server_limits import DEFAULT_MAX_CALLS, DEFAULT_MAX_WAITERS, LimitSettings
 
 if TYPE_CHECKING:
     from coordinator.cli.server.foreground import Options

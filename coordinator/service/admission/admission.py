@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Self
 
 from coordinator.errors import LimitExceeded
-from coordinator.limits import MAX_WAITING_BYTES
+from coordinator.server_limits import MAX_WAITING_BYTES
 
 __all__ = ["HELD", "Admission", "HeldCall", "Place"]
 

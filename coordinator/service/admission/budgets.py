@@ -23,8 +23,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from coordinator.errors import LimitExceeded
-from coordinator.limits import LimitSettings
 from coordinator.recorder import Recorder
+from coordinator.server_limits import LimitSettings
 
 __all__ = ["Payer", "WriteBudgets"]
 

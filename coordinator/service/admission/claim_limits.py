@@ -17,8 +17,8 @@ from coordinator.engine.claim import claim, claim_without_granting
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.policy import WorkPolicy
 from coordinator.errors import LimitExceeded, OutcomeUnknown
-from coordinator.limits import LimitSettings
 from coordinator.model import Claim, Denial, DenialReason, Outcome
+from coordinator.server_limits import LimitSettings
 from coordinator.service.admission.budgets import Payer
 from coordinator.service.admission.charges import Metering
 from coordinator.service.claim_counts import ClaimCounts

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from coordinator.errors import LimitExceeded, Unavailable
-from coordinator.limits import MAX_LARGE_CALLS
+from coordinator.server_limits import MAX_LARGE_CALLS
 
 __all__ = ["Turns"]
 

@@ -24,7 +24,8 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from coordinator.errors import CoordinatorError, InvalidInput, LimitExceeded
-from coordinator.limits import (
+from coordinator.recorder import Recorder
+from coordinator.server_limits import (
     CROWDED_RECEIVE_SECONDS,
     MAX_REQUEST_BYTES,
     MAX_SMALL_REQUEST_BYTES,
@@ -32,7 +33,6 @@ from coordinator.limits import (
     PLACES_FOR_NEWCOMERS,
     RECEIVE_SECONDS,
 )
-from coordinator.recorder import Recorder
 from coordinator.service.access import Authorizer
 from coordinator.service.connections.grpc_server import forget_trace, serve_methods
 from coordinator.service.connections.unfinished_requests import UnfinishedRequests

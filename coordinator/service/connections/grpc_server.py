@@ -23,7 +23,7 @@ import grpc.aio
 from grpc._cython import cygrpc
 from grpc.aio import _server as grpc_server
 
-from coordinator.limits import (
+from coordinator.server_limits import (
     HANDSHAKE_SECONDS,
     IDLE_SECONDS,
     KEEPALIVE_SECONDS,

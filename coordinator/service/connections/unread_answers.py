@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import grpc.aio
 
-from coordinator.limits import CROWDED_UNREAD_SECONDS, MAX_UNREAD_ANSWERS, MAX_UNREAD_BYTES, UNREAD_SECONDS
 from coordinator.logs.format import said
 from coordinator.logs.line_limit import LineLimit
+from coordinator.server_limits import CROWDED_UNREAD_SECONDS, MAX_UNREAD_ANSWERS, MAX_UNREAD_BYTES, UNREAD_SECONDS
 
 __all__ = ["UnreadAnswers"]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from coordinator.limits import MAX_WAITED_KEYS, MAX_WAITERS_OF_A_CONNECTION, MAX_WAITING_REQUEST_BYTES
+from coordinator.server_limits import MAX_WAITED_KEYS, MAX_WAITERS_OF_A_CONNECTION, MAX_WAITING_REQUEST_BYTES
 
 __all__ = ["Place", "Places"]
 

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 
 from coordinator.errors import CoordinatorError, LimitExceeded
-from coordinator.limits import MAX_WAITING_EVENT_BYTES, MAX_WAITING_EVENTS, SLOW_WATCHER_SECONDS
 from coordinator.model import ClaimEvent
+from coordinator.server_limits import MAX_WAITING_EVENT_BYTES, MAX_WAITING_EVENTS, SLOW_WATCHER_SECONDS
 
 __all__ = ["Progress", "TooSlow", "WatchQueue", "too_slow"]
 

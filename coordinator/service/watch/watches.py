@@ -24,9 +24,9 @@ from coordinator.engine.events import EventFilter, Holders, claim_events
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import KeyValue
 from coordinator.errors import CoordinatorError, HistoryGone, InternalError, LimitExceeded, Unavailable
-from coordinator.limits import MAX_READING_WATCHES, MAX_WATCHERS, MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.logs.format import said
 from coordinator.model import ClaimEvent
+from coordinator.server_limits import MAX_READING_WATCHES, MAX_WATCHERS, MAX_WATCHERS_OF_A_CONNECTION
 from coordinator.service.admission.fair_shares import Owner, first_to_yield
 from coordinator.service.admission.turns import Turns
 from coordinator.service.fleet_news import NewsOfFleets

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from coordinator.diagnosis.findings import Finding, problem, sound, warning
-from coordinator.limits import SPACE_SHARE
+from coordinator.server_limits import SPACE_SHARE
 from coordinator.store.diagnosis.versions import RECOMMENDED, faults_of
 
 __all__ = ["ListedMember", "MemberSeen", "StoreSeen", "judge_members", "judge_store"]

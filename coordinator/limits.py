@@ -58,7 +58,10 @@ __all__ = [
     "MIN_TTL_SECONDS",
     "SUBMITTED_AT_ONCE",
     "check_briefing_characters",
+    "check_dependencies",
+    "check_distinct_from",
     "check_page_size",
+    "check_priority",
     "check_repeat_after",
     "check_timeout",
     "check_ttl",
@@ -185,6 +188,33 @@ def check_wait(seconds: float) -> float:
             field="wait",
         )
     return seconds
+
+
+def check_priority(priority: int) -> int:
+    """Return a priority if it is in range; raises ``InvalidInput`` otherwise."""
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise InvalidInput(
+            f"a priority of {priority} is out of range; allowed are {-MAX_PRIORITY} to {MAX_PRIORITY}", field="priority"
+        )
+    return priority
+
+
+def check_dependencies(count: int) -> None:
+    """Raise ``InvalidInput`` where work is to depend on too many others."""
+    if count > MAX_DEPENDENCIES:
+        raise InvalidInput(
+            f"the work depends on more than {MAX_DEPENDENCIES} others; at most {MAX_DEPENDENCIES} are allowed",
+            field="depends",
+        )
+
+
+def check_distinct_from(count: int) -> None:
+    """Raise ``InvalidInput`` where work is said to be distinct from too many topics."""
+    if count > MAX_DISTINCT_FROM:
+        raise InvalidInput(
+            f"distinct_from names more than {MAX_DISTINCT_FROM} topics; at most {MAX_DISTINCT_FROM} are allowed",
+            field="distinct_from",
+        )
 
 
 def check_repeat_after(seconds: float) -> float:

@@ -17,7 +17,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
 from coordinator.errors import InvalidInput
-from coordinator.limits import MAX_CANDIDATES, MAX_DEPENDENCIES, MAX_DISTINCT_FROM, MAX_ITEMS, MAX_PRIORITY, check_wait
+from coordinator.limits import (
+    MAX_CANDIDATES,
+    MAX_DEPENDENCIES,
+    MAX_DISTINCT_FROM,
+    MAX_ITEMS,
+    check_dependencies,
+    check_distinct_from,
+    check_priority,
+    check_wait,
+)
 from coordinator.names import check_no_reference, check_session
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
@@ -222,10 +231,7 @@ def candidates(given: Iterable[str]) -> list[str]:
 def distinct_from(given: Iterable[str]) -> list[str]:
     """Return the work keys of topics that work is distinct from; ``InvalidInput`` if they are too many."""
     found = [text("distinct_from", key) for key in islice(several("distinct_from", given), MAX_DISTINCT_FROM + 1)]
-    if len(found) > MAX_DISTINCT_FROM:
-        raise InvalidInput(
-            f"distinct_from names more than {MAX_DISTINCT_FROM} topics; that many are allowed", field="distinct_from"
-        )
+    check_distinct_from(len(found))
     return found
 
 
@@ -234,16 +240,14 @@ def new_work(work: model.NewWork, in_repository: Callable[[str], str], request_i
     if not isinstance(work, model.NewWork):
         raise InvalidInput(f"work is submitted as NewWork; this is {shown(work)}", field="work")
     priority = work.priority
-    if priority is not None and (type(priority) is not int or abs(priority) > MAX_PRIORITY):
-        raise InvalidInput(
-            f"priority must be a whole number from {-MAX_PRIORITY} to {MAX_PRIORITY}; it is {shown(priority)}",
-            field="priority",
-        )
+    if priority is not None:
+        if type(priority) is not int:
+            raise InvalidInput(f"priority must be a whole number; it is {shown(priority)}", field="priority")
+        check_priority(priority)
     depends = None
     if work.depends is not None:
         named = list(islice(several("depends", work.depends), MAX_DEPENDENCIES + 1))
-        if len(named) > MAX_DEPENDENCIES:
-            raise InvalidInput(f"more than {MAX_DEPENDENCIES} dependencies; that many are allowed", field="depends")
+        check_dependencies(len(named))
         depends = pb.Dependencies(work_keys=[in_repository(text("depends", each)) for each in named])
     return pb.SubmitItem(
         work_key=in_repository(text("key", work.key)),

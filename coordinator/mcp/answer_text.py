@@ -80,13 +80,15 @@ def answer_claim(claim: Claim) -> tuple[str, ClaimAnswer]:
         attempt=claim.attempt if claim.attempt > 1 else 0,
         previous=_previous(previous) if previous is not None else "",
         said=[*_left_behind(previous), *said_lines("brief", Writer.SUBMITTER, claim.brief, indent="")],
+        blocked_by=[key(each) for each in claim.blocked_by],
         skipped=_counts(choice),
         also_held=_held(choice),
         similar=_similar(claim.similar),
     )
     head = f"claimed {found.work_key} for {format_duration(claim.remaining_seconds)}; renewed while you work"
     attempts = [f"attempt {found.attempt}; {found.previous}"] if found.previous else []
-    lines = [head, *attempts, *found.said, *_about_others(found), *_about_similar(found.similar)]
+    waits = [f"not completed yet, and this depends on it: {', '.join(found.blocked_by)}"] if found.blocked_by else []
+    lines = [head, *attempts, *found.said, *waits, *_about_others(found), *_about_similar(found.similar)]
     lines += ["If it is the same work, finish yours as released and choose other work."] if found.similar else []
     return "\n".join(lines), found
 

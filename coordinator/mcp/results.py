@@ -37,6 +37,7 @@ class ClaimAnswer(Answer):
     attempt: int = 0
     previous: str = ""
     said: list[str] = []
+    blocked_by: list[str] = []
     why: str = ""
     do: str = ""
     skipped: dict[str, int] = {}

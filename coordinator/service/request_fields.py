@@ -16,10 +16,10 @@ from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules, WorkKey
 from coordinator.limits import (
     MAX_BRIEFED_SECONDS,
-    MAX_DISTINCT_FROM,
     MAX_ID_BYTES,
     MAX_ITEMS,
     MAX_TEXT_BYTES,
+    check_distinct_from,
     check_ttl,
     check_wait,
 )
@@ -143,10 +143,7 @@ def read_distinct_from(fleet: str, typed: Sequence[str], key_rules: KeyRules) ->
     """Return the topics that work is said to be distinct from, each once."""
     if not typed:
         return ()
-    if len(typed) > MAX_DISTINCT_FROM:
-        raise InvalidInput(
-            f"distinct_from names {len(typed)} topics; allowed are at most {MAX_DISTINCT_FROM}", field="distinct_from"
-        )
+    check_distinct_from(len(typed))
     try:
         keys = dict.fromkeys(key_rules.parse(each) for each in typed)
     except InvalidInput as error:

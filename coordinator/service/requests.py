@@ -34,16 +34,16 @@ from coordinator.limits import (
     DEFAULT_HOT_SECONDS,
     DEFAULT_TTL_SECONDS,
     MAX_BRIEFED_KINDS,
-    MAX_DEPENDENCIES,
     MAX_HOT_KEYS,
     MAX_IMPORTED_ATTEMPT,
     MAX_MAX_ATTEMPTS,
     MAX_MAX_LIVE,
-    MAX_PRIORITY,
     MAX_TTL_SECONDS,
     MIN_TTL_SECONDS,
     check_briefing_characters,
+    check_dependencies,
     check_page_size,
+    check_priority,
     check_repeat_after,
 )
 from coordinator.model import Cause, Claim, Denial, Policy, PoolStanding, Repeat, Similar, State
@@ -190,11 +190,12 @@ def submit_command(
 ) -> SubmitCommand:
     """Read one item of a Submit; ``session`` is checked already, ``policy`` is that of the work."""
     priority = item.priority if item.HasField("priority") else None
-    check_count("priority", priority, -MAX_PRIORITY, MAX_PRIORITY)
+    if priority is not None:
+        check_priority(priority)
     depends: tuple[str, ...] | None = None
     if item.HasField("depends"):
         typed = item.depends.work_keys
-        check_count("number of dependencies", len(typed), 0, MAX_DEPENDENCIES)
+        check_dependencies(len(typed))
         depends = tuple(dict.fromkeys(str(key_rules.parse(each)) for each in typed))
     return SubmitCommand(
         session=session,

@@ -8,7 +8,7 @@ Invariants:
   That holds of an attempt that had reopened finished work too, although the record shows the older completion again.
 - A request ends the claim that it first found, or none: it never ends a later claim of the same session.
 - A request that was withdrawn ends nothing.
-- Submitted work that is released is handed out again later, and to others, or has failed (``pool/entry.py``).
+- Submitted work that is released is handed out again later, and to others, or has failed (``pool/failures.py``).
 - A repeated request finds its request_id in the history and returns that it took effect.
 """
 
@@ -22,7 +22,8 @@ from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.history import own_attempt, own_end, read_ends, read_first, record_of_end
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.lost_comparisons import TRIES, contended
-from coordinator.engine.pool.entry import OUT_OF_POOL, PoolChange, after_end, leave_pool, read_pool
+from coordinator.engine.pool.entry import OUT_OF_POOL, PoolChange, leave_pool, read_pool
+from coordinator.engine.pool.failures import after_end
 from coordinator.engine.refusals import refuse, refuse_withdrawn
 from coordinator.engine.snapshot import LiveClaim, Snapshot
 from coordinator.engine.steps import Operation, commit, decode

@@ -9,8 +9,9 @@ compares that. Once no claim is there, no session can become a contender any mor
 
 Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now.
 ``loose_ends`` says whether the work's policy keeps any. ``failing_after`` is given where the expiry may count as a
-failure: after how many of them submitted work is not handed out any more (``pool/entry.py``). ``counts`` says whether
-it does, from the record as it was read and its revision (``pool/witness.py``); it is asked about submitted work only.
+failure: after how many of them submitted work is not handed out any more (``pool/failures.py``). ``counts`` says
+whether it does, from the record as it was read and its revision (``pool/witness.py``); it is asked about submitted work
+only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from coordinator.engine.attempt_end import expire, put_record, record_of, what_i
 from coordinator.engine.documents import StoredClaim, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.lost_comparisons import TRIES, contended
-from coordinator.engine.pool.entry import OUT_OF_POOL, PoolChange, after_end, read_pool
+from coordinator.engine.pool.entry import OUT_OF_POOL, PoolChange, read_pool
+from coordinator.engine.pool.failures import after_end
 from coordinator.engine.snapshot import Snapshot, decode_record, read, read_found, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import Delete, KeyValue, Range, Txn, is_absent, is_empty, unchanged

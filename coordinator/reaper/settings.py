@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.reaper.lease_sweep import GRACE_SECONDS
 from coordinator.server_limits import DEFAULT_RETENTION_DAYS
 
 __all__ = ["ReaperSettings"]
@@ -14,8 +15,8 @@ class ReaperSettings:
     """How the reaper goes about it, in seconds.
 
     ``retention`` is how long ended work is remembered, None for ever; ``allowance`` is how far clocks may be off before
-    a claim is ended by the wall clock; ``sweep_grace`` is how long etcd gets to end a lease by itself: it looks every
-    half second and revokes 1,000 a second. The others are how often each thing is done.
+    a claim is ended by the wall clock; ``sweep_grace`` is how long etcd gets to end a lease by itself. The others are
+    how often each thing is done.
     """
 
     retention: float | None = DEFAULT_RETENTION_DAYS * 24 * 3600.0
@@ -24,7 +25,7 @@ class ReaperSettings:
     overdue_every: float = 150.0
     vacuum_every: float = 3600.0
     sweep_every: float = 1.0
-    sweep_grace: float = 5.0
+    sweep_grace: float = GRACE_SECONDS
     beat_every: float = 5.0
     mark_every: float = 1.0
     #: No longer than the shortest TTL, so that the metrics show every claim that lasts its time.

@@ -24,10 +24,9 @@ from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.documents import Failed, Pooled, StoredWork
 from coordinator.engine.finish import FinishCommand, complete, release
 from coordinator.engine.layout import ROOT, FleetPaths
-from coordinator.engine.pool import dependencies
-from coordinator.engine.pool import entry as pool
+from coordinator.engine.pool import dependencies, failures
 from coordinator.engine.pool import submit as submitting
-from coordinator.engine.pool.entry import pool_entry
+from coordinator.engine.pool.entry import PoolChange, pool_entry
 from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.engine.reap import reap as record_expiry
 from coordinator.engine.reopen import ReopenCommand, reopen
@@ -263,8 +262,8 @@ def _walk_without_comparing(*arguments: Any) -> Operation[dependencies.Walk]:
 
 
 def _ends_over_any_submission(monkeypatch: pytest.MonkeyPatch) -> None:
-    def after_end(*arguments: Any, **more: Any) -> pool.PoolChange:
-        return pool.after_end(*arguments, **more)._replace(compares=())
+    def after_end(*arguments: Any, **more: Any) -> PoolChange:
+        return failures.after_end(*arguments, **more)._replace(compares=())
 
     monkeypatch.setattr(finish, "after_end", after_end)
     monkeypatch.setattr(reap, "after_end", after_end)

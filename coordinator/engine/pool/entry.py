@@ -1,22 +1,17 @@
-"""The pool: how submitted work stands there, and what becomes of it when an attempt ends.
+"""The entry of submitted work in the pool: read, written, and taken out.
 
 Invariants:
 - ``pool/K`` is there from when the work is submitted until it is completed, has failed too often, or is taken out.
   The transaction that brings that about writes or deletes it; work that never was submitted costs it no reading.
 - ``work/K`` is written by submissions, by an operator who puts the work back, and by the end of an attempt that failed
-  or was given back. No grant and no renewal writes it, so a heartbeat does not write the brief again.
-- An attempt failed if its session said so when it gave the work back, or if it expired and the recorder of that knows
-  that others could write in the meantime. No other end counts: an outage uses up no attempts.
+  or was given back (``failures.py``). No grant and no renewal writes it, so a heartbeat does not write the brief again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from coordinator.engine.documents import Failed, Pooled, StoredFailure, StoredRecord, StoredWork
+from coordinator.engine.documents import Pooled, StoredWork
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import (
@@ -27,18 +22,13 @@ from coordinator.engine.transaction import (
     Txn,
     TxnReply,
     in_turn,
-    is_absent,
-    is_present,
     unchanged,
 )
-from coordinator.limits import BACK_OFF_SECONDS
-from coordinator.model import Cause
 
 __all__ = [
     "OUT_OF_POOL",
     "PoolChange",
     "PoolStatus",
-    "after_end",
     "leave_pool",
     "pool_entry",
     "put_back_into_pool",
@@ -46,13 +36,6 @@ __all__ = [
     "read_pool",
     "work_in",
 ]
-
-T = TypeVar("T")
-
-#: How many of the sessions that gave the work back, and of its failures, are remembered; the latest.
-_RETURNS_KEPT, _FAILURES_KEPT = 32, 5
-#: How much of the reason of a failure is kept with the work, in characters; the history has all of it.
-_REASON_CHARACTERS = 200
 
 
 class PoolStatus(NamedTuple):
@@ -126,58 +109,3 @@ def put_back_into_pool(paths: WorkPaths, status: PoolStatus) -> PoolChange | Non
 def leave_pool(paths: WorkPaths) -> tuple[Delete, Delete]:
     """Return what takes work out of the pool because it is completed, if it was in there."""
     return Delete(paths.pool), Delete(paths.failed)
-
-
-def after_end(
-    paths: WorkPaths, status: PoolStatus, ended: StoredRecord, *, failed: bool, max_attempts: int
-) -> PoolChange:
-    """Return what becomes of the work in the pool when an attempt ``ended`` abandoned, and whether that ``failed``."""
-    stored = status.stored
-    if not status.pooled:
-        # What is submitted meanwhile is in the pool, and learns of this end.
-        return PoolChange((is_absent(paths.pool),), ())
-    given_back = ended.cause is Cause.RELEASED
-    if stored is None or ended.ended_at is None or not (given_back or failed):
-        return PoolChange((), ())
-    if given_back:
-        stored = _given_back(stored, ended.session, ended.ended_at)
-    if failed:
-        stored = _failed(stored, ended, ended.ended_at, max_attempts)
-    compares = (unchanged(paths.work, status.revision), is_present(paths.pool))
-    if stored.failed_at is None:
-        return PoolChange(compares, put_into_pool(paths, stored))
-    gone = Failed(failed_at=stored.failed_at, failures=stored.failures)
-    return PoolChange(
-        compares, (Put(paths.work, stored.encode()), Delete(paths.pool), Put(paths.failed, gone.encode()))
-    )
-
-
-def _given_back(stored: StoredWork, session: str, now: datetime) -> StoredWork:
-    seconds = BACK_OFF_SECONDS[min(stored.returns, len(BACK_OFF_SECONDS) - 1)]
-    return replace(
-        stored,
-        returns=stored.returns + 1,
-        returned_by=_latest((*(each for each in stored.returned_by if each != session), session), _RETURNS_KEPT),
-        not_before=now + timedelta(seconds=seconds),
-    )
-
-
-def _failed(stored: StoredWork, ended: StoredRecord, now: datetime, max_attempts: int) -> StoredWork:
-    failure = StoredFailure(
-        session=ended.session,
-        attempt=ended.attempt,
-        failed_at=now,
-        cause=ended.cause or Cause.EXPIRED,
-        reason=ended.reason[:_REASON_CHARACTERS],
-    )
-    failures = stored.failures + 1
-    return replace(
-        stored,
-        failures=failures,
-        latest=_latest((*stored.latest, failure), _FAILURES_KEPT),
-        failed_at=now if failures >= max_attempts else None,
-    )
-
-
-def _latest(values: Iterable[T], count: int) -> tuple[T, ...]:
-    return tuple(values)[-count:]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from coordinator import model
-from coordinator.errors import ClaimLost, CoordinatorError, InternalError, NotHolder, error_for_code
+from coordinator.errors import ClaimLost, CoordinatorError, InternalError, NotHolder, Refused, error_for_code
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.wire import (
@@ -86,9 +86,16 @@ def submissions(response: pb.SubmitResponse) -> list[model.Submission | Coordina
             typed_key=result.answer.typed_key or None,
         )
         if result.HasField("answer")
-        else error_from(result.error)
+        else _not_submitted(error_from(result.error))
         for result in response.results
     ]
+
+
+def _not_submitted(error: CoordinatorError) -> CoordinatorError:
+    """Return why an item was not submitted: whoever submits holds no claim, so a refusal is not about one."""
+    if type(error) is not NotHolder:
+        return error
+    return Refused(error.message, hint=error.hint, holder=error.holder, request_id=error.request_id)
 
 
 def imported(response: pb.ImportResponse) -> list[model.Imported | CoordinatorError]:

@@ -9,7 +9,8 @@ Invariants:
   not end now.
 - What ended longer ago than ended work is remembered is left out: retention would delete it within the hour, and the
   next import would bring it back.
-- Submitted work that is not completed is in the pool.
+- Submitted work that is not completed is in the pool. Into a pool that is full nothing is put but work that a session
+  holds: its claim must not be lost.
 - With ``dry_run`` the answer is the same, and nothing is written.
 """
 
@@ -22,7 +23,7 @@ from coordinator.engine.attempt_end import put_record, write_end
 from coordinator.engine.documents import StoredClaim, StoredRecord, StoredWork
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.lost_comparisons import TRIES, contended
-from coordinator.engine.pool.entry import put_into_pool
+from coordinator.engine.pool.entry import put_into_pool, refuse_full
 from coordinator.engine.snapshot import read_found, reads, show_record
 from coordinator.engine.steps import Operation, commit, lease_for
 from coordinator.engine.transaction import Delete, Put, Range, Txn, in_turn, is_absent
@@ -40,7 +41,8 @@ class ImportCommand:
 
     ``left_seconds`` is what a live claim has left, ``ttl_seconds`` what a renewal that names no time gives it.
     ``ended_at`` is that of ended attempts. ``brief`` None: it was not submitted. ``loose_ends``: whether the work's
-    policy keeps any. ``retention_seconds``: how long ended work is remembered, None for ever.
+    policy keeps any. ``retention_seconds``: how long ended work is remembered, None for ever. ``full``: how many
+    pieces of work are in the pool, where no more may be put in; 0 where they may.
     """
 
     now: datetime
@@ -60,6 +62,7 @@ class ImportCommand:
     loose_ends: bool = True
     retention_seconds: float | None = None
     dry_run: bool = False
+    full: int = 0
 
     @property
     def is_forgotten(self) -> bool:
@@ -75,7 +78,10 @@ class ImportCommand:
 
 
 def import_work(command: ImportCommand, paths: WorkPaths) -> Operation[Imported]:
-    """Take over what is known of a work key, unless anything is known of it here."""
+    """Take over what is known of a work key, unless anything is known of it here.
+
+    Raises ``LimitExceeded`` where the pool is full.
+    """
     work_key = str(paths.work_key)
     imported = Imported(work_key, ImportOutcome.IMPORTED, command.state, _session_of(command))
     sent_again = False
@@ -87,6 +93,8 @@ def import_work(command: ImportCommand, paths: WorkPaths) -> Operation[Imported]
             return imported if is_own else known
         if command.is_forgotten:
             return Imported(work_key, ImportOutcome.TOO_OLD, State.AVAILABLE)
+        if command.full and command.is_pooled and command.state is not State.CLAIMED:
+            raise refuse_full(command.full)
         if command.dry_run:
             return imported
         success = yield from _write(command, paths)

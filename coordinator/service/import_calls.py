@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from coordinator.service.admission.charges import Metering
 from coordinator.service.admission.claim_limits import ClaimLimits
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
+from coordinator.service.pool_sizes import PoolSizes
 from coordinator.service.request_fields import Keyed, check_items
 from coordinator.service.requests import import_command
 from coordinator.store.policies import Policies
@@ -40,6 +42,7 @@ class ImportCalls:
     _metering: Metering
     _claim_limits: ClaimLimits
     _decisions: Decisions
+    _pool_sizes: PoolSizes
     _key_rules: KeyRules
     _clock: Callable[[], datetime]
     _credential: Callable[[Any], str]
@@ -54,7 +57,10 @@ class ImportCalls:
         read = [self._read_import(request, policies, self._clock(), item) for item in request.items]
         wanted = [each for each in read if not isinstance(each, CoordinatorError)]
         payer = Payer.of(fleet, self._credential(context), "", context.peer())
-        starts = [(partial(import_work, command, keyed.paths), False) for keyed, command in wanted]
+        full = 0
+        if any(command.is_pooled for _, command in wanted):
+            full = await self._pool_sizes.full(fleet, deadline=deadline)
+        starts = [(partial(import_work, replace(command, full=full), keyed.paths), False) for keyed, command in wanted]
         outcomes = iter(await self._metering.run_many(starts, payer, deadline=deadline))
         results = []
         for each in read:
@@ -75,10 +81,11 @@ class ImportCalls:
             return error
 
     def _note(self, wanted: _Wanted, imported: Imported) -> None:
-        """Log what was imported, and count a claim among those of its session."""
+        """Log what was imported, and count it: in the pool, and a claim among those of its session."""
         keyed, command = wanted
         if command.dry_run or imported.outcome is not ImportOutcome.IMPORTED:
             return
+        self._pool_sizes.added(keyed.fleet, int(command.is_pooled))
         if command.state is State.CLAIMED:
             self._claim_limits.granted(keyed.fleet, keyed.paths.claim, command.session)
         self._decisions.imported(keyed, imported)

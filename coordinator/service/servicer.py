@@ -136,7 +136,8 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         self._readings = SharedReadings(runner, Turns(MAX_SHARED_READINGS))
         self._key_rules = key_rules
         self._candidates = CandidateLists(key_rules)
-        self._submissions = Submissions(metering, PoolSizes(runner))
+        self._pool_sizes = PoolSizes(runner)
+        self._submissions = Submissions(metering, self._pool_sizes)
         self._clock = clock
         self._retention = retention
 

@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
-from coordinator import Claim, Client, Denial, Imported, ImportOutcome, State
+from coordinator import Claim, Client, Denial, ForeignWork, Imported, ImportOutcome, LimitExceeded, State
+from coordinator.cli import progress_line
+from coordinator.cli.imports.gptme_database import WorkRow
+from coordinator.cli.imports.plan import import_rows
 from coordinator.engine.import_work import ImportCommand, import_work
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import Put, RangeReply, Txn, TxnReply
@@ -367,6 +370,46 @@ def test_an_import_compares_that_nothing_is_known_of_the_work() -> None:
     assert isinstance(written, Txn)
     assert {compare.key for compare in written.compares} == {paths.claim, paths.record, paths.work}
     assert [each.key for each in written.success if isinstance(each, Put)] == [paths.work, paths.pool]
+
+
+@pytest.mark.parametrize("state", [State.AVAILABLE, State.CLAIMED])
+def test_nothing_is_imported_into_a_pool_that_is_full_but_what_a_session_holds(state: State) -> None:
+    now = datetime(2026, 6, 14, 2, 0, tzinfo=UTC)
+    command = ImportCommand(now=now, state=state, session="s-1", brief="do it", dry_run=True, full=100_000)
+    operation = import_work(command, FleetPaths("f").of(WorkKey("task", "a")))
+    next(operation)
+    with pytest.raises((LimitExceeded, StopIteration)) as ended:
+        operation.send(_nothing_known())
+    assert (ended.type is LimitExceeded) == (state is State.AVAILABLE)
+
+
+def test_what_is_imported_is_shown_to_be_under_way() -> None:
+    """Row by row of all, once while they are looked at and once while they are written."""
+    asked: list[int] = []
+
+    class Importing:
+        def import_work(self, work: list[ForeignWork], **_: bool) -> list[Imported]:
+            asked.append(len(work))
+            return [Imported(each.key, ImportOutcome.IMPORTED, State.AVAILABLE, None) for each in work]
+
+    new = WorkRow(0, b"", None, 0, None, None, b"available", None, None, None)
+    rows = [new._replace(task_id=b"task:%d" % number) for number in range(250)]
+    shown: list[tuple[str, int, int]] = []
+    import_rows(Importing(), rows, lambda *seen: shown.append(seen), repeatable=True, dry_run=False)  # type: ignore[arg-type]  # all that it calls
+    assert asked == [100, 100, 50] * 2
+    assert shown == [(what, done, 250) for what in ("looked at", "imported") for done in (0, 100, 200)]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(progress_line, "write_error", written.append)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    with progress_line.progress_line() as show:
+        show("imported 0 of 2 rows")
+    assert written == (["\r\033[Kimported 0 of 2 rows", "\r\033[K"] if is_terminal else [])
 
 
 @pytest.mark.parametrize(("age", "outcome"), [(29, ImportOutcome.IMPORTED), (31, ImportOutcome.TOO_OLD)])

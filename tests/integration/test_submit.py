@@ -100,6 +100,24 @@ def test_a_circle_is_refused_and_told(client: Client) -> None:
         client.submit("s-1", "task:d", depends=["task:d"])
 
 
+def test_what_would_wait_for_too_much_is_refused_as_such(client: Client, coordination: Coordination) -> None:
+    """Not as the claim of another session: who submits holds none."""
+    parts = [NewWork(f"task:{n}", depends=tuple(f"task:{n}-{each}" for each in range(25))) for n in range(4)]
+    client.submit_many("s-1", parts)
+    depends = [each.key for each in parts]
+    (refused,) = client.submit_many("s-1", [NewWork("task:last", depends=tuple(depends))])
+    assert type(refused) is Refused
+    assert refused.message == (
+        "task:last would depend on more than 100 pieces of work, directly or through others; at most 100 are allowed"
+    )
+    with pytest.raises(Refused) as alone:
+        client.submit("s-1", "task:last", depends=depends)
+    assert type(alone.value) is Refused
+    named = [part for each in depends for part in ("--depends", each)]
+    done = coordination("work-submit", "task:last", *named, "--session", "s-1")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 def test_many_are_answered_each_for_itself(client: Client) -> None:
     work = [NewWork(f"task:{number}", number) for number in range(250)]
     outcomes = client.submit_many("s-1", [*work, NewWork(""), NewWork("task:b", depends=("task:1", "task:never"))])

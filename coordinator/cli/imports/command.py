@@ -14,6 +14,7 @@ from coordinator.cli.imports.plan import import_rows
 from coordinator.cli.imports.report import describe_import, import_object, outcome_of
 from coordinator.cli.interruption import under_way
 from coordinator.cli.output import answer
+from coordinator.cli.progress_line import progress_line
 from coordinator.cli.quantities import named_path
 from coordinator.errors import InvalidInput, TryAgain
 
@@ -65,9 +66,13 @@ def import_gptme_coordination(
         )
     context = current()
     found = read_database(file)
-    with context.client() as client, under_way():
+    with context.client() as client, under_way(), progress_line() as show:
+
+        def progress(done: str, so_far: int, in_all: int) -> None:
+            show(f"{done} {so_far} of {in_all} rows")
+
         try:
-            fates = import_rows(client, found.rows, repeatable=completions == _AS_HISTORY, dry_run=dry_run)
+            fates = import_rows(client, found.rows, progress, repeatable=completions == _AS_HISTORY, dry_run=dry_run)
         except TryAgain as error:
             error.hint = f"{error.hint or 'try again'}; what was imported is left as it is then"
             raise

@@ -8,19 +8,23 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordinator.cli.imports.gptme_database import WorkRow
 from coordinator.cli.imports.gptme_rows import Refusal, read_row
 from coordinator.errors import CoordinatorError, TryAgain
+from coordinator.limits import SUBMITTED_AT_ONCE
 from coordinator.model import ForeignWork, Imported, ImportOutcome, State
 
 if TYPE_CHECKING:
     from coordinator.client import Client
 
-__all__ = ["Fate", "import_rows"]
+__all__ = ["Fate", "Progress", "import_rows"]
+
+#: Called with what is being done, how many rows are done, and how many there are.
+Progress = Callable[[str, int, int], None]
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -52,10 +56,13 @@ class Fate(NamedTuple):
         return self.is_overtaken or (self.same_as is not None and self.same_as.claimer != self.row.claimer)
 
 
-def import_rows(client: Client, rows: Sequence[WorkRow], *, repeatable: bool, dry_run: bool) -> list[Fate]:
+def import_rows(
+    client: Client, rows: Sequence[WorkRow], progress: Progress, *, repeatable: bool, dry_run: bool
+) -> list[Fate]:
     """Import the rows; returns what became of each, in their order.
 
-    Raises ``TryAgain`` where not all could be tried.
+    ``progress`` is called again and again, with what is being done, and how many rows of how many are. Raises
+    ``TryAgain`` where not all could be tried.
     """
     now = datetime.now(UTC)
     read = [read_row(row, now, repeatable=repeatable) for row in rows]
@@ -65,7 +72,7 @@ def import_rows(client: Client, rows: Sequence[WorkRow], *, repeatable: bool, dr
         if isinstance(found, Refusal)
     }
     works = {index: found for index, found in enumerate(read) if isinstance(found, ForeignWork)}
-    tried = _import(client, works, dry_run=True)
+    tried = _import(client, works, progress, dry_run=True)
     by_key: dict[str, list[int]] = {}
     for index, answer in tried.items():
         if isinstance(answer, CoordinatorError):
@@ -84,7 +91,7 @@ def import_rows(client: Client, rows: Sequence[WorkRow], *, repeatable: bool, dr
             for index in chosen
             if isinstance(found := read_row(rows[index], again, repeatable=repeatable), ForeignWork)
         }
-        tried |= _import(client, {index: works[index] for index in sorted(chosen)}, dry_run=False)
+        tried |= _import(client, {index: works[index] for index in sorted(chosen)}, progress, dry_run=False)
     for index in chosen:
         answer = tried[index]
         fates[index] = (
@@ -99,10 +106,17 @@ def _rank(work: ForeignWork) -> tuple[float, datetime]:
     return work.remaining_seconds or 0.0, work.ended_at or work.claimed_at or _LONG_AGO
 
 
-def _import(client: Client, works: dict[int, ForeignWork], *, dry_run: bool) -> dict[int, Imported | CoordinatorError]:
-    answers = dict(zip(works, client.import_work(list(works.values()), dry_run=dry_run), strict=True))
-    for answer in answers.values():
-        # That row is in order; the coordinator was not able to.
-        if isinstance(answer, TryAgain):
-            raise answer
+def _import(
+    client: Client, works: dict[int, ForeignWork], progress: Progress, *, dry_run: bool
+) -> dict[int, Imported | CoordinatorError]:
+    answers: dict[int, Imported | CoordinatorError] = {}
+    indexes = list(works)
+    for start in range(0, len(indexes), SUBMITTED_AT_ONCE):
+        progress("looked at" if dry_run else "imported", start, len(indexes))
+        part = indexes[start : start + SUBMITTED_AT_ONCE]
+        answers |= zip(part, client.import_work([works[each] for each in part], dry_run=dry_run), strict=True)
+        for each in part:
+            # That row is in order; the coordinator was not able to.
+            if isinstance(error := answers[each], TryAgain):
+                raise error
     return answers

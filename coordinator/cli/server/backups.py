@@ -16,10 +16,11 @@ import typer
 
 from coordinator.cli.context import current
 from coordinator.cli.output import answer, hint
+from coordinator.cli.progress_line import progress_line
 from coordinator.cli.quantities import named_path
 from coordinator.cli.server.etcd_options import EtcdCa, EtcdCert, EtcdKey, EtcdOptions, EtcdPasswordFile, EtcdUser
 from coordinator.cli.server.serve import DataDir, EtcdProgram, need_server
-from coordinator.cli.streams import is_listened_to, notice, write_error
+from coordinator.cli.streams import is_listened_to, notice
 from coordinator.errors import InvalidInput
 from coordinator.process.new_files import give_name, sync_directory
 from coordinator.security.file_trust import check_place
@@ -66,7 +67,11 @@ def backup(
     how: EtcdOptions = (etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file)
     # The path of a socket may hold a comma.
     members = (etcd_of(data_dir, context.timeout),) if etcd is None else parse_members(etcd)
-    with _standard_output() if to_stdout else _new_file(file, force=force) as target, _progress() as progress:
+    with _standard_output() if to_stdout else _new_file(file, force=force) as target, progress_line() as show:
+
+        def progress(so_far: int, in_all: int) -> None:
+            show(f"{so_far / _MIB:.0f} of {in_all / _MIB:.0f} MiB")
+
         size, revision = asyncio.run(save(members, how, target, progress, context.timeout))
     said = f"saved {','.join(members)} as of revision {revision} or later: {size / _MIB:.1f} MiB"
     if to_stdout:
@@ -112,22 +117,6 @@ def restore(
 
 
 COMMANDS: dict[str, Callable[..., int]] = {"backup": backup, "restore": restore}
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show on a terminal how far it is."""
-    shown = sys.stderr.isatty()
-
-    def show(so_far: int, in_all: int) -> None:
-        if shown:
-            write_error(f"\r\033[K{so_far / _MIB:.0f} of {in_all / _MIB:.0f} MiB")
-
-    try:
-        yield show
-    finally:
-        if shown:
-            write_error("\r\033[K")
 
 
 @contextlib.contextmanager

@@ -117,8 +117,9 @@ def walk(fleet: FleetPaths, start: WorkKey, depends: Sequence[str]) -> Operation
     while level:
         if len(came_from) > MAX_WALKED_KEYS:
             raise Refused(
-                f"{key(start)} would depend on more than {MAX_WALKED_KEYS} pieces of work, through what they depend on",
-                hint="what is done already need not be named, and a piece of work is enough that depends on the others",
+                f"{key(start)} would depend on more than {MAX_WALKED_KEYS} pieces of work, directly or through others; "
+                f"at most {MAX_WALKED_KEYS} are allowed",
+                hint="leave out dependencies that are completed, or submit this once they are",
             )
         known = [(each, paths) for each in level if (paths := paths_of(fleet, each)) is not None]
         reply = yield from commit(Txn((in_turn(known[0][1].work),), tuple(Range(paths.work) for _, paths in known)))

@@ -24,6 +24,8 @@ from coordinator.engine.transaction import (
     in_turn,
     unchanged,
 )
+from coordinator.errors import LimitExceeded
+from coordinator.limits import MAX_POOLED
 
 __all__ = [
     "OUT_OF_POOL",
@@ -34,6 +36,7 @@ __all__ = [
     "put_back_into_pool",
     "put_into_pool",
     "read_pool",
+    "refuse_full",
     "work_in",
 ]
 
@@ -104,6 +107,14 @@ def put_back_into_pool(paths: WorkPaths, status: PoolStatus) -> PoolChange | Non
     if stored is None or stored.withdrawn_at is not None:
         return None
     return PoolChange((unchanged(paths.work, status.revision),), put_into_pool(paths, stored.without_failures()))
+
+
+def refuse_full(pooled: int) -> LimitExceeded:
+    """Return the refusal of work that is new to a pool that has ``pooled`` pieces already."""
+    return LimitExceeded(
+        f"the fleet has {pooled} pieces of work in its pool; it may have {MAX_POOLED}",
+        hint="submit more once some are completed, or withdraw what is not needed any more",
+    )
 
 
 def leave_pool(paths: WorkPaths) -> tuple[Delete, Delete]:

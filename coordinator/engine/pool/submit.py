@@ -22,7 +22,7 @@ from coordinator.engine.documents import StoredRecord, StoredWork
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.lost_comparisons import TRIES, contended
 from coordinator.engine.pool.dependencies import Walk, walk
-from coordinator.engine.pool.entry import OUT_OF_POOL, PoolStatus, put_into_pool
+from coordinator.engine.pool.entry import OUT_OF_POOL, PoolStatus, put_into_pool, refuse_full
 from coordinator.engine.refusals import refuse_withdrawn
 from coordinator.engine.reopen import ReopenCommand, reopen
 from coordinator.engine.snapshot import Snapshot, read_found, reads
@@ -39,9 +39,8 @@ from coordinator.engine.transaction import (
     unchanged,
 )
 from coordinator.engine.withdrawal import not_withdrawn
-from coordinator.errors import LimitExceeded, NotFound, Refused
+from coordinator.errors import NotFound, Refused
 from coordinator.keys import WorkKey
-from coordinator.limits import MAX_POOLED
 from coordinator.model import Submission, Submitted
 from coordinator.quotation import key, name
 from coordinator.time_text import format_time
@@ -87,7 +86,7 @@ def submit(command: SubmitCommand, paths: WorkPaths) -> Operation[Submission]:
             unknown = status.stored.unknown if status.stored else ()
             return Submission(work_key, done, () if done is Submitted.WITHDRAWN else unknown)
         if command.full and not (command.withdraw or status.pooled or _has_failed(status)):
-            raise _refuse_full(command.full)
+            raise refuse_full(command.full)
         if command.reopen and not reopened and (_finished(found) or _has_failed(status)):
             yield from reopen(ReopenCommand(command.request_id, command.now, "submitted again"), paths)
             reopened = True
@@ -140,13 +139,6 @@ def _finished(found: Snapshot) -> StoredRecord | None:
 
 def _has_failed(status: PoolStatus) -> bool:
     return status.stored is not None and status.stored.failed_at is not None
-
-
-def _refuse_full(pooled: int) -> LimitExceeded:
-    return LimitExceeded(
-        f"the fleet has {pooled} pieces of work in its pool; it may have {MAX_POOLED}",
-        hint="submit more once some are completed, or withdraw what is not needed any more",
-    )
 
 
 def _check_not_finished(command: SubmitCommand, work_key: WorkKey, found: Snapshot) -> None:

@@ -92,7 +92,7 @@ def submissions(response: pb.SubmitResponse) -> list[model.Submission | Coordina
 
 
 def _not_submitted(error: CoordinatorError) -> CoordinatorError:
-    """Return why an item was not submitted: whoever submits holds no claim, so a refusal is not about one."""
+    """Return why an item was not submitted: a submitter holds no claim, so a refusal is not about one."""
     if type(error) is not NotHolder:
         return error
     return Refused(error.message, hint=error.hint, holder=error.holder, request_id=error.request_id)

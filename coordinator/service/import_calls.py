@@ -20,9 +20,9 @@ from coordinator.service import replies
 from coordinator.service.admission.budgets import Payer
 from coordinator.service.admission.charges import Metering
 from coordinator.service.admission.claim_limits import ClaimLimits
+from coordinator.service.admission.pool_sizes import PoolSizes
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
-from coordinator.service.pool_sizes import PoolSizes
 from coordinator.service.request_fields import Keyed, check_items
 from coordinator.service.requests import import_command
 from coordinator.store.policies import Policies

@@ -24,7 +24,7 @@ from coordinator.cli import app, config_file, output, quantities, session
 from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Chosen, Context
 from coordinator.cli.json_objects import work as objects
-from coordinator.cli.text import work as wording
+from coordinator.cli.text import claims as wording
 from coordinator.cli.work import new_fleet_notice
 from coordinator.model import Cause, Choice, Claim, Denial, DenialReason, Outcome, Record, SkipReason, State
 from coordinator.names import KNOWN_KINDS

@@ -19,8 +19,8 @@ from coordinator.names import check_fleet
 from coordinator.service.admission.budgets import Payer
 from coordinator.service.admission.charges import Metering
 from coordinator.service.deadlines import deadline_of
+from coordinator.service.fleet_requests import policy_of
 from coordinator.service.request_fields import Keyed, change_request_id
-from coordinator.service.requests import policy_of
 from coordinator.store.policies import Policies
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_on_wire

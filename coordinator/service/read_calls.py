@@ -25,9 +25,7 @@ from coordinator.service.connections.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.diagnosis import DiagnosisReader
 from coordinator.service.fleet_list import list_fleets
-from coordinator.service.next import PoolOverview
-from coordinator.service.request_fields import Keyed, check_revision
-from coordinator.service.requests import (
+from coordinator.service.fleet_requests import (
     briefing_command,
     event_filter,
     hot_command,
@@ -35,6 +33,8 @@ from coordinator.service.requests import (
     log_command,
     pool_listing,
 )
+from coordinator.service.next import PoolOverview
+from coordinator.service.request_fields import Keyed, check_revision
 from coordinator.service.status import StatusReader
 from coordinator.service.topics import TopicClaims
 from coordinator.service.watch.queue import Progress

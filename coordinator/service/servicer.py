@@ -1,4 +1,4 @@
-"""The calls of ``coordinator.v1.CoordinatorService``; those that only read, and those about policies, are beside it.
+"""The calls of ``coordinator.v1.CoordinatorService``; those that only read, and those for operators, are beside it.
 
 Each checks its request, has the runner run an operation of the engine, and answers; what was decided is counted and
 logged. A call answers before its caller's deadline, so that the caller learns why and not only that time is up.
@@ -15,16 +15,10 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from coordinator import clock, model
-from coordinator.engine.acknowledge import acknowledge
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import complete, release
-from coordinator.engine.layout import FleetPaths
 from coordinator.engine.policy import PolicyBook
-from coordinator.engine.reap import reap_listed
 from coordinator.engine.renew import renew
-from coordinator.engine.reopen import reopen
-from coordinator.engine.revoke import revoke
-from coordinator.engine.scan import expired_claims
 from coordinator.engine.steps import Operation
 from coordinator.errors import CoordinatorError
 from coordinator.keys import KeyRules
@@ -45,15 +39,13 @@ from coordinator.service.connections.callers import caller_of
 from coordinator.service.deadlines import deadline_of
 from coordinator.service.decision_log import Decisions
 from coordinator.service.diagnosis import DiagnosisReader
-from coordinator.service.dry_reaps import list_expired
 from coordinator.service.import_calls import ImportCalls
 from coordinator.service.next import CandidateLists, Placements, PoolOverview, PoolPlacements
-from coordinator.service.policy_calls import PolicyCalls
+from coordinator.service.operator_calls import OperatorCalls
 from coordinator.service.read_calls import ReadCalls
 from coordinator.service.renew_many import read_renewal, renew_many
-from coordinator.service.request_fields import Keyed, check_items, check_min_age, new_request_id, sender_of
+from coordinator.service.request_fields import Keyed, check_items, new_request_id, sender_of
 from coordinator.service.requests import (
-    acknowledge_command,
     claim_command,
     complete_command,
     next_command,
@@ -62,8 +54,6 @@ from coordinator.service.requests import (
     read_pool_request,
     release_command,
     renew_command,
-    reopen_command,
-    revoke_command,
     submit_command,
 )
 from coordinator.service.status import StatusReader
@@ -84,7 +74,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
 
-class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorServiceServicer):
+class Servicer(ReadCalls, OperatorCalls, ImportCalls, WaitingCalls, CoordinatorServiceServicer):
     """Answers calls.
 
     ``key_rules`` say how work keys are read; ``credential`` returns the name of the credential of a call's context, ""
@@ -272,26 +262,6 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         self._topics.ended(keyed, SimilarAnswer.RELEASED)
         return pb.ReleaseResponse(record=replies.record(record))
 
-    async def Revoke(self, request: pb.RevokeRequest, context: _Context) -> pb.RevokeResponse:  # noqa: N802
-        """Take a claim away from its holder."""
-        keyed = Keyed.of(request, self._key_rules)
-        command = revoke_command(request, self._clock(), await self._policy_of(keyed, context))
-        record = await self._write(context, keyed, partial(revoke, command, keyed.paths))
-        self._ended(keyed)
-        if record.state is model.State.CLAIMED:
-            self._decisions.record_changed("revoking", keyed, record)
-        return pb.RevokeResponse(record=replies.record(record))
-
-    async def Reopen(self, request: pb.ReopenRequest, context: _Context) -> pb.ReopenResponse:  # noqa: N802
-        """Put completed work back."""
-        keyed = Keyed.of(request, self._key_rules)
-        command = reopen_command(request, self._clock(), await self._policy_of(keyed, context))
-        start, keeping = partial(reopen, command, keyed.paths), not command.reason
-        record = await self._write(context, keyed, start, keeping=keeping)
-        self._placements.ended(keyed)
-        self._decisions.record_changed("reopened", keyed, record)
-        return pb.ReopenResponse(record=replies.record(record))
-
     async def Withdraw(self, request: pb.WithdrawRequest, context: _Context) -> pb.WithdrawResponse:  # noqa: N802
         """Withdraw requests whose caller has been answered."""
         sender, fleet, deadline = sender_of(request), check_fleet(request.fleet), deadline_of(context)
@@ -307,51 +277,6 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
             raise problem
         return pb.WithdrawResponse(released=len(released))
 
-    async def Reap(self, request: pb.ReapRequest, context: _Context) -> pb.ReapResponse:  # noqa: N802
-        """Turn claims that expired at least so long ago into abandoned records."""
-        fleet = check_fleet(request.fleet)
-        paths, min_age, deadline = FleetPaths(fleet), check_min_age(request), deadline_of(context)
-        if request.dry_run:
-            return await list_expired(self._runner, paths, self._clock, min_age, deadline=deadline)
-        reaped, policies = 0, await self._policies.of(fleet, deadline=deadline)
-        cursor: bytes | None = None
-        while True:
-            expired, cursor = await self._runner.run(partial(expired_claims, paths, cursor), deadline=deadline)
-            now = self._clock()
-            reaps = [
-                partial(
-                    reap_listed,
-                    paths.of(each.work_key),
-                    each.kv,
-                    each.revision,
-                    now,
-                    min_age,
-                    loose_ends=policies.of(each.work_key).loose_ends,
-                )
-                for each in expired
-            ]
-            for outcome in await self._runner.run_many(reaps, deadline=deadline):
-                if isinstance(outcome, Exception):
-                    raise outcome
-                reaped += outcome
-            if cursor is None:
-                self._decisions.reaped(fleet, reaped, min_age)
-                return pb.ReapResponse(reaped=reaped)
-
-    async def Acknowledge(self, request: pb.AcknowledgeRequest, context: _Context) -> pb.AcknowledgeResponse:  # noqa: N802
-        """Mark an abandoned record as seen."""
-        keyed = Keyed.of(request, self._key_rules)
-        command = acknowledge_command(request, self._clock())
-        start, keeping = partial(acknowledge, command, keyed.paths), not command.reason
-        record = await self._write(context, keyed, start, keeping=keeping)
-        self._decisions.record_changed("acknowledged", keyed, record)
-        return pb.AcknowledgeResponse(record=replies.record(record))
-
-    def _ended(self, keyed: Keyed) -> None:
-        """Note that a claim was ended through this replica."""
-        self._claim_limits.ended(keyed)
-        self._placements.ended(keyed)
-
     def _payer(self, fleet: str, session: str, context: _Context) -> Payer:
         """Return on whose account a call writes; ``session`` is "" for calls that act as none."""
         return Payer.of(fleet, self._credential(context), session, context.peer())
@@ -361,7 +286,7 @@ class Servicer(ReadCalls, PolicyCalls, ImportCalls, WaitingCalls, CoordinatorSer
         context: _Context,
         keyed: Keyed,
         start: Callable[[], Operation[T]],
-        session: str = "",
+        session: str,
         *,
         keeping: bool = True,
     ) -> T:

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from coordinator import ClaimEvent, Client, Denial, DenialReason, Event, Record, State
-from coordinator.cli.text.work import describe_event, what_after_denial
+from coordinator.cli.text.claims import what_after_denial
+from coordinator.cli.text.work import describe_event
 from coordinator.cli.top.board import Board, Seen
 from coordinator.cli.top.view import screen, snapshot
 from coordinator.clock import boot_seconds

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.cli.text.work import describe_claim, describe_event, describe_work
+from coordinator.cli.text.claims import describe_claim
+from coordinator.cli.text.work import describe_event, describe_work
 from coordinator.engine.briefing.length import fit
 from coordinator.engine.briefing.names import name_of, write_names
 from coordinator.engine.briefing.text import (

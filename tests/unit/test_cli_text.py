@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from coordinator.cli.text.work import describe_claim, describe_work
+from coordinator.cli.text.claims import describe_claim
+from coordinator.cli.text.work import describe_work
 from coordinator.model import Cause, Claim, HistoryEntry, Previous, Record, State, WorkDetails
 
 NOW = datetime(2026, 6, 14, 1, 45, 11, tzinfo=UTC)

@@ -13,7 +13,7 @@ from coordinator.cli.json_objects.work import claim_object, record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import Session, acting_on
-from coordinator.cli.text import work as wording
+from coordinator.cli.text import claims as wording
 from coordinator.cli.work.arguments import (
     ClaimNote,
     ClaimTtl,

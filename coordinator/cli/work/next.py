@@ -1,6 +1,6 @@
 """``work-next``: claim one of several pieces of work, the first that is free.
 
-What it says where none is free is in ``coordinator/denial_text.py``, and the hint in ``text/work.py``.
+What it says where none is free is in ``coordinator/denial_text.py``, and the hint in ``text/claims.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coordinator.cli.json_objects.work import next_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_ttl
 from coordinator.cli.session import find_session
-from coordinator.cli.text import work as wording
+from coordinator.cli.text import claims as wording
 from coordinator.cli.work.arguments import (
     ClaimNote,
     ClaimTtl,

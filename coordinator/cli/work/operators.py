@@ -13,7 +13,7 @@ from coordinator.cli.interruption import named_request, under_way
 from coordinator.cli.json_objects.work import record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_hours
-from coordinator.cli.text import work as wording
+from coordinator.cli.text import claims as wording
 from coordinator.cli.work.arguments import Key, RequestId
 from coordinator.model import Cause
 

@@ -16,7 +16,7 @@ from coordinator.cli.json_objects.work import submit_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import named_path
 from coordinator.cli.session import find_session
-from coordinator.cli.text import work as wording
+from coordinator.cli.text import claims as wording
 from coordinator.cli.work.arguments import RequestId, SessionOption
 from coordinator.cli.work.key_lists import read_lines, read_text_file
 from coordinator.errors import CoordinatorError, InvalidInput

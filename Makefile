@@ -32,7 +32,7 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: eval-topics check-deploy campaign-faults campaign-faults-mutants campaign-waiting campaign-pool campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+.PHONY: eval-topics check-deploy browser-test campaign-faults campaign-faults-mutants campaign-waiting campaign-pool campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,13 @@ observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and 
 
 test: setup $(INTEROP_VENV)/.ready ## Run the tests, against a real etcd; COVERAGE=1: report the lines that they miss.
 	@$(call RUN_TESTS)
+
+$(VENV)/.browser: $(VENV)/.ready tests/browser/requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r tests/browser/requirements.lock
+	@touch $@
+
+browser-test: setup $(VENV)/.browser ## Test the board in a headless Chromium, which must be installed (Debian: chromium).
+	@$(PYTEST) tests/browser $(PYTEST_ARGS)
 
 test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and rarely find anything new.
 	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)

@@ -1,6 +1,6 @@
 """The board: what is served, what its policy allows, and that its script makes no markup of what sessions have written.
 
-What it looks like, and that it is live, was seen in a browser; here is what can be read from its files.
+tests/browser looks at it in a browser; here is what can be read from its files.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ const world = {
 };
 const view = {
   filter: wanted.get("q") || "", kind: wanted.get("kind") || "", sort: "left", down: false,
-  shown: { held: ROWS, pool: 12, loose: 12, failed: 12 },
+  shown: { held: ROWS, pool: 8, loose: 5, failed: 5 },
 };
 let token = sessionGet("token"), source = null, dirty = new Set(), generation = 0;
 
@@ -42,6 +42,15 @@ function element(name, properties = {}, ...children) {
   }
   made.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
   return made;
+}
+
+// Draw a part of the page anew; what had the focus there has it again.
+function redraw(place, ...children) {
+  const all = (name) => [...place.querySelectorAll("[data-name]")].filter((each) => each.dataset.name === name);
+  const active = place.contains(document.activeElement) ? document.activeElement : null, name = active && active.dataset.name;
+  const index = name ? all(name).indexOf(active) : 0;
+  place.replaceChildren(...children);
+  if (name) (all(name)[index] || all(name)[0])?.focus({ preventScroll: true });
 }
 
 // Words of a session, kept apart from the text around them whatever their direction.
@@ -122,7 +131,7 @@ async function load() {
     ]);
     if (mine !== generation) return;
     world.more.held = held.more;
-    world.revision = Number(held.first.revision);
+    world.revision = world.from = Number(held.first.revision);
     world.denials = [];
     world.buckets = new Map();
     complain("");
@@ -150,7 +159,7 @@ async function refresh(mine, first = false) {
     world.wantedBy = new Map((hot.entries || []).map((entry) => [entry.workKey, Number(entry.contenders || 0)]));
     world.pool = pool;
     world.failed = gone.entries || [];
-    mark("figures", "pool", "loose", "failed", "held");
+    mark("figures", "progress", "pool", "loose", "failed", "held");
   } catch (error) {
     if (first) throw error;
     if (mine === generation) failed(error);
@@ -273,7 +282,7 @@ function count(event) {
 }
 
 function denied(event) {
-  world.denials.unshift({ key: event.record.workKey, kind: event.record.kind, who: event.contender, holder: event.holder, at: event.at, fresh: true });
+  world.denials.unshift({ key: event.record.workKey, kind: event.record.kind, who: event.contender, holder: event.holder, at: event.at, fresh: Number(event.revision) > world.from });
   world.denials.length = Math.min(world.denials.length, MOST_DENIALS);
   mark("denials");
 }
@@ -294,11 +303,12 @@ function draw() {
   drawing = 0;
   const parts = dirty;
   dirty = new Set();
+  if (parts.has("held")) choices();
   for (const part of parts) painters[part]();
 }
 function render() {
   choices();
-  mark("figures", "convergence", "denials", "held", "pool", "loose", "failed");
+  mark("figures", "progress", "convergence", "denials", "held", "pool", "loose", "failed");
 }
 
 function state(name, text) {
@@ -330,14 +340,28 @@ const painters = {
     const rate = share();
     const figures = [
       ["held", "held", many(world.held.size) + (world.more.held ? "+" : "")],
-      ["pool", "free in the pool", many(pool.available)],
+      ["pool", "free in pool", many(pool.available)],
       ["pool", "blocked", many(Number(pool.blocked || 0) + Number(pool.returned || 0))],
       ["failed", "failed", many(pool.failed), Number(pool.failed) ? "bad" : ""],
       ["loose", "loose ends", many(status.looseEnds ?? world.loose.length), Number(status.looseEnds) ? "warn" : ""],
       ["convergence", "claims denied", rate === null ? "–" : `${Math.round(100 * rate)} %`],
     ];
-    $("figures").replaceChildren(...figures.map(([part, name, value, kind]) =>
-      element("div", { className: kind }, element("dt", {}, element("a", { href: `#${part}` }, name)), element("dd", {}, value))));
+    redraw($("figures"), ...figures.map(([part, name, value, kind]) =>
+      element("div", { className: kind }, element("dt", {}, element("a", { href: `#${part}`, "data-name": part }, name)), element("dd", {}, value))));
+    document.title = [Number(pool.failed) ? `${many(pool.failed)} failed` : "", `${many(world.held.size)} held`, world.fleet].filter(Boolean).join(" · ");
+  },
+
+  // Why does nothing progress: when work was last granted and completed, and what most of it waits for.
+  progress() {
+    const status = world.status || {}, progress = status.progress || {}, parts = [];
+    const longest = (progress.longestHeld || [])[0], blocker = (progress.poolBlockers || [])[0];
+    const say = (name, ...text) => parts.push(element("span", {}, element("span", { className: "quiet" }, `${name} `), ...text));
+    if (progress.lastGrant) say("Last granted", ago(progress.lastGrant));
+    if (progress.lastGrant || progress.lastCompletion) say("Last completed", progress.lastCompletion ? ago(progress.lastCompletion) : "nothing lately");
+    if (longest) say("Held longest", keyButton(longest), ` for ${span((now() - ms(longest.claimedAt)) / 1000)}`);
+    if (blocker) say("The pool waits most for", keyButton(blocker), blocker.holder ? element("span", {}, ", held by ", words(blocker.holder, 128)) : blockerState(blocker));
+    $("progress").hidden = !parts.length;
+    redraw($("progress"), ...parts);
   },
 
   convergence() {
@@ -350,20 +374,20 @@ const painters = {
 
   denials() {
     const shown = world.denials.filter(passes);
-    $("denials-list").replaceChildren(...(shown.length ? shown.map(denial) : [element("li", { className: "empty" }, world.denials.length ? "No denial passes the filter." : "No session was denied lately.")]));
+    announce(shown.filter((each) => each.fresh));
+    redraw($("denials-list"), ...(shown.length ? shown.map(denial) : [element("li", { className: "empty" }, world.denials.length ? "No denial passes the filter." : "No session was denied lately.")]));
     world.denials.forEach((each) => { each.fresh = false; });
   },
 
   held() {
     const rows = [...world.held.values()].filter(passes).sort(order);
     table("held", "Held", rows, world.held.size, [
-      ["Work", "key"], ["Held by", "session"], ["Time left", "left"], ["Held for", "since"], ["Denied", "denied"], ["Note", null],
+      ["Work", "key"], ["Held by", "session"], ["Time left", "left"], ["Held for", "since", "number"], ["Denied", "denied", "number"],
     ], (record) => [
-      keyCell(record), cell("who", words(record.session)), leftCell(record),
+      keyCell(record, record.note), cell("who", words(record.session)), leftCell(record),
       cell("number", element("span", { title: record.claimedAt }, Number.isNaN(ms(record.claimedAt)) ? "" : span((now() - ms(record.claimedAt)) / 1000)), "Held for"),
       cell("number", world.wantedBy.get(record.workKey) ? many(world.wantedBy.get(record.workKey)) : "", "Denied"),
-      cell("text", record.note ? element("span", { className: "note" }, words(record.note)) : ""),
-    ], frozen ? "Nothing was held." : "Nothing is held. What sessions claim appears here at once.");
+    ], frozen ? "Nothing was held." : ["Nothing is held. What sessions claim appears here at once.", ...firstClaim()]);
     for (const record of rows) record.fresh = false;
   },
 
@@ -378,19 +402,36 @@ const painters = {
   },
 
   loose() {
-    table("loose", "Loose ends", world.loose.filter(passes), Number((world.status || {}).looseEnds ?? world.loose.length), [["Abandoned", null], ["When", null]], (record) => [
+    table("loose", "Loose ends", world.loose.filter(passes), Number((world.status || {}).looseEnds ?? world.loose.length), [["Abandoned", null], ["When", null, "number"]], (record) => [
       keyCell(record, [cause(record), record.reason || record.note].filter(Boolean).join(": "), record.session),
       cell("number when", ago(record.endedAt)),
     ], "No work was left behind.");
   },
 
   failed() {
-    table("failed", "Failed work", world.failed.filter(passes), world.failed.length, [["Work", null], ["Failed", null]], (entry) => [
-      keyCell(entry, `${many(entry.failureCount)} attempts failed; an operator may put it back`),
+    table("failed", "Failed work", world.failed.filter(passes), world.failed.length, [["Work", null], ["Failed", null, "number"]], (entry) => [
+      keyCell(entry, [`${many(entry.failureCount)} attempts failed`, lastReason(entry)].filter(Boolean).join(": ")),
       cell("number when", ago(entry.failedAt)),
     ], "No work has failed too often.");
   },
 };
+
+// What to type where a fleet has nothing yet.
+function firstClaim() {
+  if (!world.status || world.loose.length || world.buckets.size || world.failed.length || Number(world.status.completed)) return [];
+  const fleet = world.fleet === "default" ? "" : ` --fleet ${world.fleet}`;
+  return [" Claim the first work:", element("code", {}, `coordination work-claim --session session-1 task:first${fleet}`)];
+}
+
+// Why work failed is what its last session said as it gave it back.
+const lastReason = (entry) => (world.loose.find((record) => record.workKey === entry.workKey) || {}).reason || "";
+
+let announced = -Infinity;
+function announce(fresh) { // to screen readers, which must not be talked to all the time
+  if (!fresh.length || Date.now() - announced < 10000) return;
+  announced = Date.now();
+  $("news").textContent = seen(fresh.length > 1 ? `${many(fresh.length)} new denials` : `${fresh[0].who} was denied ${fresh[0].key}`);
+}
 
 const sum = (buckets, name) => buckets.reduce((total, each) => total + each[name], 0);
 
@@ -401,6 +442,9 @@ function share() {
   return rate && rate.value !== undefined ? rate.value : null;
 }
 
+const blockerState = (blocker) => (blocker.unknown ? ", of which nothing is known" : ({
+  STATE_AVAILABLE: ", which is free", STATE_BLOCKED: ", which is blocked too", STATE_RETURNED: ", which was given back", STATE_FAILED: ", which has failed",
+}[blocker.state] || ""));
 const poolState = (entry) => ({
   STATE_AVAILABLE: "free", STATE_BLOCKED: "blocked",
   STATE_RETURNED: ms(entry.notBefore) > now() ? `free in ${span((ms(entry.notBefore) - now()) / 1000)}` : "given back",
@@ -420,35 +464,36 @@ function order(one, other) {
 function table(id, title, rows, all, columns, cells, nothing) {
   const section = $(id), place = section.querySelector(".holds");
   section.querySelector("h2").replaceChildren(`${title} `, element("span", { className: "count" }, rows.length === all || !(view.filter || view.kind) ? many(all) : `${many(rows.length)} of ${many(all)}`));
+  section.classList.toggle("none", !rows.length);
   if (!rows.length) {
-    place.replaceChildren(element("p", { className: "empty" }, view.filter || view.kind ? "Nothing passes the filter." : nothing));
+    place.replaceChildren(element("p", { className: "empty" }, ...(view.filter || view.kind ? ["Nothing passes the filter."] : [nothing].flat())));
     return;
   }
-  const focused = document.activeElement && place.contains(document.activeElement) ? document.activeElement.dataset.name : null;
   const shown = rows.slice(0, view.shown[id]);
-  const head = element("tr", { role: "row" }, ...columns.map(([name, sort]) => header(name, sort)));
+  const head = element("tr", { role: "row" }, ...columns.map(([name, sort, kind]) => header(name, sort, kind)));
   const body = shown.map((row) => element("tr", { role: "row", className: row.fresh ? "new" : null }, ...cells(row)));
   const made = element("table", { role: "table", "aria-labelledby": `${id}-title`, "aria-rowcount": String(rows.length + 1) },
     element("thead", { role: "rowgroup" }, head), element("tbody", { role: "rowgroup" }, ...body));
   const left = rows.length - shown.length;
   const more = left > 0 ? element("button", { type: "button", className: "more", "data-name": "more", onclick: () => { view.shown[id] += id === "held" ? 200 : 50; mark(id); } },
     `Show more (${many(left)} left)`) : null;
-  place.replaceChildren(made, ...(more ? [more] : []));
-  if (focused) [...place.querySelectorAll("[data-name]")].find((each) => each.dataset.name === focused)?.focus();
+  redraw(place, made, ...(more ? [more] : []));
 }
 
-function header(name, sort) {
-  if (!sort) return element("th", { role: "columnheader", scope: "col" }, name);
+function header(name, sort, kind) {
+  if (!sort) return element("th", { role: "columnheader", scope: "col", className: kind }, name);
   const mine = view.sort === sort;
-  return element("th", { role: "columnheader", scope: "col", "aria-sort": mine ? (view.down ? "descending" : "ascending") : null },
+  return element("th", { role: "columnheader", scope: "col", className: kind, "aria-sort": mine ? (view.down ? "descending" : "ascending") : null },
     element("button", { type: "button", "data-name": `sort ${sort}`, onclick: () => { view.down = mine && !view.down; view.sort = sort; mark("held"); } },
       name, mine ? (view.down ? " ↓" : " ↑") : ""));
 }
 
 const cell = (kind, content, label) => element("td", { role: "cell", className: kind || null, "data-label": label || null }, content);
 
+const keyButton = (entry) => element("button", { type: "button", className: "key", "data-name": entry.workKey, "aria-haspopup": "dialog", onclick: () => details(entry) }, words(entry.workKey));
+
 function keyCell(entry, more = "", who = "") {
-  const button = element("button", { type: "button", className: "key", "data-name": entry.workKey, "aria-haspopup": "dialog", onclick: () => details(entry) }, words(entry.workKey));
+  const button = keyButton(entry);
   const line = more || who ? element("span", { className: "note" }, who ? words(who) : "", who && more ? " · " : "", more ? words(more) : "") : "";
   return element("td", { role: "cell" }, button, line);
 }
@@ -475,7 +520,7 @@ function tick(made) {
 function denial(each) {
   return element("li", { className: each.fresh ? "new" : null },
     element("time", { datetime: each.at }, ago(each.at)),
-    element("button", { type: "button", className: "key", onclick: () => details({ workKey: each.key }) }, words(each.key)),
+    keyButton({ workKey: each.key }),
     element("span", { className: "who" }, words(each.who, 128), " was denied", each.holder ? "; held by " : "", each.holder ? words(each.holder, 128) : ""));
 }
 
@@ -558,12 +603,17 @@ const stamp = (time) => (time ? `${new Date(time).toISOString().replace("T", " "
 
 // --- Controls -----------------------------------------------------------------------------------------------------
 
+// Only what changes is drawn anew: a list that is open would be closed.
+function choose(select, values, chosen, name = (value) => value) {
+  if (select.dataset.values === values.join("\n")) return;
+  select.dataset.values = values.join("\n");
+  select.replaceChildren(...values.map((value) => element("option", { value, selected: value === chosen }, seen(name(value)))));
+}
+
 function choices() {
-  const names = [...new Set([world.fleet, ...world.fleets])].sort();
-  $("fleet").replaceChildren(...names.map((name) => element("option", { value: name, selected: name === world.fleet }, name)));
-  const kinds = new Set([view.kind, ...[...world.held.values(), ...world.loose, ...((world.pool && world.pool.entries) || []), ...world.failed].map((each) => each.kind)]);
-  $("kind").replaceChildren(...[...kinds].filter((kind) => kind !== undefined).sort().map((kind) =>
-    element("option", { value: kind, selected: kind === view.kind }, kind || "all")));
+  choose($("fleet"), [...new Set([world.fleet, ...world.fleets])].sort(), world.fleet);
+  const kinds = new Set(["", view.kind, ...[...world.held.values(), ...world.loose, ...((world.pool && world.pool.entries) || []), ...world.failed].map((each) => each.kind || "")]);
+  choose($("kind"), [...kinds].sort(), view.kind, (kind) => kind || "all");
 }
 
 function remember() {

@@ -25,6 +25,7 @@ __all__ = [
     "IDLE_SECONDS",
     "KEEPALIVE_SECONDS",
     "KEEPALIVE_TIMEOUT_SECONDS",
+    "MAX_AGENTS",
     "MAX_CONNECTIONS",
     "MAX_HEADER_BYTES",
     "MAX_HTTP_CONNECTIONS",
@@ -106,6 +107,9 @@ HTTP_HEAD_SECONDS, HTTP_IDLE_SECONDS, HTTP_READER_SECONDS = 10.0, 75.0, 10.0
 #: How often a reader of events over HTTP gets a sign of life where there is nothing else, in seconds: proxies end what
 #: is silent for a minute.
 HTTP_SILENT_SECONDS = 15.0
+#: Sessions of agents that a coordinator serves at `/mcp` at a time. Each takes about 20 KB, and a renewal of what it
+#: holds every few minutes.
+MAX_AGENTS = 1_000
 #: Readers of the metrics that are answered at a time. Prometheus is one, a pair of them two.
 MAX_METRICS_READERS = 8
 #: Most bytes of requests that are being answered at a time.

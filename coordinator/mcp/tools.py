@@ -7,6 +7,7 @@ server's instructions come first, and each stays below 2 KB.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
+from functools import cache
 from typing import Any, NamedTuple
 
 from mcp import types
@@ -32,7 +33,7 @@ from coordinator.mcp.results import (
     SubmitAnswer,
 )
 
-__all__ = ["INSTRUCTIONS", "TOOLS", "Tool", "as_listed"]
+__all__ = ["INSTRUCTIONS", "TOOLS", "Tool", "as_listed", "input_schema_of"]
 
 INSTRUCTIONS = """Agents that work side by side claim a piece of work before they begin it: exactly one gets it.
 
@@ -165,6 +166,13 @@ def as_listed(tool: Tool) -> types.Tool:
             open_world_hint=False,
         ),
     )
+
+
+@cache
+def input_schema_of(name: str) -> dict[str, Any] | None:
+    """Return the JSON schema of what a tool takes, None where there is no such tool."""
+    tool = TOOLS.get(name)
+    return None if tool is None else _schema(tool.takes)
 
 
 def _schema(model: type[Arguments | Answer]) -> dict[str, Any]:

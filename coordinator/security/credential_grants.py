@@ -34,6 +34,16 @@ class _Patterns:
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
+    @property
+    def only_name(self) -> str:
+        """The one name that is granted, "" where more are, or none is."""
+        return self._patterns[0] if len(self._patterns) == 1 and "*" not in self._patterns[0] else ""
+
+    def name_with(self, word: str) -> str:
+        """Return a name that is granted, with ``word`` for what a pattern leaves open; "" where there is none."""
+        pattern = next((pattern for pattern in self._patterns if "*" in pattern), "")
+        return pattern.replace("*", word, 1).replace("*", "")
+
     def match(self, name: str) -> bool:
         """Return whether one of them matches."""
         said = self._said.get(name)

@@ -26,6 +26,7 @@ from coordinator.web.calls import Calls
 from coordinator.web.connect import JSON, error_answer
 from coordinator.web.events import Events
 from coordinator.web.exchange import Exchange, Gone
+from coordinator.web.mcp.endpoint import McpEndpoint
 from coordinator.web.metrics_page import MetricsPage
 from coordinator.web.origin import check_host, check_site
 
@@ -33,8 +34,8 @@ __all__ = ["App"]
 
 _LOG = logging.getLogger(__name__)
 _HERE = (
-    "The board is at /, calls are at /coordinator.v1.CoordinatorService/METHOD, events at /events, their description "
-    "at /openapi.json, metrics at /metrics, health at /healthz and /readyz."
+    "The board is at /, calls are at /coordinator.v1.CoordinatorService/METHOD, events at /events, agents' tools "
+    "(MCP) at /mcp, their description at /openapi.json, metrics at /metrics, health at /healthz and /readyz."
 )
 _METRICS_HERE = "The metrics are at /metrics, health at /healthz and /readyz."
 _Answer = Callable[[Exchange], Awaitable[None]]
@@ -54,6 +55,7 @@ class App:
         refusals: Refusals,
         calls: Calls | None = None,
         events: Events | None = None,
+        mcp: McpEndpoint | None = None,
         *,
         names: Collection[str] | None = None,
         metrics_for: Authorizer | None = None,
@@ -62,6 +64,7 @@ class App:
         self._ready = ready
         self._refusals = refusals
         self._calls = calls
+        self._mcp = mcp
         self._names = names
         self._metrics_for = metrics_for
         self._pages: dict[str, _Answer] = {
@@ -99,6 +102,9 @@ class App:
             check_site(exchange.headers, exchange.scheme)
             if exchange.path in self._calls:
                 await self._calls.answer(exchange)
+                return
+            if self._mcp is not None and exchange.path == "/mcp":
+                await self._mcp.answer(exchange)
                 return
         page = self._pages.get(exchange.path)
         if page is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import CollectorRegistry
@@ -26,6 +27,7 @@ from coordinator.web.app import App
 from coordinator.web.calls import Calls
 from coordinator.web.events import Events
 from coordinator.web.listener import WebListener
+from coordinator.web.mcp.endpoint import McpEndpoint
 from coordinator.web.metrics_page import MetricsPage
 from coordinator.web.origin import own_names
 from coordinator.web.tls import FollowedContext
@@ -57,6 +59,7 @@ class WebPorts:
         self._unread = UnreadAnswers(self._end_soon)
         self._page = MetricsPage(serving.registry, self._unread)
         self._ports: list[WebListener] = []
+        self._mcp: McpEndpoint | None = None
         most = allowed_http_connections()
         #: Where calls are answered, "" where they are not.
         self.url = ""
@@ -88,6 +91,8 @@ class WebPorts:
     async def close(self, grace: float) -> None:
         """Close everything, what is under way after ``grace`` seconds at most."""
         await asyncio.gather(*(port.close(grace) for port in self._ports))
+        if self._mcp is not None:
+            await self._mcp.close()
 
     def _open(self, port: WebListener) -> str:
         self._ports.append(port)
@@ -97,12 +102,20 @@ class WebPorts:
         serving, certificates = self._serving, self._serving.certificates
         host, _ = split_address(address, "http-listen")
         open_metrics = is_loopback(host) or settings.security.metrics_public
+        self._mcp = McpEndpoint(
+            serving.gate,
+            serving.middleware,
+            serving.authorizer,
+            self._unread,
+            lambda: urlsplit(self.url).netloc,
+        )
         app = App(
             self._page,
             serving.ready,
             serving.refusals,
             Calls(serving.service, serving.gate, serving.middleware, self._unread),
             Events(serving.gate, serving.middleware),
+            self._mcp,
             names=None if certificates is not None else own_names(host, settings.http_hosts),
             metrics_for=None if open_metrics else serving.authorizer,
         )

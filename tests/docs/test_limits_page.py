@@ -66,6 +66,7 @@ ROWS = {
     "connections over HTTP": f"{server.MAX_HTTP_CONNECTIONS}, fewer where few files may be open",
     "head of a request over HTTP": f"{server.MAX_HEADER_BYTES // 1024} KiB, {server.HTTP_HEAD_SECONDS:.0f} seconds",
     "an answer over HTTP that is not read": f"{server.HTTP_READER_SECONDS:.0f} seconds",
+    "sessions that are served at `/mcp`": f"{server.MAX_AGENTS}; one without claims gives way",
     "readers of `/metrics`": f"{server.MAX_METRICS_READERS} at a time, {server.HTTP_READER_SECONDS:.0f} seconds each",
 }
 

@@ -14,7 +14,7 @@ from mcp import types as protocol
 from coordinator import AsyncClient
 from coordinator.errors import ClaimLost, error_for_code
 from coordinator.mcp.desk import Desk
-from coordinator.mcp.server import _Handlers
+from coordinator.mcp.server import Handlers, seat_at
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import COMMAND, _environment
@@ -182,7 +182,7 @@ async def _call(
     desk = Desk(client, ME, "", TTL_SECONDS)
     try:
         parameters = protocol.CallToolRequestParams(name=tool, arguments=arguments)
-        found = await _Handlers(desk, named=True).call_tool(cast(Any, _Call()), parameters)
+        found = await Handlers(seat_at(desk, named=True)).call_tool(cast(Any, _Call()), parameters)
     finally:
         await desk.close()
     (content,) = found.content

@@ -13,7 +13,7 @@ from mcp import types
 from coordinator import AsyncClient, ClaimLost, OutcomeUnknown
 from coordinator.mcp.arguments import BriefingArguments, ClaimArguments, FinishArguments, NoteArguments
 from coordinator.mcp.desk import Desk
-from coordinator.mcp.server import build
+from coordinator.mcp.server import build_at
 from tests.conftest import RunningCoordinator
 from tests.lossy_proxy import SILENCE, losing_answers
 
@@ -147,7 +147,7 @@ async def test_a_lost_claim_is_not_taken_for_a_later_one_of_the_session(losing: 
 
 async def test_a_call_that_the_agent_gives_up_is_withdrawn(losing: Losing) -> None:
     """Over the protocol: the SDK's client sends a cancellation when its own time is over."""
-    async with mcp.Client(build(losing.desk, named=True), mode="legacy") as client:
+    async with mcp.Client(build_at(losing.desk, named=True), mode="legacy") as client:
         losing.method = "ClaimNext"
         for seconds in (0.3, 1.0, 3.0, 10.0):
             with pytest.raises(mcp.MCPError, match="timed out"):
@@ -169,7 +169,7 @@ async def test_a_call_that_the_agent_gives_up_is_withdrawn(losing: Losing) -> No
 
 
 async def test_what_is_being_claimed_when_the_agent_goes_is_withdrawn(losing: Losing) -> None:
-    async with mcp.Client(build(losing.desk, named=True), mode="legacy") as client:
+    async with mcp.Client(build_at(losing.desk, named=True), mode="legacy") as client:
         losing.method = "ClaimNext"
         call = asyncio.ensure_future(client.call_tool("claim", {"keys": LIST.keys}))
         await losing.lost.wait()

@@ -42,7 +42,7 @@ class _Call:
 async def call(client: AsyncClient, tool: str, **arguments: Any) -> str:
     """Return the text of a tool's error."""
     desk = Desk(client, "s", "", 600)
-    handlers = server._Handlers(desk, named=False)
+    handlers = server.Handlers(server.seat_at(desk, named=False))
     parameters = types.CallToolRequestParams(name=tool, arguments=arguments)
     found = await handlers.call_tool(cast(Any, _Call()), parameters)
     await desk.close()

@@ -1,4 +1,4 @@
-"""Claims of topics: the same work under another name is looked for before and after the grant.
+"""Claims of topics: the same work under another name (``similar.py``) is looked for before and after the grant.
 
 Invariants:
 - A topic that is granted has been compared with all topics that were committed before it, in the order of revisions,
@@ -7,53 +7,42 @@ Invariants:
   later one is shown the earlier one. Where the event does not come in time, the claim is granted and says so.
 - Where the claimant is asked first, a claim that is found to be the later of two is taken back before it is answered,
   and denied. It counts as no attempt (``take_back.py``). Only the run of a request that made the grant takes it back.
-- Before a claimant is asked about a topic, how that is, and whether it is known to be different work, is read from the
-  store. Topics that are only shown are shown as this replica knows them.
-- A topic is asked about if it has the very same words; if it has nearly the same words and is held; and, where the
-  policy says ``ask``, whatever is shown. One of another kind, or that differs in a number, a version or a direction, is
-  shown and never asked about.
 - A failure to look fails no claim.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import math
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from coordinator.engine.claim_request import ClaimCommand
-from coordinator.engine.layout import FleetPaths, WorkPaths, encode_segment, read_work_key
+from coordinator.engine.layout import FleetPaths, encode_segment, read_work_key
 from coordinator.engine.look import look
-from coordinator.engine.policy import PolicyBook
 from coordinator.engine.take_back import take_back
-from coordinator.engine.topics import Match, Topic, Verdict
-from coordinator.engine.topics.signatures import SeenTopic, see_topics
+from coordinator.engine.topics import Match
+from coordinator.engine.topics.signatures import SeenTopic
 from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.errors import CoordinatorError, OutcomeUnknown, Unavailable
-from coordinator.keys import WorkKey
 from coordinator.limits import MAX_SIMILAR_SHOWN
-from coordinator.model import Claim, Denial, DenialReason, Outcome, Similar, SimilarTopic, State
+from coordinator.model import Claim, Denial, DenialReason, Outcome, Similar, SimilarTopic
 from coordinator.recorder import Recorder, SimilarAnswer
 from coordinator.service.admission.budgets import Payer
 from coordinator.service.admission.charges import Metering
 from coordinator.service.admission.claim_limits import ClaimLimits
 from coordinator.service.request_fields import Keyed
-from coordinator.service.topics.view import TopicView, TopicViews, topic_of_work
+from coordinator.service.topics.similar import Comparison, SimilarTopics, as_known, may_ask
+from coordinator.service.topics.view import TopicViews
 from coordinator.store.operation_driver import Runner
 from coordinator.store.policies import Policies
 
 __all__ = ["TopicClaims"]
 
 _LOG = logging.getLogger(__name__)
-#: How many more topics are looked at than are shown: some are known to be different work, or came later.
-_SPARE = 8
 #: How many topics of one call are compared, half a millisecond each, before other calls have their turn.
 _PORTION = 32
 #: How long a claim waits for the event of its own grant, in seconds; it takes a millisecond where etcd works.
@@ -62,30 +51,6 @@ _EVENT_SECONDS = 1.0
 _SHOWN_KEPT = 10_000
 
 Grant = Callable[[ClaimCommand], Awaitable[Claim | Denial]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """A claim of a topic, and what it is compared with."""
-
-    command: ClaimCommand
-    paths: WorkPaths
-    topic: Topic
-    view: TopicView
-    book: PolicyBook
-    deadline: float
-
-    @property
-    def key(self) -> str:
-        return str(self.paths.work_key)
-
-    @property
-    def excluded(self) -> frozenset[str]:
-        return frozenset((self.key, *(str(each.work_key) for each in self.command.distinct_from)))
-
-    def patience(self, seconds: float = math.inf) -> float:
-        """Return how long to wait at most: half of the time is left for the rest of the call."""
-        return max(0.0, min(seconds, (self.deadline - time.monotonic()) / 2))
 
 
 class TopicClaims:
@@ -104,8 +69,7 @@ class TopicClaims:
         self._runner = runner
         self._claim_limits = claim_limits
         self._metering = metering
-        self._views = views
-        self._policies = policies
+        self._similar = SimilarTopics(runner, views, policies, clock)
         self._recorder = recorder
         self._clock = clock
         self._shown: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -154,11 +118,11 @@ class TopicClaims:
         """Have a work key claimed by ``grant``, and look for similar topics before and after."""
         if command.policy.similar is Similar.OFF:
             return await grant(command)
-        asking = await self._asking(command, keyed.paths, deadline)
+        asking = await self._similar.compare(command, keyed.paths, deadline)
         before: tuple[int, list[Match]] | None = None
         if await asking.view.loaded(seconds=asking.patience()):
-            before = asking.view.changes, self._find(asking)
-            asked = (await self._judge(asking, before[1]))[1] if self._may_ask(asking, before[1]) else []
+            before = asking.view.changes, self._similar.find(asking)
+            asked = (await self._similar.judge(asking, before[1]))[1] if may_ask(asking, before[1]) else []
             if asked and await self._is_free(asking):
                 return self._denied(asking, asked)
         answer = await grant(asking.command)
@@ -173,21 +137,21 @@ class TopicClaims:
             work_key = read_work_key(encode_segment(answer.work_key))
             if work_key is None or asking.book.of(work_key).similar is Similar.OFF:
                 return answer
-            asking = await self._asking(command, FleetPaths(keyed.fleet).of(work_key), deadline)
+            asking = await self._similar.compare(command, FleetPaths(keyed.fleet).of(work_key), deadline)
             before = None
         return await self._after_grant(asking, answer, before, payer)
 
     async def find(self, keyed: Keyed, *, deadline: float) -> tuple[SimilarTopic, ...]:
         """Return which topics are similar to work, without claiming it; raises ``Unavailable`` where it cannot."""
         command = ClaimCommand("", "", self._clock())
-        asking = await self._asking(command, keyed.paths, deadline)
+        asking = await self._similar.compare(command, keyed.paths, deadline)
         if not await asking.view.ready(seconds=asking.patience()):
             raise Unavailable(
                 "similar topics cannot be looked for at the moment",
                 hint="try again; `coordination doctor` shows whether etcd is slow",
                 retry_after_seconds=1.0,
             )
-        similar, _ = await self._judge(asking, self._find(asking))
+        similar, _ = await self._similar.judge(asking, self._similar.find(asking))
         return tuple(each.topic for each in similar[:MAX_SIMILAR_SHOWN])
 
     def ended(self, keyed: Keyed, then: SimilarAnswer) -> None:
@@ -195,92 +159,26 @@ class TopicClaims:
         if self._shown.pop((keyed.fleet, str(keyed.work_key)), self) is None:
             self._recorder.similar_found(keyed.work_key.kind, then)
 
-    async def _asking(self, command: ClaimCommand, paths: WorkPaths, deadline: float) -> _Asking:
-        book = await self._policies.of(paths.fleet, deadline=deadline)
-        view = self._views.of(FleetPaths(paths.fleet))
-        view.look_for(book.kinds_with_similar)
-        topic = topic_of_work(paths.work_key)
-        named = [each for each in command.distinct_from if each.work_key != paths.work_key]
-        if named:
-            seen = await self._see(paths, named, (), deadline)
-            known = {each.work_key for each in seen}
-            named = [each for each in named if str(each.work_key) in known]
-        signature = _signature(paths.work_key, topic)
-        command = replace(command, signature=signature, distinct_from=tuple(named))
-        return _Asking(command, paths, topic, view, book, deadline)
-
-    def _find(self, asking: _Asking) -> list[Match]:
-        found = asking.view.find(asking.topic, asking.excluded, self._clock(), limit=MAX_SIMILAR_SHOWN + _SPARE)
-        return [match for match in found if self._is_looked_for(asking.book, match.key)]
-
-    @staticmethod
-    def _is_looked_for(book: PolicyBook, key: str) -> bool:
-        work_key = read_work_key(encode_segment(key))
-        return work_key is not None and book.of(work_key).similar is not Similar.OFF
-
-    @staticmethod
-    def _may_ask(asking: _Asking, matches: Sequence[Match]) -> bool:
-        """Return whether the claimant may have to be asked about any of the matches: then the store is to be read."""
-        return asking.command.policy.similar is Similar.ASK or any(
-            match.verdict is not Verdict.ALIKE for match in matches
-        )
-
-    @staticmethod
-    def _as_known(asking: _Asking, matches: Sequence[Match], token: int) -> list[SeenTopic]:
-        """Return how matches are known here that are only shown, without those that were claimed after ``token``."""
-        found = (asking.view.seen(match.key, match.score) for match in matches)
-        return [each for each in found if each is not None and (each.token, each.work_key) < (token, asking.key)]
-
-    async def _judge(
-        self, asking: _Asking, matches: Sequence[Match], token: int | None = None
-    ) -> tuple[list[SeenTopic], list[SeenTopic]]:
-        """Return which of the matches are similar, and which of those the claimant is asked about.
-
-        Those that are known to be different work are left out, and with a ``token`` those that were claimed after it.
-        """
-        if not matches:
-            return [], []
-        fleet = FleetPaths(asking.paths.fleet)
-        others: list[WorkPaths] = []
-        for match in matches:
-            work_key = read_work_key(encode_segment(match.key))
-            if work_key is not None:
-                others.append(fleet.of(work_key))
-        seen = await self._see(asking.paths, others, [match.score for match in matches], asking.deadline)
-        found = {match.key: match for match in matches}
-        similar = [
-            each
-            for each in seen
-            if not each.distinct and (token is None or (each.token, each.work_key) < (token, asking.key))
-        ]
-        asked = [each for each in similar if _is_asked(asking, each, found[each.work_key])]
-        return similar, asked[:MAX_SIMILAR_SHOWN]
-
-    async def _see(
-        self, paths: WorkPaths, others: Sequence[WorkPaths], scores: Sequence[float], deadline: float
-    ) -> list[SeenTopic]:
-        return await self._runner.run(partial(see_topics, paths, others, scores), deadline=deadline)
-
-    async def _is_free(self, asking: _Asking) -> bool:
+    async def _is_free(self, asking: Comparison) -> bool:
         """Return whether the work could be claimed but for its similarity: if not, that is what is to be said."""
         (sight,) = await self._runner.run(partial(look, [asking.paths]), deadline=asking.deadline)
         return sight.taken is None
 
     async def _after_grant(
-        self, asking: _Asking, claim: Claim, before: tuple[int, list[Match]] | None, payer: Payer
+        self, asking: Comparison, claim: Claim, before: tuple[int, list[Match]] | None, payer: Payer
     ) -> Claim | Denial:
         """Compare what was granted with all that came before it, and answer the claim."""
         try:
             if not await asking.view.reached(claim.fencing_token, seconds=asking.patience(_EVENT_SECONDS)):
                 return replace(claim, similar_unknown=True)
             if before is None or asking.view.changed_since(before[0], asking.key):
-                matches = self._find(asking)
+                matches = self._similar.find(asking)
             else:
                 matches = before[1]
-            if self._may_ask(asking, matches):
-                similar, asked = await self._judge(asking, matches, claim.fencing_token)
+            if may_ask(asking, matches):
+                similar, asked = await self._similar.judge(asking, matches, claim.fencing_token)
             else:
-                similar, asked = self._as_known(asking, matches, claim.fencing_token), []
+                similar, asked = as_known(asking, matches, claim.fencing_token), []
         except CoordinatorError as error:
             _LOG.info("similar topics of a claim could not be looked for: %s", error)
             return replace(claim, similar_unknown=True)
@@ -288,7 +186,7 @@ class TopicClaims:
             return self._denied(asking, asked)
         return self._answered(asking, claim, similar)
 
-    async def _take_back(self, asking: _Asking, claim: Claim, payer: Payer) -> bool:
+    async def _take_back(self, asking: Comparison, claim: Claim, payer: Payer) -> bool:
         command = WithdrawCommand(
             sender=asking.command.session,
             request_id=asking.command.request_id,
@@ -309,11 +207,11 @@ class TopicClaims:
             self._claim_limits.ended(Keyed(asking.paths.fleet, work_key, asking.key, asking.paths))
         return taken
 
-    def _denied(self, asking: _Asking, asked: Sequence[SeenTopic]) -> Denial:
+    def _denied(self, asking: Comparison, asked: Sequence[SeenTopic]) -> Denial:
         self._recorder.similar_found(asking.paths.work_key.kind, SimilarAnswer.ASKED)
         return Denial(asking.key, DenialReason.SIMILAR, similar=tuple(each.topic for each in asked))
 
-    def _answered(self, asking: _Asking, claim: Claim, similar: Sequence[SeenTopic]) -> Claim:
+    def _answered(self, asking: Comparison, claim: Claim, similar: Sequence[SeenTopic]) -> Claim:
         kind = asking.paths.work_key.kind
         if claim.claimed_at == asking.command.now:
             if asking.command.distinct_from:
@@ -324,20 +222,6 @@ class TopicClaims:
                 if len(self._shown) > _SHOWN_KEPT:
                     self._shown.popitem(last=False)
         return replace(claim, similar=tuple(each.topic for each in similar[:MAX_SIMILAR_SHOWN]))
-
-
-def _is_asked(asking: _Asking, seen: SeenTopic, match: Match) -> bool:
-    """Return whether the claimant is asked about a similar topic."""
-    if match.apart or seen.work_key.partition(":")[0] != asking.paths.work_key.kind:
-        return False
-    if match.verdict is Verdict.EQUAL or (match.verdict is Verdict.NEAR and seen.state is State.CLAIMED):
-        return True
-    return asking.command.policy.similar is Similar.ASK
-
-
-def _signature(work_key: WorkKey, topic: Topic) -> str:
-    """Return what topics of one kind have in common that have the same words."""
-    return hashlib.sha256(f"{work_key.kind}\n{topic.signature}".encode()).hexdigest()[:32]
 
 
 async def _nothing() -> list[Claim | Denial | Exception]:

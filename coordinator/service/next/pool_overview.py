@@ -24,7 +24,8 @@ from coordinator.engine.pool.counts import count_in_pool, failed_page, which_fai
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_PAGE_SIZE
 from coordinator.model import PoolBlocker, PoolCounts, PoolEntry, PoolPage, PoolStanding, SkipReason
-from coordinator.service.next.pool_view import Piece, PoolView
+from coordinator.service.next.pool_order import Piece
+from coordinator.service.next.pool_view import PoolView
 from coordinator.service.next.pools import Pools
 from coordinator.store.operation_driver import Runner
 

@@ -33,7 +33,8 @@ from coordinator.recorder import Place, Recorder
 from coordinator.service.admission.budgets import Payer
 from coordinator.service.admission.charges import Metering
 from coordinator.service.admission.claim_limits import ClaimLimits
-from coordinator.service.next.pool_view import Piece, PoolView
+from coordinator.service.next.pool_order import Piece
+from coordinator.service.next.pool_view import PoolView
 from coordinator.service.next.pools import Pools
 from coordinator.service.request_fields import Keyed
 from coordinator.service.topics import TopicClaims

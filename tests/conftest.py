@@ -119,7 +119,7 @@ class RunningCoordinator:
 
     @property
     def http_url(self) -> str:
-        """Where it answers calls over HTTP, if it was told to with ``--http-listen``."""
+        """Where it answers calls over HTTP, if ``--http-listen`` was given."""
         return self.metrics_url.removesuffix("/metrics")
 
 

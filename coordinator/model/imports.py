@@ -16,7 +16,7 @@ class ForeignWork:
 
     ``available`` work was submitted, and no session has it. ``claimed`` work has a live claim of ``session``, with
     ``remaining_seconds`` left; its claim here lasts as long, and 5 s to 7 days. Work that is ``completed`` or
-    ``abandoned`` ended at ``ended_at``. ``attempt`` is the how-manieth claim it is, 1 to 1,000,000,000. ``brief`` says
+    ``abandoned`` ended at ``ended_at``. ``attempt`` is the number of its claim, 1 to 1,000,000,000. ``brief`` says
     what is to be done, and puts what is not completed into the pool; None: it was not submitted. Work that is completed
     and ``repeatable`` may be claimed again all the same, once. Texts have at most 16 KiB.
     """

@@ -270,7 +270,7 @@ class TestLeases:
         async def fail_once_the_lease_is_not_renewed() -> None:
             if not failed.is_set():
                 failed.set()
-                await ended.wait()  # whoever claimed asks etcd whether it has ended
+                await ended.wait()  # the session that claimed asks etcd whether it has ended
                 cluster.members[0].kill()
                 await until(lambda: not reaper.lease.renewed_lately)
                 raise error

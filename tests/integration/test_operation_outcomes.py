@@ -1,4 +1,4 @@
-"""What a caller is told of an operation that fails half-way: that nothing was changed, only where nothing was."""
+"""The error of an operation that fails half-way: it says that nothing was changed only where nothing was."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class TestAsk:
         await denied(clients[1], "second", key)
         assert (await clients[1].claim("second", key, 60, distinct_from=["blog:convergent work"])).similar == ()
         await clients[1].release("second", key)
-        assert isinstance(await clients[0].try_claim("third", key, 60), Claim), "nobody is asked twice"
+        assert isinstance(await clients[0].try_claim("third", key, 60), Claim), "no session is asked twice"
         await clients[0].release("first", "blog:convergent work")
         assert isinstance(await clients[0].try_claim("fourth", "blog:convergent work", 60), Claim), "both ways"
 

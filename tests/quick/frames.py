@@ -1,4 +1,4 @@
-"""Frames of HTTP/2, and a peer that sends what it is told to: what no server of gRPC would ever send, too."""
+"""Frames of HTTP/2, and a peer that sends what a test gives it: what no server of gRPC would ever send, too."""
 
 from __future__ import annotations
 

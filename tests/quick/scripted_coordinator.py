@@ -1,4 +1,4 @@
-"""A gRPC server that answers every call as it is told, and keeps what it was asked."""
+"""A gRPC server that answers every call as a test says, and keeps what it was asked."""
 
 from __future__ import annotations
 

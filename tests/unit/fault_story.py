@@ -1,4 +1,4 @@
-"""A history as a right service would leave it, told step by step, for tests to spoil."""
+"""A history as a right service would leave it, made step by step, for tests to spoil."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Story:
     attempts: dict[str, int] = field(default_factory=dict)
 
     def history(self) -> History:
-        """Return all that has been told."""
+        """Return all that has happened."""
         store = sorted(self.store, key=lambda event: (event.revision, event.key))
         return History(tuple(self.calls), tuple(store), tuple(self.faults), {"fleet": "default"}, self.counters)
 

@@ -73,5 +73,5 @@ def describe(verdict: Verdict) -> str:
 
 def _words(steps: Collection[Step]) -> Iterator[str]:
     for step in [*steps][:4]:
-        told = step.shown or step.holder or (f"attempt {step.attempt}" if step.attempt else "")
-        yield f"call {step.call} of {step.session}: {step.do} {step.outcome} {told}".rstrip()
+        shown = step.shown or step.holder or (f"attempt {step.attempt}" if step.attempt else "")
+        yield f"call {step.call} of {step.session}: {step.do} {step.outcome} {shown}".rstrip()

@@ -46,7 +46,7 @@ def _never_asked_for(key: str, call: Call, touched: list[Call]) -> bool:
 
 
 def _released(call: Call, touched: list[Call]) -> bool:
-    """Whether the last thing that was done to it was a release, before the call, and nobody has asked for it since."""
+    """Whether the last thing that was done to it was a release, before the call, and no session has asked since."""
     others = [other for other in touched if other.do in _CHANGES and other.id != call.id and other.began <= call.ended]
     last = max(others, key=lambda other: other.began)
     if last.do != "release" or last.error or last.ended >= call.began or last.answer.get("state") != "abandoned":

@@ -173,7 +173,7 @@ async def set_up(
     seed: int,
     copied: Callable[[str], None],
 ) -> Setting:
-    """Put proxies before the members, and coordinators with proxies before them; ``copied`` is told of each request."""
+    """Put proxies before the members, and coordinators with proxies; ``copied`` is called for each request."""
 
     def copy_of_call(path: str, request: bytes) -> bool:
         if path not in _COPIED:

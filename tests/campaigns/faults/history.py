@@ -60,7 +60,7 @@ class Call:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nobody can say from the answer if the request has taken effect."""
+        """Whether the answer does not say if the request has taken effect."""
         return self.error in UNKNOWN
 
     @property

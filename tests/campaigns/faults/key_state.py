@@ -125,7 +125,7 @@ States = tuple[KeyState, ...]
 def after(step: Step, state: KeyState) -> States:
     """Return the states that a step may leave; none where it cannot have come out as it did."""
     if step.request in state.done and step.do != "claim":
-        # A repetition is told what the first has done, as long as that is remembered.
+        # A repetition returns what the first has done, as long as that is remembered.
         return (state,) if step.outcome == "ok" or state.attempts > REMEMBERED else ()
     return _RULES[step.do](step, state)
 
@@ -142,8 +142,8 @@ def _claim(step: Step, state: KeyState) -> States:
             return ()
         return (_prolonged(state, live, step),)
     if step.outcome == "held":
-        told = not step.holder or (live is not None and live.session == step.holder)
-        return (state,) if told else ()
+        as_said = not step.holder or (live is not None and live.session == step.holder)
+        return (state,) if as_said else ()
     if step.outcome == "completed":
         finished = live is None and state.rest.state == "completed" and not step.reopen and step.repeat != "always"
         return (state,) if finished and state.rest.session == step.holder else ()

@@ -1,7 +1,7 @@
 """Proxies of gRPC calls that lose, delay and copy them, behind relays that fall silent, one way or both.
 
 A proxy stands before one server, and has a relay for each of those who ask it, so that each link can be cut alone.
-What is copied arrives once more, later; the answer to the copy goes to nobody.
+What is copied arrives once more, later; the answer to the copy is dropped.
 """
 
 from __future__ import annotations

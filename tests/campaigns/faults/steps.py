@@ -13,7 +13,7 @@ from tests.campaigns.faults.store_view import Attempt, StoreView
 
 __all__ = ["requests_of", "steps_of"]
 
-#: What changes a work key, beside a claim; whoever does not learn of it may have done it all the same.
+#: What changes a work key, beside a claim; a caller that gets no answer may have done it all the same.
 _CHANGES = ("complete", "release", "revoke", "reopen")
 #: Errors that say that a request was refused, by what the work was.
 _REFUSALS = frozenset({"NotHolder", "ClaimLost", "NotFound", "Refused"})
@@ -183,7 +183,7 @@ def _other(call: Call, *, sent_again: bool) -> Step | None:
         "pooled": bool(call.args.get("pooled")),
         "repeat": _repeat(key),
     }
-    # Copies of the request may be carried out, whatever the caller was told of its own.
+    # Copies of the request may be carried out, whatever the answer to its own was.
     if call.is_unknown or (call.error and call.loose):
         if call.do not in _CHANGES:
             return None

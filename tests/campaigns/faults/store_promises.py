@@ -51,7 +51,7 @@ def over_store(history: History, store: StoreView) -> Iterator[Finding]:
             yield from _ends(attempt, is_last=attempt is attempts[-1])
             yield from _done_all_the_same(attempt, by_request)
             if (attempt.session, attempt.request) not in by_request:
-                yield Finding("only what was asked for", key, f"attempt {attempt.number} was asked for by nobody")
+                yield Finding("only what was asked for", key, f"attempt {attempt.number} was asked for by no session")
     yield from _answered_is_stored(history, store)
     yield from _twice(store, by_request)
     yield from _completions(history, store)
@@ -80,13 +80,13 @@ def _ends(attempt: Attempt, *, is_last: bool) -> Iterator[Finding]:
 
 
 def _done_all_the_same(attempt: Attempt, by_request: Mapping[tuple[str, str], list[Call]]) -> Iterator[Finding]:
-    """What a caller was told to have changed nothing has not changed anything."""
+    """A request whose answer says that nothing was changed has changed nothing."""
     made = [attempt.request, *(entry.get("request_id", "") for _, entry in attempt.written)]
     for request in made:
         calls = by_request.get((attempt.session, request), [])
         if calls and all(call.error in NOTHING_DONE and not call.loose for call in calls):
-            told = f"call {calls[0].id} was told {calls[0].error}, and attempt {attempt.number} is its work"
-            yield Finding("no change without an answer that says so", attempt.work_key, told)
+            said = f"call {calls[0].id} was answered {calls[0].error}, and attempt {attempt.number} is its work"
+            yield Finding("no change without an answer that says so", attempt.work_key, said)
 
 
 def _answered_is_stored(history: History, store: StoreView) -> Iterator[Finding]:
@@ -158,7 +158,7 @@ def count_ends(store: StoreView) -> Counter[str]:
 
 
 def _has_expired(attempt: Attempt) -> bool:
-    """Whether nobody ended it: etcd did, or a coordinator that found it overdue."""
+    """Whether no session ended it: etcd did, or a coordinator that found it overdue."""
     written = attempt.written[0] if attempt.written else None
     return attempt.expired or (
         written is not None and written[0] == attempt.gone and written[1].get("cause") == "expired"
@@ -166,20 +166,20 @@ def _has_expired(attempt: Attempt) -> bool:
 
 
 def lateness_of(history: History, store: StoreView) -> list[Lateness]:
-    """Return how late each claim expired whose last deadline its holder was told, the latest first."""
+    """Return how late each claim expired whose last deadline its holder knew, the latest first."""
     deadlines: dict[tuple[str, int], list[float]] = defaultdict(list)
     for key, grants in grants_of(history.calls).items():
         for grant in grants:
             deadlines[key, grant.token].append(grant.until)
     found = []
     for attempt in itertools.chain.from_iterable(store.attempts.values()):
-        told = deadlines.get((attempt.work_key, attempt.token), [])
-        if not _has_expired(attempt) or len(told) <= len(attempt.renewals):
+        known = deadlines.get((attempt.work_key, attempt.token), [])
+        if not _has_expired(attempt) or len(known) <= len(attempt.renewals):
             continue
         faults = [fault for fault in history.faults if fault.at <= attempt.gone_at and fault.until >= attempt.seen_at]
         last_fault = max((fault.until for fault in faults), default=0.0)
         again = attempt.ttl + WITHDRAWAL_SECONDS + 2.0 if faults else 0.0
-        late, undisturbed = attempt.gone_at - max(told), attempt.gone_at - max(*told, last_fault)
+        late, undisturbed = attempt.gone_at - max(known), attempt.gone_at - max(*known, last_fault)
         found.append(Lateness(attempt.work_key, attempt.number, late, undisturbed, LATEST_SECONDS + again))
     return sorted(found, key=lambda each: -each.seconds)
 
@@ -188,9 +188,9 @@ def expires_in_time(history: History, store: StoreView) -> Iterator[Finding]:
     """No claim outlives its deadline by more than is promised, counted from the end of the faults that disturb."""
     for late in lateness_of(history, store):
         if late.undisturbed > late.allowed:
-            told = f"attempt {late.attempt} ended {late.seconds:.1f} s after its deadline"
+            said = f"attempt {late.attempt} ended {late.seconds:.1f} s after its deadline"
             yield Finding(
-                "late expiry is bounded", late.work_key, f"{told}, {late.undisturbed:.1f} s after the last fault"
+                "late expiry is bounded", late.work_key, f"{said}, {late.undisturbed:.1f} s after the last fault"
             )
 
 

@@ -116,7 +116,7 @@ class TestGranted:
     async def test_what_was_given_back_is_offered_when_its_time_has_come(
         self, client: AsyncClient, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("coordinator.engine.pool.entry.BACK_OFF_SECONDS", (1.5,))
+        monkeypatch.setattr("coordinator.engine.pool.back_off.BACK_OFF_SECONDS", (1.5,))
         await client.submit("s-0", "task:a")
         await client.claim("first", "task:a")
         waiter = await begin(server, 1, client.try_claim_next("second", wait=LONG))

@@ -66,6 +66,13 @@ _GITHUB_NUMBER = re.compile(
     r"|https://github\.com/(?!orgs/)(?P<page>[A-Za-z0-9_][A-Za-z0-9_-]*/[A-Za-z0-9_-]+)/(?:issues|pull)/(?P<of_page>[1-9][0-9]{0,20}))",
     re.ASCII,
 )
+#: The keys of other sites, as coordinators answer them. Names with a dot are looked at more closely: they may be hosts.
+_NUMBER_ELSEWHERE = re.compile(
+    r"(?:gitlab|bitbucket):[a-z0-9_][a-z0-9_-]*(?:/[a-z0-9_][a-z0-9_-]*)+[#!][1-9][0-9]{0,20}"
+    r"|gitea:(?:codeberg\.org|gitea\.com|code\.forgejo\.org)/[a-z0-9_][a-z0-9_-]*/[a-z0-9_][a-z0-9_-]*#[1-9][0-9]{0,20}"
+    r"|(?:jira|linear):[A-Z][A-Z0-9]*-[1-9][0-9]{0,20}",
+    re.ASCII,
+)
 #: What stands between the work keys of a list that was given as one.
 _BETWEEN_KEYS = re.compile(r"[,;]\s*|\s+")
 _ENTITY = re.compile(r"&(?:#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6}|amp|lt|gt|quot|apos|nbsp|num|sol|excl|colon|hyphen|dash);")
@@ -131,6 +138,9 @@ def parse_work_key(
     number = _GITHUB_NUMBER.fullmatch(typed)
     if number is not None:
         return WorkKey("github", f"{number['short'] or number['page']}#{number['digits'] or number['of_page']}".lower())
+    if _NUMBER_ELSEWHERE.fullmatch(typed) is not None:
+        kind, _, identity = typed.partition(":")
+        return WorkKey(kind, identity)
     plain = _PLAIN_KEY.fullmatch(typed)
     if plain is not None and _is_canonical(plain[1], plain[2], topic_kinds):
         return WorkKey(plain[1], plain[2])

@@ -36,8 +36,8 @@ _RAISED = re.compile("(?<=[0-9\uff10-\uff19])[\u00b2\u00b3\u00b9\u2070-\u2079\u2
 _FRACTION = re.compile("(?<=[0-9\uff10-\uff19])[\u00bc-\u00be\u2150-\u215f\u2189]")
 #: Signs of fractions and of division; a ratio, and a letter that is drawn like a colon.
 _SLASHES = re.compile("[\u2044\u2215\u29f8\u2571\u27cb]")
-#: The sharp of music, and the percent sign of Arabic.
-_LIKE_SIGNS = str.maketrans({"\u266f": "#", "\u066a": "%"})
+#: The sharp of music, other signs that are drawn like it, and the percent sign of Arabic.
+_LIKE_SIGNS = str.maketrans({"\u266f": "#", "\u2317": "#", "\u22d5": "#", "\u29e3": "#", "\u066a": "%"})
 _COLONS = re.compile("[\u2236\ua789]")
 #: Apostrophes; and what people type for one within a word: a prime or a grave.
 APOSTROPHES = re.compile("['\u2018\u2019\u201b\u02bc\u02bb\u02b9]|(?<=[^\\W\\d_])[\u2032`](?=[^\\W\\d_])")

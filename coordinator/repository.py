@@ -32,9 +32,13 @@ _SHORT = rf"(?:(github|gitlab|bitbucket|gitea|gh|gl|bb|forgejo|codeberg):)?({_PA
 _HOST_FIRST = rf"([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/({_PATH})"
 #: As git writes remotes: ``https://host/path.git``, ``ssh://git@host:22/path.git``, ``git@host:path.git``.
 _URL = rf"[a-z+]+://(?:[^@/]*@)?([A-Za-z0-9.-]+)(?::([0-9]+))?/({_PATH}?)(?:\.git)?/?"
-_SCP = rf"(?:[^@/:]+@)?([A-Za-z0-9.-]+):({_PATH}?)(?:\.git)?/?"
+_SCP = rf"(?:[^@/:]+@)?([A-Za-z0-9.-]+):/?({_PATH}?)(?:\.git)?/?"
+#: A segment that names the directory itself or the one above: of a file, and of no repository at a site.
+_DOTS = r"(?:.*[/:])?\.{1,2}(?:/.*)?"
 #: The kinds of work of sites whose repositories are named without their host.
 _KINDS = {"github.com": "github:", "gitlab.com": "gitlab:", "bitbucket.org": "bitbucket:"}
+#: Sites whose repositories have an owner and a name; what is behind them is a page.
+_OF_TWO_WORDS = ("github.com", "bitbucket.org", "codeberg.org", "gitea.com", "code.forgejo.org")
 
 
 def read_repository(given: str) -> str:
@@ -44,9 +48,11 @@ def read_repository(given: str) -> str:
     or without ``https://``, or as git writes it (``git@host:path.git``). "" names none. Raises ``InvalidInput`` for
     anything else.
     """
-    given = given.strip()
+    given = given.strip().rstrip("/")
     if not given:
         return ""
+    if re.fullmatch(_DOTS, given) is not None:
+        raise _no_repository(given)
     short = re.fullmatch(_SHORT, given, re.IGNORECASE | re.ASCII)
     without_scheme = re.fullmatch(_HOST_FIRST, given)
     if short is not None and without_scheme is None:
@@ -58,16 +64,38 @@ def read_repository(given: str) -> str:
     if address is None and written is not None:
         host, path = written.groups()
     if not host:
+        raise _no_repository(given)
+    host = host.lower().removesuffix(".").removeprefix("www.")
+    if "." not in host:
         raise InvalidInput(
-            f"{shorten(given)} is no repository; allowed are owner/name, a kind and a path like gitlab:group/project, "
-            "and addresses",
+            f"{shorten(given)} names a host of one word, which may be a name that only this machine knows",
             field="repo",
-            hint="for example acme/web",
+            hint="for example acme/web for GitHub, or gitlab:group/project",
         )
-    host, path = host.lower().removeprefix("www."), path.removesuffix(".git")
     # The port is that of ssh where the address is not one of a page.
     port = f":{port}" if port and given.lower().startswith("http") and port not in ("80", "443") else ""
+    return _of_path(host, port, path)
+
+
+def _of_path(host: str, port: str, path: str) -> str:
+    """Return a repository by what stands below its host, which may be one of its pages."""
+    path = path.partition("/-/")[0]
+    if path.startswith("scm/"):
+        # So Bitbucket Data Center calls what is cloned, and no page.
+        return f"bitbucket:{host}{port}/{path.removeprefix('scm/').removesuffix('.git')}"
+    if host in _OF_TWO_WORDS:
+        path = "/".join(path.split("/")[:2])
+    path = path.removesuffix(".git")
     return f"{_KINDS[host]}{path}" if host in _KINDS else f"{host}{port}/{path}"
+
+
+def _no_repository(given: str) -> InvalidInput:
+    return InvalidInput(
+        f"{shorten(given)} is no repository; allowed are owner/name, a kind and a path like gitlab:group/project, "
+        "and addresses",
+        field="repo",
+        hint="for example acme/web",
+    )
 
 
 def repository_of(given: str | FindRepository) -> str | FindRepository:

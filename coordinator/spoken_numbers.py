@@ -68,7 +68,8 @@ _DOING = (
     r"(?: ?: ?| )"
 )
 #: Half of a pair, and what a sentence ends with.
-_HALVES = " \t<>`\"'()[]{}*~|,;:.\u201c\u201d\u2018\u2019\u00ab\u00bb"
+_HALVES = " \t<>`\"'()[]{}*|,;:.\u201c\u201d\u2018\u2019\u00ab\u00bb"
+_MARKED = r"(?<=[0-9])[_~]+\Z"
 _EXCLAIMED = "!?\uff01\uff1f\u2705 "
 #: ``#7 (comment)``, ``!5 (merged)``: how sites show links to a place in a page, and the state of the work.
 _NOTE = r" \((?:comment|review|diffs|commits|open|opened|closed|merged|moved|draft)(?: [0-9]+)?\)?\Z"
@@ -119,7 +120,8 @@ def without_rest(text: str) -> str:
     """Return the text without half of a pair of brackets or marks, and what the pages of sites put behind a number."""
     import re
 
-    return re.sub(_NOTE, "", text.strip(_HALVES).rstrip(_EXCLAIMED), count=1, flags=re.IGNORECASE | re.ASCII)
+    bared = re.sub(_MARKED, "", text.strip(_HALVES).rstrip(_EXCLAIMED))
+    return re.sub(_NOTE, "", bared, count=1, flags=re.IGNORECASE | re.ASCII)
 
 
 def read_number(text: str) -> Number | None:

@@ -1,7 +1,9 @@
 """The repository of the git checkout in which a command runs.
 
-Invariant: a checkout may be anyone's. Its configuration is read and nothing of it is run; what it names is used as the
-repository in a work key, and only where it has the form of one.
+Invariants:
+- A checkout may be anyone's. Its configuration is read and nothing of it is run; what it names is used as the repository
+  in a work key, and only where it has the form of one.
+- A name that only this machine's ssh knows (``git@github-work:acme/web``) becomes the host that ssh connects to.
 """
 
 from __future__ import annotations
@@ -17,6 +19,13 @@ __all__ = ["find_origin"]
 _MOST_BYTES = 256 * 1024
 _SECTION = re.compile(r'\s*\[\s*remote\s+"origin"\s*\]', re.IGNORECASE)
 _ANY_SECTION = re.compile(r"\s*\[")
+#: An address that ssh resolves: what stands before its host, and the host.
+_OF_SSH = re.compile(
+    r"((?:git\+)?ssh(?:\+git)?://(?:[^/?#@]*@)?|(?:[^\s/@:]+@)?(?=[A-Za-z0-9._-]+:(?!//)))([A-Za-z0-9._-]+)"
+)
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]+\.[A-Za-z0-9.-]+")
+#: What ends as no name of the internet does: one word, or ``github.com-work``.
+_LOCAL_NAME = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z0-9._-]+\.(?!xn--)[A-Za-z0-9]*[_-][A-Za-z0-9_-]*")
 _URL = re.compile(r"\s*url\s*=\s*\"?([^\"#;]+?)\"?\s*(?:[#;].*)?", re.IGNORECASE)
 
 
@@ -30,7 +39,32 @@ def find_origin(start: Path | None = None) -> str:
         git = directory / ".git"
         # Path.exists() would raise for a directory that may not be searched.
         if os.path.exists(git):  # noqa: PTH110
-            return _origin(_configuration(git))
+            return _with_real_host(_origin(_configuration(git)))
+    return ""
+
+
+def _with_real_host(origin: str) -> str:
+    """Return an address of ssh with the host that the user's configuration has for its name; others as they are."""
+    found = _OF_SSH.match(origin)
+    if found is None or _LOCAL_NAME.fullmatch(found[2]) is None:
+        return origin
+    host = _host_name(found[2])
+    return f"{found[1]}{host}{origin[found.end() :]}" if host else origin
+
+
+def _host_name(name: str) -> str:
+    """Return the ``HostName`` of a ``Host`` of ~/.ssh/config, "" where there is none; patterns are not followed."""
+    try:
+        configuration = _read(Path.home() / ".ssh" / "config")
+    except (OSError, RuntimeError):
+        return ""
+    inside = False
+    for line in configuration.splitlines():
+        keyword, _, values = line.strip().replace("=", " ", 1).partition(" ")
+        if keyword.lower() in ("host", "match"):
+            inside = keyword.lower() == "host" and name in values.split()
+        elif inside and keyword.lower() == "hostname" and _HOST_NAME.fullmatch(values.strip()):
+            return values.strip().lower()
     return ""
 
 

@@ -19,6 +19,7 @@ from coordinator.errors import InvalidInput
 from coordinator.spoken_numbers import bare, read_number, without_mark
 from coordinator.work_urls import bitbucket, gitea, github, gitlab, jira, linear
 from coordinator.work_urls.address import Address, check_host, is_address, is_scheme, parse_address
+from coordinator.work_urls.api_paths import address_of_path
 from coordinator.work_urls.clones import page_of_clone
 from coordinator.work_urls.hosts import HOST, begins_with_host, is_known, one_name, without_port
 from coordinator.work_urls.links import read_link
@@ -26,6 +27,7 @@ from coordinator.work_urls.mentions import (
     cut,
     refuse_either,
     refuse_foreign,
+    refuse_garbled,
     refuse_mention,
     refuse_number,
     refuse_ticket,
@@ -131,6 +133,7 @@ def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
         return spoken
     if plain is None:
         refuse_foreign(tidy(text))
+        refuse_either(tidy(text))
     if plain is None or is_numbered(_plain(text.partition(" ")[0], hosts)):
         refuse_mention(text)
     return plain
@@ -177,7 +180,7 @@ def _plain(text: str, hosts: Hosts) -> Reference | None:
     link = read_link(text)
     if link is not None:
         return _of_link(*link, hosts)
-    page = page_of_clone(text, hosts)
+    page = page_of_clone(text, hosts) or address_of_path(text)
     if page is not None:
         return _read_address(page, hosts)
     if names_user(text, hosts):
@@ -260,6 +263,10 @@ def _behind(kind: str, before: str, text: str, hosts: Hosts) -> Reference:
     if before and not is_address(text) and not text.lower().startswith(before):
         text = before + text
     text = tidy(page_of_clone(text, hosts) or text)
+    below = address_of_path(text) if kind in REPOSITORY_KINDS else None
+    named = None if below is None else _read_address(below, hosts)
+    if named is not None and named.kind == kind:
+        return named
     if kind == jira.KIND and (number := jira.in_site(text, hosts)) is not None:
         return number
     if is_address(text) or _HOST_FIRST.match(text) or begins_with_host(text, hosts):
@@ -295,6 +302,7 @@ def _refuse_behind(kind: str, text: str) -> None:
         )
     if " " in text:
         refuse_mention(text)
+    refuse_garbled(kind, text)
 
 
 def _read_address(text: str, hosts: Hosts) -> Reference:
@@ -302,9 +310,16 @@ def _read_address(text: str, hosts: Hosts) -> Reference:
 
 
 def _at(address: Address, hosts: Hosts) -> Reference:
+    found = next(_references_at(address, hosts), None)
+    if found is None and address.scheme != "https" and is_known(address.host, hosts):
+        # The scheme was mistyped, or is that of a program that opens the page.
+        found = next(filter(is_numbered, _references_at(address._replace(scheme="https"), hosts)), None)
+    return found or Reference("url", str(page_of_forge(address, hosts)))
+
+
+def _references_at(address: Address, hosts: Hosts) -> Iterator[Reference]:
     for reading in readings_of(address):
         for site in _SITES.values():
             reference = site.at(reading, hosts)
             if reference is not None:
-                return reference
-    return Reference("url", str(page_of_forge(address, hosts)))
+                yield reference

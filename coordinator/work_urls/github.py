@@ -26,7 +26,7 @@ _OWN = "github.com"
 _OWNER, _REPOSITORY = r"[A-Za-z0-9_][A-Za-z0-9_-]*", r"[A-Za-z0-9._-]+"
 _SHORT = re.compile(rf"({_OWNER}/{_REPOSITORY})#([0-9]+)")
 #: Where the site is known, a number may be written in more ways: ``!7``, ``/7``, ``:7``.
-_LOOSE = re.compile(rf"({_OWNER}/{_REPOSITORY})[ /:@#!]+(?:(?:issues?|pulls?|pr)[-#/ ])?([0-9]+)", re.IGNORECASE)
+_LOOSE = re.compile(rf"({_OWNER}/{_REPOSITORY})[ /:@#!]+(?:(?:issues?|pulls?|pr)[-#/ ]?#?)?([0-9]+)", re.IGNORECASE)
 #: The discussions of an organisation (/orgs/…) belong to a repository that their address does not name.
 _PATH = re.compile(
     rf"(?!orgs/)({_OWNER}/{_REPOSITORY})/(?:issues?|pulls?|pr|discussions?)/([0-9]+)(?:\.diff|\.patch)?(?:[/?#].*)?",

@@ -79,7 +79,12 @@ def short(text: str) -> Reference | None:
         return _reference(_OWN, *marked.groups())
     found = _short(text, _OWN)
     # A host that is not known, and what GitHub has too.
-    unclear = "." in text.partition("/")[0] or ("!" not in text and text.count("/") < 2) or "&" in text
+    unclear = (
+        text.startswith(("~", "-"))
+        or "." in text.partition("/")[0]
+        or ("!" not in text and text.count("/") < 2)
+        or "&" in text
+    )
     return None if unclear else found
 
 

@@ -23,7 +23,7 @@ _OTHERS = {
     **{f"{before}.{host}": host for host in LISTED for before in ("www", "m", "mobile")},
     **dict.fromkeys(("ssh.github.com", "redirect.github.com", "togithub.com", "github.dev"), "github.com"),
     "altssh.gitlab.com": "gitlab.com",
-    "altssh.bitbucket.org": "bitbucket.org",
+    **dict.fromkeys(("altssh.bitbucket.org", "bitbucket.com", "www.bitbucket.com"), "bitbucket.org"),
 }
 _APIS = ("api.github.com", "api.bitbucket.org", "patch-diff.githubusercontent.com", "api.atlassian.com")
 #: Of GitHub Enterprise Cloud and of Jira's cloud, each with a name of the organisation in front.

@@ -22,7 +22,7 @@ _CLOUD = ".atlassian.net"
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9_]*)-([0-9]+)")
 _SELECTED = re.compile(r"(?:.*&)?(?:selectedIssue|issueKey)=([^&]+)(?:&.*)?", re.IGNORECASE)
 _KEYED = re.compile(r"(?:.*&)?key=([^&]+)(?:&.*)?", re.IGNORECASE)
-_SPACED = re.compile(r"\A([A-Za-z][A-Za-z0-9_]*)[ #/]([0-9]+)\Z", re.ASCII)
+_SPACED = re.compile(r"\A([A-Za-z][A-Za-z0-9]*)[ #/_]([0-9]+)\Z", re.ASCII)
 _SITE = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?")
 #: The host of the API of all sites in the cloud, which has the number of a site in its path.
 _GATEWAY = "api.atlassian.com"
@@ -39,7 +39,7 @@ _OF_PROJECT = re.compile(
 )
 #: The pages on which the query names what is shown.
 _SHOWING = re.compile(r"(?:/[^/]+)?/(?:secure|jira|browse|projects)(?:/.*)?", re.IGNORECASE | re.ASCII)
-_VIEWING = re.compile(r"(?:/[^/]+)?/secure/ViewIssue\.jspa", re.IGNORECASE | re.ASCII)
+_VIEWING = re.compile(r"(?:/[^/]+)?/secure/[A-Za-z!.]*Issue[A-Za-z!.]*\.jspa", re.IGNORECASE | re.ASCII)
 _PAGE = re.compile(
     r"(?:/jira)?(?:/.*)?/(?:issues|queues/[^/]+/[^/]+|queues/[^/]+|portal/[0-9]+|boards/[0-9]+)/([^/]+)",
     re.IGNORECASE | re.ASCII,

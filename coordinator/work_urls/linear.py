@@ -14,9 +14,9 @@ __all__ = ["at", "behind_kind"]
 
 KIND = "linear"
 _OWN = "linear.app"
-_PAGE = re.compile(r"(?:/[^/]+)?/issue/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII)
+_PAGE = re.compile(r"(?:/[^/]+){0,4}?/issue/([^/]+)(?:/.*)?", re.IGNORECASE | re.ASCII)
 _BELOW = re.compile(r"(?:[A-Za-z0-9_-]+/)?([A-Za-z][A-Za-z0-9]*-[0-9]+)(?:/.*)?", re.ASCII)
-_SPACED = re.compile(r"\A([A-Za-z][A-Za-z0-9]*)[ #/]([0-9]+)\Z", re.ASCII)
+_SPACED = re.compile(r"\A([A-Za-z][A-Za-z0-9]*)[ #/_]([0-9]+)\Z", re.ASCII)
 _NUMBER = re.compile(r"([A-Za-z][A-Za-z0-9]*)-([0-9]+)")
 
 

@@ -13,7 +13,15 @@ from coordinator.spoken_numbers import read_number
 from coordinator.work_urls.hosts import HOST
 from coordinator.work_urls.reference import UnknownSite
 
-__all__ = ["cut", "refuse_either", "refuse_foreign", "refuse_mention", "refuse_number", "refuse_ticket"]
+__all__ = [
+    "cut",
+    "refuse_either",
+    "refuse_foreign",
+    "refuse_garbled",
+    "refuse_mention",
+    "refuse_number",
+    "refuse_ticket",
+]
 
 #: How much of a text an error repeats, in characters.
 _MOST_SHOWN = 40
@@ -24,7 +32,7 @@ _ADDRESS = re.compile(r"(?<![\w+.-])(?:https?|ssh|git)://[^\s<>()\[\]\"'`]+", re
 _NUMBER = re.compile(
     r"(?<![\w/-])(?:issues?|prs?|pull requests?|mrs?|merge requests?|gh) ?[ :-]?[#!][0-9]+(?![\w/])"
     r"|\((?:(?:gh-|(?:issue|pr|mr) ?)[#!]?|[#!])[0-9]+\)\Z"
-    r"|\A[#!][0-9]+(?=[ :])",
+    r"|\A[#!][0-9]+(?=[ :/]|-[a-z])",
     re.IGNORECASE | re.ASCII,
 )
 _TICKET_FIRST = re.compile(r"([A-Z][A-Z0-9]+-[0-9]+)\s*:.*", re.ASCII | re.DOTALL)
@@ -32,9 +40,23 @@ _ELSEWHERE = re.compile(rf"({HOST}(?::[0-9]+)?)/(?:{_SEGMENT}/)+{_SEGMENT}[#!&][
 _EPIC = re.compile(rf"(?:[A-Za-z0-9_~-]+(?:/{_SEGMENT})*)?&[0-9]+", re.ASCII)
 #: ``acme/web/issues#7``: number 7 of acme/web, or of the project acme/web/issues.
 _EITHER = re.compile(rf"({_SEGMENT}/{_SEGMENT})/(?:issues?|pulls?|prs?|mrs?|merge_requests?|gh)[#!]([0-9]+)", re.ASCII)
-_SPACED = re.compile(rf"({_SEGMENT}/{_SEGMENT}),? (?:no\.? ?)?([0-9]+)", re.ASCII)
+#: ``acme/web 7``, ``acme/web (7)``, ``acme/web no. 7``, ``acme/web -> #7``, ``repo=acme/web issue=7``.
+_SPACED = re.compile(
+    rf"(?:repo(?:sitory)? ?[=:] ?)?({_SEGMENT}/{_SEGMENT})"
+    r"(?:'s ?|,? |[(\[\\|?\u00b7\u2192\u21d2]|[-=]> ?| - )+"
+    r"(?:(?:issues?|prs?|pulls?|mrs?|no|nr|num(?:ber)?|id)(?![a-z]) ?[.=:]? ?)?[#!]?([0-9]+)[)\]]?",
+    re.IGNORECASE,
+)
+#: Also with a word for it: ``no. 7``, ``number 7``.
+_NUMBER_ALONE = re.compile(r"(?:(?:no\.?|nr\.?|number) ?)?\(?(\d+)\)?", re.IGNORECASE)
+#: ``@acme/web#7``, ``acme/web#7#8``, ``acme/web#pr7``, ``acme/web/issues/#7``.
+_GARBLED_BEHIND = re.compile(r"[#!].*[0-9]|/(?:issues|pulls?|merge_requests|pull-requests)/\S*[0-9]", re.ASCII)
+#: A command about a piece of work: ``gh pr view 7 -R acme/web``.
+_COMMAND = re.compile(r"\A(?:\$ )?(?:gh|glab|tea|hub|jira|linear) (?:issue|pr|mr|api)s? [a-z].*[0-9]", re.DOTALL)
+#: What stands where a number should: ``acme/web#7a``, ``acme/web#+7``, ``acme/web##7#8``.
+_GARBLED = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})+[#!]+[+-]?[0-9]\S*", re.ASCII)
 _SITE_FIRST = re.compile(
-    rf"(github|gitlab|bitbucket|gitea|forgejo|codeberg)/({_SEGMENT}/{_SEGMENT}[#!][0-9]+)", re.ASCII
+    rf"(github|gitlab|bitbucket|gitea|forgejo|codeberg)/({_SEGMENT}/{_SEGMENT}(?:[#!]|/(?:[a-z_-]+/)?)[0-9]+)", re.ASCII
 )
 _HOSTLESS = re.compile(
     rf"(?:projects|users)/{_SEGMENT}/repos/{_SEGMENT}(?:/pull-requests/[0-9]+.*|![0-9]+)", re.IGNORECASE
@@ -47,7 +69,7 @@ _UNFILLED = re.compile(
 #: What GitHub names work with in its API, where the case of letters counts.
 _NODE = re.compile(r"(?:I|PR|D|IC)_kw[A-Za-z0-9_-]{8,}", re.ASCII)
 #: A path of a forge with letters that none of them has in its names.
-_STRANGE = re.compile(r"[^\s/#!:]+(?:/[^\s/#!]+)+[#!]\d+")
+_STRANGE = re.compile(r"[^\s/#!:]+(?:/[^\s/#!]+)+[#!\u01c3\u203c\u2757]\d+")
 
 
 def cut(text: str) -> str:
@@ -57,10 +79,11 @@ def cut(text: str) -> str:
 
 def refuse_number(text: str) -> None:
     """Refuse a number whose repository is not named, and a number of which nothing is known."""
-    if text.isdecimal():
+    alone = _NUMBER_ALONE.fullmatch(text)
+    if alone is not None:
         raise _invalid(
             f"{cut(text)} is a number and nothing more: of what?",
-            f"write #{cut(text)} for an issue or pull request of the repository, or put task: in front",
+            f"write #{cut(alone[1])} for an issue or pull request of the repository, or put task: in front",
         )
     found = read_number(text)
     if found is None:
@@ -80,8 +103,9 @@ def refuse_foreign(text: str) -> None:
         raise UnknownSite(
             f"the site of {elsewhere[1].lower()[:80]} is not known, so {cut(text)} may be the number of several",
             field="work_key",
-            hint="put the site in front, for example gitlab:HOST/group/project#7, or give the address of the page; an "
-            "operator names hosts with --github-hosts, --gitlab-hosts and --gitea-hosts; or put task: in front",
+            hint=f"put the site in front, for example gitlab:{text[:120]}; for all numbers of the repository set "
+            f"COORDINATION_REPO=gitlab:{re.split('[#!&]', text)[0][:120]}; an operator names hosts with --github-hosts, --gitlab-hosts and "
+            "--gitea-hosts; or put task: in front",
         )
     if _EPIC.fullmatch(text) is not None and ("/" in text or text.startswith("&")):
         raise _invalid(
@@ -116,6 +140,15 @@ def refuse_foreign(text: str) -> None:
         )
 
 
+def refuse_garbled(kind: str, text: str) -> None:
+    """Refuse what stands behind the kind of a site with repositories, and has a sign of numbers but no number."""
+    if _GARBLED_BEHIND.search(text) is not None:
+        raise _invalid(
+            f"{kind}:{cut(text)} has the form of a reference, and is no number of a repository",
+            f"write {kind}:owner/repository#number",
+        )
+
+
 def refuse_either(text: str) -> None:
     """Refuse what is the number of a project of GitLab, and may be meant for another."""
     either = _EITHER.fullmatch(text)
@@ -143,6 +176,16 @@ def refuse_ticket(text: str) -> None:
 
 def refuse_mention(text: str) -> None:
     """Refuse a text that names work among other words."""
+    if _GARBLED.fullmatch(text) is not None and _FULL.match(text) is None:
+        raise _invalid(
+            f"{cut(text)} has the form of a reference, and no number behind its sign",
+            "write owner/repository#number, or put task: in front",
+        )
+    if _COMMAND.match(text) is not None:
+        raise _invalid(
+            f"{cut(text)} is a command about a piece of work",
+            "give the work that it is about, for example owner/repository#number, or put task: in front",
+        )
     ticket = _TICKET_FIRST.fullmatch(text)
     found = _FULL.search(text) or _ADDRESS.search(text) or _NUMBER.search(text) or ticket
     if found is None:

@@ -81,7 +81,12 @@ def without_git(path: str) -> str:
 
 
 def with_host(host: str, path: str, own: str) -> str:
-    """Return the path below a host; that of the site's ``own`` host stands for itself unless it looks like another."""
+    """Return the path below a host; that of the site's ``own`` host stands for itself unless it looks like another.
+
+    A host of one word has its port behind it, so that it does not look like the first word of a path.
+    """
     first, _, rest = path.partition("/")
     looks_like_host = "/" in rest and ("." in first or ":" in first)
+    if "." not in host and ":" not in host:
+        host = f"{host}:443"
     return path if host == own and not looks_like_host else f"{host}/{path}"

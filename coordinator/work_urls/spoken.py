@@ -24,7 +24,8 @@ __all__ = ["SPOKEN_KINDS", "rewritten", "site_first", "unescaped"]
 #: Words that people write in front of a reference as if they were kinds; in front of anything else they are kinds.
 SPOKEN_KINDS = frozenset(
     (
-        *("key", "work-key", "work_key", "work", "ref", "reference", "link", "ghe"),
+        *("key", "work-key", "work_key", "work", "ref", "refs", "reference", "references", "see", "link", "ghe"),
+        *("todo", "wip", "feat", "feature", "chore", "closing", "fixing", "resolving", "implementing"),
         *("issue", "issues", "pr", "prs", "pull", "pulls", "pull-request", "pull_request", "mr", "mrs"),
         "merge-request",
         *("merge_request", "work-item", "work_item", "epic", "ticket", "bug", "close", "closes", "closed"),
@@ -38,7 +39,10 @@ _NOUNS = (
     r"issues?|prs?|pulls?|pull[ _-]?requests?|mrs?|merge[ _-]?requests?|tickets?|bugs?|work[ _-]?items?|discussions?"
 )
 #: What stands in front of a reference in a form or a list, and says nothing of it.
-_LABEL = re.compile(r"\A(?:key|work[ _-]?key|work|ref|reference|link|url|ghe) ?: ?", re.IGNORECASE | re.ASCII)
+_LABEL = re.compile(
+    r"\A(?:key|work[ _-]?key|work|see|todo|wip|feat(?:ure)?|chore|ref(?:erence)?s?|link|url|ghe) ?: ?",
+    re.IGNORECASE | re.ASCII,
+)
 #: A noun in front of a reference. A merge request has another sequence of numbers than an issue, on sites that have it.
 _NOUN_FIRST = re.compile(rf"\A(?:the )?({_NOUNS})(?: ?: ?| )(?=[^ ]+(?: ?[#!] ?[0-9]+)?$)", re.IGNORECASE | re.ASCII)
 _NOUN_AMID = re.compile(
@@ -65,6 +69,11 @@ _EXPANDED = re.compile(r"(?<=[0-9])\+s?\Z")
 _GITLAB_NAMED = re.compile(
     rf"(issue|work_item|merge_request|epic):({SEGMENT}(?:/{SEGMENT})*)/([0-9]+)", re.IGNORECASE | re.ASCII
 )
+#: ``jira/OPS-7``, ``OPS-7 (Jira)``, ``ENG-42 in Linear``.
+_TRACKER = re.compile(
+    r"(jira|linear)/([a-z][a-z0-9_]*-[0-9]+)|([a-z][a-z0-9_]*-[0-9]+),? \(?(?:(?:in|on|of|from) )?(jira|linear)\)?",
+    re.IGNORECASE | re.ASCII,
+)
 #: What a link to a place in a page, and to a part of it, has behind the number.
 _TAIL = re.compile(
     r"(?<=[0-9])(?:\?.*|#(?:issuecomment|discussioncomment|discussion_r|pullrequestreview|note_|comment-|event-|issue-).*"
@@ -87,6 +96,9 @@ def rewritten(text: str, *, two: bool) -> Iterator[str]:
     if named is not None:
         sign = {"merge_request": "!", "epic": "&"}.get(named[1].lower(), "#")
         yield f"gitlab:{named[2]}{sign}{named[3]}"
+    tracked = _TRACKER.fullmatch(text)
+    if tracked is not None:
+        yield f"{(tracked[1] or tracked[4]).lower()}:{tracked[2] or tracked[3]}"
     mail = _MAIL.fullmatch(text)
     if mail is not None:
         yield f"{mail[2]}/{mail[1]}"

@@ -37,6 +37,23 @@ def test_commands_send_one_key_for_a_number_of_the_checkout(
     assert denied.stderr.startswith("DENIED: already claimed by s ")
 
 
+def test_2_a_checkout_of_a_site_that_is_not_known_is_answered_with_what_to_set(
+    coordination: Coordination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _check_out(tmp_path, "git@forge.example.com:acme/web.git")
+    monkeypatch.chdir(tmp_path)
+
+    done = coordination("work-claim", "s", "#7")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the site of forge.example.com is not known")
+    assert "gitlab:forge.example.com/acme/web#7" in done.stderr
+    named = next(word for word in done.stderr.split() if word.startswith("COORDINATION_REPO="))
+    known = {"COORDINATION_REPO": named.partition("=")[2].rstrip(";")}
+    claimed = coordination("work-claim", "s", "#7", **known)
+    assert claimed.stdout.startswith("claimed gitlab:forge.example.com/acme/web#7 ")
+
+
 @pytest.mark.long_but_for("gitlab.example.com/group/project")
 @pytest.mark.parametrize(
     "named",

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from coordinator import keys
 from coordinator.engine import layout
 from coordinator.errors import InvalidInput
+from coordinator.work_urls import NO_HOSTS, Hosts
+from tests.spellings import HOSTS
 
 _PLAIN = st.text("abcXYZ019._:#@-/", min_size=1, max_size=40)
 
@@ -54,6 +56,49 @@ def test_of_keys(typed: str) -> None:
 @example("a/b.git#1")
 def test_of_numbers(typed: str) -> None:
     short, long = both_ways(keys.parse_work_key, typed, keys, "_GITHUB_NUMBER")
+    assert short == long
+
+
+_WORDS = st.sampled_from(
+    [
+        "group",
+        "a",
+        "a-b",
+        "_x",
+        "-",
+        "groups",
+        "projects",
+        "users",
+        "api",
+        "repos",
+        "issues",
+        "scm",
+        "github",
+        "0",
+        "a.b",
+    ]
+)
+
+
+@given(
+    st.sampled_from(
+        ["gitlab:", "bitbucket:", "gitea:", "gitea:codeberg.org/", "gitea:gitea.com/", "jira:", "linear:", "GITLAB:"]
+    ),
+    st.lists(_WORDS, min_size=1, max_size=4).map("/".join) | st.from_regex(r"[A-Za-z][A-Z0-9_]{0,4}", fullmatch=True),
+    st.sampled_from(["#", "!", "-", "/-/issues/", "/pull-requests/"]),
+    st.sampled_from(["", "0"]),
+    st.integers(0, 10**22),
+    st.sampled_from([NO_HOSTS, HOSTS]),
+)
+@example("gitlab:", "group/sub/project", "!", "", 5, NO_HOSTS)
+@example("bitbucket:", "a/b/c/d", "!", "", 5, NO_HOSTS)
+def test_of_numbers_of_other_sites(kind: str, path: str, sign: str, zeros: str, number: int, hosts: Hosts) -> None:
+    typed = f"{kind}{path}{sign}{zeros}{number}"
+
+    def read(text: str) -> object:
+        return keys.parse_work_key(text, hosts=hosts)
+
+    short, long = both_ways(read, typed, keys, "_NUMBER_ELSEWHERE")
     assert short == long
 
 

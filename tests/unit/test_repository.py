@@ -115,7 +115,35 @@ def test_2_the_short_look_at_a_text_misses_no_number(text: str) -> None:
     assert may_be_number(text) or read_number(text) is None
 
 
-@pytest.mark.parametrize("named", ["acme", "a b/c", "https://", "/x", "acme/", "git@host:", "acme/web#7"])
+@pytest.mark.parametrize(
+    ("named", "key"),
+    [
+        ("https://github.com/acme/web/pull/3", "github:acme/web#7"),
+        ("https://github.com/acme/web/tree/main/src", "github:acme/web#7"),
+        ("https://gitlab.com/group/sub/project/-/merge_requests/3", "gitlab:group/sub/project#7"),
+        ("https://codeberg.org/acme/web/issues", "gitea:codeberg.org/acme/web#7"),
+        ("https://bitbucket.org/team/app/src/main/", "bitbucket:team/app#7"),
+        ("https://git.example.com/scm/ops/app.git", "bitbucket:git.example.com/ops/app#7"),
+        ("git@ssh.github.com:acme/web.git", "github:acme/web#7"),
+        ("git@github.com:/acme/web", "github:acme/web#7"),
+        ("acme/web/", "github:acme/web#7"),
+    ],
+)
+def test_2_a_page_of_a_repository_names_it(named: str, key: str) -> None:
+    assert str(parse_work_key(in_repository("#7", read_repository(named)))) == key
+
+
+@pytest.mark.parametrize("named", ["git@work:acme/web.git", "ssh://git@forge/acme/web", "http://forge:3000/acme/web"])
+def test_2_a_host_of_one_word_is_not_the_group_of_a_project(named: str) -> None:
+    with pytest.raises(InvalidInput, match="a host of one word"):
+        read_repository(named)
+    page = parse_work_key("http://forge/acme/web/-/issues/7")
+    assert parse_work_key(str(page)) == page != parse_work_key("https://gitlab.com/forge/acme/web/-/issues/7")
+
+
+@pytest.mark.parametrize(
+    "named", ["acme", "a b/c", "https://", "/x", "acme/", "git@host:", "acme/web#7", "../web.git", "./a/web", "a/.."]
+)
 def test_what_names_no_repository_is_refused(named: str) -> None:
     with pytest.raises(InvalidInput, match="is no repository; allowed are owner/name") as refused:
         read_repository(named)
@@ -191,3 +219,28 @@ class TestCheckout:
     def test_a_comment_behind_the_address_is_none_of_it(self, tmp_path: Path) -> None:
         configured(tmp_path / ".git", '[remote "origin"]\n  URL = "https://github.com/acme/web" ; the main one\n')
         assert find_origin(tmp_path) == "https://github.com/acme/web"
+
+    @pytest.mark.parametrize(
+        ("url", "found"),
+        [
+            ("git@github-work:acme/web.git", "git@github.com:acme/web.git"),
+            ("ssh://git@github-work/acme/web", "ssh://git@github.com/acme/web"),
+            ("git@github.com-work:acme/web.git", "git@github.com:acme/web.git"),
+            ("forge:acme/web", "git.example.org:acme/web"),
+            ("git@other:acme/web.git", "git@other:acme/web.git"),
+            ("git@git.example.com:acme/web.git", "git@git.example.com:acme/web.git"),
+            ("https://github.com/acme/web", "https://github.com/acme/web"),
+        ],
+    )
+    def test_2_a_name_that_only_ssh_knows_is_the_host_that_it_connects_to(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, found: str
+    ) -> None:
+        (tmp_path / ".ssh").mkdir()
+        (tmp_path / ".ssh" / "config").write_text(
+            "Host *\n  User me\nHost github-work github.com-work\n\tHostName github.com\n  IdentityFile ~/.ssh/w\n"
+            "host forge\nhostname=git.example.org\nHost git.example.com\n  HostName bastion.example.net\n"
+            "Host github.com https\n  HostName ssh.github.com\n"
+        )
+        monkeypatch.setenv("HOME", str(tmp_path))
+        configured(tmp_path / "web" / ".git", ORIGIN.replace("git@github.com:acme/web.git", url))
+        assert find_origin(tmp_path / "web") == found

@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.errors import InvalidInput
 from coordinator.keys import KeyRules, parse_work_key
-from tests.spellings import HOSTS, TABLE
+from tests.spellings import HOSTS, TABLE, TRIED
 
 RULES = KeyRules(hosts=HOSTS)
 ALL = [
@@ -49,3 +49,28 @@ def test_2_a_long_number_without_a_repository_is_refused_in_few_words(typed: str
         parse_work_key(typed)
     assert len(refused.value.message) < 100
     assert len(refused.value.hint or "") < 200
+
+
+def check_tried(number: int) -> None:
+    refused = 0
+    for tried in (each for each in TRIED if each.number == number):
+        assert {spelling: str(RULES.parse(spelling)) for spelling in tried.same} == dict.fromkeys(tried.same, tried.key)
+        apart = [str(RULES.parse(spelling)) for spelling in tried.apart]
+        assert len({tried.key, *apart}) == len(apart) + 1
+        for spelling in tried.refused:
+            with pytest.raises(InvalidInput) as error:
+                pytest.fail(f"{spelling} is {RULES.parse(spelling)}")
+            refused += bool(error.value.hint)
+    assert refused == sum(len(tried.refused) for tried in TRIED if tried.number == number)
+
+
+def test_1_references_with_a_host_are_one_key_and_what_looks_like_them_is_not() -> None:
+    check_tried(1)
+
+
+def test_2_references_without_a_host_are_one_key() -> None:
+    check_tried(2)
+
+
+def test_3_each_forge_and_tracker_has_one_key() -> None:
+    check_tried(3)

@@ -25,7 +25,7 @@ TABLE = tuple(Work(each["what"], each["key"], tuple(each["spellings"])) for each
 
 
 class Tried(NamedTuple):
-    """Spellings that were tried: the ``same`` have the key, those of ``apart`` a key each, the ``refused`` have none."""
+    """Spellings that were tried: the ``same`` have the key, those of ``apart`` one each, ``refused`` have none."""
 
     number: int
     key: str

@@ -1,8 +1,8 @@
 """The repository of the git checkout in which a command runs.
 
 Invariants:
-- A checkout may be anyone's. Its configuration is read and nothing of it is run; what it names is used as the repository
-  in a work key, and only where it has the form of one.
+- A checkout may be anyone's. Its configuration is read and nothing of it is run; what it names is used as the
+  repository in a work key, and only where it has the form of one.
 - A name that only this machine's ssh knows (``git@github-work:acme/web``) becomes the host that ssh connects to.
 """
 

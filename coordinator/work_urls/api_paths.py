@@ -1,4 +1,4 @@
-"""Paths of the APIs of sites without a host, as programs for the command line take them (``gh api repos/acme/web/pulls/7``).
+"""Paths of the APIs of sites without a host, as ``gh api`` and ``glab api`` take them: ``repos/acme/web/pulls/7``.
 
 Invariant: such a path is the address in the API of the site whose API alone has paths of that form; no repository is
 called so there.

@@ -104,8 +104,8 @@ def refuse_foreign(text: str) -> None:
             f"the site of {elsewhere[1].lower()[:80]} is not known, so {cut(text)} may be the number of several",
             field="work_key",
             hint=f"put the site in front, for example gitlab:{text[:120]}; for all numbers of the repository set "
-            f"COORDINATION_REPO=gitlab:{re.split('[#!&]', text)[0][:120]}; an operator names hosts with --github-hosts, --gitlab-hosts and "
-            "--gitea-hosts; or put task: in front",
+            f"COORDINATION_REPO=gitlab:{re.split('[#!&]', text)[0][:120]}; operators name hosts with --github-hosts, "
+            "--gitlab-hosts and --gitea-hosts; or put task: in front",
         )
     if _EPIC.fullmatch(text) is not None and ("/" in text or text.startswith("&")):
         raise _invalid(

@@ -40,7 +40,7 @@ _NOUNS = (
 )
 #: What stands in front of a reference in a form or a list, and says nothing of it.
 _LABEL = re.compile(
-    r"\A(?:key|work[ _-]?key|work|see|todo|wip|feat(?:ure)?|chore|ref(?:erence)?s?|link|url|ghe) ?: ?",
+    r"\A(?:key|work[ _-]?key|work|see|todo|wip|feat|feature|chore|ref(?:erence)?s?|link|url|ghe) ?: ?",
     re.IGNORECASE | re.ASCII,
 )
 #: A noun in front of a reference. A merge request has another sequence of numbers than an issue, on sites that have it.

@@ -92,6 +92,7 @@ _WORDS = st.sampled_from(
 )
 @example("gitlab:", "group/sub/project", "!", "", 5, NO_HOSTS)
 @example("bitbucket:", "a/b/c/d", "!", "", 5, NO_HOSTS)
+@example("gitlab:", "group/project", "#", "0", 5, NO_HOSTS)
 def test_of_numbers_of_other_sites(kind: str, path: str, sign: str, zeros: str, number: int, hosts: Hosts) -> None:
     typed = f"{kind}{path}{sign}{zeros}{number}"
 

@@ -10,6 +10,10 @@ PROTO_VENV ?= .venv-proto
 INTEROP_VENV := .venv-interop
 # The schemas of Kubernetes, which are large.
 DEPLOY_VENV := .venv-deploy
+# Sphinx and its theme.
+SITE_VENV := .venv-site
+# What the product is measured beside.
+PEERS_VENV := .venv-peers
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
@@ -32,7 +36,8 @@ ETCD_TESTS := $(filter-out $(addprefix tests/integration/,$(NOT_ABOUT_ETCD)),$(w
 	tests/interop/
 
 .DEFAULT_GOAL := help
-.PHONY: eval-topics check-deploy browser-test campaign-faults campaign-faults-mutants campaign-waiting campaign-pool campaign-keys campaign-attack campaign-hold help setup demo observability test test-long fuzz etcd prometheus test-etcd-versions mutants campaign-clocks campaign-deadlines campaign-members campaign-reaper campaign-run campaign-scale lint format proto docs dashboards coverage bench bench-metrics simulate wheel clean
+# All that `make help` lists.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +54,18 @@ $(PROTO_VENV)/.ready: proto/requirements.lock
 	@echo "setting up $(PROTO_VENV) …"
 	@$(PYTHON) -m venv --clear $(PROTO_VENV)
 	@$(PROTO_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r proto/requirements.lock
+	@touch $@
+
+$(SITE_VENV)/.ready: docs/requirements.lock
+	@echo "setting up $(SITE_VENV) …"
+	@$(PYTHON) -m venv --clear $(SITE_VENV)
+	@$(SITE_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	@touch $@
+
+$(PEERS_VENV)/.ready: benchmarks/peers/requirements.lock
+	@echo "setting up $(PEERS_VENV) …"
+	@$(PYTHON) -m venv --clear $(PEERS_VENV)
+	@$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers/requirements.lock
 	@touch $@
 
 $(INTEROP_VENV)/.ready: tests/interop/build.lock tests/interop/requirements.lock
@@ -150,7 +167,7 @@ campaign-attack: setup ## Attack coordinators as unauthenticated clients can, fo
 campaign-reaper: setup ## Let 10,000 claims expire at once, kill reapers, let one fall far behind; takes five minutes.
 	@$(BIN)/python -m tests.campaigns.reaper $(CAMPAIGN_ARGS)
 
-lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code and documentation.
+lint: setup $(PROTO_VENV)/.ready $(SITE_VENV)/.ready ## Check style, types, layers, generated code and documentation.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
@@ -162,13 +179,16 @@ lint: setup $(PROTO_VENV)/.ready ## Check style, types, layers, generated code a
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
 	@$(PROTO_VENV)/bin/python scripts/protoc.py --check
+	@$(PROTO_VENV)/bin/python scripts/api_docs.py --check
 	@$(BIN)/python scripts/unasync.py --check
 	@$(BIN)/python scripts/cli_docs.py --check
 	@$(BIN)/python scripts/architecture_docs.py --check
+	@$(BIN)/python scripts/decisions_docs.py --check
 	@$(BIN)/python scripts/keys_docs.py --check
 	@$(BIN)/python scripts/quick_table.py --check
 	@$(BIN)/python scripts/openapi.py --check
 	@$(BIN)/python scripts/check_docs.py
+	@$(MAKE) --no-print-directory --silent site > /dev/null
 	@$(BIN)/python deploy/grafana/build.py --check
 	@echo "lint: all checks passed"
 
@@ -178,14 +198,23 @@ format: setup ## Format the code.
 
 proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the synchronous client.
 	@$(PROTO_VENV)/bin/python scripts/protoc.py
+	@$(PROTO_VENV)/bin/python scripts/api_docs.py
 	@$(BIN)/python scripts/unasync.py
 
-docs: setup ## Generate docs/cli.md and the quick way's table from the command line, tables of two pages, and openapi.json.
+docs: setup ## Generate docs/cli.md and the quick way's table from the command line, tables of three pages, and openapi.json.
 	@$(BIN)/python scripts/cli_docs.py
 	@$(BIN)/python scripts/architecture_docs.py
+	@$(BIN)/python scripts/decisions_docs.py
 	@$(BIN)/python scripts/keys_docs.py
 	@$(BIN)/python scripts/quick_table.py
 	@$(BIN)/python scripts/openapi.py
+
+site: $(SITE_VENV)/.ready ## Make the site from docs/ in build/site.
+	@PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(SITE_VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going docs build/site
+	@echo "build/site/index.html"
+
+docs-serve: site ## Serve the site on http://127.0.0.1:8000/, until interrupted.
+	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory build/site
 
 dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
 	@$(BIN)/python deploy/grafana/build.py
@@ -202,6 +231,9 @@ bench: setup ## Measure the speed, and compare it with what its parts could do a
 	@$(BIN)/python -m benchmarks.commands
 	@$(BIN)/python -m benchmarks.hooks
 	@$(BIN)/python -m benchmarks.similar
+
+bench-peers: setup $(PEERS_VENV)/.ready ## Measure this product beside fleetwright on the same work; takes five minutes.
+	@$(BIN)/python -m benchmarks.peers --python $(PEERS_VENV)/bin/python $(BENCH_ARGS)
 
 bench-metrics: setup ## Measure the cost of metrics for a claim, and how many series a million kinds make.
 	@$(BIN)/python -m benchmarks.metrics_cost $(BENCH_ARGS)

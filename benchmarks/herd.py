@@ -166,12 +166,14 @@ def run_coordinator(etcd: str) -> Iterator[str]:
     """Run a coordinator; yields where it listens."""
     command = [_COMMAND, "serve", "--etcd", etcd, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        ready = process.stdout.readline() if process.stdout else ""
-        if not ready.startswith("coordinator ready: grpc "):
-            raise SystemExit("a coordinator did not start")
-        yield ready.removeprefix("coordinator ready: grpc ").partition(",")[0]
-        process.terminate()
-        process.wait(timeout=30)
+        try:
+            ready = process.stdout.readline() if process.stdout else ""
+            if not ready.startswith("coordinator ready: grpc "):
+                raise SystemExit("a coordinator did not start")
+            yield ready.removeprefix("coordinator ready: grpc ").partition(",")[0]
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 if __name__ == "__main__":

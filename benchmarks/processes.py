@@ -78,7 +78,9 @@ def running_coordinator() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as data:
         command = [COMMAND, "up", "--data-dir", data, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            assert process.stdout is not None
-            endpoint = process.stdout.readline().split("grpc ")[1].split(",")[0]
-            yield {"HOME": home, "PATH": os.environ["PATH"], "COORDINATION_ENDPOINT": endpoint}
-            process.terminate()
+            try:
+                assert process.stdout is not None
+                endpoint = process.stdout.readline().split("grpc ")[1].split(",")[0]
+                yield {"HOME": home, "PATH": os.environ["PATH"], "COORDINATION_ENDPOINT": endpoint}
+            finally:
+                process.terminate()

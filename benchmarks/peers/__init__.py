@@ -1,0 +1,1 @@
+"""How fast this product and others hand out the same work, side by side in one run."""

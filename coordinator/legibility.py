@@ -8,8 +8,9 @@ Invariants:
 
 from __future__ import annotations
 
-import re
 import unicodedata
+
+from coordinator.patterns import Pattern
 
 __all__ = [
     "APOSTROPHES",
@@ -30,19 +31,19 @@ DASHES = (
     "\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u301c\u3030\u30a0"
     "\u2e5d\ufe31\ufe32\ufe58\ufe63\uff0d\U00010ead"
 )
-_DASHES = re.compile(f"[{DASHES}]")
+_DASHES = Pattern(f"[{DASHES}]")
 #: Digits above and below the line, and fractions of one character, behind a digit.
-_RAISED = re.compile("(?<=[0-9\uff10-\uff19])[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]")
-_FRACTION = re.compile("(?<=[0-9\uff10-\uff19])[\u00bc-\u00be\u2150-\u215f\u2189]")
+_RAISED = Pattern("(?<=[0-9\uff10-\uff19])[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]")
+_FRACTION = Pattern("(?<=[0-9\uff10-\uff19])[\u00bc-\u00be\u2150-\u215f\u2189]")
 #: Signs of fractions and of division; a ratio, and a letter that is drawn like a colon.
-_SLASHES = re.compile("[\u2044\u2215\u29f8\u2571\u27cb]")
+_SLASHES = Pattern("[\u2044\u2215\u29f8\u2571\u27cb]")
 #: The sharp of music, other signs that are drawn like it, and the percent sign of Arabic.
 _LIKE_SIGNS = str.maketrans({"\u266f": "#", "\u2317": "#", "\u22d5": "#", "\u29e3": "#", "\u066a": "%"})
-_COLONS = re.compile("[\u2236\ua789]")
+_COLONS = Pattern("[\u2236\ua789]")
 #: Apostrophes; and what people type for one within a word: a prime or a grave.
-APOSTROPHES = re.compile("['\u2018\u2019\u201b\u02bc\u02bb\u02b9]|(?<=[^\\W\\d_])[\u2032`](?=[^\\W\\d_])")
+APOSTROPHES = Pattern("['\u2018\u2019\u201b\u02bc\u02bb\u02b9]|(?<=[^\\W\\d_])[\u2032`](?=[^\\W\\d_])")
 #: Variation selectors choose between two pictures of one character.
-_PICTURE_CHOICE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_PICTURE_CHOICE = Pattern("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 #: Invisible although they count as letters or marks: the grapheme joiner, fillers, and selectors of Mongolian.
 INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f")
 #: What must not stand in a key: controls, line ends, private or unassigned characters. None of them is printable.
@@ -56,8 +57,8 @@ _LIKE_LATIN = frozenset(
     "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
     "\u0585\u057d\u0578\u0570\u0555"
 )
-_LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
-_WORD = re.compile(r"[^\W\d_]+")
+_LATIN = Pattern("[A-Za-z\u00c0-\u024f]")
+_WORD = Pattern(r"[^\W\d_]+")
 
 
 def normal(text: str) -> str:

@@ -10,6 +10,7 @@ import math
 import re
 
 from coordinator.errors import InvalidInput
+from coordinator.patterns import Pattern
 
 __all__ = [
     "BACK_OFF_SECONDS",
@@ -151,7 +152,7 @@ MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 0.05, 3600.0
 
 
 #: A number as it is typed: ASCII digits, without the underscores and other scripts that Python's float() takes.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER = Pattern(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
 def typed_number(typed: str) -> float:

@@ -18,6 +18,7 @@ import re
 from coordinator.errors import InvalidInput
 from coordinator.legibility import fold_dashes
 from coordinator.limits import MAX_FLEET_CHARACTERS, MAX_KIND_CHARACTERS, MAX_SESSION_BYTES
+from coordinator.patterns import Pattern
 
 __all__ = [
     "DEFAULT_FLEET",
@@ -42,8 +43,8 @@ __all__ = [
 
 
 DEFAULT_FLEET = "default"
-_SESSION = re.compile(rf"[A-Za-z0-9._:@/+-]{{1,{MAX_SESSION_BYTES}}}")
-_STRANGE = re.compile(r"[^A-Za-z0-9._:@/+-]")
+_SESSION = Pattern(rf"[A-Za-z0-9._:@/+-]{{1,{MAX_SESSION_BYTES}}}")
+_STRANGE = Pattern(r"[^A-Za-z0-9._:@/+-]")
 _ALLOWED = f"allowed are 1 to {MAX_SESSION_BYTES} bytes of a-z, A-Z, 0-9 and . _ : @ / + -, without spaces"
 #: Control, format (directional among them), surrogates (bytes that are no UTF-8), line and paragraph separators.
 _NOT_IN_LINES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -102,7 +103,7 @@ KNOWN_KINDS = frozenset(
 #: An address, also of a known site without a scheme and with a port; ``owner/repository#12``, ``group/project!12``,
 #: ``#12``; paths of pages (``owner/repository/pull/12``, ``refs/pull/12/merge``), what git clones, and addresses of
 #: Jira at any host.
-_REFERENCE = re.compile(
+_REFERENCE = Pattern(
     r"[a-z][a-z0-9+.-]*://|(?:[a-z0-9-]+\.)*"
     r"(?:github\.com|ghe\.com|gitlab\.com|bitbucket\.org|codeberg\.org|linear\.app)(?::[0-9]+)?/"
     r"|[a-z0-9._~-]+(?:\s*/\s*[a-z0-9._~-]+)+\s*/?\s*[#!]\s*[0-9]+\+?s?$|[#!][0-9]+$"
@@ -112,13 +113,17 @@ _REFERENCE = re.compile(
     r"|[a-z0-9-]+\.atlassian\.net/|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/(?:[a-z0-9._-]+/)?browse/[a-z]\w*-[0-9]",
     re.IGNORECASE | re.ASCII,
 )
+#: Each of them holds one of these, and the name of a session rarely does.
+_IN_REFERENCES = frozenset("/#!")
 
 
 def reads_as_reference(text: str) -> bool:
     """Return whether a text names work: an address, ``owner/repository#number`` or a known ``kind:…``."""
     text = text.strip()
     kind, colon, _ = text.partition(":")
-    return _REFERENCE.match(text) is not None or (bool(colon) and kind.strip().lower() in KNOWN_KINDS)
+    if colon and kind.strip().lower() in KNOWN_KINDS:
+        return True
+    return not _IN_REFERENCES.isdisjoint(text) and _REFERENCE.match(text) is not None
 
 
 def reads_as_key(text: str) -> bool:
@@ -153,8 +158,8 @@ def _character(character: str) -> str:
 #: A kind, and as part of a longer pattern.
 KIND_PATTERN = rf"[a-z][a-z0-9_-]{{0,{MAX_KIND_CHARACTERS - 1}}}"
 KIND_RULE = f"a letter a-z, then up to {MAX_KIND_CHARACTERS - 1} of a-z, 0-9, _ and -"
-KIND = re.compile(KIND_PATTERN)
-FLEET = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{MAX_FLEET_CHARACTERS - 1}}}")
+KIND = Pattern(KIND_PATTERN)
+FLEET = Pattern(rf"[a-z0-9][a-z0-9-]{{0,{MAX_FLEET_CHARACTERS - 1}}}")
 
 
 def check_fleet(fleet: str) -> str:

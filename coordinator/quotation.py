@@ -20,13 +20,13 @@ The texts themselves are stored and returned as they were written: fields of the
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from enum import Enum
 
 from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
 from coordinator.names import is_session
+from coordinator.patterns import Pattern
 
 __all__ = [
     "LONGEST",
@@ -57,7 +57,7 @@ _MOST_MARKS = 4
 
 #: Default_Ignorable_Code_Point of Unicode 15.1, what is drawn as nothing although it is none of these (an empty braille
 #: cell, musical notation without a head), and placeholders of objects.
-_INVISIBLE = re.compile(
+_INVISIBLE = Pattern(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U00016fe4\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
@@ -72,14 +72,14 @@ _SINGLES = (
     "'\u00b4\u02b9\u02bb-\u02bf\u02c8\u02ca\u02cb\u02f4\u0374\u0384\u055a\u055d\u07f4\u07f5\u1fbd\u1fbf\u1ffd\u1ffe"
     "\u2018-\u201b\u2032\u2035\u275b\u275c\u275f\uff07"
 )
-_QUOTING = re.compile(f"[{_SINGLES}{_QUOTES}]*[{_QUOTES}][{_SINGLES}{_QUOTES}]*|[{_SINGLES}]{{2,}}")
+_QUOTING = Pattern(f"[{_SINGLES}{_QUOTES}]*[{_QUOTES}][{_SINGLES}{_QUOTES}]*|[{_SINGLES}]{{2,}}")
 #: Keys that may stand among our words, as nearly all are: one word of visible ASCII, without what quotes.
-_PLAIN_KEY = re.compile(rf"[!#-_a-~]{{1,{MAX_WORK_KEY_BYTES}}}")
+_PLAIN_KEY = Pattern(rf"[!#-_a-~]{{1,{MAX_WORK_KEY_BYTES}}}")
 #: Names that Markdown leaves as they are: no emphasis, no link, no mention.
-_PLAIN_NAME = re.compile(r"(?!www\.)[A-Za-z0-9.-]+")
+_PLAIN_NAME = Pattern(r"(?!www\.)[A-Za-z0-9.-]+")
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
-_BACKTICKS = re.compile("`+")
+_BACKTICKS = Pattern("`+")
 _SINGLE = "'"
 
 

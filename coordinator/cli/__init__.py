@@ -56,18 +56,19 @@ def _run_in_full(arguments: list[str]) -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     from coordinator.cli import startup
+    from coordinator.cli.loading import loading
     from coordinator.process.current_directory import forget_current_directory
 
     forget_current_directory()
     startup.prepare()
-    try:
-        import typer  # noqa: F401  # to report what is missing before anything else needs it
-    except ModuleNotFoundError:
-        from coordinator.cli.crash_report import say_what_is_missing
+    with loading():
+        try:
+            import typer  # noqa: F401  # to report what is missing before anything else needs it
+        except ModuleNotFoundError:
+            from coordinator.cli.crash_report import say_what_is_missing
 
-        return say_what_is_missing(arguments)
-    from coordinator.cli.entry import run
-
+            return say_what_is_missing(arguments)
+        from coordinator.cli.entry import run
     return run(arguments)
 
 

@@ -7,7 +7,6 @@ files belong differs between systems, and the help of the command says what to t
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
@@ -17,6 +16,7 @@ import typer
 from coordinator.cli.streams import write_answer
 from coordinator.errors import InvalidInput
 from coordinator.names import shorten
+from coordinator.patterns import Pattern
 from coordinator.process.variables import read_variable
 
 __all__ = ["COMMANDS", "COMPLETING", "prepare_completion"]
@@ -49,7 +49,7 @@ class Shell(StrEnum):
 #: What the scripts of shells ask.
 _QUESTIONS = tuple(f"complete_{shell}" for shell in Shell)
 #: The number of the word at the cursor. A line has fewer words than this has digits for.
-_WORD_NUMBER = re.compile("[0-9]{1,7}")
+_WORD_NUMBER = Pattern("[0-9]{1,7}")
 
 
 def completion(

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordinator.cli import config_file
+from coordinator.cli.loading import loading
+from coordinator.client._ids import new_id
 from coordinator.errors import InvalidInput
 from coordinator.limits import check_timeout
 from coordinator.names import DEFAULT_FLEET
@@ -78,8 +78,7 @@ class Chosen(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """The settings of this invocation."""
 
     chosen: dict[str, Chosen]
@@ -185,29 +184,33 @@ class Context:
         """
         arguments = self._client_arguments()
         arguments["instance"] = arguments["instance"] or instance
-        from coordinator.client import Client
+        with loading():
+            from coordinator.client import Client
 
         return Client(endpoint or self.endpoint, **arguments)
 
     def client_of(self, instance: str, timeout: float) -> Client:
         """Return a client for the coordinators that claims as ``instance`` and waits for ``timeout`` seconds."""
         arguments = self._client_arguments() | {"instance": instance, "timeout": timeout}
-        from coordinator.client import Client
+        with loading():
+            from coordinator.client import Client
 
         return Client(self.endpoint, **arguments)
 
     def async_client_within(self, most_seconds: float) -> AsyncClient:
         """Return an asynchronous client that is an instance of its own and waits for so many seconds at most."""
-        chosen = {"instance": uuid.uuid4().hex, "timeout": min(self.timeout, most_seconds)}
+        chosen = {"instance": new_id(), "timeout": min(self.timeout, most_seconds)}
         arguments = self._client_arguments() | chosen
-        from coordinator.client import AsyncClient
+        with loading():
+            from coordinator.client import AsyncClient
 
         return AsyncClient(self.endpoint, **arguments)
 
     def async_client(self) -> AsyncClient:
         """Return an asynchronous client for the coordinators."""
         arguments = self._client_arguments()
-        from coordinator.client import AsyncClient
+        with loading():
+            from coordinator.client import AsyncClient
 
         return AsyncClient(self.endpoint, **arguments)
 

@@ -5,7 +5,6 @@ Invariant: nothing outside the standard library is needed, and neither the confi
 
 from __future__ import annotations
 
-import json
 import os
 
 from coordinator.cli.json_objects.error import error_object
@@ -49,6 +48,8 @@ def fault(error: BaseException) -> InternalError:
 def _say(error: InternalError, arguments: list[str]) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in options:
+        import json
+
         found = {"schema": "v1", "fleet": visible(_fleet(options)), **error_object(error)}
         write_answer(f"{json.dumps(found)}\n")
         if lost() is None:

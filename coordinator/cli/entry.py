@@ -7,7 +7,6 @@ absent server; every exit code is one of those that are documented.
 from __future__ import annotations
 
 import os
-import traceback
 from typing import Any
 
 import typer
@@ -16,23 +15,16 @@ from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import RUN, build_app
 from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import find_verb, wants_json
-from coordinator.cli.crash_report import fault
-from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
 from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrupted, catch_signals
-from coordinator.cli.other_verbs import instead_of, what_to_use
+from coordinator.cli.loading import loading
 from coordinator.cli.output import emit_error
-from coordinator.cli.session import TEXT_OPTIONS
 from coordinator.cli.streams import say_if_lost, write_error
-from coordinator.errors import CoordinatorError, InvalidInput
-from coordinator.quotation import visible
-from coordinator.run.signals import end_by
+from coordinator.errors import CoordinatorError
 
 __all__ = ["run"]
 
 #: The command that agents run at their events, and the exit code by which they would stop what they do.
 HOOK, _BLOCKS = "hook", 2
-#: What typer calls numbers, and what people do.
-_NUMBERS = {"int": "a whole number", "int range": "a whole number", "float": "a number", "float range": "a number"}
 
 
 def run(arguments: list[str]) -> int:
@@ -44,6 +36,8 @@ def _guarded(arguments: list[str]) -> int:
     try:
         if find_verb(arguments) == RUN:
             # What there is to clean up, run looks after itself, once it is there.
+            from coordinator.run.signals import end_by
+
             catch_signals(lambda number, _frame: end_by(number))
         else:
             catch_signals()
@@ -56,12 +50,18 @@ def _guarded(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except typer.TyperException as error:
-        return _emit(_usage_error(error), arguments)
+        from coordinator.cli.usage_errors import usage_error
+
+        return _emit(usage_error(error), arguments)
     except CoordinatorError as error:
         return _emit(error, arguments)
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is reported
         if os.environ.get("COORDINATION_TRACE"):
+            import traceback
+
             write_error(traceback.format_exc())
+        from coordinator.cli.crash_report import fault
+
         return _emit(fault(error), arguments)
 
 
@@ -82,7 +82,8 @@ def _emit(error: CoordinatorError, arguments: list[str]) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     completing = prepare_completion()
-    app = build_app(None if completing else find_verb(arguments))
+    with loading():
+        app = build_app(None if completing else find_verb(arguments))
     try:
         outcome: Any = app(arguments, prog_name="coordination", standalone_mode=False)
     except SystemExit as ended:
@@ -91,40 +92,3 @@ def _invoke(arguments: list[str]) -> int:
             raise
         outcome = ended.code
     return outcome if isinstance(outcome, int) else 0
-
-
-def _usage_error(error: typer.TyperException) -> InvalidInput:
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "coordination"
-    hint = f"see {command} --help"
-    option = getattr(error, "option_name", "")
-    if option and context is None:
-        # An option that is known, but stands last and has no value.
-        hint = f"put its value behind {option}"
-    elif option:
-        # One that is not known: it may have been meant as an option or not.
-        dashed = f"put -- before an argument that starts with a dash, for example: {command} -- session-1 -key"
-        hint = f"{hint}; {dashed}" if option.startswith("--") else dashed
-    if option in SERVICE_INSTEAD:
-        return no_database(option)
-    meant = instead_of(error.format_message())
-    if meant is not None:
-        verb, other = meant
-        return InvalidInput(
-            f"no such command '{verb}'", hint=f"what it means is `{other}`: see {command} {other} --help"
-        )
-    nothing_like = what_to_use(error.format_message())
-    if nothing_like is not None:
-        return InvalidInput(f"no such command '{nothing_like[0]}'", hint=nothing_like[1])
-    message = visible(error.format_message().rstrip("."))
-    if option in ("--agent", "--session"):
-        hint = f"a session is an argument here, if it is needed: see {command} --help"
-    if message.endswith("does not take a value"):
-        hint = f"write {option} alone, or leave it out"
-    text_option = TEXT_OPTIONS.get(getattr(context, "info_name", None) or "")
-    if text_option and message.startswith("Got unexpected extra argument"):
-        hint = f"a text is given with {text_option}; {hint}"
-    start, _, type_name = message.rpartition(" is not a valid ")
-    if type_name in _NUMBERS:
-        message = f"{start} is not {_NUMBERS[type_name]}"
-    return InvalidInput(message[:1].lower() + message[1:], hint=hint)

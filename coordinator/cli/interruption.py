@@ -14,11 +14,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import uuid
 from collections.abc import Callable, Iterator
 
 from coordinator.cli.quick.process import deferred_signal
 from coordinator.client._begun import begun
+from coordinator.client._ids import new_id
 from coordinator.errors import CoordinatorError, OutcomeUnknown
 
 __all__ = ["Ended", "RequestInterrupted", "WaitInterrupted", "catch_signals", "named_request", "under_way"]
@@ -63,7 +63,7 @@ def named_request(request_id: str | None) -> str:
     """Return the id of a request: the one that was given, that of a call which was begun, or a new one."""
     if request_id is None and (call := begun()) is not None:
         return call.request_id
-    return uuid.uuid4().hex if request_id is None else request_id
+    return new_id() if request_id is None else request_id
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ which stops a coordinator, is not what ``done`` means.
 
 from __future__ import annotations
 
-import re
+from coordinator.patterns import Pattern
 
 __all__ = ["instead_of", "what_to_use"]
 
@@ -59,7 +59,7 @@ _NOTHING_LIKE = {
     "queue-retry": "work that failed too often is put back by `work-reopen KEY --reason TEXT`",
     "queue-discard": "work is taken out of the pool by `work-submit KEY --withdraw`",
 }
-_UNKNOWN = re.compile(r"No such command '(?P<verb>[^']*)'")
+_UNKNOWN = Pattern(r"No such command '(?P<verb>[^']*)'")
 
 
 def instead_of(message: str) -> tuple[str, str] | None:

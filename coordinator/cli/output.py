@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -73,4 +72,7 @@ def _write_json(fleet: str, found: dict[str, Any]) -> None:
 
 
 def _to_json(fleet: str, found: dict[str, Any]) -> str:
+    # Few commands answer with JSON.
+    import json
+
     return json.dumps({"schema": "v1", "fleet": visible(fleet), **found}, ensure_ascii=True) + "\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 from coordinator.errors import InvalidInput
 from coordinator.limits import MAX_BRIEFED_SECONDS, check_ttl, typed_number
 from coordinator.names import is_writable_name
+from coordinator.patterns import Pattern
 
 __all__ = [
     "UNITS",
@@ -24,7 +25,7 @@ __all__ = [
 
 #: What may stand behind a number, in seconds.
 UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_TYPED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
+_TYPED = Pattern(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?", re.ASCII)
 
 
 def parse_ttl(typed: str) -> float:

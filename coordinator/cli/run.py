@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from coordinator.cli.text.work import describe_similar
 from coordinator.cli.work.arguments import DistinctFrom, SessionOption, Wait, read_wait
 from coordinator.cli.work.key_lists import STANDARD_INPUT, FromFile, read_key_list
 from coordinator.cli.work.new_fleet_notice import say_if_new
+from coordinator.client._ids import new_id
 from coordinator.errors import ClaimLost, InvalidInput, Unavailable
 from coordinator.limits import check_repeat_after
 from coordinator.model import Claim
@@ -147,7 +147,7 @@ def run(
         repository = repository_of(here.repo)
         typed = [in_repository(key, repository) for key in _read_candidates(list(keys or ()), from_file)]
         candidates = check_candidates(typed)
-    instance = uuid.uuid4().hex
+    instance = new_id()
     request = Request(
         session=find_session(session, invent=True).name,
         instance=instance,

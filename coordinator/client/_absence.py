@@ -6,17 +6,16 @@ is silent, and one that speaks another protocol have messages of their own, beca
 
 from __future__ import annotations
 
-import re
-
 from coordinator.client._failover import START, Absence, Evidence
 from coordinator.client._security import Security
 from coordinator.net.channels import Failure
 from coordinator.net.unix_sockets import UNIX
+from coordinator.patterns import Pattern
 
 __all__ = ["absence_of", "stranger_at"]
 
 _OTHER_PORT = "name the address that a coordinator's ready line calls grpc, neither its metrics' nor etcd's"
-_PROXY_STATUS = re.compile(r"http2 header with status: 50[234]")
+_PROXY_STATUS = Pattern(r"http2 header with status: 50[234]")
 
 
 def absence_of(details: str, endpoint: str, security: Security) -> Absence:

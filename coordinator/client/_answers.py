@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from coordinator import model
 from coordinator.errors import ClaimLost, CoordinatorError, InternalError, NotHolder, Refused, error_for_code
@@ -50,7 +49,7 @@ def claim_answer(response: pb.ClaimResponse, *, sent_at: float) -> model.Claim |
     What the coordinator has waited with it counts from then on.
     """
     if response.outcome == types.OUTCOME_DENIED:
-        return replace(_denial(response), similar=similar_topics(response.similar))
+        return _denial(response)._replace(similar=similar_topics(response.similar))
     outcome = OUTCOMES.get(response.outcome)
     if outcome is None:
         raise InternalError("the coordinator answered with an outcome that this client does not know")
@@ -115,7 +114,7 @@ def imported(response: pb.ImportResponse) -> list[model.Imported | CoordinatorEr
 
 def with_wait(answer: model.Claim | model.Denial, seconds: float | None) -> model.Claim | model.Denial:
     """Return an answer that says how long was waited for it, where it is a denial."""
-    return replace(answer, waited_seconds=seconds) if isinstance(answer, model.Denial) else answer
+    return answer._replace(waited_seconds=seconds) if isinstance(answer, model.Denial) else answer
 
 
 def claim_answers(
@@ -147,7 +146,7 @@ def next_answer(response: pb.ClaimNextResponse, *, sent_at: float) -> model.Clai
         ),
         sent_at=sent_at,
     )
-    return replace(answer, choice=_choice(response.choice))
+    return answer._replace(choice=_choice(response.choice))
 
 
 def _choice(message: types.Choice) -> model.Choice:

@@ -12,7 +12,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import uuid
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -26,6 +25,7 @@ from coordinator.client import _answers as answers
 from coordinator.client._async_block_end import AsyncBlockEnd, AsyncMeans
 from coordinator.client._async_calls import AsyncCalls
 from coordinator.client._forks import this_process
+from coordinator.client._ids import new_id
 from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.clock import boot_seconds
 from coordinator.errors import ClaimDenied, ClaimLost, CoordinatorError, InvalidInput, OutcomeUnknown, Refused
@@ -122,9 +122,9 @@ class AsyncHold:
             raise InvalidInput("a hold is entered once", hint="ask the client for another hold")
         self._entered = True
         self._means = self._find_means()
-        request_id = uuid.uuid4().hex
+        request_id = new_id()
         try:
-            answer = await self._ask(uuid.uuid4().hex, request_id)
+            answer = await self._ask(new_id(), request_id)
             if isinstance(answer, model.Denial):
                 raise ClaimDenied(answer)
             return self._begin(answer)

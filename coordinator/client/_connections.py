@@ -10,7 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import threading
 from collections.abc import Iterable
 from importlib import import_module
@@ -49,7 +49,7 @@ def _way(target: str, security: Security) -> _Way:
     if not target.startswith(UNIX):
         return _Way(target, security.channel_credentials(), CHANNEL_OPTIONS)
     # All connections through a unix socket look alike to a coordinator, but for what they call themselves.
-    named = ("grpc.primary_user_agent", f"coordinator/{secrets.token_hex(8)}")
+    named = ("grpc.primary_user_agent", f"coordinator/{os.urandom(8).hex()}")
     return _Way(target, None, (*CHANNEL_OPTIONS, named))
 
 

@@ -14,13 +14,13 @@ Invariants:
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from coordinator.client._jitter import jittered
 from coordinator.errors import CoordinatorError, InvalidInput, OutcomeUnknown, Refused, Unavailable
 
 __all__ = ["START", "Absence", "Effort", "Endpoints", "Evidence"]
@@ -115,7 +115,7 @@ class Endpoints:
         rest = min(_FIRST_REST_SECONDS * 2.0 ** min(self._failures[name], 10), _LONGEST_REST_SECONDS)
         self._failures[name] += 1
         # Spread out, so that a fleet of clients does not come back as one.
-        self._rests_until[name] = now + max(at_least, rest * random.uniform(0.75, 1.25))  # noqa: S311  # no secret
+        self._rests_until[name] = now + max(at_least, jittered(rest))
 
 
 class Effort:

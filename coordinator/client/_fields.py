@@ -6,7 +6,6 @@ Everything here raises ``InvalidInput`` that names the field. Whatever can be se
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -16,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator import model
+from coordinator.client._ids import new_id
 from coordinator.errors import InvalidInput
 from coordinator.limits import (
     MAX_CANDIDATES,
@@ -199,7 +199,7 @@ def moment(field: str, value: datetime | None) -> Timestamp | None:
 def request_id(given: str | None) -> str:
     """Return the id of a request, made up where none is given."""
     if given is None:
-        return uuid.uuid4().hex
+        return new_id()
     if not text("request_id", given).strip():
         raise InvalidInput("request_id is empty; None, the default, makes one up", field="request_id")
     return given

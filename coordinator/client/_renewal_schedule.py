@@ -13,13 +13,12 @@ Invariants:
 
 from __future__ import annotations
 
-import random
-import uuid
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
+from coordinator.client._ids import new_id
+from coordinator.client._jitter import jittered
 from coordinator.errors import ClaimLost, CoordinatorError, NotHolder, Refused, TryAgain
 from coordinator.limits import MAX_ITEMS
 from coordinator.model import Claim
@@ -62,7 +61,7 @@ class HeldClaim:
     def _begin(self, sent_at: float, claim: Claim) -> None:
         seconds = min(claim.ttl_seconds, claim.remaining_seconds)
         self.due_at, self.joins_at = sent_at + seconds * _RENEWED_AT, sent_at + seconds * _RENEWED_ALONG_AT
-        self.request_id = uuid.uuid4().hex
+        self.request_id = new_id()
 
     def renewed(self, claim: Claim) -> None:
         """Note that a coordinator has renewed it."""
@@ -73,8 +72,7 @@ class HeldClaim:
         self._begin(deadline - claim.remaining_seconds, claim)
         self.deadline = max(self.deadline, deadline)
         before = self.claim
-        self.claim = replace(
-            claim,
+        self.claim = claim._replace(
             deadline=self.deadline,
             previous=before.previous,
             typed_key=before.typed_key,
@@ -86,8 +84,8 @@ class HeldClaim:
         self.problem = error
         if not isinstance(error, TryAgain):
             # It was answered, so that its other tries have been withdrawn: with its id it would be refused now.
-            self.request_id = uuid.uuid4().hex
-        pause = min(self.claim.ttl_seconds * _PAUSE_SHARE, _PAUSE_SECONDS) * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
+            self.request_id = new_id()
+        pause = jittered(min(self.claim.ttl_seconds * _PAUSE_SHARE, _PAUSE_SECONDS))
         left = self.deadline - now
         # However long a coordinator wants to be left alone, there are more tries, until there is no time for one.
         wait = min(max(pause, error.retry_after_seconds or 0.0), left / 2)

@@ -7,16 +7,15 @@ unusable file is reported when the client is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
 import grpc
 
 from coordinator.errors import InvalidInput
+from coordinator.net.loopback import stays_here
 from coordinator.security.file_trust import read_trusted
 from coordinator.security.pem import KeyPair, read_authorities, read_key_pair
-from coordinator.security.settings import stays_here
 
 __all__ = ["AnyPath", "Security"]
 
@@ -26,7 +25,6 @@ _LONGEST_TOKEN = 1024
 AnyPath = str | PathLike[str]
 
 
-@dataclass(slots=True)
 class Security:
     """What a client's connections are protected with.
 
@@ -34,29 +32,32 @@ class Security:
     cannot be used, and where a token would travel in clear to another host.
     """
 
-    tls: bool = False
-    ca: AnyPath | None = None
-    cert: AnyPath | None = None
-    key: AnyPath | None = None
-    token_file: AnyPath | None = None
-    bearer_token: str | None = field(default=None, repr=False)
-    _authorities: bytes | None = field(default=None, init=False, repr=False)
-    _pair: KeyPair | None = field(default=None, init=False, repr=False)
+    __slots__ = ("_authorities", "_pair", "_token_file", "bearer_token", "cert", "tls")
 
-    def __post_init__(self) -> None:
-        if self.ca is not None:
-            self._authorities = read_authorities(Path(self.ca), "ca")
-        if self.cert is not None and self.key is not None:
-            self._pair = read_key_pair(Path(self.cert), Path(self.key), "cert", "key")
-        elif self.cert is not None or self.key is not None:
-            raise InvalidInput("cert and key are needed together", field="key" if self.key is None else "cert")
-        self.tls = self.tls or self.ca is not None or self.cert is not None
-        if self.token_file is not None and self.bearer_token is not None:
+    def __init__(
+        self,
+        *,
+        tls: bool = False,
+        ca: AnyPath | None = None,
+        cert: AnyPath | None = None,
+        key: AnyPath | None = None,
+        token_file: AnyPath | None = None,
+        bearer_token: str | None = None,
+    ) -> None:
+        self._authorities = None if ca is None else read_authorities(Path(ca), "ca")
+        self._pair: KeyPair | None = None
+        if cert is not None and key is not None:
+            self._pair = read_key_pair(Path(cert), Path(key), "cert", "key")
+        elif cert is not None or key is not None:
+            raise InvalidInput("cert and key are needed together", field="key" if key is None else "cert")
+        self.tls = tls or ca is not None or cert is not None
+        self.cert, self._token_file, self.bearer_token = cert, token_file, bearer_token
+        if token_file is not None and bearer_token is not None:
             raise InvalidInput("either token_file or bearer_token can be given, not both", field="token_file")
-        if self.token_file is not None:
-            self.bearer_token = _read_token(Path(self.token_file))
-        elif self.bearer_token is not None:
-            self.bearer_token = _check_token(self.bearer_token, "bearer_token")
+        if token_file is not None:
+            self.bearer_token = _read_token(Path(token_file))
+        elif bearer_token is not None:
+            self.bearer_token = _check_token(bearer_token, "bearer_token")
 
     def check(self, endpoints: Sequence[str]) -> None:
         """Raise ``InvalidInput`` if the token would travel in clear."""
@@ -78,9 +79,9 @@ class Security:
 
     def reread_token(self) -> bool:
         """Read the token again, and return whether it has changed; raises ``InvalidInput`` if it cannot be read."""
-        if self.token_file is None:
+        if self._token_file is None:
             return False
-        before, self.bearer_token = self.bearer_token, _read_token(Path(self.token_file))
+        before, self.bearer_token = self.bearer_token, _read_token(Path(self._token_file))
         return self.bearer_token != before
 
     def channel_credentials(self) -> grpc.ChannelCredentials | None:

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client import _fields as fields
 from coordinator.client import _fleet_answers as fleet_answers
-from coordinator.client._diagnosis import diagnosis_from
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._forks import PerProcess
+from coordinator.client._ids import new_id
 from coordinator.client._keepers import Keeper
 from coordinator.client._security import AnyPath
 from coordinator.client._settings import Protection, settings_from
@@ -26,13 +25,15 @@ from coordinator.client._sync_hold import Hold, renew_together
 from coordinator.client._sync_results import Results, in_pages
 from coordinator.client._watch_position import Position
 from coordinator.clock import boot_seconds
-from coordinator.diagnosis.findings import Diagnosis
 from coordinator.errors import ClaimDenied, CoordinatorError, InvalidInput
 from coordinator.limits import DEFAULT_HOLD_SECONDS, MAX_PAGE_SIZE, SUBMITTED_AT_ONCE
 from coordinator.process.invented_session import invented_session
 from coordinator.repository import FindRepository, in_repository, read_repository
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import policy_from
+
+if TYPE_CHECKING:
+    from coordinator.diagnosis.findings import Diagnosis
 
 
 class _Own(NamedTuple):
@@ -118,7 +119,7 @@ class Client:
 
         def own(parents: _Own | None) -> _Own:
             closed = parents is not None and parents.calls.closed
-            name = given if given is not None and (parents is None or not given) else uuid.uuid4().hex
+            name = given if given is not None and (parents is None or not given) else new_id()
             calls = Calls(names, security, timeout=seconds, closed=closed)
             return _Own(calls, Tokens(), name, Keeper(partial(renew_together, calls, settings.fleet)))
 
@@ -1334,4 +1335,6 @@ class Client:
             The findings. What is wrong with the coordinator or its store is a finding, not an error.
 
         """
+        from coordinator.client._diagnosis import diagnosis_from
+
         return diagnosis_from(self._calls.call("Diagnose", pb.DiagnoseRequest(fleet=self._fleet)))

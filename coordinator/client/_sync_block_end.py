@@ -14,13 +14,13 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import uuid
 from typing import NamedTuple
 
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client._fencing_tokens import Tokens
 from coordinator.client._forks import this_process
+from coordinator.client._ids import new_id
 from coordinator.client._keepers import Keeper, pause
 from coordinator.client._renewal_schedule import HeldClaim, lost_by, reason_of
 from coordinator.client._sync_calls import Calls
@@ -103,7 +103,7 @@ class BlockEnd:
             session=claim.session,
             work_key=claim.work_key,
             result=result,
-            request_id=uuid.uuid4().hex,
+            request_id=new_id(),
             fencing_token=claim.fencing_token,
         )
         give_up_at = boot_seconds() + _COMPLETING_SECONDS
@@ -155,7 +155,7 @@ class BlockEnd:
             work_key=claim.work_key,
             reason=reason,
             failed=failed,
-            request_id=uuid.uuid4().hex,
+            request_id=new_id(),
             fencing_token=claim.fencing_token,
         )
         calls = self._means.calls

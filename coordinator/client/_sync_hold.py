@@ -13,7 +13,6 @@ Invariants:
 from __future__ import annotations
 
 import threading
-import uuid
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from google.protobuf.duration_pb2 import Duration
 from coordinator import model
 from coordinator.client import _answers as answers
 from coordinator.client._forks import this_process
+from coordinator.client._ids import new_id
 from coordinator.client._renewal_schedule import HeldClaim
 from coordinator.client._sync_block_end import BlockEnd, Means
 from coordinator.client._sync_calls import Calls
@@ -121,9 +121,9 @@ class Hold:
             raise InvalidInput("a hold is entered once", hint="ask the client for another hold")
         self._entered = True
         self._means = self._find_means()
-        request_id = uuid.uuid4().hex
+        request_id = new_id()
         try:
-            answer = self._ask(uuid.uuid4().hex, request_id)
+            answer = self._ask(new_id(), request_id)
             if isinstance(answer, model.Denial):
                 raise ClaimDenied(answer)
             return self._begin(answer)

@@ -6,10 +6,9 @@ Invariant: every finding that is not in order says what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from coordinator.model import TaskStatus
@@ -28,8 +27,7 @@ class Severity(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What one check has found.
 
     ``check`` names the check, ``subject`` what was looked at (``HOST:PORT``, empty where it is the store as a whole),
@@ -46,8 +44,7 @@ class Finding:
     unit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """What a coordinator says of itself and its store.
 
     ``received_at`` and ``answered_at`` are readings of its clock, so that its caller can compute the offset of its own

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from coordinator.diagnosis.findings import Finding, problem, sound, warning
+from coordinator.net.loopback import stays_here
 from coordinator.net.unix_sockets import is_unix
 from coordinator.security.host_users import has_other_users
-from coordinator.security.settings import stays_here
 
 __all__ = ["expiry_of", "judge_clear_token", "judge_encryption", "judge_expiry", "read_expiry", "shown_expiry"]
 

@@ -92,7 +92,7 @@ def _acknowledged_before(command: AcknowledgeCommand, paths: WorkPaths, earlier:
     if record.state is not State.ABANDONED or record.acknowledged_at is not None:
         return record
     # Its history entry does not say so.
-    return replace(record, acknowledged_at=earlier.done_at, acknowledged_reason=command.reason or None)
+    return record._replace(acknowledged_at=earlier.done_at, acknowledged_reason=command.reason or None)
 
 
 def _abandoned(work_key: WorkKey, found: Snapshot, now: datetime) -> StoredRecord:

@@ -154,10 +154,10 @@ def _meet_holder(
             also=unmark,
             request_id=command.request_id,
         )
-        return renewed if isinstance(renewed, Snapshot) else replace(renewed, outcome=Outcome.RENEWED)
+        return renewed if isinstance(renewed, Snapshot) else renewed._replace(outcome=Outcome.RENEWED)
     yield from _contend(command, paths, found, live, held)
     (left,) = yield from time_left(live.lease)
-    return replace(_held(command, paths, held), retry_after_seconds=left)
+    return _held(command, paths, held)._replace(retry_after_seconds=left)
 
 
 def _contend(
@@ -228,7 +228,7 @@ def _repeat(
     for _ in TRIES:
         shown = yield from take_over(paths, found, live, held, command.now, known=command.waits or held.topic)
         if isinstance(shown, Claim):
-            again = replace(shown, previous=previous)
+            again = shown._replace(previous=previous)
             return (yield from with_brief(paths, again, work, chosen=False))
         # What it is then, and not what it was: one that has ended meanwhile must not be granted once more.
         if shown.claim is None or shown.claim.stored is None or not command.made(shown.claim.stored):
@@ -250,8 +250,7 @@ def _finished(command: ClaimCommand, paths: WorkPaths, record: StoredRecord | No
     )
     wait = command.cooldown(finished)
     if wait > 0:
-        return replace(
-            denial,
+        return denial._replace(
             reason=DenialReason.COOLDOWN,
             policy=command.policy.repeat_pattern or None,
             expires_at=command.now + timedelta(seconds=wait),

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -122,7 +121,7 @@ def claim_events(paths: FleetPaths, written: Iterable[KeyValue], holders: Holder
                 holder = yield from holders.of(paths.of(work_key), claim_event.revision)
             if holder == claim_event.contender:
                 continue
-            claim_event = replace(claim_event, holder=holder)  # noqa: PLW2901  # the same event, with its holder
+            claim_event = claim_event._replace(holder=holder)  # noqa: PLW2901  # the same event, with its holder
         elif claim_event.event not in _OF_POOL:
             holders.note(claim_event)
         reported.append(claim_event)

@@ -111,7 +111,7 @@ def with_brief(paths: WorkPaths, claim: Claim, work: StoredWork | None, *, chose
     if work is None:
         return claim
     blocked = () if chosen else (yield from blocked_by(FleetPaths(paths.fleet), work))
-    return replace(claim, brief=work.brief or None, blocked_by=blocked)
+    return claim._replace(brief=work.brief or None, blocked_by=blocked)
 
 
 def is_withheld(found: Snapshot, met: Snapshot) -> bool:

@@ -10,7 +10,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from coordinator.engine.documents import StoredHistory
@@ -157,6 +157,6 @@ def _without_own_marks(paths: FleetPaths, entries: list[HotKey]) -> Operation[tu
         return tuple(entries)
     reply = yield from commit(Txn((), tuple(Range(mark, count_only=True) for mark in marks.values())))
     own = {work_key: reply.range(index).total for index, work_key in enumerate(marks)}
-    counted = [replace(entry, contenders=entry.contenders - own.get(entry.work_key, 0)) for entry in entries]
+    counted = [entry._replace(contenders=entry.contenders - own.get(entry.work_key, 0)) for entry in entries]
     wanted = [entry for entry in counted if entry.contenders + entry.recent_contenders > 0]
     return tuple(sorted(wanted, key=lambda entry: -entry.contenders - entry.recent_contenders))

@@ -197,8 +197,7 @@ def over(policy: Policy, below: Policy | None) -> Policy:
     if below is None:
         return policy
     repeat = policy if policy.repeat is not None else below
-    return replace(
-        policy,
+    return policy._replace(
         repeat=repeat.repeat,
         repeat_after_seconds=repeat.repeat_after_seconds,
         max_live=below.max_live if policy.max_live is None else policy.max_live,

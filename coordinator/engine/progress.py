@@ -7,7 +7,7 @@ Invariant: the work is bounded. Claims are read up to ``_MOST_CLAIMS``, and ende
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 
@@ -86,7 +86,7 @@ def _held(paths: FleetPaths, portion: Portion) -> Operation[_Held]:
 
 def _shortened(claim: Claim) -> Claim:
     note = claim.note
-    return claim if note is None or len(note) <= LONGEST else replace(claim, note=f"{note[: LONGEST - 1]}…")
+    return claim if note is None or len(note) <= LONGEST else claim._replace(note=f"{note[: LONGEST - 1]}…")
 
 
 @dataclass(slots=True)

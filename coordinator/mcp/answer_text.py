@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from coordinator.clock import now
@@ -219,7 +218,7 @@ def _why_one(denial: Denial, *, own: bool) -> str:
         return f"held by {name(denial.holder)} for at most {format_duration(denial.retry_after_seconds)}"
     if denial.reason is DenialReason.COMPLETED:
         return f"completed by {name(denial.completed_by)}{_ago(denial.completed_at)}"
-    return replace(denial, choice=None).describe()
+    return denial._replace(choice=None).describe()
 
 
 def _what_now(denial: Denial, choice: Choice, *, own: bool, one: bool) -> str:

@@ -5,9 +5,8 @@ The sentence that ``Denial.describe`` returns is in ``denial_text.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coordinator.clock import boot_seconds, this_boot
 from coordinator.denial_text import (
@@ -24,8 +23,7 @@ from coordinator.model.enumerations import Cause, DenialReason, NothingFree, Out
 __all__ = ["NOTHING_LISTED", "Choice", "Claim", "Denial", "Previous", "SimilarTopic", "Skipped"]
 
 
-@dataclass(frozen=True, slots=True)
-class Previous:
+class Previous(NamedTuple):
     """What the attempt before a grant left behind; ``cause`` is None if that attempt was completed."""
 
     attempt: int
@@ -79,8 +77,7 @@ class Choice(NamedTuple):
         return dict(self.skipped_counts).get(reason, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The exclusive, leased right of one session to one work key.
 
     ``fencing_token`` grows with every claim of a work key and stays the same across renewals. ``expires_at`` is for
@@ -114,7 +111,7 @@ class Claim:
     typed_key: str | None = None
     deadline: float | None = None
     choice: Choice | None = None
-    new_fleet: bool = field(default=False, compare=False)
+    new_fleet: bool = False
     brief: str | None = None
     blocked_by: tuple[str, ...] = ()
     similar: tuple[SimilarTopic, ...] = ()
@@ -140,19 +137,16 @@ class Claim:
         """
         return self.remaining(at) <= 0
 
-    def __getstate__(self) -> list[object]:
-        return [this_boot(), *(getattr(self, field.name) for field in fields(self))]
-
-    def __setstate__(self, state: list[object]) -> None:
-        boot, *values = state
-        for each, value in zip(fields(self), values, strict=True):
-            object.__setattr__(self, each.name, value)
-        if boot != this_boot():
-            object.__setattr__(self, "deadline", None)
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (this_boot(), *self)
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
+def _unpickled(boot: str, *fields: Any) -> Claim:
+    claim = Claim(*fields)
+    return claim if boot == this_boot() else claim._replace(deadline=None)
+
+
+class Denial(NamedTuple):
     """The answer to a claim that was not granted.
 
     ``holder``, ``expires_at`` and ``retry_after_seconds`` are those of the live claim if the ``reason`` is ``held``;

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from coordinator.model.claims import Claim
 from coordinator.model.enumerations import Repeat, Similar, State
@@ -28,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What a kind of work, or all work below a prefix of work keys, means.
 
     What is None is not set here: the policy of a shorter pattern says it, or the default. ``repeat_after_seconds`` is
@@ -48,8 +47,7 @@ class Policy:
     similar: Similar | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyList:
+class PolicyList(NamedTuple):
     """The policies of a fleet: the built-in ones, then those that were set, by pattern.
 
     ``defaults`` is what holds where none of them says anything; its pattern is empty.
@@ -59,8 +57,7 @@ class PolicyList:
     defaults: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Briefing:
+class Briefing(NamedTuple):
     """What a session should know before it chooses its work, most important first.
 
     ``taken`` are live claims, ``loose_ends`` what was abandoned and not taken up, ``finished`` what was completed
@@ -96,8 +93,7 @@ class Briefing:
         return tuple(claim for claim in self.taken if claim.session == self.session)
 
 
-@dataclass(frozen=True, slots=True)
-class HotKey:
+class HotKey(NamedTuple):
     """A work key that several sessions wanted.
 
     ``contenders`` were denied during its present attempt, ``recent_contenders`` during attempts that ended recently.
@@ -115,8 +111,7 @@ class HotKey:
     state: State | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FleetUse:
+class FleetUse(NamedTuple):
     """A fleet that something is stored of: its live claims, and the work keys that something is known of."""
 
     name: str
@@ -124,16 +119,14 @@ class FleetUse:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class FleetList:
+class FleetList(NamedTuple):
     """Fleets by their names; ``complete`` is false where there were more than one call looks at."""
 
     fleets: tuple[FleetUse, ...]
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class HotKeys:
+class HotKeys(NamedTuple):
     """The work keys that are fought over most, hottest first; attempts count that ended within ``max_age_seconds``.
 
     ``complete`` is false where there was more to look at than one call looks at.
@@ -144,8 +137,7 @@ class HotKeys:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How a fleet progresses.
 
     ``last_grant_at`` and ``last_completion_at`` are None where there were none, or none that is known.
@@ -162,8 +154,7 @@ class Progress:
     pool_blockers: tuple[PoolBlocker, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConvergenceRate:
+class ConvergenceRate(NamedTuple):
     """Denied claims as a share of the granted and denied; ``value`` is None while there were none."""
 
     window_seconds: float
@@ -172,8 +163,7 @@ class ConvergenceRate:
     denied: int
 
 
-@dataclass(frozen=True, slots=True)
-class CoordinatorStatus:
+class CoordinatorStatus(NamedTuple):
     """The replica that answered."""
 
     version: str
@@ -181,8 +171,7 @@ class CoordinatorStatus:
     uptime_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class EtcdStatus:
+class EtcdStatus(NamedTuple):
     """The store as the replica sees it; sizes in bytes, ``quota_bytes`` None where it is not known."""
 
     version: str | None
@@ -194,16 +183,14 @@ class EtcdStatus:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ReaperStatus:
+class ReaperStatus(NamedTuple):
     """The replica elected to reap, None where there is none, and how far it is behind the store."""
 
     leader: str | None
     revision_lag: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
+class TaskStatus(NamedTuple):
     """What a replica does in the background, and how that goes; times in seconds.
 
     ``failing`` is whether it fails over and over, or nothing is heard of it, and ``failing_seconds`` for how long;
@@ -220,8 +207,7 @@ class TaskStatus:
     since_success_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """How the coordinator, its store and the fleet are; counts are None where they could not be read.
 
     ``healthy`` is whether the store answers and none of ``tasks`` is failing. A coordinator from before them has none.

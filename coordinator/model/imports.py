@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from coordinator.model.enumerations import Cause, ImportOutcome, State
 
 __all__ = ["ForeignWork", "Imported"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignWork:
+class ForeignWork(NamedTuple):
     """What another tool knows of one piece of work.
 
     ``available`` work was submitted, and no session has it. ``claimed`` work has a live claim of ``session``, with
@@ -36,8 +35,7 @@ class ForeignWork:
     repeatable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(NamedTuple):
     """What became of one piece of work: its ``state`` here, and the session that has it, finished it or had it last."""
 
     work_key: str

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from coordinator.model.enumerations import Cause, PoolStanding, PoolState, Submitted
 
 __all__ = ["Failure", "NewWork", "PoolBlocker", "PoolCounts", "PoolEntry", "PoolPage", "PoolWork", "Submission"]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """One failed attempt; ``cause`` is ``released`` where its session said so, ``expired`` where it went silent."""
 
     session: str
@@ -21,8 +20,7 @@ class Failure:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolWork:
+class PoolWork(NamedTuple):
     """What was submitted of one work key, and how it stands in the pool.
 
     ``blocked_by`` are those of ``depends`` that are not done. ``failure_count`` counts the failed attempts since it was
@@ -41,8 +39,7 @@ class PoolWork:
     not_before: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewWork:
+class NewWork(NamedTuple):
     """Work that is to be submitted; what is None stays as it was, or is the default for work that is new.
 
     Work of higher ``priority`` is handed out first, -1,000,000 to 1,000,000, by default 0. ``brief`` says what is to be
@@ -58,8 +55,7 @@ class NewWork:
     reopen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """What became of one piece of work that was submitted.
 
     ``unknown`` are those of its dependencies of which nothing is known: they may be submitted later, or be mistyped.
@@ -71,8 +67,7 @@ class Submission:
     typed_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolEntry:
+class PoolEntry(NamedTuple):
     """How one piece of work stands in the pool.
 
     ``holder`` and ``expires_at`` are those of its live claim. ``blocked_by`` has the first five of what it depends on
@@ -93,8 +88,7 @@ class PoolEntry:
     failed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolCounts:
+class PoolCounts(NamedTuple):
     """How much of what is in the pool stands how."""
 
     available: int = 0
@@ -104,8 +98,7 @@ class PoolCounts:
     failed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PoolPage:
+class PoolPage(NamedTuple):
     """One page of what is in the pool, in the order in which it is handed out, and of all of it how much stands how."""
 
     entries: tuple[PoolEntry, ...]
@@ -113,8 +106,7 @@ class PoolPage:
     counts: PoolCounts
 
 
-@dataclass(frozen=True, slots=True)
-class PoolBlocker:
+class PoolBlocker(NamedTuple):
     """Work that others in the pool wait for: ``blocks`` says how many.
 
     ``state`` is how it stands in the pool itself, None where it is not there. ``unknown``: nothing is known of it, so

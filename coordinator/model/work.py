@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from coordinator.model.claims import Claim
 from coordinator.model.enumerations import Cause, Event, State
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ClaimEvent", "HistoryEntry", "LogEntry", "LogPage", "Record", "RecordPage", "WorkDetails"]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """The durable state of a work key; the fields that do not apply to the state are None."""
 
     work_key: str
@@ -38,8 +37,7 @@ class Record:
     acknowledged_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One ended attempt; ``ended`` is ``completed`` or ``abandoned``, ``contenders`` counts denied sessions."""
 
     attempt: int
@@ -56,8 +54,7 @@ class HistoryEntry:
     contenders: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimEvent:
+class ClaimEvent(NamedTuple):
     """Something that happened to a claim, at one ``revision`` of the store.
 
     ``record`` is the attempt as it stood then. For a denial it has only the work key; ``contender`` is who was denied,
@@ -73,8 +70,7 @@ class ClaimEvent:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkDetails:
+class WorkDetails(NamedTuple):
     """All that is known of one work key, read at one ``revision``; ``claim`` is None where none is live.
 
     ``work`` is what was submitted of it, None where it never was.
@@ -88,8 +84,7 @@ class WorkDetails:
     work: PoolWork | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordPage:
+class RecordPage(NamedTuple):
     """One page of records; ``next_page_token`` is None after the last.
 
     ``damaged`` is how many records were left out because what is stored of them cannot be read.
@@ -101,8 +96,7 @@ class RecordPage:
     damaged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One ended attempt, as the time index knows it; ``session`` is None from a coordinator that does not say it."""
 
     work_key: str
@@ -113,8 +107,7 @@ class LogEntry:
     session: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogPage:
+class LogPage(NamedTuple):
     """One page of ended attempts, latest first; ``next_page_token`` is None after the last.
 
     They are those of ``session``, or of the whole fleet where that is None.

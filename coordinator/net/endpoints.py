@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Sequence
 
 from coordinator.errors import InvalidInput
 from coordinator.net.unix_sockets import is_unix, read_unix
+from coordinator.patterns import Pattern
 
 __all__ = [
     "DEFAULT_HTTP_LISTEN",
@@ -22,11 +22,11 @@ __all__ = [
 DEFAULT_LISTEN = "127.0.0.1:7420"
 DEFAULT_HTTP_LISTEN = "127.0.0.1:7421"
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = Pattern(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: Letters, digits, dots, dashes and underscores; any further rule for names is left to the resolver.
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_HOST = Pattern(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?")
 _EXAMPLE = "for example 127.0.0.1:7420"
-_PORT = re.compile(r"[0-9]{1,5}")
+_PORT = Pattern(r"[0-9]{1,5}")
 
 
 def split_host_port(typed: str, *, field: str, noun: str = "address", least_port: int = 1) -> tuple[str, int]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import struct
 import sys
@@ -25,6 +24,7 @@ from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import NamedTuple
 
 from coordinator.errors import InvalidInput
+from coordinator.patterns import Pattern
 
 __all__ = [
     "HAS_DESCRIPTOR_PATHS",
@@ -45,7 +45,7 @@ __all__ = [
 UNIX = "unix:"
 _ABSTRACT = "unix-abstract:"
 _LONGEST_PATH = 107
-_PLAIN = re.compile(r"/[A-Za-z0-9/._:@+=-]*")
+_PLAIN = Pattern(r"/[A-Za-z0-9/._:@+=-]*")
 #: Whether /proc/self/fd leads to what is open, sockets too; ``O_PATH`` opens them, elsewhere only directories.
 HAS_DESCRIPTOR_PATHS: bool = sys.platform == "linux"
 O_PATH: int = getattr(os, "O_PATH", os.O_RDONLY)

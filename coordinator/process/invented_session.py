@@ -6,14 +6,14 @@ Invariant: no two processes, and no two calls, get one name. It says where the s
 from __future__ import annotations
 
 import os
-import re
 import socket
 
 from coordinator.limits import MAX_SESSION_BYTES
+from coordinator.patterns import Pattern
 
 __all__ = ["invented_session"]
 
-_STRANGE = re.compile(r"[^A-Za-z0-9._-]+")
+_STRANGE = Pattern(r"[^A-Za-z0-9._-]+")
 
 
 def invented_session() -> str:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 import string
 
+from coordinator.patterns import Pattern
+
 __all__ = ["mask_addresses", "without_credentials", "without_tokens"]
 
 #: No work key is longer, and what is longer does not belong into a log.
 _LONGEST = 1024
 #: Slashes, and what stands between them and the next one. It is possessive and always fits, so that no character is
 #: looked at twice.
-_AFTER_SLASHES = re.compile(r"(//++)([^/?#@]*+(?:@[^/?#@]*+)*+)")
+_AFTER_SLASHES = Pattern(r"(//++)([^/?#@]*+(?:@[^/?#@]*+)*+)")
 #: A user and a password in front of a forge, which people also write without a scheme.
-_USER_FIRST = re.compile(
+_USER_FIRST = Pattern(
     r"\A(\s*+)[^\s/:@]++:[^\s/@]++@(?=[a-z0-9.-]{0,80}(?:github|gitlab|bitbucket|codeberg|gitea|forgejo|ghe)[a-z0-9.:-]{0,80}/)",
     re.IGNORECASE | re.ASCII,
 )
@@ -77,11 +79,11 @@ _HYPHEN = (
 #: What a token is made of, and where a line ends in it: it may have been wrapped.
 _CHARACTER = r"(?:[A-Za-z0-9_%-]|[\t\n\r]|\\[tnr])"
 #: A token of ours, or most of one: letters of both cases and digits, which no name of people's choice has there.
-_TOKEN = re.compile(
+_TOKEN = Pattern(
     rf"((?i:coordination){_HYPHEN})(?={_CHARACTER}{{0,42}}[A-Z])(?={_CHARACTER}{{0,42}}[a-z]){_CHARACTER}{{12,}}"
 )
 #: What follows the name of the scheme, whatever separates the two.
-_BEARER = re.compile(r"(?i)(bearer)(?:[\W_]|\\+[a-z0-9]{1,5}|%[0-9a-f]{2}){1,8}[A-Za-z0-9._~+/=%-]{8,}")
+_BEARER = Pattern(r"(?i)(bearer)(?:[\W_]|\\+[a-z0-9]{1,5}|%[0-9a-f]{2}){1,8}[A-Za-z0-9._~+/=%-]{8,}")
 
 
 def without_tokens(text: str) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator.errors import InvalidInput
+from coordinator.net.loopback import is_loopback
 
-__all__ = ["SecuritySettings", "is_loopback", "stays_here"]
+__all__ = ["SecuritySettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +91,3 @@ class SecuritySettings:
                 hint="listen on 127.0.0.1, or add --metrics-public: metrics hold kinds of work and counts, no work "
                 "keys, sessions or secrets; --insecure allows it together with calls that nothing protects",
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from its own host only."""
-    if host in {"localhost", "127.0.0.1"}:
-        return True
-    import ipaddress
-
-    try:
-        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return (mapped or address).is_loopback
-
-
-def stays_here(endpoint: str) -> bool:
-    """Return whether what is sent to ``HOST:PORT`` or ``unix:PATH`` does not leave this host."""
-    return endpoint.startswith("unix:") or is_loopback(endpoint.rpartition(":")[0])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from coordinator.engine.briefing.briefing import BriefingCommand
@@ -53,7 +52,7 @@ __all__ = [
 def policy_of(request: pb.SetPolicyRequest, key_rules: KeyRules) -> Policy:
     """Read the policy that is to be set."""
     wanted = request.policy
-    policy = replace(policy_from(wanted), pattern=key_rules.parse_pattern(wanted.pattern), built_in=False)
+    policy = policy_from(wanted)._replace(pattern=key_rules.parse_pattern(wanted.pattern), built_in=False)
     if wanted.repeat not in REPEATS:
         raise InvalidInput(f"{wanted.repeat} is not a repeat; allowed are {', '.join(Repeat)}", field="repeat")
     if policy.repeat is Repeat.AFTER:

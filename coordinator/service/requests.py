@@ -132,7 +132,7 @@ def placed_as_sent(answer: Claim | Denial, keyed: Keyed, request: pb.ClaimNextRe
     choice = answer.choice
     if choice is None or choice.place is None:
         return answer
-    return replace(answer, choice=choice._replace(place=list(request.candidates).index(keyed.typed) + 1))
+    return answer._replace(choice=choice._replace(place=list(request.candidates).index(keyed.typed) + 1))
 
 
 def renew_command(

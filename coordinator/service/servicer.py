@@ -7,7 +7,6 @@ logged. A call answers before its caller's deadline, so that the caller learns w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -149,8 +148,8 @@ class Servicer(ReadCalls, OperatorCalls, ImportCalls, WaitingCalls, CoordinatorS
         first = self._new_fleets.answered(keyed.fleet, answer, was_empty=was_empty)
         # At a limit, other work of the kind may be at the same one.
         if isinstance(answer, model.Denial) and answer.reason is not model.DenialReason.LIMIT:
-            answer = replace(
-                answer, alternatives=await self._alternatives.to(keyed, command.session, deadline=deadline)
+            answer = answer._replace(
+                alternatives=await self._alternatives.to(keyed, command.session, deadline=deadline)
             )
         return replies.claim_reply(answer, keyed.typed, new_fleet=first, waited=waited_of(held))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from coordinator import clock
@@ -92,5 +91,5 @@ class StatusReader:
         with contextlib.suppress(TryAgain):
             found = await self._runner.run(partial(progress, paths, now), deadline=deadline)
             pool, blockers = await self._overview.summary(paths, now, deadline=deadline)
-            return replace(found, pool=pool, pool_blockers=blockers)
+            return found._replace(pool=pool, pool_blockers=blockers)
         return found

@@ -231,7 +231,8 @@ class TestFaults:
 
     @pytest.mark.parametrize("module", ["crash_report", "streams"])
     def test_even_the_last_words_may_fail(self, module: str) -> None:
-        code = f"import sys; sys.modules['coordinator.cli.{module}'] = None\nfrom coordinator.cli import main; main()"
+        code = f"import sys; sys.modules['coordinator.cli.{module}'] = sys.modules['coordinator.cli.entry'] = None\n"
+        code += "from coordinator.cli import main; main()"
         done = run("work-list", environment={}, program=(sys.executable, "-c", code))
         assert (done.returncode, done.stderr) == (70, "error: the command failed because of an internal error\n")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -96,12 +95,12 @@ async def test_what_is_only_read_promises_nothing(client: Driven) -> None:
 
 @pytest.mark.parametrize(("at", "left"), [(0.0, 100.0), (99.5, 0.5), (100.0, 0.0), (1e6, 0.0)])
 def test_a_reading_may_be_given(at: float, left: float) -> None:
-    claim = replace(CLAIM, deadline=100.0)
+    claim = CLAIM._replace(deadline=100.0)
     assert (claim.remaining(at), claim.is_lost(at)) == (left, left == 0)
 
 
 def test_another_process_of_the_host_can_go_by_the_deadline() -> None:
-    claim = replace(CLAIM, deadline=clock.boot_seconds() + 60)
+    claim = CLAIM._replace(deadline=clock.boot_seconds() + 60)
     assert pickle.loads(pickle.dumps(claim)).is_lost() is False  # noqa: S301  # just made
 
 
@@ -109,7 +108,7 @@ def test_the_countdown_of_top_goes_on(host: Host, coordinator: RunningCoordinato
     with Client(coordinator.endpoint, fleet=fleet) as client:
         status = client.status()
     briefing = Briefing(
-        NOW, 1, (CLAIM, replace(CLAIM, work_key="task:b", remaining_seconds=500.0)), (), (), 0, 0, 0, ""
+        NOW, 1, (CLAIM, CLAIM._replace(work_key="task:b", remaining_seconds=500.0)), (), (), 0, 0, 0, ""
     )
     board = Board(fleet, Seen(briefing, HotKeys((), 3600.0, complete=True), status, clock.boot_seconds()))
     host.sleep(100.0)

@@ -205,7 +205,7 @@ async def test_a_claim_after_an_expiry_leaves_the_same_history_with_and_without_
     assert await world.count("loose") == 0
     assert previous[0] is not None
     assert previous[1] is not None
-    assert replace(previous[0], ended_at=None) == replace(previous[1], ended_at=None)
+    assert previous[0]._replace(ended_at=None) == previous[1]._replace(ended_at=None)
 
 
 async def test_a_claim_that_etcd_does_not_end_is_ended_by_the_clock(world: World) -> None:

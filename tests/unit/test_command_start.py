@@ -10,6 +10,7 @@ import pytest
 
 from coordinator.cli.app import MODULES
 from coordinator.cli.context import find_verb
+from tests.conftest import RunningCoordinator
 
 _LOADED = "import sys; sys.argv = ['coordination', *{arguments!r}]; import os; os._exit = sys.exit\n"
 _LOADED += "from coordinator.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
@@ -46,6 +47,28 @@ def test_what_asks_no_coordinator_loads_no_grpc(arguments: list[str]) -> None:
         [sys.executable, "-c", _LOADED.format(arguments=arguments)], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, ""), done
+
+
+#: What takes longer to load than all that a command needs of the standard library beside gRPC and typer.
+_SLOW = {"dataclasses", "email", "hashlib", "json", "random", "secrets", "tempfile", "tomllib", "unittest", "uuid"}
+_OTHERS = {"coordinator.engine", "coordinator.run.wrapper", "coordinator.server", "cryptography", "pydantic", "rich"}
+_BESIDE = """
+import os, sys
+import grpc, grpc._channel, typer, coordinator.v1.service_pb2_grpc
+before = {*sys.modules}
+os._exit = lambda code: print(code, *sorted({*sys.modules} - before))
+from coordinator.cli import main
+main()
+"""
+
+
+def test_the_full_command_loads_little_beside_grpc_and_typer(coordinator: RunningCoordinator, fleet: str) -> None:
+    arguments = ["work-claim", "s", "task:x", "--endpoint", coordinator.endpoint, "--fleet", fleet, "--wait", "1s"]
+    done = subprocess.run([sys.executable, "-c", _BESIDE, *arguments], capture_output=True, text=True, timeout=60)
+    code, *loaded = done.stdout.splitlines()[-1].split()
+    assert code == "0", done
+    assert "coordinator.client._sync" in loaded
+    assert sorted((_SLOW | _OTHERS) & {*loaded}) == []
 
 
 def test_every_command_is_in_the_module_that_the_list_names() -> None:

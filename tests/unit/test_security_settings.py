@@ -9,7 +9,8 @@ import pytest
 
 from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
-from coordinator.security.settings import SecuritySettings, is_loopback
+from coordinator.net.loopback import is_loopback
+from coordinator.security.settings import SecuritySettings
 
 PAIR: dict[str, Any] = {"tls_cert": Path("c"), "tls_key": Path("k")}
 TOKENS: dict[str, Any] = {"tokens": Path("t")}

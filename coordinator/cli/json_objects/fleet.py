@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from coordinator import model
 from coordinator.cli.json_objects.fields import Object, format_moment, value_or_none
@@ -120,7 +119,7 @@ def _progress_object(progress: model.Progress) -> Object:
         "last_completion_at": format_moment(progress.last_completion_at),
         "longest_held": [live_claim_object(claim) for claim in progress.longest_held],
         "blockers": [_hot_key(entry) for entry in progress.blockers],
-        "pool": None if progress.pool is None else asdict(progress.pool),
+        "pool": None if progress.pool is None else progress.pool._asdict(),
         "pool_blockers": [
             {
                 "work_key": each.work_key,

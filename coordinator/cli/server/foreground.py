@@ -23,13 +23,14 @@ from coordinator.errors import CoordinatorError
 from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
 from coordinator.net.endpoints import split_address
+from coordinator.net.loopback import is_loopback
 from coordinator.net.unix_sockets import is_unix
 from coordinator.process.memory import collect_less_often, return_large_blocks
 from coordinator.process.open_files import need_files
 from coordinator.process.service_manager import notify
 from coordinator.reaper import ReaperSettings
 from coordinator.security.host_users import has_other_users
-from coordinator.security.settings import SecuritySettings, is_loopback
+from coordinator.security.settings import SecuritySettings
 from coordinator.server import Server
 from coordinator.server_limits import LimitSettings, check_quota
 from coordinator.store.embedded import (

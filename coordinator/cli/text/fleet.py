@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from datetime import UTC, datetime
 
 from coordinator.cli.quantities import format_bytes, format_count
@@ -111,7 +110,7 @@ def _describe_progress(status: Status, paused: Sequence[str], now: datetime) -> 
         granted, completed = _ago(progress.last_grant_at, now), _ago(progress.last_completion_at, now)
         lines.append(f"  last grant {granted}, last completion {completed}")
     pool = None if progress is None else progress.pool
-    if pool is not None and astuple(pool) != astuple(PoolCounts()):
+    if pool is not None and pool != PoolCounts():
         lines += _describe_pool(pool, progress.pool_blockers if progress else ())
     if status.loose_ends:
         lines.append(f"  free: {status.loose_ends} left unfinished: coordination work-list --state abandoned")

@@ -7,7 +7,6 @@ page. What is listed as available is not work that the pool withholds: a loop ov
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from coordinator.limits import MAX_PAGE_SIZE
@@ -36,17 +35,20 @@ class Wanted(NamedTuple):
     session: str | None
 
 
-@dataclass(slots=True)
 class WorkList:
-    """What was listed; ``revision`` and ``damaged`` are those of the records."""
+    """What was listed; ``revision`` and ``damaged`` are those of the records.
 
-    records: list[Record] = field(default_factory=list)
-    pool: list[PoolEntry] = field(default_factory=list)
-    #: Abandoned work that the pool does not hand out now.
-    withheld: set[str] = field(default_factory=set)
-    next_page_token: str | None = None
-    revision: int = 0
-    damaged: int = 0
+    ``withheld`` is abandoned work that the pool does not hand out now.
+    """
+
+    __slots__ = ("damaged", "next_page_token", "pool", "records", "revision", "withheld")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.pool: list[PoolEntry] = []
+        self.withheld: set[str] = set()
+        self.next_page_token: str | None = None
+        self.revision = self.damaged = 0
 
     def __len__(self) -> int:
         return len(self.records) + len(self.pool)

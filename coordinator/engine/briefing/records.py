@@ -6,7 +6,7 @@ more records are read than may be shown, and claims of a session are looked for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from coordinator.engine.documents import StoredClaim
@@ -94,7 +94,7 @@ class Room:
         if self.left >= 0:
             return shown
         short: dict[str, Any] = {name: f"{text[: LONGEST - 1]}…" for name, text in texts.items() if len(text) > LONGEST}
-        return replace(shown, **short)
+        return shown._replace(**short)
 
 
 @dataclass(slots=True)

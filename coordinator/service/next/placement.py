@@ -108,7 +108,7 @@ class Placements:
             if refusal is not None:
                 earlier = await run(partial(placed_before, command, first.paths))
                 if isinstance(earlier, Claim):
-                    return replace(earlier, choice=Choice(_place(candidates, earlier)))
+                    return earlier._replace(choice=Choice(_place(candidates, earlier)))
                 raise refusal
             search = Search(command, candidates, self._views.of(FleetPaths(first.fleet)), policies, payer)
             answer = await self._place(search, run, deadline)
@@ -134,11 +134,11 @@ class Placements:
             placed = earlier if isinstance(earlier, Claim) else None
         await self._contend(search, run)
         if placed is not None and search.granted is not None and search.passed_over is not None:
-            return replace(placed, choice=search.passed_over.choice(search.passed_over.seen + 1))
+            return placed._replace(choice=search.passed_over.choice(search.passed_over.seen + 1))
         place = None if placed is None else _place(candidates, placed)
         passed_over = pass_over(candidates if place is None else candidates[: place - 1], search.reasons())
         if placed is not None:
-            return replace(placed, choice=passed_over.choice(place))
+            return placed._replace(choice=passed_over.choice(place))
         # What was granted is counted where the grant is made, as its caller may be gone.
         self._recorder.placed(first.fleet, first.work_key.kind, Place.NONE, passed_over.counts)
         return await self._denial(search, passed_over, run)

@@ -14,7 +14,6 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -112,7 +111,7 @@ class PoolOverview:
         failed = await self._runner.run(
             partial(which_failed, paths, [each.work_key for each in found]), deadline=deadline
         )
-        shown = (replace(each, state=PoolStanding.FAILED) if each.work_key in failed else each for each in found)
+        shown = (each._replace(state=PoolStanding.FAILED) if each.work_key in failed else each for each in found)
         return _counts(counts, there.failed), tuple(shown)
 
     async def _current(self, paths: FleetPaths, deadline: float) -> PoolView:

@@ -166,7 +166,7 @@ class PoolPlacements:
             if refusal is not None and not explain:
                 earlier = await run(partial(placed_before, command, anywhere))
                 if isinstance(earlier, Claim):
-                    return replace(earlier, choice=Choice(from_pool=True))
+                    return earlier._replace(choice=Choice(from_pool=True))
                 raise refusal
             await view.loaded(deadline=deadline)
             search = _Search(command, kind, view, policies, payer)
@@ -186,7 +186,7 @@ class PoolPlacements:
                 if granted.claimed_at == command.now:
                     piece_paths = paths.of(WorkKey(granted.kind, granted.work_key.partition(":")[2]))
                     self._claim_limits.granted(fleet, piece_paths.claim, command.session)
-                return replace(granted, choice=Choice(from_pool=True))
+                return granted._replace(choice=Choice(from_pool=True))
             return await self._denial(search, paths, run)
 
     async def _take_best(self, search: _Search, run: _Run, deadline: float) -> Claim | None:

@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -170,7 +169,7 @@ class TopicClaims:
         """Compare what was granted with all that came before it, and answer the claim."""
         try:
             if not await asking.view.reached(claim.fencing_token, seconds=asking.patience(_EVENT_SECONDS)):
-                return replace(claim, similar_unknown=True)
+                return claim._replace(similar_unknown=True)
             if before is None or asking.view.changed_since(before[0], asking.key):
                 matches = self._similar.find(asking)
             else:
@@ -181,7 +180,7 @@ class TopicClaims:
                 similar, asked = as_known(asking, matches, claim.fencing_token), []
         except CoordinatorError as error:
             _LOG.info("similar topics of a claim could not be looked for: %s", error)
-            return replace(claim, similar_unknown=True)
+            return claim._replace(similar_unknown=True)
         if asked and claim.claimed_at == asking.command.now and await self._take_back(asking, claim, payer):
             return self._denied(asking, asked)
         return self._answered(asking, claim, similar)
@@ -221,7 +220,7 @@ class TopicClaims:
                 self._shown[asking.paths.fleet, asking.key] = None
                 if len(self._shown) > _SHOWN_KEPT:
                     self._shown.popitem(last=False)
-        return replace(claim, similar=tuple(each.topic for each in similar[:MAX_SIMILAR_SHOWN]))
+        return claim._replace(similar=tuple(each.topic for each in similar[:MAX_SIMILAR_SHOWN]))
 
 
 async def _nothing() -> list[Claim | Denial | Exception]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from coordinator.errors import InvalidInput, Unavailable
-from coordinator.security.settings import is_loopback
+from coordinator.net.loopback import is_loopback
 
 __all__ = ["LOOPBACK", "check_loopback", "reserve"]
 

@@ -16,9 +16,9 @@ import grpc.aio
 from coordinator.errors import InvalidInput
 from coordinator.net.channels import CHANNEL_OPTIONS
 from coordinator.net.endpoints import parse_endpoints
+from coordinator.net.loopback import stays_here
 from coordinator.net.unix_sockets import UNIX, target_of
 from coordinator.security.file_trust import read_bounded, read_trusted
-from coordinator.security.settings import stays_here
 
 __all__ = ["EtcdAccess", "parse_members"]
 

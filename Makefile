@@ -101,6 +101,9 @@ $(VENV)/.browser: $(VENV)/.ready tests/browser/requirements.lock
 browser-test: setup $(VENV)/.browser ## Test the board in a headless Chromium, which must be installed (Debian: chromium).
 	@$(PYTEST) tests/browser $(PYTEST_ARGS)
 
+screenshots: setup $(VENV)/.browser ## Take the pictures of the board in docs/images; needs Chromium, and looks best with the font Inter.
+	@$(BIN)/python -m tests.browser.screenshots
+
 test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves out: they take long, and rarely find anything new.
 	@$(PYTEST) $(PARALLEL) -m long $(PYTEST_ARGS)
 	@COORDINATION_TOPIC_ROUNDS=200 $(PYTEST) tests/integration/test_similar_topics.py

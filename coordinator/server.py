@@ -108,9 +108,10 @@ class Server:
 
     @property
     def ready_line(self) -> str:
-        """The line with all addresses."""
+        """The line with all addresses; the board is where calls over HTTP are answered."""
         etcd = ",".join(self._settings.etcd)
-        return f"coordinator ready: grpc {self.endpoint}, metrics {self.metrics_url}, etcd {etcd}"
+        board = f", board {self.http_url}/" if self.http_url else ""
+        return f"coordinator ready: grpc {self.endpoint}, metrics {self.metrics_url}, etcd {etcd}{board}"
 
     async def start(self) -> None:
         """Start to answer calls; raises ``Unavailable`` if an address is taken or etcd does not answer."""

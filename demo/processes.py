@@ -31,7 +31,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 #: An etcd before 3.6 does not say what its quota is; this is that of the one that `up` starts.
 _QUOTA = ("--etcd-quota-bytes", str(DEFAULT_QUOTA_BYTES))
 _COMMAND = Path(sys.executable).with_name("coordination")
-_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board (\S+))?\n")
 
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Typed:
 
 @dataclass(frozen=True)
 class Coordinator:
-    """A running coordinator; ``etcd`` is the endpoint of its etcd, ``metrics`` the URL of its metrics.
+    """A running coordinator; ``etcd`` is the endpoint of its etcd, ``metrics`` and ``board`` are URLs.
 
     Commands are typed in the directory ``home``.
     """
@@ -60,6 +60,7 @@ class Coordinator:
     endpoint: str
     metrics: str
     etcd: str
+    board: str
     home: Path
 
     async def type(self, *arguments: str, fleet: str = "default") -> Typed:
@@ -139,7 +140,7 @@ async def start_coordinator(
         process = await asyncio.create_subprocess_exec(
             _COMMAND,
             *store,
-            *("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
+            *("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"),
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -147,10 +148,10 @@ async def start_coordinator(
         )
     async with _ended_afterwards(process):
         line = await _read_line(process, "the coordinator to be ready")
-        ready = _READY.match(line.decode(errors="replace"))
+        ready = _READY.fullmatch(line.decode(errors="replace"))
         if not ready:
             raise DemoFailed(f"the coordinator did not start: {_last_line(home / 'coordinator.log')}")
-        yield Coordinator(ready[1], ready[2], ready[3], home)
+        yield Coordinator(ready[1], ready[2], ready[3], ready[4], home)
 
 
 @asynccontextmanager

@@ -116,6 +116,7 @@ class RunningCoordinator:
     metrics_url: str
     etcd: str
     process: subprocess.Popen[str]
+    board: str | None = None
 
     @property
     def http_url(self) -> str:
@@ -130,7 +131,7 @@ Coordination = Callable[..., subprocess.CompletedProcess[str]]
 
 #: The installed command, as users run it.
 COMMAND = str(Path(sys.executable).with_name("coordination"))
-_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board (\S+))?\n")
 
 
 def _environment(**more: str) -> dict[str, str]:
@@ -184,7 +185,7 @@ def _run_coordinator(*arguments: str, **environment: str) -> Iterator[RunningCoo
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         try:
-            yield RunningCoordinator(ready[1], ready[2], ready[3], process)
+            yield RunningCoordinator(ready[1], ready[2], ready[3], process, ready[4])
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)

@@ -117,6 +117,7 @@ def _show_where(coordinators: list[Coordinator], prometheus: RunningPrometheus) 
     lines = [
         ("etcd", one.etcd),
         *((f"coordinator {number}", f"{its.endpoint}, {its.metrics}") for number, its in enumerate(coordinators, 1)),
+        ("board", f"{one.board}?fleet={_FLEET}"),
         ("Prometheus", prometheus.url),
         ("convergence", prometheus.page("graph", **graph)),
         ("alerts", prometheus.page("alerts")),

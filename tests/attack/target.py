@@ -26,7 +26,7 @@ MOST_MIB = 200
 TIMES, ALWAYS = 5, 0.05
 #: How long the normal client's claims are counted at least, in seconds.
 _LEAST_SECONDS = 1.0
-_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n?")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board \S+)?\n?")
 _NORMAL_CLIENT = Path(__file__).with_name("normal_client.py")
 
 

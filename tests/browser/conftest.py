@@ -19,7 +19,7 @@ from coordinator import Client
 from tests.conftest import RunningCoordinator
 
 #: Debian's name, and those of other systems.
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 #: Only ever reached by what fails.
 _LIMIT_MS = 60_000
 expect.set_options(timeout=_LIMIT_MS)
@@ -87,8 +87,8 @@ class Boards:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    found = next((path for each in _PROGRAMS if (path := shutil.which(each))), None)
-    assert found, f"a browser is needed: one of {', '.join(_PROGRAMS)}"
+    found = next((path for each in PROGRAMS if (path := shutil.which(each))), None)
+    assert found, f"a browser is needed: one of {', '.join(PROGRAMS)}"
     with sync_playwright() as playwright:
         # Root, which CI runs as, has no sandbox; every page here is the test's own.
         launched = playwright.chromium.launch(

@@ -41,7 +41,7 @@ MOST_SECONDS = 0.2
 MOST_GROWTH = 24.0
 PUTS_AT_A_TIME = 120
 COMMAND = str(Path(sys.executable).with_name("coordination"))
-_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board \S+)?\n")
 
 Puts = Iterator[tuple[bytes, bytes]]
 

@@ -68,7 +68,8 @@ def test_what_it_prints_leads_somewhere_and_at_the_end_it_says_what_was_seen(tmp
     with Demo(tmp_path, "--seconds", "12") as demo:
         assert demo.reported.endswith(LAST_LINE), demo.process.communicate()
         urls = re.findall(r"http://\S+", demo.reported)
-        assert len(urls) == 5
+        assert len(urls) == 6
+        assert re.search(r"^board +http://\S+/\?fleet=observed$", demo.reported, re.MULTILINE)
         for url in urls:
             with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # the addresses of our own
                 assert answer.status == 200

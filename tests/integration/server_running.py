@@ -21,7 +21,7 @@ from tests.loaded_command import shared_command
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))
 FREE_PORTS = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
-READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+)\n?")
+READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board (\S+))?\n?")
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[A-Za-z0-9_.:/#@+-]+)(?: |$)')
 
 

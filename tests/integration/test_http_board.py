@@ -44,6 +44,10 @@ def test_the_board_is_served_with_a_policy_that_allows_its_own_files_only(
     assert policy["require-trusted-types-for"] == "'script'"
 
 
+def test_the_ready_line_says_where_it_is(coordinator: RunningCoordinator) -> None:
+    assert coordinator.board == f"{coordinator.http_url}/"
+
+
 def test_nothing_is_loaded_from_elsewhere() -> None:
     for text in FILES.values():
         assert not re.findall(r"(?:https?:)?//[\w.]+\.\w+/?", text.replace(NAMESPACE, ""))

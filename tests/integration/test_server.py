@@ -83,6 +83,8 @@ class TestStarting:
             ready = READY.fullmatch(process.stdout.readline())
             assert ready
             assert ready[1].startswith("0.0.0.0:")
+            # Metrics only: there is no board.
+            assert ready[4] is None
             process.terminate()
             assert process.wait(timeout=30) == 0
 

@@ -73,8 +73,8 @@ def _say_where(context: Context) -> int:
     found = {"url": url, "file": None, "bytes": None}
     if url is None:
         text = (
-            f"where the board of {context.endpoint} is, the coordinator says when it starts (its metrics without "
-            "/metrics); on a unix socket there is one with --http-listen and --tokens"
+            f"where the board of {context.endpoint} is, the coordinator says when it starts; on a unix "
+            "socket there is one with --http-listen and --tokens"
         )
         answer(context, text, found)
     else:

@@ -48,6 +48,7 @@ __all__ = [
     "decode",
     "is_wanted",
     "lease_for",
+    "read_value",
     "time_left",
 ]
 
@@ -212,3 +213,14 @@ def decode(document: type[D], found: KeyValue) -> Operation[D | None]:
     except Undecodable as error:
         yield Damaged(found.key, str(error))
         return None
+
+
+def read_value(reading: Operation[T]) -> T:
+    """Return what an operation decodes from values that are there already; those that are damaged are passed over."""
+    try:
+        while isinstance(next(reading), Damaged):
+            pass
+    except StopIteration as stop:
+        found: T = stop.value
+        return found
+    raise TypeError("to decode a value takes no step but a report of damage")

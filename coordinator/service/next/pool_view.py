@@ -30,7 +30,7 @@ from coordinator.engine.look import sight_of_record
 from coordinator.engine.pool.dependencies import Dependency, look_at_dependencies
 from coordinator.engine.pool.scan import Live, read_claims, read_entry, read_pool_page, touch
 from coordinator.engine.pool.witness import Witness, writer_of
-from coordinator.engine.steps import Damaged, Operation
+from coordinator.engine.steps import Operation, read_value
 from coordinator.engine.transaction import KeyValue, end_of_prefix
 from coordinator.errors import CoordinatorError, Unavailable
 from coordinator.model import SkipReason
@@ -201,7 +201,7 @@ class PoolView(PoolOrder):
             self.witness.heard(writer, revision, boot_seconds())
         if work_key not in self._pieces and work_key not in self._depended and work_key not in self._held:
             return
-        sight = None if kv is None else _read(sight_of_record(kv, revision, live=True))
+        sight = None if kv is None else read_value(sight_of_record(kv, revision, live=True))
         held = self._held.get(work_key)
         if held is None or held.revision <= revision:
             if sight is not None and sight.taken is SkipReason.HELD:
@@ -229,17 +229,6 @@ class PoolView(PoolOrder):
         self.problem = reason
         self._forget()
         self._changed.set()
-
-
-def _read(reading: Operation[T]) -> T:
-    """Return what an operation reads that takes no more than a value."""
-    try:
-        while isinstance(next(reading), Damaged):
-            pass
-    except StopIteration as stop:
-        found: T = stop.value
-        return found
-    raise TypeError("to read a record takes no more than its value")
 
 
 def _unavailable() -> Unavailable:

@@ -22,7 +22,7 @@ from functools import partial
 
 from coordinator.engine.layout import FleetPaths, WorkPaths
 from coordinator.engine.look import Sight, sight_of_record
-from coordinator.engine.steps import Damaged
+from coordinator.engine.steps import read_value
 from coordinator.engine.transaction import KeyValue, end_of_prefix
 from coordinator.service.fleet_views import FleetViews
 from coordinator.store.etcd.client import EtcdChannel
@@ -181,11 +181,4 @@ def _is_news(known: Sight | None, kv: KeyValue) -> bool:
 
 def _read(kv: KeyValue) -> Sight:
     """Return what a record says that was just written. One that cannot be read is tried."""
-    reading = sight_of_record(kv, kv.mod_revision, live=True)
-    try:
-        while isinstance(next(reading), Damaged):
-            pass
-    except StopIteration as stop:
-        sight: Sight = stop.value
-        return sight
-    raise TypeError("to read a record takes no more than its value")
+    return read_value(sight_of_record(kv, kv.mod_revision, live=True))

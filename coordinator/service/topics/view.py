@@ -21,10 +21,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from typing import TypeVar
 
 from coordinator.engine.layout import FleetPaths, read_work_key
-from coordinator.engine.steps import Damaged, Operation
+from coordinator.engine.steps import read_value
 from coordinator.engine.topics import MAX_TOPICS, Match, Topic, TopicIndex, read_topic
 from coordinator.engine.topics.scan import RecordedTopic, read_topic_page, topic_of
 from coordinator.engine.topics.signatures import SeenTopic
@@ -39,7 +38,6 @@ from coordinator.store.operation_driver import Runner
 
 __all__ = ["TopicView", "TopicViews", "topic_of_work"]
 
-T = TypeVar("T")
 #: Fleets whose topics are in memory at a time, and after how many seconds without a claim of a topic one is forgotten.
 _FLEETS, _IDLE_SECONDS = 16, 900.0
 #: How old topics may be that are shown, by when they were claimed or have ended.
@@ -199,7 +197,7 @@ class TopicView:
         self._loaded = True
 
     def _take(self, key: bytes, kv: KeyValue | None, revision: int) -> None:
-        found = None if kv is None else _read(topic_of(kv, self._table))
+        found = None if kv is None else read_value(topic_of(kv, self._table))
         if found is not None:
             self._put(found)
             return
@@ -268,14 +266,3 @@ def _in_order(batch: WatchBatch) -> Iterable[tuple[int, KeyValue | None, bytes]]
     puts: Iterable[tuple[int, KeyValue | None, bytes]] = ((kv.mod_revision, kv, kv.key) for kv in batch.puts())
     gone: Iterable[tuple[int, KeyValue | None, bytes]] = ((each.revision, None, each.key) for each in batch.deletes())
     return heapq.merge(puts, gone, key=lambda event: event[0])
-
-
-def _read(reading: Operation[T]) -> T:
-    """Return what an operation reads that takes no more than a value."""
-    try:
-        while isinstance(next(reading), Damaged):
-            pass
-    except StopIteration as stop:
-        found: T = stop.value
-        return found
-    raise TypeError("to read a record takes no more than its value")

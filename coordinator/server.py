@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from urllib.parse import urlsplit
 
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
@@ -145,6 +146,7 @@ class Server:
             endpoint=self.endpoint,
             clock=self._wall,
             offsets=dict if reaper is None else reaper.offsets,
+            clear_http=self._clear_http,
         )
         self._space = SpaceWatch(self._channel, quota_bytes=settings.quota_bytes)
         budgets = WriteBudgets(settings.limits, lambda: self._space.quota_bytes or settings.quota_bytes, recorder)
@@ -264,6 +266,11 @@ class Server:
         """Close all connections, which are older than a pause, and listen for new ones."""
         await self._listener.replace(self._serve)
         self._web.renew()
+
+    def _clear_http(self) -> str:
+        """Return where tokens come over HTTP without TLS, "" for nowhere."""
+        security = self._settings.security
+        return "" if security.tokens is None or security.tls_cert is not None else urlsplit(self.http_url).netloc
 
     def _looked(self, credentials: CredentialsFile, authorizer: Authorizer) -> Callable[[], None]:
         known = credentials.current

@@ -20,7 +20,15 @@ from coordinator.net.loopback import stays_here
 from coordinator.net.unix_sockets import is_unix
 from coordinator.security.host_users import has_other_users
 
-__all__ = ["expiry_of", "judge_clear_token", "judge_encryption", "judge_expiry", "read_expiry", "shown_expiry"]
+__all__ = [
+    "expiry_of",
+    "judge_clear_http",
+    "judge_clear_token",
+    "judge_encryption",
+    "judge_expiry",
+    "read_expiry",
+    "shown_expiry",
+]
 
 #: A certificate that ends sooner is worth a warning: time to notice, and to make a new one, in days.
 SOON_DAYS = 21
@@ -98,6 +106,16 @@ def judge_clear_token(endpoints: Iterable[str]) -> Iterator[Finding]:
             "token-in-clear",
             f"the token is sent in clear text to {', '.join(ports)}, which another user of this host could take",
             "start the coordinator with `--listen unix:/PATH`, which only its own user can have; or turn TLS on",
+        )
+
+
+def judge_clear_http(address: str) -> Iterator[Finding]:
+    """Judge where a coordinator takes tokens over HTTP without TLS, "" for nowhere: it is as with the other port."""
+    if address and stays_here(address) and has_other_users():
+        yield warning(
+            "token-in-clear",
+            f"tokens are sent in clear text over HTTP to {address}, which another user of this host could take",
+            "turn TLS on with `--tls-cert`, or have no calls over HTTP: `--metrics-listen` serves the metrics alone",
         )
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from coordinator import clock
 from coordinator.diagnosis.clocks import judge_offsets, judge_signs
 from coordinator.diagnosis.findings import Finding, is_healthy, judge_tasks
+from coordinator.diagnosis.tls import judge_clear_http
 from coordinator.engine.election import ReplicaSign, read_signs
 from coordinator.errors import CoordinatorError
 from coordinator.model import TaskStatus
@@ -33,7 +34,7 @@ class DiagnosisReader:
     """Examines; ``endpoint`` is what the coordinator listens on, ``clock`` what its caller's clock is compared with.
 
     ``tasks`` returns the state of its background tasks, and ``offsets`` what is known of the other replicas' clocks,
-    as ``Reaper.offsets`` does.
+    as ``Reaper.offsets`` does. ``clear_http`` returns where it takes tokens over HTTP without TLS, "" for nowhere.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class DiagnosisReader:
         endpoint: str,
         clock: Callable[[], datetime] = clock.now,
         offsets: Callable[[], Mapping[str, tuple[str, float, float]]] = dict,
+        clear_http: Callable[[], str] = str,
     ) -> None:
         self._examination = examination
         self._runner = runner
@@ -54,6 +56,7 @@ class DiagnosisReader:
         self._endpoint = endpoint
         self._clock = clock
         self._offsets = offsets
+        self._clear_http = clear_http
 
     async def read(self, *, deadline: float) -> pb.DiagnoseResponse:
         """Examine, and write down what was found; ``deadline`` is a reading of ``time.monotonic()``."""
@@ -62,6 +65,7 @@ class DiagnosisReader:
         if is_healthy(findings):
             findings += await self._clocks(deadline)
         findings += judge_tasks(self._tasks(), self._endpoint)
+        findings += judge_clear_http(self._clear_http())
         return pb.DiagnoseResponse(
             findings=[_message(finding) for finding in findings],
             version=self._version,

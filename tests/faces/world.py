@@ -57,8 +57,23 @@ class World:
         """Do something in the loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
-    def start(self) -> None:
+    def start(self, security: SecuritySettings | None = None) -> None:
+        """Start it; with the tokens of ``token_file``, unless it is protected otherwise."""
         self._thread.start()
+        security = security or SecuritySettings(tokens=self._make_tokens())
+        self._server = server.Server(
+            ServerSettings(
+                etcd=(self._etcd,),
+                listen="127.0.0.1:0",
+                http_listen="127.0.0.1:0",
+                grace_seconds=1.0,
+                reaper=None,
+                security=security,
+            )
+        )
+        self.run(self._server.start())
+
+    def _make_tokens(self) -> Path:
         tokens = self._directory / "tokens.toml"
         with new_files():
             for name, rights in (
@@ -69,17 +84,7 @@ class World:
                 add_credential(tokens, Wanted(name, **rights), self._directory / f"{name}.token")
         (self._directory / "wrong.token").write_text("nobody-knows-this-one")
         (self._directory / "wrong.token").chmod(0o600)
-        self._server = server.Server(
-            ServerSettings(
-                etcd=(self._etcd,),
-                listen="127.0.0.1:0",
-                http_listen="127.0.0.1:0",
-                grace_seconds=1.0,
-                reaper=None,
-                security=SecuritySettings(tokens=tokens),
-            )
-        )
-        self.run(self._server.start())
+        return tokens
 
     def stop(self) -> None:
         self.run(self._server.stop())

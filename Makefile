@@ -111,8 +111,15 @@ test-long: setup $(INTEROP_VENV)/.ready ## Run the tests that `make test` leaves
 		tests/cluster/test_lost_replies_store.py tests/cluster/test_lost_replies_client.py tests/cluster/test_next_race.py
 	@COORDINATION_MORE_EXAMPLES=10 $(PYTEST) $(PARALLEL) -m "not alone and not long" tests/property
 
-fuzz: setup ## Test more random keys, requests and stored values than `make test`, for FUZZ_MINUTES each.
+# Beside the environment and not in it: pytest would load it with every run.
+$(VENV)/openapi/.ready: $(VENV)/.ready tests/openapi/requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --upgrade --target $(VENV)/openapi \
+		-r tests/openapi/requirements.lock
+	@touch $@
+
+fuzz: setup $(VENV)/openapi/.ready ## Test more random keys, requests and stored values than `make test`, for FUZZ_MINUTES each.
 	@COORDINATION_FUZZ_MINUTES=$(FUZZ_MINUTES) $(PYTEST) -p no:randomly tests/fuzz $(PYTEST_ARGS)
+	@PYTHONPATH=$(VENV)/openapi COORDINATION_FUZZ_MINUTES=$(FUZZ_MINUTES) $(PYTEST) -p no:randomly tests/openapi $(PYTEST_ARGS)
 
 etcd: ## Fetch a newer etcd than the wheel's, from Debian, and print its path.
 	@$(PYTHON) scripts/fetch_etcd.py $(ETCD_SUITE)

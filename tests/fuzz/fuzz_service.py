@@ -69,7 +69,7 @@ class FuzzedService:
         self.tally: Counter[str] = Counter()
         self.troubles: list[str] = []
         self._loop = asyncio.new_event_loop()
-        self._handler = _TroubleHandler(self.troubles)
+        self._handler = TroubleHandler(self.troubles)
         logging.getLogger().addHandler(self._handler)
         self.mark_size()
         self.run(self._start(endpoint))
@@ -202,7 +202,7 @@ def _check_detail(error: grpc.aio.AioRpcError) -> None:
     assert (detail.code, detail.message) == (error.code().name, error.details())
 
 
-class _TroubleHandler(logging.Handler):
+class TroubleHandler(logging.Handler):
     """Notes what is logged as an error: nothing that is sent or stored may cause one."""
 
     def __init__(self, troubles: list[str]) -> None:

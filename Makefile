@@ -101,6 +101,14 @@ $(VENV)/.browser: $(VENV)/.ready tests/browser/requirements.lock
 browser-test: setup $(VENV)/.browser ## Test the board in a headless Chromium, which must be installed (Debian: chromium).
 	@$(PYTEST) tests/browser $(PYTEST_ARGS)
 
+.venv-node/.ready: tests/javascript/package.json tests/javascript/package-lock.json tests/javascript/.npmrc
+	@mkdir -p .venv-node && cp $^ .venv-node
+	@cd .venv-node && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+javascript-test: setup .venv-node/.ready ## Test clients in JavaScript, with packages from npm; needs Node.js 20 or newer.
+	@$(PYTEST) tests/javascript $(PYTEST_ARGS)
+
 screenshots: setup $(VENV)/.browser ## Take the pictures of the board in docs/images; needs Chromium, and looks best with the font Inter.
 	@$(BIN)/python -m tests.browser.screenshots
 
@@ -258,4 +266,4 @@ wheel: setup ## Build the wheel into dist/.
 	@$(BIN)/python -m hatchling build -t wheel
 
 clean: ## Remove the files that the other targets have made.
-	@rm -rf $(VENV) $(PROTO_VENV) $(INTEROP_VENV) .etcd .prometheus dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(PROTO_VENV) $(INTEROP_VENV) .venv-node .etcd .prometheus dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,11 +28,11 @@ from prometheus_client.samples import Sample
 import coordinator.server
 from benchmarks.load import Measured, measure
 from benchmarks.subjects import ServiceSubjects
-from coordinator.config import ServerSettings
 from coordinator.metrics import PrometheusRecorder
 from coordinator.metrics.prometheus import MAX_KINDS
 from coordinator.model import Cause, DenialReason, Outcome, SkipReason, State
 from coordinator.recorder import EndedAttempt, NullRecorder, Place, SimilarAnswer
+from coordinator.server_settings import ServerSettings
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
 
 __all__ = ["SERIES_OF_KINDS", "kind_samples", "record_random_kinds"]

@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 
 from coordinator import clock
 from coordinator._version import __version__
-from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
 from coordinator.logs.audit import Audit
 from coordinator.metrics import PrometheusRecorder, TaskGauges
@@ -25,6 +24,7 @@ from coordinator.metrics.replica_gauges import replica_gauges
 from coordinator.process.open_files import allowed_connections
 from coordinator.process.tasks import Tasks, watch_log
 from coordinator.reaper import Reaper
+from coordinator.server_settings import ServerSettings
 from coordinator.service import Middleware, Servicer
 from coordinator.service.access import Authorizer, CredentialsFile, add_guarded_reflection
 from coordinator.service.admission.admission import Admission

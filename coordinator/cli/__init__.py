@@ -1,7 +1,7 @@
 """The command line: ``coordination``.
 
-The commands about work and those that run a coordinator are packages, and so is each command with several views. There
-are more than twelve files because each other group of commands, and what all share, has one of its own.
+The commands about work and those that run a coordinator are packages, and so is each command with several views.
+There are more than twelve files because each other group of commands, and what all share, has one of its own.
 
 Invariant: however a command fails, and also where saying so fails, its exit code is one of those that are documented;
 1 means "no" to scripts, and is never that of a crash.

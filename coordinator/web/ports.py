@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import CollectorRegistry
 
-from coordinator.config import ServerSettings
 from coordinator.net.endpoints import split_address
 from coordinator.net.loopback import is_loopback
 from coordinator.process.open_files import allowed_http_connections
+from coordinator.server_settings import ServerSettings
 from coordinator.service.access import Authorizer
 from coordinator.service.connections.gate import Gate
 from coordinator.service.connections.stale import Unpaused

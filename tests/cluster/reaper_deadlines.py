@@ -167,7 +167,7 @@ async def _watch(endpoint: str, gone: dict[str, datetime]) -> None:
 #: A coordinator with a reaper whose clock allowance is short: there is no option for that, which is as it should be.
 _SERVE = """
 import asyncio, sys
-from coordinator.config import ServerSettings
+from coordinator.server_settings import ServerSettings
 from coordinator.reaper import ReaperSettings
 from coordinator.server import Server
 

@@ -24,11 +24,11 @@ from datetime import datetime, timedelta
 
 from coordinator import AsyncClient, Claim, Denial, clock
 from coordinator.clock import boot_seconds
-from coordinator.config import ServerSettings
 from coordinator.engine.layout import FleetPaths
 from coordinator.errors import CoordinatorError
 from coordinator.keys import parse_work_key
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc

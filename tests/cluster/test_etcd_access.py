@@ -17,11 +17,11 @@ import grpc
 import pytest
 
 from coordinator import AsyncClient, State, Unavailable
-from coordinator.config import ServerSettings
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.transaction import end_of_prefix
 from coordinator.errors import InvalidInput
 from coordinator.security.ca import Made, make_certificates
+from coordinator.server_settings import ServerSettings
 from coordinator.store.embedded.binary import wheel_program
 from coordinator.store.etcd.access import EtcdAccess
 from coordinator.store.etcd.client import EtcdChannel

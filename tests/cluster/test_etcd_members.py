@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from coordinator import AsyncClient, Outcome, OutcomeUnknown, Unavailable
-from coordinator.config import ServerSettings
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.members import PROBE_SECONDS
 from coordinator.store.etcd.methods import Methods

@@ -15,7 +15,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from coordinator import AsyncClient, ClaimDenied, Denial, OutcomeUnknown, Unavailable, clock
-from coordinator.config import ServerSettings
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.layout import FleetPaths
@@ -23,6 +22,7 @@ from coordinator.keys import WorkKey
 from coordinator.model import DenialReason, Outcome, State
 from coordinator.recorder import NullRecorder
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.service import claim_counts
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from coordinator import AsyncClient, Client
-from coordinator.config import ServerSettings
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.v1 import service_pb2 as pb
 from tests.cluster.losing_replies import (

@@ -13,9 +13,9 @@ import grpc.aio
 import pytest
 
 from coordinator import AsyncClient, NotHolder, Outcome
-from coordinator.config import ServerSettings
 from coordinator.net.channels import ERROR_METADATA_KEY
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.methods import Methods
 from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from coordinator import AsyncClient, Claim, NotHolder
-from coordinator.config import ServerSettings
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.v1 import service_pb2 as pb
 from tests.conftest import RunningEtcd
 from tests.lossy_proxy import BREAK, losing_answers

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coordinator import server
-from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError, HistoryGone, error_for_code
 from coordinator.process.new_files import new_files
 from coordinator.security.new_tokens import add_credential
 from coordinator.security.settings import SecuritySettings
 from coordinator.security.tokens_file import Wanted
+from coordinator.server_settings import ServerSettings
 from coordinator.service import Middleware
 from tests.faces.table import BROKEN, BROKEN_REVISION, ME
 

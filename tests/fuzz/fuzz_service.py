@@ -20,10 +20,10 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from coordinator.config import ServerSettings
 from coordinator.engine.transaction import Delete, KeyValue, Put, Range, Txn
 from coordinator.net.channels import ERROR_METADATA_KEY
 from coordinator.server import SERVICE, Server
+from coordinator.server_settings import ServerSettings
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.etcd.codec import decode_txn, encode_txn
 from coordinator.store.etcd.methods import Methods

@@ -6,8 +6,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from coordinator.config import ServerSettings
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 
 KEY = "task:db-migration"
 

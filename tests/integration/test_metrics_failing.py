@@ -9,9 +9,9 @@ import prometheus_client
 import pytest
 
 from coordinator import AsyncClient, Claim, Denial, State
-from coordinator.config import ServerSettings
 from coordinator.metrics.window import ConvergenceWindow
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from tests.conftest import RunningEtcd
 
 

@@ -18,8 +18,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from coordinator import AsyncClient, Client, server
-from coordinator.config import ServerSettings
 from coordinator.net.listeners import hold
+from coordinator.server_settings import ServerSettings
 from coordinator.service import drain
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types

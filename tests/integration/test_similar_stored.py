@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 
 from coordinator import AsyncClient, Claim, Denial, DenialReason, clock
-from coordinator.config import ServerSettings
 from coordinator.engine.claim import claim
 from coordinator.engine.claim_request import ClaimCommand
 from coordinator.engine.finish import FinishCommand, release
@@ -24,6 +23,7 @@ from coordinator.engine.withdrawal import WithdrawCommand
 from coordinator.model import Record, State
 from coordinator.recorder import NullRecorder
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.store.etcd.client import EtcdChannel
 from coordinator.store.leases.pool import LeasePool
 from coordinator.store.operation_driver import Runner

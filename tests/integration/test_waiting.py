@@ -14,7 +14,6 @@ import pytest
 
 from coordinator import AsyncClient, Claim, ClaimDenied, Denial, DenialReason, InvalidInput, Unavailable
 from coordinator.clock import boot_seconds, now
-from coordinator.config import ServerSettings
 from coordinator.engine.layout import FleetPaths
 from coordinator.engine.withdrawal import WithdrawCommand, hand_back
 from coordinator.errors import Unauthenticated
@@ -22,6 +21,7 @@ from coordinator.keys import parse_work_key
 from coordinator.model import NothingFree
 from coordinator.server import Server
 from coordinator.server_limits import LimitSettings
+from coordinator.server_settings import ServerSettings
 from coordinator.service.waiters import waits
 from coordinator.service.waiters.held import Wanted
 from coordinator.service.waiters.line import Waiter

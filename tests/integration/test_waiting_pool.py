@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from coordinator import AsyncClient, Claim, Denial, InvalidInput, NothingFree
-from coordinator.config import ServerSettings
 from coordinator.server import Server
+from coordinator.server_settings import ServerSettings
 from coordinator.service.waiters import pool_waits, waits
 from coordinator.service.waiters.held import Wanted
 from coordinator.store.etcd.methods import Methods

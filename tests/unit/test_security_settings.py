@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
 from coordinator.net.loopback import is_loopback
 from coordinator.security.settings import SecuritySettings
+from coordinator.server_settings import ServerSettings
 
 PAIR: dict[str, Any] = {"tls_cert": Path("c"), "tls_key": Path("k")}
 TOKENS: dict[str, Any] = {"tokens": Path("t")}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from coordinator.cli.server import up_arguments
-from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
 from coordinator.net.endpoints import parse_endpoints
 from coordinator.security.settings import SecuritySettings
+from coordinator.server_settings import ServerSettings
 
 ABSOLUTE = "a unix socket is named by an absolute path"
 REFUSED = {

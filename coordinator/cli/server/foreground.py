@@ -18,7 +18,6 @@ from coordinator._version import __version__
 from coordinator.cli.server import up_arguments
 from coordinator.cli.server.key_options import KeyOptions
 from coordinator.cli.streams import announce, notice
-from coordinator.config import ServerSettings
 from coordinator.errors import CoordinatorError
 from coordinator.logs import format as log_format
 from coordinator.logs.audit import Audit
@@ -33,6 +32,7 @@ from coordinator.security.host_users import has_other_users
 from coordinator.security.settings import SecuritySettings
 from coordinator.server import Server
 from coordinator.server_limits import LimitSettings, check_quota
+from coordinator.server_settings import ServerSettings
 from coordinator.store.embedded import (
     DEFAULT_QUOTA_BYTES,
     EmbeddedEtcd,

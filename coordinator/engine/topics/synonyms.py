@@ -1,6 +1,8 @@
 """Synonyms: words that are often written for one another in titles of work on software and on texts about it.
 
 Invariant: synonyms are similar, and never equal. They change scores, and no signature.
+
+Most of this file is the table. It is text in code because the engine reads no files.
 """
 
 from __future__ import annotations

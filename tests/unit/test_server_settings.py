@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.config import ServerSettings
 from coordinator.errors import InvalidInput
 from coordinator.net.endpoints import split_address
 from coordinator.security.settings import SecuritySettings
+from coordinator.server_settings import ServerSettings
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ from coordinator.cli.output import write_error_object
 from coordinator.cli.quantities import parse_duration, parse_ttl
 from coordinator.cli.session import find_session
 from coordinator.cli.streams import notice, write_error
-from coordinator.cli.text.claims import describe_claim
-from coordinator.cli.text.work import describe_similar
+from coordinator.cli.text.claims import describe_claim, describe_similar
 from coordinator.cli.work.arguments import DistinctFrom, SessionOption, Wait, read_wait
 from coordinator.cli.work.key_lists import STANDARD_INPUT, FromFile, read_key_list
 from coordinator.cli.work.new_fleet_notice import say_if_new

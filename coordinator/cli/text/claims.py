@@ -6,11 +6,11 @@ What follows ``DENIED:`` is in ``coordinator/denial_text.py``, because clients s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from coordinator.cli.text.work import HOW_ENDED, NAMED, describe_records, reasoner, some_keys
 from coordinator.model import (
+    Cause,
     Choice,
     Denial,
     DenialReason,
@@ -25,24 +25,34 @@ from coordinator.time_text import format_duration, format_time
 if TYPE_CHECKING:
     from coordinator.model import (
         Claim,
+        HistoryEntry,
         Previous,
         Record,
+        SimilarTopic,
         Submission,
     )
 
 __all__ = [
+    "HOW_ENDED",
     "after_a_wait",
     "describe_claim",
     "describe_completion",
-    "describe_expired",
     "describe_reap",
     "describe_release",
     "describe_revocation",
+    "describe_similar",
     "describe_submission",
     "explain_next",
+    "reasoner",
+    "some_keys",
     "what_after_denial",
     "what_after_nothing_free",
 ]
+
+#: How an abandoned attempt ended.
+HOW_ENDED = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
+#: How many of several work keys are named in a hint.
+_NAMED = 5
 
 
 def describe_claim(answer: Claim | Denial) -> str:
@@ -79,7 +89,7 @@ def _what_after_the_pool(denial: Denial, choice: Choice) -> str:
     again = ""
     if denial.retry_after_seconds is not None:
         again = f"; ask again in {format_duration(denial.retry_after_seconds)}"
-    held = ", ".join(key(each) for each in choice.also_held[:NAMED])
+    held = ", ".join(key(each) for each in choice.also_held[:_NAMED])
     own = f"go on with what you hold: {held}; " if held else ""
     match choice.nothing_free:
         case NothingFree.HELD:
@@ -147,7 +157,7 @@ def what_after_nothing_free(denial: Denial) -> str:
         if choice.nothing_free is NothingFree.BLOCKED:
             again = f"; the first of these may be repeated in {wait}, and --wait waits for it"
     if choice.also_held:
-        again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:NAMED])}{again}"
+        again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:_NAMED])}{again}"
     return f"name other work{again}"
 
 
@@ -160,12 +170,6 @@ def describe_submission(submission: Submission) -> str:
 def describe_reap(reaped: int, hours: float) -> str:
     """Say how many claims were reaped."""
     return f"reaped {reaped} stale claim{'' if reaped == 1 else 's'} (claimed + expired >{hours:g}h) -> abandoned"
-
-
-def describe_expired(expired: Sequence[Record], hours: float) -> str:
-    """List the claims that would be reaped, after how many they are."""
-    count = f"would reap {len(expired)} stale claim{'' if len(expired) == 1 else 's'} (claimed + expired >{hours:g}h)"
-    return "\n".join([count, *describe_records(expired)])
 
 
 def describe_revocation(record: Record) -> str:
@@ -184,3 +188,24 @@ def _describe_previous(attempt: int, previous: Previous) -> list[str]:
     lines += said_lines("reason", reasoner(previous), previous.reason)
     lines += said_lines("last note", previous.session, previous.note)
     return lines
+
+
+def describe_similar(similar: Iterable[SimilarTopic]) -> list[str]:
+    """Return a line for each topic that may be the same work."""
+    has = {State.CLAIMED: "held by", State.COMPLETED: "completed by", State.ABANDONED: "left unfinished by"}
+    return [
+        f"similar: {key(each.work_key)}, {has.get(each.state, each.state.value)} {name(each.session)}"
+        f"{'' if each.since is None else f' since {format_time(each.since)}'} ({each.score:.0%} alike)"
+        for each in similar
+    ]
+
+
+def some_keys(keys: Sequence[str]) -> str:
+    """Name the first of some work keys, and say how many more there are."""
+    more = len(keys) - _NAMED
+    return ", ".join(key(each) for each in keys[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def reasoner(of: Previous | Record | HistoryEntry) -> str | Writer | None:
+    """Return who gave the reason for which an attempt ended."""
+    return Writer.OPERATOR if of.cause is Cause.REVOKED else of.session

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from coordinator.cli.quantities import format_count
+from coordinator.cli.text.claims import HOW_ENDED, describe_similar, reasoner, some_keys
 from coordinator.model import (
     Cause,
     Event,
@@ -27,33 +28,23 @@ if TYPE_CHECKING:
         LogPage,
         PoolEntry,
         PoolWork,
-        Previous,
         Record,
         SimilarTopic,
         WorkDetails,
     )
 
 __all__ = [
-    "HOW_ENDED",
-    "NAMED",
     "describe_event",
+    "describe_expired",
     "describe_log",
     "describe_pool",
     "describe_records",
-    "describe_similar",
     "describe_work",
-    "reasoner",
-    "some_keys",
 ]
-
-#: How an abandoned attempt ended.
-HOW_ENDED = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
 
 
 #: What stands in the place of a time that is not known.
 _NO_TIME = "-" * len("2026-06-14T02:45:11Z")
-#: How many of several work keys are named in a hint.
-NAMED = 5
 
 
 def describe_records(records: Iterable[Record]) -> list[str]:
@@ -62,6 +53,12 @@ def describe_records(records: Iterable[Record]) -> list[str]:
         f"{record.state.value:<9}  {key(record.work_key)}  {name(record.session)}  {_when(record)}"
         for record in records
     ]
+
+
+def describe_expired(expired: Sequence[Record], hours: float) -> str:
+    """List the claims that would be reaped, after how many they are."""
+    count = f"would reap {len(expired)} stale claim{'' if len(expired) == 1 else 's'} (claimed + expired >{hours:g}h)"
+    return "\n".join([count, *describe_records(expired)])
 
 
 def describe_pool(entries: Iterable[PoolEntry]) -> list[str]:
@@ -108,16 +105,6 @@ def _describe_details(details: WorkDetails) -> str:
     return "\n".join(lines)
 
 
-def describe_similar(similar: Iterable[SimilarTopic]) -> list[str]:
-    """Return a line for each topic that may be the same work."""
-    has = {State.CLAIMED: "held by", State.COMPLETED: "completed by", State.ABANDONED: "left unfinished by"}
-    return [
-        f"similar: {key(each.work_key)}, {has.get(each.state, each.state.value)} {name(each.session)}"
-        f"{'' if each.since is None else f' since {format_time(each.since)}'} ({each.score:.0%} alike)"
-        for each in similar
-    ]
-
-
 def _describe_pool_work(work: PoolWork | None) -> list[str]:
     if work is None:
         return []
@@ -139,12 +126,6 @@ def _describe_pool_work(work: PoolWork | None) -> list[str]:
             for each in work.failures
         ]
     return lines
-
-
-def some_keys(keys: Sequence[str]) -> str:
-    """Name the first of some work keys, and say how many more there are."""
-    more = len(keys) - NAMED
-    return ", ".join(key(each) for each in keys[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def describe_event(claim_event: ClaimEvent) -> str:
@@ -210,11 +191,6 @@ def _describe_entry(entry: HistoryEntry) -> str:
     words = words or said("note", entry.session, entry.note)
     how = _ended(entry.ended, entry.cause)
     return f"  {entry.attempt}. {name(entry.session)} {how} {format_time(entry.ended_at)}{late}{denied}{_after(words)}"
-
-
-def reasoner(of: Previous | Record | HistoryEntry) -> str | Writer | None:
-    """Return who gave the reason for which an attempt ended."""
-    return Writer.OPERATOR if of.cause is Cause.REVOKED else of.session
 
 
 def _after(words: str) -> str:

@@ -14,6 +14,7 @@ from coordinator.cli.json_objects.work import record_object
 from coordinator.cli.output import answer, hint, say_what_it_became
 from coordinator.cli.quantities import parse_hours
 from coordinator.cli.text import claims as wording
+from coordinator.cli.text.work import describe_expired
 from coordinator.cli.work.arguments import Key, RequestId
 from coordinator.model import Cause
 
@@ -36,7 +37,7 @@ def work_reap(
         with context.client() as client:
             expired = client.expired(hours * 3600)
         found = {"would_reap": [record_object(record) for record in expired], "min_age_hours": hours}
-        answer(context, wording.describe_expired(expired, hours), found)
+        answer(context, describe_expired(expired, hours), found)
         return 0
     with context.client() as client, under_way():
         reaped = client.reap(hours * 3600)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from coordinator.cli.context import Context
 from coordinator.cli.streams import notice
-from coordinator.cli.text.work import describe_similar
+from coordinator.cli.text.claims import describe_similar
 from coordinator.model import Claim, Denial
 
 __all__ = ["say_what_is_similar"]

@@ -164,8 +164,9 @@ campaign-hold: setup ## Hold 640 work keys in threads and tasks for a minute whi
 campaign-pool: setup ## Have eight workers work through a pool of 2,000 pieces, killed, cut off and without etcd; takes eight minutes.
 	@$(BIN)/python -m tests.campaigns.pool $(CAMPAIGN_ARGS)
 
-campaign-waiting: setup ## Let 1,000 calls wait at two coordinators, and measure what they cost; takes three minutes.
+campaign-waiting: setup ## Let 1,000 calls wait at two coordinators, for named work and then for the pool, and measure what they cost; takes six minutes.
 	@$(BIN)/python -m tests.campaigns.waiting $(CAMPAIGN_ARGS)
+	@$(BIN)/python -m tests.campaigns.waiting_pool $(CAMPAIGN_ARGS)
 
 campaign-members: setup ## Kill and stop members of an etcd cluster under load, for four minutes; prints a table.
 	@$(BIN)/python -m tests.campaigns.members $(CAMPAIGN_ARGS)
@@ -249,6 +250,7 @@ bench: setup ## Measure the speed, and compare it with what its parts could do a
 	@$(BIN)/python -m benchmarks.commands
 	@$(BIN)/python -m benchmarks.hooks
 	@$(BIN)/python -m benchmarks.similar
+	@$(BIN)/python -m benchmarks.pool
 
 bench-peers: setup $(PEERS_VENV)/.ready ## Measure this product beside fleetwright on the same work; takes five minutes.
 	@$(BIN)/python -m benchmarks.peers --python $(PEERS_VENV)/bin/python $(BENCH_ARGS)

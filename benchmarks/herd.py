@@ -164,13 +164,20 @@ async def _be_sessions(endpoint: str, fleet: str, how: str, numbers: range, keys
 @contextmanager
 def run_coordinator(etcd: str) -> Iterator[str]:
     """Run a coordinator; yields where it listens."""
+    with run_coordinator_process(etcd) as (endpoint, _):
+        yield endpoint
+
+
+@contextmanager
+def run_coordinator_process(etcd: str) -> Iterator[tuple[str, int]]:
+    """Run a coordinator; yields where it listens, and its process id."""
     command = [_COMMAND, "serve", "--etcd", etcd, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             ready = process.stdout.readline() if process.stdout else ""
             if not ready.startswith("coordinator ready: grpc "):
                 raise SystemExit("a coordinator did not start")
-            yield ready.removeprefix("coordinator ready: grpc ").partition(",")[0]
+            yield ready.removeprefix("coordinator ready: grpc ").partition(",")[0], process.pid
         finally:
             process.terminate()
             process.wait(timeout=30)

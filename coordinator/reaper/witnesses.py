@@ -3,7 +3,7 @@
 Invariants:
 - A fleet is watched from the first end of a claim in it on, while it has a pool; one that has none costs one read a
   minute at most. While nothing ends, nothing is asked.
-- A watch that breaks, or is silent for longer than etcd ever is, begins anew with nothing heard.
+- A watch that breaks, or is silent for longer than etcd is, begins anew with nothing heard.
 - Their number is bounded. The one that was needed least lately is ended for a new one, or after four hours.
 """
 
@@ -33,8 +33,6 @@ _LOG = logging.getLogger(__name__)
 _MOST_FLEETS, _IDLE_SECONDS = 64, 4 * 3600.0
 #: How long a fleet without a pool is not asked about again, in seconds.
 _NO_POOL_SECONDS = 60.0
-#: etcd is asked every 5 s how far it is; what has said nothing for three times as long may have been cut off.
-_SILENT_SECONDS = 15.0
 _READ_SECONDS, _PAUSE_SECONDS = 5.0, 1.0
 
 
@@ -48,7 +46,6 @@ class _FleetWitness:
         self._paths = paths
         self._record = paths.prefix("record")
         self._watch = Watch(channel, self._record, end_of_prefix(self._record), broke=lambda _: self.heard.forget())
-        self._latest = 0.0
         self.task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -73,9 +70,7 @@ class _FleetWitness:
 
     def _take(self, batch: WatchBatch) -> None:
         now = boot_seconds()
-        if now - self._latest > _SILENT_SECONDS:
-            self.heard.forget()
-        self._latest = now
+        self.heard.in_touch(now)
         for kv in batch.puts():
             session = writer_of(kv.value)
             if session:

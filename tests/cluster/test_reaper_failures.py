@@ -13,10 +13,17 @@ import pytest
 
 from coordinator import clock
 from coordinator.clock import boot_seconds
+from coordinator.engine.pool import witness
 from coordinator.engine.pool.submit import SubmitCommand, submit
 from coordinator.model import Cause, Claim
 from coordinator.reaper import Reaper
 from tests.cluster.reaper_world import SECONDS, World, opened
+
+
+@pytest.fixture(autouse=True)
+def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hear everything from the first moment on."""
+    monkeypatch.setattr(witness, "_SETTLING_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -175,10 +176,10 @@ async def test_each_piece_is_done_once_and_in_order(coordinator: RunningCoordina
         assert all(places[f"task:{n - 10}"] < places[f"task:{n}"] for n in range(10, 100))
 
 
-@pytest.mark.alone  # a claim of 5 s must be heard from its first second on
 def test_without_a_reaper_the_next_caller_records_a_failure_and_gets_the_work(
     run_etcd: RunEtcd, run_coordinator: RunCoordinator, tmp_path: Path
 ) -> None:
+    """An expiry counts if another session wrote in its last third, on a busy machine perhaps not the first one."""
     with (
         run_etcd(tmp_path / "etcd") as etcd,
         run_coordinator("serve", "--etcd", etcd.endpoint, "--no-reaper") as own,
@@ -187,11 +188,16 @@ def test_without_a_reaper_the_next_caller_records_a_failure_and_gets_the_work(
         client.submit("s-0", "task:a", brief="do it")
         assert isinstance(client.try_claim_next("s-1", kind="blog"), Denial)  # from now on the pool is followed
         client.claim_next("s-1", ttl=5)
-        client.claim("s-2", "task:other", ttl=600)
-        while isinstance(answer := client.try_claim_next("s-3"), Denial):
-            client.renew("s-2", "task:other")
-            time.sleep(0.1)
-        assert (answer.work_key, answer.attempt, answer.brief) == ("task:a", 2, "do it")
-        found = client.get("task:a").work
-        assert found is not None
-        assert [(failure.session, failure.cause) for failure in found.failures] == [("s-1", Cause.EXPIRED)]
+        client.claim("writer", "task:other", ttl=600)
+        for attempt in itertools.count(2):
+            while isinstance(answer := client.try_claim_next(f"s-{attempt}", ttl=5), Denial):
+                client.renew("writer", "task:other")
+                time.sleep(0.05)
+            assert (answer.work_key, answer.attempt, answer.brief) == ("task:a", attempt, "do it")
+            found = client.get("task:a").work
+            assert found is not None
+            if found.failures:
+                break
+        assert [(each.session, each.attempt, each.cause) for each in found.failures] == [
+            (f"s-{attempt - 1}", attempt - 1, Cause.EXPIRED)
+        ]

@@ -26,11 +26,19 @@ def claimed(seconds: float, session: str = "s-1", *, renewed_after: float | None
     )
 
 
+def settled() -> Witness:
+    """Return a witness whose watch has been in place for long."""
+    witness = Witness()
+    for at in range(0, 100, 5):
+        witness.in_touch(at)
+    return witness
+
+
 @pytest.mark.parametrize(
     ("at", "saw"), [(139.0, False), (141.0, True), (159.0, True), (161.0, False)], ids=["before", "in", "last", "after"]
 )
 def test_another_session_must_have_written_in_the_last_third(at: float, saw: bool) -> None:
-    witness = Witness()
+    witness = settled()
     witness.heard("s-1", 10, 100.0)
     witness.heard("s-2", 11, at)
     witness.heard("s-3", 12, 200.0)
@@ -38,7 +46,7 @@ def test_another_session_must_have_written_in_the_last_third(at: float, saw: boo
 
 
 def test_a_session_is_no_witness_of_its_own_end() -> None:
-    witness = Witness()
+    witness = settled()
     witness.heard("s-1", 10, 100.0)
     witness.heard("s-1", 11, 150.0)
     assert not witness.saw_others(claimed(60.0), 10)
@@ -47,7 +55,7 @@ def test_a_session_is_no_witness_of_its_own_end() -> None:
 
 
 def test_the_time_of_a_claim_counts_from_when_it_was_written_last() -> None:
-    witness = Witness()
+    witness = settled()
     witness.heard("s-1", 10, 100.0)
     witness.heard("s-1", 20, 130.0)
     witness.heard("s-2", 21, 150.0)
@@ -56,10 +64,11 @@ def test_the_time_of_a_claim_counts_from_when_it_was_written_last() -> None:
 
 
 def test_of_what_was_written_before_it_began_or_broke_nothing_is_known() -> None:
-    witness = Witness()
+    witness = settled()
     witness.heard("s-2", 11, 150.0)
     assert not witness.saw_others(claimed(60.0), 10)
     witness.forget()
+    witness.in_touch(190.0)
     witness.heard("s-1", 20, 200.0)
     witness.heard("s-2", 21, 250.0)
     assert (witness.saw_others(claimed(60.0), 11), witness.saw_others(claimed(60.0), 20)) == (False, True)
@@ -69,7 +78,7 @@ def test_of_what_was_written_before_it_began_or_broke_nothing_is_known() -> None
 
 def test_a_week_of_writes_needs_little_memory_and_nothing_is_invented() -> None:
     """What was heard stays heard, as long as it matters; an hour without another session's writes stays one."""
-    witness = Witness()
+    witness = settled()
     revision, at = 0, 0.0
     silent = range(3 * 24 * 3600, 3 * 24 * 3600 + 8 * 3600)
     while at < 7 * 24 * 3600:
@@ -92,3 +101,31 @@ def test_only_grants_and_renewals_are_heard() -> None:
         state=State.ABANDONED, session="s-1", attempt=1, note='{"state":"claimed","session":"s-9"', ended_at=_NOON
     )
     assert (writer_of(ended.encode()), writer_of(b"{}"), writer_of(b"")) == ("", "", "")
+
+
+@pytest.mark.parametrize("what", ["begin", "break", "silence"])
+def test_what_is_heard_within_moments_of_a_begin_a_break_and_a_silence_is_not_taken_in(what: str) -> None:
+    """It may be what etcd was sent while it was out of reach, by callers that have given up since."""
+    witness = Witness() if what == "begin" else settled()
+    if what == "break":
+        witness.heard("s-0", 9, 99.0)
+        witness.forget()
+    at = 103.0 if what == "silence" else 100.0
+    witness.in_touch(at)
+    witness.heard("s-1", 10, at + 1)
+    witness.heard("s-1", 11, at + 6)
+    for seconds in range(5, 70, 5):
+        witness.in_touch(at + seconds)
+    witness.heard("s-2", 12, at + 60)
+    assert not witness.saw_others(claimed(60.0), 10)
+    assert witness.saw_others(claimed(60.0), 11)
+
+
+def test_a_watch_that_says_every_five_seconds_how_far_it_is_is_not_silent() -> None:
+    witness = settled()
+    witness.in_touch(100.0)
+    witness.heard("s-1", 10, 100.0)
+    for at in range(105, 160, 5):
+        witness.in_touch(at)
+    witness.heard("s-2", 11, 155.0)
+    assert witness.saw_others(claimed(60.0), 10)

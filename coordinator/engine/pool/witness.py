@@ -5,6 +5,8 @@ were out of reach. What records the expiry knows that from a watch of its own.
 
 Invariants:
 - What was not heard counts as not written: of a time before the watch, or before it broke, nothing is known.
+- What is heard within moments of the begin, a break or a silence is not taken in. etcd was out of reach then, and once
+  it answers again it applies what it was sent meanwhile: grants and renewals of callers that have given up.
 - Only grants and renewals are heard: what the reaper or an operator writes is no sign of a session.
 - Its memory is bounded, whatever is written: the older a span of time, the longer it may be. A span lies in a time only
   if all of it does, so that a coarser one never says more.
@@ -14,6 +16,7 @@ It has no clock: all times are readings of the one that its caller uses for all 
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -26,6 +29,10 @@ __all__ = ["Witness", "writer_of"]
 #: Spans that are kept, how long one is at least, in seconds, and which share of its age it may be long: 64 for
 #: each factor e of age, some 700 after the longest TTL.
 _MOST_SPANS, _LEAST_SECONDS, _SHARE_OF_AGE = 2_048, 0.25, 1 / 64
+#: etcd is asked every 5 s how far it is. A watch that has said nothing for half as long again has been out of touch.
+_SILENT_SECONDS = 7.5
+#: How long after that what etcd was sent meanwhile may be applied, in seconds: it does that at once, if it is not busy.
+_SETTLING_SECONDS = 5.0
 _CLAIMED = re.compile(rb'{"state":"claimed","session":"([^"\\]+)"')
 #: What stands for several sessions in one span.
 _SEVERAL = ""
@@ -53,10 +60,21 @@ class Witness:
         self._spans: list[_Span] = []
         #: The revision of the first write that was heard.
         self._first = 0
+        #: When the watch has said something last, and until when nothing is taken in; None: from its next word on.
+        self._latest = -math.inf
+        self._unsettled_until: float | None = None
 
     def forget(self) -> None:
-        """Forget everything: the watch broke, or has been silent for too long."""
-        self._spans, self._first = [], 0
+        """Forget everything: the watch broke."""
+        self._spans, self._first, self._unsettled_until = [], 0, None
+
+    def in_touch(self, at: float) -> None:
+        """Take in that the watch has said something; to be called before what that is."""
+        if at - self._latest > _SILENT_SECONDS:
+            self.forget()
+        self._latest = at
+        if self._unsettled_until is None:
+            self._unsettled_until = at + _SETTLING_SECONDS
 
     @property
     def has_heard(self) -> bool:
@@ -65,6 +83,8 @@ class Witness:
 
     def heard(self, session: str, revision: int, at: float) -> None:
         """Take in that a session has written its claim, in the order of revisions."""
+        if self._unsettled_until is None or at < self._unsettled_until:
+            return
         heard = _Span(at, at, revision, session)
         if not self._spans:
             self._first = revision

@@ -128,6 +128,7 @@ class PoolView(PoolOrder):
                         if not self._loaded:
                             await self._load()
                         self._heard, self.problem = time.monotonic(), ""
+                        self.witness.in_touch(boot_seconds())
                         self._take(batch)
                         await self._look_at_new()
                         self._seen = max(self._seen, batch.revision) if batch.events else self._seen

@@ -15,6 +15,7 @@ from coordinator.cli.output import answer, say_what_it_became
 from coordinator.cli.quantities import parse_duration
 from coordinator.cli.text.fleet import describe_policies, describe_policy
 from coordinator.cli.work.arguments import RequestId
+from coordinator.cli.work.new_fleet_notice import is_empty, say_that_it_is_new
 from coordinator.errors import InvalidInput
 from coordinator.limits import DEFAULT_MAX_ATTEMPTS
 from coordinator.model import Repeat, Similar
@@ -92,6 +93,7 @@ def policy_set(
         )
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
+        was_empty = is_empty(context, client)
         found = client.set_policy(
             pattern,
             repeat=wanted,
@@ -103,6 +105,8 @@ def policy_set(
         )
     say_what_it_became(pattern, found.pattern)
     answer(context, f"set {quotation.key(found.pattern)}: {describe_policy(found)}", policy_object(found))
+    if was_empty:
+        say_that_it_is_new(context)
     return 0
 
 

@@ -94,6 +94,16 @@ def test_8_next_run_and_json_say_it_beside_the_answer(run: Run, fleet: str) -> N
     assert as_json.stderr.splitlines() == [new(f"{fleet}-json")]
 
 
+def test_8_what_else_is_first_put_into_a_fleet_says_it_too(run: Run, fleet: str) -> None:
+    submit = ("work-submit", "task:a", "--session", "session-1", "--fleet", f"{fleet}-pool")
+    assert run(*submit).stderr.splitlines() == [new(f"{fleet}-pool")]
+    assert run(*submit).stderr == ""
+    assert run("policy", "set", "task", "--max-live", "2", "--fleet", f"{fleet}-pool").stderr == ""
+    ruled = run("policy", "set", "task", "--max-live", "2", "--fleet", f"{fleet}-rules", "--json")
+    assert (json.loads(ruled.stdout)["pattern"], ruled.stderr.splitlines()) == ("task", [new(f"{fleet}-rules")])
+    assert run("work-submit", f"task:{fleet}", "--session", "session-1").stderr == ""
+
+
 def test_8_the_default_fleet_and_a_denial_are_not_new(run: Run, fleet: str) -> None:
     assert "is new" not in run("work-claim", "session-1", f"task:{fleet}").stderr
     assert "is new" not in run("work-list", "--fleet", fleet).stderr

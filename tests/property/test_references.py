@@ -24,7 +24,7 @@ def key(text: str) -> str:
 @pytest.mark.parametrize("site", SITES)
 @given(randoms)
 @thorough
-def test_all_spellings_of_one_piece_of_work_are_one_key(site: str, random: random.Random) -> None:
+def test_6_all_spellings_of_one_piece_of_work_are_one_key(site: str, random: random.Random) -> None:
     work = random_work(random, site)
     keys = {spelling: key(spelling) for spelling in spellings(random, work)}
     assert len(set(keys.values())) == 1, keys
@@ -43,7 +43,7 @@ def test_work_that_differs_in_one_thing_has_another_key(site: str, random: rando
         assert key(spelling) != wanted, (spelling, work)
 
 
-def test_five_hundred_pairs_of_ten_sites_have_the_same_key_where_they_are_the_same_work() -> None:
+def test_6_five_hundred_pairs_of_ten_sites_have_the_same_key_where_they_are_the_same_work() -> None:
     chance = random.Random(15)
     same = 0
     for number in range(500):

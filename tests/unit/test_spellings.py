@@ -14,7 +14,7 @@ ALL = [
 ]
 
 
-def test_the_table_has_two_hundred_spellings_and_each_of_them_once() -> None:
+def test_6_the_table_has_two_hundred_spellings_and_each_of_them_once() -> None:
     spellings = [spelling for work in TABLE for spelling in work.spellings]
     assert len(spellings) == len(set(spellings)) >= 200
     assert len({work.key for work in TABLE}) == len(TABLE)
@@ -74,3 +74,47 @@ def test_2_references_without_a_host_are_one_key() -> None:
 
 def test_3_each_forge_and_tracker_has_one_key() -> None:
     check_tried(3)
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        (
+            "Tidy up the nightly build",
+            "tidy_up_the_nightly_build",
+            "TIDY UP the nightly build!",
+            "Tidy up - the nightly build…",
+        ),
+        ("Warm the “cold” cache", "warm the cold cache", "# Warm the cold cache", "\u00abWarm the cold cache\u00bb"),
+        ("Port F# bindings to .NET 8", "port f#-bindings to .net 8.", "port F\u266f bindings to .NET 8"),
+        ("Ship v2.0, not v20", "ship v2.0 not v20", "Ship \u2013 v2.0 \u2013 not v20?"),
+        ("Let p99 < 10 ms", "let p99 &lt; 10 ms"),
+    ],
+)
+def test_4_a_title_is_one_key_however_it_is_written(titles: tuple[str, ...]) -> None:
+    assert len({str(RULES.parse(title)) for title in (*titles, *(f"task:{title}" for title in titles))}) == 1
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        ("F# bindings", "F bindings", "F++ bindings"),
+        ("ship v2.0", "ship v20", "ship v2", "ship v2-0"),
+        ("vue.js", "vuejs", "vue js"),
+        ("up by 5%", "up by 5", "up by $5"),
+        ("p99 < 10", "p99 > 10", "p99 = 10", "p99 <= 10"),
+        ("R&D budget", "RD budget", "R D budget"),
+        ("a/b test", "ab test", "a b test"),
+        (".profile", "profile", "@profile"),
+        ("run at 10:30", "run at 1030", "run at 10.30"),
+    ],
+)
+def test_4_what_carries_meaning_keeps_titles_apart(titles: tuple[str, ...]) -> None:
+    assert len({str(RULES.parse(f"task:{title}")) for title in titles}) == len(titles)
+
+
+@pytest.mark.parametrize(
+    "typed", ["/work", "acme web #7", "web 7", "number seven of acme", "acme, web, 7", "the 7th of acme"]
+)
+def test_4_words_without_a_repository_are_a_title(typed: str) -> None:
+    assert RULES.parse(typed) == RULES.parse(f"task:{typed}")

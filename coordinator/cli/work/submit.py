@@ -19,6 +19,7 @@ from coordinator.cli.session import find_session
 from coordinator.cli.text import claims as wording
 from coordinator.cli.work.arguments import RequestId, SessionOption
 from coordinator.cli.work.key_lists import read_lines, read_text_file
+from coordinator.cli.work.new_fleet_notice import is_empty, say_that_it_is_new
 from coordinator.errors import CoordinatorError, InvalidInput
 from coordinator.limits import MAX_TEXT_BYTES
 from coordinator.model import NewWork
@@ -98,6 +99,7 @@ def work_submit(
         )
     request_id = named_request(request_id)
     with context.client() as client, under_way(request_id):
+        was_empty = is_empty(context, client)
         outcomes = client.submit_many(acting.name, work, request_id=request_id)
     refused = [outcome for outcome in outcomes if isinstance(outcome, CoordinatorError)]
     if len(work) == 1 and refused:
@@ -112,6 +114,8 @@ def work_submit(
             unknown |= dict.fromkeys(outcome.unknown)
     answer(context, "\n".join(lines), submit_object(work, outcomes))
     submitted = {outcome.work_key for outcome in outcomes if not isinstance(outcome, CoordinatorError)}
+    if submitted and was_empty:
+        say_that_it_is_new(context)
     missing = [quotation.key(each) for each in unknown if each not in submitted]
     if missing:
         hint(context, f"nothing is known of {', '.join(missing[:5])}, which some of it depends on; check the spelling")

@@ -32,6 +32,7 @@ from coordinator.service.admission.budgets import WriteBudgets
 from coordinator.service.admission.charges import Metering
 from coordinator.service.admission.claim_limits import ClaimLimits
 from coordinator.service.admission.turns import Turns
+from coordinator.service.connections.crowds import Crowd
 from coordinator.service.connections.gate import Gate
 from coordinator.service.connections.idle import IdleConnections
 from coordinator.service.connections.replaceable_server import ReplaceableServer
@@ -182,8 +183,9 @@ class Server:
             sees=_all_fleets if authorizer is None else lambda context: authorizer.identify(context).fleets.match,
             credential=_no_credential if authorizer is None else lambda context: authorizer.identify(context).name,
         )
-        idle = IdleConnections(self._listener.port, most_connections)
-        self._serve = self._make_serve(servicer, recorder, authorizer, idle, turns)
+        crowd = Crowd()
+        idle = IdleConnections(self._listener.port, most_connections, crowd)
+        self._serve = self._make_serve(servicer, recorder, authorizer, idle, turns, crowd)
         self._serve()
         self._web = WebPorts(settings, self._serving(registry, authorizer))
         self.http_url, self.metrics_url = self._web.url, self._web.metrics_url
@@ -222,11 +224,13 @@ class Server:
         authorizer: Authorizer | None,
         idle: IdleConnections,
         turns: Turns,
+        crowd: Crowd,
     ) -> Callable[[], None]:
         """Return what has the gRPC server serve calls: at the start, and whenever it was replaced after a pause."""
         refusals = self._refusals = Refusals(self._audit)
         admission = Admission(self._settings.limits.max_calls)
-        gate = self._gate = Gate(recorder, refusals, authorizer, idle.called, unread=UnreadAnswers(idle.close))
+        unread = UnreadAnswers(idle.close)
+        gate = self._gate = Gate(recorder, refusals, authorizer, idle.called, unread=unread, crowd=crowd)
         self._health = Health()
         services = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
 

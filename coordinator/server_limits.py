@@ -32,10 +32,13 @@ __all__ = [
     "MAX_LARGE_CALLS",
     "MAX_METRICS_READERS",
     "MAX_READING_WATCHES",
+    "MAX_REFUSED_OF_A_CONNECTION",
+    "MAX_REFUSED_PER_SECOND",
     "MAX_REQUEST_BYTES",
     "MAX_SHARED_READINGS",
     "MAX_SMALL_REQUEST_BYTES",
     "MAX_STREAMS_OF_A_CONNECTION",
+    "MAX_UNADMITTED_CALLS",
     "MAX_UNFINISHED_REQUESTS",
     "MAX_UNREAD_ANSWERS",
     "MAX_UNREAD_BYTES",
@@ -71,10 +74,10 @@ PLACES_FOR_NEWCOMERS = 32
 RECEIVE_SECONDS = 10.0
 CROWDED_RECEIVE_SECONDS = 0.25
 #: How many answers may wait for callers that do not read them, how many bytes of them, and how long, in seconds, one
-#: may wait while there are more. From twice as many on that is less, the more there are, and this at least. A call
-#: whose answer waits takes about 15 KB itself, and callers send 20,000 of them in a second or two.
-MAX_UNREAD_ANSWERS = 1_024
-MAX_UNREAD_BYTES = 16 * 1024 * 1024
+#: may wait while there are more. From eight times as many, or four times the bytes, on that is less, and this at least.
+#: A call whose answer waits takes about 15 KB itself, and callers send 20,000 of them in a second or two.
+MAX_UNREAD_ANSWERS = 256
+MAX_UNREAD_BYTES = 8 * 1024 * 1024
 UNREAD_SECONDS = 0.5
 CROWDED_UNREAD_SECONDS = 0.1
 #: How much of a call's body is taken before the call is looked at, and how much its headers may be, in bytes.
@@ -84,7 +87,13 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_STREAMS_OF_A_CONNECTION = 128
 #: Calls of all connections that have come and are not taken up yet; from here on some are refused, and all beyond the
 #: second figure.
-MAX_UNTAKEN_CALLS, MOST_UNTAKEN_CALLS = 2_048, 4_096
+MAX_UNTAKEN_CALLS, MOST_UNTAKEN_CALLS = 1_536, 3_072
+#: Calls of all connections that are taken up and not let in, because their requests have not come, before connections
+#: have shares of them: as many as 20 connections may send. Each takes about 30 KB.
+MAX_UNADMITTED_CALLS = 20 * MAX_STREAMS_OF_A_CONNECTION
+#: Calls that are refused in a second before they were let in, and how many of one connection are answered beyond that;
+#: the rest is dropped. An answer takes a quarter of a millisecond.
+MAX_REFUSED_PER_SECOND, MAX_REFUSED_OF_A_CONNECTION = 500, 4
 #: Connections at a time, where the limit of open files allows as many, and how many files are kept for all else.
 MAX_CONNECTIONS = 2_000
 RESERVED_FILES = 128

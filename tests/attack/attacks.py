@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from tests.attack import (
+    all_methods,
     bad_paths,
     begun_handshakes,
     compressed,
@@ -30,6 +31,7 @@ ATTACKS: dict[str, ModuleType] = {
         compressed,
         unfinished,
         headers_only,
+        all_methods,
         idle_connections,
         garbage_headers,
         bad_paths,

@@ -23,10 +23,11 @@ _ROW = "{:<18} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}  {}"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of what is sent at full strength")
-    parser.add_argument("--only", default="", metavar="NAME,…", help=f"of {', '.join(ATTACKS)}")
+    parser.add_argument("--only", default="", metavar="NAME,…", help="some of them, such as silent_tls,unfinished")
     parser.add_argument("--command", default=None, help="another `coordination` to attack")
     arguments = parser.parse_args()
-    wanted = [name for name in arguments.only.split(",") if name] or list(ATTACKS)
+    short = {name.rpartition(".")[2]: name for name in ATTACKS}
+    wanted = [short.get(name, name) for name in arguments.only.split(",") if name] or list(ATTACKS)
     print(_ROW.format("attack", "MiB", "peak", "quiet99", "p50", "p99", "max", "new", "what was sent; times in ms"))
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -69,7 +70,7 @@ def _row(outcome: Outcome) -> str:
         outcome.fresh,
     )
     figures = [f"{each * 1000:.1f}" for each in times]
-    return _ROW.format(outcome.attack, outcome.quiet_mib, outcome.peak_mib, *figures, outcome.sent)
+    return _ROW.format(outcome.attack.rpartition(".")[2], outcome.quiet_mib, outcome.peak_mib, *figures, outcome.sent)
 
 
 if __name__ == "__main__":

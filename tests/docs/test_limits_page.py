@@ -51,6 +51,8 @@ ROWS = {
     "one call that waits": f"{limits.HELD_CALL_SECONDS:.0f} seconds",
     "`Get`, `List`, `Log`, `Briefing`, `Hot` answered at a time": f"{server.MAX_LARGE_CALLS}, the others wait in turn",
     "answers that their callers do not read": f"{server.MAX_UNREAD_ANSWERS}, {server.MAX_UNREAD_BYTES // MIB} MiB",
+    "calls whose credential or request has not come": f"{server.MAX_UNADMITTED_CALLS}, "
+    "those of one connection its share",
     "requests being answered": f"{server.MAX_WAITING_BYTES // MIB} MiB in all",
     "live claims of a session": f"{SETTINGS.max_claims_per_session or 'none'}",
     "live claims of a fleet": f"{SETTINGS.max_claims_per_fleet or 'none'}",

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from coordinator.service.connections.grpc_server import drop_calls
 from coordinator.v1 import service_pb2 as pb
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 from tests.conftest import RunningEtcd
@@ -76,3 +77,30 @@ async def test_43_refused_calls_leave_no_circles(channel: grpc.aio.Channel, refu
         gc.garbage.clear()
         gc.enable()
     assert found["AbortError"] + found["RPCState"] + found["frame"] < CALLS, found
+
+
+class DropsSome:
+    """Drops as many calls."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    @property
+    def may_drop(self) -> bool:
+        return self.left > 0
+
+    def drops(self, peer: str) -> bool:
+        assert peer.startswith("ipv4:127.0.0.1:")
+        self.left -= 1
+        return True
+
+
+async def test_43_calls_that_are_dropped_end_and_those_after_them_are_answered(etcd: RunningEtcd, fleet: str) -> None:
+    async with serving(etcd.endpoint) as server, grpc.aio.insecure_channel(server.endpoint) as channel:
+        drop_calls(server._listener.server, DropsSome(5))
+        for _ in range(5):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await channel.unary_unary(SERVICE + "Claim")(b"", timeout=30)
+            assert raised.value.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
+        request = pb.ClaimRequest(fleet=fleet, session="s-1", work_key="task:after")
+        assert (await CoordinatorServiceStub(channel).Claim(request, timeout=30)).claim.fencing_token

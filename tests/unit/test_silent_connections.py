@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.net.socket_files import BOUND_NAME
+from coordinator.service.connections.crowds import Crowd
 from coordinator.service.connections.idle import IdleConnections
 
 _CONNECTIONS, _SPARE = 12, 4
@@ -33,6 +34,30 @@ def test_a_look_needs_no_file_for_each_connection(kind: str, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("strangers", "calls", "closed"), [(20, 1, 0), (23, 0, 0), (23, 1, 3)])
+def test_43_few_connections_without_a_call_stay_while_many_calls_are_not_let_in(
+    strangers: int, calls: int, closed: int
+) -> None:
+    now, crowd = [0.0], Crowd(1)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        address = listening.getsockname()
+        theirs = [stack.enter_context(socket.create_connection(address)) for _ in range(1 + strangers)]
+        for _ in theirs:
+            stack.enter_context(listening.accept()[0])
+        idle = IdleConnections(address[1], 1000, crowd, clock=lambda: now[0])
+        host, port = theirs[-1].getsockname()
+        idle.called(f"ipv4:{host}:{port}")
+        for _ in range(calls):
+            crowd.come("any")
+        assert idle.look() == 0, "each has a moment"
+        now[0] = 0.2
+        assert idle.look() == closed
+        theirs[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs[-1].recv(1)
 
 
 def share(directory: str) -> None:

@@ -70,7 +70,7 @@ async def test_43_who_has_most_is_closed_once_one_has_waited(
     assert unread.to_close() == set(), "what is left is little enough"
 
 
-@pytest.mark.parametrize(("size", "count", "patience"), [(1, 20, 1.0), (1, 40, 0.5), (60, 10, 1 / 3), (1, 1000, 0.1)])
+@pytest.mark.parametrize(("size", "count", "patience"), [(1, 80, 1.0), (1, 160, 0.5), (120, 10, 1 / 3), (1, 1000, 0.1)])
 async def test_43_the_more_wait_the_shorter_is_the_patience(
     unread: UnreadAnswers, clock: list[float], size: int, count: int, patience: float
 ) -> None:

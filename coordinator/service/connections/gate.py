@@ -4,7 +4,8 @@ Invariants:
 - A call without a valid credential is refused before anything of its body is read, parsed or waited for.
 - Only few bodies are waited for at a time, none for long (``unfinished_requests.py``), and none may be larger than its
   method accepts.
-- Answers that callers do not read do not fill the memory (``unread_answers.py``).
+- Calls that are not let in do not fill the memory (``crowds.py``), nor do answers that callers do not read
+  (``unread_answers.py``).
 - Bytes that are not a message are answered like any other invalid input. gRPC itself would answer them with UNKNOWN,
   and log a trace for each of them.
 """
@@ -34,7 +35,8 @@ from coordinator.server_limits import (
     RECEIVE_SECONDS,
 )
 from coordinator.service.access import Authorizer
-from coordinator.service.connections.grpc_server import forget_trace, serve_methods
+from coordinator.service.connections.crowds import Crowd
+from coordinator.service.connections.grpc_server import drop_calls, forget_trace, serve_methods
 from coordinator.service.connections.unfinished_requests import UnfinishedRequests
 from coordinator.service.connections.unread_answers import UnreadAnswers
 from coordinator.service.error_replies import Refusals, abort
@@ -74,12 +76,14 @@ class Gate:
         called: Callable[[str], None] = lambda _: None,
         *,
         unread: UnreadAnswers,
+        crowd: Crowd | None = None,
     ) -> None:
         self._unread = unread
         self._called = called
         self._recorder = recorder
         self._refusals = refusals
         self._authorizer = authorizer
+        self._crowd = crowd or Crowd()
         self._unfinished = UnfinishedRequests(
             MAX_UNFINISHED_REQUESTS, RECEIVE_SECONDS, CROWDED_RECEIVE_SECONDS, PLACES_FOR_NEWCOMERS
         )
@@ -91,11 +95,14 @@ class Gate:
         # Calls that need no credential say nothing for their connection.
         called = _ignore if open_to_all else self._called
         receive = partial(self._receive, None if open_to_all else self._authorizer, called)
-        handlers = {
-            method.name: _handler(method, getattr(servicer, method.name), partial(receive, method.name), self._unread)
-            for method in service.methods
-        }
+        last = partial(self._unread.last, crowd=self._crowd if open_to_all else None)
+
+        def handler(method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+            return _handler(method, getattr(servicer, method.name), partial(receive, method.name), self._unread, last)
+
+        handlers = {method.name: handler(method) for method in service.methods}
         serve_methods(server, service.full_name, handlers)
+        drop_calls(server, self._crowd)
 
     async def receive(self, method: str, context: Any) -> Any:
         """Return the request of a call that has come over HTTP, or what stands for one that cannot be read.
@@ -107,7 +114,8 @@ class Gate:
     async def _receive(
         self, authorizer: Authorizer | None, called: Callable[[str], None], method: str, context: _Context
     ) -> Any:
-        started = time.perf_counter()
+        started, peer, crowd = time.perf_counter(), context.peer(), self._crowd
+        crowd.come(peer)
         try:
             if authorizer is not None:
                 authorizer.identify(context)
@@ -115,10 +123,14 @@ class Gate:
             if request is grpc.aio.EOF:
                 raise InvalidInput("the call has ended without a request", hint="send one")
         except CoordinatorError as error:
+            crowd.refused(peer)
             self._recorder.call_done(method, error.code, time.perf_counter() - started)
             self._refusals.refused(method, None, error, context)
             await abort(context, error)
-        called(context.peer())
+        finally:
+            crowd.gone(peer)
+        crowd.let_in(peer)
+        called(peer)
         return request
 
 
@@ -127,25 +139,29 @@ def _ignore(_: str) -> None:
 
 
 def _handler(
-    method: MethodDescriptor, behaviour: Any, receive: _Receive, unread: UnreadAnswers
+    method: MethodDescriptor,
+    behaviour: Any,
+    receive: _Receive,
+    unread: UnreadAnswers,
+    last: Callable[[_Context, int], None],
 ) -> grpc.RpcMethodHandler[Any, Any]:
     streams = method.server_streaming
     make = grpc.stream_stream_rpc_method_handler if streams else grpc.stream_unary_rpc_method_handler
     # Answers are written as bytes, so that only these wait for the caller.
     return make(
-        _stream(behaviour, receive, unread) if streams else _unary(behaviour, receive, unread),
+        _stream(behaviour, receive, unread) if streams else _unary(behaviour, receive, last),
         request_deserializer=_reader(method),
     )
 
 
-def _unary(behaviour: Any, receive: _Receive, unread: UnreadAnswers) -> Any:
+def _unary(behaviour: Any, receive: _Receive, last: Callable[[_Context, int], None]) -> Any:
     async def call(_: object, context: _Context) -> bytes:
         try:
             data: bytes = (await behaviour(await receive(context), context)).SerializeToString()
         except grpc.aio.AbortError as error:
             forget_trace(error)
             return b""  # gRPC knows that the call was ended
-        unread.last(context, len(data))
+        last(context, len(data))
         return data
 
     return call

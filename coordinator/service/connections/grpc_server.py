@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import grpc
 import grpc.aio
@@ -36,7 +36,7 @@ from coordinator.server_limits import (
     WINDOW_BYTES,
 )
 
-__all__ = ["forget_trace", "make_server", "serve_methods", "server_options"]
+__all__ = ["Dropping", "drop_calls", "forget_trace", "make_server", "serve_methods", "server_options"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,6 +94,23 @@ def make_server(options: Sequence[tuple[str, int]]) -> grpc.aio.Server:
     return grpc.aio.server(options=list(options))
 
 
+class Dropping(Protocol):
+    """Says which calls are dropped as soon as they are taken up, by the connections that they come by."""
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether any call is dropped at present."""
+
+    def drops(self, peer: str) -> bool:
+        """Return whether a call of this connection is dropped."""
+
+
+def drop_calls(server: grpc.aio.Server, dropping: Dropping) -> None:
+    """Have a server drop calls, where it can."""
+    if isinstance(server, _Server):
+        server.drop_calls(dropping)
+
+
 def serve_methods(server: grpc.aio.Server, service: str, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
     """Serve the methods of a service; each handler must take a stream of requests."""
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -106,6 +123,9 @@ class _Server(grpc_server.Server):
         self._loop = cygrpc.get_working_loop()
         self._server = _Accepting(self._loop, None, (), (), tuple(options), None)
 
+    def drop_calls(self, dropping: Dropping) -> None:
+        self._server.dropping = dropping
+
 
 class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # likewise
     """Takes up calls, with a task for each method."""
@@ -114,6 +134,7 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # likewise
         super().__init__(loop, *rest)
         self._our_loop = loop
         self._handlers: dict[bytes, Any] = {}
+        self.dropping: Dropping | None = None
         #: The loop itself holds no reference to its tasks.
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -132,7 +153,15 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]  # likewise
         schedule = cygrpc._schedule_rpc_coro  # noqa: SLF001  # likewise
         while True:
             call = await self._request_registered_call(method)
+            if self.dropping is not None and self.dropping.may_drop and self._drops(call, self.dropping):
+                # Once nothing refers to it, gRPC resets its stream.
+                del call
+                continue
             self._keep(loop.create_task(schedule(handle(handler, call, loop), call, loop, name)))
+
+    def _drops(self, call: Any, dropping: Dropping) -> bool:
+        peer: str = cygrpc._ServicerContext(call, None, None, self._our_loop).peer()  # noqa: SLF001  # likewise
+        return dropping.drops(peer)
 
     async def _refuse_unknown(self) -> None:
         while True:

@@ -3,6 +3,8 @@
 Invariant: while half of the places for connections are free, only gRPC's own limits of time close a connection. Beyond
 that, one on which no call has been let in is closed after two seconds, and when few places are left after a fifth of a
 second; one on which calls were let in stays.
+While many calls are not let in (``crowds.py``), few connections stay on which none was: each may have so many calls in
+gRPC's queues, which nothing else bounds.
 
 gRPC accepts connections and shows only those that call. The others are found among this process's own sockets.
 
@@ -30,6 +32,8 @@ from coordinator.logs.line_limit import LineLimit
 from coordinator.net.socket_files import BOUND_NAME
 from coordinator.net.unix_sockets import peer_of
 from coordinator.process.tasks import Task, repeat
+from coordinator.server_limits import MAX_STREAMS_OF_A_CONNECTION, MAX_UNADMITTED_CALLS
+from coordinator.service.connections.crowds import Crowd
 
 __all__ = ["IdleConnections"]
 
@@ -38,6 +42,8 @@ _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
 #: How long a connection may be silent, in seconds, when so large a share of the places is taken.
 _PATIENCE = ((0.75, 0.2), (0.5, 2.0))
+#: How many connections may be without a call that was let in while many calls are not, and for how long others are.
+_CROWD, _CROWDED_SECONDS = MAX_UNADMITTED_CALLS // MAX_STREAMS_OF_A_CONNECTION, 0.1
 #: How large a share of the places may be taken through a unix socket before processes have to share them.
 _SHARED_FROM = 0.9
 _MOST_LINES, _LINES_SECONDS = 1, 60.0
@@ -50,10 +56,13 @@ _Peer = tuple[str, int]
 class IdleConnections:
     """The connections to ``port``, or through a unix socket if that is None; ``most`` is how many there may be.
 
-    ``clock`` returns seconds.
+    ``crowd`` says whether many calls are not let in. ``clock`` returns seconds.
     """
 
-    def __init__(self, port: int | None, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, port: int | None, most: int, crowd: Crowd | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._crowd = crowd or Crowd()
         self._port = port
         self._most = most
         self._clock = clock
@@ -72,7 +81,8 @@ class IdleConnections:
         await repeat(task, self._look_where_crowded, every=_LOOK_SECONDS)
 
     async def _look_where_crowded(self) -> None:
-        if _count_files() <= self._most // 2 and len(self._called) <= 2 * self._most:
+        crowded = self._crowd.is_large or _count_files() > self._most // 2
+        if not crowded and len(self._called) <= 2 * self._most:
             self._since.clear()
             return
         closed = await asyncio.to_thread(self.look)
@@ -95,6 +105,9 @@ class IdleConnections:
             seen[peer] = self._since.get(peer, now)
         patience = next((each for share, each in _PATIENCE if len(seen) > share * self._most), math.inf)
         overdue = {peer for peer, since in seen.items() if peer not in calling and now - since >= patience}
+        if self._crowd.is_large:
+            strangers = sorted((since, peer) for peer, since in seen.items() if peer not in calling)
+            overdue |= {peer for since, peer in strangers[_CROWD:] if now - since >= _CROWDED_SECONDS}
         for peer, connection in self._sockets() if overdue else ():
             with connection, contextlib.suppress(OSError):
                 if peer in overdue:

@@ -26,13 +26,14 @@ import grpc.aio
 from coordinator.logs.format import said
 from coordinator.logs.line_limit import LineLimit
 from coordinator.server_limits import CROWDED_UNREAD_SECONDS, MAX_UNREAD_ANSWERS, MAX_UNREAD_BYTES, UNREAD_SECONDS
+from coordinator.service.connections.crowds import Crowd
 
 __all__ = ["UnreadAnswers"]
 
 _LOG = logging.getLogger(__name__)
 _MOST_LINES, _LINES_SECONDS = 1, 60.0
-#: From how many times what may wait on patience is shorter.
-_CROWD = 2
+#: From how many times the answers, and the bytes, that may wait on patience is shorter.
+_CROWD, _CROWD_BYTES = 8, 4
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,6 +42,7 @@ class _Answer(NamedTuple):
     size: int
     since: float
     peer: str
+    crowd: Crowd | None = None
 
 
 class UnreadAnswers:
@@ -70,14 +72,20 @@ class UnreadAnswers:
         self._look: asyncio.Task[None] | None = None
         self._lines = LineLimit(_MOST_LINES, _LINES_SECONDS, lambda *_: None)
 
-    def last(self, context: _Context, size: int) -> None:
-        """Note that a call is about to end with an answer of ``size`` bytes."""
-        self.add(context, size)
+    def last(self, context: _Context, size: int, *, crowd: Crowd | None = None) -> None:
+        """Note that a call is about to end with an answer of ``size`` bytes.
+
+        ``crowd`` counts it until it has ended, where it needed no credential.
+        """
+        self.add(context, size, crowd)
         context.add_done_callback(self.taken)  # type: ignore[arg-type]  # the stubs want a parameter's name, too
 
-    def add(self, context: _Context, size: int) -> None:
+    def add(self, context: _Context, size: int, crowd: Crowd | None = None) -> None:
         """Note that an answer waits, until it is ``taken``."""
-        self._waiting[context] = _Answer(size, self._clock(), context.peer())
+        peer = context.peer()
+        self._waiting[context] = _Answer(size, self._clock(), peer, crowd)
+        if crowd is not None:
+            crowd.come(peer)
         self._bytes += size
         if self._look is None and self._too_many(len(self._waiting), self._bytes):
             self._look = asyncio.create_task(self._look_again_and_again())
@@ -87,6 +95,8 @@ class UnreadAnswers:
         answer = self._waiting.pop(context, None)
         if answer is not None:
             self._bytes -= answer.size
+            if answer.crowd is not None:
+                answer.crowd.gone(answer.peer)
 
     def to_close(self) -> set[str]:
         """Return whose connections are to be closed, and count their answers no more."""
@@ -114,7 +124,7 @@ class UnreadAnswers:
         return count > self._most or size > self._most_bytes
 
     def _patience_now(self) -> float:
-        excess = max(len(self._waiting) / self._most, self._bytes / self._most_bytes) / _CROWD
+        excess = max(len(self._waiting) / self._most / _CROWD, self._bytes / self._most_bytes / _CROWD_BYTES)
         return max(min(self._least_patience, self._patience), self._patience / max(1.0, excess))
 
     def _weight(self, contexts: list[_Context]) -> float:

@@ -49,6 +49,8 @@ OUTAGE, OUTAGE_LASTS = 0.2, 20.0
 CUT, CUT_LASTS = 0.5, 30.0
 #: How long each worker's piece lasts then, in seconds: it outlasts its claim, which is not renewed meanwhile.
 LONG = 1.5 * TTL
+#: How many attempts are begun at least between two workers that are killed.
+EACH_KILL = 20
 #: No worker is killed for so long after both, and grants are not compared: what expires then is due to these.
 QUIET_AFTER = 16.0
 #: After how many seconds without any change it is given up; what has failed is offered again after five minutes.
@@ -185,12 +187,17 @@ async def submit(client: AsyncClient, pieces: Sequence[Planned]) -> None:
 
 
 async def restart(world: World, *, kills: bool) -> None:
-    """Kill a worker every few seconds, and start those again that have ended before their time."""
+    """Kill a worker every few seconds, and start those again that have ended before their time.
+
+    None is killed before others have got on: a busy machine needs long to start one.
+    """
+    least = 0
     while True:
         await asyncio.sleep(random.uniform(3.0, 7.0))
         world.restart()
-        if kills and not world.calm:
+        if kills and not world.calm and (given_out := world.given_out()) >= least:
             world.kill_one()
+            least = given_out + EACH_KILL
 
 
 async def disturb(

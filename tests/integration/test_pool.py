@@ -135,6 +135,11 @@ def test_a_repeated_request_gets_the_same_work(client: Client) -> None:
 def test_a_pause_and_a_limit_hold(client: Client) -> None:
     client.submit_many("s-0", [NewWork("task:a", 9), NewWork("blog:b")])
     client.set_policy("task", max_live=0)
+    explained = client.try_claim_next("s-1", explain=True)
+    assert isinstance(explained, Denial)
+    assert explained.work_key == "blog:b"
+    assert explained.choice is not None
+    assert explained.choice.skipped_counts == ((SkipReason.LIMIT, 1),)
     assert client.claim_next("s-1").work_key == "blog:b"
     client.set_policy("task", max_live=1)
     assert client.claim_next("s-1").work_key == "task:a"

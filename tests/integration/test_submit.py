@@ -36,7 +36,7 @@ from coordinator.store.operation_driver import Runner
 from coordinator.store.storage_quota import SpaceWatch
 from coordinator.v1 import service_pb2 as pb
 from coordinator.wire import SUBMITTED
-from tests.conftest import Coordination, RunningCoordinator
+from tests.conftest import Coordination, RunCoordinator, RunningCoordinator, RunningEtcd
 
 T = TypeVar("T")
 
@@ -162,6 +162,25 @@ async def test_of_two_submissions_that_close_a_circle_at_once_one_is_refused(
             both = [client.submit("s-1", one, depends=[other]), client.submit("s-1", other, depends=[one])]
             outcomes = (await asyncio.gather(*load, *both, return_exceptions=True))[-2:]
             assert [isinstance(each, Refused) for each in outcomes].count(True) == 1, outcomes
+
+
+@pytest.mark.long
+async def test_of_two_submissions_that_close_a_circle_at_two_replicas_one_is_refused(
+    coordinator: RunningCoordinator, run_coordinator: RunCoordinator, etcd: RunningEtcd, fleet: str
+) -> None:
+    with run_coordinator("serve", "--etcd", etcd.endpoint) as second:
+        async with (
+            AsyncClient(coordinator.endpoint, fleet=fleet, timeout=60) as here,
+            AsyncClient(second.endpoint, fleet=fleet, timeout=60) as there,
+        ):
+            for number in range(200):
+                one, other, between = (f"acme/{name}#{number + 1}" for name in ("one", "other", "between"))
+                # Every other circle has a third piece in it.
+                await here.submit("s-1", between, depends=[one])
+                closing = between if number % 2 else f"https://github.com/acme/one/issues/{number + 1}"
+                both = here.submit("s-1", one, depends=[other]), there.submit("s-2", other, depends=[closing])
+                outcomes = await asyncio.gather(*both, return_exceptions=True)
+                assert [isinstance(each, Refused) for each in outcomes].count(True) == 1, outcomes
 
 
 async def test_work_in_the_pool_is_not_forgotten(etcd_channel: EtcdChannel, fleet: str) -> None:

@@ -60,8 +60,16 @@ class _Search:
     policies: PolicyBook
     payer: Payer
     tried: dict[str, SkipReason] = field(default_factory=dict)
-    #: Patterns of policies that let no more claims be live.
+    #: Patterns of policies that let no more claims be live: those that pause work, and those that a try has shown.
     full: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Forget what was tried."""
+        self.tried.clear()
+        self.full = {policy.pattern for policy in self.policies.policies if policy.max_live == 0}
 
     def waits(self, piece: Piece) -> SkipReason | None:
         """Return why work that is neither held nor blocked is not for this session, or not yet; None where it is."""
@@ -176,8 +184,7 @@ class PoolPlacements:
             granted = await self._take_best(search, run, deadline)
             if granted is None:
                 await view.current(deadline=deadline)
-                search.tried.clear()
-                search.full.clear()
+                search.begin_again()
                 granted = await self._take_best(search, run, deadline)
             if granted is None:
                 earlier = await run(partial(placed_before, command, anywhere))

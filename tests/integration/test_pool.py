@@ -202,8 +202,9 @@ def test_without_a_reaper_the_next_caller_records_a_failure_and_gets_the_work(
             assert (answer.work_key, answer.attempt, answer.brief) == ("task:a", attempt, "do it")
             found = client.get("task:a").work
             assert found is not None
-            if found.failures:
+            failures = found.failures
+            if failures:
                 break
-        assert [(each.session, each.attempt, each.cause) for each in found.failures] == [
+        assert [(each.session, each.attempt, each.cause) for each in failures] == [
             (f"s-{attempt - 1}", attempt - 1, Cause.EXPIRED)
         ]

@@ -303,7 +303,9 @@ def judge(
     note("of these, failed", len(failed), not failed)
     counted = Counter(failure.cause for piece in honest for failure in _work(details[piece.key]).failures)
     note("of their attempts, those that count as failed: their worker was killed, or cut off", sum(counted.values()))
-    killed = {(key, session) for key, session, _, process in notes if process in world.killed}
+    # What each of those that were killed had begun last: what it had before has ended in another way.
+    last = {process: (key, session) for key, session, _, process in notes}
+    killed = {last[process] for process in world.killed if process in last}
     for why, uses_none in (("outage", True), ("cut", False)):
         if why in world.times:
             expired, counting = _expired_in(world.times[why], honest, details, killed)

@@ -251,6 +251,7 @@ bench: setup ## Measure the speed, and compare it with what its parts could do a
 	@$(BIN)/python -m benchmarks.hooks
 	@$(BIN)/python -m benchmarks.similar
 	@$(BIN)/python -m benchmarks.pool
+	@$(BIN)/python -m benchmarks.event_readers
 
 bench-peers: setup $(PEERS_VENV)/.ready ## Measure this product beside fleetwright on the same work; takes five minutes.
 	@$(BIN)/python -m benchmarks.peers --python $(PEERS_VENV)/bin/python $(BENCH_ARGS)

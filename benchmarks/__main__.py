@@ -24,6 +24,7 @@ from typing import NamedTuple
 import grpc.aio
 
 from benchmarks.floor import messages_microseconds
+from benchmarks.http_subjects import HttpSubjects
 from benchmarks.load import Call, measure
 from benchmarks.report import BATCHED, Figures, bounds, bounds_table, table, verdicts
 from benchmarks.subjects import EtcdSubjects, ServiceSubjects
@@ -88,6 +89,7 @@ async def _measure_all(servers: Servers, rounds: int, seconds: float) -> tuple[F
     """Return all figures, and how many transactions travelled together in ``BATCHED``."""
     to, etcd_server, echo_server, metrics = servers
     channels = [grpc.aio.insecure_channel(server.endpoint) for server in (to, etcd_server, echo_server)]
+    http = HttpSubjects(metrics.removesuffix("/metrics"))
     ours, etcd, echo = ServiceSubjects(channels[0]), EtcdSubjects(channels[1]), ServiceSubjects(channels[2])
     subjects = [
         Subject("echo, 1 caller", echo.claim, echo_server, 1),
@@ -95,6 +97,8 @@ async def _measure_all(servers: Servers, rounds: int, seconds: float) -> tuple[F
         Subject("claim, 1 caller", ours.claim, to, 1),
         Subject("echo, 64 callers", echo.claim, echo_server, 64),
         Subject("claim, 64 callers", ours.claim, to, 64),
+        Subject("claim over HTTP, 1 caller", http.claim, to, 1),
+        Subject("claim over HTTP, 64 callers", http.claim, to, 64),
         Subject("hot key, 64 callers", ours.hot_key, to, 64),
         Subject("naive, 64 callers", etcd.naive_claim, etcd_server, 64),
         Subject("claim, 16 callers", ours.claim, to, 16),
@@ -109,7 +113,7 @@ async def _measure_all(servers: Servers, rounds: int, seconds: float) -> tuple[F
         for subject in subjects if number % 2 == 0 else reversed(subjects):
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r\x1b[Kround {number + 1} of {rounds}: {subject.name}")
-            for each in (ours, etcd, echo):
+            for each in (ours, etcd, echo, http):
                 each.again()
             sizes = await asyncio.to_thread(_batches, metrics)
             measured = await measure(
@@ -122,6 +126,7 @@ async def _measure_all(servers: Servers, rounds: int, seconds: float) -> tuple[F
         sys.stderr.write("\r\x1b[K")
     for channel in channels:
         await channel.close()
+    await http.close()
     return figures, median(batches)
 
 
@@ -143,7 +148,7 @@ def _mean_between(before: tuple[float, float], after: tuple[float, float]) -> fl
 @contextmanager
 def _servers() -> Iterator[Servers]:
     with tempfile.TemporaryDirectory() as data, Path(data, "log").open("wb") as log:
-        up = [_COMMAND, "up", "--data-dir", data, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        up = [_COMMAND, "up", "--data-dir", data, "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
         commands = (up, [sys.executable, "-m", "benchmarks.echo_server"])
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) for command in commands]
         try:

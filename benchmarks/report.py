@@ -56,6 +56,12 @@ def verdicts(figures: Figures, check_perf_writes: float | None) -> list[Verdict]
         ),
         Verdict("hot-key denials/s over claims/s, 64 callers", ratio(rates("hot key, 64 callers"), claims), True, 1.0),
         Verdict("claim p99 over p50, 64 callers", median(spread), False, 3.0),
+        Verdict(
+            "claims/s over HTTP over claims/s, 64 callers",
+            ratio(rates("claim over HTTP, 64 callers"), claims),
+            True,
+            0.5,
+        ),
     ]
     if check_perf_writes is not None:
         many = median(rates("ClaimMany of 50, 4 callers")) * CLAIMS_PER_CALL

@@ -12,9 +12,14 @@ from coordinator.v1 import service_pb2 as pb
 from coordinator.v1 import types_pb2 as types
 from coordinator.v1.service_pb2_grpc import CoordinatorServiceStub
 
-__all__ = ["CLAIMS_PER_CALL", "EtcdSubjects", "ServiceSubjects"]
+__all__ = ["CLAIMS_PER_CALL", "EtcdSubjects", "ServiceSubjects", "key_of"]
 
 CLAIMS_PER_CALL = 50
+
+
+def key_of(run: str, number: int) -> str:
+    """Return the work key of a call. The first calls have negative numbers, whose minus is no part of a key."""
+    return f"task:bench-{run}-{'before-' if number < 0 else ''}{abs(number)}"
 
 
 class ServiceSubjects:
@@ -33,7 +38,7 @@ class ServiceSubjects:
         answer = await self._stub.Claim(
             pb.ClaimRequest(
                 session=f"session-{caller}",
-                work_key=f"task:bench-{self._run}-{number}",
+                work_key=key_of(self._run, number),
                 request_id=f"{self._run}-{number}",
             )
         )
@@ -66,7 +71,7 @@ class ServiceSubjects:
         await self.claim(caller, number)
         await self._stub.Complete(
             pb.CompleteRequest(
-                session=f"session-{caller}", work_key=f"task:bench-{self._run}-{number}", request_id=f"done-{number}"
+                session=f"session-{caller}", work_key=key_of(self._run, number), request_id=f"done-{number}"
             )
         )
 
@@ -74,9 +79,7 @@ class ServiceSubjects:
         """Claim fifty work keys in one call."""
         request = pb.ClaimManyRequest(session=f"session-{caller}")
         for item in range(CLAIMS_PER_CALL):
-            request.items.add(
-                work_key=f"task:bench-{self._run}-{number}-{item}", request_id=f"{self._run}-{number}-{item}"
-            )
+            request.items.add(work_key=f"{key_of(self._run, number)}-{item}", request_id=f"{self._run}-{number}-{item}")
         answers = await self._stub.ClaimMany(request)
         _expect(all(result.answer.outcome == types.OUTCOME_GRANTED for result in answers.results), answers)
 

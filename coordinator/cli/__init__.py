@@ -56,7 +56,7 @@ def _run_in_full(arguments: list[str]) -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     from coordinator.cli import startup
-    from coordinator.cli.loading import loading
+    from coordinator.cli.garbage_collection import loading
     from coordinator.process.current_directory import forget_current_directory
 
     forget_current_directory()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordinator.cli import config_file
-from coordinator.cli.loading import loading
+from coordinator.cli.garbage_collection import loading
 from coordinator.client._ids import new_id
 from coordinator.errors import InvalidInput
 from coordinator.limits import check_timeout

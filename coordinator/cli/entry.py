@@ -15,8 +15,8 @@ from coordinator.cli import INTERRUPTED
 from coordinator.cli.app import RUN, build_app
 from coordinator.cli.completion import prepare_completion
 from coordinator.cli.context import find_verb, wants_json
+from coordinator.cli.garbage_collection import loading
 from coordinator.cli.interruption import Ended, RequestInterrupted, WaitInterrupted, catch_signals
-from coordinator.cli.loading import loading
 from coordinator.cli.output import emit_error
 from coordinator.cli.streams import say_if_lost, write_error
 from coordinator.errors import CoordinatorError

@@ -1,4 +1,4 @@
-"""Loads what a command needs.
+"""Garbage collection is off while a command loads its modules.
 
 Most of the time of a command goes into loading modules. What they make stays until the command ends, so that looking
 for garbage among it, which Python does every few hundred objects, takes a tenth of that time for nothing.

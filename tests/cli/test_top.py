@@ -93,7 +93,7 @@ def client(coordinator: RunningCoordinator, fleet: str) -> Iterator[Client]:
 @pytest.fixture
 def shown(coordinator: RunningCoordinator, fleet: str, client: Client) -> Iterator[Terminal]:
     """The view of a fleet with a claim, a session that was denied it, and a loose end."""
-    client.claim("holder-1", "task:taken", 4000)
+    client.claim("holder-1", "task:taken", 4045)
     client.try_claim("denied-before", "task:taken")
     client.claim("leaver-1", "task:left")
     client.release("leaver-1", "task:left", reason="too [bold]hard")
@@ -139,7 +139,7 @@ def test_it_outlives_the_coordinator(coordinator: RunningCoordinator, fleet: str
 
 
 def test_without_a_terminal_it_shows_everything_once(coordination: Coordination, client: Client, fleet: str) -> None:
-    client.claim("holder-1", "task:taken", 4000)
+    client.claim("holder-1", "task:taken", 4045)
     client.try_claim("denied-1", "task:taken")
     client.claim("leaver-1", "task:left")
     client.release("leaver-1", "task:left")

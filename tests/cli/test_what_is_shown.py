@@ -16,7 +16,9 @@ from coordinator import ClaimEvent, Client, Denial, DenialReason, Event, Record,
 from coordinator.cli.text.claims import what_after_denial
 from coordinator.cli.text.work import describe_event
 from coordinator.cli.top.board import Board, Seen
-from coordinator.cli.top.view import screen, snapshot
+from coordinator.cli.top.controls import Controls
+from coordinator.cli.top.screen import screen
+from coordinator.cli.top.view import snapshot
 from coordinator.clock import boot_seconds
 from tests.conftest import Coordination, RunningCoordinator
 
@@ -77,7 +79,7 @@ def _stands_in(key: str, lines: list[str]) -> bool:
 @pytest.mark.parametrize("width", [80, 120])
 def test_34_the_ends_of_work_keys_stay_on_a_screen(board: Board, width: int) -> None:
     drawn = io.StringIO()
-    Console(file=drawn, width=width, height=30).print(screen(board, 30, width))
+    Console(file=drawn, width=width, height=30).print(screen(board, Controls(), 30, width))
     for end in ("28801", "-7", "3315"):
         assert end in drawn.getvalue()
 
@@ -89,7 +91,7 @@ def test_34_a_repository_stays_on_a_narrow_screen(client: Client, fleet: str, wi
     client.try_claim("other", "acme/api#7")
     board = Board(fleet, Seen(client.briefing(), client.hot(), client.status(), boot_seconds()))
     drawn = io.StringIO()
-    Console(file=drawn, width=width, height=30).print(screen(board, 30, width))
+    Console(file=drawn, width=width, height=30).print(screen(board, Controls(), 30, width))
     assert key in drawn.getvalue()
 
 
@@ -114,7 +116,7 @@ def test_40_an_empty_screen_says_what_to_type_until_work_is_held(client: Client,
     for _ in range(2):
         drawn = io.StringIO()
         board = Board(fleet, Seen(client.briefing(), client.hot(), client.status(), boot_seconds()))
-        Console(file=drawn, width=width, height=30).print(screen(board, 30, width, first_claim="type this"))
+        Console(file=drawn, width=width, height=30).print(screen(board, Controls(), 30, width, first_claim="type this"))
         shown.append("type this" in drawn.getvalue())
         client.claim("session-1", "task:a")
     assert shown == [True, False]

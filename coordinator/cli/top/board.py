@@ -13,13 +13,13 @@ from typing import NamedTuple
 from coordinator.client import AsyncClient
 from coordinator.clock import boot_seconds
 from coordinator.errors import CoordinatorError
-from coordinator.model import Briefing, Claim, ClaimEvent, Event, HotKeys, Status
+from coordinator.model import Briefing, Claim, ClaimEvent, Event, HotKeys, PoolEntry, PoolStanding, Status
 
 __all__ = ["Board", "Seen", "SeenDenial"]
 
-#: How much of the fleet is asked for: more does not fit on a screen.
-_BRIEFED_CHARACTERS, _BRIEFED_SECONDS = 20_000, 3_600.0
-_HOT = 20
+#: How much of the fleet is asked for: as much as a briefing may have, which is over a thousand claims.
+_BRIEFED_CHARACTERS, _BRIEFED_SECONDS = 100_000, 3_600.0
+_HOT, _FAILED = 20, 100
 _DENIALS = 100
 #: Points of the convergence rate, and how often one is added, in seconds: half an hour of it.
 _POINTS, _STATUS_SECONDS = 360, 5.0
@@ -32,6 +32,8 @@ class Seen(NamedTuple):
     hot: HotKeys
     status: Status
     read_at: float
+    #: Work of the pool that has failed too often.
+    failed: tuple[PoolEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,14 @@ class Board:
         asked = boot_seconds()
         briefing = await client.briefing(max_age=_BRIEFED_SECONDS, max_characters=_BRIEFED_CHARACTERS)
         hot = await client.hot(limit=_HOT)
-        status = self.seen.status if self.seen else None
+        status, failed = (self.seen.status, self.seen.failed) if self.seen else (None, ())
         # Counting what is completed is work for the coordinator.
         if status is None or asked >= self._status_due:
             self._status_due = asked + _STATUS_SECONDS
-            status = await client.status()
+            status = await client.status(progress=True)
+            failed = (await client.pool_page(states=[PoolStanding.FAILED], page_size=_FAILED)).entries
             self.rates.append(status.convergence_rate.value)
-        self.seen, self.problem = Seen(briefing, hot, status, asked), None
+        self.seen, self.problem = Seen(briefing, hot, status, asked, failed), None
         return self.seen
 
     def take(self, claim_event: ClaimEvent) -> bool:

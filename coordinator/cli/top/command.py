@@ -29,7 +29,8 @@ def top(
 ) -> int:
     """Show a fleet as it changes: time left of claims, denials, work that is fought over, loose ends, convergence.
 
-    q or an interrupt ends it. Where standard output is no terminal, and with --json, it shows everything once.
+    Arrows and Page Up/Down scroll, Tab or 1 to 5 choose the list in front, s its order, / filters; q or an interrupt
+    ends it. Where standard output is no terminal, and with --json, it shows everything once.
     """
     context = current()
     # NaN is neither below the least nor above the most.

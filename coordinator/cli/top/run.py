@@ -20,6 +20,7 @@ from coordinator.cli.first_claim import first_claim, is_empty
 from coordinator.cli.json_objects.fleet import top_object
 from coordinator.cli.output import answer
 from coordinator.cli.top.board import Board
+from coordinator.cli.top.controls import Controls, read_keys
 from coordinator.client import AsyncClient
 from coordinator.errors import CoordinatorError, HistoryGone
 
@@ -71,8 +72,9 @@ async def _last(context: Context, interval: float) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from coordinator.cli.top.view import screen
+    from coordinator.cli.top.screen import screen
 
+    controls = Controls()
     board, console, end = Board(context.fleet), Console(highlight=False), asyncio.Event()
     #: Set whenever there is something new to draw.
     changed = asyncio.Event()
@@ -85,10 +87,10 @@ async def _last(context: Context, interval: float) -> None:
             for work in (_ask(board, client, interval, changed), _watch(board, client, changed))
         ]
         try:
-            with _until_a_key(end, changed), Live(console=console, screen=True, auto_refresh=False) as live:
+            with _keys(controls, end, changed), Live(console=console, screen=True, auto_refresh=False) as live:
                 while not end.is_set():
                     width, height = console.size
-                    live.update(screen(board, height, width, first_claim=first), refresh=True)
+                    live.update(screen(board, controls, height, width, first_claim=first), refresh=True)
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(changed.wait(), _DRAW_SECONDS)
                     changed.clear()
@@ -129,8 +131,8 @@ async def _watch(board: Board, client: AsyncClient, changed: asyncio.Event) -> N
 
 
 @contextlib.contextmanager
-def _until_a_key(end: asyncio.Event, changed: asyncio.Event) -> Iterator[None]:
-    """Have ``q`` and SIGTERM set ``end``, and give the terminal back as it was."""
+def _keys(controls: Controls, end: asyncio.Event, changed: asyncio.Event) -> Iterator[None]:
+    """Give what is typed to ``controls``, have ``q`` and SIGTERM set ``end``, and give the terminal back as it was."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -141,10 +143,14 @@ def _until_a_key(end: asyncio.Event, changed: asyncio.Event) -> Iterator[None]:
         typed = os.read(keyboard, 64)
         if not typed:
             loop.remove_reader(keyboard)
-        elif b"q" in typed.lower():
-            stop()
+            return
+        for key in read_keys(typed):
+            if controls.press(key):
+                stop()
+        changed.set()
 
     loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGWINCH, changed.set)
     if not sys.stdin.isatty():
         yield
         return

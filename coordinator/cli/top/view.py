@@ -1,4 +1,4 @@
-"""The screen of ``coordination top``, drawn with rich.
+"""What ``coordination top`` shows where there is no screen, drawn with rich, and what its screen is made of.
 
 Invariants:
 - Nothing that other people chose (keys, sessions, reasons) can steer the terminal or is read as markup.
@@ -13,7 +13,6 @@ from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.layout import Layout
 from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
@@ -22,37 +21,17 @@ from rich.text import Text
 from coordinator.cli.quantities import format_count
 from coordinator.cli.top.board import Board
 from coordinator.quotation import key, line, name, quoted, visible
-from coordinator.time_text import format_duration, format_time
+from coordinator.time_text import format_duration
 
-__all__ = ["screen", "snapshot", "sparkline"]
+__all__ = ["Shortened", "plain", "shown_key", "snapshot", "sparkline", "time_left"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 #: Rows of each table where there is no screen to fill.
 _SNAPSHOT_ROWS = 20
 #: What the columns have of a table's width, beside those that are as wide as what stands in them.
-_SHARES = {"work": 4, "held by": 3, "denied to": 3, "left by": 2, "why": 4}
-#: Below how many columns a screen is narrow.
-_NARROW = 100
+_SHARES = {"work": 4, "held by": 3, "left by": 2, "why": 4}
 #: From which rest on a claim's time is yellow, and from which red, in seconds.
 _SOON, _VERY_SOON = 300.0, 60.0
-
-
-def screen(board: Board, height: int, width: int, *, first_claim: str = "") -> Layout:
-    """Draw everything for a terminal of that size; ``first_claim`` is what to say where nothing is held."""
-    body, narrow = height - 5, width < _NARROW
-    right = max(4, body // 3)
-    layout = Layout()
-    layout.split_column(Layout(_head(board, width), size=5), Layout(name="body"))
-    claims = _claims(board, body - 4, narrow=narrow)
-    if first_claim and not board.claims():
-        claims = Panel(Text(first_claim, overflow="fold"), title="claims: 0", title_align="left")
-    layout["body"].split_row(Layout(claims, ratio=3), Layout(name="right", ratio=2))
-    layout["right"].split_column(
-        Layout(_hot(board, right - 4)),
-        Layout(_denials(board, right - 4)),
-        Layout(_loose_ends(board, right - 4, narrow=narrow)),
-    )
-    return layout
 
 
 def snapshot(board: Board, width: int) -> Group:
@@ -78,11 +57,11 @@ def _head(board: Board, width: int) -> RenderableType:
         ]
         leader = status.reaper.leader or "none"
         counts += [f"reaper {leader}", f"coordinator {status.coordinator.endpoint}"]
-        lines[0].append(_plain("   " + "   ".join(counts)))
+        lines[0].append(plain("   " + "   ".join(counts)))
         rate = status.convergence_rate
         value = "no claims yet" if rate.value is None else f"{rate.value:.0%}"
         summary = f"convergence {value} over {format_duration(rate.window_seconds)} at this coordinator  "
-        lines.append(_plain(summary) + Text(sparkline(board.rates, width - len(summary) - 4), style="cyan"))
+        lines.append(plain(summary) + Text(sparkline(board.rates, width - len(summary) - 4), style="cyan"))
     if board.problem is not None:
         lines.append(Text(line(board.problem.message), style="red"))
     return Panel(Group(*lines), title="coordination top", title_align="left", subtitle="q quits", height=5)
@@ -92,13 +71,11 @@ def _claims(board: Board, rows: int, *, whole: bool = False, narrow: bool = Fals
     table = _table(*("left", "work", "held by", "attempt")[: 3 if narrow else 4], whole=whole)
     claims = board.claims()
     for claim, left in claims[: max(0, rows)]:
-        colour = "red" if left < _VERY_SOON else "yellow" if left < _SOON else ""
-        time_left = Text(format_duration(left), style=colour)
         cells = (
-            time_left,
-            _key(claim.work_key, whole=whole),
-            _Shortened(name(claim.session)),
-            _plain(str(claim.attempt)),
+            time_left(left),
+            shown_key(claim.work_key, whole=whole),
+            Shortened(name(claim.session)),
+            plain(str(claim.attempt)),
         )
         table.add_row(*cells[: len(table.columns)])
     omitted = board.seen.briefing.omitted_taken if board.seen else 0
@@ -109,17 +86,8 @@ def _hot(board: Board, rows: int, *, whole: bool = False) -> RenderableType:
     table = _table("now", "before", "work", whole=whole)
     entries = board.seen.hot.entries if board.seen else ()
     for entry in entries[: max(0, rows)]:
-        table.add_row(str(entry.contenders), str(entry.recent_contenders), _key(entry.work_key, whole=whole))
+        table.add_row(str(entry.contenders), str(entry.recent_contenders), shown_key(entry.work_key, whole=whole))
     return _titled("fought over, by contenders", table, len(entries))
-
-
-def _denials(board: Board, rows: int) -> RenderableType:
-    table = _table("at", "denied to", "work", whole=False)
-    for denial in list(board.denials)[: max(0, rows)]:
-        table.add_row(
-            _plain(format_time(denial.at)[11:]), _Shortened(name(denial.contender)), _key(denial.work_key, whole=False)
-        )
-    return _titled("denials", table, len(board.denials))
 
 
 def _loose_ends(board: Board, rows: int, *, whole: bool = False, narrow: bool = False) -> RenderableType:
@@ -127,7 +95,7 @@ def _loose_ends(board: Board, rows: int, *, whole: bool = False, narrow: bool = 
     ends = board.seen.briefing.loose_ends if board.seen else ()
     for record in ends[: max(0, rows)]:
         why = quoted(record.reason) if record.reason else record.cause.value if record.cause else ""
-        cells = _key(record.work_key, whole=whole), _plain(why), _Shortened(name(record.session))
+        cells = shown_key(record.work_key, whole=whole), plain(why), Shortened(name(record.session))
         table.add_row(*cells[: len(table.columns)])
     return _titled("loose ends", table, len(ends) + (board.seen.briefing.omitted_loose_ends if board.seen else 0))
 
@@ -146,13 +114,19 @@ def _titled(title: str, table: Table, count: int) -> Panel:
     return Panel(table, title=f"{title}: {count}", title_align="left")
 
 
-def _key(work_key: str, *, whole: bool) -> RenderableType:
+def shown_key(work_key: str, *, whole: bool) -> RenderableType:
     """Write a work key; where it is cut its end stays, which distinguishes it (``…agent-template#28801``)."""
     text = key(work_key)
-    return Text(text, overflow="fold") if whole else _Shortened(text, text.removeprefix("github:"))
+    return Text(text, overflow="fold") if whole else Shortened(text, text.removeprefix("github:"))
 
 
-class _Shortened:
+def time_left(seconds: float) -> Text:
+    """Write how long a claim still lasts, coloured when that is not long."""
+    colour = "red" if seconds < _VERY_SOON else "yellow" if seconds < _SOON else ""
+    return Text(format_duration(seconds), style=colour, no_wrap=True)
+
+
+class Shortened:
     """A text on one line; where there is no room for all of it a ``shorter`` one, or its beginning and its end."""
 
     def __init__(self, text: str, shorter: str | None = None) -> None:
@@ -171,5 +145,6 @@ class _Shortened:
         yield Text(text[:room], no_wrap=True, overflow="crop")
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
+    """Write a text on one line, as far as there is room; nothing in it steers the terminal or is markup."""
     return Text(visible(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

@@ -56,7 +56,7 @@ def screen(board: Board, controls: Controls, height: int, width: int, *, first_c
         Layout(Group(*head), size=len(head)),
         Layout(_tabs(lists, controls), size=1),
         Layout(name="body"),
-        Layout(_help(controls), size=1),
+        Layout(name="help", size=1),
     )
     front = LISTS[controls.list]
     if first_claim and front == "claims" and not board.claims():
@@ -73,6 +73,8 @@ def screen(board: Board, controls: Controls, height: int, width: int, *, first_c
         parts = [Layout(_table(lists[front].narrow(), controls, room))]
         parts += [Layout(_plain_table(("", "needs a look", "why"), below), size=len(below) + 1)] if below else []
         layout["body"].split_column(*parts)
+    # Last: it says which rows are shown.
+    layout["help"].update(_help(controls))
     return layout
 
 

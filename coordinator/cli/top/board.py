@@ -17,7 +17,7 @@ from coordinator.model import Briefing, Claim, ClaimEvent, Event, HotKeys, PoolE
 
 __all__ = ["Board", "Seen", "SeenDenial"]
 
-#: How much of the fleet is asked for: as much as a briefing may have, which is over a thousand claims.
+#: How much of the fleet is asked for: as much as a briefing may have. It lists 200 claims at most.
 _BRIEFED_CHARACTERS, _BRIEFED_SECONDS = 100_000, 3_600.0
 _HOT, _FAILED = 20, 100
 _DENIALS = 100

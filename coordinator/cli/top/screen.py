@@ -107,7 +107,9 @@ def _ago(at: datetime | None) -> str:
 def _tabs(lists: dict[str, _Listing], controls: Controls) -> Text:
     tabs = Text(no_wrap=True, overflow="ellipsis")
     for number, (each, listing) in enumerate(lists.items()):
-        count = f"{len(listing.rows)}/{listing.total}" if controls.filter else f"{listing.total}"
+        # Fewer where there is a filter, and where a briefing leaves some out.
+        shown = len(listing.rows)
+        count = f"{listing.total}" if shown == listing.total else f"{shown} of {listing.total}"
         tabs.append(f" {each} {count} ", style="reverse" if number == controls.list else "").append(" ")
     return tabs
 

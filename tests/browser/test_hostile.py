@@ -10,7 +10,7 @@ from playwright.sync_api import Error, Page, expect
 
 from coordinator import Client
 from tests.browser.conftest import Boards
-from tests.browser.scenes import fill_hostile
+from tests.browser.scenes import HOSTILE, fill_hostile
 from tests.conftest import Coordination
 
 #: Kinds of elements that the page itself never has.
@@ -78,3 +78,25 @@ def test_the_policy_stops_what_the_script_never_does(boards: Boards, fleet: str,
     page.evaluate("window.violations = []")
     boards.complaints.clear()
     boards.requested.clear()
+
+
+def test_what_commands_are_given_is_text_everywhere(boards: Boards, coordination: Coordination, fleet: str) -> None:
+    """From `work-submit` and `work-claim` to the board, `top`, `status` and the briefing."""
+    words = HOSTILE.replace("\x1b[31m", "").replace("\x07", "")
+    submit = coordination("work-submit", "--session", "planner", "task:given", "--brief", words)
+    assert submit.returncode == 0, submit.stderr
+    assert coordination("work-submit", "--session", "planner", "task:left").returncode == 0
+    assert coordination("work-claim", "--session", "one", "task:given", "--note", words).returncode == 0
+    assert coordination("work-claim", "--session", "two", "task:left").returncode == 0
+    assert coordination("work-abandon", "--session", "two", "task:left", "--reason", words).returncode == 0
+    for verb in ("top", "status", "briefing"):
+        shown = coordination(verb)
+        assert shown.returncode == 0
+        assert not [each for each in UNSEEN if each in shown.stdout], verb
+    page = boards.open(f"?fleet={fleet}")
+    for part in ("#held", "#loose"):
+        expect(page.locator(part)).to_contain_text("<img src=x onerror=alert(1)><script>alert(2)</script>")
+    page.locator("#held button.key").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("<style>*{display:none}</style>")
+    assert page.locator(STRANGE).count() == 0
+    assert not [each for each in UNSEEN if each in page.locator("body").inner_text()]

@@ -26,7 +26,7 @@ class Work:
     number: str
 
 
-#: The ten sites: what their hosts are, how long their paths, and which sequences of numbers they have.
+#: The sites: what their hosts are, how long their paths, and which sequences of numbers they have.
 _SITES: dict[str, tuple[tuple[str, ...], range, tuple[str, ...]]] = {
     "github": (("github.com",), range(2, 3), ("any",)),
     "github enterprise": (HOSTS.github, range(2, 3), ("any",)),
@@ -38,7 +38,18 @@ _SITES: dict[str, tuple[tuple[str, ...], range, tuple[str, ...]]] = {
     "gitea": (("gitea.com", "code.forgejo.org", *HOSTS.gitea), range(2, 3), ("any",)),
     "jira": (("acme.atlassian.net",), range(1, 2), ("issue",)),
     "linear": (("linear.app",), range(1, 2), ("issue",)),
+    "azure devops": (("dev.azure.com",), range(1, 2), ("work item", "pull request")),
+    "trello": (("trello.com",), range(1), ("card",)),
+    "asana": (("app.asana.com",), range(1), ("task",)),
+    "launchpad": (("bugs.launchpad.net",), range(1), ("bug",)),
+    "sourcehut": (("todo.sr.ht",), range(2, 3), ("ticket",)),
+    "youtrack": (("acme.youtrack.cloud", "youtrack.example.com"), range(1, 2), ("issue",)),
+    "phabricator": (("phabricator.wikimedia.org", "phab.example.com"), range(1), ("T", "D")),
+    "bugzilla": (("bugzilla.mozilla.org", "bugzilla.example.com"), range(1), ("bug",)),
 }
+#: Sites whose numbers have the name of a project in front, and those whose paths have a case.
+_WITH_PROJECT = ("jira", "linear", "youtrack")
+_WITH_CASE = ("sourcehut",)
 SITES = tuple(_SITES)
 _NAMES = ("acme", "web", "web-ui", "data_lake", "x", "a1", "docs.io", "core", "issues", "pulls", "v2", "team-7")
 _OWNERS = ("acme", "gptme", "x", "a1", "team-7", "web-ui")
@@ -47,8 +58,10 @@ _OWNERS = ("acme", "gptme", "x", "a1", "team-7", "web-ui")
 def random_work(random: random.Random, site: str) -> Work:
     """Make up a piece of work of a site."""
     hosts, lengths, sequences = _SITES[site]
-    if site in ("jira", "linear"):
-        path: tuple[str, ...] = (random.choice(("ops", "eng", "abc", "x1")),)
+    if lengths == range(1):
+        path: tuple[str, ...] = ()
+    elif site in _WITH_PROJECT:
+        path = (random.choice(("ops", "eng", "abc", "x1")),)
     else:
         rest = [random.choice(_NAMES) for _ in range(random.choice(lengths) - 1)]
         path = (random.choice(_OWNERS), *rest)
@@ -59,8 +72,9 @@ def neighbours(random: random.Random, work: Work) -> Iterator[Work]:
     """Yield other pieces of work that differ in one thing only."""
     hosts, _, sequences = _SITES[work.site]
     yield replace(work, number=f"{work.number}{random.randint(0, 9)}")
-    yield replace(work, path=(*work.path[:-1], f"{work.path[-1]}2"))
-    yield replace(work, path=(f"{work.path[0]}z", *work.path[1:]))
+    if work.path:
+        yield replace(work, path=(*work.path[:-1], f"{work.path[-1]}2"))
+        yield replace(work, path=(f"{work.path[0]}z", *work.path[1:]))
     yield from (replace(work, what=what) for what in sequences if what != work.what)
     if work.site not in ("jira", "linear"):
         yield from (replace(work, host=host) for host in hosts if host != work.host)
@@ -73,9 +87,13 @@ def spell(random: random.Random, work: Work) -> str:
 
 def spellings(random: random.Random, work: Work) -> Iterator[str]:
     """Yield all ways to write it, with what may vary chosen by ``random``."""
-    path = "/".join(_cased(random, segment) for segment in work.path)
-    number = random.choice(("", "", "0", "00")) + work.number
+    path = "/".join(segment if work.site in _WITH_CASE else _cased(random, segment) for segment in work.path)
+    number = work.number if SITES.index(work.site) > SITES.index("linear") else _with_zeros(random, work.number)
     yield from _FORMS[work.site](random, replace(work, number=number), path)
+
+
+def _with_zeros(random: random.Random, number: str) -> str:
+    return random.choice(("", "", "0", "00")) + number
 
 
 def _cased(random: random.Random, text: str) -> str:
@@ -223,6 +241,92 @@ def _linear(random: random.Random, work: Work, path: str) -> Iterator[str]:
     yield from _linked(random, f"https://{work.host}/acme/issue/{number}", number)
 
 
+def _of_tracker(
+    random: random.Random, work: Work, pages: tuple[str, ...], others: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Yield addresses of pages below the host of the work, and ``others`` with their hosts."""
+    for page in (*(f"{work.host}{page}" for page in pages), *others):
+        yield f"{random.choice(('https://', 'http://', '', 'https://user:pw@'))}{page}"
+        yield f"[A title](https://{page})"
+        yield f"<https://{page}>"
+
+
+def _azure(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    project = random.choice(("web", "My%20Project", "x"))
+    place, old = f"/{path}/{project}", f"{path}.visualstudio.com"
+    if work.what == "work item":
+        pages = (
+            *(f"{place}/_workitems/edit/{work.number}", f"/{path}/_workitems/edit/{work.number}/"),
+            *(f"{place}/_workitems?id={work.number}&_a=edit", f"{place}/_apis/wit/workItems/{work.number}"),
+            f"{place}/_boards/board/t/team/Stories/?workitem={work.number}",
+        )
+        others = (f"{old}/{project}/_workitems/edit/{work.number}",)
+    else:
+        pages = (
+            *(f"{place}/_git/app/pullrequest/{work.number}", f"{place}/_git/app/pullrequest/{work.number}?_a=files"),
+            *(f"/{path}/_git/{project}/pullrequest/{work.number}", f"/{path}/_apis/git/pullrequests/{work.number}"),
+            f"{place}/_apis/git/repositories/app/pullRequests/{work.number}/threads",
+        )
+        others = (f"{old}/{project}/_git/app/pullrequest/{work.number}",)
+    yield from _of_tracker(random, work, pages, others)
+
+
+def _trello(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    card = f"aBcD{work.number:0>4}"
+    pages = (f"/c/{card}", f"/c/{card}/12-a-title", f"/c/{card}/12-a-title#comment-5f", f"/c/{card}?filter=x")
+    yield from _of_tracker(random, work, pages, (f"api.trello.com/1/cards/{card}",))
+
+
+def _asana(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    project, task = random.randint(1, 10**15), f"12{work.number:0>12}"
+    pages = (
+        *(f"/0/{project}/{task}", f"/0/{project}/{task}/f", f"/0/0/{task}", f"/api/1.0/tasks/{task}?opt_fields=name"),
+        *(
+            f"/1/15793/project/{project}/task/{task}",
+            f"/1/15793/task/{task}",
+            f"/1/15793/project/1/task/{task}/comment/9",
+        ),
+    )
+    yield from _of_tracker(random, work, pages)
+
+
+def _launchpad(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    number = work.number
+    pages = (f"/bugs/{number}", f"/ubuntu/+source/apt/+bug/{number}", f"/acme/+bug/{number}/comments/3")
+    others = (f"launchpad.net/bugs/{number}", f"api.launchpad.net/1.0/bugs/{number}")
+    yield from _of_tracker(random, work, pages, others)
+
+
+def _sourcehut(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    page = f"/~{path}/{work.number}"
+    yield from _of_tracker(random, work, (page, f"{page}#event-123", f"{page}/edit"))
+
+
+def _youtrack(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    key = f"{path}-{work.number}"
+    pages = (
+        *(
+            f"/issue/{key}",
+            f"/issue/{key}/A-title",
+            f"/issue/{key}#focus=Comments-4-5.0-0",
+            f"/api/issues/{key}?fields=id",
+        ),
+        f"/agiles/81-1/current?issue={key}",
+    )
+    yield from _of_tracker(random, work, pages)
+
+
+def _phabricator(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    page = f"/{work.what}{work.number}"
+    yield from _of_tracker(random, work, (page, f"{page}#1234", f"{page}?id=55"))
+
+
+def _bugzilla(random: random.Random, work: Work, path: str) -> Iterator[str]:
+    number = work.number
+    pages = (f"/show_bug.cgi?id={number}", f"/show_bug.cgi?id={number}#c4", f"/{number}", f"/rest/bug/{number}")
+    yield from _of_tracker(random, work, pages)
+
+
 _FORMS: dict[str, Callable[[random.Random, Work, str], Iterator[str]]] = {
     "github": _github,
     "github enterprise": _github,
@@ -234,4 +338,12 @@ _FORMS: dict[str, Callable[[random.Random, Work, str], Iterator[str]]] = {
     "gitea": _gitea,
     "jira": _jira,
     "linear": _linear,
+    "azure devops": _azure,
+    "trello": _trello,
+    "asana": _asana,
+    "launchpad": _launchpad,
+    "sourcehut": _sourcehut,
+    "youtrack": _youtrack,
+    "phabricator": _phabricator,
+    "bugzilla": _bugzilla,
 }

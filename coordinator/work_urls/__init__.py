@@ -44,6 +44,7 @@ from coordinator.work_urls.reference import (
     tidy,
 )
 from coordinator.work_urls.spoken import SPOKEN_KINDS, rewritten, site_first, unescaped
+from coordinator.work_urls.trackers import page_of_tracker
 
 __all__ = [
     "KINDS",
@@ -126,6 +127,8 @@ def without_kind(text: str, hosts: Hosts = NO_HOSTS) -> Reference | None:
         return None
     plain = _plain(text, hosts)
     if plain is not None and (plain.kind != "url" or (is_address(text) and _TO_MEND.match(text) is None)):
+        return plain
+    if plain is not None and " " not in text and page_of_tracker(parse_address(plain.identity)) is not None:
         return plain
     refuse_number(text)
     spoken = _spoken(text, hosts)
@@ -314,7 +317,7 @@ def _at(address: Address, hosts: Hosts) -> Reference:
     if found is None and address.scheme != "https" and is_known(address.host, hosts):
         # The scheme was mistyped, or is that of a program that opens the page.
         found = next(filter(is_numbered, _references_at(address._replace(scheme="https"), hosts)), None)
-    return found or Reference("url", str(page_of_forge(address, hosts)))
+    return found or Reference("url", page_of_tracker(address) or str(page_of_forge(address, hosts)))
 
 
 def _references_at(address: Address, hosts: Hosts) -> Iterator[Reference]:

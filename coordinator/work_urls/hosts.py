@@ -58,7 +58,7 @@ _ENDS = frozenset(
             "page",
         ),
         *("site", "tech", "xyz", "online", "wiki", "blog", "eu", "us", "uk", "de", "fr", "nl", "ch", "at", "it"),
-        *("es", "se", "no", "fi", "dk", "jp", "cn", "kr", "in", "br", "au", "ca", "co", "tv", "nz", "be", "cz"),
+        *("es", "se", "no", "fi", "dk", "jp", "cn", "kr", "in", "br", "au", "ca", "co", "tv", "nz", "be", "cz", "ht"),
         *("example", "test", "invalid", "local", "internal", "corp", "lan"),
     )
 )

@@ -43,7 +43,7 @@ _EITHER = re.compile(rf"({_SEGMENT}/{_SEGMENT})/(?:issues?|pulls?|prs?|mrs?|merg
 #: ``acme/web 7``, ``acme/web (7)``, ``acme/web no. 7``, ``acme/web -> #7``, ``repo=acme/web issue=7``.
 _SPACED = re.compile(
     rf"(?:repo(?:sitory)? ?[=:] ?)?({_SEGMENT}/{_SEGMENT})"
-    r"(?:'s ?|,? |[(\[\\|?\u00b7\u2192\u21d2]|[-=]> ?| - )+"
+    r"(?:'s ?|,? |[(\[\\|\u00b7\u2192\u21d2]|[-=]> ?| - )+"
     r"(?:(?:issues?|prs?|pulls?|mrs?|no|nr|num(?:ber)?|id)(?![a-z]) ?[.=:]? ?)?[#!]?([0-9]+)[)\]]?",
     re.IGNORECASE,
 )

@@ -26,7 +26,7 @@ MOST_MIB = 200
 TIMES, ALWAYS = 5, 0.05
 #: How long the normal client's claims are counted at least, in seconds.
 _LEAST_SECONDS = 1.0
-_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board \S+)?\n?")
+_READY = re.compile(r"coordinator ready: grpc (\S+), metrics (\S+), etcd (\S+?)(?:, board http://(\S+)/)?\n?")
 _NORMAL_CLIENT = Path(__file__).with_name("normal_client.py")
 
 
@@ -44,10 +44,11 @@ class Setting(NamedTuple):
 
 @dataclass
 class Target:
-    """A running coordinator."""
+    """A running coordinator. ``http`` is where it answers calls over HTTP, ``HOST:PORT``, "" where it does not."""
 
     endpoint: str
     metrics: str
+    http: str
     pid: int
     log: Path
     audit: Path
@@ -96,6 +97,7 @@ def running(directory: Path, etcd: str, setting: Setting, *more: str, command: s
             yield Target(
                 endpoint=ready[1],
                 metrics=ready[2],
+                http=ready[4] or "",
                 pid=process.pid,
                 log=directory / "log",
                 audit=directory / "audit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ from coordinator.store.etcdapi.v3 import rpc_pb2 as rpc
 
 __all__ = ["etcd_of", "save"]
 
+#: What may come after etcd's addresses in the line of a coordinator that is ready; a path may hold commas.
+_BOARD = re.compile(r", board https?://[^/ ]+/\Z")
+
 
 def etcd_of(data_dir: Path | None, seconds: float) -> str:
     """Return where the etcd is of the coordinator that runs on a directory; raises ``Unavailable`` if none does."""
@@ -29,7 +33,7 @@ def etcd_of(data_dir: Path | None, seconds: float) -> str:
         with holder, contextlib.suppress(TimeoutError):
             answer = holder.ask(READY, seconds)
             if answer is not None:
-                return str(answer["ready"]).partition(", etcd ")[2]
+                return _BOARD.sub("", str(answer["ready"]).partition(", etcd ")[2])
     raise Unavailable(
         f"no coordinator is ready on {directory}",
         hint="name the directory of one that runs with --data-dir, or an etcd with --etcd; a directory on which none "

@@ -28,8 +28,8 @@ __all__ = ["FACES", "Face"]
 
 #: Asks a face in a fleet; None where it has nothing like it.
 Face = Callable[[World, str, Ask], Meaning | None]
-#: How long a caller goes on trying, in seconds.
-_PATIENCE = 0.5
+#: How long a caller goes on trying, in seconds; nothing takes that long, see ``world.py``.
+_PATIENCE = 30
 _METHODS = {
     "claim": "Claim", "next": "ClaimNext", "renew": "Renew", "complete": "Complete", "release": "Release",
     "submit": "Submit", "look": "Get",

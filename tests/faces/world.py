@@ -25,6 +25,8 @@ T = TypeVar("T")
 _SECONDS = 60.0
 #: How the names of the fleets begin in which all of this takes place.
 FLEETS = "faces-"
+#: When to come again, in seconds: later than any caller here has the patience for, so that each asks once.
+_REST_SECONDS = 3600.0
 _SAYS = {
     "UNAVAILABLE": "etcd has no quorum",
     "RESOURCE_EXHAUSTED": "the store is nearly full",
@@ -127,7 +129,7 @@ def _error(code: str) -> Exception:
     if code == "INTERNAL":
         return ValueError("nobody outside reads this")
     kind: type[CoordinatorError] = error_for_code(code)
-    return kind(_SAYS.get(code))
+    return kind(_SAYS.get(code), retry_after_seconds=_REST_SECONDS)
 
 
 @contextmanager

@@ -13,6 +13,7 @@
     │   └── Unauthenticated           UNAUTHENTICATED       4
     ├── TryAgain
     │   ├── Unavailable               UNAVAILABLE           3
+    │   │   └── NewerFormat           UNAVAILABLE           3
     │   ├── LimitExceeded             RESOURCE_EXHAUSTED    3
     │   ├── Contended                 ABORTED               3
     │   └── OutcomeUnknown            DEADLINE_EXCEEDED     3
@@ -45,6 +46,7 @@ __all__ = [
     "InternalError",
     "InvalidInput",
     "LimitExceeded",
+    "NewerFormat",
     "NotFound",
     "NotHolder",
     "NotImplementedHere",
@@ -186,6 +188,15 @@ class TryAgain(CoordinatorError):
 
 class Unavailable(TryAgain):
     """The service or its store cannot be reached."""
+
+
+class NewerFormat(Unavailable):
+    """What is to be changed was written by a newer coordinator, and this one does not understand it.
+
+    Another coordinator may: clients go on to the next endpoint, where they know more than one.
+    """
+
+    usual_hint = "nothing was changed; name a coordinator of the newer version with --endpoint, or upgrade this one"
 
 
 class LimitExceeded(TryAgain):

@@ -41,7 +41,7 @@ from coordinator.engine.snapshot import NOTHING_KNOWN, LiveClaim, Snapshot, read
 from coordinator.engine.steps import Lease, Operation, Trailing, commit, decode, is_wanted, lease_for, time_left
 from coordinator.engine.topics.signatures import deny_namesake
 from coordinator.engine.transaction import Range, Txn, created_at, in_turn
-from coordinator.errors import Refused
+from coordinator.errors import NewerFormat, Refused
 from coordinator.limits import DEFAULT_TTL_SECONDS
 from coordinator.model import Claim, Denial, DenialReason, Outcome
 
@@ -84,10 +84,10 @@ def claim(command: ClaimCommand, paths: WorkPaths) -> Operation[Claim | Denial]:
 def _grant(
     command: ClaimCommand, paths: WorkPaths, found: Snapshot, lease: Lease
 ) -> Operation[Claim | Snapshot | Denial]:
-    """Write the claim; deny a candidate of which what is stored leaves no number for another attempt."""
+    """Write the claim; deny a candidate of which what is stored leaves no number for another attempt, or is newer."""
     try:
         return (yield from grant(command, paths, found, lease))
-    except Refused:
+    except (Refused, NewerFormat):
         if not command.one_of_many:
             raise
         return Denial(str(paths.work_key), DenialReason.HELD)

@@ -1,14 +1,20 @@
 """A value of etcd's as compact JSON: how it is written, and how every field is checked when it is read.
 
-Invariant: what is written is read as the same value. A value that this coordinator does not write raises
-``Undecodable`` and nothing else, whatever it is: an operator may have edited it.
+Invariants:
+- What is written is read as the same value. A value that this coordinator does not write raises ``Undecodable`` and
+  nothing else, whatever it is: an operator may have edited it.
+- Each value says the version of its format as ``v``; where it says none, that is 1. A value of a later version, or with
+  a name where this coordinator knows only others, is ``newer``: it is read as far as it is understood, and not changed
+  (``unfamiliar.py``).
+- Members of unknown name are kept as the ``rest``, and written again.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -19,7 +25,11 @@ from typing import Any, Self, cast, get_args, get_origin, get_type_hints
 from coordinator.engine.layout import ATTEMPT_DIGITS, format_stamp
 from coordinator.limits import MAX_ID_BYTES, MAX_PRIORITY, MAX_SESSION_BYTES, MAX_TEXT_BYTES
 
-__all__ = ["MOST_ATTEMPTS", "Document", "Undecodable"]
+__all__ = ["FORMAT", "MOST_ATTEMPTS", "Document", "OfNewerVersion", "Undecodable"]
+
+#: The version of the format of all values. It is raised when a coordinator that knows the version before must not change
+#: a value any more; a member that may be carried along unread does not need that (docs/adr/0046-values-of-a-newer-coordinator.md).
+FORMAT = 1
 
 #: The largest revision, as etcd counts them, and the longest that a claim may be stored to live: about thirty years.
 _MOST = 2**63 - 1
@@ -39,10 +49,18 @@ _MOST_BYTES = {
 }
 #: The longest array: of dependencies there are fewer.
 _MOST_ELEMENTS = 100
+#: What all documents have beside their members.
+_OF_ALL = frozenset({"rest", "newer"})
+#: A name that a newer coordinator may have given to something: as those are that this one knows.
+_A_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class Undecodable(ValueError):
     """A value is not what this coordinator writes."""
+
+
+class OfNewerVersion(Undecodable):
+    """A value cannot be read because a newer coordinator has written it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +68,25 @@ class Document:
     """A JSON object with one member per field; members that are None, False, "" or () are left out.
 
     A field may hold a tuple of texts, or of documents, of any length: ``tuple[str, ...]``. It is written as an array.
+
+    ``rest`` are the members of unknown name, as JSON without the braces around it. ``newer`` says what of the value this
+    coordinator does not understand, "" for nothing.
     """
+
+    rest: str = field(default="", compare=False, repr=False)
+    newer: str = field(default="", compare=False, repr=False)
 
     def encode(self) -> bytes:
         """Write it."""
-        return self._to_text().encode()
+        text = self._to_text()
+        return f'{text[:-1]}{"," if len(text) > 2 else ""}"v":{FORMAT}}}'.encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        """Read it. Members of unknown name are ignored: a newer coordinator may have written them."""
+        """Read it. Of what a newer coordinator has written, all that is understood is read.
+
+        Raises ``OfNewerVersion`` where that is not enough, and ``Undecodable`` for what no coordinator has written.
+        """
         decoded = _decoded if len(value) <= _DECODED_BYTES else _decoded.__wrapped__
         return cast(Self, decoded(cast(Hashable, cls), value))
 
@@ -83,6 +111,8 @@ class Document:
             else:
                 text = "true" if value is True else encode_basestring(value)
             written.append(f'"{name}":{text}')
+        if self.rest:
+            written.append(self.rest)
         return f"{{{','.join(written)}}}"
 
     @classmethod
@@ -90,16 +120,32 @@ class Document:
         if not isinstance(found, dict):
             raise Undecodable("not a JSON object")
         values: dict[str, Any] = {}
-        for name, (kinds, required) in _schema(cls).items():
-            if found.get(name) is None:
-                if required:
+        newer = _newer_format(found)
+        schema = _schema(cls)
+        for name, (kinds, required) in schema.items():
+            try:
+                if found.get(name) is not None:
+                    values[name] = _read(name, found[name], kinds)
+                    newer = newer or _newer_within(values[name])
+                elif required:
                     raise Undecodable(f"{name} is missing")
-            else:
-                values[name] = _read(name, found[name], kinds)
+            except Undecodable as error:
+                newer = newer or (str(error) if isinstance(error, OfNewerVersion) else "")
+                if not newer:
+                    raise
+                if required:
+                    raise OfNewerVersion(newer) from None
+        if len(found) > len(values):
+            values["rest"] = _rest_of(found, schema)
         try:
-            return cls(**values)
+            return cls(**cls._as_understood(values), newer=newer)
         except ValueError as error:
-            raise Undecodable(str(error)) from None
+            raise (OfNewerVersion(newer) if newer else Undecodable(str(error))) from None
+
+    @classmethod
+    def _as_understood(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of fields without those that mean nothing without others, which were not understood."""
+        return values
 
 
 def _element(value: str | Document) -> str:
@@ -118,10 +164,33 @@ def _decoded(document: Any, value: bytes) -> object:
         raise Undecodable(f"not JSON: {error}") from None
 
 
+def _newer_format(found: dict[str, Any]) -> str:
+    """Return why a value is of a newer format, "" where it is of this one or an earlier one."""
+    version = found.get("v")
+    if version is None:
+        return ""
+    if type(version) is not int or not 1 <= version <= _MOST:
+        raise Undecodable("v is not a version")
+    return "" if version <= FORMAT else f"its format is {version}, and this coordinator knows formats up to {FORMAT}"
+
+
+def _newer_within(value: object) -> str:
+    """Return what is newer in a document within a document."""
+    if isinstance(value, Document):
+        return value.newer
+    return next((each.newer for each in value if isinstance(each, Document)), "") if type(value) is tuple else ""
+
+
+def _rest_of(found: dict[str, Any], schema: _Schema) -> str:
+    """Return the members of unknown name, as JSON without the braces around it."""
+    rest = {name: value for name, value in found.items() if name not in schema and name != "v"}
+    return json.dumps(rest, separators=(",", ":"))[1:-1]
+
+
 @cache
 def _members(document: Any) -> tuple[tuple[str, ...], Callable[[Document], tuple[Any, ...]]]:
     """Return the names of the fields, and what reads all of them at once."""
-    names = tuple(field.name for field in fields(document))
+    names = tuple(each.name for each in fields(document) if each.name not in _OF_ALL)
     if len(names) == 1:
         return names, lambda found: (getattr(found, names[0]),)
     return names, attrgetter(*names)
@@ -144,15 +213,17 @@ def _schema(document: type[Document]) -> _Schema:
         return _SCHEMAS[document]
     hints = get_type_hints(document)
     schema: _Schema = {}
-    for field in fields(document):
-        hint = hints[field.name]
+    for each in fields(document):
+        if each.name in _OF_ALL:
+            continue
+        hint = hints[each.name]
         kinds: tuple[type | _Array, ...]
         if get_origin(hint) is tuple:
             kinds = (_Array(get_args(hint)[0]),)
         else:
             kinds = tuple(kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None))
-        required = field.default is field.default_factory  # both are MISSING
-        schema[field.name] = (kinds, required)
+        required = each.default is each.default_factory  # both are MISSING
+        schema[each.name] = (kinds, required)
     _SCHEMAS[document] = schema
     return schema
 
@@ -208,4 +279,6 @@ def _read_text(name: str, value: str, kind: type[StrEnum | datetime]) -> object:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
+        if issubclass(kind, StrEnum) and _A_NAME.fullmatch(value):
+            raise OfNewerVersion(f"its {name} is {value}, which this coordinator does not know") from None
         raise Undecodable(f"{name} is {value[:40]!r}, which is not a {kind.__name__.lower()}") from None

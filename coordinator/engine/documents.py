@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from json.encoder import encode_basestring
+from typing import Any
 
 from coordinator.engine.document_codec import Document
 from coordinator.engine.layout import format_stamp
@@ -317,6 +318,11 @@ class StoredPolicy(Document):
     def __post_init__(self) -> None:
         if (self.repeat is Repeat.AFTER) != bool(self.repeat_after):
             raise ValueError("repeat_after does not go with repeat")
+
+    @classmethod
+    def _as_understood(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # A repeat of a newer coordinator may go with a time, too.
+        return values if "repeat" in values else {name: values[name] for name in values if name != "repeat_after"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,8 @@ def unset_policy(pattern: str, paths: FleetPaths, now: datetime, request_id: str
             return not done.had_no_effect
         reply = yield from commit(Txn((), (Range(key),)))
         kvs = reply.range(0).kvs
+        for kv in kvs:
+            yield from policy_at(kv, paths.prefix("policy"))  # for one of a newer coordinator, which stays
         mark = yield from once.mark(now, had_no_effect=not kvs)
         written = (Delete(key), _change(paths, pattern, now), mark) if kvs else (mark,)
         as_read = unchanged(key, kvs[0].mod_revision if kvs else 0)

@@ -7,7 +7,8 @@ What a caller has seen of the claim, as it was deleted or as its record was list
 try is built, so that an expiry mostly costs one transaction. The first try also guesses that no session was denied, and
 compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
 
-Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now.
+Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now. It
+is read as well where a newer coordinator has written something into the claim.
 ``loose_ends`` says whether the work's policy keeps any. ``failing_after`` is given where the expiry may count as a
 failure: after how many of them submitted work is not handed out any more (``pool/failures.py``). ``counts`` says
 whether it does, from the record as it was read and its revision (``pool/witness.py``); it is asked about submitted work
@@ -81,7 +82,7 @@ def reap_deleted(
 ) -> Operation[bool]:
     """Reap a claim that was deleted, from what its key last held; calls ``reap`` where that is not enough."""
     claim = yield from decode(StoredClaim, deleted)
-    if claim is None or claim.again:
+    if claim is None or claim.again or claim.rest or claim.newer:
         return (yield from reap(paths, now, loose_ends=loose_ends, failing_after=failing_after, counts=counts))
     if claim.expires_at > now and (yield from _has_changed(paths, deleted)):
         return False
@@ -114,7 +115,7 @@ def end_overdue(
     Against an etcd that starts its leases again and again: no deadline of its own would ever end the claim.
     """
     claim = yield from decode(StoredClaim, listed)
-    if claim is None or claim.expires_at > now - timedelta(seconds=allowance_seconds):
+    if claim is None or claim.newer or claim.expires_at > now - timedelta(seconds=allowance_seconds):
         return False
     found = yield from read(paths)
     live = found.claim

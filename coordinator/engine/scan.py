@@ -146,7 +146,9 @@ def withdrawn_work(paths: FleetPaths, cursor: bytes | None, latest: datetime) ->
         yield from portion.take(kv)
         work_key = yield from work_key_of(kv.key, prefix)
         work = yield from decode(StoredWork, kv)
-        if work_key is not None and work is not None and work.withdrawn_at is not None and work.withdrawn_at <= latest:
+        if work_key is None or work is None or work.newer:
+            continue
+        if work.withdrawn_at is not None and work.withdrawn_at <= latest:
             found.append(Listed(work_key, kv, reply.revision))
     return tuple(found), chunk.kvs[-1].key + b"\0" if chunk.more else None
 
@@ -177,7 +179,8 @@ def _without_claim(
         yield from portion.take(kv)
         work_key = yield from work_key_of(kv.key, prefix)
         record = yield from decode_record(kv)
-        if work_key is not None and record is not None:
+        # What a newer coordinator has written is left to it.
+        if work_key is not None and record is not None and not record.newer:
             found.append((Listed(work_key, kv, chunk.revision), record))
     return found, chunk.cursor
 

@@ -3,13 +3,15 @@
 An operation of the engine is a generator. It yields a step, is sent the step's answer, and returns its result; it does
 no I/O and reads no clock. The steps, in the order of ``Step``:
 
-- ``Txn``: run this transaction; answered by its ``TxnReply``.
+- ``Txn``: run this transaction; answered by its ``TxnReply``, or by the ``NewerFormat`` for which it is not run.
 - ``NeedLease``: a lease for a TTL is needed; answered by a ``Lease`` of this replica's own, the one named as
   ``outliving`` if that is one and lasts longer.
 - ``TimeLeft``: how long do these leases last; answered by seconds for each, at most.
 - ``IsWanted``: do other transactions wait for their turn at this key, at this replica; answered by yes or no.
 - ``Trailing``: this transaction may be applied later than the answer is given; answered by None, at once.
 - ``Damaged``: this value could not be decoded (for the log); answered by None.
+- ``Unfamiliar``: this value has something that only a newer coordinator knows; answered by None. Transactions that follow
+  keep it, or fail (``unfamiliar.py``).
 - ``AttemptEnded``: the transaction that ended an attempt has succeeded (for the metrics); answered by None.
 - ``ClaimGranted``: the transaction that made a claim has succeeded (for the metrics); answered by None.
 - ``Expected``: the next transaction brings these events about, and leaves these traces by which that can be seen if its
@@ -25,8 +27,9 @@ from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from coordinator.engine.document_codec import Document, Undecodable
+from coordinator.engine.document_codec import Document, OfNewerVersion, Undecodable
 from coordinator.engine.transaction import KeyValue, Txn, TxnReply
+from coordinator.errors import NewerFormat
 from coordinator.model import Cause, SkipReason, State
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "TimeLeft",
     "Trace",
     "Trailing",
+    "Unfamiliar",
     "commit",
     "decode",
     "is_wanted",
@@ -111,6 +115,18 @@ class Damaged(NamedTuple):
     problem: str
 
 
+class Unfamiliar(NamedTuple):
+    """The value under ``key`` was written by a newer coordinator.
+
+    ``rest`` are the members of unknown name, as JSON without braces. ``newer`` says what else of it is not understood,
+    so that it must not be changed; "" for nothing.
+    """
+
+    key: bytes
+    rest: str
+    newer: str
+
+
 class AttemptEnded(NamedTuple):
     """An attempt was ended by this operation, and by no other.
 
@@ -171,13 +187,27 @@ class Pause(NamedTuple):
     """A pause for others: an operation that reads much yields one after each portion (``portions``)."""
 
 
-Step = Txn | NeedLease | TimeLeft | IsWanted | Trailing | Damaged | AttemptEnded | ClaimGranted | Expected | Pause
+Step = (
+    Txn
+    | NeedLease
+    | TimeLeft
+    | IsWanted
+    | Trailing
+    | Damaged
+    | Unfamiliar
+    | AttemptEnded
+    | ClaimGranted
+    | Expected
+    | Pause
+)
 Operation = Generator[Step, object, T]
 
 
 def commit(txn: Txn) -> Operation[TxnReply]:
-    """Run a transaction."""
+    """Run a transaction; raises ``NewerFormat`` where it would change what only a newer coordinator may change."""
     reply = yield txn
+    if isinstance(reply, NewerFormat):
+        raise reply
     if not isinstance(reply, TxnReply):
         raise TypeError("a transaction is answered by a TxnReply")
     return reply
@@ -209,18 +239,24 @@ def time_left(*leases: int) -> Operation[tuple[float, ...]]:
 def decode(document: type[D], found: KeyValue) -> Operation[D | None]:
     """Decode a value; report it and return None if that cannot be done."""
     try:
-        return document.decode(found.value)
+        decoded = document.decode(found.value)
+    except OfNewerVersion as error:
+        yield Unfamiliar(found.key, "", str(error))
+        return None
     except Undecodable as error:
         yield Damaged(found.key, str(error))
         return None
+    if decoded.rest or decoded.newer:
+        yield Unfamiliar(found.key, decoded.rest, decoded.newer)
+    return decoded
 
 
 def read_value(reading: Operation[T]) -> T:
     """Return what an operation decodes from values that are there already; those that are damaged are passed over."""
     try:
-        while isinstance(next(reading), Damaged):
+        while isinstance(next(reading), Damaged | Unfamiliar):
             pass
     except StopIteration as stop:
         found: T = stop.value
         return found
-    raise TypeError("to decode a value takes no step but a report of damage")
+    raise TypeError("to decode a value takes no step but a report of what cannot be read")

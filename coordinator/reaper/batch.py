@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from coordinator.engine.steps import Operation
-from coordinator.errors import Contended, CoordinatorError, TryAgain
+from coordinator.errors import Contended, CoordinatorError, NewerFormat, TryAgain
 from coordinator.logs.format import said
 from coordinator.process.tasks import Task
 from coordinator.store.operation_driver import Runner
@@ -69,7 +69,9 @@ def _again(reaps: Sequence[Reap], outcomes: Sequence[bool | Exception]) -> tuple
     again = []
     problem: Exception | None = None
     for reap_one, outcome in zip(reaps, outcomes, strict=True):
-        if isinstance(outcome, TryAgain | Contended):
+        if isinstance(outcome, NewerFormat):
+            _LOG.warning("an expired claim was left to a newer coordinator", extra=said(why=outcome.message))
+        elif isinstance(outcome, TryAgain | Contended):
             again.append(reap_one)
             problem = outcome
         elif isinstance(outcome, Exception):

@@ -226,7 +226,7 @@ class Runner:
         run.asked = None
         try:
             while True:
-                step = run.operation.send(answer)
+                step = run.send(answer)
                 if isinstance(step, Txn):
                     run.expected = expected
                     return step
@@ -268,7 +268,7 @@ class Runner:
         run.note_reply(txn, reply)
         answer: object = reply
         try:
-            while isinstance(step := run.operation.send(answer), AttemptEnded | ClaimGranted):
+            while isinstance(step := run.send(answer), AttemptEnded | ClaimGranted):
                 self._note(step, run)
                 answer = None
         except (StopIteration, CoordinatorError):

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from coordinator.engine.steps import Expected, Operation
+from coordinator.engine.steps import Expected, Operation, Step, Unfamiliar
 from coordinator.engine.transaction import Put, Txn, TxnReply, only_reads
+from coordinator.engine.unfamiliar import carry_along
+from coordinator.errors import NewerFormat
 
 __all__ = ["OperationState"]
 
@@ -28,6 +30,7 @@ class OperationState(Generic[T]):
     often it was begun, ``pauses`` how many there were before. ``asked`` is its latest transaction and what the reply to
     that will be, until the operation has it; ``expected`` is what it brings about, if that is to be counted.
     ``changed``: one of its transactions has changed something, or was sent again, so that it may have.
+    ``unfamiliar`` are the values that it has read and does not understand in full, by their keys.
     """
 
     start: Callable[[], Operation[T]]
@@ -39,6 +42,7 @@ class OperationState(Generic[T]):
     asked: tuple[Txn, asyncio.Future[TxnReply]] | None = None
     expected: Expected | None = None
     changed: bool = False
+    unfamiliar: dict[bytes, Unfamiliar] = field(default_factory=dict)
     result: T | None = None
     error: Exception | None = None
 
@@ -49,7 +53,22 @@ class OperationState(Generic[T]):
         """Begin, or begin again."""
         self.operation = self.start()
         self.taken, self.used = [], set()
+        self.unfamiliar = {}
         self.starts += 1
+
+    def send(self, answer: object) -> Step:
+        """Take the operation to its next step; one that changes what it does not understand fails there."""
+        step = self.operation.send(answer)
+        while isinstance(step, Unfamiliar) or (self.unfamiliar and isinstance(step, Txn)):
+            if isinstance(step, Unfamiliar):
+                self.unfamiliar[step.key] = step
+                step = self.operation.send(None)
+                continue
+            try:
+                return carry_along(step, self.unfamiliar)
+            except NewerFormat as error:
+                step = self.operation.send(error)
+        return step
 
     def note_reply(self, txn: Txn, reply: TxnReply) -> None:
         """Note what a transaction has changed, and the leases to which it has bound keys."""

@@ -22,8 +22,8 @@ def encoded(members: dict[str, Any]) -> bytes:
     return json.dumps(members).encode()
 
 
-def test_a_value_is_compact_json_that_leaves_out_what_does_not_apply() -> None:
-    assert Contender(denied_at=NOW).encode() == b'{"denied_at":"2026-06-14T02:00:00.000Z"}'
+def test_a_value_is_compact_json_that_leaves_out_what_does_not_apply_and_says_its_version() -> None:
+    assert Contender(denied_at=NOW).encode() == b'{"denied_at":"2026-06-14T02:00:00.000Z","v":1}'
 
 
 def test_text_is_written_as_it_is() -> None:
@@ -91,7 +91,11 @@ def test_a_claim_with_a_bad_member_cannot_be_decoded(name: str, value: object, p
         {"fencing_token": 2**63},
         {"attempts": -1},
         {"late": 1},
-        {"cause": "boredom"},
+        {"cause": "Boredom!"},
+        {"v": 0},
+        {"v": "2"},
+        {"v": True},
+        {"v": 10**30},
         {"completion": []},
         {"completion": {"state": "completed"}},
         {"completion": {**RECORD, "state": "claimed"}},

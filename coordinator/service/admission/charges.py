@@ -65,6 +65,8 @@ class Metered:
                     if isinstance(answer, TxnReply):
                         spared = size - written(step, answer) - (self._of_end(step) if answer.succeeded else 0)
                         self._budgets.give_back(self._payer, spared)
+                    else:  # it was not run
+                        self._budgets.give_back(self._payer, size)
                 elif isinstance(step, Trailing) and not self._may_trail(step):
                     answer = None
                 else:

@@ -27,8 +27,8 @@ from coordinator.limits import MAX_ID_BYTES, MAX_PRIORITY, MAX_SESSION_BYTES, MA
 
 __all__ = ["FORMAT", "MOST_ATTEMPTS", "Document", "OfNewerVersion", "Undecodable"]
 
-#: The version of the format of all values. It is raised when a coordinator that knows the version before must not change
-#: a value any more; a member that may be carried along unread does not need that (docs/adr/0046-values-of-a-newer-coordinator.md).
+#: The version of the format of all values. It is raised when a coordinator that knows the version before must not
+#: change a value any more; a member that may be carried along unread does not need that (ADR 46).
 FORMAT = 1
 
 #: The largest revision, as etcd counts them, and the longest that a claim may be stored to live: about thirty years.
@@ -69,8 +69,8 @@ class Document:
 
     A field may hold a tuple of texts, or of documents, of any length: ``tuple[str, ...]``. It is written as an array.
 
-    ``rest`` are the members of unknown name, as JSON without the braces around it. ``newer`` says what of the value this
-    coordinator does not understand, "" for nothing.
+    ``rest`` are the members of unknown name, as JSON without the braces around it. ``newer`` says what of the value
+    this coordinator does not understand, "" for nothing.
     """
 
     rest: str = field(default="", compare=False, repr=False)

@@ -7,8 +7,8 @@ What a caller has seen of the claim, as it was deleted or as its record was list
 try is built, so that an expiry mostly costs one transaction. The first try also guesses that no session was denied, and
 compares that. Once no claim is there, no session can become a contender any more, so the second try knows.
 
-Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now. It
-is read as well where a newer coordinator has written something into the claim.
+Of work that had been finished before, the claim says so, and the record is read: it has what becomes of the work now.
+It is read as well where a newer coordinator has written something into the claim.
 ``loose_ends`` says whether the work's policy keeps any. ``failing_after`` is given where the expiry may count as a
 failure: after how many of them submitted work is not handed out any more (``pool/failures.py``). ``counts`` says
 whether it does, from the record as it was read and its revision (``pool/witness.py``); it is asked about submitted work

@@ -10,8 +10,8 @@ no I/O and reads no clock. The steps, in the order of ``Step``:
 - ``IsWanted``: do other transactions wait for their turn at this key, at this replica; answered by yes or no.
 - ``Trailing``: this transaction may be applied later than the answer is given; answered by None, at once.
 - ``Damaged``: this value could not be decoded (for the log); answered by None.
-- ``Unfamiliar``: this value has something that only a newer coordinator knows; answered by None. Transactions that follow
-  keep it, or fail (``unfamiliar.py``).
+- ``Unfamiliar``: this value has something that only a newer coordinator knows; answered by None. Transactions that
+  follow keep it, or fail (``unfamiliar.py``).
 - ``AttemptEnded``: the transaction that ended an attempt has succeeded (for the metrics); answered by None.
 - ``ClaimGranted``: the transaction that made a claim has succeeded (for the metrics); answered by None.
 - ``Expected``: the next transaction brings these events about, and leaves these traces by which that can be seen if its

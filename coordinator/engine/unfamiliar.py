@@ -1,12 +1,12 @@
-"""What a newer coordinator has written stays: it is carried along where a value is written again, or nothing is changed.
+"""What a newer coordinator has written stays: it is carried along where a value is written, or nothing is changed.
 
 Invariants, for each key that an operation has read as a value which it does not understand in full:
 - Members of unknown name are in what the operation writes there.
 - Where there is more to it, the operation neither writes the key nor deletes it: it fails with ``NewerFormat``, and has
   changed nothing.
 
-Ranges may be deleted: what is in them goes with the work that they belong to. An index is written from the document that
-it is made of, and not read before; what a newer coordinator puts there, it must be able to do without.
+Ranges may be deleted: what is in them goes with the work that they belong to. An index is written from the document
+that it is made of, and not read before; what a newer coordinator puts there, it must be able to do without.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def _kept(operation: Operation, seen: Mapping[bytes, Unfamiliar]) -> Operation:
         return operation
     if found.newer:
         raise _refuse(found)
-    return operation._replace(value=_with_rest(operation.value, found.rest)) if isinstance(operation, Put) else operation
+    return (
+        operation._replace(value=_with_rest(operation.value, found.rest)) if isinstance(operation, Put) else operation
+    )
 
 
 def _with_rest(value: bytes, rest: str) -> bytes:
@@ -61,7 +63,7 @@ def _with_rest(value: bytes, rest: str) -> bytes:
 def _refuse(found: Unfamiliar) -> NewerFormat:
     table, _, name = found.key.decode(errors="replace").rpartition("/")
     return NewerFormat(
-        f"the {table.rpartition('/')[2]} of {key(decode_segment(name))} was written by a newer coordinator, so this one, "
-        f"{__version__}, does not change it: {found.newer}",
+        f"the {table.rpartition('/')[2]} of {key(decode_segment(name))} was written by a newer coordinator, so this "
+        f"one, {__version__}, does not change it: {found.newer}",
         retry_after_seconds=_RETRY_SECONDS,
     )

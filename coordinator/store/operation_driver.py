@@ -32,6 +32,7 @@ from coordinator.engine.steps import (
     Pause,
     TimeLeft,
     Trailing,
+    Unfamiliar,
 )
 from coordinator.engine.transaction import Txn, TxnReply
 from coordinator.errors import Contended, CoordinatorError, LimitExceeded, OutcomeUnknown, Refused, Unavailable
@@ -240,7 +241,7 @@ class Runner:
                     answer = None
                     if isinstance(step, Expected):
                         expected = step
-                    else:
+                    elif not isinstance(step, Unfamiliar):
                         self._note(step, run)
         except StopIteration as stop:
             self._give_back(run)

@@ -57,7 +57,10 @@ class OperationState(Generic[T]):
         self.starts += 1
 
     def send(self, answer: object) -> Step:
-        """Take the operation to its next step; one that changes what it does not understand fails there."""
+        """Take the operation to its next step, none of which is ``Unfamiliar``.
+
+        A transaction that would change what is not understood is answered with an error.
+        """
         step = self.operation.send(answer)
         while isinstance(step, Unfamiliar) or (self.unfamiliar and isinstance(step, Txn)):
             if isinstance(step, Unfamiliar):

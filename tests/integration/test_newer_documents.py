@@ -1,4 +1,4 @@
-"""A coordinator among values of a newer one: it keeps what it does not know, and changes nothing that it does not understand."""
+"""A coordinator among values of a newer one: it keeps what it does not know, or changes nothing."""
 
 from __future__ import annotations
 
@@ -223,8 +223,8 @@ class TestRefused:
         assert await stored(world, entry.key) == entry
 
     async def test_lists_and_briefings_go_on(self, client: AsyncClient, world: World) -> None:
-        for key in (KEY, "task:b"):
-            assert isinstance(await client.try_claim("s-1", key), Claim)
+        for work_key in (KEY, "task:b"):
+            assert isinstance(await client.try_claim("s-1", work_key), Claim)
         for key in (world.paths(KEY).claim, world.paths(KEY).record):
             await add(world, key, NEWER)
         listed = await client.list_page(states=["claimed"])

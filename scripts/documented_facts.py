@@ -125,7 +125,7 @@ class Facts:
     @cached_property
     def steps(self) -> tuple[str, ...]:
         """What an operation of the engine may yield."""
-        found = re.search(r"^Step = (.*)$", self.read("coordinator/engine/steps.py"), re.MULTILINE)
+        found = re.search(r"^Step = (\([^)]*\)|.*)$", self.read("coordinator/engine/steps.py"), re.MULTILINE)
         return tuple(found[1].split(" | ")) if found else ()
 
     @cached_property

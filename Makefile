@@ -14,6 +14,8 @@ DEPLOY_VENV := .venv-deploy
 SITE_VENV := .venv-site
 # What the product is measured beside.
 PEERS_VENV := .venv-peers
+# What checks a release: twine, and what lists its components.
+RELEASE_VENV := .venv-release
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Most tests wait for another process or for a deadline, so there may be more at a time than there are cores.
@@ -83,10 +85,17 @@ $(DEPLOY_VENV)/.ready: deploy/kubernetes/requirements.lock
 		-r deploy/kubernetes/requirements.lock
 	@touch $@
 
+$(RELEASE_VENV)/.ready: scripts/release/requirements.lock
+	@echo "setting up $(RELEASE_VENV) …"
+	@$(PYTHON) -m venv --clear $(RELEASE_VENV)
+	@$(RELEASE_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		-r scripts/release/requirements.lock
+	@touch $@
+
 setup: $(VENV)/.ready ## Set up the environment that the other targets use.
 
 demo: setup ## Let ten sessions pick from the same list: without claims, with work-claim, with work-next.
-	@$(BIN)/python -m demo $(DEMO_ARGS)
+	@$(BIN)/coordination demo $(DEMO_ARGS)
 
 observability: setup ## Run etcd, two coordinators, Prometheus and a fleet, and print their addresses; no Docker.
 	@$(BIN)/python -m demo.observability $(OBSERVABILITY_ARGS)
@@ -194,6 +203,7 @@ lint: setup $(PROTO_VENV)/.ready $(SITE_VENV)/.ready ## Check style, types, laye
 	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
 	@$(BIN)/buf lint
+	@$(BIN)/buf breaking --against $(lastword $(sort $(wildcard proto/released/*.binpb)))
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/deptry .
 	@$(BIN)/codespell
@@ -201,6 +211,7 @@ lint: setup $(PROTO_VENV)/.ready $(SITE_VENV)/.ready ## Check style, types, laye
 	@$(PROTO_VENV)/bin/python scripts/api_docs.py --check
 	@$(BIN)/python scripts/unasync.py --check
 	@$(BIN)/python scripts/cli_docs.py --check
+	@$(BIN)/python scripts/man_page.py --check
 	@$(BIN)/python scripts/architecture_docs.py --check
 	@$(BIN)/python scripts/decisions_docs.py --check
 	@$(BIN)/python scripts/keys_docs.py --check
@@ -209,6 +220,7 @@ lint: setup $(PROTO_VENV)/.ready $(SITE_VENV)/.ready ## Check style, types, laye
 	@$(BIN)/python scripts/check_docs.py
 	@$(MAKE) --no-print-directory --silent site > /dev/null
 	@$(BIN)/python deploy/grafana/build.py --check
+	@$(BIN)/python scripts/kubernetes_rules.py --check
 	@echo "lint: all checks passed"
 
 format: setup ## Format the code.
@@ -222,6 +234,7 @@ proto: setup $(PROTO_VENV)/.ready ## Generate the code made from proto/ and the 
 
 docs: setup ## Generate docs/cli.md and the quick way's table from the command line, tables of three pages, and openapi.json.
 	@$(BIN)/python scripts/cli_docs.py
+	@$(BIN)/python scripts/man_page.py
 	@$(BIN)/python scripts/architecture_docs.py
 	@$(BIN)/python scripts/decisions_docs.py
 	@$(BIN)/python scripts/keys_docs.py
@@ -235,8 +248,9 @@ site: $(SITE_VENV)/.ready ## Make the site from docs/ in build/site.
 docs-serve: site ## Serve the site on http://127.0.0.1:8000/, until interrupted.
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory build/site
 
-dashboards: setup ## Generate Grafana's dashboards from deploy/grafana.
+dashboards: setup ## Generate Grafana's dashboards from deploy/grafana, and Kubernetes' rules from deploy/prometheus.
 	@$(BIN)/python deploy/grafana/build.py
+	@$(BIN)/python scripts/kubernetes_rules.py
 
 coverage: ## Run all tests and show which lines they miss, subprocesses included; fails below 90 %.
 	@rm -f .coverage .coverage.*
@@ -265,8 +279,14 @@ simulate: setup ## Run 1 to 200 sessions over one list, without claims, with wor
 eval-topics: setup ## Evaluate how well the same work is found under another name, among up to 100,000 topics; takes a minute.
 	@$(BIN)/python -m benchmarks.topics $(EVAL_TOPICS_ARGS)
 
+release-check: $(RELEASE_VENV)/.ready ## Build what is to be released twice, install it with each extra, list licences and components; takes ten minutes.
+	@$(RELEASE_VENV)/bin/python scripts/release/check.py
+
+upgrade-test: setup ## Run the last release and this tree side by side for MINUTES (3), under load, and check what was answered.
+	@$(BIN)/python -m tests.campaigns.upgrade --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(CAMPAIGN_ARGS)
+
 wheel: setup ## Build the wheel into dist/.
 	@$(BIN)/python -m hatchling build -t wheel
 
 clean: ## Remove the files that the other targets have made.
-	@rm -rf $(VENV) $(PROTO_VENV) $(INTEROP_VENV) .venv-node .etcd .prometheus dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(PROTO_VENV) $(INTEROP_VENV) $(RELEASE_VENV) .venv-node .etcd .prometheus dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,1 +1,1 @@
-"""A fleet of ten sessions that all pick from the same list, in three ways: ``python -m demo``."""
+"""What a fleet shows under Prometheus: ``python -m demo.observability``."""

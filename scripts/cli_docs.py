@@ -23,9 +23,9 @@ from coordinator.cli.context import SETTINGS
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
 #: Where a group's help lists its exit codes.
-_EXIT_CODES = "Exit codes:"
+EXIT_CODES = "Exit codes:"
 #: Taken by every command, and therefore listed once.
-_COMMON = {"json", "common_verbose", "help", *(setting.parameter for setting in SETTINGS)}
+COMMON = {"json", "common_verbose", "help", *(setting.parameter for setting in SETTINGS)}
 
 _HEADER = """\
 <!-- Made by `make docs` from the command line itself; do not edit. -->
@@ -75,34 +75,33 @@ def page() -> str:
     """Return the page."""
     root: Any = typer.main.get_command(build_app())
     context = root.make_context("coordination", [], resilient_parsing=True)
-    about, _, codes = _paragraphs(root.help).partition(_EXIT_CODES)
-    alone = [option.get_help_record(context) for option in root.get_params(context) if option.name not in _COMMON]
-    parts = [_HEADER, about.strip() + "\n", _usage(root, context), _contents(root), _options(alone)]
+    about, _, codes = paragraphs(root.help).partition(EXIT_CODES)
+    alone = [option.get_help_record(context) for option in root.get_params(context) if option.name not in COMMON]
+    parts = [_HEADER, about.strip() + "\n", usage(root, context), _contents(root), _options(alone)]
     parts.append(_common_options(root, context))
-    meanings = _from_settings() | _from_options(root) | _VARIABLES
-    variables = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in meanings.items()]
+    rows = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in variables(root).items()]
     names = ", ".join(f"`{setting.name}`" for setting in SETTINGS)
-    parts += [_SETTINGS.format(names=names, variables="\n".join(variables)), _exit_codes(codes)]
-    parts += [_section(name, command, context) for name, command in _commands(root)]
+    parts += [_SETTINGS.format(names=names, variables="\n".join(rows)), _exit_codes(codes)]
+    parts += [_section(name, command, context) for name, command in commands(root)]
     return "\n".join(parts)
 
 
-def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the commands of a group and of the groups in it, with their full names."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from _commands(command, f"{prefix}{name} ")
+            yield from commands(command, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", command
 
 
 def _contents(root: Any) -> str:
-    rows = [f"| [`{name}`](#{_anchor(name)}) | {_cell(_summary(command))} |" for name, command in _commands(root)]
+    rows = [f"| [`{name}`](#{_anchor(name)}) | {_cell(_summary(command))} |" for name, command in commands(root)]
     return _table("command", "what it does", rows)
 
 
 def _common_options(root: Any, context: Any) -> str:
-    records = [option.get_help_record(context) for option in root.get_params(context) if option.name in _COMMON]
+    records = [option.get_help_record(context) for option in root.get_params(context) if option.name in COMMON]
     return "## Options of every command\n\nThey may stand before the command or behind it.\n\n" + _options(records)
 
 
@@ -115,8 +114,8 @@ def _exit_codes(text: str) -> str:
 
 def _section(name: str, command: Any, parent: Any) -> str:
     context = command.make_context(name, [], parent=parent, resilient_parsing=True)
-    own = [parameter for parameter in command.get_params(context) if parameter.name not in _COMMON]
-    parts = [f"## {name}\n", _paragraphs(command.help) + "\n", _usage(command, context)]
+    own = [parameter for parameter in command.get_params(context) if parameter.name not in COMMON]
+    parts = [f"## {name}\n", paragraphs(command.help) + "\n", usage(command, context)]
     for title, kind in (("argument", "argument"), ("option", "option")):
         records = [parameter.get_help_record(context) for parameter in own if parameter.param_type_name == kind]
         if records:
@@ -124,7 +123,8 @@ def _section(name: str, command: Any, parent: Any) -> str:
     return "\n".join(parts)
 
 
-def _usage(command: Any, context: Any) -> str:
+def usage(command: Any, context: Any) -> str:
+    """Return how a command is used, on one line."""
     return f"    {' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n"
 
 
@@ -137,6 +137,11 @@ def _table(first: str, second: str, rows: Sequence[str]) -> str:
     return "\n".join([f"| {first} | {second} |", "|---|---|", *rows]) + "\n"
 
 
+def variables(root: Any) -> dict[str, str]:
+    """Return what each environment variable means."""
+    return _from_settings() | _from_options(root) | _VARIABLES
+
+
 def _from_settings() -> dict[str, str]:
     return {setting.variable: f"As `{setting.option}`." for setting in SETTINGS}
 
@@ -144,9 +149,9 @@ def _from_settings() -> dict[str, str]:
 def _from_options(root: Any) -> dict[str, str]:
     """Describe each variable that stands for an option of some commands whose option it is."""
     owners: dict[str, dict[str, list[str]]] = {}
-    for name, command in _commands(root):
+    for name, command in commands(root):
         for parameter in command.params:
-            if parameter.envvar and parameter.name not in _COMMON:
+            if parameter.envvar and parameter.name not in COMMON:
                 options = owners.setdefault(parameter.envvar, {})
                 options.setdefault(max(parameter.opts, key=len), []).append(f"`{name}`")
     return {variable: f"As {_owned(options)}." for variable, options in owners.items()}
@@ -161,10 +166,10 @@ def _listed(names: list[str]) -> str:
 
 
 def _summary(command: Any) -> str:
-    return _paragraphs(command.help).split("\n\n")[0]
+    return paragraphs(command.help).split("\n\n")[0]
 
 
-def _paragraphs(text: str | None) -> str:
+def paragraphs(text: str | None) -> str:
     """Return a help text with one line for each paragraph; one whose lines are kept becomes code."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text or ""))
     return "\n\n".join(

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.simulate.fleet import as_object, simulate
 from benchmarks.simulate.page import DATA, IMAGES, PAGE, with_table
 from benchmarks.simulate.plot import THEMES, draw
-from demo.processes import DemoFailed, start_coordinator
+from coordinator.demo.processes import DemoFailed, start_coordinator
 
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 150, 200)
 

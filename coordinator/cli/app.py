@@ -45,6 +45,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "doctor.command": ("doctor",),
     "completion": ("completion",),
     "config": ("config",),
+    "demo": ("demo",),
     "policies": ("policy",),
     "imports.command": ("import",),
 }
@@ -58,7 +59,7 @@ _HELP = """Claim a unit of work before doing it: one session gets it, the others
 class _Verbs(CommonGroup):
     headings: ClassVar = {
         "Work": [RUN, "work-next", "work-submit", *_WORK, *_RECORDS, *_OPERATORS, "work-watch", "policy"],
-        "Overview": ["briefing", "status", "fleets", "hot", "top", "board"],
+        "Overview": ["briefing", "status", "fleets", "hot", "top", "board", "demo"],
         "Agents": [*_AGENTS, "mcp"],
         "Coordinators": ["up", "down", "serve", "backup", "restore", "import", "doctor"],
         "Credentials and settings": ["certs", "token", "config", "completion"],

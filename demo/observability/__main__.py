@@ -19,10 +19,10 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from coordinator import CoordinatorError
+from coordinator.demo.processes import Coordinator, DemoFailed, start_coordinator
 from demo.observability.configuration import copy_config
 from demo.observability.fleet import CROWDS, FleetLoad
 from demo.observability.prometheus import PrometheusFailed, RunningPrometheus, run_prometheus
-from demo.processes import Coordinator, DemoFailed, start_coordinator
 
 _FLEET = "observed"
 _RATE = "coordination:convergence_rate:ratio_rate5m"

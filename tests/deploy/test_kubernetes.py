@@ -121,3 +121,9 @@ def test_the_settings_run_and_protect(etcd: RunningEtcd, run_coordinator: RunCoo
 
 def _token(directory: Path) -> list[str]:
     return ["token", "health", "--tokens", str(directory / "tokens.toml"), "--out", str(directory / "health.token")]
+
+
+def test_the_operator_gets_the_rules_that_prometheus_is_given() -> None:
+    rules = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
+    groups = [group for path in rules for group in yaml.safe_load(path.read_text())["groups"]]
+    assert found("PrometheusRule", "coordination")["spec"] == {"groups": groups}

@@ -1,4 +1,4 @@
-"""``python -m demo``: its figures fit together, and it leaves nothing behind, however it ends."""
+"""``coordination demo``: its figures fit together, and it leaves nothing behind, however it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import COMMAND
 
 
 class Demo:
@@ -25,8 +24,8 @@ class Demo:
         self._home = tmp_path
         name, _, value = self._mark.partition("=")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "demo", *arguments],
-            cwd=_ROOT,
+            [COMMAND, "demo", *arguments],
+            cwd=tmp_path.parent,
             env={key: found for key, found in os.environ.items() if not key.startswith("COORDINATION_")}
             | {name: value, "TMPDIR": str(tmp_path)}
             | environment,
@@ -94,7 +93,7 @@ def test_with_next_a_call_gets_a_piece_and_passing_over_is_no_denial(answer: dic
 
 
 def test_the_readme_has_these_figures(answer: dict[str, Any]) -> None:
-    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
     claims, asking = (answer[name] for name in ("with_claims", "with_next"))
     for row in (
         f"| calls made to get work | none | {claims['calls']} | {asking['calls']} |",

@@ -22,7 +22,7 @@ from tests.campaigns.faults.notes import Notes
 from tests.campaigns.faults.observer import Observer
 from tests.campaigns.stepped_clock import build_library
 
-__all__ = ["Plan", "run"]
+__all__ = ["FLEET", "Plan", "look_at_all", "run", "settle"]
 
 FLEET = "faults"
 #: How long to wait after the last fault for all claims to expire, at most, and then for the last to be recorded, in
@@ -61,8 +61,8 @@ async def run(plan: Plan, say: Callable[[str], None]) -> History:
             workers, chaos = await _storm(plan, setting, observer, notes)
             killed = sum(each.kills for each in setting.coordinators)
             await _calm(setting)
-            await _settle(setting)
-            await _look(plan, setting, notes)
+            await settle(setting)
+            await look_at_all(plan, setting, notes)
             counters = sum((Counter(each.counters()) for each in setting.coordinators), Counter[str]())
             await asyncio.sleep(2.0)  # for the last of the watches
         notes.line(counters=dict(counters))
@@ -118,7 +118,7 @@ async def _calm(setting: Setting) -> None:
     await asyncio.to_thread(await_started, setting.coordinators)
 
 
-async def _settle(setting: Setting) -> None:
+async def settle(setting: Setting) -> None:
     """Wait until nothing is claimed any more."""
     end = boot_seconds() + MOST_SETTLING_SECONDS
     async with AsyncClient(setting.coordinators[0].endpoint, fleet=FLEET, timeout=20) as client:
@@ -130,7 +130,7 @@ async def _settle(setting: Setting) -> None:
     await asyncio.sleep(RECORDED_SECONDS)
 
 
-async def _look(plan: Plan, setting: Setting, notes: Notes) -> None:
+async def look_at_all(plan: Plan, setting: Setting, notes: Notes) -> None:
     """Read all that the clients have touched, through a coordinator."""
     keys = sorted(
         {

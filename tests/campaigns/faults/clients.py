@@ -28,6 +28,7 @@ class Worker:
     started: float
     until: float
     directory: Path
+    as_released: bool = False
     life: int = 0
     process: subprocess.Popen[bytes] | None = None
     stopped: bool = False
@@ -53,6 +54,7 @@ class Worker:
         command = [sys.executable, "-m", "tests.campaigns.faults.worker"]
         for option, value in options.items():
             command += [f"--{option}", str(value)]
+        command += ["--as-released"] if self.as_released else []
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
         with self.files[-1].with_suffix(".log").open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

@@ -66,13 +66,16 @@ class Coordinator:
     metrics_url: str = ""
     stopped: bool = False
     kills: int = 0
+    #: The package and the command that are run, where that is not the tree that this is in.
+    program: Sequence[str] = (str(Path(sys.executable).with_name("coordination")),)
+    package: str = os.environ.get("PYTHONPATH", "")
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        command = [str(Path(sys.executable).with_name("coordination")), "serve", "--etcd", self.etcd]
+        command = [*self.program, "serve", "--etcd", self.etcd]
         command += ["--listen", self.endpoint, "--metrics-listen", "127.0.0.1:0", "--log-file", str(self.log)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COORDINATION_")}
-        environment |= {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), **self.clock}
+        environment |= {"PYTHONPATH": self.package, **self.clock}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         assert process.stdout is not None
         assert process.stderr is not None

@@ -49,6 +49,11 @@ class Held:
 class Session:
     """One session. ``started`` is when the campaign began, from which generations are counted."""
 
+    @property
+    def actions(self) -> dict[str, int]:
+        """What it does, and how often, by the names of methods."""
+        return _ACTIONS
+
     def __init__(self, notes: Notes, name: str, endpoints: str, fleet: str, seed: str, started: float) -> None:
         self._notes = notes
         self._name = name
@@ -68,8 +73,8 @@ class Session:
 
     async def run(self, until: float) -> None:
         """Act until a time on the boot-time clock."""
-        names = [*_ACTIONS]
-        weights = [_ACTIONS[name] for name in names]
+        names = [*self.actions]
+        weights = [self.actions[name] for name in names]
         while boot_seconds() < until:
             name = self._chance.choices(names, weights)[0]
             try:

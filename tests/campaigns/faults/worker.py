@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.campaigns.faults.notes import Notes, Unwithdrawn
 from tests.campaigns.faults.sessions import Session
+from tests.campaigns.upgrade.sessions import SessionOfRelease
 
 
 async def work(options: argparse.Namespace) -> None:
@@ -18,8 +19,9 @@ async def work(options: argparse.Namespace) -> None:
     log.setLevel(logging.DEBUG)
     log.addHandler(Unwithdrawn(notes))
     log.propagate = False
+    kind = SessionOfRelease if options.as_released else Session
     sessions = [
-        Session(
+        kind(
             notes,
             f"s{options.first + number}",
             options.endpoints,
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--started", type=float, required=True)
     parser.add_argument("--until", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--as-released", action="store_true", help="do what the first release serves, and no more")
     asyncio.run(work(parser.parse_args()))
 
 

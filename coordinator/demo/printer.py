@@ -8,9 +8,9 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
 
-from demo.fleet import Fleet, Tally
-from demo.processes import Typed
-from demo.worklist import BLOB, PIECES, piece, same_as
+from coordinator.demo.fleet import Fleet, Tally
+from coordinator.demo.processes import Typed
+from coordinator.demo.worklist import BLOB, PIECES, piece, same_as
 
 __all__ = ["Printer"]
 

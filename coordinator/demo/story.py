@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import AsyncClient, State
-from demo.fleet import FLEETS, LIST, SHORT_TTL_SECONDS, Fleet, start_fleet
-from demo.outcome import Books, Loss, Outcome, Sequel, Taken
-from demo.printer import Printer
-from demo.processes import Coordinator, DemoFailed, start_coordinator
-from demo.session import append_to_journal
-from demo.worklist import BLOB, KILLED, LATECOMER, PIECES, SESSIONS, piece
+from coordinator.demo.fleet import FLEETS, LIST, SHORT_TTL_SECONDS, Fleet, start_fleet
+from coordinator.demo.outcome import Books, Loss, Outcome, Sequel, Taken
+from coordinator.demo.printer import Printer
+from coordinator.demo.processes import Coordinator, DemoFailed, start_coordinator
+from coordinator.demo.session import append_to_journal
+from coordinator.demo.worklist import BLOB, KILLED, LATECOMER, PIECES, SESSIONS, piece
 
 __all__ = ["play_story"]
 

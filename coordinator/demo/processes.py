@@ -27,7 +27,6 @@ __all__ = ["Coordinator", "DemoFailed", "Session", "Typed", "start_coordinator",
 #: How long anything may take before the demo gives up, in seconds: much longer than it ever should.
 LIMIT_SECONDS = 60.0
 
-_ROOT = Path(__file__).resolve().parents[1]
 #: An etcd before 3.6 does not say what its quota is; this is that of the one that `up` starts.
 _QUOTA = ("--etcd-quota-bytes", str(DEFAULT_QUOTA_BYTES))
 _COMMAND = Path(sys.executable).with_name("coordination")
@@ -133,7 +132,7 @@ async def start_coordinator(
     those who cannot use a unix socket.
     """
     if not _COMMAND.exists():
-        raise DemoFailed(f"there is no {_COMMAND.name} beside {sys.executable}: run `make demo`, which installs it")
+        raise DemoFailed(f"there is no {_COMMAND.name} beside {sys.executable}: install the package there")
     store = ["up", "--data-dir", str(home / "data")] if etcd is None else ["serve", "--etcd", etcd, *_QUOTA]
     store += ["--etcd-listen", etcd_listen] if etcd_listen is not None else []
     with (home / "coordinator.log").open("wb") as log:
@@ -161,11 +160,13 @@ async def start_session(name: str, arguments: Sequence[str], home: Path) -> Asyn
     with path.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            # Nothing is imported from the current directory.
+            "-P",
             "-m",
-            "demo.session",
+            "coordinator.demo.session",
             name,
             *arguments,
-            cwd=_ROOT,
+            cwd=home,
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

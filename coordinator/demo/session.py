@@ -1,4 +1,4 @@
-"""One session of the fleet, in a process of its own: ``python -m demo.session SESSION --blob FILE --journal FILE …``.
+"""One session of the fleet, in a process of its own: ``python -m coordinator.demo.session SESSION --blob FILE …``.
 
 It reads the list once, and then does up to ``PIECES_EACH`` pieces of work. How it chooses them is its ``--way``:
 
@@ -187,7 +187,7 @@ def _wait_for_release() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m demo.session", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m coordinator.demo.session", description=__doc__.split("\n", 1)[0])
     parser.add_argument("session")
     parser.add_argument("--blob", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True)

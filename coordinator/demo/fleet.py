@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.processes import Coordinator, Session, start_session
-from demo.session import read_journal
-from demo.worklist import BLOB, KILLED, PIECES, SESSIONS, piece
+from coordinator.demo.processes import Coordinator, Session, start_session
+from coordinator.demo.session import read_journal
+from coordinator.demo.worklist import BLOB, KILLED, PIECES, SESSIONS, piece
 
 __all__ = ["FLEETS", "LIST", "SHORT_TTL_SECONDS", "Fleet", "Tally", "start_fleet"]
 

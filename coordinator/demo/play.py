@@ -1,4 +1,4 @@
-"""``python -m demo [--json]``: ten sessions pick from the same list: with claims, with next, and without.
+"""``coordination demo [--json]``: ten sessions pick from the same list: with claims, with next, and without.
 
 Starts an embedded etcd and a coordinator on free ports and, at the end or when interrupted, leaves nothing behind.
 Exits with 0 only if no claimed work was done twice and all else went as it must; with 1 and a sentence on standard
@@ -6,7 +6,7 @@ error if not; with 130 if interrupted.
 
 ``--json`` prints one object and nothing else on standard output:
 
-    schema          "v1"
+    schema, fleet   "v1", and the fleet that claims from the top of the list
     ok, problems    whether all went as it must; if not, what did not, a sentence each
     items, pieces   the list as every session reads it, and how many different pieces of work are on it
     with_claims, with_next, without_claims, for each of the three fleets: the first claims from the top of the list, the
@@ -29,12 +29,11 @@ error if not; with 130 if interrupted.
     latecomer       {session, command, exit_code, answer}
     seconds         how long the demo took
 
-Where the demo could not be played to its end there are schema, ok and problems only.
+Where the demo could not be played to its end there are schema, fleet, ok and problems only.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -44,17 +43,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from coordinator import CoordinatorError
-from demo.printer import Printer
-from demo.processes import DemoFailed
-from demo.story import play_story
+from coordinator.demo.printer import Printer
+from coordinator.demo.processes import DemoFailed
+from coordinator.demo.story import play_story
+from coordinator.errors import CoordinatorError
+from coordinator.names import DEFAULT_FLEET
+
+__all__ = ["play"]
 
 
-def main() -> int:
-    """Run the demo; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m demo", description="Ten sessions pick from the same list.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    as_json = parser.parse_args().json
+def play(*, as_json: bool) -> int:
+    """Play the demo, with one JSON object on standard output or as text; returns the exit code."""
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # standard output is a TextIOWrapper here
     printer = Printer(silent=as_json)
     try:
@@ -69,7 +68,7 @@ def main() -> int:
         return 1
     except (DemoFailed, CoordinatorError, OSError) as error:
         printer.progress("")
-        found = {"schema": "v1", "ok": False, "problems": [str(error)]}
+        found = {"schema": "v1", "fleet": DEFAULT_FLEET, "ok": False, "problems": [str(error)]}
     if as_json:
         print(json.dumps(found))
     printer.problems(found["problems"])
@@ -83,7 +82,3 @@ async def _until_stopped(home: Path, printer: Printer) -> dict[str, Any]:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await play_story(home, printer)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from coordinator import Cause, HistoryEntry, Status
-from demo.fleet import Fleet, Tally
-from demo.processes import Typed
-from demo.worklist import BLOB, KILLED, LATECOMER, PIECES, piece
+from coordinator.demo.fleet import Fleet, Tally
+from coordinator.demo.processes import Typed
+from coordinator.demo.worklist import BLOB, KILLED, LATECOMER, PIECES, piece
+from coordinator.names import DEFAULT_FLEET
 
 __all__ = ["Books", "Loss", "Outcome", "Sequel", "Taken"]
 
@@ -102,6 +103,7 @@ class Outcome:
         previous = self.sequel.previous
         return {
             "schema": "v1",
+            "fleet": DEFAULT_FLEET,
             "ok": not problems,
             "problems": problems,
             "items": list(BLOB),

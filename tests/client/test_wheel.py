@@ -76,8 +76,9 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if not name.split("/")[0].endswith(".dist-info")}
     assert "coordinator/py.typed" in sources
-    (program,) = names - sources
+    program, manual = sorted(names - sources, key=lambda name: name.endswith(".1"))
     assert program.endswith(".data/scripts/coordination")
+    assert manual.endswith(".data/data/share/man/man1/coordination.1")
     assert sources < names
 
 

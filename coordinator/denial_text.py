@@ -6,7 +6,6 @@ Everything that says why a claim was denied says it with these words: the ``DENI
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from coordinator.quotation import key, name
@@ -18,23 +17,8 @@ __all__ = [
     "at_its_limit",
     "cooling_down",
     "maybe_the_same",
-    "nothing_free",
     "with_work_key",
 ]
-
-#: What is said of candidates that were passed over, by the reason.
-_PASSED_OVER = {
-    "held": "held",
-    "completed": "completed",
-    "cooldown": "completed too lately to be repeated",
-    "limit": "at the limit of their policy",
-    "similar": "maybe the same as other work",
-    "own": "held by your own session",
-    "blocked": "waiting for other work",
-    "returned": "given back",
-    "failed": "failed too often",
-}
-
 
 #: What a session has to do with a topic in a state.
 _HAS = {"claimed": "claimed by", "completed": "completed by", "abandoned": "left unfinished by"}
@@ -74,18 +58,6 @@ def maybe_the_same(other: tuple[str, str, str, datetime | None] | None) -> str:
         return "maybe the same work as another topic"
     work_key, state, session, since = other
     return f"maybe the same work as {key(work_key)}, {_HAS[state]} {name(session)}{_moment('', since)}"
-
-
-def nothing_free(passed_over: Iterable[tuple[str, int]], *, from_pool: bool = False) -> str:
-    """Say that no candidate was free: ``nothing is free: 9 of 12 are held, 3 are completed``."""
-    counts = list(passed_over)
-    total = sum(count for _, count in counts)
-    parts = [f"{count} {'is' if count == 1 else 'are'} {_PASSED_OVER[reason]}" for reason, count in counts]
-    if not parts:
-        return f"nothing is free: the {'pool' if from_pool else 'list'} is empty"
-    head, _, rest = parts[0].partition(" ")
-    parts[0] = f"{head} of {total} {rest}"
-    return f"nothing is free: {', '.join(parts)}"
 
 
 def with_work_key(work_key: str, why: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,15 +20,28 @@ from typing import Any
 import typer.main
 from generated_files import write_or_check
 
-from coordinator import limits, wire
+from coordinator import limits, quotation, wire
 from coordinator.cli import app, config_file, output, quantities, session
 from coordinator.cli.common_options import CommonCommand
 from coordinator.cli.context import SETTINGS, Chosen, Context
 from coordinator.cli.json_objects import work as objects
 from coordinator.cli.text import claims as wording
 from coordinator.cli.work import new_fleet_notice
-from coordinator.model import Cause, Choice, Claim, Denial, DenialReason, Outcome, Record, SkipReason, State
+from coordinator.model import (
+    Cause,
+    Choice,
+    Claim,
+    Denial,
+    DenialReason,
+    NothingFree,
+    Outcome,
+    Record,
+    Skipped,
+    SkipReason,
+    State,
+)
 from coordinator.names import KNOWN_KINDS
+from coordinator.nothing_free import nothing_free, what_next
 from coordinator.time_text import format_duration, format_time
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +66,15 @@ _SECONDS = {"ttl_seconds": 77.125, "remaining_seconds": 78.125, "retry_after_sec
 
 def _text(name: str) -> str:
     return f"@{name}@"
+
+
+#: What stands in the answer to a work-next beside the claim or denial.
+_CHOICE = Choice(
+    place=_NUMBERS["place"],
+    skipped=(Skipped(_text("work_key"), SkipReason.LIMIT, _text("holder"), _TIMES["expires_at"]),),
+    skipped_counts=((SkipReason.HELD, 7_000_099),),
+    also_held=(_text("also"),),
+)
 
 
 def _claim(outcome: Outcome, **more: Any) -> Claim:
@@ -90,6 +113,7 @@ def _pattern(written: str, *, as_json: bool = False) -> str:
         "kind",
         "session",
         "note",
+        "brief",
         "reason",
         "result",
         "acknowledged_reason",
@@ -163,13 +187,24 @@ def _completed(*, late: bool) -> str:
     return _answer(wording.describe_completion(_record(State.COMPLETED, late=late)))
 
 
+def _after_claim(**more: Any) -> str:
+    """Return what is said of a grant behind its first line."""
+    return _answer(wording.describe_claim(_claim(Outcome.GRANTED, **more))).partition("\n")[2]
+
+
 def _values() -> dict[str, Any]:
     held, timed = DenialReason.HELD, {"expires_at": _TIMES["expires_at"]}
     done = {"completed_by": _text("completed_by")}
     holder = {"holder": _text("holder")}
-    skipped = Choice(skipped_counts=((SkipReason.HELD, 7_000_099),))
-    passed = _answer(wording.describe_claim(_claim(Outcome.GRANTED, choice=skipped)))
-    passed = passed.partition("\n")[2].removesuffix("\n").replace(f"7000099 {SkipReason.HELD.value}", "%(counts)s")
+    passed = _after_claim(choice=_CHOICE).replace(f"7000099 {SkipReason.HELD.value}", "%(counts)s")
+    nothing = _denial(DenialReason.HELD, choice=Choice())
+    skipped = json.dumps(objects.next_object(_denial(held, choice=_CHOICE))["skipped"][0])
+    choice_switches = {
+        f'"skipped": [{skipped}]': "skipped",
+        '"skipped_counts": {"held": 7000099}': "counts",
+        f'"also_held": ["{_text("also")}"]': "also_held",
+    }
+    brief = _after_claim(brief="\n".join([_text("brief")] * 2)).splitlines(keepends=True)
     record_switches = {'"state": "completed"': "state", '"cause": "revoked"': "cause", '"late": false': "late"}
     denial_object = objects.claim_object(
         _denial(
@@ -197,15 +232,22 @@ def _values() -> dict[str, Any]:
         "MOST_SESSION": limits.MAX_SESSION_BYTES,
         "MOST_FLEET": limits.MAX_FLEET_CHARACTERS,
         "MOST_KEY": limits.MAX_WORK_KEY_BYTES,
+        "MOST_OF_LINE": quotation.LONGEST,
+        "MOST_OF_BLOCK": quotation.LONGEST_BLOCK,
+        "MOST_LINES": quotation.MOST_LINES,
         "STATES": {number: state.value for number, state in wire.STATES.items()},
         "CAUSES": {number: cause.value for number, cause in wire.CAUSES.items() if cause is not None},
         "OUTCOMES": {number: each.value for number, each in wire.OUTCOMES.items()},
         "DENIAL_REASONS": {number: each.value for number, each in wire.DENIAL_REASONS.items()},
         "SKIP_REASONS": {number: each.value for number, each in wire.SKIP_REASONS.items()},
+        "NOTHING_FREE": {number: each.value for number, each in wire.NOTHING_FREE.items() if each is not None},
         "CLAIMED": {
             each.value: _answer(wording.describe_claim(_claim(each))) for each in (Outcome.GRANTED, Outcome.RENEWED)
         },
-        "PASSED_OVER": passed + "\n",
+        "PASSED_OVER": passed,
+        "BRIEF": _after_claim(brief=_text("brief")),
+        "BRIEF_HEAD": brief[0],
+        "BRIEF_LINE": brief[-1],
         "HELD": {
             (own, at): _answer(
                 wording.describe_claim(_denial(held, own_session=own, **holder, **(timed if at else {})))
@@ -230,6 +272,8 @@ def _values() -> dict[str, Any]:
         "HINT_SHARED": _hint(wording.what_after_denial(_denial(held, own_session=True), shared_by=_text("variable"))),
         "HINT_DONE": _hint(wording.what_after_denial(_denial(DenialReason.COMPLETED))),
         "HINT_OTHERS": _hint(wording.what_after_denial(_denial(held, alternatives=(_text("others"),)))),
+        "NOTHING": _answer(wording.describe_claim(nothing)).replace(nothing_free(()), "%(why)s"),
+        "HINT_NOTHING": _hint(wording.what_after_nothing_free(nothing)).replace(what_next(None, None, ()), "%(next)s"),
         "BECAME": _pattern(
             _written(lambda: output.say_what_it_became(_text("typed_key"), _text("work_key")), to_errors=True)
         ),
@@ -240,7 +284,8 @@ def _values() -> dict[str, Any]:
             )
         ),
         "CLAIM_OBJECT": _object(
-            objects.claim_object(_claim(Outcome.GRANTED), _text("typed_key")), {'"outcome": "granted"': "outcome"}
+            objects.claim_object(_claim(Outcome.GRANTED, brief=_text("brief")), _text("typed_key")),
+            {'"outcome": "granted"': "outcome"},
         ),
         "DENIAL_OBJECT": _object(
             denial_object,
@@ -248,22 +293,21 @@ def _values() -> dict[str, Any]:
         ),
         "NEXT_OBJECT": _object(
             objects.next_object(
-                _claim(
-                    Outcome.GRANTED,
-                    typed_key=_text("typed_key"),
-                    choice=Choice(
-                        place=_NUMBERS["place"],
-                        skipped_counts=((SkipReason.HELD, 7_000_099),),
-                        also_held=(_text("also"),),
-                    ),
+                _claim(Outcome.GRANTED, typed_key=_text("typed_key"), choice=_CHOICE, brief=_text("brief"))
+            ),
+            {'"outcome": "granted"': "outcome", **choice_switches},
+        ),
+        "NOTHING_OBJECT": _object(
+            objects.next_object(
+                _denial(
+                    held,
+                    choice=_CHOICE._replace(nothing_free=NothingFree.BLOCKED),
+                    retry_after_seconds=_SECONDS["retry_after_seconds"],
                 )
             ),
-            {
-                '"outcome": "granted"': "outcome",
-                '"skipped_counts": {"held": 7000099}': "counts",
-                f'"also_held": ["{_text("also")}"]': "also_held",
-            },
+            {'"nothing_free": "blocked"': "nothing_free", **choice_switches},
         ),
+        "SKIPPED_OBJECT": _pattern(skipped, as_json=True).replace('"limit"', "%(skipped_for)s"),
         "RECORD_OBJECT": _object(objects.record_object(_record(State.COMPLETED, cause=Cause.REVOKED)), record_switches),
     }
 

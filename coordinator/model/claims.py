@@ -15,10 +15,10 @@ from coordinator.denial_text import (
     at_its_limit,
     cooling_down,
     maybe_the_same,
-    nothing_free,
     with_work_key,
 )
 from coordinator.model.enumerations import Cause, DenialReason, NothingFree, Outcome, SkipReason, State
+from coordinator.nothing_free import nothing_free
 
 __all__ = ["NOTHING_LISTED", "Choice", "Claim", "Denial", "Previous", "SimilarTopic", "Skipped"]
 

@@ -90,17 +90,37 @@ _CHOICES = st.builds(
     types.Choice,
     place=st.integers(0, 9),
     skipped_counts=st.lists(
-        st.builds(types.SkippedCount, reason=st.integers(1, 7), count=st.integers(0, 99)), max_size=3
+        st.builds(types.SkippedCount, reason=_mostly(st.integers(1, 9), st.just(10)), count=st.integers(0, 99)),
+        max_size=3,
+        unique_by=lambda counted: counted.reason,
     ),
-    skipped=_mostly(
-        st.just([]),
-        st.lists(st.builds(types.Skipped, work_key=_KEYS, reason=st.integers(1, 7), holder=_NAMES), max_size=2),
+    skipped=st.lists(
+        st.builds(
+            types.Skipped,
+            work_key=_KEYS,
+            reason=_mostly(st.integers(1, 9), st.just(0)),
+            holder=_NAMES,
+            expires_at=_MAYBE_TIME,
+        ),
+        max_size=2,
     ),
-    also_held=st.lists(_KEYS, max_size=2),
-    nothing_free=_mostly(st.just(0), st.integers(0, 4)),
+    also_held=st.lists(_KEYS, max_size=2) | st.just([f"task:{number}" for number in range(6)]),
+    nothing_free=_mostly(st.integers(0, 4), st.just(5)),
     from_pool=st.booleans(),
 )
-_BRIEFS = _mostly(st.just(""), _WORDS)
+#: In one line, in several, with what is shown in another way, and too long.
+_SOME_BRIEFS = [
+    "Fix the form.",
+    " a  b ",
+    " ",
+    "\n",
+    "Two:\n  the second \n\n\nlast\n",
+    "x y " * 41,
+    "line\n" * 61,
+    "x" * 4_001,
+]
+_ODD_BRIEFS = ["it's ''so''", 'say "no"', "run `it`", "a\tb", "a\rb\n", '`\n"\n', "caf\u00e9\nx"]
+_BRIEFS = _mostly(st.just(""), st.sampled_from([*_SOME_BRIEFS, *_ODD_BRIEFS]) | _WORDS)
 _BLOCKED = _mostly(st.just([]), st.lists(_KEYS, max_size=2))
 _RECORDS = st.builds(
     types.Record,
@@ -233,12 +253,29 @@ def _asked(scripted: ScriptedCoordinator) -> list[Any]:
     return [(method, _REQUESTS[method].FromString(request)) for method, request in scripted.requests]
 
 
-@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
-@given(_calls(), st.sampled_from([{}, {"CLAUDE_CODE_SESSION_ID": "shared-1"}, {"COORDINATION_INSTANCE": "i-1"}]))
+_VARIABLES = st.sampled_from([{}, {"CLAUDE_CODE_SESSION_ID": "shared-1"}, {"COORDINATION_INSTANCE": "i-1"}])
+
+
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
+@given(_calls(), _VARIABLES)
 def test_every_answer_is_printed_as_the_full_command_prints_it(
     scripted: ScriptedCoordinator, call: tuple[list[str], bytes], environment: dict[str, str]
 ) -> None:
-    arguments, message = call
+    _print_both_ways(scripted, *call, environment)
+
+
+@pytest.mark.long
+@settings(max_examples=1_000, suppress_health_check=list(HealthCheck))
+@given(_calls(), _VARIABLES)
+def test_a_thousand_answers_are_printed_as_the_full_command_prints_them(
+    scripted: ScriptedCoordinator, call: tuple[list[str], bytes], environment: dict[str, str]
+) -> None:
+    _print_both_ways(scripted, *call, environment)
+
+
+def _print_both_ways(
+    scripted: ScriptedCoordinator, arguments: list[str], message: bytes, environment: dict[str, str]
+) -> None:
     there = {"COORDINATION_ENDPOINT": scripted.endpoint, "COORDINATION_TIMEOUT": "20", **environment}
     scripted.answer(Answer(message))
     quick = run_one(arguments, quickly=True, **there)
@@ -304,6 +341,62 @@ def test_an_answer_that_is_left_to_the_full_command_is_not_asked_for_again(scrip
     assert done.answer.startswith("claimed task:x (expires in 60 s)\n  this is attempt 0; attempt 1 by other was")
     assert done.complaints.startswith("notice: fleet 'default' is new; ")
     assert len(scripted.requests) == 1
+
+
+_GIVEN = types.Claim(work_key="task:x", session="s", remaining=Duration(seconds=60))
+_PASSED_OVER = types.Choice(
+    skipped=[types.Skipped(work_key="task:y", reason=types.SKIP_REASON_HELD, holder="other")],
+    skipped_counts=[types.SkippedCount(reason=types.SKIP_REASON_HELD, count=1)],
+    also_held=["task:z"],
+    nothing_free=types.NOTHING_FREE_HELD,
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        (
+            pb.ClaimNextResponse(outcome=types.OUTCOME_GRANTED, claim=_GIVEN, brief="Fix the form."),
+            0,
+            'claimed task:x (expires in 60 s)\n  brief by the session that submitted it: "Fix the form."\n',
+        ),
+        (
+            pb.ClaimNextResponse(outcome=types.OUTCOME_GRANTED, claim=_GIVEN, brief='Fix it:\n1. "form"\n'),
+            0,
+            (
+                "claimed task:x (expires in 60 s)\n  brief by the session that submitted it:\n"
+                '    | Fix it:\n    | 1. "form"\n'
+            ),
+        ),
+        (
+            pb.ClaimNextResponse(
+                outcome=types.OUTCOME_DENIED,
+                denial=types.Denial(reason=types.DENIAL_REASON_HELD, retry_after=Duration(seconds=300)),
+                choice=_PASSED_OVER,
+            ),
+            1,
+            "DENIED: nothing is free: 1 of 1 is held\n",
+        ),
+    ],
+)
+def test_what_the_pool_and_lists_give_is_answered_the_quick_way(
+    scripted: ScriptedCoordinator, answer: pb.ClaimNextResponse, code: int, said: str
+) -> None:
+    scripted.answer(Answer(answer.SerializeToString()))
+    for as_json in ([], ["--json"]):
+        arguments = ["work-next", "task:y", "task:x", "--session", "s", "--verbose", *as_json]
+        quick = run_one(arguments, quickly=True, COORDINATION_ENDPOINT=scripted.endpoint)
+        assert QUICKLY in quick.complaints
+        assert quick.code == code
+        assert as_json or quick.answer == said
+
+
+def test_every_brief_is_shown_as_the_full_command_shows_it(scripted: ScriptedCoordinator) -> None:
+    for brief in (*_SOME_BRIEFS, *_ODD_BRIEFS):
+        answer = pb.ClaimNextResponse(outcome=types.OUTCOME_GRANTED, claim=_GIVEN, brief=brief)
+        scripted.answer(Answer(answer.SerializeToString()))
+        quick, full = run_both(["work-next", "--session", "s"], COORDINATION_ENDPOINT=scripted.endpoint)
+        assert quick == full
 
 
 def test_the_usual_commands_are_answered_the_quick_way(scripted: ScriptedCoordinator) -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 __all__ = [
     "AGENT_VARIABLES",
     "BECAME",
+    "BRIEF",
+    "BRIEF_HEAD",
+    "BRIEF_LINE",
     "CAUSES",
     "CLAIMED",
     "CLAIM_OBJECT",
@@ -18,6 +21,7 @@ __all__ = [
     "HELD",
     "HINT_DONE",
     "HINT_HELD",
+    "HINT_NOTHING",
     "HINT_OTHERS",
     "HINT_OWN",
     "HINT_SHARED",
@@ -25,9 +29,15 @@ __all__ = [
     "MOST_CANDIDATES",
     "MOST_FLEET",
     "MOST_KEY",
+    "MOST_LINES",
+    "MOST_OF_BLOCK",
+    "MOST_OF_LINE",
     "MOST_SESSION",
     "NEW_FLEET",
     "NEXT_OBJECT",
+    "NOTHING",
+    "NOTHING_FREE",
+    "NOTHING_OBJECT",
     "OPTIONS",
     "OUTCOMES",
     "PASSED_OVER",
@@ -35,6 +45,7 @@ __all__ = [
     "RELEASED",
     "SESSION_VARIABLES",
     "SETTINGS",
+    "SKIPPED_OBJECT",
     "SKIP_REASONS",
     "STATES",
     "TIMEOUT_RANGE",
@@ -136,6 +147,9 @@ MOST_CANDIDATES = 1000
 MOST_SESSION = 128
 MOST_FLEET = 63
 MOST_KEY = 512
+MOST_OF_LINE = 160
+MOST_OF_BLOCK = 4000
+MOST_LINES = 60
 STATES = {1: "available", 2: "claimed", 3: "completed", 4: "abandoned"}
 CAUSES = {1: "expired", 2: "released", 3: "revoked"}
 OUTCOMES = {1: "granted", 2: "renewed", 3: "denied"}
@@ -151,11 +165,15 @@ SKIP_REASONS = {
     8: "returned",
     9: "failed",
 }
+NOTHING_FREE = {1: "empty", 2: "held", 3: "blocked", 4: "failed"}
 CLAIMED = {
     "granted": "claimed %(work_key)s (expires in %(remaining_seconds)s)\n",
     "renewed": "renewed %(work_key)s (expires in %(remaining_seconds)s)\n",
 }
 PASSED_OVER = "  passed over: %(counts)s\n"
+BRIEF = '  brief by the session that submitted it: "%(brief)s"\n'
+BRIEF_HEAD = "  brief by the session that submitted it:\n"
+BRIEF_LINE = "    | %(brief)s\n"
 HELD = {
     (False, False): "DENIED: already claimed by %(holder)s\n",
     (False, True): "DENIED: already claimed by %(holder)s (expires %(expires_at)s)\n",
@@ -187,6 +205,8 @@ HINT_SHARED = (
 )
 HINT_DONE = "hint: choose other work\n"
 HINT_OTHERS = "hint: choose other work; abandoned and free: %(others)s\n"
+NOTHING = "DENIED: %(why)s\n"
+HINT_NOTHING = "hint: %(next)s\n"
 BECAME = "%(typed_key)s → %(work_key)s\n"
 NEW_FLEET = "notice: fleet '%(fleet)s' is new; `coordination fleets` lists those that are in use\n"
 CLAIM_OBJECT = (
@@ -194,8 +214,8 @@ CLAIM_OBJECT = (
     '"claim": {"work_key": %(work_key)s, "kind": %(kind)s, "session": %(session)s, "attempt": %(attempt)s, '
     '"fencing_token": %(fencing_token)s, "ttl_seconds": %(ttl_seconds)s, "claimed_at": %(claimed_at)s, "expires_at": '
     '%(expires_at)s, "remaining_seconds": %(remaining_seconds)s, "note": %(note)s}, "denial": null, "previous": null, '
-    '"alternatives": [], "brief": null, "blocked_by": [], "waited_seconds": null, "similar": [], "similar_unknown": '
-    "false}\n"
+    '"alternatives": [], "brief": %(brief)s, "blocked_by": [], "waited_seconds": null, "similar": [], '
+    '"similar_unknown": false}\n'
 )
 DENIAL_OBJECT = (
     '{"schema": "v1", "fleet": %(fleet)s, "outcome": "denied", "work_key": %(work_key)s, "typed_key": %(typed_key)s, '
@@ -209,9 +229,18 @@ NEXT_OBJECT = (
     '"place": %(place)s, "claim": {"work_key": %(work_key)s, "kind": %(kind)s, "session": %(session)s, "attempt": '
     '%(attempt)s, "fencing_token": %(fencing_token)s, "ttl_seconds": %(ttl_seconds)s, "claimed_at": %(claimed_at)s, '
     '"expires_at": %(expires_at)s, "remaining_seconds": %(remaining_seconds)s, "note": %(note)s}, "previous": null, '
-    '"brief": null, "blocked_by": [], "skipped": [], "skipped_counts": %(counts)s, "also_held": %(also_held)s, '
-    '"nothing_free": null, "retry_after_seconds": null, "waited_seconds": null, "similar": [], "similar_unknown": '
-    "false}\n"
+    '"brief": %(brief)s, "blocked_by": [], "skipped": %(skipped)s, "skipped_counts": %(counts)s, "also_held": '
+    '%(also_held)s, "nothing_free": null, "retry_after_seconds": null, "waited_seconds": null, "similar": [], '
+    '"similar_unknown": false}\n'
+)
+NOTHING_OBJECT = (
+    '{"schema": "v1", "fleet": %(fleet)s, "outcome": "denied", "work_key": null, "typed_key": null, "place": %(place)s, '
+    '"claim": null, "previous": null, "brief": null, "blocked_by": [], "skipped": %(skipped)s, "skipped_counts": '
+    '%(counts)s, "also_held": %(also_held)s, "nothing_free": %(nothing_free)s, "retry_after_seconds": '
+    '%(retry_after_seconds)s, "waited_seconds": null, "similar": [], "similar_unknown": false}\n'
+)
+SKIPPED_OBJECT = (
+    '{"work_key": %(work_key)s, "reason": %(skipped_for)s, "holder": %(holder)s, "expires_at": %(expires_at)s}'
 )
 RECORD_OBJECT = (
     '{"schema": "v1", "fleet": %(fleet)s, "work_key": %(work_key)s, "kind": %(kind)s, "state": %(state)s, "session": '

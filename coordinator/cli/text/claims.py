@@ -14,11 +14,11 @@ from coordinator.model import (
     Choice,
     Denial,
     DenialReason,
-    NothingFree,
     Outcome,
     State,
     Submitted,
 )
+from coordinator.nothing_free import NAMED, what_next, what_next_from_pool
 from coordinator.quotation import Writer, key, name, said_lines
 from coordinator.time_text import format_duration, format_time
 
@@ -51,8 +51,6 @@ __all__ = [
 
 #: How an abandoned attempt ended.
 HOW_ENDED = {Cause.EXPIRED: "expired", Cause.RELEASED: "released", Cause.REVOKED: "revoked"}
-#: How many of several work keys are named in a hint.
-_NAMED = 5
 
 
 def describe_claim(answer: Claim | Denial) -> str:
@@ -83,22 +81,6 @@ def explain_next(denial: Denial) -> str:
         until = "" if each.expires_at is None else f" until {format_time(each.expires_at)}"
         lines.append(f"  {key(each.work_key)}: {each.reason.value}{who}{until}")
     return "\n".join(lines)
-
-
-def _what_after_the_pool(denial: Denial, choice: Choice) -> str:
-    again = ""
-    if denial.retry_after_seconds is not None:
-        again = f"; ask again in {format_duration(denial.retry_after_seconds)}"
-    held = ", ".join(key(each) for each in choice.also_held[:_NAMED])
-    own = f"go on with what you hold: {held}; " if held else ""
-    match choice.nothing_free:
-        case NothingFree.HELD:
-            return f"{own}others are at the rest; what depends on that is handed out once it is completed{again}"
-        case NothingFree.BLOCKED:
-            return f"what is left waits; `coordination work-next --explain` says for what{again}"
-        case NothingFree.FAILED:
-            return "what is left has failed too often: `coordination work-show KEY` says how; start nothing"
-    return "there is nothing to do: start nothing"
 
 
 def after_a_wait(denial: Denial, asked: float | None) -> str:
@@ -145,20 +127,9 @@ def what_after_denial(denial: Denial, *, shared_by: str = "") -> str:
 def what_after_nothing_free(denial: Denial) -> str:
     """Say what a session can do that was given none of several work keys."""
     choice = denial.choice or Choice()
-    if choice.from_pool:
-        return _what_after_the_pool(denial, choice)
-    if choice.nothing_free is NothingFree.EMPTY:
-        return "there is nothing to do on this list: start nothing, or name other work"
-    again = ""
-    if denial.retry_after_seconds is not None:
-        wait = format_duration(denial.retry_after_seconds)
-        # Not "ask again": a model would ask in a loop.
-        again = f"; the first claim ends within {wait}, and --wait waits for it"
-        if choice.nothing_free is NothingFree.BLOCKED:
-            again = f"; the first of these may be repeated in {wait}, and --wait waits for it"
-    if choice.also_held:
-        again = f"; go on with what you hold: {', '.join(key(held) for held in choice.also_held[:_NAMED])}{again}"
-    return f"name other work{again}"
+    held = [key(each) for each in choice.also_held[:NAMED]]
+    say = what_next_from_pool if choice.from_pool else what_next
+    return say(choice.nothing_free, denial.retry_after_seconds, held)
 
 
 def describe_submission(submission: Submission) -> str:
@@ -202,8 +173,8 @@ def describe_similar(similar: Iterable[SimilarTopic]) -> list[str]:
 
 def some_keys(keys: Sequence[str]) -> str:
     """Name the first of some work keys, and say how many more there are."""
-    more = len(keys) - _NAMED
-    return ", ".join(key(each) for each in keys[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(keys) - NAMED
+    return ", ".join(key(each) for each in keys[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def reasoner(of: Previous | Record | HistoryEntry) -> str | Writer | None:

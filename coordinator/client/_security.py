@@ -32,7 +32,7 @@ class Security:
     cannot be used, and where a token would travel in clear to another host.
     """
 
-    __slots__ = ("_authorities", "_pair", "_token_file", "bearer_token", "cert", "tls")
+    __slots__ = ("_authorities", "_pair", "bearer_token", "ca", "cert", "key", "tls", "token_file")
 
     def __init__(
         self,
@@ -51,7 +51,8 @@ class Security:
         elif cert is not None or key is not None:
             raise InvalidInput("cert and key are needed together", field="key" if key is None else "cert")
         self.tls = tls or ca is not None or cert is not None
-        self.cert, self._token_file, self.bearer_token = cert, token_file, bearer_token
+        self.ca, self.cert, self.key = ca, cert, key
+        self.token_file, self.bearer_token = token_file, bearer_token
         if token_file is not None and bearer_token is not None:
             raise InvalidInput("either token_file or bearer_token can be given, not both", field="token_file")
         if token_file is not None:
@@ -79,9 +80,9 @@ class Security:
 
     def reread_token(self) -> bool:
         """Read the token again, and return whether it has changed; raises ``InvalidInput`` if it cannot be read."""
-        if self._token_file is None:
+        if self.token_file is None:
             return False
-        before, self.bearer_token = self.bearer_token, _read_token(Path(self._token_file))
+        before, self.bearer_token = self.bearer_token, _read_token(Path(self.token_file))
         return self.bearer_token != before
 
     def channel_credentials(self) -> grpc.ChannelCredentials | None:

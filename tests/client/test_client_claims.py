@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
@@ -89,7 +88,7 @@ async def test_a_request_that_is_repeated_takes_effect_once(client: Driven, conn
     completed = await client.complete("session-1", KEY, result="merged", request_id="done")
     repeated = await connect().complete("session-1", KEY, result="merged", request_id="done")
     assert repeated.ended_at == kept(completed.ended_at)
-    assert repeated == replace(completed, ended_at=repeated.ended_at, claimed_at=repeated.claimed_at)
+    assert repeated == completed._replace(ended_at=repeated.ended_at, claimed_at=repeated.claimed_at)
     assert len((await client.get(KEY)).history) == 1
 
 

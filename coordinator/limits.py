@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_PAGE_SIZE",
     "DEFAULT_TTL_SECONDS",
     "HELD_CALL_SECONDS",
+    "HISTORY_LIMIT",
     "MAX_BRIEFED_KINDS",
     "MAX_BRIEFED_SECONDS",
     "MAX_BRIEFING_CHARACTERS",
@@ -95,6 +96,8 @@ MAX_KIND_CHARACTERS = 32
 
 #: Longest work key, in bytes of UTF-8, both as typed and as it becomes.
 MAX_WORK_KEY_BYTES = 512
+#: How many ended attempts of a work key are kept.
+HISTORY_LIMIT = 100
 #: How often an operation is tried while others keep changing what it has read, the first try included.
 MAX_TRIES = 5
 

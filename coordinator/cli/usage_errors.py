@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from coordinator.cli.database_options import SERVICE_INSTEAD, no_database
-from coordinator.cli.other_verbs import instead_of, what_to_use
+from coordinator.cli.mistaken_verbs import instead_of, what_to_use
 from coordinator.cli.session import TEXT_OPTIONS
 from coordinator.errors import InvalidInput
 from coordinator.quotation import visible

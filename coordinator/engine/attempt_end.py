@@ -26,9 +26,10 @@ from coordinator.engine.contenders import count_contenders
 from coordinator.engine.documents import Ended, LooseEnd, StoredClaim, StoredHistory, StoredRecord
 from coordinator.engine.layout import WorkPaths
 from coordinator.engine.pool.entry import leave_pool
-from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads_for_end, show_record
+from coordinator.engine.snapshot import Snapshot, read_found, reads_for_end, show_record
 from coordinator.engine.steps import AttemptEnded, Expected, Operation, Trace, commit, decode
 from coordinator.engine.transaction import Compare, Delete, Put, Range, Txn, TxnReply, created_at
+from coordinator.limits import HISTORY_LIMIT
 from coordinator.model import Cause, Record, State
 
 __all__ = [

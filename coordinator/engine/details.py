@@ -8,11 +8,11 @@ from coordinator.engine.documents import StoredHistory, StoredWork
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment
 from coordinator.engine.pool.dependencies import blocked_by
 from coordinator.engine.portions import Portion
-from coordinator.engine.snapshot import HISTORY_LIMIT, read_found, reads, show_claim, show_history, show_record
+from coordinator.engine.snapshot import read_found, reads, show_claim, show_history, show_record
 from coordinator.engine.steps import Operation, commit, decode, time_left
 from coordinator.engine.transaction import KeyValue, Range, Txn
 from coordinator.errors import Refused
-from coordinator.limits import MAX_PAGE_BYTES
+from coordinator.limits import HISTORY_LIMIT, MAX_PAGE_BYTES
 from coordinator.model import Failure, PoolState, PoolWork, WorkDetails
 from coordinator.quotation import key
 

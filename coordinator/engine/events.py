@@ -26,10 +26,11 @@ from coordinator.engine.documents import Contender, Failed, Pooled, StoredClaim,
 from coordinator.engine.history import show_ended
 from coordinator.engine.layout import FleetPaths, WorkPaths, decode_segment, encode_segment, read_work_key
 from coordinator.engine.portions import Portion
-from coordinator.engine.snapshot import HISTORY_LIMIT, show_record
+from coordinator.engine.snapshot import show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, end_of_prefix
 from coordinator.keys import WorkKey
+from coordinator.limits import HISTORY_LIMIT
 from coordinator.model import ClaimEvent, Event, Record, State
 
 __all__ = ["EventFilter", "Holders", "claim_events", "watched_range"]

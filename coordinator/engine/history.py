@@ -11,11 +11,12 @@ from datetime import datetime
 from coordinator.engine.document_codec import MOST_ATTEMPTS
 from coordinator.engine.documents import StoredHistory, StoredRecord
 from coordinator.engine.layout import ATTEMPT_DIGITS, WorkPaths
-from coordinator.engine.snapshot import HISTORY_LIMIT, Snapshot, read_found, reads, reads_for_end, show_record
+from coordinator.engine.snapshot import Snapshot, read_found, reads, reads_for_end, show_record
 from coordinator.engine.steps import Operation, commit, decode
 from coordinator.engine.transaction import KeyValue, Range, Txn, in_turn
 from coordinator.errors import NotFound, Refused
 from coordinator.keys import WorkKey
+from coordinator.limits import HISTORY_LIMIT
 from coordinator.model import Cause, Previous, Record, State
 from coordinator.quotation import key
 

@@ -16,7 +16,6 @@ from coordinator.keys import WorkKey
 from coordinator.model import Cause, Claim, HistoryEntry, Outcome, Previous, Record, State
 
 __all__ = [
-    "HISTORY_LIMIT",
     "NOTHING_KNOWN",
     "LiveClaim",
     "Snapshot",
@@ -30,10 +29,6 @@ __all__ = [
     "show_history",
     "show_record",
 ]
-
-
-#: How many ended attempts of a work key are kept.
-HISTORY_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def test_all_twelve_cases_are_there() -> None:
 
 def test_the_figures_are_those_of_the_code() -> None:
     from coordinator.engine.briefing import survey as briefing_survey
-    from coordinator.engine.snapshot import HISTORY_LIMIT
+    from coordinator.limits import HISTORY_LIMIT
     from coordinator.reaper import ReaperSettings
 
     settings = ReaperSettings()

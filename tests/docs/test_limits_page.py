@@ -9,9 +9,8 @@ import pytest
 
 from coordinator import limits
 from coordinator import server_limits as server
-from coordinator.engine.snapshot import HISTORY_LIMIT
 from coordinator.engine.topics import MAX_TOPICS
-from coordinator.limits import MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
+from coordinator.limits import HISTORY_LIMIT, MAX_SESSION_BYTES, MAX_WORK_KEY_BYTES
 from coordinator.service.admission.budgets import BURST_SHARE, REFILL_SECONDS
 from coordinator.store.embedded.embedded_etcd import DEFAULT_QUOTA_BYTES, NEEDED_BYTES
 from coordinator.store.storage_quota import LOOK_SECONDS

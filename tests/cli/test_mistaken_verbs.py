@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.cli.app import MODULES
-from coordinator.cli.other_verbs import _INSTEAD, _MEANT, _NOTHING_LIKE, instead_of
+from coordinator.cli.mistaken_verbs import _INSTEAD, _MEANT, _NOTHING_LIKE, instead_of
 from tests.conftest import Coordination
 
 COMMANDS = {name for names in MODULES.values() for name in names}

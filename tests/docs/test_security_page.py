@@ -40,7 +40,7 @@ def test_the_recipe_does_what_it_says(tmp_path: Path) -> None:
     settings |= {"XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path)}
     settings["PATH"] = f"{Path(COMMAND).parent}{os.pathsep}{settings['PATH']}"
     here = {"coordinator.example": "localhost", "7420": str(free_port()), "7421": str(free_port())}
-    settings["COORDINATION_METRICS_LISTEN"] = f"127.0.0.1:{here['7421']}"
+    settings["COORDINATION_HTTP_LISTEN"] = f"127.0.0.1:{here['7421']}"
 
     def adapted(text: str) -> str:
         for there, name in here.items():

@@ -55,7 +55,7 @@ class Arguments(BaseModel):
 class BriefingArguments(Arguments):
     """Those of ``briefing``."""
 
-    everywhere: bool = Field(default=False, description="Also work of other repositories than that of the checkout")
+    everywhere: bool = Field(default=False, description="Also work of other repositories")
 
 
 class ClaimArguments(Arguments):

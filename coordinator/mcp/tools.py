@@ -117,7 +117,7 @@ TOOLS = {
         Tool(
             "note",
             "Note progress",
-            "Say how far you are with work that you hold, and renew your claim on it.",
+            "Say how far you are with work that you hold, and renew the claim.",
             NoteArguments,
             NoteAnswer,
             _note,
@@ -133,7 +133,7 @@ TOOLS = {
         Tool(
             "submit",
             "Submit work",
-            "Put work that others may do into the pool, or change what was submitted of it.",
+            "Put work that others may do into the pool, or change it there.",
             SubmitArguments,
             SubmitAnswer,
             _submit,

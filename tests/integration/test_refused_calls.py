@@ -98,9 +98,10 @@ class DropsSome:
 async def test_43_calls_that_are_dropped_end_and_those_after_them_are_answered(etcd: RunningEtcd, fleet: str) -> None:
     async with serving(etcd.endpoint) as server, grpc.aio.insecure_channel(server.endpoint) as channel:
         drop_calls(server._listener.server, DropsSome(5))
+        call: Any = channel.unary_unary(SERVICE + "Claim")
         for _ in range(5):
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await channel.unary_unary(SERVICE + "Claim")(b"", timeout=30)
+                await call(b"", timeout=30)
             assert raised.value.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
         request = pb.ClaimRequest(fleet=fleet, session="s-1", work_key="task:after")
         assert (await CoordinatorServiceStub(channel).Claim(request, timeout=30)).claim.fencing_token

@@ -76,9 +76,12 @@ def play(*, as_json: bool) -> int:
 
 
 async def _until_stopped(home: Path, printer: Printer) -> dict[str, Any]:
-    """Play; a polite end from outside ends it like Ctrl-C, so that everything is put away."""
+    """Play; whatever ends it from outside cancels it, so that everything is put away.
+
+    The command's own handler would raise an exception anywhere, also where a process is being started.
+    """
     task = asyncio.current_task()
     if task is not None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await play_story(home, printer)

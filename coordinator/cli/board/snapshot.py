@@ -26,7 +26,7 @@ __all__ = ["read_snapshot"]
 #: As many as the board itself reads, in board.js.
 _MOST_HELD, _MOST_OTHERS, _MOST_POOLED, _MOST_HOT, _MOST_DENIALS = 20_000, 1_000, 200, 100, 100
 #: So many revisions back events are read, if the store has them, and of so many seconds they are kept.
-_LOOK_BACK, _KEPT_SECONDS = (3000, 300), 30 * 60
+_LOOK_BACK, _KEPT_SECONDS = (3000, 300, 30, 10), 30 * 60
 #: How long events are waited for at most; and how long when those are there that must be, in seconds.
 _EVENTS_SECONDS, _QUIET_SECONDS = 5.0, 0.4
 _POOLED = (pb.PoolEntry.STATE_AVAILABLE, pb.PoolEntry.STATE_BLOCKED, pb.PoolEntry.STATE_RETURNED)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from coordinator import Claim, Denial, Record, WorkDetails
 from coordinator.errors import CoordinatorError
@@ -20,8 +21,6 @@ def answer_of(found: object) -> dict[str, Any]:
         return _claim(found)
     if isinstance(found, Denial):
         return _denial(found)
-    if isinstance(found, list | tuple):
-        return {"many": [answer_of(each) for each in found]}
     if isinstance(found, Record):
         shown = _record(found)
         return shown | {"late": found.late, "token": found.fencing_token}
@@ -31,6 +30,9 @@ def answer_of(found: object) -> dict[str, Any]:
         return {"records": [_record(record) for record in found.records]}
     if isinstance(found, Submission):
         return {"outcome": found.outcome.value}
+    # All of the above are named tuples.
+    if type(found) in (list, tuple):
+        return {"many": [answer_of(each) for each in cast("Sequence[object]", found)]}
     return {}
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
+from benchmarks.processes import begin_at_once
 from benchmarks.report import Verdict
 from coordinator import AsyncClient, Claim
 from coordinator.store.embedded import EmbeddedEtcd, find_etcd
@@ -102,22 +103,15 @@ def _herd(endpoints: Sequence[str], how: str, sessions: int, keys: int, fleet: s
     fleet = fleet or uuid.uuid4().hex
     each = -(-sessions // _PROCESSES)
     parts = [(first, min(each, sessions - first)) for first in range(0, sessions, each)]
-    with ExitStack() as stack:
-        processes = []
-        for number, (first, count) in enumerate(parts):
-            endpoint = endpoints[number % len(endpoints)]
-            arguments = [endpoint, fleet, how, str(first), str(count), str(keys)]
-            command = [sys.executable, "-m", "benchmarks.herd", "--sessions", *arguments]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            processes.append(stack.enter_context(process))
-        for process in processes:
-            if process.stdout is None or process.stdout.readline() != "ready\n":
-                raise SystemExit("a process of sessions did not start")
-        for process in processes:
-            if process.stdin is not None:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        found = [json.loads(process.stdout.readline()) for process in processes if process.stdout is not None]
+    found = begin_at_once(
+        [
+            [
+                *(sys.executable, "-m", "benchmarks.herd", "--sessions", endpoints[number % len(endpoints)]),
+                *(fleet, how, str(first), str(count), str(keys)),
+            ]
+            for number, (first, count) in enumerate(parts)
+        ]
+    )
     seconds = max(each["ended"] for each in found) - min(each["began"] for each in found)
     return Placed(
         seconds,

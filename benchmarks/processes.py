@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import compileall
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import coordinator
 
-__all__ = ["BARE", "COMMAND", "Line", "compile_all", "measure", "running_coordinator", "table"]
+__all__ = ["BARE", "COMMAND", "Line", "begin_at_once", "compile_all", "measure", "running_coordinator", "table"]
 
 COMMAND = str(Path(sys.executable).with_name("coordination"))
 
@@ -54,6 +55,29 @@ def table(title: str, taken: Mapping[str, Sequence[float]]) -> str:
         for name, seconds in taken.items()
     )
     return "\n".join((head, *rows))
+
+
+def begin_at_once(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Run the commands side by side, and return what each reports in JSON.
+
+    Each prints "ready", begins when a line is written to it, and prints its report.
+    """
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for each in commands
+        ]
+        for process in processes:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise SystemExit("a process did not start")
+        for process in processes:
+            if process.stdin is not None:
+                process.stdin.write("go\n")
+                process.stdin.flush()
+        reports = [process.stdout.readline() for process in processes if process.stdout is not None]
+    if not all(reports):
+        raise SystemExit("a process ended before it had reported")
+    return [json.loads(report) for report in reports]
 
 
 def compile_all() -> None:

@@ -15,7 +15,8 @@ from pygments.lexers.special import TextLexer
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-_ROOT = Path(__file__).resolve().parent.parent
+_PAGES = Path(__file__).resolve().parent
+_ROOT = _PAGES.parent
 
 project = "coordinator"
 release = version = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("version", "")
@@ -34,13 +35,18 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 
-#: A link of a page to a file of the repository that is no page.
-_OUTSIDE = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+(?!storage|guarantees|performance|limits)[^)#]*)[^)]*\)")
+#: A link upwards: its text, its file, and where in that.
+_UPWARDS = re.compile(r"\[([^\]]*)\]\((\.\./[^)#]*)[^)]*\)")
 
 
 def _fit_into_the_site(app: Sphinx, page: str, source: list[str]) -> None:  # noqa: ARG001  # Sphinx's
     """Name the files of the repository that pages link to, which the site does not hold; list the decisions."""
-    source[0] = _OUTSIDE.sub(lambda link: f"{link[1]} (`{link[2].replace('../', '')}`)", source[0])
+
+    def fitted(link: re.Match[str]) -> str:
+        file = (_PAGES / page).parent.joinpath(link[2]).resolve()
+        return link[0] if file.is_relative_to(_PAGES) else f"{link[1]} (`{file.relative_to(_ROOT)}`)"
+
+    source[0] = _UPWARDS.sub(fitted, source[0])
     if page == "adr/README":
         source[0] += "\n```{toctree}\n:glob:\n:hidden:\n\n[0-9]*\n```\n"
 

@@ -11,18 +11,17 @@ etcd, for many hosts. It is said how fast each is, and docs/performance.md says 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from benchmarks.processes import BARE, COMMAND, Line, compile_all, measure, running_coordinator, table
+from benchmarks.processes import BARE, COMMAND, Line, begin_at_once, compile_all, measure, running_coordinator, table
 from coordinator import Client, NewWork
 
 _WORKER = str(Path(__file__).with_name("worker.py"))
@@ -89,23 +88,9 @@ def _add(python: str, database: str, units: int) -> None:
 
 def _work(peer: _Peer, workers: int) -> _Worked:
     """Have the workers begin at once."""
-    with ExitStack() as stack:
-        processes = []
-        for number in range(workers):
-            command = [peer.python, _WORKER, peer.name, peer.place, f"worker-{number}"]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            processes.append(stack.enter_context(process))
-        for process in processes:
-            if process.stdout is None or process.stdout.readline() != "ready\n":
-                raise SystemExit(f"a worker of {peer.name} did not start")
-        for process in processes:
-            if process.stdin is not None:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        reports = [process.stdout.readline() for process in processes if process.stdout is not None]
-    if not all(reports):
-        raise SystemExit(f"a worker of {peer.name} ended early")
-    found = [json.loads(report) for report in reports]
+    found = begin_at_once(
+        [[peer.python, _WORKER, peer.name, peer.place, f"worker-{number}"] for number in range(workers)]
+    )
     seconds = max(each["ended"] for each in found) - min(each["began"] for each in found)
     return _Worked(
         [piece for each in found for piece in each["done"]], seconds, [wait for each in found for wait in each["waits"]]

@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,49 @@ async def until_waiting(coordinators: Sequence[RunningCoordinator], number: int)
         await asyncio.sleep(0.2)
 
 
+def note_lasted(what: str, lasted: Sequence[float], figures: Figures) -> None:
+    """Note median and 99th percentile of so many seconds, of which the median is promised."""
+    median = statistics.median(lasted)
+    figures.note(f"{what}, median, ms", f"{1000 * median:.1f}", median <= MOST_SECONDS)
+    figures.note("the same, 99th percentile, ms", f"{1000 * sorted(lasted)[int(0.99 * len(lasted))]:.1f}")
+
+
+async def stop_one(
+    coordinator: RunningCoordinator,
+    tasks: Sequence[asyncio.Task[None]],
+    ended: Sequence[BaseException | None],
+    figures: Figures,
+    *,
+    within: float,
+) -> None:
+    """Stop a coordinator at which half of all wait, and note who has learned what to do ``within`` so many seconds.
+
+    Then all waits end.
+    """
+    coordinator.process.terminate()
+    began = time.monotonic()
+    while len(ended) < WAITERS // 2 and time.monotonic() - began < within:  # noqa: ASYNC110  # with a limit
+        await asyncio.sleep(0.1)
+    informed = [error for error in ended if isinstance(error, Unavailable) and "stops" in error.message]
+    figures.note(
+        "of the half whose coordinator stopped, those who learned what to do",
+        f"{len(informed)} of {len(ended)}",
+        len(informed) == WAITERS // 2,
+    )
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def two_coordinators() -> Iterator[tuple[RunningEtcd, list[RunningCoordinator]]]:
+    """Run an etcd and two coordinators."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        etcd = stack.enter_context(_run_etcd(Path(directory) / "etcd"))
+        yield etcd, [stack.enter_context(_run_coordinator("serve", "--etcd", etcd.endpoint)) for _ in range(2)]
+
+
 async def measure(etcd: RunningEtcd, coordinators: Sequence[RunningCoordinator], seconds: float, releases: int) -> bool:
     figures = Figures()
     async with AsyncExitStack() as stack:
@@ -155,19 +198,7 @@ async def measure(etcd: RunningEtcd, coordinators: Sequence[RunningCoordinator],
         refused = await release_again_and_again(world, other, releases, figures)
         figures.note("releases that were refused", f"{refused}", refused == 0)
         await kill(coordinators, other, figures)
-        coordinators[0].process.terminate()
-        began = time.monotonic()
-        while len(world.ended) < WAITERS // 2 and time.monotonic() - began < 60:  # noqa: ASYNC110  # for a minute at most
-            await asyncio.sleep(0.1)
-        informed = [error for error in world.ended if isinstance(error, Unavailable) and "stops" in error.message]
-        figures.note(
-            "of the half whose coordinator stopped, those who learned what to do",
-            f"{len(informed)} of {len(world.ended)}",
-            len(informed) == WAITERS // 2,
-        )
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop_one(coordinators[0], tasks, world.ended, figures, within=60)
     return all(good for _, _, good in figures.rows)
 
 
@@ -187,9 +218,7 @@ async def release_again_and_again(world: World, other: AsyncClient, releases: in
         async with asyncio.timeout(30):
             lasted.append(await granted - began)
         await asyncio.sleep(0.02)
-    median = statistics.median(lasted)
-    figures.note("from a release to the next grant, median, ms", f"{1000 * median:.1f}", median <= MOST_SECONDS)
-    figures.note("the same, 99th percentile, ms", f"{1000 * sorted(lasted)[int(0.99 * len(lasted))]:.1f}")
+    note_lasted("from a release to the next grant", lasted, figures)
     return refused
 
 
@@ -211,10 +240,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long nothing happens")
     parser.add_argument("--releases", type=int, default=400, help="how often work is released")
     options = parser.parse_args()
-    with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        etcd = stack.enter_context(_run_etcd(Path(directory) / "etcd"))
-        coordinators = [stack.enter_context(_run_coordinator("serve", "--etcd", etcd.endpoint)) for _ in range(2)]
+    with two_coordinators() as (etcd, coordinators):
         return 0 if asyncio.run(measure(etcd, coordinators, options.seconds, options.releases)) else 1
 
 

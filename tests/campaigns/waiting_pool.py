@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from coordinator import AsyncClient, Claim, CoordinatorError, NewWork, Submission, Unavailable
+from coordinator import AsyncClient, Claim, CoordinatorError, NewWork, Submission
 from tests.campaigns.waiting import (
     CLIENTS,
     FLEET,
     MOST_CALLS,
-    MOST_SECONDS,
     WAITERS,
     Figures,
     calls_a_second,
     memory_of,
+    note_lasted,
+    stop_one,
+    two_coordinators,
     until_waiting,
 )
-from tests.conftest import RunningCoordinator, RunningEtcd, _run_coordinator, _run_etcd
+from tests.conftest import RunningCoordinator, RunningEtcd
 
 #: Pieces that a session holds for all of the time, so that there is something to wait for.
 HELD = 50
@@ -113,11 +112,7 @@ async def hand_out(world: World, client: AsyncClient, freed: int, figures: Figur
             async with asyncio.timeout(60):
                 lasted.append(await granted - began)
             await asyncio.sleep(0.02)
-        median = statistics.median(lasted)
-        figures.note(
-            f"from when work is {what} to its grant, median, ms", f"{1000 * median:.1f}", median <= MOST_SECONDS
-        )
-        figures.note("the same, 99th percentile, ms", f"{1000 * sorted(lasted)[int(0.99 * len(lasted))]:.1f}")
+        note_lasted(f"from when work is {what} to its grant", lasted, figures)
 
 
 async def release(world: World, client: AsyncClient, figures: Figures) -> None:
@@ -170,16 +165,7 @@ async def measure(etcd: RunningEtcd, coordinators: Sequence[RunningCoordinator],
         await hand_out(world, other, freed, figures)
         await release(world, other, figures)
         await kill(coordinators, other, figures)
-        coordinators[0].process.terminate()
-        began = time.monotonic()
-        while len(world.ended) < WAITERS // 2 and time.monotonic() - began < 120:  # noqa: ASYNC110  # with a limit
-            await asyncio.sleep(0.1)
-        informed = [error for error in world.ended if isinstance(error, Unavailable) and "stops" in error.message]
-        what = "of the half whose coordinator stopped, those who learned what to do"
-        figures.note(what, f"{len(informed)} of {len(world.ended)}", len(informed) == WAITERS // 2)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop_one(coordinators[0], tasks, world.ended, figures, within=120)
     return all(good for _, _, good in figures.rows)
 
 
@@ -188,10 +174,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long nothing happens")
     parser.add_argument("--freed", type=int, default=200, help="how many pieces are submitted, and how many freed")
     options = parser.parse_args()
-    with ExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        etcd = stack.enter_context(_run_etcd(Path(directory) / "etcd"))
-        coordinators = [stack.enter_context(_run_coordinator("serve", "--etcd", etcd.endpoint)) for _ in range(2)]
+    with two_coordinators() as (etcd, coordinators):
         return 0 if asyncio.run(measure(etcd, coordinators, options.seconds, options.freed)) else 1
 
 

@@ -52,12 +52,12 @@ def test_the_page_shows_the_files_that_are_tested() -> None:
 def test_a_connect_client_claims_is_denied_and_learns_of_errors(coordinator: RunningCoordinator, project: Path) -> None:
     script = project / "claims.js"
     script.write_text((HERE / "claims.js").read_text(encoding="utf-8"))
-    told = run(script, COORDINATION_HTTP=coordinator.http_url).splitlines()
-    assert re.fullmatch(r"session-7f8b: mine, with fencing token \d+", told[0])
-    assert re.fullmatch(r"session-9a2c: taken by session-7f8b, try again in 60\d s", told[1])
-    assert told[2] == "completed task:from-javascript"
-    assert told[3].startswith("NotFound: task:never-claimed has never been claimed, so there is nothing to complete (")
-    assert len(told) == 4
+    lines = run(script, COORDINATION_HTTP=coordinator.http_url).splitlines()
+    assert re.fullmatch(r"session-7f8b: mine, with fencing token \d+", lines[0])
+    assert re.fullmatch(r"session-9a2c: taken by session-7f8b, try again in 60\d s", lines[1])
+    assert lines[2] == "completed task:from-javascript"
+    assert lines[3].startswith("NotFound: task:never-claimed has never been claimed, so there is nothing to complete (")
+    assert len(lines) == 4
     with Client(coordinator.endpoint, instance="") as client:
         record = client.get("task:from-javascript").record
     assert record is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.campaigns.faults.notes import Notes
 from tests.campaigns.faults.observer import Observer
 from tests.campaigns.stepped_clock import build_library
 
-__all__ = ["FLEET", "Plan", "look_at_all", "run", "settle"]
+__all__ = ["FLEET", "Plan", "look_at_all", "note_end", "read_noted", "run", "settle"]
 
 FLEET = "faults"
 #: How long to wait after the last fault for all claims to expire, at most, and then for the last to be recorded, in
@@ -65,21 +65,40 @@ async def run(plan: Plan, say: Callable[[str], None]) -> History:
             await look_at_all(plan, setting, notes)
             counters = sum((Counter(each.counters()) for each in setting.coordinators), Counter[str]())
             await asyncio.sleep(2.0)  # for the last of the watches
-        notes.line(counters=dict(counters))
-        notes.line(
-            header={
-                "seed": plan.seed,
-                "minutes": plan.minutes,
-                "etcd": version,
-                "fleet": FLEET,
-                "killed_coordinators": killed,
-                "stepped_clocks": chaos.stepped,
-                "partitions": network is not None,
-            }
-        )
-    files = [plan.directory / "campaign.jsonl"]
-    for worker in workers:
-        files += worker.files
+        note_end(plan, notes, version, counters, killed, stepped=chaos.stepped, partitions=network is not None)
+    return read_noted(plan, workers)
+
+
+def note_end(
+    plan: Plan,
+    notes: Notes,
+    etcd: str,
+    counters: Mapping[str, float],
+    killed: int,
+    *,
+    stepped: int = 0,
+    partitions: bool = False,
+) -> None:
+    """Note what the coordinators have counted, and what was run: with which etcd, how many coordinators
+    were ``killed``, and how often a clock was ``stepped``.
+    """
+    notes.line(counters=dict(counters))
+    notes.line(
+        header={
+            "seed": plan.seed,
+            "minutes": plan.minutes,
+            "etcd": etcd,
+            "fleet": FLEET,
+            "killed_coordinators": killed,
+            "stepped_clocks": stepped,
+            "partitions": partitions,
+        }
+    )
+
+
+def read_noted(plan: Plan, workers: Iterable[Worker]) -> History:
+    """Return the history of what the campaign and its workers have noted."""
+    files = [plan.directory / "campaign.jsonl", *(file for worker in workers for file in worker.files)]
     return read_history(*(path for path in files if path.exists()))
 
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from coordinator.clock import boot_seconds
 from coordinator.store.embedded import find_etcd
 from tests.campaigns.faults.__main__ import newest, report, say
-from tests.campaigns.faults.campaign import FLEET, Plan, look_at_all, settle
+from tests.campaigns.faults.campaign import FLEET, Plan, look_at_all, note_end, read_noted, settle
 from tests.campaigns.faults.clients import Worker
 from tests.campaigns.faults.cluster import WORKERS, Coordinator, Setting, await_started, free_port, members_of
-from tests.campaigns.faults.history import History, read_history, write_history
+from tests.campaigns.faults.history import History, write_history
 from tests.campaigns.faults.notes import Notes
 from tests.campaigns.faults.observer import Observer
 from tests.campaigns.upgrade.releases import LAST, Installed, install_release, install_tree
@@ -107,20 +107,8 @@ async def run(plan: Plan, packages: dict[str, Installed], tell: Callable[[str], 
             await look_at_all(plan, setting, notes)
             counters = sum((Counter(each.counters()) for each in coordinators), Counter[str]())
             await asyncio.sleep(2.0)  # for the last of the watches
-        notes.line(counters=dict(counters))
-        notes.line(
-            header={
-                "seed": plan.seed,
-                "minutes": plan.minutes,
-                "etcd": version,
-                "fleet": FLEET,
-                "killed_coordinators": replaced,
-                "stepped_clocks": False,
-                "partitions": False,
-            }
-        )
-    files = [plan.directory / "campaign.jsonl", *(file for worker in workers for file in worker.files)]
-    return read_history(*(path for path in files if path.exists()))
+        note_end(plan, notes, version, counters, replaced)
+    return read_noted(plan, workers)
 
 
 def _coordinators(plan: Plan, etcd: str) -> Iterator[Coordinator]:
